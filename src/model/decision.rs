@@ -1,0 +1,351 @@
+//! A decision: the complete, immutable order about one credential, and what became of it.
+
+use super::credential::Credential;
+use super::finding::{Action, FindingId, Measure};
+use super::time::EventTime;
+use compact_str::CompactString;
+use siphasher::sip::SipHasher13;
+use std::fmt;
+use std::hash::Hasher;
+
+/// The gravest action that is now carried out. Default: shadow, nothing is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Posture {
+    /// Everything is written down, nobody is told, nothing is carried out.
+    #[default]
+    Shadow,
+    /// People are told.
+    Alert,
+    /// Throttling is carried out.
+    Throttle,
+    /// Suspension is carried out.
+    Suspend,
+    /// Revocation is carried out.
+    Revoke,
+}
+
+impl Posture {
+    /// Every posture, mildest first.
+    pub const ALL: [Self; 5] = [
+        Self::Shadow,
+        Self::Alert,
+        Self::Throttle,
+        Self::Suspend,
+        Self::Revoke,
+    ];
+
+    /// The name in configuration and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Shadow => "shadow",
+            Self::Alert => "alert",
+            Self::Throttle => "throttle",
+            Self::Suspend => "suspend",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    /// The posture of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|posture| posture.as_str() == name)
+    }
+
+    /// The gravest action it lets through.
+    pub const fn cap(self) -> Action {
+        match self {
+            Self::Shadow => Action::Observe,
+            Self::Alert => Action::Alert,
+            Self::Throttle => Action::Throttle,
+            Self::Suspend => Action::Suspend,
+            Self::Revoke => Action::Revoke,
+        }
+    }
+}
+
+impl fmt::Display for Posture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Rises by one with each decision on a credential; stores refuse a stale one. 0: none yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Generation(pub u64);
+
+impl Generation {
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+/// What an auth store is to believe of a credential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Status {
+    /// In service.
+    #[default]
+    Active,
+    /// In service, slowed down.
+    Throttled,
+    /// Refused for a while.
+    Suspended,
+    /// Refused for good.
+    Revoked,
+}
+
+impl Status {
+    /// Every status.
+    pub const ALL: [Self; 4] = [
+        Self::Active,
+        Self::Throttled,
+        Self::Suspended,
+        Self::Revoked,
+    ];
+
+    /// The name in stores and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Throttled => "throttled",
+            Self::Suspended => "suspended",
+            Self::Revoked => "revoked",
+        }
+    }
+
+    /// The status of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
+}
+
+/// What a decision orders.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// An action of the ladder.
+    Act(Action),
+    /// Back into service, by a person or because an action expired.
+    Restore,
+}
+
+impl Order {
+    /// Every order.
+    pub const ALL: [Self; 6] = [
+        Self::Act(Action::Observe),
+        Self::Act(Action::Alert),
+        Self::Act(Action::Throttle),
+        Self::Act(Action::Suspend),
+        Self::Act(Action::Revoke),
+        Self::Restore,
+    ];
+
+    /// The name on the wire and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Act(action) => action.as_str(),
+            Self::Restore => "restore",
+        }
+    }
+
+    /// The order of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name {
+            "restore" => Some(Self::Restore),
+            _ => Action::parse(name).map(Self::Act),
+        }
+    }
+
+    /// What a store is to believe once it is carried out; `None`: nothing changes.
+    pub const fn status(self) -> Option<Status> {
+        match self {
+            Self::Act(Action::Observe | Action::Alert) => None,
+            Self::Act(Action::Throttle) => Some(Status::Throttled),
+            Self::Act(Action::Suspend) => Some(Status::Suspended),
+            Self::Act(Action::Revoke) => Some(Status::Revoked),
+            Self::Restore => Some(Status::Active),
+        }
+    }
+}
+
+/// A guardrail that lowered an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Guardrail {
+    /// The posture allows less.
+    Posture,
+    /// The credential is on the allow list: never more than alert.
+    AllowList,
+    /// The breaker has no token left for a revocation.
+    Breaker,
+    /// The past is being read: never more than alert.
+    CatchUp,
+    /// An invariant would have been broken: never more than alert.
+    Invariant,
+}
+
+impl Guardrail {
+    /// Every guardrail.
+    pub const ALL: [Self; 5] = [
+        Self::Posture,
+        Self::AllowList,
+        Self::Breaker,
+        Self::CatchUp,
+        Self::Invariant,
+    ];
+
+    /// The name on the wire and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Posture => "posture",
+            Self::AllowList => "allow_list",
+            Self::Breaker => "breaker",
+            Self::CatchUp => "catch_up",
+            Self::Invariant => "invariant",
+        }
+    }
+
+    /// The guardrail of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|guardrail| guardrail.as_str() == name)
+    }
+}
+
+/// A decision's name, `d_` and 16 hexadecimal digits: a function of credential and generation. It
+/// is the operation id by which stores know a repeated delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DecisionId(u64);
+
+impl DecisionId {
+    /// Names the decision of that generation on that credential, made at `at`.
+    pub fn of(credential: &Credential, generation: Generation, at: EventTime) -> Self {
+        let mut hasher = SipHasher13::new_with_keys(0x7472_6970_6c69_6e65, 0x6465_6369_7369_6f6e);
+        hasher.write_u8(credential.kind() as u8);
+        hasher.write_u64(generation.0);
+        hasher.write_i64(at.ms());
+        hasher.write(credential.id().as_bytes());
+        Self(hasher.finish())
+    }
+
+    /// Reads what [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text
+            .strip_prefix("d_")
+            .filter(|digits| digits.len() == 16)?;
+        u64::from_str_radix(digits, 16).ok().map(Self)
+    }
+}
+
+impl fmt::Display for DecisionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "d_{:016x}", self.0)
+    }
+}
+
+/// The complete order about one credential. Immutable once made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Its name, and the operation id in stores.
+    pub id: DecisionId,
+    /// The finding that justified it; none where a person or an expiry ordered it.
+    pub finding: Option<FindingId>,
+    /// Whom it is about.
+    pub credential: Credential,
+    /// Who pays for the credential, where known.
+    pub tenant: Option<CompactString>,
+    /// Its rank among the decisions on this credential; 0 where it is not carried out.
+    pub generation: Generation,
+    /// The gravest action that the evidence justified.
+    pub wanted: Action,
+    /// What is ordered once the guardrails have spoken; where it is not carried out, what would be.
+    pub order: Order,
+    /// The posture in force.
+    pub posture: Posture,
+    /// Whether stores are told.
+    pub carried_out: bool,
+    /// The guardrails that lowered it, in the order in which they spoke.
+    pub held_by: Vec<Guardrail>,
+    /// When it ends by itself; none for good.
+    pub until: Option<EventTime>,
+    /// When it was made: event time for a finding, the clock for a person or an expiry.
+    pub at: EventTime,
+    /// When the credential ends by itself, where known: stores need not remember it for longer.
+    pub expires: Option<EventTime>,
+    /// Who ordered it: `tripline`, or the person's name.
+    pub by: CompactString,
+    /// Why, in words: the finding's summary or the person's reason.
+    pub reason: String,
+    /// The numbers from which it can be recomputed (invariant S-8).
+    pub evidence: Vec<Measure>,
+}
+
+/// A store's answer to a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Receipt {
+    /// It is in force now.
+    Applied,
+    /// The same decision was in force before.
+    Already,
+    /// A newer decision is in force.
+    Stale,
+    /// The store will not do it, however often it is asked: wrong rights, wrong type of key.
+    Refused,
+    /// The store could not be asked, or its answer was lost: it is due again.
+    Unreachable,
+}
+
+impl Receipt {
+    /// Every receipt.
+    pub const ALL: [Self; 5] = [
+        Self::Applied,
+        Self::Already,
+        Self::Stale,
+        Self::Refused,
+        Self::Unreachable,
+    ];
+
+    /// The name in the journal and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Already => "already",
+            Self::Stale => "stale",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    /// The receipt of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|receipt| receipt.as_str() == name)
+    }
+
+    /// Whether the decision needs no further delivery.
+    pub const fn is_settled(self) -> bool {
+        matches!(self, Self::Applied | Self::Already | Self::Stale)
+    }
+}
+
+/// What stands about a credential now: the sum of its decisions.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// The decision that made it so.
+    pub decision: DecisionId,
+    /// What stores are to believe.
+    pub status: Status,
+    /// The rank of that decision.
+    pub generation: Generation,
+    /// When it ends by itself.
+    pub until: Option<EventTime>,
+    /// The finding behind it.
+    pub finding: Option<FindingId>,
+    /// When it was ordered.
+    pub at: EventTime,
+    /// Why, in words.
+    pub reason: String,
+}

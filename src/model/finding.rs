@@ -1,0 +1,230 @@
+//! A finding: one detector's claim about one episode of one credential, with its numbers.
+
+use super::credential::Credential;
+use super::time::EventTime;
+use compact_str::CompactString;
+use siphasher::sip::SipHasher13;
+use std::borrow::Cow;
+use std::fmt;
+use std::hash::Hasher;
+
+/// What may be done about a credential, from the mildest to the gravest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Action {
+    /// Written down.
+    Observe,
+    /// People are told.
+    Alert,
+    /// Slowed down for a while.
+    Throttle,
+    /// Refused for a while.
+    Suspend,
+    /// Refused for good, until a person restores it.
+    Revoke,
+}
+
+impl Action {
+    /// Every action, mildest first.
+    pub const ALL: [Self; 5] = [
+        Self::Observe,
+        Self::Alert,
+        Self::Throttle,
+        Self::Suspend,
+        Self::Revoke,
+    ];
+
+    /// The name on the wire and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observe => "observe",
+            Self::Alert => "alert",
+            Self::Throttle => "throttle",
+            Self::Suspend => "suspend",
+            Self::Revoke => "revoke",
+        }
+    }
+
+    /// The action of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|action| action.as_str() == name)
+    }
+
+    /// Whether it takes something away from the holder, and so needs an auth store.
+    pub fn is_enforced(self) -> bool {
+        self >= Self::Throttle
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Which aspect of a credential's use made the claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Detector {
+    /// The operator's absolute limit was passed.
+    Ceiling,
+    /// The count in a window is far above the credential's own peak.
+    Burst,
+}
+
+impl Detector {
+    /// Every detector.
+    pub const ALL: [Self; 2] = [Self::Ceiling, Self::Burst];
+
+    /// The name on the wire and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ceiling => "ceiling",
+            Self::Burst => "burst",
+        }
+    }
+
+    /// The detector of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|detector| detector.as_str() == name)
+    }
+}
+
+impl fmt::Display for Detector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A finding's name, `f_` and 16 hexadecimal digits: a function of credential, detector and
+/// episode start, so that a replay makes the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FindingId(u64);
+
+impl FindingId {
+    /// Names the finding of an episode.
+    pub fn of(credential: &Credential, detector: Detector, opened: EventTime) -> Self {
+        // Not a defence against forgery, so the key is fixed: the same on every member.
+        let mut hasher = SipHasher13::new_with_keys(0x7472_6970_6c69_6e65, 0x66_696e_6469_6e67);
+        hasher.write_u8(credential.kind() as u8);
+        hasher.write_u8(detector as u8);
+        hasher.write_i64(opened.ms());
+        hasher.write(credential.id().as_bytes());
+        Self(hasher.finish())
+    }
+
+    /// Reads what [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits = text
+            .strip_prefix("f_")
+            .filter(|digits| digits.len() == 16)?;
+        u64::from_str_radix(digits, 16).ok().map(Self)
+    }
+}
+
+impl fmt::Display for FindingId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "f_{:016x}", self.0)
+    }
+}
+
+/// When each action was first justified, by event time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached([Option<EventTime>; Action::ALL.len()]);
+
+impl Reached {
+    /// Notes that `action`, and all below it, was justified at `at`; the first time stays.
+    pub fn note(&mut self, action: Action, at: EventTime) {
+        for slot in self.0.iter_mut().take(action as usize + 1) {
+            slot.get_or_insert(at);
+        }
+    }
+
+    /// When `action` was first justified.
+    pub fn at(&self, action: Action) -> Option<EventTime> {
+        self.0.get(action as usize).copied().flatten()
+    }
+}
+
+/// One number of a finding, under the name it has on the wire.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Measure {
+    /// Its name, with the unit last.
+    pub name: Cow<'static, str>,
+    /// Its value; always finite.
+    pub value: f64,
+}
+
+impl Measure {
+    /// A number under a name.
+    pub const fn new(name: &'static str, value: f64) -> Self {
+        Self {
+            name: Cow::Borrowed(name),
+            value,
+        }
+    }
+}
+
+/// One detector's claim about one episode; updated while the episode runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Its name.
+    pub id: FindingId,
+    /// Whom it is about.
+    pub credential: Credential,
+    /// Who pays for the credential, where known.
+    pub tenant: Option<CompactString>,
+    /// Who makes the claim.
+    pub detector: Detector,
+    /// The gravest action that was justified so far.
+    pub action: Action,
+    /// When the episode opened.
+    pub opened: EventTime,
+    /// When each action was first justified.
+    pub reached: Reached,
+    /// When the finding last changed.
+    pub updated: EventTime,
+    /// When the episode closed.
+    pub closed: Option<EventTime>,
+    /// Strength of the claim. Unit: nats, the negative logarithm of a tail probability.
+    pub evidence_nats: f64,
+    /// A sentence that a person on call understands without a manual.
+    pub summary: String,
+    /// The numbers from which the claim can be recomputed.
+    pub evidence: Vec<Measure>,
+    /// When the credential ends by itself, where known.
+    pub expires: Option<EventTime>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Action, Detector, FindingId, Reached};
+    use crate::model::credential::{Credential, Kind};
+    use crate::model::time::EventTime;
+
+    #[test]
+    fn the_id_of_a_finding_depends_on_all_that_names_the_episode_and_on_nothing_else() {
+        let key = Credential::new(Kind::ApiKey, "k").expect("valid");
+        let session = Credential::new(Kind::Session, "k").expect("valid");
+        let (early, late) = (EventTime::from_ms(1), EventTime::from_ms(2));
+        let id = FindingId::of(&key, Detector::Burst, early);
+        assert_eq!(id, FindingId::of(&key, Detector::Burst, early));
+        assert_ne!(id, FindingId::of(&session, Detector::Burst, early));
+        assert_ne!(id, FindingId::of(&key, Detector::Ceiling, early));
+        assert_ne!(id, FindingId::of(&key, Detector::Burst, late));
+        assert_eq!(FindingId::parse(&id.to_string()), Some(id));
+        assert_eq!(FindingId::parse("f_zz"), None);
+    }
+
+    #[test]
+    fn a_graver_action_implies_the_milder_ones_and_the_first_time_stays() {
+        let mut reached = Reached::default();
+        reached.note(Action::Alert, EventTime::from_ms(1));
+        reached.note(Action::Suspend, EventTime::from_ms(5));
+        assert_eq!(reached.at(Action::Alert), Some(EventTime::from_ms(1)));
+        assert_eq!(reached.at(Action::Throttle), Some(EventTime::from_ms(5)));
+        assert_eq!(reached.at(Action::Revoke), None);
+    }
+}

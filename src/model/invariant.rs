@@ -1,0 +1,100 @@
+//! The numbered promises about decisions, a predicate each.
+//!
+//! The control plane asks [`broken_by`] before a decision leaves it, tests and the simulation ask
+//! it of everything that left. A decision that would break one is lowered to alert and counted:
+//! tripline fails towards not revoking.
+
+use super::decision::{Decision, Generation, Order};
+use super::finding::Action;
+use std::fmt;
+
+/// A promise about decisions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Invariant {
+    /// S-1: revocations within any hour stay within the breaker.
+    RevocationsWithinBreaker,
+    /// S-3: a credential's generation strictly rises.
+    GenerationRises,
+    /// S-5: in catch-up nothing above alert is carried out.
+    CatchUpHolds,
+    /// S-6: an allow-listed credential never gets more than alert.
+    AllowListHolds,
+    /// S-7: above the posture nothing is carried out.
+    PostureHolds,
+    /// S-8: a decision on a finding carries the numbers from which it can be recomputed.
+    CarriesEvidence,
+}
+
+impl Invariant {
+    /// Every invariant of decisions.
+    pub const ALL: [Self; 6] = [
+        Self::RevocationsWithinBreaker,
+        Self::GenerationRises,
+        Self::CatchUpHolds,
+        Self::AllowListHolds,
+        Self::PostureHolds,
+        Self::CarriesEvidence,
+    ];
+
+    /// Its number in the design.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RevocationsWithinBreaker => "S-1",
+            Self::GenerationRises => "S-3",
+            Self::CatchUpHolds => "S-5",
+            Self::AllowListHolds => "S-6",
+            Self::PostureHolds => "S-7",
+            Self::CarriesEvidence => "S-8",
+        }
+    }
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What was true when a decision was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// The generation that stood before it.
+    pub generation_before: Generation,
+    /// Whether the past was being read.
+    pub catch_up: bool,
+    /// Whether the credential is on the allow list.
+    pub allow_listed: bool,
+    /// Whether the breaker gave a token for it.
+    pub breaker_granted: bool,
+}
+
+/// The first invariant that `decision` would break, if any. A person's order answers to S-3 only:
+/// people may do at once what tripline may not.
+pub fn broken_by(decision: &Decision, given: &Circumstances) -> Option<Invariant> {
+    if !decision.carried_out {
+        return None;
+    }
+    if decision.generation != given.generation_before.next() {
+        return Some(Invariant::GenerationRises);
+    }
+    decision.finding?;
+    let Order::Act(action) = decision.order else {
+        return None;
+    };
+    if given.catch_up && action > Action::Alert {
+        return Some(Invariant::CatchUpHolds);
+    }
+    if given.allow_listed && action > Action::Alert {
+        return Some(Invariant::AllowListHolds);
+    }
+    if action > decision.posture.cap() {
+        return Some(Invariant::PostureHolds);
+    }
+    if action == Action::Revoke && !given.breaker_granted {
+        return Some(Invariant::RevocationsWithinBreaker);
+    }
+    if decision.evidence.is_empty() {
+        return Some(Invariant::CarriesEvidence);
+    }
+    None
+}
