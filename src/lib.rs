@@ -14,4 +14,6 @@
 //! | `edge` | doors to the world | what anything means |
 //! | `app` | assembly: settings, daemon, commands | nothing: it knows all floors |
 
+pub mod detect;
 pub mod model;
+pub mod stats;

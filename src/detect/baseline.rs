@@ -1,0 +1,332 @@
+//! What is usual for one credential: its rate, its dispersion, and the most it ever did.
+//!
+//! A minute becomes part of the baseline only when it ended at least a minute ago (the guard
+//! gap): what is happening now must not teach what is usual. While an episode is open nothing is
+//! learned at all.
+//!
+//! ```text
+//!   learned        | held back: guard gap | now
+//!   ...............|  minute m-1          | minute m
+//!                  ^ `learned_until`
+//! ```
+
+use super::window::{Window, Windows};
+use crate::stats::compact::Compact;
+use crate::stats::decay::remaining;
+use crate::stats::dispersion;
+use crate::stats::rate::{GammaRate, Prior};
+
+/// How fast the past fades and what is believed before anything was seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Params {
+    /// Half-life of the short memory of the rate. Unit: seconds. Default: 15 min.
+    pub short_half_life_s: f64,
+    /// Half-life of the long memory of the rate. Unit: seconds. Default: 1 day.
+    pub long_half_life_s: f64,
+    /// Half-life of the dispersion. Unit: seconds. Default: 6 h.
+    pub dispersion_half_life_s: f64,
+    /// Half-life of the peaks. Unit: seconds. Default: 14 days.
+    pub peak_half_life_s: f64,
+    /// The least rate believed. Unit: events per second. Default: one in ten minutes.
+    pub rate_min_per_s: f64,
+    /// The rate before anything was seen. Default: 0.5 events' worth of 67 a minute, the median
+    /// of 421 LLM API clients.
+    pub prior: Prior,
+    /// Variance over mean before anything was seen, by window.
+    /// Default: 5, 12, 30, 120, 300 (measured; 12 is between its neighbours).
+    pub prior_dispersion: [f32; Window::COUNT],
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            short_half_life_s: 15.0 * 60.0,
+            long_half_life_s: 86_400.0,
+            dispersion_half_life_s: 6.0 * 3600.0,
+            peak_half_life_s: 14.0 * 86_400.0,
+            rate_min_per_s: 1.0 / 600.0,
+            prior: Prior {
+                events: 0.5,
+                mean_per_s: 67.0 / 60.0,
+            },
+            prior_dispersion: [5.0, 12.0, 30.0, 120.0, 300.0],
+        }
+    }
+}
+
+/// The windows whose counts are summed up by tiles of their own length within a minute.
+const TILED: [Window; 3] = [Window::S1, Window::S5, Window::S15];
+
+/// What is expected of a window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Expected {
+    /// The expected count.
+    pub count: f64,
+    /// Variance over mean.
+    pub dispersion: f64,
+    /// How many events that belief rests on.
+    pub weight: f64,
+}
+
+/// What one credential usually does. Shape: 104 bytes.
+#[derive(Clone, Debug)]
+pub struct Baseline {
+    peak: [f32; Window::COUNT],
+    dispersion: [f32; Window::COUNT],
+    short: GammaRate,
+    long: GammaRate,
+    /// Sums of squared tile counts of the running minute.
+    squares: [f32; TILED.len()],
+    /// The first minute (since 1970) that is not yet learned.
+    learned_until: u32,
+    max_now: [Compact; Window::COUNT],
+    max_held: [Compact; Window::COUNT],
+    squares_held: [Compact; TILED.len()],
+}
+
+impl Baseline {
+    /// Knows nothing but the prior; learns from the minute of `second` on.
+    pub fn new(second: u32, params: &Params) -> Self {
+        Self {
+            peak: [0.0; Window::COUNT],
+            dispersion: params.prior_dispersion,
+            short: GammaRate::default(),
+            long: GammaRate::default(),
+            squares: [0.0; TILED.len()],
+            learned_until: second / 60,
+            max_now: [Compact::default(); Window::COUNT],
+            max_held: [Compact::default(); Window::COUNT],
+            squares_held: [Compact::default(); TILED.len()],
+        }
+    }
+
+    /// Takes note of the newest second of `windows`, which is about to end as time moves to
+    /// `next`: its counts may be the greatest of the minute. Call before `Windows::advance`.
+    pub fn second_ends(&mut self, windows: &Windows, next: u32) {
+        let last = windows.newest();
+        for (window, max) in Window::ALL.into_iter().zip(&mut self.max_now) {
+            *max = (*max).max(Compact::at_least(windows.count(window) as f32));
+        }
+        for (window, squares) in TILED.into_iter().zip(&mut self.squares) {
+            let length = window.seconds();
+            if last / length != next / length {
+                let count = windows.seconds_until(last, last % length + 1) as f32;
+                *squares += count * count;
+            }
+        }
+    }
+
+    /// Learns the minutes that are now behind the guard gap, as time moves from the minute of
+    /// `windows` to the minute of `next`. Call before `Windows::advance`, after `second_ends`.
+    pub fn minute_ends(&mut self, windows: &Windows, next: u32, frozen: bool, params: &Params) {
+        let (ending, next_minute) = (windows.newest() / 60, next / 60);
+        if next_minute == ending {
+            return;
+        }
+        if frozen {
+            self.forget_held();
+            self.learned_until = next_minute;
+            return;
+        }
+        // `max_held` is of the minute before the ending one, unless that was silent.
+        self.learn_minute(windows, ending.saturating_sub(1), params);
+        self.max_held = std::mem::take(&mut self.max_now);
+        for (held, squares) in self.squares_held.iter_mut().zip(&mut self.squares) {
+            *held = Compact::at_least(std::mem::take(squares));
+        }
+        if next_minute > ending + 1 {
+            self.learn_minute(windows, ending, params);
+            self.max_held = [Compact::default(); Window::COUNT];
+            self.squares_held = [Compact::default(); TILED.len()];
+            // Minutes up to `next_minute - 2` were silent and are behind the gap.
+            self.learn_silence(next_minute - 1, params);
+        }
+    }
+
+    /// What was held back teaches nothing: it may be the beginning of abuse.
+    pub fn forget_held(&mut self) {
+        self.max_now = [Compact::default(); Window::COUNT];
+        self.max_held = [Compact::default(); Window::COUNT];
+        self.squares = [0.0; TILED.len()];
+        self.squares_held = [Compact::default(); TILED.len()];
+    }
+
+    /// Takes the maxima of a stretch that turned out harmless.
+    pub fn absorb(&mut self, maxima: &[f32; Window::COUNT]) {
+        for (peak, max) in self.peak.iter_mut().zip(maxima) {
+            *peak = peak.max(*max);
+        }
+    }
+
+    fn learn_minute(&mut self, windows: &Windows, minute: u32, params: &Params) {
+        if minute < self.learned_until {
+            return;
+        }
+        self.learn_silence(minute, params);
+        let count = f64::from(windows.minutes_until(minute, 1));
+        if count > 0.0 {
+            self.learn_dispersion(windows, minute, count, params);
+        }
+        self.learn_rate(count, 60.0, params);
+        for (peak, max) in self.peak.iter_mut().zip(self.max_held) {
+            *peak = peak.max(max.value());
+        }
+        self.learned_until = minute + 1;
+    }
+
+    /// Lets time pass without events from `learned_until` up to, not including, `minute`.
+    fn learn_silence(&mut self, minute: u32, params: &Params) {
+        let silent = minute.saturating_sub(self.learned_until);
+        if silent > 0 {
+            self.learn_rate(0.0, f64::from(silent) * 60.0, params);
+            self.learned_until = minute;
+        }
+    }
+
+    fn learn_rate(&mut self, events: f64, elapsed_s: f64, params: &Params) {
+        self.short
+            .learn(events, elapsed_s, params.short_half_life_s);
+        self.long.learn(events, elapsed_s, params.long_half_life_s);
+        let keep = remaining(elapsed_s, params.peak_half_life_s) as f32;
+        for peak in &mut self.peak {
+            *peak *= keep;
+        }
+    }
+
+    fn learn_dispersion(&mut self, windows: &Windows, minute: u32, count: f64, params: &Params) {
+        let weight = (1.0 - remaining(60.0, params.dispersion_half_life_s)) as f32;
+        let mean_60 = self.expected(Window::S60, params).count;
+        let samples = |window: Window, squares: Compact| {
+            let tiles = f64::from(60 / window.seconds());
+            dispersion::sample(tiles, count, f64::from(squares.value()), mean_60 / tiles)
+        };
+        let [one, five, fifteen] = self.squares_held;
+        let mean_300 = mean_60 * 5.0;
+        let count_300 = f64::from(windows.minutes_until(minute, 5));
+        let by_window = [
+            samples(Window::S1, one),
+            samples(Window::S5, five),
+            samples(Window::S15, fifteen),
+            (count - mean_60).powi(2) / mean_60,
+            (count_300 - mean_300).powi(2) / mean_300,
+        ];
+        for (dispersion, sample) in self.dispersion.iter_mut().zip(by_window) {
+            dispersion::learn(dispersion, sample as f32, weight);
+        }
+    }
+
+    /// What is expected of `window`: `mu = w * max(short, long / 2, the least rate)`.
+    pub fn expected(&self, window: Window, params: &Params) -> Expected {
+        let short = self.short.mean_per_s(params.prior);
+        let long = self.long.mean_per_s(params.prior) / 2.0;
+        let weight = if short >= long { self.short } else { self.long }.weight(params.prior);
+        Expected {
+            count: f64::from(window.seconds()) * short.max(long).max(params.rate_min_per_s),
+            dispersion: self
+                .dispersion
+                .get(window as usize)
+                .map_or(1.0, |d| f64::from(*d)),
+            weight,
+        }
+    }
+
+    /// The most it ever did in `window`, slowly forgotten; 0 while nothing is learned.
+    pub fn peak(&self, window: Window) -> f32 {
+        self.peak.get(window as usize).copied().unwrap_or(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Baseline, Params};
+    use crate::detect::window::{Window, Windows};
+
+    /// Minute-aligned.
+    const START: u32 = 1_700_000_040;
+
+    struct Key {
+        windows: Windows,
+        baseline: Baseline,
+        params: Params,
+    }
+
+    impl Key {
+        fn new() -> Self {
+            let params = Params::default();
+            Self {
+                windows: Windows::new(START),
+                baseline: Baseline::new(START, &params),
+                params,
+            }
+        }
+
+        fn at(&mut self, second: u32, times: u32, frozen: bool) {
+            if second > self.windows.newest() {
+                self.baseline.second_ends(&self.windows, second);
+                self.baseline
+                    .minute_ends(&self.windows, second, frozen, &self.params);
+            }
+            for _ in 0..times {
+                self.windows.add(second);
+            }
+        }
+    }
+
+    #[test]
+    fn a_steady_rate_becomes_usual() {
+        let mut key = Key::new();
+        for second in 0..7200 {
+            key.at(START + second, 2, false);
+        }
+        let expected = key.baseline.expected(Window::S60, &key.params);
+        assert!((expected.count - 120.0).abs() < 1.0, "{expected:?}");
+        assert!((key.baseline.peak(Window::S60) - 120.0).abs() < 2.0);
+        assert!((key.baseline.peak(Window::S1) - 2.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn the_newest_minute_teaches_nothing() {
+        let mut key = Key::new();
+        for second in 0..600 {
+            key.at(START + second, 1, false);
+        }
+        for second in 600..700 {
+            key.at(START + second, 100, false);
+        }
+        assert!(key.baseline.peak(Window::S1) < 2.0);
+        for second in 700..900 {
+            key.at(START + second, 1, false);
+        }
+        assert!(key.baseline.peak(Window::S1) >= 99.0);
+    }
+
+    #[test]
+    fn a_burst_before_a_long_silence_is_learned_once_it_is_old() {
+        let mut key = Key::new();
+        key.at(START, 50, false);
+        key.at(START + 3600, 1, false);
+        assert!((key.baseline.peak(Window::S1) - 50.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn nothing_is_learned_while_frozen() {
+        let mut key = Key::new();
+        for second in 0..600 {
+            key.at(START + second, 1, false);
+        }
+        let before = key.baseline.expected(Window::S60, &key.params);
+        for second in 600..3600 {
+            key.at(START + second, 100, true);
+        }
+        assert_eq!(key.baseline.expected(Window::S60, &key.params), before);
+        assert!(key.baseline.peak(Window::S60) < 70.0);
+    }
+
+    #[test]
+    fn peaks_fade_by_half_in_their_half_life() {
+        let mut key = Key::new();
+        key.at(START, 100, false);
+        key.at(START + 14 * 86_400, 1, false);
+        assert!((key.baseline.peak(Window::S1) - 50.0).abs() < 1.0);
+    }
+}

@@ -1,0 +1,129 @@
+//! `burst`: far more than this credential ever did in a window of that length.
+//!
+//! Score: `R = count / max(peak, 5)`, the greatest over the windows that pass the gate. Gate: the
+//! count is at least 20 nats unlikely under a negative binomial with the credential's own rate and
+//! dispersion. Cost: five comparisons where nothing is wrong; the tail is computed only where R
+//! is high enough to matter.
+//! Source: DETECTION, "What the data say" 4 and "Formulas".
+
+use super::baseline::{self, Baseline};
+use super::window::{Window, Windows};
+use crate::model::finding::Action;
+use crate::stats::tail::NegativeBinomial;
+
+/// What makes a burst, and what it justifies.
+#[derive(Clone, Copy, Debug)]
+pub struct Params {
+    /// The least evidence to speak. Unit: nats. Default: 20.
+    pub gate_nats: f64,
+    /// The least peak: below it a ratio means nothing. Unit: requests. Default: 5.
+    pub peak_min: f32,
+    /// The ratio that opens an episode. Default: 1.2.
+    pub observe_ratio: f64,
+    /// The ratio that justifies an alert. Default: 2.
+    pub alert_ratio: f64,
+    /// The ratio that justifies throttling. Default: 4.
+    pub throttle_ratio: f64,
+    /// The least rate that justifies throttling. Unit: requests per minute. Default: 600.
+    pub throttle_rate_per_min: f64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            gate_nats: 20.0,
+            peak_min: 5.0,
+            observe_ratio: 1.2,
+            alert_ratio: 2.0,
+            throttle_ratio: 4.0,
+            throttle_rate_per_min: 600.0,
+        }
+    }
+}
+
+/// A burst in one window.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Burst {
+    /// The window.
+    pub window: Window,
+    /// The count in it.
+    pub count: u32,
+    /// What was expected in it.
+    pub expected: f64,
+    /// The most it ever did in it.
+    pub peak: f32,
+    /// `count / max(peak, least peak)`.
+    pub ratio: f64,
+    /// How unlikely the count is. Unit: nats.
+    pub evidence_nats: f64,
+}
+
+impl Burst {
+    /// The rate in the window. Unit: requests per minute.
+    pub fn rate_per_min(&self) -> f64 {
+        f64::from(self.count) * 60.0 / f64::from(self.window.seconds())
+    }
+
+    /// The gravest action it justifies. `immature`: too little is known to throttle for it.
+    pub fn action(&self, immature: bool, params: &Params) -> Action {
+        let throttles = self.ratio >= params.throttle_ratio
+            && self.rate_per_min() >= params.throttle_rate_per_min
+            && !immature;
+        if throttles {
+            Action::Throttle
+        } else if self.ratio >= params.alert_ratio {
+            Action::Alert
+        } else {
+            Action::Observe
+        }
+    }
+}
+
+/// The greatest ratio over all windows, whether or not it passes the gate.
+pub fn ratio_max(windows: &Windows, baseline: &Baseline, params: &Params) -> f64 {
+    Window::ALL
+        .into_iter()
+        .map(|window| ratio(windows, baseline, window, params))
+        .fold(0.0, f64::max)
+}
+
+fn ratio(windows: &Windows, baseline: &Baseline, window: Window, params: &Params) -> f64 {
+    f64::from(windows.count(window) as f32 / baseline.peak(window).max(params.peak_min))
+}
+
+/// The burst with the greatest ratio among the windows that pass the gate, if it is enough to
+/// observe.
+pub fn look(
+    windows: &Windows,
+    baseline: &Baseline,
+    params: &Params,
+    usual: &baseline::Params,
+) -> Option<Burst> {
+    let mut strongest: Option<Burst> = None;
+    for window in Window::ALL {
+        let ratio = ratio(windows, baseline, window, params);
+        if ratio < params.observe_ratio || strongest.is_some_and(|other| other.ratio >= ratio) {
+            continue;
+        }
+        let count = windows.count(window);
+        let expected = baseline.expected(window, usual);
+        let model = NegativeBinomial::new(expected.count, expected.dispersion, expected.weight);
+        if model.evidence_at_most(f64::from(count)) < params.gate_nats {
+            continue;
+        }
+        let evidence_nats = -model.ln_tail(f64::from(count));
+        if evidence_nats >= params.gate_nats {
+            let peak = baseline.peak(window);
+            let expected = expected.count;
+            strongest = Some(Burst {
+                window,
+                count,
+                expected,
+                peak,
+                ratio,
+                evidence_nats,
+            });
+        }
+    }
+    strongest
+}

@@ -1,0 +1,154 @@
+//! `ceiling`: the operator's absolute limit was passed. No model, no learning; it acts from the
+//! first second.
+//!
+//! A limit of L a minute is passed when more than L/6 came within 10 s, or more than L within any
+//! 60 s. Cost: two comparisons where nothing is wrong.
+
+use super::window::{Window, Windows};
+use crate::model::credential::Kind;
+use hashbrown::HashMap;
+
+/// The limit where the operator wrote none. Unit: requests per minute. Chosen.
+pub const LIMIT_DEFAULT_PER_MIN: u32 = 10_000;
+
+/// The operator's limits; the most particular one holds: credential, tenant, kind.
+/// Unit: requests per minute; 0 is no limit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// By kind, in the order of [`Kind::ALL`].
+    pub by_kind: [u32; Kind::ALL.len()],
+    /// By tenant.
+    pub by_tenant: HashMap<String, u32>,
+    /// By credential, `kind:id`.
+    pub by_credential: HashMap<String, u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            by_kind: [LIMIT_DEFAULT_PER_MIN; Kind::ALL.len()],
+            by_tenant: HashMap::new(),
+            by_credential: HashMap::new(),
+        }
+    }
+}
+
+impl Limits {
+    /// The limit of one credential. Cost: allocates where limits by credential are set; it is
+    /// asked when a credential is admitted, not by event.
+    pub fn of(&self, kind: Kind, id: &str, tenant: Option<&str>) -> u32 {
+        if !self.by_credential.is_empty()
+            && let Some(limit) = self.by_credential.get(&format!("{kind}:{id}"))
+        {
+            return *limit;
+        }
+        let by_tenant = tenant.and_then(|tenant| self.by_tenant.get(tenant));
+        let by_kind = self.by_kind.get(kind as usize);
+        by_tenant
+            .or(by_kind)
+            .copied()
+            .unwrap_or(LIMIT_DEFAULT_PER_MIN)
+    }
+}
+
+/// How a ceiling was passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// The limit. Unit: requests per minute.
+    pub limit_per_min: u32,
+    /// The count in the stretch in which it was passed.
+    pub count: u32,
+    /// That stretch. Unit: seconds.
+    pub seconds: u32,
+}
+
+impl Passed {
+    /// The rate in that stretch. Unit: requests per minute.
+    pub fn rate_per_min(&self) -> f64 {
+        f64::from(self.count) * 60.0 / f64::from(self.seconds)
+    }
+
+    /// How many times the limit that rate is.
+    pub fn ratio(&self) -> f64 {
+        self.rate_per_min() / f64::from(self.limit_per_min)
+    }
+}
+
+const SHORT_S: u32 = 10;
+
+/// Looks whether `windows` passed `limit_per_min`; 0 is no limit.
+pub fn look(windows: &Windows, limit_per_min: u32) -> Option<Passed> {
+    if limit_per_min == 0 {
+        return None;
+    }
+    let minute = windows.count(Window::S60);
+    if minute > limit_per_min {
+        return Some(Passed {
+            limit_per_min,
+            count: minute,
+            seconds: 60,
+        });
+    }
+    // The 15 s window holds the 10 s one, and its sum is at hand.
+    if windows.count(Window::S15).saturating_mul(6) <= limit_per_min {
+        return None;
+    }
+    let short = windows.count_of_seconds(SHORT_S);
+    (short.saturating_mul(60 / SHORT_S) > limit_per_min).then_some(Passed {
+        limit_per_min,
+        count: short,
+        seconds: SHORT_S,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Limits, look};
+    use crate::detect::window::Windows;
+    use crate::model::credential::Kind;
+
+    const START: u32 = 1_700_000_000;
+
+    fn seconds_until_passed(per_s: u32, limit_per_min: u32) -> Option<u32> {
+        let mut windows = Windows::new(START);
+        (0..120).find(|second| {
+            (0..per_s).any(|_| {
+                windows.add(START + second);
+                look(&windows, limit_per_min).is_some()
+            })
+        })
+    }
+
+    #[test]
+    fn a_rate_above_the_limit_is_known_within_ten_seconds() {
+        assert_eq!(seconds_until_passed(167, 10_000), Some(9));
+        assert_eq!(seconds_until_passed(1667, 10_000), Some(0));
+    }
+
+    #[test]
+    fn a_rate_at_the_limit_is_no_offence() {
+        assert_eq!(seconds_until_passed(10, 600), None);
+    }
+
+    #[test]
+    fn a_minutes_budget_in_a_shorter_time_is_known_at_once() {
+        assert_eq!(seconds_until_passed(10_001, 10_000), Some(0));
+    }
+
+    #[test]
+    fn the_most_particular_limit_holds() {
+        let mut limits = Limits::default();
+        limits.by_kind[Kind::Session as usize] = 60;
+        limits.by_tenant.insert("acme".to_owned(), 500);
+        limits.by_credential.insert("session:s1".to_owned(), 7);
+        assert_eq!(limits.of(Kind::ApiKey, "k", None), 10_000);
+        assert_eq!(limits.of(Kind::Session, "s2", None), 60);
+        assert_eq!(limits.of(Kind::Session, "s2", Some("acme")), 500);
+        assert_eq!(limits.of(Kind::Session, "s1", Some("acme")), 7);
+    }
+
+    #[test]
+    fn no_limit_is_never_passed() {
+        assert_eq!(seconds_until_passed(100_000, 0), None);
+    }
+}

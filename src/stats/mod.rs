@@ -1,0 +1,9 @@
+//! Numbers in, numbers out: the formulas, each with its source.
+//!
+//! **Does not** know the model: no credential, no event time, no action.
+
+pub mod compact;
+pub mod decay;
+pub mod dispersion;
+pub mod rate;
+pub mod tail;

@@ -1,0 +1,93 @@
+//! A rate learned with forgetting: the Gamma posterior of a Poisson rate whose past fades.
+
+use super::decay::remaining;
+
+/// What is believed of a rate before anything was seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prior {
+    /// Weight of the belief. Unit: events. Default: 0.5 (DETECTION, "a0").
+    pub events: f64,
+    /// Its mean. Unit: events per second. Range: above 0.
+    pub mean_per_s: f64,
+}
+
+/// A Gamma(a, b) belief about a rate; the prior never fades. Shape: 8 bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct GammaRate {
+    events: f32,
+    seconds: f32,
+}
+
+impl GammaRate {
+    /// Lets the past fade over `elapsed_s` and adds `events` seen in them.
+    ///
+    /// Source: conjugate update of a Poisson rate with exponential forgetting of the sufficient
+    /// statistics (West and Harrison, "Bayesian Forecasting and Dynamic Models", ch. 10). Within
+    /// the step the exposure fades too, so `seconds` tends to `half_life / ln 2`.
+    pub fn learn(&mut self, events: f64, elapsed_s: f64, half_life_s: f64) {
+        let keep = remaining(elapsed_s, half_life_s);
+        let exposure = half_life_s / std::f64::consts::LN_2 * (1.0 - keep);
+        let weight = if elapsed_s > 0.0 {
+            exposure / elapsed_s
+        } else {
+            1.0
+        };
+        self.events = narrow(f64::from(self.events) * keep + events * weight);
+        self.seconds = narrow(f64::from(self.seconds) * keep + exposure);
+    }
+
+    /// The expected rate. Unit: events per second.
+    pub fn mean_per_s(self, prior: Prior) -> f64 {
+        (f64::from(self.events) + prior.events)
+            / (f64::from(self.seconds) + prior.events / prior.mean_per_s)
+    }
+
+    /// How many events the belief rests on, the prior's included; the Gamma shape `a`.
+    pub fn weight(self, prior: Prior) -> f64 {
+        f64::from(self.events) + prior.events
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "24 bits of mantissa suffice for a memory"
+)]
+fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{GammaRate, Prior};
+
+    const PRIOR: Prior = Prior {
+        events: 0.5,
+        mean_per_s: 1.0,
+    };
+
+    #[test]
+    fn nothing_seen_is_the_prior() {
+        assert!((GammaRate::default().mean_per_s(PRIOR) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_steady_rate_is_learned_whatever_the_step() {
+        for step_s in [1.0, 60.0, 600.0] {
+            let mut rate = GammaRate::default();
+            for _ in 0..2000 {
+                rate.learn(5.0 * step_s, step_s, 900.0);
+            }
+            assert!((rate.mean_per_s(PRIOR) - 5.0).abs() < 0.01, "step {step_s}");
+        }
+    }
+
+    #[test]
+    fn half_of_the_past_is_gone_after_a_half_life() {
+        let mut rate = GammaRate::default();
+        for _ in 0..1000 {
+            rate.learn(600.0, 60.0, 900.0);
+        }
+        rate.learn(0.0, 900.0, 900.0);
+        assert!((rate.mean_per_s(PRIOR) - 5.0).abs() < 0.02);
+    }
+}
