@@ -15,5 +15,6 @@
 //! | `app` | assembly: settings, daemon, commands | nothing: it knows all floors |
 
 pub mod detect;
+pub mod judge;
 pub mod model;
 pub mod stats;

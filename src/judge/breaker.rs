@@ -1,0 +1,153 @@
+//! The breaker: bounds revocations whatever the detectors think (invariant S-1).
+//!
+//! A revocation takes one token of its tenant and one of the fleet, and each token comes back an
+//! hour after it was taken. A bucket that refilled steadily would let through nearly twice its
+//! size within an hour; this one never lets through more than its size.
+
+use crate::model::time::EventTime;
+use compact_str::CompactString;
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+
+/// How many revocations are allowed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Params {
+    /// For one tenant, in any hour. Default: 1.
+    pub per_tenant_hour: u32,
+    /// For all, in any hour, at the least. Default: 3.
+    pub per_hour: u32,
+    /// For all, in any hour, as a share of the active credentials. Default: 1e-5.
+    pub per_hour_share: f64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            per_tenant_hour: 1,
+            per_hour: 3,
+            per_hour_share: 1e-5,
+        }
+    }
+}
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// The revocations of the last hour, against which the next one is held.
+#[derive(Clone, Debug, Default)]
+pub struct Breaker {
+    granted: VecDeque<(EventTime, Option<CompactString>)>,
+    by_tenant: HashMap<CompactString, u32>,
+}
+
+impl Breaker {
+    /// Takes a token for a revocation at `now`; false if there is none. `active` is the number of
+    /// credentials in use.
+    pub fn take(
+        &mut self,
+        tenant: Option<&CompactString>,
+        active: u64,
+        now: EventTime,
+        params: &Params,
+    ) -> bool {
+        self.forget(now);
+        if self.left(active, params) == 0 {
+            return false;
+        }
+        if let Some(tenant) = tenant {
+            let used = self.by_tenant.get(tenant).copied().unwrap_or(0);
+            if used >= params.per_tenant_hour {
+                return false;
+            }
+        }
+        self.note(tenant, now);
+        true
+    }
+
+    /// Notes a revocation that was granted before, as after a restart.
+    pub fn note(&mut self, tenant: Option<&CompactString>, at: EventTime) {
+        if let Some(tenant) = tenant {
+            *self.by_tenant.entry(tenant.clone()).or_insert(0) += 1;
+        }
+        self.granted.push_back((at, tenant.cloned()));
+    }
+
+    /// How many revocations the fleet has left.
+    pub fn left(&self, active: u64, params: &Params) -> u64 {
+        let share = active as f64 * params.per_hour_share;
+        #[expect(clippy::cast_possible_truncation, reason = "a share of a count")]
+        #[expect(clippy::cast_sign_loss, reason = "a share of a count")]
+        let allowed = u64::from(params.per_hour).max(share as u64);
+        allowed.saturating_sub(self.granted.len() as u64)
+    }
+
+    /// Forgets what is over an hour old. A clock that went back forgets nothing.
+    pub fn forget(&mut self, now: EventTime) {
+        while let Some((at, _)) = self.granted.front()
+            && now.ms_since(*at) >= HOUR_MS
+        {
+            if let Some((_, Some(tenant))) = self.granted.pop_front()
+                && let Some(used) = self.by_tenant.get_mut(&tenant)
+            {
+                *used -= 1;
+                if *used == 0 {
+                    self.by_tenant.remove(&tenant);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Breaker, HOUR_MS, Params};
+    use crate::model::time::EventTime;
+    use compact_str::CompactString;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_tenant_gets_one_revocation_an_hour() {
+        let mut breaker = Breaker::default();
+        let (acme, bloom) = (CompactString::new("acme"), CompactString::new("bloom"));
+        let mut take = |tenant, ms| {
+            breaker.take(
+                Some(tenant),
+                100,
+                EventTime::from_ms(ms),
+                &Params::default(),
+            )
+        };
+        assert!(take(&acme, 0));
+        assert!(!take(&acme, HOUR_MS - 1));
+        assert!(take(&bloom, HOUR_MS - 1));
+        assert!(take(&acme, HOUR_MS));
+    }
+
+    #[test]
+    fn a_large_fleet_gets_its_share() {
+        let breaker = Breaker::default();
+        assert_eq!(breaker.left(100, &Params::default()), 3);
+        assert_eq!(breaker.left(1_000_000, &Params::default()), 10);
+    }
+
+    proptest! {
+        #[test]
+        fn no_hour_ever_sees_more_than_it_is_allowed(
+            gaps in prop::collection::vec(0_i64..HOUR_MS / 2, 1..200),
+        ) {
+            let params = Params { per_tenant_hour: 2, ..Params::default() };
+            let mut breaker = Breaker::default();
+            let (mut now, mut granted) = (0, Vec::new());
+            for (index, gap) in gaps.into_iter().enumerate() {
+                now += gap;
+                let tenant = CompactString::new(if index % 2 == 0 { "a" } else { "b" });
+                if breaker.take(Some(&tenant), 10, EventTime::from_ms(now), &params) {
+                    granted.push(now);
+                }
+            }
+            for start in &granted {
+                let within = granted.iter().filter(|at| (0..HOUR_MS).contains(&(**at - start)));
+                prop_assert!(within.count() <= 3);
+            }
+        }
+    }
+}

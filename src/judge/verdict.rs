@@ -1,0 +1,158 @@
+//! The reasoning from what the evidence justifies to what is ordered.
+//!
+//! ```text
+//!  wanted --> catch-up --> allow list --> breaker --> posture --> ordered, or written down only
+//!             (alert)      (alert)        (suspend)   (its cap)
+//! ```
+//! Each guardrail that lowers the action is named, in that order.
+
+use crate::model::decision::{Guardrail, Posture};
+use crate::model::finding::Action;
+
+/// What is true as a finding is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Circumstances {
+    /// The posture in force for the credential.
+    pub posture: Posture,
+    /// Whether the past is being read.
+    pub catch_up: bool,
+    /// Whether the credential is on the allow list.
+    pub allow_listed: bool,
+}
+
+/// What is to be done, and why not more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What is ordered; where it is not carried out, what a higher posture would have ordered.
+    pub action: Action,
+    /// Whether stores are told.
+    pub carried_out: bool,
+    /// The guardrails that lowered the action.
+    pub held_by: Vec<Guardrail>,
+}
+
+/// Judges what is `wanted`. `breaker` is asked for a token only where a revocation would really
+/// be carried out, so that shadow and lower postures spend none.
+pub fn judge(wanted: Action, given: Circumstances, breaker: impl FnOnce() -> bool) -> Verdict {
+    let mut action = wanted;
+    let mut held_by = Vec::new();
+    let mut lower = |action: &mut Action, to: Action, guardrail| {
+        if *action > to {
+            *action = to;
+            held_by.push(guardrail);
+        }
+    };
+    if given.catch_up {
+        lower(&mut action, Action::Alert, Guardrail::CatchUp);
+    }
+    if given.allow_listed {
+        lower(&mut action, Action::Alert, Guardrail::AllowList);
+    }
+    let revokes = action == Action::Revoke && given.posture == Posture::Revoke;
+    if revokes && !breaker() {
+        lower(&mut action, Action::Suspend, Guardrail::Breaker);
+    }
+    let cap = given.posture.cap();
+    if action > cap && cap.is_enforced() {
+        lower(&mut action, cap, Guardrail::Posture);
+    }
+    let carried_out = action.is_enforced() && action <= cap;
+    if action > cap {
+        held_by.push(Guardrail::Posture);
+    }
+    Verdict {
+        action,
+        carried_out,
+        held_by,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Circumstances, Verdict, judge};
+    use crate::model::decision::{Guardrail, Posture};
+    use crate::model::finding::Action;
+
+    fn verdict(wanted: Action, posture: Posture, holds: (bool, bool, bool)) -> Verdict {
+        let (catch_up, allow_listed, breaker) = holds;
+        judge(
+            wanted,
+            Circumstances {
+                posture,
+                catch_up,
+                allow_listed,
+            },
+            || breaker,
+        )
+    }
+
+    const FREE: (bool, bool, bool) = (false, false, true);
+
+    #[test]
+    fn shadow_writes_down_what_it_would_have_done() {
+        let verdict = verdict(Action::Revoke, Posture::Shadow, FREE);
+        assert_eq!(verdict.action, Action::Revoke);
+        assert!(!verdict.carried_out);
+        assert_eq!(verdict.held_by, [Guardrail::Posture]);
+    }
+
+    #[test]
+    fn a_posture_carries_out_what_it_allows_of_a_graver_action() {
+        let verdict = verdict(Action::Revoke, Posture::Suspend, FREE);
+        assert_eq!(verdict.action, Action::Suspend);
+        assert!(verdict.carried_out);
+        assert_eq!(verdict.held_by, [Guardrail::Posture]);
+    }
+
+    #[test]
+    fn an_empty_breaker_suspends_instead_of_revoking() {
+        let verdict = verdict(Action::Revoke, Posture::Revoke, (false, false, false));
+        assert_eq!(verdict.action, Action::Suspend);
+        assert!(verdict.carried_out);
+        assert_eq!(verdict.held_by, [Guardrail::Breaker]);
+    }
+
+    #[test]
+    fn catch_up_and_the_allow_list_hold_everything_at_alert() {
+        for holds in [(true, false, true), (false, true, true), (true, true, true)] {
+            for wanted in Action::ALL {
+                for posture in Posture::ALL {
+                    let verdict = verdict(wanted, posture, holds);
+                    assert!(verdict.action <= Action::Alert && !verdict.carried_out);
+                    assert_eq!(
+                        wanted > Action::Alert,
+                        verdict
+                            .held_by
+                            .iter()
+                            .any(|held| *held != Guardrail::Posture)
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_above_the_posture_is_ever_carried_out() {
+        for wanted in Action::ALL {
+            for posture in Posture::ALL {
+                let verdict = verdict(wanted, posture, FREE);
+                assert!(!verdict.carried_out || verdict.action <= posture.cap());
+                assert_eq!(
+                    verdict.action < wanted || !verdict.carried_out,
+                    wanted > posture.cap() || !wanted.is_enforced()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn shadow_spends_no_token_of_the_breaker() {
+        let given = Circumstances {
+            posture: Posture::Shadow,
+            catch_up: false,
+            allow_listed: false,
+        };
+        let verdict = judge(Action::Revoke, given, || panic!("asked"));
+        assert_eq!(verdict.action, Action::Revoke);
+    }
+}
