@@ -15,6 +15,8 @@
 //! | `app` | assembly: settings, daemon, commands | nothing: it knows all floors |
 
 pub mod detect;
+
+pub mod engine;
 pub mod judge;
 pub mod model;
 pub mod stats;

@@ -12,21 +12,36 @@
 
 use super::window::{Window, Windows};
 use crate::stats::compact::Compact;
-use crate::stats::decay::remaining;
+use crate::stats::decay::Fading;
 use crate::stats::dispersion;
-use crate::stats::rate::{GammaRate, Prior};
+use crate::stats::rate::{GammaRate, Prior, narrow};
 
-/// How fast the past fades and what is believed before anything was seen.
+/// How fast the past fades. Unit: seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct HalfLives {
+    /// Of the short memory of the rate. Default: 15 min.
+    pub short_s: f64,
+    /// Of the long memory of the rate. Default: 1 day.
+    pub long_s: f64,
+    /// Of the dispersion. Default: 6 h.
+    pub dispersion_s: f64,
+    /// Of the peaks. Default: 14 days.
+    pub peak_s: f64,
+}
+
+impl Default for HalfLives {
+    fn default() -> Self {
+        Self { short_s: 900.0, long_s: 86_400.0, dispersion_s: 21_600.0, peak_s: 1_209_600.0 }
+    }
+}
+
+/// How a baseline learns and what it believes before anything was seen.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
-    /// Half-life of the short memory of the rate. Unit: seconds. Default: 15 min.
-    pub short_half_life_s: f64,
-    /// Half-life of the long memory of the rate. Unit: seconds. Default: 1 day.
-    pub long_half_life_s: f64,
-    /// Half-life of the dispersion. Unit: seconds. Default: 6 h.
-    pub dispersion_half_life_s: f64,
-    /// Half-life of the peaks. Unit: seconds. Default: 14 days.
-    pub peak_half_life_s: f64,
+    short: Fading,
+    long: Fading,
+    dispersion_weight: f32,
+    peak: Fading,
     /// The least rate believed. Unit: events per second. Default: one in ten minutes.
     pub rate_min_per_s: f64,
     /// The rate before anything was seen. Default: 0.5 events' worth of 67 a minute, the median
@@ -37,25 +52,39 @@ pub struct Params {
     pub prior_dispersion: [f32; Window::COUNT],
 }
 
-impl Default for Params {
-    fn default() -> Self {
+impl Params {
+    /// The defaults, with memories that fade that fast.
+    pub fn new(half_lives: HalfLives) -> Self {
+        let dispersion = Fading::of_half_life(half_lives.dispersion_s);
         Self {
-            short_half_life_s: 15.0 * 60.0,
-            long_half_life_s: 86_400.0,
-            dispersion_half_life_s: 6.0 * 3600.0,
-            peak_half_life_s: 14.0 * 86_400.0,
+            short: Fading::of_half_life(half_lives.short_s),
+            long: Fading::of_half_life(half_lives.long_s),
+            dispersion_weight: narrow(1.0 - dispersion.remaining(1)),
+            peak: Fading::of_half_life(half_lives.peak_s),
             rate_min_per_s: 1.0 / 600.0,
-            prior: Prior {
-                events: 0.5,
-                mean_per_s: 67.0 / 60.0,
-            },
+            prior: Prior { events: 0.5, mean_per_s: 67.0 / 60.0 },
             prior_dispersion: [5.0, 12.0, 30.0, 120.0, 300.0],
         }
     }
 }
 
+impl Default for Params {
+    fn default() -> Self {
+        Self::new(HalfLives::default())
+    }
+}
+
 /// The windows whose counts are summed up by tiles of their own length within a minute.
 const TILED: [Window; 3] = [Window::S1, Window::S5, Window::S15];
+
+/// A rate as it is believed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Unit: events per second.
+    pub per_s: f64,
+    /// How many events the belief rests on.
+    pub weight: f64,
+}
 
 /// What is expected of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -167,7 +196,7 @@ impl Baseline {
         if count > 0.0 {
             self.learn_dispersion(windows, minute, count, params);
         }
-        self.learn_rate(count, 60.0, params);
+        self.learn_rate(count, 1, params);
         for (peak, max) in self.peak.iter_mut().zip(self.max_held) {
             *peak = peak.max(max.value());
         }
@@ -178,24 +207,23 @@ impl Baseline {
     fn learn_silence(&mut self, minute: u32, params: &Params) {
         let silent = minute.saturating_sub(self.learned_until);
         if silent > 0 {
-            self.learn_rate(0.0, f64::from(silent) * 60.0, params);
+            self.learn_rate(0.0, silent, params);
             self.learned_until = minute;
         }
     }
 
-    fn learn_rate(&mut self, events: f64, elapsed_s: f64, params: &Params) {
-        self.short
-            .learn(events, elapsed_s, params.short_half_life_s);
-        self.long.learn(events, elapsed_s, params.long_half_life_s);
-        let keep = remaining(elapsed_s, params.peak_half_life_s) as f32;
+    fn learn_rate(&mut self, events: f64, minutes: u32, params: &Params) {
+        self.short.learn(events, minutes, params.short);
+        self.long.learn(events, minutes, params.long);
+        let keep = narrow(params.peak.remaining(minutes));
         for peak in &mut self.peak {
             *peak *= keep;
         }
     }
 
     fn learn_dispersion(&mut self, windows: &Windows, minute: u32, count: f64, params: &Params) {
-        let weight = (1.0 - remaining(60.0, params.dispersion_half_life_s)) as f32;
-        let mean_60 = self.expected(Window::S60, params).count;
+        let weight = params.dispersion_weight;
+        let mean_60 = self.rate(params).per_s * 60.0;
         let samples = |window: Window, squares: Compact| {
             let tiles = f64::from(60 / window.seconds());
             dispersion::sample(tiles, count, f64::from(squares.value()), mean_60 / tiles)
@@ -211,23 +239,30 @@ impl Baseline {
             (count_300 - mean_300).powi(2) / mean_300,
         ];
         for (dispersion, sample) in self.dispersion.iter_mut().zip(by_window) {
-            dispersion::learn(dispersion, sample as f32, weight);
+            dispersion::learn(dispersion, narrow(sample), weight);
         }
     }
 
-    /// What is expected of `window`: `mu = w * max(short, long / 2, the least rate)`.
-    pub fn expected(&self, window: Window, params: &Params) -> Expected {
+    /// The rate believed, `max(short, long / 2, the least rate)`, and how many events that rests on.
+    pub fn rate(&self, params: &Params) -> Rate {
         let short = self.short.mean_per_s(params.prior);
         let long = self.long.mean_per_s(params.prior) / 2.0;
         let weight = if short >= long { self.short } else { self.long }.weight(params.prior);
+        Rate { per_s: short.max(long).max(params.rate_min_per_s), weight }
+    }
+
+    /// What is expected of `window` at that rate.
+    pub fn expected(&self, window: Window, rate: Rate) -> Expected {
         Expected {
-            count: f64::from(window.seconds()) * short.max(long).max(params.rate_min_per_s),
-            dispersion: self
-                .dispersion
-                .get(window as usize)
-                .map_or(1.0, |d| f64::from(*d)),
-            weight,
+            count: f64::from(window.seconds()) * rate.per_s,
+            dispersion: self.dispersion.get(window as usize).map_or(1.0, |d| f64::from(*d)),
+            weight: rate.weight,
         }
+    }
+
+    /// Reads a word of it, so that the processor fetches it ahead of its use.
+    pub const fn touch(&self) -> u32 {
+        self.learned_until
     }
 
     /// The most it ever did in `window`, slowly forgotten; 0 while nothing is learned.
@@ -253,18 +288,13 @@ mod tests {
     impl Key {
         fn new() -> Self {
             let params = Params::default();
-            Self {
-                windows: Windows::new(START),
-                baseline: Baseline::new(START, &params),
-                params,
-            }
+            Self { windows: Windows::new(START), baseline: Baseline::new(START, &params), params }
         }
 
         fn at(&mut self, second: u32, times: u32, frozen: bool) {
             if second > self.windows.newest() {
                 self.baseline.second_ends(&self.windows, second);
-                self.baseline
-                    .minute_ends(&self.windows, second, frozen, &self.params);
+                self.baseline.minute_ends(&self.windows, second, frozen, &self.params);
             }
             for _ in 0..times {
                 self.windows.add(second);
@@ -278,8 +308,8 @@ mod tests {
         for second in 0..7200 {
             key.at(START + second, 2, false);
         }
-        let expected = key.baseline.expected(Window::S60, &key.params);
-        assert!((expected.count - 120.0).abs() < 1.0, "{expected:?}");
+        let expected = key.baseline.rate(&key.params);
+        assert!((expected.per_s - 2.0).abs() < 0.02, "{expected:?}");
         assert!((key.baseline.peak(Window::S60) - 120.0).abs() < 2.0);
         assert!((key.baseline.peak(Window::S1) - 2.0).abs() < 0.1);
     }
@@ -314,11 +344,11 @@ mod tests {
         for second in 0..600 {
             key.at(START + second, 1, false);
         }
-        let before = key.baseline.expected(Window::S60, &key.params);
+        let before = key.baseline.rate(&key.params);
         for second in 600..3600 {
             key.at(START + second, 100, true);
         }
-        assert_eq!(key.baseline.expected(Window::S60, &key.params), before);
+        assert_eq!(key.baseline.rate(&key.params), before);
         assert!(key.baseline.peak(Window::S60) < 70.0);
     }
 

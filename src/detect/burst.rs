@@ -6,7 +6,7 @@
 //! is high enough to matter.
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
 
-use super::baseline::{self, Baseline};
+use super::baseline::{self, Baseline, Expected};
 use super::window::{Window, Windows};
 use crate::model::finding::Action;
 use crate::stats::tail::NegativeBinomial;
@@ -100,29 +100,24 @@ pub fn look(
     usual: &baseline::Params,
 ) -> Option<Burst> {
     let mut strongest: Option<Burst> = None;
+    let rate = baseline.rate(usual);
     for window in Window::ALL {
         let ratio = ratio(windows, baseline, window, params);
         if ratio < params.observe_ratio || strongest.is_some_and(|other| other.ratio >= ratio) {
             continue;
         }
         let count = windows.count(window);
-        let expected = baseline.expected(window, usual);
-        let model = NegativeBinomial::new(expected.count, expected.dispersion, expected.weight);
-        if model.evidence_at_most(f64::from(count)) < params.gate_nats {
+        let Expected { count: expected, dispersion, weight } = baseline.expected(window, rate);
+        let counted = f64::from(count);
+        if NegativeBinomial::evidence_at_most(expected, dispersion, weight, counted)
+            < params.gate_nats
+        {
             continue;
         }
-        let evidence_nats = -model.ln_tail(f64::from(count));
+        let evidence_nats = -NegativeBinomial::new(expected, dispersion, weight).ln_tail(counted);
         if evidence_nats >= params.gate_nats {
             let peak = baseline.peak(window);
-            let expected = expected.count;
-            strongest = Some(Burst {
-                window,
-                count,
-                expected,
-                peak,
-                ratio,
-                evidence_nats,
-            });
+            strongest = Some(Burst { window, count, expected, peak, ratio, evidence_nats });
         }
     }
     strongest

@@ -44,10 +44,7 @@ impl Limits {
         }
         let by_tenant = tenant.and_then(|tenant| self.by_tenant.get(tenant));
         let by_kind = self.by_kind.get(kind as usize);
-        by_tenant
-            .or(by_kind)
-            .copied()
-            .unwrap_or(LIMIT_DEFAULT_PER_MIN)
+        by_tenant.or(by_kind).copied().unwrap_or(LIMIT_DEFAULT_PER_MIN)
     }
 }
 
@@ -83,11 +80,7 @@ pub fn look(windows: &Windows, limit_per_min: u32) -> Option<Passed> {
     }
     let minute = windows.count(Window::S60);
     if minute > limit_per_min {
-        return Some(Passed {
-            limit_per_min,
-            count: minute,
-            seconds: 60,
-        });
+        return Some(Passed { limit_per_min, count: minute, seconds: 60 });
     }
     // The 15 s window holds the 10 s one, and its sum is at hand.
     if windows.count(Window::S15).saturating_mul(6) <= limit_per_min {

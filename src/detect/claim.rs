@@ -67,19 +67,12 @@ impl Claim {
                 burst.window.seconds(),
                 usual(burst.expected),
                 if burst.peak >= 1.0 {
-                    format!(
-                        " and {} were the most so far",
-                        grouped(f64::from(burst.peak))
-                    )
+                    format!(" and {} were the most so far", grouped(f64::from(burst.peak)))
                 } else {
                     String::new()
                 },
                 burst.ratio,
-                if burst.peak >= 5.0 {
-                    "its own record"
-                } else {
-                    "the least record that counts"
-                },
+                if burst.peak >= 5.0 { "its own record" } else { "the least record that counts" },
             ),
         }
     }
@@ -109,11 +102,7 @@ impl Claim {
 
 /// A usual count in words: small ones keep a digit.
 fn usual(count: f64) -> String {
-    if count < 9.95 {
-        format!("{count:.1}")
-    } else {
-        grouped(count)
-    }
+    if count < 9.95 { format!("{count:.1}") } else { grouped(count) }
 }
 
 /// A whole number with a comma every three digits.
@@ -143,15 +132,8 @@ mod tests {
 
     #[test]
     fn a_ceiling_explains_itself() {
-        let passed = Passed {
-            limit_per_min: 10_000,
-            count: 1702,
-            seconds: 10,
-        };
-        let claim = Claim {
-            action: Action::Revoke,
-            sight: Sight::Ceiling(passed),
-        };
+        let passed = Passed { limit_per_min: 10_000, count: 1702, seconds: 10 };
+        let claim = Claim { action: Action::Revoke, sight: Sight::Ceiling(passed) };
         assert_eq!(
             claim.summary(),
             "made 1,702 requests in 10 s, a rate of 10,212 a minute; its limit is 10,000 a minute"
@@ -168,10 +150,7 @@ mod tests {
             ratio: 27.8,
             evidence_nats: 41.0,
         };
-        let claim = Claim {
-            action: Action::Throttle,
-            sight: Sight::Burst(burst),
-        };
+        let claim = Claim { action: Action::Throttle, sight: Sight::Burst(burst) };
         assert_eq!(
             claim.summary(),
             "made 167 requests in 1 s where about 0.5 are usual and 6 were the most so far; \

@@ -50,14 +50,7 @@ impl Episode {
     pub fn open(claim: Claim, at: EventTime) -> Self {
         let mut reached = Reached::default();
         reached.note(claim.action, at);
-        Self {
-            opened: at,
-            reached,
-            abnormal: at,
-            told: at,
-            action: claim.action,
-            strongest: claim,
-        }
+        Self { opened: at, reached, abnormal: at, told: at, action: claim.action, strongest: claim }
     }
 
     /// Takes a further claim; says what changed, if people are to be told.

@@ -71,8 +71,7 @@ impl Profile {
     pub fn record(&mut self, second: u32, frozen: bool, params: &Params) -> Placed {
         if second > self.windows.newest() {
             self.baseline.second_ends(&self.windows, second);
-            self.baseline
-                .minute_ends(&self.windows, second, frozen, &params.baseline);
+            self.baseline.minute_ends(&self.windows, second, frozen, &params.baseline);
         }
         self.windows.add(second)
     }
@@ -80,10 +79,7 @@ impl Profile {
     /// What `ceiling` says now.
     pub fn ceiling(&self, params: &Params) -> Option<Claim> {
         let passed = ceiling::look(&self.windows, self.limit_per_min)?;
-        Some(Claim {
-            action: params.ceiling_action,
-            sight: Sight::Ceiling(passed),
-        })
+        Some(Claim { action: params.ceiling_action, sight: Sight::Ceiling(passed) })
     }
 
     /// The ratio by which `burst` would judge if every window passed its gate.
@@ -93,18 +89,10 @@ impl Profile {
 
     /// What `burst` says now.
     pub fn burst(&self, params: &Params) -> Option<Claim> {
-        let burst = burst::look(
-            &self.windows,
-            &self.baseline,
-            &params.burst,
-            &params.baseline,
-        )?;
+        let burst = burst::look(&self.windows, &self.baseline, &params.burst, &params.baseline)?;
         let immature = self.windows.newest().saturating_sub(self.first_seen) < params.mature_s;
         let action = burst.action(immature, &params.burst);
-        Some(Claim {
-            action,
-            sight: Sight::Burst(burst),
-        })
+        Some(Claim { action, sight: Sight::Burst(burst) })
     }
 
     /// Its kind.
@@ -134,11 +122,7 @@ impl Profile {
 
     /// The number of its open episodes in the partition's list.
     pub const fn episode(&self) -> Option<u32> {
-        if self.episode == CALM {
-            None
-        } else {
-            Some(self.episode)
-        }
+        if self.episode == CALM { None } else { Some(self.episode) }
     }
 
     /// Notes its open episodes, or that it is calm. What was held back is forgotten as an episode
@@ -213,9 +197,7 @@ mod tests {
         let attack = profile.windows().newest() + 1;
         let known = (1..=167).find(|_| {
             profile.record(attack, false, &params);
-            profile
-                .burst(&params)
-                .is_some_and(|claim| claim.action >= Action::Alert)
+            profile.burst(&params).is_some_and(|claim| claim.action >= Action::Alert)
         });
         assert!(known.is_some_and(|events| events < 100), "{known:?}");
     }
@@ -228,10 +210,7 @@ mod tests {
         for _ in 0..5000 {
             profile.record(attack, false, &params);
         }
-        assert_eq!(
-            profile.burst(&params).map(|claim| claim.action),
-            Some(Action::Alert)
-        );
+        assert_eq!(profile.burst(&params).map(|claim| claim.action), Some(Action::Alert));
     }
 
     #[test]

@@ -57,8 +57,7 @@ mod tests {
             reason: "load test".to_owned(),
             expires: Some(EventTime::from_ms(1000)),
         };
-        list.credentials
-            .insert("api_key:k".to_owned(), entry.clone());
+        list.credentials.insert("api_key:k".to_owned(), entry.clone());
         list.tenants.insert("acme".to_owned(), entry);
         let (k, other) = (Credential::parse("k"), Credential::parse("other"));
         let (k, other) = (k.expect("valid"), other.expect("valid"));

@@ -22,11 +22,7 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self {
-            per_tenant_hour: 1,
-            per_hour: 3,
-            per_hour_share: 1e-5,
-        }
+        Self { per_tenant_hour: 1, per_hour: 3, per_hour_share: 1e-5 }
     }
 }
 
@@ -109,12 +105,7 @@ mod tests {
         let mut breaker = Breaker::default();
         let (acme, bloom) = (CompactString::new("acme"), CompactString::new("bloom"));
         let mut take = |tenant, ms| {
-            breaker.take(
-                Some(tenant),
-                100,
-                EventTime::from_ms(ms),
-                &Params::default(),
-            )
+            breaker.take(Some(tenant), 100, EventTime::from_ms(ms), &Params::default())
         };
         assert!(take(&acme, 0));
         assert!(!take(&acme, HOUR_MS - 1));

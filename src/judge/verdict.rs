@@ -60,11 +60,7 @@ pub fn judge(wanted: Action, given: Circumstances, breaker: impl FnOnce() -> boo
     if action > cap {
         held_by.push(Guardrail::Posture);
     }
-    Verdict {
-        action,
-        carried_out,
-        held_by,
-    }
+    Verdict { action, carried_out, held_by }
 }
 
 #[cfg(test)]
@@ -75,15 +71,7 @@ mod tests {
 
     fn verdict(wanted: Action, posture: Posture, holds: (bool, bool, bool)) -> Verdict {
         let (catch_up, allow_listed, breaker) = holds;
-        judge(
-            wanted,
-            Circumstances {
-                posture,
-                catch_up,
-                allow_listed,
-            },
-            || breaker,
-        )
+        judge(wanted, Circumstances { posture, catch_up, allow_listed }, || breaker)
     }
 
     const FREE: (bool, bool, bool) = (false, false, true);
@@ -121,10 +109,7 @@ mod tests {
                     assert!(verdict.action <= Action::Alert && !verdict.carried_out);
                     assert_eq!(
                         wanted > Action::Alert,
-                        verdict
-                            .held_by
-                            .iter()
-                            .any(|held| *held != Guardrail::Posture)
+                        verdict.held_by.iter().any(|held| *held != Guardrail::Posture)
                     );
                 }
             }
@@ -147,11 +132,8 @@ mod tests {
 
     #[test]
     fn shadow_spends_no_token_of_the_breaker() {
-        let given = Circumstances {
-            posture: Posture::Shadow,
-            catch_up: false,
-            allow_listed: false,
-        };
+        let given =
+            Circumstances { posture: Posture::Shadow, catch_up: false, allow_listed: false };
         let verdict = judge(Action::Revoke, given, || panic!("asked"));
         assert_eq!(verdict.action, Action::Revoke);
     }

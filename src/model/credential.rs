@@ -22,13 +22,8 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
-        Self::ApiKey,
-        Self::Jwt,
-        Self::Session,
-        Self::RefreshToken,
-        Self::AgentToken,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::ApiKey, Self::Jwt, Self::Session, Self::RefreshToken, Self::AgentToken];
 
     /// The name on the wire and in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -81,9 +76,7 @@ pub fn check_id(id: &str) -> Result<(), IdError> {
         return Err(IdError::TooLong);
     }
     // C1 controls are two bytes in UTF-8; bytes below 0x20 and 0x7f are the ASCII ones.
-    if id
-        .bytes()
-        .any(|byte| byte < 0x20 || byte == 0x7f || byte >= 0x80)
+    if id.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte >= 0x80)
         && id.chars().any(char::is_control)
     {
         return Err(IdError::ControlCharacter);
@@ -105,10 +98,7 @@ impl Credential {
     /// When the id is empty, too long, or has control characters.
     pub fn new(kind: Kind, id: &str) -> Result<Self, IdError> {
         check_id(id)?;
-        Ok(Self {
-            kind,
-            id: CompactString::new(id),
-        })
+        Ok(Self { kind, id: CompactString::new(id) })
     }
 
     /// Reads `kind:id`; a text without a known kind in front is the id of an API key.
@@ -116,10 +106,7 @@ impl Credential {
     /// # Errors
     /// When the id is empty, too long, or has control characters.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        match text
-            .split_once(':')
-            .and_then(|(kind, id)| Some((Kind::parse(kind)?, id)))
-        {
+        match text.split_once(':').and_then(|(kind, id)| Some((Kind::parse(kind)?, id))) {
             Some((kind, id)) => Self::new(kind, id),
             None => Self::new(Kind::ApiKey, text),
         }
@@ -152,20 +139,14 @@ mod tests {
         let read = |text| Credential::parse(text).map(|c| (c.kind(), c.id().to_owned()));
         assert_eq!(read("session:s1"), Ok((Kind::Session, "s1".to_owned())));
         assert_eq!(read("key_1"), Ok((Kind::ApiKey, "key_1".to_owned())));
-        assert_eq!(
-            read("arn:aws:x"),
-            Ok((Kind::ApiKey, "arn:aws:x".to_owned()))
-        );
+        assert_eq!(read("arn:aws:x"), Ok((Kind::ApiKey, "arn:aws:x".to_owned())));
     }
 
     #[test]
     fn ids_that_are_empty_too_long_or_have_controls_are_refused() {
         let refusal = |id: &str| Credential::new(Kind::ApiKey, id).err();
         assert_eq!(refusal(""), Some(IdError::Empty));
-        assert_eq!(
-            refusal(&"x".repeat(ID_BYTES_MAX + 1)),
-            Some(IdError::TooLong)
-        );
+        assert_eq!(refusal(&"x".repeat(ID_BYTES_MAX + 1)), Some(IdError::TooLong));
         assert_eq!(refusal("a\nb"), Some(IdError::ControlCharacter));
         assert_eq!(refusal("a\u{85}b"), Some(IdError::ControlCharacter));
         assert_eq!(refusal("schlüssel"), None);

@@ -27,13 +27,8 @@ pub enum Posture {
 
 impl Posture {
     /// Every posture, mildest first.
-    pub const ALL: [Self; 5] = [
-        Self::Shadow,
-        Self::Alert,
-        Self::Throttle,
-        Self::Suspend,
-        Self::Revoke,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Shadow, Self::Alert, Self::Throttle, Self::Suspend, Self::Revoke];
 
     /// The name in configuration and metrics.
     pub const fn as_str(self) -> &'static str {
@@ -48,9 +43,7 @@ impl Posture {
 
     /// The posture of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|posture| posture.as_str() == name)
+        Self::ALL.into_iter().find(|posture| posture.as_str() == name)
     }
 
     /// The gravest action it lets through.
@@ -99,12 +92,7 @@ pub enum Status {
 
 impl Status {
     /// Every status.
-    pub const ALL: [Self; 4] = [
-        Self::Active,
-        Self::Throttled,
-        Self::Suspended,
-        Self::Revoked,
-    ];
+    pub const ALL: [Self; 4] = [Self::Active, Self::Throttled, Self::Suspended, Self::Revoked];
 
     /// The name in stores and on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -187,13 +175,8 @@ pub enum Guardrail {
 
 impl Guardrail {
     /// Every guardrail.
-    pub const ALL: [Self; 5] = [
-        Self::Posture,
-        Self::AllowList,
-        Self::Breaker,
-        Self::CatchUp,
-        Self::Invariant,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Posture, Self::AllowList, Self::Breaker, Self::CatchUp, Self::Invariant];
 
     /// The name on the wire and in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -208,9 +191,7 @@ impl Guardrail {
 
     /// The guardrail of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|guardrail| guardrail.as_str() == name)
+        Self::ALL.into_iter().find(|guardrail| guardrail.as_str() == name)
     }
 }
 
@@ -232,9 +213,7 @@ impl DecisionId {
 
     /// Reads what [`fmt::Display`] writes.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text
-            .strip_prefix("d_")
-            .filter(|digits| digits.len() == 16)?;
+        let digits = text.strip_prefix("d_").filter(|digits| digits.len() == 16)?;
         u64::from_str_radix(digits, 16).ok().map(Self)
     }
 }
@@ -270,7 +249,7 @@ pub struct Decision {
     pub held_by: Vec<Guardrail>,
     /// When it ends by itself; none for good.
     pub until: Option<EventTime>,
-    /// When it was made: event time for a finding, the clock for a person or an expiry.
+    /// When it was made, by the clock of the host; a replay goes by event time.
     pub at: EventTime,
     /// When the credential ends by itself, where known: stores need not remember it for longer.
     pub expires: Option<EventTime>,
@@ -299,13 +278,8 @@ pub enum Receipt {
 
 impl Receipt {
     /// Every receipt.
-    pub const ALL: [Self; 5] = [
-        Self::Applied,
-        Self::Already,
-        Self::Stale,
-        Self::Refused,
-        Self::Unreachable,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Applied, Self::Already, Self::Stale, Self::Refused, Self::Unreachable];
 
     /// The name in the journal and in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -320,9 +294,7 @@ impl Receipt {
 
     /// The receipt of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|receipt| receipt.as_str() == name)
+        Self::ALL.into_iter().find(|receipt| receipt.as_str() == name)
     }
 
     /// Whether the decision needs no further delivery.

@@ -32,9 +32,7 @@ impl Outcome {
 
     /// The outcome of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|outcome| outcome.as_str() == name)
+        Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
     }
 
     /// What a status code says where no outcome is given: 401 and 403 rejected, 429 throttled.

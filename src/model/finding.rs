@@ -26,13 +26,8 @@ pub enum Action {
 
 impl Action {
     /// Every action, mildest first.
-    pub const ALL: [Self; 5] = [
-        Self::Observe,
-        Self::Alert,
-        Self::Throttle,
-        Self::Suspend,
-        Self::Revoke,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Observe, Self::Alert, Self::Throttle, Self::Suspend, Self::Revoke];
 
     /// The name on the wire and in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -86,9 +81,7 @@ impl Detector {
 
     /// The detector of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|detector| detector.as_str() == name)
+        Self::ALL.into_iter().find(|detector| detector.as_str() == name)
     }
 }
 
@@ -117,9 +110,7 @@ impl FindingId {
 
     /// Reads what [`fmt::Display`] writes.
     pub fn parse(text: &str) -> Option<Self> {
-        let digits = text
-            .strip_prefix("f_")
-            .filter(|digits| digits.len() == 16)?;
+        let digits = text.strip_prefix("f_").filter(|digits| digits.len() == 16)?;
         u64::from_str_radix(digits, 16).ok().map(Self)
     }
 }
@@ -160,10 +151,7 @@ pub struct Measure {
 impl Measure {
     /// A number under a name.
     pub const fn new(name: &'static str, value: f64) -> Self {
-        Self {
-            name: Cow::Borrowed(name),
-            value,
-        }
+        Self { name: Cow::Borrowed(name), value }
     }
 }
 

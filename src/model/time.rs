@@ -55,11 +55,7 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_index = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 {
-        month_index + 3
-    } else {
-        month_index - 9
-    };
+    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year, month, day)
 }
@@ -71,10 +67,7 @@ impl fmt::Display for EventTime {
         let ms = self.0.rem_euclid(86_400_000);
         let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1000 % 60);
         let milli = ms % 1000;
-        write!(
-            f,
-            "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z"
-        )
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
     }
 }
 
@@ -85,18 +78,9 @@ mod tests {
 
     #[test]
     fn a_time_is_written_as_rfc_3339() {
-        assert_eq!(
-            EventTime::from_ms(0).to_string(),
-            "1970-01-01T00:00:00.000Z"
-        );
-        assert_eq!(
-            EventTime::from_ms(-1).to_string(),
-            "1969-12-31T23:59:59.999Z"
-        );
-        assert_eq!(
-            EventTime::from_ms(951_782_400_123).to_string(),
-            "2000-02-29T00:00:00.123Z"
-        );
+        assert_eq!(EventTime::from_ms(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(EventTime::from_ms(-1).to_string(), "1969-12-31T23:59:59.999Z");
+        assert_eq!(EventTime::from_ms(951_782_400_123).to_string(), "2000-02-29T00:00:00.123Z");
     }
 
     proptest! {

@@ -26,11 +26,7 @@ mod tests {
     fn the_estimate_is_the_mean_squared_distance_over_the_mean() {
         let counts = [3.0_f64, 5.0, 1.0, 7.0];
         let mean = 4.0;
-        let expected = counts
-            .iter()
-            .map(|n| (n - mean).powi(2) / mean)
-            .sum::<f64>()
-            / 4.0;
+        let expected = counts.iter().map(|n| (n - mean).powi(2) / mean).sum::<f64>() / 4.0;
         let squares = counts.iter().map(|n| n * n).sum();
         assert!((sample(4.0, counts.iter().sum(), squares, mean) - expected).abs() < 1e-12);
     }

@@ -1,6 +1,6 @@
 //! A rate learned with forgetting: the Gamma posterior of a Poisson rate whose past fades.
 
-use super::decay::remaining;
+use super::decay::Fading;
 
 /// What is believed of a rate before anything was seen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -19,19 +19,15 @@ pub struct GammaRate {
 }
 
 impl GammaRate {
-    /// Lets the past fade over `elapsed_s` and adds `events` seen in them.
+    /// Lets the past fade over `minutes` (at least one) and adds `events` seen in them.
     ///
     /// Source: conjugate update of a Poisson rate with exponential forgetting of the sufficient
     /// statistics (West and Harrison, "Bayesian Forecasting and Dynamic Models", ch. 10). Within
     /// the step the exposure fades too, so `seconds` tends to `half_life / ln 2`.
-    pub fn learn(&mut self, events: f64, elapsed_s: f64, half_life_s: f64) {
-        let keep = remaining(elapsed_s, half_life_s);
-        let exposure = half_life_s / std::f64::consts::LN_2 * (1.0 - keep);
-        let weight = if elapsed_s > 0.0 {
-            exposure / elapsed_s
-        } else {
-            1.0
-        };
+    pub fn learn(&mut self, events: f64, minutes: u32, fading: Fading) {
+        let keep = fading.remaining(minutes);
+        let exposure = fading.exposure_s(keep);
+        let weight = exposure / (f64::from(minutes) * 60.0);
         self.events = narrow(f64::from(self.events) * keep + events * weight);
         self.seconds = narrow(f64::from(self.seconds) * keep + exposure);
     }
@@ -48,22 +44,17 @@ impl GammaRate {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "24 bits of mantissa suffice for a memory"
-)]
-fn narrow(value: f64) -> f32 {
+/// The same number with the 24 bits that suffice for a memory.
+#[expect(clippy::cast_possible_truncation, reason = "24 bits of mantissa suffice for a memory")]
+pub const fn narrow(value: f64) -> f32 {
     value as f32
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{GammaRate, Prior};
+    use super::{Fading, GammaRate, Prior};
 
-    const PRIOR: Prior = Prior {
-        events: 0.5,
-        mean_per_s: 1.0,
-    };
+    const PRIOR: Prior = Prior { events: 0.5, mean_per_s: 1.0 };
 
     #[test]
     fn nothing_seen_is_the_prior() {
@@ -72,12 +63,12 @@ mod tests {
 
     #[test]
     fn a_steady_rate_is_learned_whatever_the_step() {
-        for step_s in [1.0, 60.0, 600.0] {
+        for minutes in [1_u32, 3, 10] {
             let mut rate = GammaRate::default();
             for _ in 0..2000 {
-                rate.learn(5.0 * step_s, step_s, 900.0);
+                rate.learn(300.0 * f64::from(minutes), minutes, Fading::of_half_life(900.0));
             }
-            assert!((rate.mean_per_s(PRIOR) - 5.0).abs() < 0.01, "step {step_s}");
+            assert!((rate.mean_per_s(PRIOR) - 5.0).abs() < 0.01, "step {minutes}");
         }
     }
 
@@ -85,9 +76,9 @@ mod tests {
     fn half_of_the_past_is_gone_after_a_half_life() {
         let mut rate = GammaRate::default();
         for _ in 0..1000 {
-            rate.learn(600.0, 60.0, 900.0);
+            rate.learn(600.0, 1, Fading::of_half_life(900.0));
         }
-        rate.learn(0.0, 900.0, 900.0);
+        rate.learn(0.0, 15, Fading::of_half_life(900.0));
         assert!((rate.mean_per_s(PRIOR) - 5.0).abs() < 0.02);
     }
 }

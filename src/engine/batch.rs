@@ -1,0 +1,129 @@
+//! A batch: auth events laid out for the machine, without an allocation per event.
+
+use crate::model::credential::{Kind, NAME_BYTES_MAX};
+use crate::model::event::{AuthEvent, Outcome};
+use crate::model::time::EventTime;
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+/// The seed of the hash by which credentials are found: secret, so that nobody can choose ids
+/// that collide.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HashSeed(pub u64, pub u64);
+
+impl std::fmt::Debug for HashSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HashSeed(..)")
+    }
+}
+
+impl HashSeed {
+    /// The hash of a credential.
+    pub fn hash(self, kind: Kind, id: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0 ^ kind as u64, self.1);
+        hasher.write(id.as_bytes());
+        hasher.finish()
+    }
+}
+
+/// A stretch of the batch's text.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    start: u32,
+    length: u16,
+}
+
+/// One event of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// When it happened.
+    pub time: EventTime,
+    /// Its offset in the partition.
+    pub offset: i64,
+    /// The hash of its credential.
+    pub hash: u64,
+    /// When the credential ends by itself.
+    pub expires: Option<EventTime>,
+    credential: Stretch,
+    tenant: Option<Stretch>,
+    /// The credential's kind.
+    pub kind: Kind,
+    /// What the gateway said.
+    pub outcome: Outcome,
+}
+
+/// Auth events of one partition, in order. Emptied and used again.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    text: String,
+    rows: Vec<Row>,
+}
+
+impl Batch {
+    /// Adds an event that stands at `offset`.
+    pub fn push(&mut self, event: &AuthEvent<'_>, offset: i64, seed: HashSeed) {
+        let hash = seed.hash(event.kind, &event.credential);
+        let credential = self.keep(&event.credential);
+        let tenant = event.tenant.as_deref().filter(|tenant| tenant.len() <= NAME_BYTES_MAX);
+        let tenant = tenant.map(|tenant| self.keep(tenant));
+        self.rows.push(Row {
+            time: event.time,
+            offset,
+            hash,
+            expires: event.expires,
+            credential,
+            tenant,
+            kind: event.kind,
+            outcome: event.outcome,
+        });
+    }
+
+    fn keep(&mut self, text: &str) -> Stretch {
+        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.text.push_str(text);
+        Stretch { start, length: u16::try_from(text.len()).unwrap_or(u16::MAX) }
+    }
+
+    fn read(&self, stretch: Stretch) -> &str {
+        let start = stretch.start as usize;
+        self.text.get(start..start + usize::from(stretch.length)).unwrap_or("")
+    }
+
+    /// The events in order.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The credential's id.
+    pub fn credential(&self, row: &Row) -> &str {
+        self.read(row.credential)
+    }
+
+    /// The tenant.
+    pub fn tenant(&self, row: &Row) -> Option<&str> {
+        row.tenant.map(|tenant| self.read(tenant))
+    }
+
+    /// How many events it holds.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.rows.clear();
+    }
+
+    /// Gives its events offsets from `first` on, as a partition does that hands out its own.
+    pub fn number_from(&mut self, first: i64) {
+        for (row, offset) in self.rows.iter_mut().zip(first..) {
+            row.offset = offset;
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! The open episodes of a partition: few, beside the many calm profiles.
+
+use crate::detect::claim::Claim;
+use crate::detect::episode::{Change, Episode};
+use crate::detect::window::{Window, Windows};
+use crate::model::finding::{Action, Detector};
+use crate::model::time::EventTime;
+
+/// After this long an open episode no longer keeps its credential from learning.
+/// Unit: milliseconds. Default: 24 h.
+pub const FROZEN_MS_MAX: i64 = 86_400_000;
+
+/// The open episodes of one credential, one a detector at most.
+#[derive(Clone, Debug)]
+pub struct OpenEpisodes {
+    /// The profile's number in the keyring.
+    pub number: u32,
+    by_detector: [Option<Episode>; Detector::ALL.len()],
+    opened: EventTime,
+    /// The greatest counts since the first opened.
+    maxima: [f32; Window::COUNT],
+    gravest: Action,
+    /// When the credential ends by itself, as last said by an event.
+    pub expires: Option<EventTime>,
+}
+
+impl OpenEpisodes {
+    fn new(number: u32, opened: EventTime) -> Self {
+        Self {
+            number,
+            by_detector: [None; Detector::ALL.len()],
+            opened,
+            maxima: [0.0; Window::COUNT],
+            gravest: Action::Observe,
+            expires: None,
+        }
+    }
+
+    /// The open episode of `detector`.
+    pub fn of(&self, detector: Detector) -> Option<&Episode> {
+        self.by_detector.get(detector as usize)?.as_ref()
+    }
+
+    /// Whether learning stands still at `now`.
+    pub const fn freezes(&self, now: EventTime) -> bool {
+        now.ms_since(self.opened) < FROZEN_MS_MAX
+    }
+
+    /// Takes a claim; says what changed, if people are to be told.
+    pub fn add(&mut self, claim: Claim, at: EventTime) -> Option<Change> {
+        self.gravest = self.gravest.max(claim.action);
+        let slot = self.by_detector.get_mut(claim.detector() as usize)?;
+        if let Some(episode) = slot {
+            return episode.add(claim, at);
+        }
+        *slot = Some(Episode::open(claim, at));
+        Some(Change::Opened)
+    }
+
+    /// Keeps the greatest counts.
+    pub fn note_maxima(&mut self, windows: &Windows) {
+        for (window, max) in Window::ALL.into_iter().zip(&mut self.maxima) {
+            *max = max.max(windows.count(window) as f32);
+        }
+    }
+
+    /// The counts that the credential may learn once all is over: none, if a grave action was
+    /// justified.
+    pub fn lessons(&self) -> Option<[f32; Window::COUNT]> {
+        (self.gravest < Action::Suspend).then_some(self.maxima)
+    }
+
+    /// Takes out an episode that closes by `now`.
+    pub fn close_one(&mut self, now: EventTime) -> Option<Episode> {
+        let closes = |slot: &&mut Option<Episode>| {
+            slot.as_ref().is_some_and(|episode| episode.closes_at() <= now)
+        };
+        self.by_detector.iter_mut().find(closes)?.take()
+    }
+
+    /// When the next episode closes if it stays calm; `None`: none is open.
+    pub fn closes_at(&self) -> Option<EventTime> {
+        self.by_detector.iter().flatten().map(Episode::closes_at).min()
+    }
+}
+
+/// All open episodes of a partition, by number.
+#[derive(Clone, Debug, Default)]
+pub struct EpisodeTable {
+    slots: Vec<Option<OpenEpisodes>>,
+    free: Vec<u32>,
+    open: usize,
+}
+
+impl EpisodeTable {
+    /// Makes room for a credential's episodes; gives their number.
+    pub fn insert(&mut self, number: u32, opened: EventTime) -> u32 {
+        let episodes = Some(OpenEpisodes::new(number, opened));
+        self.open += 1;
+        if let Some(free) = self.free.pop()
+            && let Some(slot) = self.slots.get_mut(free as usize)
+        {
+            *slot = episodes;
+            return free;
+        }
+        self.slots.push(episodes);
+        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// The episodes of that number.
+    pub fn get(&self, at: u32) -> Option<&OpenEpisodes> {
+        self.slots.get(at as usize)?.as_ref()
+    }
+
+    /// The episodes of that number, to change.
+    pub fn get_mut(&mut self, at: u32) -> Option<&mut OpenEpisodes> {
+        self.slots.get_mut(at as usize)?.as_mut()
+    }
+
+    /// Forgets the episodes of that number.
+    pub fn remove(&mut self, at: u32) {
+        if self.slots.get_mut(at as usize).and_then(Option::take).is_some() {
+            self.free.push(at);
+            self.open -= 1;
+        }
+    }
+
+    /// How many credentials have open episodes.
+    pub const fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Whether all is calm.
+    pub const fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+
+    /// When the next episode closes if it stays calm.
+    pub fn next_close(&self) -> Option<EventTime> {
+        self.slots.iter().flatten().filter_map(OpenEpisodes::closes_at).min()
+    }
+
+    /// The numbers of those of which an episode closes by `now`, in order.
+    pub fn due(&self, now: EventTime) -> Vec<u32> {
+        let closes = |slot: &Option<OpenEpisodes>| {
+            slot.as_ref().and_then(OpenEpisodes::closes_at).is_some_and(|at| at <= now)
+        };
+        (0_u32..).zip(&self.slots).filter(|(_, slot)| closes(slot)).map(|(at, _)| at).collect()
+    }
+}

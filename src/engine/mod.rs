@@ -1,0 +1,17 @@
+//! Deterministic machines: the data plane that counts and detects, and the control plane that
+//! decides. The same events, settings and seed give the same findings and decisions.
+//!
+//! ```text
+//!  auth events -> batch -> partition -> signals -> control -> decisions
+//!                          (many)                  (one)
+//! ```
+//! **Does not** know I/O, a clock, threads, or how anything looks on the wire: time is an
+//! argument, and answers are values.
+
+pub mod batch;
+pub mod control;
+pub mod episodes;
+pub mod keyring;
+pub mod partition;
+pub mod tally;
+pub mod tenants;

@@ -1,0 +1,45 @@
+//! The tally: what a machine counted since it was last asked.
+
+use crate::model::finding::{Action, Detector};
+
+/// Counters of a partition; the host adds them to its metrics and starts anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Events applied, whatever their outcome.
+    pub applied: u64,
+    /// Events not applied because their position was applied before.
+    pub redelivered: u64,
+    /// Events of the outcome `rejected`: counted, never held against a credential.
+    pub rejected: u64,
+    /// Events behind the watermark: counted in the windows that still reach back to them.
+    pub late: u64,
+    /// Events older than every window.
+    pub too_late: u64,
+    /// Events whose time was ahead of the intake clock and was set back to it.
+    pub clamped: u64,
+    /// Credentials taken in.
+    pub admitted: u64,
+    /// Credentials forgotten to make room.
+    pub evicted: u64,
+    /// Credentials not taken in because the keyring was full of open episodes.
+    pub refused: u64,
+    /// Episodes opened, by detector.
+    pub opened: [u64; Detector::ALL.len()],
+    /// Actions newly justified, by detector and action.
+    pub justified: [[u64; Action::ALL.len()]; Detector::ALL.len()],
+    /// Episodes closed.
+    pub closed: u64,
+}
+
+impl Tally {
+    /// Counts that an episode of `detector` came to justify `action`; `opens`: as its first.
+    pub fn note_justified(&mut self, detector: Detector, action: Action, opens: bool) {
+        if opens && let Some(count) = self.opened.get_mut(detector as usize) {
+            *count += 1;
+        }
+        let by_action = self.justified.get_mut(detector as usize);
+        if let Some(count) = by_action.and_then(|row| row.get_mut(action as usize)) {
+            *count += 1;
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The control plane: what becomes a decision, what holds it back, and who has the last word.
+
+use std::sync::Arc;
+use tripline::detect::episode::Change;
+use tripline::engine::control::{Control, Params, PersonOrder};
+use tripline::engine::partition::Signal;
+use tripline::judge::allow_list::Entry;
+use tripline::judge::posture::Postures;
+use tripline::model::credential::Credential;
+use tripline::model::decision::{Guardrail, Order, Posture, Status};
+use tripline::model::finding::{Action, Detector, Finding, FindingId, Measure, Reached};
+use tripline::model::time::EventTime;
+
+const HOUR_MS: i64 = 3_600_000;
+
+fn at(ms: i64) -> EventTime {
+    EventTime::from_ms(1_700_000_000_000 + ms)
+}
+
+fn key(id: &str) -> Credential {
+    Credential::parse(id).expect("valid")
+}
+
+fn signal(id: &str, action: Action, opened: EventTime, change: Change) -> Signal {
+    let credential = key(id);
+    let finding = Finding {
+        id: FindingId::of(&credential, Detector::Ceiling, opened),
+        tenant: Some(format!("tenant of {id}").into()),
+        credential,
+        detector: Detector::Ceiling,
+        action,
+        opened,
+        reached: Reached::default(),
+        updated: opened,
+        closed: None,
+        evidence_nats: 700.0,
+        summary: "made 20,000 requests in 10 s".to_owned(),
+        evidence: vec![Measure::new("count", 20_000.0)],
+        expires: None,
+    };
+    Signal { finding, change, catch_up: false }
+}
+
+fn control(posture: Posture) -> Control {
+    let postures = Postures { default: posture, ..Postures::default() };
+    Control::new(Arc::new(Params { postures, ..Params::default() }))
+}
+
+fn person(id: &str, order: Order) -> PersonOrder {
+    let reason = "asked by the owner".to_owned();
+    PersonOrder { credential: key(id), order, by: "ada".into(), reason, lasts_ms: None }
+}
+
+#[test]
+fn a_finding_is_carried_out_once_however_often_it_is_updated() {
+    let mut control = control(Posture::Revoke);
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    let decision = control.on_signal(&opened, at(5)).expect("decided");
+    assert!(decision.carried_out);
+    assert_eq!((decision.order, decision.generation.0), (Order::Act(Action::Revoke), 1));
+    let updated = signal("k", Action::Revoke, at(0), Change::Updated);
+    assert_eq!(control.on_signal(&updated, at(10)), None);
+    let other_episode = signal("k", Action::Revoke, at(9), Change::Opened);
+    assert_eq!(control.on_signal(&other_episode, at(10)), None);
+}
+
+#[test]
+fn shadow_decides_without_touching_anything() {
+    let mut control = control(Posture::Shadow);
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    let decision = control.on_signal(&opened, at(5)).expect("decided");
+    assert!(!decision.carried_out);
+    assert_eq!(decision.held_by, [Guardrail::Posture]);
+    assert_eq!((decision.order, decision.generation.0), (Order::Act(Action::Revoke), 0));
+    assert_eq!(control.standing(&key("k")), None);
+}
+
+#[test]
+fn alerts_are_for_people_and_make_no_decision() {
+    let mut control = control(Posture::Revoke);
+    let opened = signal("k", Action::Alert, at(0), Change::Opened);
+    assert_eq!(control.on_signal(&opened, at(5)), None);
+}
+
+#[test]
+fn a_graver_finding_raises_what_stands() {
+    let mut control = control(Posture::Revoke);
+    let throttle = signal("k", Action::Throttle, at(0), Change::Opened);
+    let revoke = signal("k", Action::Revoke, at(0), Change::Escalated);
+    let first = control.on_signal(&throttle, at(0)).expect("decided");
+    let second = control.on_signal(&revoke, at(1)).expect("decided");
+    assert_eq!((first.generation.0, second.generation.0), (1, 2));
+    assert_eq!(control.standing(&key("k")).map(|s| s.status), Some(Status::Revoked));
+    assert_eq!(control.tick(at(HOUR_MS * 2)), []);
+}
+
+#[test]
+fn a_throttling_ends_by_itself_and_begins_again_if_the_episode_goes_on() {
+    let mut control = control(Posture::Revoke);
+    let opened = signal("k", Action::Throttle, at(0), Change::Opened);
+    let decision = control.on_signal(&opened, at(0)).expect("decided");
+    assert_eq!(decision.until, Some(at(15 * 60_000)));
+    assert_eq!(control.next_deadline(), decision.until);
+    assert_eq!(control.tick(at(15 * 60_000 - 1)), []);
+    let ended = control.tick(at(15 * 60_000));
+    assert_eq!(
+        ended.iter().map(|d| (d.order, d.generation.0)).collect::<Vec<_>>(),
+        [(Order::Restore, 2)]
+    );
+    let updated = signal("k", Action::Throttle, at(0), Change::Updated);
+    let again = control.on_signal(&updated, at(16 * 60_000)).expect("decided");
+    assert_eq!((again.order, again.generation.0), (Order::Act(Action::Throttle), 3));
+}
+
+#[test]
+fn a_person_who_restores_has_the_last_word_on_what_they_saw() {
+    let mut control = control(Posture::Revoke);
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    control.on_signal(&opened, at(0)).expect("decided");
+    let restored = control.on_person(person("k", Order::Restore), at(100)).expect("stood");
+    assert_eq!((restored.order, restored.generation.0), (Order::Restore, 2));
+    assert_eq!(restored.by, "ada");
+    let mut other_detector = signal("k", Action::Revoke, at(50), Change::Escalated);
+    other_detector.finding.id = FindingId::of(&key("k"), Detector::Burst, at(50));
+    assert_eq!(control.on_signal(&other_detector, at(200)), None);
+    let later_episode = signal("k", Action::Revoke, at(300), Change::Opened);
+    assert_eq!(control.on_signal(&later_episode, at(300)).map(|d| d.generation.0), Some(3));
+}
+
+#[test]
+fn a_person_may_revoke_what_nobody_suspects_and_asking_twice_changes_nothing() {
+    let mut control = control(Posture::Shadow);
+    let revoke = person("k", Order::Act(Action::Revoke));
+    let decision = control.on_person(revoke.clone(), at(0)).expect("new");
+    assert!(decision.carried_out);
+    assert_eq!(control.on_person(revoke, at(1)), None);
+    assert_eq!(control.on_person(person("unknown", Order::Restore), at(1)), None);
+}
+
+#[test]
+fn the_breaker_turns_revocations_beyond_its_bound_into_suspensions() {
+    let mut control = control(Posture::Revoke);
+    let orders: Vec<_> = (0..10)
+        .map(|n| {
+            let opened = signal(&format!("k{n}"), Action::Revoke, at(n), Change::Opened);
+            let decision = control.on_signal(&opened, at(n)).expect("decided");
+            (decision.order, decision.held_by)
+        })
+        .collect();
+    let revoked = orders.iter().filter(|(order, _)| *order == Order::Act(Action::Revoke)).count();
+    assert_eq!(revoked, 3);
+    let held = (Order::Act(Action::Suspend), vec![Guardrail::Breaker]);
+    assert!(orders[3..].iter().all(|one| *one == held));
+    assert_eq!(control.violations(), &[0; 6]);
+}
+
+#[test]
+fn an_allow_listed_credential_gets_no_more_than_an_alert() {
+    let mut params = Params::default();
+    params.postures.default = Posture::Revoke;
+    let entry = Entry { owner: "sre".into(), reason: "load test".into(), expires: None };
+    params.allow_list.credentials.insert("api_key:k".to_owned(), entry);
+    let mut control = Control::new(Arc::new(params));
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    let decision = control.on_signal(&opened, at(0)).expect("decided");
+    assert_eq!(decision.held_by, [Guardrail::AllowList]);
+    assert!(!decision.carried_out);
+    assert_eq!(decision.order, Order::Act(Action::Alert));
+}
+
+#[test]
+fn what_the_past_says_is_acted_on_only_if_it_still_holds_in_the_present() {
+    let mut control = control(Posture::Revoke);
+    let mut opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    opened.catch_up = true;
+    let past = control.on_signal(&opened, at(HOUR_MS)).expect("decided");
+    assert_eq!((past.carried_out, past.held_by), (false, vec![Guardrail::CatchUp]));
+    assert_eq!(control.on_signal(&opened, at(HOUR_MS)), None);
+    let still = signal("k", Action::Revoke, at(0), Change::Updated);
+    assert!(control.on_signal(&still, at(HOUR_MS)).is_some_and(|decision| decision.carried_out));
+}
+
+#[test]
+fn after_a_restart_what_stood_still_stands_and_the_breaker_remembers() {
+    let mut before = control(Posture::Revoke);
+    let decisions: Vec<_> = (0..3)
+        .map(|n| signal(&format!("k{n}"), Action::Revoke, at(n), Change::Opened))
+        .filter_map(|signal| before.on_signal(&signal, at(0)))
+        .collect();
+    let mut after = control(Posture::Revoke);
+    for decision in &decisions {
+        after.recover(decision);
+    }
+    assert_eq!(after.standing(&key("k1")), before.standing(&key("k1")));
+    assert_eq!(after.breaker_left(), 0);
+    let again = signal("k1", Action::Revoke, at(1), Change::Opened);
+    assert_eq!(after.on_signal(&again, at(60_000)), None);
+    let restored = after.on_person(person("k1", Order::Restore), at(70_000)).expect("stood");
+    assert_eq!(restored.generation.0, 2);
+}

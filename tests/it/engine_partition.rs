@@ -1,0 +1,234 @@
+//! The data plane: what it counts, when it speaks, and what it never does.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use tripline::detect::episode::Change;
+use tripline::engine::batch::{Batch, HashSeed};
+use tripline::engine::partition::{Params, Partition, Signal};
+use tripline::model::credential::{Credential, Kind};
+use tripline::model::event::{AuthEvent, Outcome};
+use tripline::model::finding::{Action, Detector};
+use tripline::model::time::EventTime;
+
+const SEED: HashSeed = HashSeed(1, 2);
+const START_MS: i64 = 1_700_000_040_000;
+
+/// A partition whose intake clock follows event time.
+struct World {
+    partition: Partition,
+    offset: i64,
+    signals: Vec<Signal>,
+}
+
+impl World {
+    fn new(params: Params) -> Self {
+        let partition = Partition::new(Arc::new(params), SEED);
+        Self { partition, offset: 0, signals: Vec::new() }
+    }
+
+    fn send(&mut self, id: &str, ms: i64, outcome: Outcome, times: usize) {
+        let mut event = AuthEvent::new(EventTime::from_ms(START_MS + ms), Cow::Borrowed(id));
+        event.outcome = outcome;
+        event.tenant = Some(Cow::Borrowed("acme"));
+        let mut batch = Batch::default();
+        for _ in 0..times {
+            batch.push(&event, self.offset, SEED);
+            self.offset += 1;
+        }
+        self.apply(&batch, START_MS + ms);
+    }
+
+    fn apply(&mut self, batch: &Batch, now_ms: i64) {
+        self.partition.apply(batch, EventTime::from_ms(now_ms));
+        self.signals.extend(self.partition.drain_signals());
+    }
+
+    /// A steady use of a credential for `minutes`, ending at the returned time.
+    fn steady(&mut self, id: &str, per_min: i64, minutes: i64) -> i64 {
+        for n in 0..per_min * minutes {
+            self.send(id, n * 60_000 / per_min, Outcome::Accepted, 1);
+        }
+        minutes * 60_000
+    }
+
+    fn told(&self, detector: Detector) -> Vec<(Change, Action)> {
+        let of = self.signals.iter().filter(|signal| signal.finding.detector == detector);
+        of.map(|signal| (signal.change, signal.finding.action)).collect()
+    }
+}
+
+#[test]
+fn a_quiet_fleet_says_nothing() {
+    let mut world = World::new(Params::default());
+    for id in ["a", "b", "c"] {
+        world.offset = 0;
+        world.partition = Partition::new(Arc::new(Params::default()), SEED);
+        world.steady(id, 30, 120);
+    }
+    assert_eq!(world.signals, []);
+}
+
+#[test]
+fn a_jump_to_ten_thousand_a_minute_is_told_within_a_second_and_passes_the_ceiling_within_ten() {
+    let mut world = World::new(Params::default());
+    let attack = world.steady("k", 30, 180);
+    for second in 0..20 {
+        for slice in 0..10 {
+            world.send("k", attack + second * 1000 + slice * 100, Outcome::Accepted, 17);
+        }
+    }
+    let at = |detector, action| {
+        let found = world
+            .signals
+            .iter()
+            .find(|s| s.finding.detector == detector && s.finding.action >= action);
+        found.and_then(|s| s.finding.reached.at(action)).map(|at| at.ms() - START_MS - attack)
+    };
+    assert!(at(Detector::Burst, Action::Alert).is_some_and(|ms| ms < 1000));
+    assert!(at(Detector::Burst, Action::Throttle).is_some_and(|ms| ms < 1000));
+    assert!(at(Detector::Ceiling, Action::Revoke).is_some_and(|ms| ms < 10_000));
+}
+
+#[test]
+fn an_episode_is_one_finding_that_opens_escalates_and_closes() {
+    let mut world = World::new(Params::default());
+    let attack = world.steady("k", 30, 180);
+    for second in 0..5 {
+        world.send(
+            "k",
+            attack + second * 1000,
+            Outcome::Accepted,
+            20 * (1 + usize::try_from(second).expect("small")),
+        );
+    }
+    world.send("other", attack + 10 * 60_000, Outcome::Accepted, 1);
+    let told = world.told(Detector::Burst);
+    assert_eq!(told.first().map(|(change, _)| *change), Some(Change::Opened));
+    assert_eq!(told.last().map(|(change, _)| *change), Some(Change::Closed));
+    assert!(told.windows(2).all(|pair| pair[0].1 <= pair[1].1));
+    let ids: std::collections::BTreeSet<_> =
+        world.signals.iter().map(|signal| signal.finding.id).collect();
+    assert_eq!(ids.len(), 1);
+}
+
+#[test]
+fn failed_requests_never_count_against_a_credential() {
+    let mut world = World::new(Params::default());
+    let attack = world.steady("victim", 30, 180);
+    world.send("victim", attack, Outcome::Rejected, 50_000);
+    world.send("made-up", attack, Outcome::Rejected, 50_000);
+    assert_eq!(world.signals, []);
+    assert_eq!(world.partition.credentials(), 1);
+    assert_eq!(world.partition.take_tally().rejected, 100_000);
+}
+
+#[test]
+fn throttled_requests_count_as_their_sender_holds_the_credential() {
+    let mut world = World::new(Params::default());
+    world.send("k", 0, Outcome::Throttled, 20_000);
+    assert_eq!(world.told(Detector::Ceiling), [(Change::Opened, Action::Revoke)]);
+}
+
+#[test]
+fn redelivered_records_change_nothing() {
+    let mut world = World::new(Params::default());
+    let mut batch = Batch::default();
+    let event = AuthEvent::new(EventTime::from_ms(START_MS), Cow::Borrowed("k"));
+    for offset in 0..100 {
+        batch.push(&event, offset, SEED);
+    }
+    for _ in 0..3 {
+        world.apply(&batch, START_MS);
+    }
+    let tally = world.partition.take_tally();
+    assert_eq!((tally.applied, tally.redelivered), (100, 200));
+    let view = world.partition.look_up(Kind::ApiKey, "k").expect("known");
+    assert_eq!(view.windows[0].count, 100);
+}
+
+#[test]
+fn a_clock_that_is_ahead_is_set_back_and_counted_and_does_not_move_the_watermark() {
+    let mut world = World::new(Params::default());
+    let mut batch = Batch::default();
+    let late = AuthEvent::new(EventTime::from_ms(START_MS + 3_600_000), Cow::Borrowed("k"));
+    batch.push(&late, 0, SEED);
+    world.apply(&batch, START_MS);
+    assert_eq!(world.partition.take_tally().clamped, 1);
+    assert!(world.partition.watermark() <= EventTime::from_ms(START_MS));
+}
+
+#[test]
+fn late_events_are_counted_where_they_belong() {
+    let mut world = World::new(Params::default());
+    world.send("k", 30_000, Outcome::Accepted, 5);
+    world.send("k", 0, Outcome::Accepted, 5);
+    world.send("k", -3_600_000, Outcome::Accepted, 5);
+    let tally = world.partition.take_tally();
+    assert_eq!((tally.late, tally.too_late), (10, 5));
+    let view = world.partition.look_up(Kind::ApiKey, "k").expect("known");
+    assert_eq!(view.windows.iter().map(|w| w.count).collect::<Vec<_>>(), [5, 5, 5, 10, 10]);
+}
+
+#[test]
+fn reading_the_past_is_said_in_every_signal() {
+    let mut world = World::new(Params::default());
+    let mut batch = Batch::default();
+    let event = AuthEvent::new(EventTime::from_ms(START_MS), Cow::Borrowed("k"));
+    for offset in 0..20_000 {
+        batch.push(&event, offset, SEED);
+    }
+    world.apply(&batch, START_MS + 61_000);
+    assert!(!world.signals.is_empty() && world.signals.iter().all(|signal| signal.catch_up));
+}
+
+#[test]
+fn a_flood_of_made_up_credentials_stays_within_the_limit_and_forgets_no_open_episode() {
+    let mut world = World::new(Params { credentials_max: 1000, ..Params::default() });
+    world.send("abused", 0, Outcome::Accepted, 20_000);
+    for n in 0..20_000 {
+        world.send(&format!("made-up-{n}"), 1000 + n / 100, Outcome::Accepted, 1);
+    }
+    assert_eq!(world.partition.credentials(), 1000);
+    assert_eq!(world.partition.take_tally().evicted, 19_001);
+    assert!(world.partition.look_up(Kind::ApiKey, "abused").is_some_and(|v| !v.open.is_empty()));
+}
+
+#[test]
+fn the_same_events_give_the_same_signals_however_they_are_batched() {
+    let events: Vec<(String, i64)> = (0..40_000_i64)
+        .map(|n| (format!("k{}", n * n % 7), n * 3 + if n > 20_000 { 0 } else { n % 5 }))
+        .collect();
+    let mut seen: Vec<Vec<String>> = Vec::new();
+    for size in [1, 7, 32, 1000] {
+        let mut world = World::new(Params::default());
+        for (index, chunk) in events.chunks(size).enumerate() {
+            let mut batch = Batch::default();
+            for (offset, (id, ms)) in (index * size..).zip(chunk) {
+                let time = EventTime::from_ms(START_MS + ms);
+                let event = AuthEvent::new(time, Cow::Borrowed(id.as_str()));
+                batch.push(&event, i64::try_from(offset).expect("small"), SEED);
+            }
+            world.apply(&batch, START_MS + 1_000_000);
+        }
+        seen.push(
+            world.signals.iter().map(|s| format!("{:?} {:?}", s.change, s.finding)).collect(),
+        );
+    }
+    assert!(!seen[0].is_empty());
+    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+#[test]
+fn the_busiest_are_named_busiest_first() {
+    let mut world = World::new(Params::default());
+    for n in 0..200_usize {
+        world.send(&format!("k{n:03}"), 0, Outcome::Accepted, 1 + n);
+    }
+    let busiest = world.partition.busiest(10);
+    let ids: Vec<_> = busiest.iter().map(|view| view.credential.id().to_owned()).collect();
+    assert_eq!(ids, (190..200).rev().map(|n| format!("k{n:03}")).collect::<Vec<_>>());
+    world.send("late-riser", 120_000, Outcome::Accepted, 3);
+    let busiest = world.partition.busiest(10);
+    assert_eq!(busiest.len(), 1);
+    assert_eq!(busiest[0].credential, Credential::parse("late-riser").expect("valid"));
+}
