@@ -13,9 +13,6 @@ use tripline::engine::partition::{Params, Partition};
 use tripline::model::event::AuthEvent;
 use tripline::model::time::EventTime;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const SEED: HashSeed = HashSeed(0x5eed, 0x5eed);
 const START_MS: i64 = 1_700_000_000_000;
 /// Events in a batch: what an intake hands over at once.

@@ -10,7 +10,7 @@ use crate::model::credential::Kind;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 
-const CHUNK: usize = 4096;
+const CHUNK: usize = 16_384;
 const CANDIDATES: usize = 16;
 
 #[derive(Clone, Copy, Debug)]
