@@ -260,9 +260,9 @@ impl Baseline {
         }
     }
 
-    /// Reads a word of it, so that the processor fetches it ahead of its use.
-    pub const fn touch(&self) -> u32 {
-        self.learned_until
+    /// Reads its first and its last word, so that the processor fetches them ahead of their use.
+    pub fn touch(&self) -> u32 {
+        self.peak(Window::S1).to_bits() ^ self.learned_until
     }
 
     /// The most it ever did in `window`, slowly forgotten; 0 while nothing is learned.

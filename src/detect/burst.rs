@@ -19,7 +19,7 @@ pub struct Params {
     /// The least peak: below it a ratio means nothing. Unit: requests. Default: 5.
     pub peak_min: f32,
     /// The ratio that opens an episode. Default: 1.2.
-    pub observe_ratio: f64,
+    pub observe_ratio: f32,
     /// The ratio that justifies an alert. Default: 2.
     pub alert_ratio: f64,
     /// The ratio that justifies throttling. Default: 4.
@@ -79,12 +79,13 @@ impl Burst {
     }
 }
 
-/// The greatest ratio over all windows, whether or not it passes the gate.
-pub fn ratio_max(windows: &Windows, baseline: &Baseline, params: &Params) -> f64 {
-    Window::ALL
-        .into_iter()
-        .map(|window| ratio(windows, baseline, window, params))
-        .fold(0.0, f64::max)
+/// Whether a ratio is high enough to observe in any window, gate or no gate: the one question
+/// that every event is asked.
+pub fn may_speak(windows: &Windows, baseline: &Baseline, params: &Params) -> bool {
+    Window::ALL.into_iter().any(|window| {
+        let usual = baseline.peak(window).max(params.peak_min);
+        windows.count(window) as f32 >= params.observe_ratio * usual
+    })
 }
 
 fn ratio(windows: &Windows, baseline: &Baseline, window: Window, params: &Params) -> f64 {
@@ -103,7 +104,9 @@ pub fn look(
     let rate = baseline.rate(usual);
     for window in Window::ALL {
         let ratio = ratio(windows, baseline, window, params);
-        if ratio < params.observe_ratio || strongest.is_some_and(|other| other.ratio >= ratio) {
+        if ratio < f64::from(params.observe_ratio)
+            || strongest.is_some_and(|other| other.ratio >= ratio)
+        {
             continue;
         }
         let count = windows.count(window);

@@ -82,9 +82,9 @@ impl Profile {
         Some(Claim { action: params.ceiling_action, sight: Sight::Ceiling(passed) })
     }
 
-    /// The ratio by which `burst` would judge if every window passed its gate.
-    pub fn burst_ratio_max(&self, params: &Params) -> f64 {
-        burst::ratio_max(&self.windows, &self.baseline, &params.burst)
+    /// Whether it is worth asking `burst`.
+    pub fn may_burst(&self, params: &Params) -> bool {
+        burst::may_speak(&self.windows, &self.baseline, &params.burst)
     }
 
     /// What `burst` says now.

@@ -166,7 +166,7 @@ impl Keyring {
             let seconds = windows.seconds_until(second, 1);
             let minutes = windows.minutes_until(second / 60, 1);
             let learned = entry.profile.baseline().touch();
-            length ^ seconds ^ minutes ^ learned ^ entry.profile.limit_per_min()
+            length ^ windows.newest() ^ seconds ^ minutes ^ learned ^ entry.profile.limit_per_min()
         })
     }
 }

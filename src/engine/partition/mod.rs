@@ -244,11 +244,10 @@ impl Partition {
         }
         let minute = profile.windows().count(Window::S60);
         let wants_heat = minute > self.hot_floor && !profile.is_hot();
-        let ratio = profile.burst_ratio_max(params);
+        let may_burst = profile.may_burst(params);
         let ceiling = profile.ceiling(params);
-        if ratio >= params.burst.observe_ratio || ceiling.is_some() || open.is_some() {
-            let burst = self.wants_burst(number, ratio);
-            let burst = burst.then(|| self.burst_of(number)).flatten();
+        if may_burst || ceiling.is_some() || open.is_some() {
+            let burst = may_burst.then(|| self.burst_of(number)).flatten();
             self.hear(number, [ceiling, burst], row.expires, time);
         }
         if wants_heat {
@@ -256,20 +255,14 @@ impl Partition {
         }
     }
 
-    /// Whether the burst detector can say anything new. Its tail is dear, so it is asked when a
-    /// second begins and when the count of that second is one of 1, 2, 3, 4, 6, 8, 12, 16 and so
-    /// on: at most a third too late, and with a cost that does not grow with the rate.
-    fn wants_burst(&self, number: u32, ratio: f64) -> bool {
-        let observe = self.params.profile.burst.observe_ratio;
-        ratio >= observe
-            && self.keyring.get(number).is_some_and(|entry| {
-                let count = entry.profile.windows().count(Window::S1);
-                count < 4 || count.trailing_zeros() + 2 >= u32::BITS - count.leading_zeros()
-            })
-    }
-
+    /// What the burst detector says. Its tail is dear, so it is asked when a second begins and
+    /// when the count of that second is one of 1, 2, 3, 4, 6, 8, 12, 16 and so on: at most a third
+    /// too late, and with a cost that does not grow with the rate.
     fn burst_of(&self, number: u32) -> Option<Claim> {
-        self.keyring.get(number)?.profile.burst(&self.params.profile)
+        let profile = &self.keyring.get(number)?.profile;
+        let count = profile.windows().count(Window::S1);
+        let two_digits = count.trailing_zeros() + 2 >= u32::BITS - count.leading_zeros();
+        if two_digits { profile.burst(&self.params.profile) } else { None }
     }
 
     /// Brings the claims of an event to the credential's episodes.
