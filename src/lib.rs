@@ -20,3 +20,4 @@ pub mod engine;
 pub mod judge;
 pub mod model;
 pub mod stats;
+pub mod wire;

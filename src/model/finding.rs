@@ -133,6 +133,13 @@ impl Reached {
         }
     }
 
+    /// Notes that `action` alone was first justified at `at`, as when reading a finding back.
+    pub fn note_exactly(&mut self, action: Action, at: EventTime) {
+        if let Some(slot) = self.0.get_mut(action as usize) {
+            *slot = Some(at);
+        }
+    }
+
     /// When `action` was first justified.
     pub fn at(&self, action: Action) -> Option<EventTime> {
         self.0.get(action as usize).copied().flatten()

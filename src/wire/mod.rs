@@ -1,0 +1,15 @@
+//! Bytes to values and back; the home of serde.
+//!
+//! **Invariant** P-1: a secret never leaves this floor. **Does not** know where bytes come from.
+
+pub mod access_log;
+pub mod body;
+pub mod cloudtrail;
+pub mod decision_json;
+pub mod decoder;
+pub mod finding_json;
+pub mod mapping;
+pub mod native;
+pub mod refusal;
+pub mod secret;
+pub mod time;

@@ -1,0 +1,169 @@
+//! Why a record is refused: a fixed list, so that each reason can be counted.
+
+use crate::model::credential::IdError;
+use crate::model::time::EventTime;
+use std::fmt;
+
+/// Why a record is refused. Never holds any of its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Refusal {
+    /// It has no bytes.
+    Empty,
+    /// It has more bytes than allowed.
+    TooLarge,
+    /// It is no UTF-8.
+    InvalidUtf8,
+    /// It is no JSON: cut off, a NUL, a syntax error.
+    InvalidJson,
+    /// It nests deeper than 128 levels.
+    TooDeep,
+    /// A field, or the record itself, is of the wrong type, or a field stands twice.
+    WrongType,
+    /// It has no time.
+    MissingTime,
+    /// Its time can't be read.
+    InvalidTime,
+    /// Its time is too far ahead of the clock.
+    TimeInFuture,
+    /// Its time is before 2000.
+    TimeTooOld,
+    /// It names no credential.
+    NoCredential,
+    /// Its credential is too long or has control characters.
+    InvalidCredential,
+    /// `kind` or `outcome` is none of the known ones, or a name is too long or has control
+    /// characters.
+    InvalidField,
+    /// It is no line of the access log's format.
+    MalformedLine,
+}
+
+impl Refusal {
+    /// Every reason.
+    pub const ALL: [Self; 14] = [
+        Self::Empty,
+        Self::TooLarge,
+        Self::InvalidUtf8,
+        Self::InvalidJson,
+        Self::TooDeep,
+        Self::WrongType,
+        Self::MissingTime,
+        Self::InvalidTime,
+        Self::TimeInFuture,
+        Self::TimeTooOld,
+        Self::NoCredential,
+        Self::InvalidCredential,
+        Self::InvalidField,
+        Self::MalformedLine,
+    ];
+
+    /// The name on the wire and in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::TooLarge => "too_large",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::InvalidJson => "invalid_json",
+            Self::TooDeep => "too_deep",
+            Self::WrongType => "wrong_type",
+            Self::MissingTime => "missing_time",
+            Self::InvalidTime => "invalid_time",
+            Self::TimeInFuture => "time_in_future",
+            Self::TimeTooOld => "time_too_old",
+            Self::NoCredential => "no_credential",
+            Self::InvalidCredential => "invalid_credential",
+            Self::InvalidField => "invalid_field",
+            Self::MalformedLine => "malformed_line",
+        }
+    }
+
+    /// What the sender can do about it.
+    pub const fn remedy(self) -> &'static str {
+        match self {
+            Self::Empty => "send one event a line, without empty ones",
+            Self::TooLarge => "send smaller records, or raise the limit",
+            Self::InvalidUtf8 => "send UTF-8",
+            Self::InvalidJson => "send one complete JSON object a line",
+            Self::TooDeep => "send flat objects",
+            Self::WrongType => "compare the field types with the contract of the auth event",
+            Self::MissingTime => "set `time` to RFC 3339 or integer milliseconds since 1970",
+            Self::InvalidTime => "write `time` as 2026-11-23T18:54:00.123Z or as milliseconds",
+            Self::TimeInFuture => "set the sender's clock",
+            Self::TimeTooOld => "send milliseconds, not seconds, and set the sender's clock",
+            Self::NoCredential => "nothing, if the request carried none; else set `credential`",
+            Self::InvalidCredential => "send an id of 1 to 256 bytes without control characters",
+            Self::InvalidField => "compare `kind`, `outcome` and names with the contract",
+            Self::MalformedLine => "log in the combined or the common format",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<IdError> for Refusal {
+    fn from(error: IdError) -> Self {
+        match error {
+            IdError::Empty => Self::NoCredential,
+            IdError::TooLong | IdError::ControlCharacter => Self::InvalidCredential,
+        }
+    }
+}
+
+/// What a record may be at the most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// The latest time of an event; the host sets it from its clock.
+    pub time_max: EventTime,
+    /// The longest record. Unit: bytes. Default: 1 MiB.
+    pub record_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { time_max: EventTime::MAX, record_bytes_max: 1 << 20 }
+    }
+}
+
+impl Limits {
+    /// Holds a time against the limits.
+    ///
+    /// # Errors
+    /// When it is before 2000 or after `time_max`.
+    pub fn check_time(&self, time: EventTime) -> Result<EventTime, Refusal> {
+        if time < EventTime::MIN {
+            Err(Refusal::TimeTooOld)
+        } else if time > self.time_max.min(EventTime::MAX) {
+            Err(Refusal::TimeInFuture)
+        } else {
+            Ok(time)
+        }
+    }
+
+    /// Holds a record's size against the limits.
+    ///
+    /// # Errors
+    /// When it is empty or too large.
+    pub const fn check_size(&self, record: &[u8]) -> Result<(), Refusal> {
+        if record.is_empty() {
+            Err(Refusal::Empty)
+        } else if record.len() > self.record_bytes_max {
+            Err(Refusal::TooLarge)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// What a JSON error means for the record.
+pub fn of_json(error: &serde_json::Error) -> Refusal {
+    use serde_json::error::Category;
+    match error.classify() {
+        Category::Data => Refusal::WrongType,
+        Category::Syntax if error.to_string().starts_with("recursion limit") => Refusal::TooDeep,
+        Category::Io | Category::Syntax | Category::Eof => Refusal::InvalidJson,
+    }
+}

@@ -1,0 +1,229 @@
+//! What looks like a secret is never kept: a JWT gives its claims, anything else a fingerprint.
+
+use crate::model::credential::{ID_BYTES_MAX, Kind, check_id};
+use crate::model::time::EventTime;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::{ExposeSecret, SecretSlice};
+use serde::Deserialize;
+use sha2::Sha256;
+
+/// Beginnings of secrets as their issuers make them. Ids of access keys (`AKIA…`) are no secrets.
+const PREFIXES: [&str; 38] = [
+    "sk-",
+    "sk_live_",
+    "sk_test_",
+    "rk_live_",
+    "rk_test_",
+    "pk_live_",
+    "whsec_",
+    "ghp_",
+    "gho_",
+    "ghu_",
+    "ghs_",
+    "ghr_",
+    "github_pat_",
+    "glpat-",
+    "gldt-",
+    "glrt-",
+    "xoxa-",
+    "xoxb-",
+    "xoxp-",
+    "xoxr-",
+    "xoxs-",
+    "xapp-",
+    "AIza",
+    "ya29.",
+    "npm_",
+    "pypi-",
+    "SG.",
+    "hf_",
+    "shpat_",
+    "shpss_",
+    "dop_v1_",
+    "sq0",
+    "AGE-SECRET-KEY-",
+    "-----BEGIN",
+    "lin_api_",
+    "dckr_pat_",
+    "gsk_",
+    "nvapi-",
+];
+
+/// A prefix alone is a word; with at least this many bytes it is a secret. Chosen.
+const SECRET_BYTES_MIN: usize = 16;
+/// The longest JWT payload looked into. Unit: bytes of base64. Chosen.
+const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Whether `text` looks like a secret. Cost: a look at two bytes for nearly all ids.
+pub fn looks_like_secret(text: &str) -> bool {
+    if text.len() < SECRET_BYTES_MIN {
+        return false;
+    }
+    let bearer = text.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("bearer "));
+    bearer
+        || (text.starts_with("eyJ") && is_jwt(text))
+        || PREFIXES.iter().any(|prefix| text.starts_with(prefix))
+}
+
+/// Three parts, the first of which is a JSON object.
+fn is_jwt(text: &str) -> bool {
+    let mut parts = text.split('.');
+    let (Some(header), Some(_), Some(_), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    header.len() <= PAYLOAD_BYTES_MAX
+        && URL_SAFE_NO_PAD.decode(header).is_ok_and(|header| header.first() == Some(&b'{'))
+}
+
+/// What stands for a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identified {
+    /// The kind, where the secret tells it.
+    pub kind: Option<Kind>,
+    /// The id: a `jti`, or a fingerprint.
+    pub id: String,
+    /// Who acts, from a JWT's `sub`.
+    pub subject: Option<String>,
+    /// When it ends, from a JWT's `exp`.
+    pub expires: Option<EventTime>,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    jti: Option<String>,
+    sub: Option<String>,
+    exp: Option<f64>,
+}
+
+/// Turns secrets into fingerprints under a key that stays on this machine.
+pub struct Fingerprinter(SecretSlice<u8>);
+
+impl std::fmt::Debug for Fingerprinter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Fingerprinter(..)")
+    }
+}
+
+impl Fingerprinter {
+    /// Fingerprints under that key. All members of a fleet need the same one.
+    pub fn new(key: Vec<u8>) -> Self {
+        Self(SecretSlice::from(key))
+    }
+
+    /// `fp_` and 32 hexadecimal digits: the first half of HMAC-SHA256 (RFC 2104).
+    pub fn fingerprint(&self, secret: &[u8]) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()) else {
+            return "fp_0".to_owned();
+        };
+        mac.update(secret);
+        let digest = mac.finalize().into_bytes();
+        let mut text = String::with_capacity(35);
+        text.push_str("fp_");
+        for byte in digest.iter().take(16) {
+            text.extend(
+                [byte >> 4, byte & 15]
+                    .map(|digit| char::from_digit(u32::from(digit), 16).unwrap_or('0')),
+            );
+        }
+        text
+    }
+
+    /// What stands for a secret presented by a caller: a JWT by its `jti`, anything else by its
+    /// fingerprint, whatever it looks like. The JWT's signature is not looked at: the gateway has
+    /// done that, or refuses the request anyway.
+    pub fn identify(&self, secret: &str) -> Identified {
+        let bearer = secret.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("bearer "));
+        let secret = if bearer { secret.get(7..).unwrap_or(secret).trim() } else { secret };
+        if secret.starts_with("eyJ") && is_jwt(secret) {
+            return self.identify_jwt(secret);
+        }
+        let id = self.fingerprint(secret.as_bytes());
+        Identified { kind: None, id, subject: None, expires: None }
+    }
+
+    fn identify_jwt(&self, token: &str) -> Identified {
+        let payload = token.split('.').nth(1).filter(|part| part.len() <= PAYLOAD_BYTES_MAX);
+        let payload = payload.and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
+        let claims = payload.and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
+        let claims = claims.unwrap_or(Claims { jti: None, sub: None, exp: None });
+        let keep = |text: &String| check_id(text).is_ok() && !looks_like_secret(text);
+        let id = claims.jti.filter(keep);
+        #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
+        let expires = claims.exp.filter(|s| (0.0..4.1e9).contains(s)).map(|s| (s * 1000.0) as i64);
+        Identified {
+            kind: Some(Kind::Jwt),
+            id: id.unwrap_or_else(|| self.fingerprint(token.as_bytes())),
+            subject: claims.sub.filter(|sub| sub.len() <= ID_BYTES_MAX && keep(sub)),
+            expires: expires.map(EventTime::from_ms),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EventTime, Fingerprinter, looks_like_secret};
+    use crate::model::credential::Kind;
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use proptest::prelude::*;
+
+    fn jwt(claims: &str) -> String {
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        format!("{}.{}.{}", part(r#"{"alg":"ES256"}"#), part(claims), part("signature"))
+    }
+
+    #[test]
+    fn secrets_are_known_by_their_looks_and_ids_are_left_alone() {
+        let token = jwt(r#"{"jti":"j1"}"#);
+        for secret in ["sk-abcdefghijklmnop", "ghp_0123456789abcdef", "Bearer abcdefghijkl", &token]
+        {
+            assert!(looks_like_secret(secret), "{secret}");
+        }
+        for id in ["key_7f3a", "AKIATFQR7NSC8Q4X20BJ", "eyJ", "sk-", "eyJustAName.a.b.of.something"]
+        {
+            assert!(!looks_like_secret(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_jwt_gives_its_claims() {
+        let found = Fingerprinter::new(vec![1; 32])
+            .identify(&jwt(r#"{"jti":"j1","sub":"ada","exp":1795460040}"#));
+        assert_eq!((found.kind, found.id.as_str()), (Some(Kind::Jwt), "j1"));
+        assert_eq!(found.subject.as_deref(), Some("ada"));
+        assert_eq!(found.expires.map(EventTime::ms), Some(1_795_460_040_000));
+    }
+
+    #[test]
+    fn a_jwt_without_a_usable_jti_gives_a_fingerprint() {
+        for claims in
+            ["{}", r#"{"jti":""}"#, r#"{"jti":7}"#, "not json", r#"{"jti":"ghp_0123456789abcdef"}"#]
+        {
+            let found = Fingerprinter::new(vec![1; 32]).identify(&jwt(claims));
+            assert!(found.id.starts_with("fp_") && found.kind == Some(Kind::Jwt), "{claims}");
+        }
+    }
+
+    #[test]
+    fn a_fingerprint_depends_on_the_key_and_the_secret_alone() {
+        let (one, two) = (Fingerprinter::new(vec![1; 32]), Fingerprinter::new(vec![2; 32]));
+        let found = one.identify("sk-abcdefghijklmnop");
+        assert_eq!(found, one.identify("Bearer sk-abcdefghijklmnop"));
+        assert_ne!(found, two.identify("sk-abcdefghijklmnop"));
+        assert_eq!(found.id.len(), 35);
+        assert_eq!(format!("{one:?}"), "Fingerprinter(..)");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange(text in "\\PC*") {
+            looks_like_secret(&text);
+            let id = Fingerprinter::new(vec![1; 32]).identify(&text).id;
+            prop_assert!(!id.is_empty());
+        }
+    }
+}
