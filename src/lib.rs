@@ -15,6 +15,7 @@
 //! | `app` | assembly: settings, daemon, commands | nothing: it knows all floors |
 
 pub mod detect;
+pub mod edge;
 
 pub mod engine;
 pub mod judge;

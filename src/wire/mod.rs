@@ -8,6 +8,7 @@ pub mod cloudtrail;
 pub mod decision_json;
 pub mod decoder;
 pub mod finding_json;
+pub mod journal_json;
 pub mod mapping;
 pub mod native;
 pub mod refusal;

@@ -1,0 +1,8 @@
+//! Doors to the world: intakes, auth stores, the journal, HTTP, metrics, the clock.
+//!
+//! **Does not** know what anything means: it carries values between the world and the machines.
+#![expect(clippy::disallowed_methods, reason = "this floor is where I/O and the clock are")]
+
+pub mod auth_store;
+pub mod clock;
+pub mod journal;

@@ -1,0 +1,157 @@
+//! A line of the journal: JSON, chained by SHA-256 to the line before it.
+//!
+//! ```text
+//! {"seq":7,"prev":"9f2c…","decision":{…},"hash":"51ab…"}
+//! ```
+//! `hash` is SHA-256 over the line up to it; as the line holds `prev`, the hash of the line before,
+//! no line can be changed, left out or moved without breaking the chain.
+
+use super::decision_json::DecisionJson;
+use super::finding_json::{known, read_time};
+use crate::model::decision::{Decision, DecisionId, Receipt};
+use crate::model::time::EventTime;
+use serde::de::Error as _;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// What the journal holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Entry {
+    /// A decision was made.
+    Decision(Box<Decision>),
+    /// A store answered.
+    Receipt(StoreReceipt),
+}
+
+/// A store's answer to a decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreReceipt {
+    /// Which decision.
+    pub decision: DecisionId,
+    /// Which store.
+    pub store: String,
+    /// Its answer.
+    pub receipt: Receipt,
+    /// When it came.
+    pub at: EventTime,
+}
+
+/// The hash that links one line to the next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link(String);
+
+impl Link {
+    /// What the first line links to.
+    pub fn first() -> Self {
+        Self("0".repeat(64))
+    }
+
+    fn of(text: &str) -> Self {
+        let mut hex = String::with_capacity(64);
+        for byte in Sha256::digest(text.as_bytes()) {
+            // Writing to a string can't fail.
+            let _written = write!(hex, "{byte:02x}");
+        }
+        Self(hex)
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    seq: u64,
+    prev: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<DecisionJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    receipt: Option<Answer>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Answer {
+    decision: String,
+    store: String,
+    receipt: String,
+    at: String,
+}
+
+const HASH_FIELD: &str = ",\"hash\":\"";
+
+/// Writes the line number `seq` (from 1) that follows `prev`, without a line break; gives the link
+/// for the next one.
+pub fn encode(entry: &Entry, seq: u64, prev: &Link) -> (String, Link) {
+    let (decision, receipt) = match entry {
+        Entry::Decision(decision) => (Some(DecisionJson((**decision).clone())), None),
+        Entry::Receipt(answer) => {
+            let answer = Answer {
+                decision: answer.decision.to_string(),
+                store: answer.store.clone(),
+                receipt: answer.receipt.as_str().to_owned(),
+                at: answer.at.to_string(),
+            };
+            (None, Some(answer))
+        }
+    };
+    let line = Line { seq, prev: prev.0.clone(), decision, receipt };
+    let mut text = serde_json::to_string(&line).unwrap_or_default();
+    text.pop();
+    let link = Link::of(&text);
+    text.push_str(HASH_FIELD);
+    text.push_str(&link.0);
+    text.push_str("\"}");
+    (text, link)
+}
+
+/// What is wrong with a line.
+#[derive(Debug, thiserror::Error)]
+pub enum LineError {
+    /// The line has no hash at its end, as when it was cut off.
+    #[error("the line is not complete")]
+    Incomplete,
+    /// The line was changed after it was written.
+    #[error("the line was changed after it was written")]
+    Changed,
+    /// The line does not follow the one before it.
+    #[error("a line is missing before this one, or was changed")]
+    Unlinked,
+    /// The line is whole, but can't be understood, as when a newer tripline wrote it.
+    #[error("the line can't be understood; a newer tripline may have written it")]
+    Unknown(#[source] serde_json::Error),
+}
+
+/// Reads the line number `seq` that follows `prev`.
+///
+/// # Errors
+/// When the line isn't whole, or isn't the one that was written there.
+pub fn decode(text: &str, seq: u64, prev: &Link) -> Result<(Entry, Link), LineError> {
+    let (hashed, tail) = text.rsplit_once(HASH_FIELD).ok_or(LineError::Incomplete)?;
+    let hash = tail.strip_suffix("\"}").ok_or(LineError::Incomplete)?;
+    let link = Link::of(hashed);
+    if link.0 != hash {
+        return Err(LineError::Changed);
+    }
+    let line: Line = serde_json::from_str(&format!("{hashed}}}")).map_err(LineError::Unknown)?;
+    if line.seq != seq || line.prev != prev.0 {
+        return Err(LineError::Unlinked);
+    }
+    let entry = match (line.decision, line.receipt) {
+        (Some(decision), None) => Entry::Decision(Box::new(decision.0)),
+        (None, Some(answer)) => Entry::Receipt(answer.read().map_err(LineError::Unknown)?),
+        _ => {
+            let error = serde_json::Error::custom("neither a decision nor a receipt");
+            return Err(LineError::Unknown(error));
+        }
+    };
+    Ok((entry, link))
+}
+
+impl Answer {
+    fn read(self) -> Result<StoreReceipt, serde_json::Error> {
+        Ok(StoreReceipt {
+            decision: known(DecisionId::parse(&self.decision), "decision id")?,
+            store: self.store,
+            receipt: known(Receipt::parse(&self.receipt), "receipt")?,
+            at: read_time(&self.at)?,
+        })
+    }
+}
