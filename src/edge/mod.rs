@@ -4,5 +4,8 @@
 #![expect(clippy::disallowed_methods, reason = "this floor is where I/O and the clock are")]
 
 pub mod auth_store;
+pub mod board;
 pub mod clock;
+pub mod dead_letter;
 pub mod journal;
+pub mod metrics;

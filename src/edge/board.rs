@@ -1,0 +1,108 @@
+//! The board: recent findings and decisions, as people ask for them.
+
+use crate::model::decision::Decision;
+use crate::model::finding::{Finding, FindingId};
+use crate::wire::decision_json::DecisionJson;
+use crate::wire::finding_json::FindingJson;
+use hashbrown::HashMap;
+use parking_lot::RwLock;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// How many findings and how many decisions are kept at hand. Chosen: some tens of megabytes.
+const KEPT_MAX: usize = 10_000;
+/// How many news a slow listener may be behind before it misses some.
+const NEWS_MAX: usize = 1024;
+
+/// Something that listeners are told at once.
+#[derive(Clone, Debug)]
+pub struct News {
+    /// `finding` or `decision`.
+    pub event: &'static str,
+    /// JSON.
+    pub data: Arc<str>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    findings: HashMap<FindingId, Finding>,
+    order: VecDeque<FindingId>,
+    decisions: VecDeque<Decision>,
+}
+
+/// Recent findings and decisions.
+#[derive(Debug)]
+pub struct Board {
+    kept: RwLock<Kept>,
+    news: broadcast::Sender<News>,
+}
+
+impl Default for Board {
+    fn default() -> Self {
+        Self { kept: RwLock::default(), news: broadcast::channel(NEWS_MAX).0 }
+    }
+}
+
+impl Board {
+    /// Puts up a finding, or what became of it.
+    pub fn post_finding(&self, finding: &Finding) {
+        self.tell("finding", &FindingJson(finding.clone()));
+        let mut kept = self.kept.write();
+        if kept.findings.insert(finding.id, finding.clone()).is_none() {
+            kept.order.push_back(finding.id);
+            if kept.order.len() > KEPT_MAX
+                && let Some(oldest) = kept.order.pop_front()
+            {
+                kept.findings.remove(&oldest);
+            }
+        }
+    }
+
+    /// Puts up a decision.
+    pub fn post_decision(&self, decision: Decision) {
+        self.tell("decision", &DecisionJson(decision.clone()));
+        self.keep_decision(decision);
+    }
+
+    /// Puts up a decision of the journal, without telling anybody.
+    pub fn keep_decision(&self, decision: Decision) {
+        let mut kept = self.kept.write();
+        kept.decisions.push_back(decision);
+        if kept.decisions.len() > KEPT_MAX {
+            kept.decisions.pop_front();
+        }
+    }
+
+    fn tell(&self, event: &'static str, value: &impl serde::Serialize) {
+        if self.news.receiver_count() > 0
+            && let Ok(json) = serde_json::to_string(value)
+        {
+            // Nobody listens any more: nothing is lost.
+            let _heard = self.news.send(News { event, data: json.into() });
+        }
+    }
+
+    /// Listens from now on.
+    pub fn listen(&self) -> broadcast::Receiver<News> {
+        self.news.subscribe()
+    }
+
+    /// The newest findings first, at most `most`; `open`: only those whose episode runs.
+    pub fn findings(&self, open: bool, most: usize) -> Vec<Finding> {
+        let kept = self.kept.read();
+        let newest = kept.order.iter().rev().filter_map(|id| kept.findings.get(id));
+        newest.filter(|finding| !open || finding.closed.is_none()).take(most).cloned().collect()
+    }
+
+    /// One finding.
+    pub fn finding(&self, id: FindingId) -> Option<Finding> {
+        self.kept.read().findings.get(&id).cloned()
+    }
+
+    /// The newest decisions first, at most `most`, of those that `wanted` picks.
+    pub fn decisions(&self, most: usize, wanted: impl Fn(&Decision) -> bool) -> Vec<Decision> {
+        let kept = self.kept.read();
+        kept.decisions.iter().rev().filter(|d| wanted(d)).take(most).cloned().collect()
+    }
+}

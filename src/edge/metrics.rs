@@ -1,0 +1,374 @@
+//! All metrics, in one table. None has a credential, tenant, address or route in a label.
+//!
+//! Handles are looked up once; machines hand out tallies, which are added per batch.
+
+use crate::engine::tally::Tally;
+use crate::model::decision::{Guardrail, Order, Posture, Receipt};
+use crate::model::finding::{Action, Detector};
+use crate::model::invariant::Invariant;
+use crate::wire::refusal::Refusal;
+use prometheus::{
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+/// Where events come from, as a label.
+pub const INTAKES: [&str; 2] = ["http", "kafka"];
+/// The auth stores, as a label.
+pub const STORES: [&str; 2] = ["embedded", "redis"];
+/// How many of the busiest credentials have a rank.
+pub const RANKS: usize = 10;
+
+const LATENCY_S: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0];
+const LAG_S: [f64; 11] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0, 3600.0];
+
+/// Handles to every metric.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each handle is named after its metric, which has a help text")]
+pub struct Metrics {
+    registry: Registry,
+    pub events: IntCounterVec,
+    pub refused: IntCounterVec,
+    pub secrets_replaced: IntCounter,
+    pub redelivered: IntCounter,
+    pub rejected: IntCounter,
+    pub late: IntCounter,
+    pub too_late: IntCounter,
+    pub clamped: IntCounter,
+    pub event_lag: Histogram,
+    pub queue_full: IntCounter,
+    pub credentials: IntGauge,
+    pub admitted: IntCounter,
+    pub evicted: IntCounter,
+    pub admission_refused: IntCounter,
+    pub open_episodes: IntGauge,
+    pub findings: IntCounterVec,
+    pub decisions: IntCounterVec,
+    pub held: IntCounterVec,
+    pub violations: IntCounterVec,
+    pub breaker_left: IntGauge,
+    pub posture: IntGaugeVec,
+    pub enforcement: IntCounterVec,
+    pub enforcement_seconds: HistogramVec,
+    pub decision_seconds: Histogram,
+    pub outbox: IntGaugeVec,
+    pub journal_errors: IntCounter,
+    pub journal_seconds: Histogram,
+    pub dead_letter_errors: IntCounter,
+    pub check: IntCounterVec,
+    pub consumer_lag: IntGauge,
+    pub consumer_assigned: IntGauge,
+    pub consumer_stalls: IntCounter,
+    pub consumer_errors: IntCounter,
+    pub top_rate: GaugeVec,
+    pub heartbeat: GaugeVec,
+    pub reload: IntCounterVec,
+}
+
+/// A registration failed: two metrics have one name, which is a fault of tripline's own.
+#[derive(Debug, thiserror::Error)]
+#[error("a metric can't be registered")]
+pub struct MetricsError(#[from] prometheus::Error);
+
+/// Registers metrics under the common prefix.
+struct Table {
+    registry: Registry,
+}
+
+impl Table {
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, MetricsError> {
+        let metric = IntCounter::new(format!("tripline_{name}"), help)?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    /// A counter by one label, with a 0 for each known value.
+    fn counters(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = &'static str>,
+    ) -> Result<IntCounterVec, MetricsError> {
+        let metric = IntCounterVec::new(Opts::new(format!("tripline_{name}"), help), &[label])?;
+        self.registry.register(Box::new(metric.clone()))?;
+        for value in values {
+            metric.with_label_values(&[value]);
+        }
+        Ok(metric)
+    }
+
+    /// A counter by two labels, with a 0 for each pair of known values.
+    fn counters_by_two(
+        &self,
+        name: &str,
+        help: &str,
+        labels: [&str; 2],
+        values: [&[&'static str]; 2],
+    ) -> Result<IntCounterVec, MetricsError> {
+        let metric = IntCounterVec::new(Opts::new(format!("tripline_{name}"), help), &labels)?;
+        self.registry.register(Box::new(metric.clone()))?;
+        let [first, second] = values;
+        for one in first {
+            for two in second {
+                metric.with_label_values(&[one, two]);
+            }
+        }
+        Ok(metric)
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
+        let metric = IntGauge::new(format!("tripline_{name}"), help)?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn gauges(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = &'static str>,
+    ) -> Result<IntGaugeVec, MetricsError> {
+        let metric = IntGaugeVec::new(Opts::new(format!("tripline_{name}"), help), &[label])?;
+        self.registry.register(Box::new(metric.clone()))?;
+        for value in values {
+            metric.with_label_values(&[value]);
+        }
+        Ok(metric)
+    }
+
+    fn float_gauges(&self, name: &str, help: &str, label: &str) -> Result<GaugeVec, MetricsError> {
+        let metric = GaugeVec::new(Opts::new(format!("tripline_{name}"), help), &[label])?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn histogram(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+    ) -> Result<Histogram, MetricsError> {
+        let opts = HistogramOpts::new(format!("tripline_{name}"), help).buckets(buckets.to_vec());
+        let metric = Histogram::with_opts(opts)?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}
+
+fn actions() -> [&'static str; Action::ALL.len()] {
+    Action::ALL.map(Action::as_str)
+}
+
+impl Metrics {
+    /// Registers every metric, with a 0 for each known label.
+    ///
+    /// # Errors
+    /// When two metrics have one name.
+    #[expect(clippy::too_many_lines, reason = "it is one table")]
+    pub fn new() -> Result<Self, MetricsError> {
+        let registry = Registry::new();
+        let t = Table { registry: registry.clone() };
+        let enforcement_seconds = HistogramVec::new(
+            HistogramOpts::new(
+                "tripline_enforcement_seconds",
+                "Time from the arrival of the event to the store's receipt.",
+            )
+            .buckets(LATENCY_S.to_vec()),
+            &["store"],
+        )?;
+        registry.register(Box::new(enforcement_seconds.clone()))?;
+        for store in STORES {
+            enforcement_seconds.with_label_values(&[store]);
+        }
+        let build = t.float_gauges("build_info", "The version that runs; always 1.", "version")?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1.0);
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        let metrics = Self {
+            events: t.counters("events_total", "Events applied, by intake.", "intake", INTAKES)?,
+            refused: t.counters(
+                "records_refused_total",
+                "Records refused, by reason.",
+                "reason",
+                Refusal::ALL.map(Refusal::as_str),
+            )?,
+            secrets_replaced: t.counter(
+                "secrets_replaced_total",
+                "Events that held a raw secret, which was replaced by a fingerprint or a jti.",
+            )?,
+            redelivered: t
+                .counter("events_redelivered_total", "Events seen before, not applied.")?,
+            rejected: t.counter(
+                "events_rejected_total",
+                "Events of failed authentication: never held against a credential.",
+            )?,
+            late: t.counter("events_late_total", "Events behind the watermark.")?,
+            too_late: t.counter("events_too_late_total", "Events older than every window.")?,
+            clamped: t.counter("events_clamped_total", "Events from ahead of the clock.")?,
+            event_lag: t.histogram(
+                "event_lag_seconds",
+                "Age of the newest event of a batch as it is applied.",
+                &LAG_S,
+            )?,
+            queue_full: t
+                .counter("queue_full_total", "Requests answered 429: a queue was full.")?,
+            credentials: t.gauge("credentials", "Credentials remembered.")?,
+            admitted: t.counter("credentials_admitted_total", "Credentials taken in.")?,
+            evicted: t.counter("credentials_evicted_total", "Credentials forgotten for room.")?,
+            admission_refused: t.counter(
+                "credentials_refused_total",
+                "Credentials not taken in as all others had open episodes.",
+            )?,
+            open_episodes: t.gauge("open_episodes", "Credentials with an open episode.")?,
+            findings: t.counters_by_two(
+                "findings_total",
+                "Actions newly justified by findings, by detector and action.",
+                ["detector", "action"],
+                [&Detector::ALL.map(Detector::as_str), &actions()],
+            )?,
+            decisions: t.counters_by_two(
+                "decisions_total",
+                "Decisions, by order and whether it is carried out.",
+                ["action", "carried_out"],
+                [&Order::ALL.map(Order::as_str), &["true", "false"]],
+            )?,
+            held: t.counters(
+                "decisions_held_total",
+                "Decisions that a guardrail lowered, by guardrail.",
+                "guardrail",
+                Guardrail::ALL.map(Guardrail::as_str),
+            )?,
+            violations: t.counters(
+                "invariant_violations_total",
+                "Decisions lowered because they would have broken an invariant; always 0.",
+                "invariant",
+                Invariant::ALL.map(Invariant::as_str),
+            )?,
+            breaker_left: t.gauge("breaker_tokens", "Revocations that the breaker has left.")?,
+            posture: t.gauges(
+                "posture",
+                "1 for the default posture in force.",
+                "posture",
+                Posture::ALL.map(Posture::as_str),
+            )?,
+            enforcement: t.counters_by_two(
+                "enforcement_total",
+                "Deliveries to stores, by store and receipt.",
+                ["store", "receipt"],
+                [&STORES, &Receipt::ALL.map(Receipt::as_str)],
+            )?,
+            enforcement_seconds,
+            decision_seconds: t.histogram(
+                "decision_seconds",
+                "Time from the arrival of the event to the durable decision.",
+                &LATENCY_S,
+            )?,
+            outbox: t.gauges("outbox", "Decisions that are due, by store.", "store", STORES)?,
+            journal_errors: t.counter("journal_errors_total", "Failed writes to the journal.")?,
+            journal_seconds: t.histogram(
+                "journal_seconds",
+                "Time to make a batch of entries durable.",
+                &LATENCY_S,
+            )?,
+            dead_letter_errors: t
+                .counter("dead_letter_errors_total", "Dead letters that could not be written.")?,
+            check: t.counters(
+                "check_total",
+                "Answers of /v1/check, by status code.",
+                "code",
+                ["204", "401", "403", "429"],
+            )?,
+            consumer_lag: t.gauge("consumer_lag", "Records not yet applied, over partitions.")?,
+            consumer_assigned: t.gauge("consumer_assigned", "Kafka partitions owned.")?,
+            consumer_stalls: t.counter(
+                "consumer_stalls_total",
+                "Times the consumer was made anew because it stood still.",
+            )?,
+            consumer_errors: t.counter("consumer_errors_total", "Errors of the Kafka client.")?,
+            top_rate: t.float_gauges(
+                "top_credential_requests_per_second",
+                "Rate of the busiest credentials over the last minute, by rank.",
+                "rank",
+            )?,
+            heartbeat: t.float_gauges(
+                "heartbeat_timestamp_seconds",
+                "When each stage last showed that it lives.",
+                "stage",
+            )?,
+            reload: t.counters(
+                "reloads_total",
+                "Reloads of the configuration, by result.",
+                "result",
+                ["applied", "refused"],
+            )?,
+            registry,
+        };
+        metrics.set_top_rates(&[]);
+        Ok(metrics)
+    }
+
+    /// Adds what a machine counted.
+    pub fn add(&self, intake: &str, tally: &Tally) {
+        self.events.with_label_values(&[intake]).inc_by(tally.applied);
+        self.redelivered.inc_by(tally.redelivered);
+        self.rejected.inc_by(tally.rejected);
+        self.late.inc_by(tally.late);
+        self.too_late.inc_by(tally.too_late);
+        self.clamped.inc_by(tally.clamped);
+        self.admitted.inc_by(tally.admitted);
+        self.evicted.inc_by(tally.evicted);
+        self.admission_refused.inc_by(tally.refused);
+        for (detector, by_action) in Detector::ALL.into_iter().zip(tally.justified) {
+            for (action, count) in Action::ALL.into_iter().zip(by_action) {
+                if count > 0 {
+                    let labels = [detector.as_str(), action.as_str()];
+                    self.findings.with_label_values(&labels).inc_by(count);
+                }
+            }
+        }
+    }
+
+    /// Sets the rates of the busiest; ranks beyond them are 0. Unit: requests per second.
+    pub fn set_top_rates(&self, rates: &[f64]) {
+        for rank in 0..RANKS {
+            let rate = rates.get(rank).copied().unwrap_or(0.0);
+            self.top_rate.with_label_values(&[(rank + 1).to_string()]).set(rate);
+        }
+    }
+
+    /// Notes that a stage lives at `now_s`.
+    pub fn beat(&self, stage: &str, now_s: f64) {
+        self.heartbeat.with_label_values(&[stage]).set(now_s);
+    }
+
+    /// A gauge handle of a stage's heartbeat.
+    pub fn heartbeat_of(&self, stage: &str) -> Gauge {
+        self.heartbeat.with_label_values(&[stage])
+    }
+
+    /// Everything in the Prometheus text format 0.0.4.
+    pub fn text(&self) -> String {
+        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Metrics;
+
+    #[test]
+    fn every_known_label_is_there_from_the_start() {
+        let text = Metrics::new().expect("no name twice").text();
+        for line in [
+            "tripline_records_refused_total{reason=\"no_credential\"} 0",
+            "tripline_findings_total{action=\"revoke\",detector=\"ceiling\"} 0",
+            "tripline_decisions_total{action=\"restore\",carried_out=\"true\"} 0",
+            "tripline_top_credential_requests_per_second{rank=\"10\"} 0",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+        }
+    }
+}
