@@ -14,6 +14,7 @@
 //! | `edge` | doors to the world | what anything means |
 //! | `app` | assembly: settings, daemon, commands | nothing: it knows all floors |
 
+pub mod app;
 pub mod detect;
 pub mod edge;
 

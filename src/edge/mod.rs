@@ -7,5 +7,6 @@ pub mod auth_store;
 pub mod board;
 pub mod clock;
 pub mod dead_letter;
+pub mod files;
 pub mod journal;
 pub mod metrics;

@@ -120,6 +120,16 @@ impl Batch {
         self.rows.clear();
     }
 
+    /// Puts its events in order of event time; those of one time keep their order.
+    pub fn sort_by_time(&mut self) {
+        self.rows.sort_by_key(|row| row.time);
+    }
+
+    /// The newest event time in it.
+    pub fn newest(&self) -> Option<EventTime> {
+        self.rows.iter().map(|row| row.time).max()
+    }
+
     /// Gives its events offsets from `first` on, as a partition does that hands out its own.
     pub fn number_from(&mut self, first: i64) {
         for (row, offset) in self.rows.iter_mut().zip(first..) {

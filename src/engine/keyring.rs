@@ -152,7 +152,12 @@ impl Keyring {
         oldest.map(|(_, number)| number)
     }
 
-    /// All entries with their numbers.
+    /// All entries, in the order in which they were admitted.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.chunks.iter().flatten()
+    }
+
+    /// All entries, to change.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
         self.chunks.iter_mut().flatten()
     }

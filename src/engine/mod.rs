@@ -12,6 +12,7 @@ pub mod batch;
 pub mod control;
 pub mod episodes;
 pub mod keyring;
+pub mod machine;
 pub mod partition;
 pub mod tally;
 pub mod tenants;

@@ -68,6 +68,14 @@ pub struct Signal {
     pub catch_up: bool,
 }
 
+/// The most requests that any credential made in a minute of the clock.
+#[derive(Clone, Copy, Debug, Default)]
+struct MinuteRecord {
+    number: u32,
+    requests: u32,
+    minute: u32,
+}
+
 /// One partition of the data plane.
 #[derive(Debug)]
 pub struct Partition {
@@ -84,6 +92,7 @@ pub struct Partition {
     hot: Vec<u32>,
     hot_floor: u32,
     cools_at: u32,
+    record: MinuteRecord,
     tally: Tally,
 }
 
@@ -104,6 +113,7 @@ impl Partition {
             hot: Vec::with_capacity(HOT_MAX),
             hot_floor: 0,
             cools_at: 0,
+            record: MinuteRecord::default(),
             tally: Tally::default(),
         }
     }
@@ -241,6 +251,10 @@ impl Partition {
         if profile.record(time.second(), frozen, params) == Placed::TooLate {
             self.tally.too_late += 1;
             return;
+        }
+        let in_minute = profile.windows().minutes_until(time.second() / 60, 1);
+        if in_minute > self.record.requests {
+            self.record = MinuteRecord { number, requests: in_minute, minute: time.second() / 60 };
         }
         let minute = profile.windows().count(Window::S60);
         let wants_heat = minute > self.hot_floor && !profile.is_hot();

@@ -103,6 +103,25 @@ impl Partition {
         by_count.into_iter().take(most).filter_map(|(_, number)| self.view(number)).collect()
     }
 
+    /// The credential that made the most requests in a minute of the clock, how many, and when
+    /// that minute began.
+    pub fn busiest_minute(&self) -> Option<(Credential, u32, EventTime)> {
+        let entry = self.keyring.get(self.record.number)?;
+        let credential = Credential::new(entry.profile.kind(), &entry.id).ok()?;
+        let began = EventTime::from_s(i64::from(self.record.minute) * 60);
+        (self.record.requests > 0).then_some((credential, self.record.requests, began))
+    }
+
+    /// How long all credentials were watched. Unit: days, added up.
+    pub fn key_days(&self) -> f64 {
+        let newest = self.newest.second();
+        let seconds = self
+            .keyring
+            .iter()
+            .map(|entry| f64::from(newest.saturating_sub(entry.profile.first_seen())));
+        seconds.sum::<f64>() / 86_400.0
+    }
+
     /// One credential as it is now.
     pub fn look_up(&self, kind: Kind, id: &str) -> Option<View> {
         self.view(self.keyring.find(self.seed.hash(kind, id), kind, id)?)

@@ -1,0 +1,171 @@
+//! Settings: raw text -> checked values, all mistakes at once.
+
+pub mod reader;
+mod sections;
+pub mod units;
+
+use crate::edge::auth_store::redis;
+use crate::engine::control;
+use crate::engine::partition;
+use crate::wire::decoder::Decoder;
+use reader::{Place, Problems, Reader, Wrong};
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+/// What a bearer token lets its holder do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Send events.
+    Ingest,
+    /// Ask `/v1/check`.
+    Check,
+    /// Read findings, decisions and credentials.
+    Read,
+    /// Suspend, revoke and restore.
+    Operate,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Check, Self::Read, Self::Operate];
+
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Check => "check",
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+}
+
+/// A bearer token.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// Whose it is; stands in the journal.
+    pub name: String,
+    /// The token.
+    pub secret: SecretString,
+    /// What it lets its holder do.
+    pub roles: Vec<Role>,
+}
+
+/// The HTTP door.
+#[derive(Clone, Debug)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The largest body. Unit: bytes.
+    pub body_bytes_max: usize,
+    /// Who may do what; none: everybody on this machine may do everything.
+    pub tokens: Vec<Token>,
+}
+
+/// The Kafka door.
+#[derive(Clone, Debug)]
+pub struct Kafka {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// The topics.
+    pub topics: Vec<String>,
+    /// The consumer group.
+    pub group: String,
+    /// How records are read.
+    pub decoder: Decoder,
+    /// The topic of dead letters.
+    pub dead_letter_topic: Option<String>,
+    /// How long the consumer may stand still before it is made anew. Unit: milliseconds.
+    pub stall_ms: i64,
+    /// Raw settings of librdkafka.
+    pub librdkafka: BTreeMap<String, String>,
+}
+
+/// All settings, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the journal, the store, keys and dead letters are.
+    pub data_dir: PathBuf,
+    /// The HTTP door.
+    pub http: Http,
+    /// The Kafka door.
+    pub kafka: Option<Kafka>,
+    /// How records of the HTTP intake and of files are read.
+    pub decoder: Decoder,
+    /// Threads of the data plane, and hash slots of the HTTP intake.
+    pub threads: usize,
+    /// What partitions go by.
+    pub partition: partition::Params,
+    /// What the control plane goes by.
+    pub control: control::Params,
+    /// The Redis store.
+    pub redis: Option<redis::Params>,
+    /// The key of fingerprints; none: one is made in the data folder.
+    pub fingerprint_key_file: Option<PathBuf>,
+    /// The largest dead-letter file. Unit: bytes.
+    pub dead_letters_bytes_max: u64,
+}
+
+/// Checks a configuration. `name` is what the text is called in messages.
+///
+/// # Errors
+/// All its mistakes.
+pub fn check(
+    name: &str,
+    text: &str,
+    environment: BTreeMap<String, String>,
+) -> Result<Settings, Problems> {
+    let (table, syntax) = toml::de::DeTable::parse_recoverable(text);
+    let reader = Reader::new(environment);
+    for error in &syntax {
+        let place = error.span().map_or(Place::Missing, |span| Place::File(span.start, span.len()));
+        let message = format!("this is no TOML: {}", error.message());
+        reader.note(place, Wrong::new(message, "see https://toml.io"));
+    }
+    let settings = sections::read(&reader.root(&table));
+    let problems = reader.finish();
+    if problems.is_empty() { Ok(settings) } else { Err(Problems::new(name, text, problems)) }
+}
+
+/// The settings without a file.
+///
+/// # Errors
+/// The mistakes of the environment.
+pub fn defaults(environment: BTreeMap<String, String>) -> Result<Settings, Problems> {
+    check("defaults", "", environment)
+}
+
+/// The variables of the environment that are settings: those with a section.
+pub fn environment() -> BTreeMap<String, String> {
+    let is_setting = |name: &str| name.starts_with(reader::PREFIX) && name.contains("__");
+    std::env::vars().filter(|(name, _)| is_setting(name)).collect()
+}
+
+/// Reads and checks the file at `path`.
+///
+/// # Errors
+/// When it can't be read, or all its mistakes.
+pub fn load(path: &Path) -> Result<Settings, LoadError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    Ok(check(&path.display().to_string(), &text, environment())?)
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file can't be read.
+    #[error("can't read the configuration {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It has mistakes.
+    #[error(transparent)]
+    Problems(#[from] Problems),
+}

@@ -1,0 +1,380 @@
+//! Reads a configuration field by field and collects every mistake, each with its place.
+//!
+//! A field of the file is overridden by the environment: `[http] listen` by
+//! `TRIPLINE_HTTP__LISTEN`.
+
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// A mistake in a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+    /// Where it stands.
+    pub place: Place,
+}
+
+/// Where a mistake stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In the file: offset and length. Unit: bytes.
+    File(usize, usize),
+    /// In that variable of the environment.
+    Environment(String),
+    /// Nowhere: something is missing.
+    Missing,
+}
+
+/// All mistakes of a configuration, for people.
+#[derive(Debug)]
+pub struct Problems {
+    source: NamedSource<String>,
+    problems: Vec<Problem>,
+}
+
+impl Problems {
+    /// The mistakes found in the file of that name and text.
+    pub fn new(name: &str, text: &str, problems: Vec<Problem>) -> Self {
+        Self { source: NamedSource::new(name, text.to_owned()), problems }
+    }
+
+    /// The mistakes.
+    pub fn all(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// All mistakes as text, each with its line, for a terminal or a log.
+    pub fn render(&self, colour: bool) -> String {
+        let theme = if colour {
+            miette::GraphicalTheme::unicode()
+        } else {
+            miette::GraphicalTheme::unicode_nocolor()
+        };
+        let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(96);
+        let mut text = String::new();
+        for problem in &self.problems {
+            let one = One { problem, source: &self.source };
+            if handler.render_report(&mut text, &one).is_err() {
+                text.push_str(&problem.message);
+            }
+        }
+        text
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl std::error::Error for Problems {}
+
+#[derive(Debug)]
+struct One<'a> {
+    problem: &'a Problem,
+    source: &'a NamedSource<String>,
+}
+
+impl fmt::Display for One<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.problem.message)?;
+        match &self.problem.place {
+            Place::Environment(name) => write!(f, " (environment variable {name})"),
+            Place::File(..) | Place::Missing => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for One<'_> {}
+
+impl Diagnostic for One<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(&self.problem.remedy))
+    }
+
+    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
+        matches!(self.problem.place, Place::File(..)).then_some(self.source as _)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        let Place::File(offset, length) = self.problem.place else { return None };
+        let span = SourceSpan::new(offset.into(), length);
+        Some(Box::new(std::iter::once(LabeledSpan::new_with_span(Some("here".to_owned()), span))))
+    }
+}
+
+/// What a field's reader says of a wrong value: what is wrong, and what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wrong(pub String, pub String);
+
+impl Wrong {
+    /// A wrong value and its remedy.
+    pub fn new(message: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self(message.into(), remedy.into())
+    }
+}
+
+/// A value of a field, from the file or from the environment.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// From the file.
+    File(&'a DeValue<'a>),
+    /// From the environment: text, whatever the field's type.
+    Environment(&'a str),
+}
+
+impl<'a> Value<'a> {
+    /// A text.
+    ///
+    /// # Errors
+    /// When it is of another type.
+    pub fn text(self) -> Result<&'a str, Wrong> {
+        match self {
+            Self::Environment(text) => Ok(text),
+            Self::File(value) => value.as_str().ok_or_else(|| {
+                Wrong::new(
+                    format!("a text is expected here, not {}", type_of(value)),
+                    "put it in quotes",
+                )
+            }),
+        }
+    }
+
+    /// An integer.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn integer(self) -> Result<i64, Wrong> {
+        let text = match self {
+            Self::Environment(text) => Some(text.to_owned()),
+            Self::File(value) => value.as_integer().map(|n| n.as_str().replace('_', "")),
+        };
+        let read = text.and_then(|text| text.parse().ok());
+        read.ok_or_else(|| Wrong::new("a whole number is expected here", "write it without quotes"))
+    }
+
+    /// A number.
+    ///
+    /// # Errors
+    /// When it is none, or is not finite.
+    pub fn number(self) -> Result<f64, Wrong> {
+        let text = match self {
+            Self::Environment(text) => Some(text.to_owned()),
+            Self::File(value) => value
+                .as_float()
+                .map(|n| n.as_str().replace('_', ""))
+                .or_else(|| value.as_integer().map(|n| n.as_str().replace('_', ""))),
+        };
+        let read = text.and_then(|text| text.parse().ok()).filter(|n: &f64| n.is_finite());
+        read.ok_or_else(|| Wrong::new("a number is expected here", "write it without quotes"))
+    }
+
+    /// A list of texts; in the environment separated by commas.
+    ///
+    /// # Errors
+    /// When it is none.
+    pub fn texts(self) -> Result<Vec<&'a str>, Wrong> {
+        let wrong = || Wrong::new("a list of texts is expected here", "write [\"one\", \"two\"]");
+        match self {
+            Self::Environment(text) => Ok(text.split(',').map(str::trim).collect()),
+            Self::File(value) => {
+                let array = value.as_array().ok_or_else(wrong)?;
+                let texts = array.iter().map(|one| one.get_ref().as_str().ok_or_else(wrong));
+                texts.collect()
+            }
+        }
+    }
+}
+
+fn type_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "a text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Datetime(_) => "a date",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+    }
+}
+
+/// Collects mistakes while sections are read.
+#[derive(Debug)]
+pub struct Reader {
+    problems: RefCell<Vec<Problem>>,
+    environment: BTreeMap<String, String>,
+    used: RefCell<BTreeSet<String>>,
+}
+
+/// What variables of the environment begin with.
+pub const PREFIX: &str = "TRIPLINE_";
+
+impl Reader {
+    /// A reader with those variables of the environment.
+    pub fn new(environment: BTreeMap<String, String>) -> Self {
+        Self { problems: RefCell::default(), environment, used: RefCell::default() }
+    }
+
+    /// The root of a file.
+    pub fn root<'a>(&'a self, table: &'a Spanned<DeTable<'a>>) -> Section<'a> {
+        Section {
+            reader: self,
+            path: String::new(),
+            table: Some(table.get_ref()),
+            taken: RefCell::default(),
+        }
+    }
+
+    /// Notes a mistake.
+    pub fn note(&self, place: Place, wrong: Wrong) {
+        let Wrong(message, remedy) = wrong;
+        self.problems.borrow_mut().push(Problem { message, remedy, place });
+    }
+
+    /// All mistakes, in the order of the file; variables that no field has are mistakes too.
+    pub fn finish(self) -> Vec<Problem> {
+        let used = self.used.into_inner();
+        let mut problems = self.problems.into_inner();
+        for name in self.environment.keys().filter(|name| !used.contains(*name)) {
+            problems.push(Problem {
+                message: format!("there is no setting for the environment variable {name}"),
+                remedy: near(name, used.iter().map(String::as_str)),
+                place: Place::Environment(name.clone()),
+            });
+        }
+        problems.sort_by_key(|problem| match problem.place {
+            Place::File(offset, _) => offset,
+            Place::Environment(_) | Place::Missing => usize::MAX,
+        });
+        problems
+    }
+}
+
+/// "did you mean", if something known is near.
+fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let close = known
+        .map(|known| (strsim::jaro_winkler(name, known), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0));
+    match close {
+        Some((_, known)) => format!("did you mean `{known}`?"),
+        None => "remove it; docs/configuration.md lists what there is".to_owned(),
+    }
+}
+
+/// A table of the file.
+#[derive(Debug)]
+pub struct Section<'a> {
+    reader: &'a Reader,
+    path: String,
+    table: Option<&'a DeTable<'a>>,
+    taken: RefCell<BTreeSet<String>>,
+}
+
+impl<'a> Section<'a> {
+    fn path_of(&self, key: &str) -> String {
+        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+    }
+
+    fn entry(&self, key: &str) -> Option<(&'a Spanned<DeValue<'a>>, Place)> {
+        let (_, value) = self.table?.iter().find(|(name, _)| name.get_ref() == key)?;
+        let span = value.span();
+        Some((value, Place::File(span.start, span.len())))
+    }
+
+    /// Whether the section stands in the file.
+    pub const fn is_there(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// Reads a field, if it is there; a wrong value is noted and read as none.
+    pub fn get<T>(&self, key: &str, read: impl FnOnce(Value<'a>) -> Result<T, Wrong>) -> Option<T> {
+        self.taken.borrow_mut().insert(key.to_owned());
+        let name = variable(&self.path_of(key));
+        self.reader.used.borrow_mut().insert(name.clone());
+        let (value, place) = match self.reader.environment.get(&name) {
+            Some(text) => (Value::Environment(text), Place::Environment(name)),
+            None => self.entry(key).map(|(value, place)| (Value::File(value.get_ref()), place))?,
+        };
+        match read(value) {
+            Ok(value) => Some(value),
+            Err(Wrong(message, remedy)) => {
+                let message = format!("`{}`: {message}", self.path_of(key));
+                self.reader.note(place, Wrong(message, remedy));
+                None
+            }
+        }
+    }
+
+    /// A table in this one; an empty one if it is not there.
+    #[must_use]
+    pub fn section(&self, key: &str) -> Section<'a> {
+        self.taken.borrow_mut().insert(key.to_owned());
+        let found = self.entry(key);
+        let table = found.as_ref().and_then(|(value, _)| value.get_ref().as_table());
+        if let (Some((_, place)), None) = (found, table) {
+            let message = format!("`{}`: a table is expected here", self.path_of(key));
+            self.reader.note(place, Wrong::new(message, format!("write [{}]", self.path_of(key))));
+        }
+        Section { reader: self.reader, path: self.path_of(key), table, taken: RefCell::default() }
+    }
+
+    /// The names of all fields and tables in it that were not yet read: a table whose keys are
+    /// the operator's own names.
+    pub fn names(&self) -> Vec<String> {
+        let taken = self.taken.borrow();
+        let keys = self.table.into_iter().flatten().map(|(name, _)| name.get_ref().to_string());
+        keys.filter(|key| !taken.contains(key)).collect()
+    }
+
+    /// Notes a mistake of the section as a whole.
+    pub fn note(&self, wrong: Wrong) {
+        let Wrong(message, remedy) = wrong;
+        let place = self.table.and_then(|table| table.iter().next()).map(|(key, _)| key.span());
+        let place = place.map_or(Place::Missing, |span| Place::File(span.start, span.len()));
+        self.reader.note(place, Wrong(format!("[{}]: {message}", self.path), remedy));
+    }
+
+    /// Notes those of `keys` that are neither in the file nor in the environment.
+    pub fn note_if_lacking(&self, keys: &[&str]) {
+        let environment = &self.reader.environment;
+        for key in keys {
+            let name = variable(&self.path_of(key));
+            if self.entry(key).is_none() && !environment.contains_key(&name) {
+                self.note(Wrong::new(format!("`{key}` is missing"), format!("add {key} = …")));
+            }
+        }
+    }
+
+    /// Notes a field or table that there is no setting for.
+    pub fn unknown(&self, name: &str) {
+        let Some((key, _)) = self.table.into_iter().flatten().find(|(k, _)| k.get_ref() == name)
+        else {
+            return;
+        };
+        let span = key.span();
+        let message = format!("there is no setting `{}`", self.path_of(name));
+        let remedy = near(name, self.taken.borrow().iter().map(String::as_str));
+        self.reader.note(Place::File(span.start, span.len()), Wrong(message, remedy));
+    }
+
+    /// Notes every field and table that nothing has read.
+    pub fn finish(self) {
+        for name in self.names() {
+            self.unknown(&name);
+        }
+    }
+}
+
+/// The variable of the environment that sets the field at `path`.
+fn variable(path: &str) -> String {
+    format!("{PREFIX}{}", path.replace('.', "__").to_uppercase())
+}

@@ -1,0 +1,105 @@
+//! Texts with units: "60s", "10k/min", "8MiB".
+
+use super::reader::{Value, Wrong};
+
+fn split(text: &str) -> Option<(f64, &str)> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at_checked(end)?;
+    Some((number.parse().ok().filter(|n: &f64| n.is_finite())?, unit.trim()))
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to fit")]
+fn whole(value: f64) -> Option<u64> {
+    (0.0..9e15).contains(&value).then(|| value.round() as u64)
+}
+
+/// A duration: `500ms`, `60s`, `15min`, `24h`, `14d`. Unit: milliseconds.
+///
+/// # Errors
+/// When it is none.
+pub fn duration_ms(value: Value<'_>) -> Result<i64, Wrong> {
+    let text = value.text()?;
+    let read = split(text).and_then(|(number, unit)| {
+        let ms = match unit {
+            "ms" => 1.0,
+            "s" => 1000.0,
+            "m" | "min" => 60_000.0,
+            "h" => 3_600_000.0,
+            "d" => 86_400_000.0,
+            _ => return None,
+        };
+        i64::try_from(whole(number * ms)?).ok()
+    });
+    read.ok_or_else(|| Wrong::new("this is no duration", "write 500ms, 60s, 15min, 24h or 14d"))
+}
+
+/// A rate: `10000/min`, `10k/min`, `200/s`; `none` is no limit. Unit: requests per minute.
+///
+/// # Errors
+/// When it is none.
+pub fn rate_per_min(value: Value<'_>) -> Result<u32, Wrong> {
+    let text = value.text()?;
+    if text == "none" {
+        return Ok(0);
+    }
+    let read = split(text).and_then(|(number, unit)| {
+        let (scale, per) = unit.split_once('/')?;
+        let scale = match scale.trim() {
+            "" => 1.0,
+            "k" => 1e3,
+            "M" => 1e6,
+            _ => return None,
+        };
+        let per_min = match per.trim() {
+            "s" => 60.0,
+            "min" | "m" => 1.0,
+            "h" => 1.0 / 60.0,
+            _ => return None,
+        };
+        u32::try_from(whole(number * scale * per_min)?).ok().filter(|rate| *rate > 0)
+    });
+    read.ok_or_else(|| Wrong::new("this is no rate", "write 10000/min, 10k/min, 200/s or none"))
+}
+
+/// A size: `512KiB`, `8MiB`, `1GiB`, `1000B`. Unit: bytes.
+///
+/// # Errors
+/// When it is none.
+pub fn bytes(value: Value<'_>) -> Result<u64, Wrong> {
+    let text = value.text()?;
+    let read = split(text).and_then(|(number, unit)| {
+        let scale = match unit {
+            "B" => 1.0,
+            "KiB" => 1024.0,
+            "MiB" => 1_048_576.0,
+            "GiB" => 1_073_741_824.0,
+            _ => return None,
+        };
+        whole(number * scale)
+    });
+    read.ok_or_else(|| Wrong::new("this is no size", "write 512KiB, 8MiB or 1GiB"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Value, bytes, duration_ms, rate_per_min};
+
+    #[test]
+    fn units_are_read() {
+        let ms = |text| duration_ms(Value::Environment(text)).ok();
+        assert_eq!(
+            [ms("1.5s"), ms("15min"), ms("14d")],
+            [Some(1500), Some(900_000), Some(1_209_600_000)]
+        );
+        assert_eq!([ms("15"), ms("s"), ms("-1s"), ms("1 year")], [None; 4]);
+        let rate = |text| rate_per_min(Value::Environment(text)).ok();
+        assert_eq!(
+            [rate("10k/min"), rate("200/s"), rate("none")],
+            [Some(10_000), Some(12_000), Some(0)]
+        );
+        assert_eq!([rate("10k"), rate("0/min"), rate("9999M/s")], [None; 3]);
+        let size = |text| bytes(Value::Environment(text)).ok();
+        assert_eq!([size("8MiB"), size("1000B"), size("8MB")], [Some(8 << 20), Some(1000), None]);
+    }
+}
