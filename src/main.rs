@@ -1,2 +1,18 @@
 //! The `tripline` binary.
-fn main() {}
+
+use clap::Parser;
+use std::process::ExitCode;
+use tripline::app::cli::{Cli, run};
+use tripline::app::exit::Exit;
+
+fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => run(cli).into(),
+        Err(error) => {
+            // Help and version are no mistakes; where standard error is gone nobody can be told.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Good };
+            let _gone = error.print();
+            exit.into()
+        }
+    }
+}

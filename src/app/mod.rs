@@ -1,6 +1,42 @@
 //! Assembly: settings, the daemon, and one file a command.
 //!
 //! **Does not** decide or detect anything itself.
-#![expect(clippy::disallowed_methods, reason = "commands read files and the environment")]
+#![expect(clippy::disallowed_methods, reason = "commands read files, the clock, the environment")]
 
+pub mod cli;
+pub mod daemon;
+pub mod exit;
+pub mod replay;
 pub mod settings;
+
+use std::error::Error;
+use std::io::Write;
+
+/// Says a result on standard output. A reader that went away is no fault.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _gone = writeln!(out, "{}", text.trim_end());
+}
+
+/// Says what goes beside the result on standard error.
+fn say_aside(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _gone = writeln!(out, "{}", text.trim_end());
+}
+
+/// Says what went wrong on standard error.
+fn say_problem(text: &str) {
+    say_aside(&format!("tripline: {text}"));
+}
+
+/// Says an error and what caused it.
+fn say_error(error: &dyn Error) {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    say_problem(&text);
+}

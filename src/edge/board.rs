@@ -88,11 +88,11 @@ impl Board {
         self.news.subscribe()
     }
 
-    /// The newest findings first, at most `most`; `open`: only those whose episode runs.
-    pub fn findings(&self, open: bool, most: usize) -> Vec<Finding> {
+    /// The newest findings first, at most `most`, of those that `wanted` picks.
+    pub fn findings(&self, most: usize, wanted: impl Fn(&Finding) -> bool) -> Vec<Finding> {
         let kept = self.kept.read();
         let newest = kept.order.iter().rev().filter_map(|id| kept.findings.get(id));
-        newest.filter(|finding| !open || finding.closed.is_none()).take(most).cloned().collect()
+        newest.filter(|finding| wanted(finding)).take(most).cloned().collect()
     }
 
     /// One finding.

@@ -3,10 +3,14 @@
 //! **Does not** know what anything means: it carries values between the world and the machines.
 #![expect(clippy::disallowed_methods, reason = "this floor is where I/O and the clock are")]
 
+pub mod api;
 pub mod auth_store;
 pub mod board;
 pub mod clock;
 pub mod dead_letter;
 pub mod files;
 pub mod journal;
+pub mod keys;
+pub mod memory;
 pub mod metrics;
+pub mod planes;

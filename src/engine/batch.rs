@@ -125,6 +125,19 @@ impl Batch {
         self.rows.sort_by_key(|row| row.time);
     }
 
+    /// The same events in batches of at most `most` each.
+    pub fn pieces(&self, most: usize) -> impl Iterator<Item = Self> {
+        self.rows.chunks(most.max(1)).map(|rows| {
+            let mut piece = Self::default();
+            for row in rows {
+                let credential = piece.keep(self.credential(row));
+                let tenant = self.tenant(row).map(|tenant| piece.keep(tenant));
+                piece.rows.push(Row { credential, tenant, ..*row });
+            }
+            piece
+        })
+    }
+
     /// The newest event time in it.
     pub fn newest(&self) -> Option<EventTime> {
         self.rows.iter().map(|row| row.time).max()

@@ -14,3 +14,4 @@ pub mod native;
 pub mod refusal;
 pub mod secret;
 pub mod time;
+pub mod view_json;

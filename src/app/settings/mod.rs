@@ -4,43 +4,17 @@ pub mod reader;
 mod sections;
 pub mod units;
 
+use crate::edge::api::auth::Role;
 use crate::edge::auth_store::redis;
 use crate::engine::control;
 use crate::engine::partition;
+use crate::wire::access_log::AccessLog;
 use crate::wire::decoder::Decoder;
 use reader::{Place, Problems, Reader, Wrong};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-/// What a bearer token lets its holder do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Role {
-    /// Send events.
-    Ingest,
-    /// Ask `/v1/check`.
-    Check,
-    /// Read findings, decisions and credentials.
-    Read,
-    /// Suspend, revoke and restore.
-    Operate,
-}
-
-impl Role {
-    /// Every role.
-    pub const ALL: [Self; 4] = [Self::Ingest, Self::Check, Self::Read, Self::Operate];
-
-    /// Its name in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ingest => "ingest",
-            Self::Check => "check",
-            Self::Read => "read",
-            Self::Operate => "operate",
-        }
-    }
-}
 
 /// A bearer token.
 #[derive(Clone, Debug)]
@@ -94,6 +68,8 @@ pub struct Settings {
     pub kafka: Option<Kafka>,
     /// How records of the HTTP intake and of files are read.
     pub decoder: Decoder,
+    /// How access logs are read, whether or not that is the format.
+    pub access_log: AccessLog,
     /// Threads of the data plane, and hash slots of the HTTP intake.
     pub threads: usize,
     /// What partitions go by.

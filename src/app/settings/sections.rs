@@ -2,8 +2,9 @@
 
 use super::reader::{Section, Value, Wrong};
 use super::units::{bytes, duration_ms, rate_per_min};
-use super::{Http, Kafka, Role, Settings, Token};
+use super::{Http, Kafka, Settings, Token};
 use crate::detect::profile;
+use crate::edge::api::auth::Role;
 use crate::edge::auth_store::redis::{self, CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands};
 use crate::edge::auth_store::template::{Command, Template, TemplateError};
 use crate::engine::{control, partition};
@@ -25,7 +26,8 @@ use std::time::Duration;
 /// Reads the whole file.
 pub(super) fn read(root: &Section<'_>) -> Settings {
     let intake = root.section("intake");
-    let decoder = decoder(&intake, "format");
+    let access_log = access_log(intake.section("access_log"));
+    let decoder = decoder(&intake, access_log);
     let threads = intake.get("threads", |v| within(v, 1, 64)).unwrap_or(2);
     intake.finish();
     let settings = Settings {
@@ -33,6 +35,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         http: http(root.section("http")),
         kafka: kafka(root.section("kafka")),
         decoder,
+        access_log,
         threads: usize::try_from(threads).unwrap_or(2),
         partition: partition::Params { profile: profile(root), ..engine(root.section("engine")) },
         control: control(root),
@@ -156,13 +159,12 @@ fn http(section: Section<'_>) -> Http {
     Http { listen, body_bytes_max: usize::try_from(body).unwrap_or(usize::MAX), tokens }
 }
 
-fn decoder(section: &Section<'_>, key: &str) -> Decoder {
+fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
     let format = section
-        .get(key, |value| {
+        .get("format", |value| {
             one_of(value, |t| Decoder::FORMATS.into_iter().find(|f| *f == t), &Decoder::FORMATS)
         })
         .unwrap_or("native");
-    let access_log = access_log(section.section("access_log"));
     let own = section.section("mapping");
     let is_there = own.is_there();
     let mapping = mapping(own);
@@ -238,7 +240,7 @@ fn kafka(section: Section<'_>) -> Option<Kafka> {
     let brokers = section.get("brokers", text);
     let topics = section.get("topics", texts);
     let group = section.get("group", text).unwrap_or_else(|| "tripline".to_owned());
-    let decoder = decoder(&section, "format");
+    let decoder = decoder(&section, access_log(section.section("access_log")));
     let dead_letter_topic = section.get("dead_letter_topic", text);
     let stall_ms = section.get("stall_after", duration_ms).unwrap_or(60_000);
     let raw = section.section("librdkafka");

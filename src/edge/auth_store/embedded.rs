@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// What went wrong with the store.
 #[derive(Debug, thiserror::Error)]
@@ -49,10 +50,34 @@ impl Equivalent<Key> for Asked<'_> {
     }
 }
 
+/// Whether a request may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It may.
+    Free,
+    /// It may not.
+    Denied(Status),
+    /// It may in that many seconds.
+    Wait(u32),
+}
+
+/// What stands, and for a throttled credential when its next request is due: the theoretical
+/// arrival time of the generic cell rate algorithm. Unit: milliseconds since 1970.
+#[derive(Debug)]
+struct Entry {
+    stored: Stored,
+    due_ms: AtomicI64,
+}
+
+/// A throttled credential may make a request a second. Chosen. Unit: milliseconds.
+const THROTTLED_EVERY_MS: i64 = 1_000;
+/// And that many at once. Chosen. Unit: milliseconds of requests.
+const THROTTLED_BURST_MS: i64 = 10_000;
+
 /// `SQLite` on disk, and in memory what is not active.
 #[derive(Clone, Debug)]
 pub struct EmbeddedStore {
-    standing: Arc<RwLock<HashMap<Key, Stored>>>,
+    standing: Arc<RwLock<HashMap<Key, Entry>>>,
     connection: Arc<Mutex<Connection>>,
 }
 
@@ -97,8 +122,45 @@ impl EmbeddedStore {
     /// What stands about a credential at `now`; none: it is active.
     /// Cost: a read lock and one look-up, no allocation.
     pub fn stored(&self, kind: Kind, id: &str, now: EventTime) -> Option<Stored> {
-        let found = self.standing.read().get(&Asked { kind, id }).copied()?;
+        let found = self.standing.read().get(&Asked { kind, id })?.stored;
         found.until.is_none_or(|until| now < until).then_some(found)
+    }
+
+    /// Whether a request with that credential may pass at `now`. A throttled one may make a
+    /// request a second, ten at once.
+    /// Cost: a read lock and one look-up, no allocation.
+    /// Source: generic cell rate algorithm, ITU-T I.371, annex A.
+    pub fn pass(&self, kind: Kind, id: &str, now: EventTime) -> Passage {
+        let standing = self.standing.read();
+        let Some(entry) = standing.get(&Asked { kind, id }) else { return Passage::Free };
+        if entry.stored.until.is_some_and(|until| now >= until) {
+            return Passage::Free;
+        }
+        if entry.stored.status != Status::Throttled {
+            return Passage::Denied(entry.stored.status);
+        }
+        let passes = entry.due_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+            let due = due.max(now.ms());
+            (due - now.ms() < THROTTLED_BURST_MS).then_some(due + THROTTLED_EVERY_MS)
+        });
+        match passes {
+            Ok(_) => Passage::Free,
+            Err(due) => {
+                let wait_ms = due - now.ms() - THROTTLED_BURST_MS + THROTTLED_EVERY_MS;
+                Passage::Wait(u32::try_from(wait_ms.max(1)).unwrap_or(u32::MAX).div_ceil(1000))
+            }
+        }
+    }
+
+    /// Some of the credentials that are not active, at most `most`, by name.
+    pub fn out_of_service(&self, most: usize) -> Vec<Credential> {
+        let standing = self.standing.read();
+        let mut found: Vec<Credential> = Vec::new();
+        for key in standing.keys().take(most) {
+            found.extend(Credential::new(key.kind, &key.id));
+        }
+        found.sort();
+        found
     }
 
     /// How many credentials are not active.
@@ -173,12 +235,13 @@ impl EmbeddedStore {
             standing.remove(&Asked { kind: credential.kind(), id: credential.id() });
         } else {
             let key = Key { kind: credential.kind(), id: credential.id().into() };
-            standing.insert(key, Stored { status, generation, until });
+            let stored = Stored { status, generation, until };
+            standing.insert(key, Entry { stored, due_ms: AtomicI64::new(0) });
         }
     }
 }
 
-fn load(connection: &Connection) -> rusqlite::Result<HashMap<Key, Stored>> {
+fn load(connection: &Connection) -> rusqlite::Result<HashMap<Key, Entry>> {
     let mut statement = connection.prepare(
         "SELECT kind, id, status, generation, until_ms FROM credentials WHERE status <> 'active'",
     )?;
@@ -192,7 +255,9 @@ fn load(connection: &Connection) -> rusqlite::Result<HashMap<Key, Stored>> {
         let id: String = row.get(1)?;
         let generation = Generation(u64::try_from(row.get::<_, i64>(3)?).unwrap_or(0));
         let until = row.get::<_, Option<i64>>(4)?.map(EventTime::from_ms);
-        standing.insert(Key { kind, id: id.into() }, Stored { status, generation, until });
+        let stored = Stored { status, generation, until };
+        let entry = Entry { stored, due_ms: AtomicI64::new(0) };
+        standing.insert(Key { kind, id: id.into() }, entry);
     }
     Ok(standing)
 }

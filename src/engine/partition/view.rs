@@ -42,6 +42,13 @@ pub struct View {
     pub open: Vec<FindingId>,
 }
 
+impl View {
+    /// The count of the last minute.
+    pub fn last_minute(&self) -> u32 {
+        self.windows.iter().find(|view| view.window == Window::S60).map_or(0, |view| view.count)
+    }
+}
+
 impl Partition {
     /// Puts a credential among the busiest.
     #[cold]
@@ -119,7 +126,7 @@ impl Partition {
             .keyring
             .iter()
             .map(|entry| f64::from(newest.saturating_sub(entry.profile.first_seen())));
-        seconds.sum::<f64>() / 86_400.0
+        seconds.fold(0.0, |sum, seconds| sum + seconds) / 86_400.0
     }
 
     /// One credential as it is now.

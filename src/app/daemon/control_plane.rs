@@ -1,0 +1,205 @@
+//! The thread of the control plane: decides, makes durable, hands over to the stores.
+//!
+//! All messages that wait are taken together, so that one `fsync` serves them all.
+//!
+//! **Invariant** S-2: a decision is on disk before a store, a listener or the intake hears of it.
+//! While the disk fails nothing is carried out; decisions wait and are tried again every tick.
+
+use super::outbox::Due;
+use crate::detect::episode::Change;
+use crate::edge::board::Board;
+use crate::edge::clock;
+use crate::edge::journal::Journal;
+use crate::edge::metrics::Metrics;
+use crate::edge::planes::{ControlMessage, NotDurable, Ticket};
+use crate::engine::control::{Control, PersonOrder};
+use crate::engine::partition::Signal;
+use crate::model::decision::Decision;
+use crate::model::invariant::Invariant;
+use crate::model::time::EventTime;
+use crate::wire::journal_json::Entry;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{mpsc, oneshot};
+
+/// Messages taken together at most.
+const TOGETHER_MAX: usize = 1024;
+
+type Reply = oneshot::Sender<Result<Option<Decision>, NotDurable>>;
+
+/// The control plane and what it writes to.
+#[derive(Debug)]
+pub struct ControlThread {
+    /// The machine.
+    pub control: Control,
+    /// The trail.
+    pub journal: Journal,
+    /// What people see.
+    pub board: Arc<Board>,
+    /// The ways to the stores.
+    pub outboxes: Vec<mpsc::UnboundedSender<Due>>,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Whether the journal can be written.
+    pub durable: Arc<AtomicBool>,
+}
+
+/// What follows once the entries are durable.
+#[derive(Default)]
+struct Waiting {
+    entries: Vec<Entry>,
+    decisions: Vec<(Decision, EventTime)>,
+    replies: Vec<(Reply, Option<Decision>)>,
+    tickets: Vec<Ticket>,
+}
+
+impl ControlThread {
+    /// Runs until it is told to stop. Blocks.
+    pub fn run(mut self, mut messages: mpsc::Receiver<ControlMessage>) {
+        let mut waiting = Waiting::default();
+        let mut credentials = BTreeMap::new();
+        let mut taken = Vec::new();
+        loop {
+            if messages.blocking_recv_many(&mut taken, TOGETHER_MAX) == 0 {
+                break;
+            }
+            let mut stops = false;
+            for message in taken.drain(..) {
+                match message {
+                    ControlMessage::Credentials(thread, count) => {
+                        credentials.insert(thread, count);
+                        let sum: u64 = credentials.values().sum();
+                        self.control.set_active(sum);
+                        self.metrics.credentials.set(i64::try_from(sum).unwrap_or(i64::MAX));
+                    }
+                    ControlMessage::Params(params) => self.control.set_params(params),
+                    ControlMessage::Stop => stops = true,
+                    other => self.take(other, &mut waiting),
+                }
+            }
+            self.settle(&mut waiting);
+            if stops {
+                break;
+            }
+        }
+    }
+
+    fn take(&mut self, message: ControlMessage, waiting: &mut Waiting) {
+        let now = clock::now();
+        match message {
+            ControlMessage::Signals(signals, arrived, ticket) => {
+                for signal in signals {
+                    self.hear(&signal, arrived, now, waiting);
+                }
+                waiting.tickets.extend(ticket);
+            }
+            ControlMessage::Person(order, reply) => self.obey(order, reply, now, waiting),
+            ControlMessage::Receipt(receipt) => waiting.entries.push(Entry::Receipt(receipt)),
+            ControlMessage::Tick => {
+                for decision in self.control.tick(now) {
+                    note(decision, now, waiting);
+                }
+                self.show(now);
+            }
+            ControlMessage::Credentials(..) | ControlMessage::Params(_) | ControlMessage::Stop => {}
+        }
+    }
+
+    fn hear(&mut self, signal: &Signal, arrived: EventTime, now: EventTime, waiting: &mut Waiting) {
+        let finding = &signal.finding;
+        if matches!(signal.change, Change::Opened | Change::Escalated) {
+            tracing::info!(
+                finding = %finding.id, detector = %finding.detector, action = %finding.action,
+                credential = %finding.credential, "{}", finding.summary
+            );
+        }
+        self.board.post_finding(finding);
+        if let Some(decision) = self.control.on_signal(signal, now) {
+            note(decision, arrived, waiting);
+        }
+    }
+
+    fn obey(&mut self, order: PersonOrder, reply: Reply, now: EventTime, waiting: &mut Waiting) {
+        let decision = self.control.on_person(order, now);
+        if let Some(decision) = decision.clone() {
+            note(decision, now, waiting);
+        }
+        waiting.replies.push((reply, decision));
+    }
+
+    fn show(&self, now: EventTime) {
+        let metrics = &self.metrics;
+        metrics.beat("control_plane", now.ms() as f64 / 1000.0);
+        metrics.breaker_left.set(i64::try_from(self.control.breaker_left()).unwrap_or(i64::MAX));
+        for (invariant, count) in Invariant::ALL.into_iter().zip(self.control.violations()) {
+            let metric = metrics.violations.with_label_values(&[invariant.as_str()]);
+            metric.inc_by(count.saturating_sub(metric.get()));
+        }
+    }
+
+    /// Makes durable what waits, then lets the world hear of it.
+    fn settle(&mut self, waiting: &mut Waiting) {
+        if !waiting.entries.is_empty() {
+            let timer = self.metrics.journal_seconds.start_timer();
+            let written = self.journal.append(&waiting.entries);
+            timer.observe_duration();
+            if let Err(error) = written {
+                self.metrics.journal_errors.inc();
+                if self.durable.swap(false, Ordering::Relaxed) {
+                    tracing::error!(
+                        error = %error, cause = ?std::error::Error::source(&error),
+                        "nothing is carried out until the journal can be written"
+                    );
+                }
+                for (reply, _) in waiting.replies.drain(..) {
+                    // Whoever asked may have gone away.
+                    let _gone = reply.send(Err(NotDurable));
+                }
+                return;
+            }
+            if !self.durable.swap(true, Ordering::Relaxed) {
+                tracing::info!("the journal can be written again");
+            }
+            waiting.entries.clear();
+        }
+        let now = clock::now();
+        for (decision, arrived) in waiting.decisions.drain(..) {
+            self.publish(decision, arrived, now);
+        }
+        for (reply, decision) in waiting.replies.drain(..) {
+            let _gone = reply.send(Ok(decision));
+        }
+        for ticket in waiting.tickets.drain(..) {
+            ticket.settle();
+        }
+    }
+
+    fn publish(&self, decision: Decision, arrived: EventTime, now: EventTime) {
+        let metrics = &self.metrics;
+        let labels = [decision.order.as_str(), if decision.carried_out { "true" } else { "false" }];
+        metrics.decisions.with_label_values(&labels).inc();
+        for guardrail in &decision.held_by {
+            metrics.held.with_label_values(&[guardrail.as_str()]).inc();
+        }
+        metrics.decision_seconds.observe(now.ms_since(arrived).max(0) as f64 / 1000.0);
+        tracing::info!(
+            decision = %decision.id, credential = %decision.credential,
+            action = decision.order.as_str(), carried_out = decision.carried_out,
+            held_by = ?decision.held_by, by = %decision.by, "{}", decision.reason
+        );
+        self.board.post_decision(decision.clone());
+        if decision.carried_out {
+            let decision = Arc::new(decision);
+            for outbox in &self.outboxes {
+                // An outbox ends only after this thread.
+                let _ended = outbox.send(Due { decision: Arc::clone(&decision), arrived });
+            }
+        }
+    }
+}
+
+fn note(decision: Decision, arrived: EventTime, waiting: &mut Waiting) {
+    waiting.entries.push(Entry::Decision(Box::new(decision.clone())));
+    waiting.decisions.push((decision, arrived));
+}

@@ -1,0 +1,127 @@
+//! A thread of the data plane: owns the partitions of its slots, and nothing else does.
+
+use crate::edge::clock;
+use crate::edge::metrics::Metrics;
+use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, SLOTS};
+use crate::engine::batch::HashSeed;
+use crate::engine::partition::{Params, Partition, Signal, View};
+use crate::model::time::EventTime;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// What every thread of the data plane gets.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// What partitions go by.
+    pub params: Arc<Params>,
+    /// The hash seed.
+    pub seed: HashSeed,
+    /// Where signals go.
+    pub control: ControlPlane,
+    /// Where tallies go.
+    pub metrics: Metrics,
+}
+
+/// One thread's partitions.
+struct Owner {
+    number: usize,
+    partitions: Vec<(usize, Partition)>,
+    shared: Shared,
+}
+
+/// Runs thread `number` of `threads` until it is told to stop. Blocks.
+pub fn run(
+    number: usize,
+    threads: usize,
+    shared: Shared,
+    mut messages: mpsc::Receiver<DataMessage>,
+) {
+    let slots = (0..SLOTS).filter(|slot| slot % threads == number);
+    let params = per_slot(&shared.params);
+    let new = |slot| (slot, Partition::new(Arc::clone(&params), shared.seed));
+    let mut owner = Owner { number, partitions: slots.map(new).collect(), shared };
+    while let Some(message) = messages.blocking_recv() {
+        if !owner.take(message) {
+            break;
+        }
+    }
+    // What was handed over before the end is applied.
+    messages.close();
+    while let Some(message) = messages.blocking_recv() {
+        owner.take(message);
+    }
+}
+
+/// The limit of credentials is for all slots together.
+fn per_slot(params: &Params) -> Arc<Params> {
+    let credentials_max = params.credentials_max.div_ceil(SLOTS);
+    Arc::new(Params { credentials_max, ..params.clone() })
+}
+
+impl Owner {
+    fn take(&mut self, message: DataMessage) -> bool {
+        match message {
+            DataMessage::Batch(slot, mut batch, arrived) => {
+                if let Some((_, partition)) = self.partitions.iter_mut().find(|(s, _)| *s == slot) {
+                    batch.number_from(partition.next_offset());
+                    partition.apply(&batch, clock::now());
+                    if let Some(newest) = batch.newest() {
+                        let lag_s = clock::now().ms_since(newest) as f64 / 1000.0;
+                        self.shared.metrics.event_lag.observe(lag_s.max(0.0));
+                    }
+                    let signals: Vec<Signal> = partition.drain_signals().collect();
+                    self.shared.metrics.add("http", &partition.take_tally());
+                    self.send(signals, arrived);
+                }
+            }
+            DataMessage::LookUp(credential, reply) => {
+                let (kind, id) = (credential.kind(), credential.id());
+                let found = self.partitions.iter().find_map(|(_, p)| p.look_up(kind, id));
+                // Whoever asked may have gone away.
+                let _gone = reply.send(found);
+            }
+            DataMessage::Busiest(most, reply) => {
+                let of = |(_, partition): &mut (usize, Partition)| partition.busiest(most);
+                let mut views: Vec<View> = self.partitions.iter_mut().flat_map(of).collect();
+                views.sort_by(|a, b| b.last_minute().cmp(&a.last_minute()));
+                views.truncate(most);
+                let _gone = reply.send(views);
+            }
+            DataMessage::Params(params) => {
+                let params = per_slot(&params);
+                for (_, partition) in &mut self.partitions {
+                    partition.set_params(Arc::clone(&params));
+                }
+            }
+            DataMessage::Tick(now) => self.tick(now),
+            DataMessage::Stop => return false,
+        }
+        true
+    }
+
+    fn tick(&mut self, now: EventTime) {
+        let mut signals = Vec::new();
+        let (mut credentials, mut open) = (0, 0);
+        for (_, partition) in &mut self.partitions {
+            partition.tick(now);
+            signals.extend(partition.drain_signals());
+            self.shared.metrics.add("http", &partition.take_tally());
+            credentials += partition.credentials() as u64;
+            open += partition.open_episodes();
+        }
+        self.send(signals, now);
+        self.shared.metrics.beat("data_plane", now.ms() as f64 / 1000.0);
+        self.shared.metrics.open_episodes.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let told = ControlMessage::Credentials(self.number, credentials);
+        // The control plane ends after this thread.
+        let _ended = self.shared.control.tell_blocking(told);
+    }
+
+    fn send(&self, signals: Vec<Signal>, arrived: EventTime) {
+        if !signals.is_empty() {
+            let message = ControlMessage::Signals(signals, arrived, None);
+            // The control plane ends after this thread.
+            let _ended = self.shared.control.tell_blocking(message);
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! `tripline replay`: the same engine over files, as fast as it goes.
+
+use super::settings::Settings;
+use crate::detect::episode::Change;
+use crate::edge::dead_letter::{Place, letter};
+use crate::edge::files::{Layout, Records};
+use crate::edge::{clock, keys};
+use crate::engine::batch::Batch;
+use crate::engine::machine::{Machine, Output};
+use crate::model::finding::{Action, Detector, Finding, FindingId};
+use crate::model::time::EventTime;
+use crate::wire::decision_json::DecisionJson;
+use crate::wire::finding_json::FindingJson;
+use crate::wire::refusal::{Limits, Refusal};
+use crate::wire::secret::Fingerprinter;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Events applied at once.
+const BATCH: usize = 256;
+/// The largest document. Unit: bytes.
+const DOCUMENT_BYTES_MAX: usize = 256 << 20;
+/// How far in the future an event may be. Unit: milliseconds.
+const FUTURE_MS_MAX: i64 = 3_600_000;
+
+/// Where what comes out goes; `-` is standard output.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    /// Findings as they ended, one a line.
+    pub findings: Option<PathBuf>,
+    /// Decisions, one a line.
+    pub decisions: Option<PathBuf>,
+    /// Dead letters, one a line.
+    pub dead_letters: Option<PathBuf>,
+    /// The report as JSON.
+    pub report: Option<PathBuf>,
+}
+
+/// What a replay found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Report {
+    /// Events applied.
+    pub events: u64,
+    /// Records refused.
+    pub malformed: u64,
+    /// Records refused, by reason.
+    pub refused: BTreeMap<&'static str, u64>,
+    /// Credentials seen.
+    pub credentials: u64,
+    /// How long they were watched, added up. Unit: days.
+    pub key_days: f64,
+    /// Findings by detector and gravest action.
+    pub findings: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// Decisions by order.
+    pub decisions: BTreeMap<&'static str, u64>,
+    /// The credential with the most requests in a minute of the clock.
+    pub busiest: Option<Busiest>,
+    /// Events of failed authentication, which are never held against a credential.
+    pub rejected: u64,
+    /// Events that held a raw secret.
+    pub secrets_replaced: u64,
+    /// Applied events per second of wall-clock time.
+    pub events_per_s: f64,
+    /// The most memory the process held. Unit: bytes.
+    pub peak_rss_bytes: u64,
+}
+
+/// The credential with the most requests in a minute of the clock.
+#[derive(Clone, Debug, Serialize)]
+pub struct Busiest {
+    /// Its id.
+    pub credential: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// How many requests.
+    pub requests_per_min: u32,
+    /// When that minute began.
+    pub minute: String,
+}
+
+/// What went wrong with a replay.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A file can't be read.
+    #[error("can't read {}", path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file can't be written.
+    #[error("can't write {}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+struct Sink {
+    path: PathBuf,
+    writer: Option<Box<dyn Write>>,
+}
+
+impl Sink {
+    fn open(path: Option<&Path>) -> Result<Self, ReplayError> {
+        let writer = path.map(|path| -> std::io::Result<Box<dyn Write>> {
+            if path.as_os_str() == "-" {
+                return Ok(Box::new(BufWriter::new(std::io::stdout())));
+            }
+            Ok(Box::new(BufWriter::new(File::create(path)?)))
+        });
+        let path = path.map_or_else(PathBuf::new, Path::to_owned);
+        let writer = writer.transpose().map_err(|source| fault(&path, source))?;
+        Ok(Self { path, writer })
+    }
+
+    fn line(&mut self, text: &str) -> Result<(), ReplayError> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        writeln!(writer, "{text}").map_err(|source| fault(&self.path, source))
+    }
+
+    fn json(&mut self, value: &impl Serialize) -> Result<(), ReplayError> {
+        match &self.writer {
+            Some(_) => self.line(&serde_json::to_string(value).unwrap_or_default()),
+            None => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<(), ReplayError> {
+        let flushed = self.writer.as_mut().map_or(Ok(()), Write::flush);
+        flushed.map_err(|source| fault(&self.path, source))
+    }
+}
+
+fn fault(path: &Path, source: std::io::Error) -> ReplayError {
+    ReplayError::Write { path: path.to_owned(), source }
+}
+
+struct Replay {
+    machine: Machine,
+    report: Report,
+    open: BTreeMap<FindingId, Finding>,
+    findings: Sink,
+    decisions: Sink,
+    failed: Option<ReplayError>,
+}
+
+impl Replay {
+    fn apply(&mut self, batch: &Batch) {
+        let Self { machine, report, open, findings, decisions, failed } = self;
+        machine.apply(batch, |output| {
+            let written = match output {
+                Output::Signal(signal) if signal.change == Change::Closed => {
+                    open.remove(&signal.finding.id);
+                    note(report, &signal.finding);
+                    findings.json(&FindingJson(signal.finding))
+                }
+                Output::Signal(signal) => {
+                    open.insert(signal.finding.id, signal.finding);
+                    Ok(())
+                }
+                Output::Decision(decision) => {
+                    *report.decisions.entry(decision.order.as_str()).or_insert(0) += 1;
+                    decisions.json(&DecisionJson(*decision))
+                }
+            };
+            if let Err(error) = written {
+                failed.get_or_insert(error);
+            }
+        });
+    }
+
+    fn finish(mut self) -> Result<Report, ReplayError> {
+        let mut open: Vec<Finding> = std::mem::take(&mut self.open).into_values().collect();
+        open.sort_by_key(|finding| (finding.opened, finding.id));
+        for finding in open {
+            note(&mut self.report, &finding);
+            self.findings.json(&FindingJson(finding))?;
+        }
+        self.findings.finish()?;
+        self.decisions.finish()?;
+        let tally = self.machine.partition_mut().take_tally();
+        let partition = self.machine.partition();
+        self.report.events = tally.applied;
+        self.report.rejected = tally.rejected;
+        self.report.credentials = partition.credentials() as u64 + tally.evicted;
+        self.report.key_days = partition.key_days();
+        self.report.busiest =
+            partition.busiest_minute().map(|(credential, requests, minute)| Busiest {
+                credential: credential.id().to_owned(),
+                kind: credential.kind().as_str(),
+                requests_per_min: requests,
+                minute: minute.to_string(),
+            });
+        Ok(self.report)
+    }
+}
+
+fn note(report: &mut Report, finding: &Finding) {
+    let by_action = report.findings.entry(finding.detector.as_str()).or_default();
+    *by_action.entry(finding.action.as_str()).or_insert(0) += 1;
+}
+
+/// Reads `files` through the engine.
+///
+/// # Errors
+/// When a file can't be read or written.
+pub fn replay(
+    settings: &Settings,
+    files: &[PathBuf],
+    outputs: &Outputs,
+    progress: &ProgressBar,
+) -> Result<Report, ReplayError> {
+    let begun = Instant::now();
+    let mut replay = Replay {
+        machine: Machine::new(
+            Arc::new(settings.partition.clone()),
+            Arc::new(settings.control.clone()),
+            keys::REPLAY_SEED,
+        ),
+        report: Report::default(),
+        open: BTreeMap::new(),
+        findings: Sink::open(outputs.findings.as_deref())?,
+        decisions: Sink::open(outputs.decisions.as_deref())?,
+        failed: None,
+    };
+    let mut dead_letters = Sink::open(outputs.dead_letters.as_deref())?;
+    let fingerprints =
+        Fingerprinter::new(keys::replay_key(settings.fingerprint_key_file.as_deref()).map_err(
+            |source| ReplayError::Read {
+                path: settings.fingerprint_key_file.clone().unwrap_or_default(),
+                source,
+            },
+        )?);
+    let documents = settings.decoder.reads_documents();
+    let (layout, bytes_max) = if documents {
+        (Layout::Document, DOCUMENT_BYTES_MAX)
+    } else {
+        (Layout::Lines, Limits::default().record_bytes_max)
+    };
+    let now = clock::now();
+    let limits = Limits { time_max: now.plus_ms(FUTURE_MS_MAX), record_bytes_max: bytes_max };
+    let mut feed = Feed {
+        replay: &mut replay,
+        dead_letters: &mut dead_letters,
+        batch: Batch::default(),
+        offset: 0,
+        now,
+        // Documents of one trail overlap in time, so all are put in order before they are applied.
+        sorts: documents,
+    };
+    for path in files {
+        let read = |source| ReplayError::Read { path: path.clone(), source };
+        let wrap = |raw: Box<dyn Read>| Box::new(progress.wrap_read(raw)) as Box<dyn Read>;
+        let mut records = Records::open(path, layout, bytes_max, wrap).map_err(read)?;
+        let name = path.display().to_string();
+        while records
+            .read_on(|line, record| match record {
+                Ok(record) => {
+                    let mut number = 0;
+                    settings.decoder.decode(record, &limits, &fingerprints, &mut |answer| {
+                        number += 1;
+                        let place = if documents { number } else { line };
+                        feed.take(&name, place, answer);
+                    });
+                }
+                Err(refusal) => feed.refuse(&name, line, refusal),
+            })
+            .map_err(read)?
+        {
+            if let Some(error) = feed.replay.failed.take() {
+                return Err(error);
+            }
+        }
+    }
+    feed.finish();
+    dead_letters.finish()?;
+    if let Some(error) = replay.failed.take() {
+        return Err(error);
+    }
+    let mut report = replay.finish()?;
+    report.events_per_s = report.events as f64 / begun.elapsed().as_secs_f64();
+    report.peak_rss_bytes = crate::edge::memory::peak_rss_bytes();
+    if let Some(path) = &outputs.report {
+        let mut sink = Sink::open(Some(path))?;
+        sink.line(&serde_json::to_string_pretty(&report).unwrap_or_default())?;
+        sink.finish()?;
+    }
+    Ok(report)
+}
+
+struct Feed<'a> {
+    replay: &'a mut Replay,
+    dead_letters: &'a mut Sink,
+    batch: Batch,
+    offset: i64,
+    now: EventTime,
+    sorts: bool,
+}
+
+impl Feed<'_> {
+    fn take(
+        &mut self,
+        file: &str,
+        line: u64,
+        answer: Result<crate::model::event::AuthEvent<'_>, Refusal>,
+    ) {
+        match answer {
+            Ok(event) => {
+                self.replay.report.secrets_replaced += u64::from(event.held_secret);
+                self.batch.push(&event, self.offset, keys::REPLAY_SEED);
+                self.offset += 1;
+                if self.batch.len() == BATCH && !self.sorts {
+                    self.replay.apply(&self.batch);
+                    self.batch.clear();
+                }
+            }
+            Err(refusal) => self.refuse(file, line, refusal),
+        }
+    }
+
+    fn refuse(&mut self, file: &str, line: u64, refusal: Refusal) {
+        self.replay.report.malformed += 1;
+        *self.replay.report.refused.entry(refusal.as_str()).or_insert(0) += 1;
+        let written =
+            self.dead_letters.line(&letter(Place::Line { file, line }, refusal, self.now));
+        if let Err(error) = written {
+            self.replay.failed.get_or_insert(error);
+        }
+    }
+
+    fn finish(mut self) {
+        if self.sorts {
+            self.batch.sort_by_time();
+            self.batch.number_from(0);
+            for batch in self.batch.pieces(BATCH) {
+                self.replay.apply(&batch);
+            }
+        } else {
+            self.replay.apply(&self.batch);
+        }
+    }
+}
+
+/// A progress bar over the bytes of `files`; hidden where standard error is no terminal.
+pub fn progress_bar(files: &[PathBuf]) -> ProgressBar {
+    let sizes = files.iter().filter_map(|file| Some(std::fs::metadata(file).ok()?.len()));
+    let bar = ProgressBar::new(sizes.sum());
+    let style = "{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+    bar.set_style(
+        ProgressStyle::with_template(style).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
+    bar
+}
+
+/// The report as a table for people.
+pub fn table(report: &Report) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| {
+        // Writing to a string can't fail.
+        let _written = writeln!(text, "{name:<22}{value}");
+    };
+    row("events", report.events.to_string());
+    row("refused", report.malformed.to_string());
+    for (reason, count) in &report.refused {
+        row(&format!("  {reason}"), count.to_string());
+    }
+    row("failed logins", report.rejected.to_string());
+    row("credentials", report.credentials.to_string());
+    row("key-days", format!("{:.2}", report.key_days));
+    for detector in Detector::ALL {
+        for action in Action::ALL {
+            let count =
+                report.findings.get(detector.as_str()).and_then(|by| by.get(action.as_str()));
+            if let Some(count) = count {
+                row(&format!("findings {detector}"), format!("{count} {action}"));
+            }
+        }
+    }
+    for (order, count) in &report.decisions {
+        row("decisions", format!("{count} {order}"));
+    }
+    if let Some(busiest) = &report.busiest {
+        let Busiest { credential, requests_per_min, minute, .. } = busiest;
+        row(
+            "busiest",
+            format!("{credential}: {requests_per_min} requests in the minute of {minute}"),
+        );
+    }
+    row("events per second", format!("{:.0}", report.events_per_s));
+    row("peak memory", format!("{:.0} MiB", report.peak_rss_bytes as f64 / 1_048_576.0));
+    text
+}

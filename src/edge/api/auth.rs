@@ -1,0 +1,213 @@
+//! Who may do what: roles by bearer token.
+//!
+//! Tokens are compared by their SHA-256 in constant time, all of them, whichever fits.
+
+use super::Shared;
+use super::problem::Problem;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use subtle::{Choice, ConstantTimeEq};
+
+/// What a bearer token lets its holder do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Send events.
+    Ingest,
+    /// Ask `/v1/check`.
+    Check,
+    /// Read findings, decisions and credentials.
+    Read,
+    /// Suspend, revoke and restore.
+    Operate,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Check, Self::Read, Self::Operate];
+
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Check => "check",
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+}
+
+struct Known {
+    name: String,
+    digest: [u8; 32],
+    roles: Vec<Role>,
+}
+
+/// The tokens that are known; without any, everybody on this machine may do everything.
+#[derive(Default)]
+pub struct Tokens(Vec<Known>);
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|known| &known.name)).finish()
+    }
+}
+
+impl Tokens {
+    /// Adds a token.
+    pub fn add(&mut self, name: String, token: &SecretString, roles: Vec<Role>) {
+        let digest = Sha256::digest(token.expose_secret().as_bytes()).into();
+        self.0.push(Known { name, digest, roles });
+    }
+
+    fn holder(&self, token: &str) -> Option<&Known> {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let mut found = None;
+        for known in &self.0 {
+            let fits: Choice = known.digest.ct_eq(&digest);
+            if bool::from(fits) {
+                found = Some(known);
+            }
+        }
+        found
+    }
+
+    /// Who sent a request, if they may act as `role`.
+    fn admit(&self, headers: &HeaderMap, role: Role) -> Result<String, Problem> {
+        if self.0.is_empty() {
+            return admit_local(headers);
+        }
+        let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let token = token.and_then(|text| {
+            let (scheme, token) = text.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+        });
+        let known = token.and_then(|token| self.holder(token)).ok_or_else(|| {
+            Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "no known token",
+                "send `Authorization: Bearer …` with a token of [http.tokens]",
+            )
+        })?;
+        if known.roles.contains(&role) {
+            return Ok(known.name.clone());
+        }
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "this token may not do that",
+            format!("give it the role `{}` in [http.tokens.{}]", role.as_str(), known.name),
+        ))
+    }
+}
+
+/// Without tokens only this machine can connect. A web page in a browser on this machine can, too,
+/// so a request must name this machine as its host: pages of other names are turned away.
+fn admit_local(headers: &HeaderMap) -> Result<String, Problem> {
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    if name == "localhost" || address.is_ok_and(|address| address.is_loopback()) {
+        return Ok("local".to_owned());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "without tokens only this machine may ask",
+        "ask 127.0.0.1 or localhost, or set up [http.tokens]",
+    ))
+}
+
+/// Admits a request that acts as that role.
+macro_rules! role_extractor {
+    ($name:ident, $role:expr, $doc:literal) => {
+        #[doc = $doc]
+        #[derive(Debug)]
+        pub(super) struct $name(pub(super) String);
+
+        impl FromRequestParts<Arc<Shared>> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(
+                parts: &mut Parts,
+                shared: &Arc<Shared>,
+            ) -> Result<Self, Problem> {
+                shared.tokens.admit(&parts.headers, $role).map(Self)
+            }
+        }
+
+        impl OptionalFromRequestParts<Arc<Shared>> for $name {
+            type Rejection = Problem;
+
+            async fn from_request_parts(
+                parts: &mut Parts,
+                shared: &Arc<Shared>,
+            ) -> Result<Option<Self>, Problem> {
+                Ok(shared.tokens.admit(&parts.headers, $role).ok().map(Self))
+            }
+        }
+    };
+}
+
+role_extractor!(Ingest, Role::Ingest, "A request that may send events.");
+role_extractor!(Reader, Role::Read, "A request that may read.");
+role_extractor!(Operator, Role::Operate, "A request that may suspend, revoke and restore.");
+
+/// Whether `/v1/check` may be asked. Its `Authorization` may be the client's own credential, so the
+/// gateway's token may come as `X-Tripline-Token` too.
+pub(super) fn may_check(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
+    if let Some(token) = headers.get("x-tripline-token").and_then(|value| value.to_str().ok()) {
+        let may = tokens.holder(token).is_some_and(|known| known.roles.contains(&Role::Check));
+        return if may || tokens.0.is_empty() { Ok(()) } else { Err(no_check()) };
+    }
+    if tokens.0.is_empty() {
+        return Ok(());
+    }
+    tokens.admit(headers, Role::Check).map(|_| ()).map_err(|_| no_check())
+}
+
+fn no_check() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "no known token",
+        "let the gateway send `X-Tripline-Token: …` with a token of the role `check`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Role, Tokens};
+    use axum::http::{HeaderMap, HeaderValue};
+    use secrecy::SecretString;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        headers
+    }
+
+    #[test]
+    fn a_token_opens_what_its_roles_say() {
+        let mut tokens = Tokens::default();
+        let token = SecretString::from("0123456789abcdef".to_owned());
+        tokens.add("gateway".to_owned(), &token, vec![Role::Ingest]);
+        let good = headers("authorization", "Bearer 0123456789abcdef");
+        assert_eq!(tokens.admit(&good, Role::Ingest).ok().as_deref(), Some("gateway"));
+        assert!(tokens.admit(&good, Role::Operate).is_err());
+        let wrong = headers("authorization", "Bearer 0123456789abcdeg");
+        assert!(tokens.admit(&wrong, Role::Ingest).is_err());
+        assert!(tokens.admit(&HeaderMap::new(), Role::Ingest).is_err());
+        assert!(!format!("{tokens:?}").contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn without_tokens_a_page_of_another_name_is_turned_away() {
+        let tokens = Tokens::default();
+        for host in ["127.0.0.1:7878", "localhost:7878", "[::1]:7878"] {
+            assert!(tokens.admit(&headers("host", host), Role::Operate).is_ok(), "{host}");
+        }
+        assert!(tokens.admit(&headers("host", "evil.example:7878"), Role::Operate).is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! `POST /v1/events`: auth events, a line or an array element each.
+
+use super::auth::Ingest;
+use super::problem::Problem;
+use super::{Shared, State};
+use crate::edge::clock;
+use crate::edge::dead_letter::{Place, letter};
+use crate::edge::planes::{DataPlane, NotTaken, SLOTS};
+use crate::engine::batch::Batch;
+use crate::model::time::EventTime;
+use crate::wire::body;
+use crate::wire::refusal::{Limits, Refusal};
+use axum::Json;
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_ENCODING;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use std::io::Read;
+use std::sync::atomic::Ordering;
+use utoipa::ToSchema;
+
+/// How far in the future an event may be. Unit: milliseconds.
+const FUTURE_MS_MAX: i64 = 3_600_000;
+/// How many refused lines an answer names; all are counted.
+const NAMED_MAX: usize = 100;
+
+/// What became of the events.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct Answer {
+    /// Events taken.
+    accepted: usize,
+    /// Lines refused.
+    refused: usize,
+    /// The first hundred of them.
+    lines: Vec<RefusedLine>,
+}
+
+/// A refused line.
+#[derive(Debug, Serialize, ToSchema)]
+struct RefusedLine {
+    /// Its number, from 1.
+    line: usize,
+    /// Why.
+    reason: &'static str,
+    /// What to do.
+    remedy: &'static str,
+}
+
+/// Takes auth events: one JSON object a line, or a JSON array; `Content-Encoding: gzip` is read.
+#[utoipa::path(
+    post, path = "/v1/events",
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, body = Answer, description = "Counts, and each refused line"),
+        (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 413, body = Problem, description = "The body is too large"),
+        (status = 429, body = Problem, description = "A queue is full; nothing was taken"),
+    )
+)]
+pub(super) async fn post_events(
+    axum::extract::State(shared): State,
+    _ingest: Ingest,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let gzip = match parts.headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+        None | Some(b"identity") => false,
+        Some(b"gzip") => true,
+        Some(_) => {
+            let detail = "send plain text or Content-Encoding: gzip";
+            return Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unknown encoding", detail)
+                .into_response();
+        }
+    };
+    match read(body, gzip, shared.body_bytes_max).await {
+        Ok(body) => take(&shared, &body),
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn read(body: Body, gzip: bool, bytes_max: usize) -> Result<Bytes, Problem> {
+    let too_large = || {
+        let detail = format!("send at most {bytes_max} bytes, unpacked; or raise http.body_max");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
+    };
+    let bytes = axum::body::to_bytes(body, bytes_max).await.map_err(|_| too_large())?;
+    if !gzip {
+        return Ok(bytes);
+    }
+    let mut unpacked = Vec::new();
+    let mut reader = flate2::read::MultiGzDecoder::new(&*bytes).take(bytes_max as u64 + 1);
+    reader.read_to_end(&mut unpacked).map_err(|_| Problem::bad_request("this is no gzip"))?;
+    if unpacked.len() > bytes_max { Err(too_large()) } else { Ok(unpacked.into()) }
+}
+
+fn take(shared: &Shared, body: &[u8]) -> Response {
+    let arrived = clock::now();
+    let request = shared.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    let limits = Limits { time_max: arrived.plus_ms(FUTURE_MS_MAX), ..Limits::default() };
+    let mut slots: Vec<Batch> = vec![Batch::default(); SLOTS];
+    let mut answer = Answer::default();
+    let mut refusals = Vec::new();
+    let mut secrets = 0;
+    body::decode(&shared.decoder, body, &limits, &shared.fingerprints, |line, event| match event {
+        Ok(event) => {
+            answer.accepted += 1;
+            secrets += u64::from(event.held_secret);
+            let slot = DataPlane::slot(shared.seed.hash(event.kind, &event.credential));
+            if let Some(batch) = slots.get_mut(slot) {
+                batch.push(&event, 0, shared.seed);
+            }
+        }
+        Err(refusal) => refusals.push((line, refusal)),
+    });
+    let batches = (0..).zip(slots).filter(|(_, batch)| !batch.is_empty()).collect();
+    if let Err(error) = shared.data.send(batches, arrived) {
+        return not_taken(shared, error).into_response();
+    }
+    if secrets > 0 {
+        shared.metrics.secrets_replaced.inc_by(secrets);
+        tracing::warn!(
+            events = secrets,
+            "a sender names credentials by their secrets; they were replaced by fingerprints"
+        );
+    }
+    answer.refused = refusals.len();
+    note_refusals(shared, request, arrived, &refusals);
+    let named = refusals.into_iter().take(NAMED_MAX);
+    answer.lines = named
+        .map(|(line, refusal)| RefusedLine {
+            line,
+            reason: refusal.as_str(),
+            remedy: refusal.remedy(),
+        })
+        .collect();
+    Json(answer).into_response()
+}
+
+fn not_taken(shared: &Shared, error: NotTaken) -> Problem {
+    match error {
+        NotTaken::Full => {
+            shared.metrics.queue_full.inc();
+            let detail = "nothing was taken; send the same events again in a second";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "the queue is full", detail)
+        }
+        NotTaken::Stopping => {
+            let detail = "nothing was taken; send the same events again";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tripline is stopping", detail)
+        }
+    }
+}
+
+fn note_refusals(shared: &Shared, request: u64, at: EventTime, refusals: &[(usize, Refusal)]) {
+    for (line, refusal) in refusals {
+        shared.metrics.refused.with_label_values(&[refusal.as_str()]).inc();
+        let place = Place::Request { request, line: *line as u64 };
+        if !shared.dead_letters.write(&letter(place, *refusal, at)) {
+            shared.metrics.dead_letter_errors.inc();
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! `/livez`, `/readyz`, `/metrics`.
+
+use super::State;
+use crate::edge::metrics::RANKS;
+use axum::extract::Query;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use std::fmt::Write;
+use std::sync::atomic::Ordering;
+
+/// Whether to say every check.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+pub(super) struct Verbose {
+    /// Any value: say every check.
+    verbose: Option<String>,
+}
+
+/// The process lives.
+#[utoipa::path(get, path = "/livez", responses((status = 200, body = String)))]
+pub(super) async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// It takes events and can carry out decisions.
+#[utoipa::path(
+    get, path = "/readyz", params(Verbose),
+    responses((status = 200, body = String), (status = 503, body = String))
+)]
+pub(super) async fn readyz(
+    axum::extract::State(shared): State,
+    Query(verbose): Query<Verbose>,
+) -> Response {
+    let checks = [
+        ("running", !shared.stopping.load(Ordering::Relaxed)),
+        ("journal", shared.durable.load(Ordering::Relaxed)),
+    ];
+    let ready = checks.iter().all(|(_, good)| *good);
+    let mut text = String::new();
+    for (name, good) in checks {
+        if verbose.verbose.is_some() || !good {
+            // Writing to a string can't fail.
+            let _written = writeln!(text, "{} {name}", if good { "ok" } else { "failed" });
+        }
+    }
+    if ready {
+        text.push_str("ready\n");
+        (StatusCode::OK, text).into_response()
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+    }
+}
+
+/// All metrics, in the Prometheus text format.
+#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String)))]
+pub(super) async fn metrics(axum::extract::State(shared): State) -> Response {
+    let busiest = shared.data.busiest(RANKS).await;
+    let rates: Vec<f64> = busiest.iter().map(|view| f64::from(view.last_minute()) / 60.0).collect();
+    shared.metrics.set_top_rates(&rates);
+    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+    (kind, shared.metrics.text()).into_response()
+}

@@ -1,0 +1,117 @@
+//! The HTTP door: events in, answers to gateways, and what people read and order.
+
+pub mod auth;
+mod check;
+mod events;
+mod health;
+mod people;
+mod problem;
+mod stream;
+
+use crate::edge::auth_store::embedded::EmbeddedStore;
+use crate::edge::board::Board;
+use crate::edge::dead_letter::DeadLetters;
+use crate::edge::metrics::Metrics;
+use crate::edge::planes::{ControlPlane, DataPlane};
+use crate::engine::batch::HashSeed;
+use crate::wire::decoder::Decoder;
+use crate::wire::secret::Fingerprinter;
+use auth::Tokens;
+use axum::Router;
+use axum::http::header::AUTHORIZATION;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// How long a request may take; streams are not bound by it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the handlers share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The ways to the data plane.
+    pub data: DataPlane,
+    /// The way to the control plane.
+    pub control: ControlPlane,
+    /// Recent findings and decisions.
+    pub board: Arc<Board>,
+    /// What stands about credentials.
+    pub embedded: EmbeddedStore,
+    /// Counters.
+    pub metrics: Metrics,
+    /// What stands for secrets.
+    pub fingerprints: Arc<Fingerprinter>,
+    /// How events are read.
+    pub decoder: Decoder,
+    /// Who may do what.
+    pub tokens: Tokens,
+    /// The hash seed of the data plane.
+    pub seed: HashSeed,
+    /// The largest body. Unit: bytes.
+    pub body_bytes_max: usize,
+    /// Where the places of refused events go.
+    pub dead_letters: Arc<DeadLetters>,
+    /// Whether the journal can be written.
+    pub durable: Arc<AtomicBool>,
+    /// Whether tripline is stopping.
+    pub stopping: Arc<AtomicBool>,
+    /// Requests with events since the start.
+    pub requests: AtomicU64,
+}
+
+type State = axum::extract::State<Arc<Shared>>;
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "tripline",
+    description = "Watches how every API key, token and session is used, and takes abused ones out of service."
+))]
+struct Document;
+
+fn open_api_router() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(events::post_events))
+        .routes(routes!(check::get_check))
+        .routes(routes!(people::list_credentials))
+        .routes(routes!(people::show_credential))
+        .routes(routes!(people::suspend))
+        .routes(routes!(people::revoke))
+        .routes(routes!(people::restore))
+        .routes(routes!(people::list_findings))
+        .routes(routes!(people::show_finding))
+        .routes(routes!(people::list_decisions))
+        .routes(routes!(health::metrics))
+        .routes(routes!(health::livez))
+        .routes(routes!(health::readyz))
+}
+
+/// The description of the API, as JSON.
+pub fn open_api() -> String {
+    open_api_router().into_openapi().to_pretty_json().unwrap_or_default()
+}
+
+/// All routes.
+pub fn router(shared: Arc<Shared>) -> Router {
+    let document: Arc<str> = open_api().into();
+    let (bounded, _) = open_api_router().split_for_parts();
+    let timeout =
+        TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT);
+    let description = move || async move {
+        ([(axum::http::header::CONTENT_TYPE, "application/json")], document.to_string())
+    };
+    bounded
+        .layer(timeout)
+        .route("/v1/stream", axum::routing::get(stream::stream))
+        .route("/openapi.json", axum::routing::get(description))
+        .fallback(problem::not_found)
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(CatchPanicLayer::new())
+        .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
+        .with_state(shared)
+}

@@ -1,0 +1,285 @@
+//! What people read and order.
+
+use super::auth::{Operator, Reader};
+use super::problem::Problem;
+use super::{Shared, State};
+use crate::edge::clock;
+use crate::engine::control::PersonOrder;
+use crate::engine::partition::View;
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, Order};
+use crate::model::finding::{Action, FindingId};
+use crate::wire::decision_json::DecisionJson;
+use crate::wire::finding_json::FindingJson;
+use crate::wire::view_json::CredentialJson;
+use axum::Json;
+use axum::extract::{FromRequest, Path, Query, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use compact_str::CompactString;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use utoipa::{IntoParams, ToSchema};
+
+/// How many rows an answer has at most.
+const ROWS_MAX: usize = 1000;
+const ROWS_DEFAULT: usize = 100;
+/// The longest reason. Unit: bytes.
+const REASON_BYTES_MAX: usize = 1000;
+
+/// Which rows are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct Rows {
+    /// How many at most; 100 if not said, 1000 at the most.
+    limit: Option<usize>,
+    /// Only findings whose episode runs.
+    open: Option<bool>,
+    /// Only those of this credential, `kind:id` or the id of an API key.
+    credential: Option<String>,
+}
+
+impl Rows {
+    fn most(&self) -> usize {
+        self.limit.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX)
+    }
+}
+
+/// What a person says with an order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
+    /// Why.
+    reason: String,
+    /// Who, where tokens don't tell.
+    by: Option<String>,
+    /// How long a suspension lasts. Unit: seconds.
+    lasts_s: Option<u32>,
+}
+
+/// What an order came to.
+#[derive(Debug, Serialize)]
+pub(super) struct Done {
+    /// Whether anything changed.
+    changed: bool,
+    /// The decision that was made.
+    decision: Option<DecisionJson>,
+}
+
+fn parse(id: &str) -> Result<Credential, Problem> {
+    Credential::parse(id).map_err(|_| {
+        Problem::bad_request("a credential is named kind:id, or by the id of an API key")
+    })
+}
+
+/// The busiest credentials of the last minute, and those out of service.
+#[utoipa::path(
+    get, path = "/v1/credentials", params(Rows),
+    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+)]
+pub(super) async fn list_credentials(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+    Query(rows): Query<Rows>,
+) -> Json<Vec<CredentialJson>> {
+    let most = rows.most();
+    let mut found: Vec<CredentialJson> = Vec::new();
+    for credential in shared.embedded.out_of_service(most) {
+        found.push(describe(&shared, &credential, None));
+    }
+    for view in shared.data.busiest(most).await {
+        if !found.iter().any(|one| one.is(&view.credential)) {
+            found.push(describe(&shared, &view.credential, Some(&view)));
+        }
+    }
+    found.truncate(most);
+    Json(found)
+}
+
+fn describe(shared: &Shared, credential: &Credential, view: Option<&View>) -> CredentialJson {
+    let now = clock::now();
+    let stored = shared.embedded.stored(credential.kind(), credential.id(), now);
+    let latest = shared
+        .board
+        .decisions(1, |decision| decision.carried_out && decision.credential == *credential);
+    CredentialJson::new(credential, view, stored.map(|s| (s.status, s.until)), latest.first())
+}
+
+/// One credential: its windows beside what is usual, and what stands about it.
+#[utoipa::path(
+    get, path = "/v1/credentials/{id}",
+    params(("id" = String, Path, description = "kind:id, or the id of an API key")),
+    responses((status = 200, body = Object), (status = 404, body = Problem))
+)]
+pub(super) async fn show_credential(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+    Path(id): Path<String>,
+) -> Result<Json<CredentialJson>, Problem> {
+    let credential = parse(&id)?;
+    let view = shared.data.look_up(&credential).await;
+    let described = describe(&shared, &credential, view.as_ref());
+    if view.is_none() && !described.was_decided_on() {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "this credential was never seen",
+            "name it kind:id; failed requests are not remembered",
+        ));
+    }
+    Ok(Json(described))
+}
+
+/// Takes a credential out of service for a while.
+#[utoipa::path(
+    post, path = "/v1/credentials/{id}/suspend", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
+)]
+pub(super) async fn suspend(
+    axum::extract::State(shared): State,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    order(shared, operator, &id, Order::Act(Action::Suspend), said).await
+}
+
+/// Takes a credential out of service for good.
+#[utoipa::path(
+    post, path = "/v1/credentials/{id}/revoke", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
+)]
+pub(super) async fn revoke(
+    axum::extract::State(shared): State,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    order(shared, operator, &id, Order::Act(Action::Revoke), said).await
+}
+
+/// Puts a credential back into service.
+#[utoipa::path(
+    post, path = "/v1/credentials/{id}/restore", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
+)]
+pub(super) async fn restore(
+    axum::extract::State(shared): State,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    order(shared, operator, &id, Order::Restore, said).await
+}
+
+async fn order(
+    shared: Arc<Shared>,
+    Operator(token): Operator,
+    id: &str,
+    order: Order,
+    said: Said,
+) -> Result<Json<Done>, Problem> {
+    let reason = said.reason.trim().to_owned();
+    let fits = |text: &str| {
+        !text.is_empty() && text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control)
+    };
+    if !fits(&reason) || said.by.as_deref().is_some_and(|by| !fits(by)) {
+        return Err(Problem::bad_request("say why, in `reason`: 1 to 1000 bytes on one line"));
+    }
+    let by = match said.by {
+        Some(by) => format!("{by} ({token})"),
+        None => token,
+    };
+    let order = PersonOrder {
+        credential: parse(id)?,
+        order,
+        by: CompactString::from(by),
+        reason,
+        lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
+    };
+    let decision = shared.control.order(order).await.map_err(|error| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out", error.to_string())
+    })?;
+    Ok(Json(Done { changed: decision.is_some(), decision: decision.map(DecisionJson) }))
+}
+
+/// Findings, newest first.
+#[utoipa::path(
+    get, path = "/v1/findings", params(Rows),
+    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+)]
+pub(super) async fn list_findings(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+    Query(rows): Query<Rows>,
+) -> Result<Json<Vec<FindingJson>>, Problem> {
+    let wanted = rows.credential.as_deref().map(parse).transpose()?;
+    let found = shared.board.findings(rows.most(), |finding| {
+        (!rows.open.unwrap_or(false) || finding.closed.is_none())
+            && wanted.as_ref().is_none_or(|wanted| finding.credential == *wanted)
+    });
+    Ok(Json(found.into_iter().map(FindingJson).collect()))
+}
+
+/// One finding.
+#[utoipa::path(
+    get, path = "/v1/findings/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem))
+)]
+pub(super) async fn show_finding(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+    Path(id): Path<String>,
+) -> Result<Json<FindingJson>, Problem> {
+    let found = FindingId::parse(&id).and_then(|id| shared.board.finding(id));
+    found.map(|finding| Json(FindingJson(finding))).ok_or_else(|| {
+        let detail = "its id begins with f_; the newest 10,000 are kept";
+        Problem::new(StatusCode::NOT_FOUND, "there is no such finding", detail)
+    })
+}
+
+/// Decisions, newest first.
+#[utoipa::path(
+    get, path = "/v1/decisions", params(Rows),
+    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+)]
+pub(super) async fn list_decisions(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+    Query(rows): Query<Rows>,
+) -> Result<Json<Vec<DecisionJson>>, Problem> {
+    let wanted = rows.credential.as_deref().map(parse).transpose()?;
+    let of =
+        |decision: &Decision| wanted.as_ref().is_none_or(|wanted| decision.credential == *wanted);
+    let found = shared.board.decisions(rows.most(), of);
+    Ok(Json(found.into_iter().map(DecisionJson).collect()))
+}
+
+/// A JSON body, and nothing else: a form of a web page on another site can't be sent as one.
+pub(super) struct Body<T>(T);
+
+impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _shared: &Arc<Shared>) -> Result<Self, Problem> {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !kind.is_some_and(|kind| kind.starts_with("application/json")) {
+            let detail = "send Content-Type: application/json";
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "this is no JSON",
+                detail,
+            ));
+        }
+        let bytes = axum::body::to_bytes(request.into_body(), 64 * 1024).await.map_err(|_| {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large",
+                "send 64 KiB at most",
+            )
+        })?;
+        let read = serde_json::from_slice(&bytes);
+        read.map(Self).map_err(|_| Problem::bad_request("send {\"reason\": \"why\"}"))
+    }
+}

@@ -1,0 +1,23 @@
+//! `GET /v1/stream`: findings and decisions as they happen, as server-sent events.
+
+use super::State;
+use super::auth::Reader;
+use axum::response::Sse;
+use axum::response::sse::{Event, KeepAlive};
+use futures_util::{Stream, StreamExt};
+use std::convert::Infallible;
+use tokio_stream::wrappers::BroadcastStream;
+
+pub(super) async fn stream(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let news = BroadcastStream::new(shared.board.listen()).map(|news| {
+        Ok(match news {
+            Ok(news) => Event::default().event(news.event).data(&*news.data),
+            // The listener was too slow: it is told that it missed some.
+            Err(_) => Event::default().event("missed").data("{}"),
+        })
+    });
+    Sse::new(news).keep_alive(KeepAlive::default())
+}

@@ -1,0 +1,210 @@
+//! The ways to the threads that own state: what they are told, and how to tell them.
+//!
+//! A hash slot of the HTTP intake belongs to one thread of the data plane. Queues are bounded:
+//! where one is full the sender is told, and nothing is dropped in silence.
+
+use crate::engine::batch::Batch;
+use crate::engine::control::{self, PersonOrder};
+use crate::engine::partition::{self, Signal, View};
+use crate::model::credential::Credential;
+use crate::model::decision::Decision;
+use crate::model::time::EventTime;
+use crate::wire::journal_json::StoreReceipt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot};
+
+/// Hash slots of the intakes that have no partitions of their own. Chosen: more than threads.
+pub const SLOTS: usize = 16;
+/// Batches that may wait for a thread of the data plane. Chosen.
+const DATA_QUEUE_MAX: usize = 256;
+/// Messages that may wait for the control plane. Chosen.
+const CONTROL_QUEUE_MAX: usize = 4096;
+
+/// What a thread of the data plane is told.
+#[derive(Debug)]
+pub enum DataMessage {
+    /// Events of a slot, which arrived at that time.
+    Batch(usize, Batch, EventTime),
+    /// A question about one credential.
+    LookUp(Credential, oneshot::Sender<Option<View>>),
+    /// A question about the busiest credentials.
+    Busiest(usize, oneshot::Sender<Vec<View>>),
+    /// Other parameters from now on.
+    Params(Arc<partition::Params>),
+    /// Time passes.
+    Tick(EventTime),
+    /// Finish what waits, then end.
+    Stop,
+}
+
+/// Tells an intake how far its signals have become durable.
+#[derive(Clone, Debug, Default)]
+pub struct Ticket {
+    done: Arc<AtomicU64>,
+    number: u64,
+}
+
+impl Ticket {
+    /// The ticket after this one, of the same intake.
+    #[must_use]
+    pub fn next(&self) -> Self {
+        Self { done: Arc::clone(&self.done), number: self.number + 1 }
+    }
+
+    /// What this ticket was for is durable, and all before it.
+    pub fn settle(&self) {
+        self.done.fetch_max(self.number, Ordering::Release);
+    }
+
+    /// Whether what this ticket was for is durable.
+    pub fn is_settled(&self) -> bool {
+        self.done.load(Ordering::Acquire) >= self.number
+    }
+}
+
+/// What the control plane is told.
+#[derive(Debug)]
+pub enum ControlMessage {
+    /// Findings changed; the events behind them arrived at that time.
+    Signals(Vec<Signal>, EventTime, Option<Ticket>),
+    /// A person orders something.
+    Person(PersonOrder, oneshot::Sender<Result<Option<Decision>, NotDurable>>),
+    /// A store answered.
+    Receipt(StoreReceipt),
+    /// How many credentials one data thread remembers, by its number.
+    Credentials(usize, u64),
+    /// Other parameters from now on.
+    Params(Arc<control::Params>),
+    /// Time passes.
+    Tick,
+    /// Finish what waits, then end.
+    Stop,
+}
+
+/// The journal can't be written, so nothing is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the journal can't be written, so nothing is carried out; look at the disk of data_dir")]
+pub struct NotDurable;
+
+/// A queue is full, or its thread has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotTaken {
+    /// Try again in a second.
+    #[error("the queue is full")]
+    Full,
+    /// tripline is stopping.
+    #[error("tripline is stopping")]
+    Stopping,
+}
+
+/// The ways to the data plane.
+#[derive(Clone, Debug)]
+pub struct DataPlane {
+    threads: Arc<[mpsc::Sender<DataMessage>]>,
+}
+
+impl DataPlane {
+    /// Ways to that many threads, and their ends.
+    pub fn new(threads: usize) -> (Self, Vec<mpsc::Receiver<DataMessage>>) {
+        let (senders, receivers): (Vec<_>, Vec<_>) =
+            (0..threads.max(1)).map(|_| mpsc::channel(DATA_QUEUE_MAX)).unzip();
+        (Self { threads: senders.into() }, receivers)
+    }
+
+    /// The slot of a credential.
+    #[expect(clippy::cast_possible_truncation, reason = "a remainder below 16")]
+    pub const fn slot(hash: u64) -> usize {
+        (hash % SLOTS as u64) as usize
+    }
+
+    /// Hands over batches by slot: all of them, or none.
+    ///
+    /// # Errors
+    /// When a queue is full or tripline is stopping.
+    pub fn send(&self, batches: Vec<(usize, Batch)>, arrived: EventTime) -> Result<(), NotTaken> {
+        let mut places = Vec::with_capacity(batches.len());
+        for (slot, _) in &batches {
+            let thread = self.threads.get(slot % self.threads.len()).ok_or(NotTaken::Stopping)?;
+            places.push(thread.try_reserve().map_err(|error| match error {
+                mpsc::error::TrySendError::Full(()) => NotTaken::Full,
+                mpsc::error::TrySendError::Closed(()) => NotTaken::Stopping,
+            })?);
+        }
+        for (place, (slot, batch)) in places.into_iter().zip(batches) {
+            place.send(DataMessage::Batch(slot, batch, arrived));
+        }
+        Ok(())
+    }
+
+    /// What is remembered of a credential, over all threads.
+    pub async fn look_up(&self, credential: &Credential) -> Option<View> {
+        let mut newest: Option<View> = None;
+        for thread in &*self.threads {
+            let (reply, answer) = oneshot::channel();
+            if thread.send(DataMessage::LookUp(credential.clone(), reply)).await.is_ok()
+                && let Ok(Some(view)) = answer.await
+                && newest.as_ref().is_none_or(|other| other.last_seen < view.last_seen)
+            {
+                newest = Some(view);
+            }
+        }
+        newest
+    }
+
+    /// The busiest credentials of the last minute, over all threads.
+    pub async fn busiest(&self, most: usize) -> Vec<View> {
+        let mut views = Vec::new();
+        for thread in &*self.threads {
+            let (reply, answer) = oneshot::channel();
+            if thread.send(DataMessage::Busiest(most, reply)).await.is_ok() {
+                views.extend(answer.await.unwrap_or_default());
+            }
+        }
+        views.sort_by(|a, b| b.last_minute().cmp(&a.last_minute()));
+        views.truncate(most);
+        views
+    }
+
+    /// Tells every thread; waits where a queue is full.
+    pub async fn tell_all(&self, message: impl Fn() -> DataMessage) {
+        for thread in &*self.threads {
+            // A thread that has ended needs no telling.
+            let _ended = thread.send(message()).await;
+        }
+    }
+}
+
+/// The way to the control plane.
+#[derive(Clone, Debug)]
+pub struct ControlPlane(mpsc::Sender<ControlMessage>);
+
+impl ControlPlane {
+    /// A way to the control plane, and its end.
+    pub fn new() -> (Self, mpsc::Receiver<ControlMessage>) {
+        let (sender, receiver) = mpsc::channel(CONTROL_QUEUE_MAX);
+        (Self(sender), receiver)
+    }
+
+    /// Tells the control plane from a thread; waits while its queue is full. False once it ended.
+    pub fn tell_blocking(&self, message: ControlMessage) -> bool {
+        self.0.blocking_send(message).is_ok()
+    }
+
+    /// Tells the control plane; waits while its queue is full. False once it ended.
+    pub async fn tell(&self, message: ControlMessage) -> bool {
+        self.0.send(message).await.is_ok()
+    }
+
+    /// Carries out what a person orders; none if it stands already.
+    ///
+    /// # Errors
+    /// When the journal can't be written.
+    pub async fn order(&self, order: PersonOrder) -> Result<Option<Decision>, NotDurable> {
+        let (reply, answer) = oneshot::channel();
+        if !self.tell(ControlMessage::Person(order, reply)).await {
+            return Err(NotDurable);
+        }
+        answer.await.unwrap_or(Err(NotDurable))
+    }
+}
