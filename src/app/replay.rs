@@ -157,6 +157,19 @@ struct Replay {
 }
 
 impl Replay {
+    fn begin(settings: &Settings, outputs: &Outputs) -> Result<Self, ReplayError> {
+        let partition = Arc::new(settings.partition.clone());
+        let control = Arc::new(settings.control.clone());
+        Ok(Self {
+            machine: Machine::new(partition, control, keys::REPLAY_SEED),
+            report: Report::default(),
+            open: BTreeMap::new(),
+            findings: Sink::open(outputs.findings.as_deref())?,
+            decisions: Sink::open(outputs.decisions.as_deref())?,
+            failed: None,
+        })
+    }
+
     fn apply(&mut self, batch: &Batch) {
         let Self { machine, report, open, findings, decisions, failed } = self;
         machine.apply(batch, |output| {
@@ -223,18 +236,7 @@ pub fn replay(
     progress: &ProgressBar,
 ) -> Result<Report, ReplayError> {
     let begun = Instant::now();
-    let mut replay = Replay {
-        machine: Machine::new(
-            Arc::new(settings.partition.clone()),
-            Arc::new(settings.control.clone()),
-            keys::REPLAY_SEED,
-        ),
-        report: Report::default(),
-        open: BTreeMap::new(),
-        findings: Sink::open(outputs.findings.as_deref())?,
-        decisions: Sink::open(outputs.decisions.as_deref())?,
-        failed: None,
-    };
+    let mut replay = Replay::begin(settings, outputs)?;
     let mut dead_letters = Sink::open(outputs.dead_letters.as_deref())?;
     let fingerprints =
         Fingerprinter::new(keys::replay_key(settings.fingerprint_key_file.as_deref()).map_err(

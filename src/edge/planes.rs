@@ -101,15 +101,19 @@ pub enum NotTaken {
 /// The ways to the data plane.
 #[derive(Clone, Debug)]
 pub struct DataPlane {
+    /// Those that own slots, then those that own Kafka partitions.
     threads: Arc<[mpsc::Sender<DataMessage>]>,
+    of_slots: usize,
 }
 
 impl DataPlane {
-    /// Ways to that many threads, and their ends.
-    pub fn new(threads: usize) -> (Self, Vec<mpsc::Receiver<DataMessage>>) {
+    /// Ways to `of_slots` threads (at least one) that own slots and `others` that own Kafka
+    /// partitions, and their ends in this order.
+    pub fn new(of_slots: usize, others: usize) -> (Self, Vec<mpsc::Receiver<DataMessage>>) {
+        let of_slots = of_slots.max(1);
         let (senders, receivers): (Vec<_>, Vec<_>) =
-            (0..threads.max(1)).map(|_| mpsc::channel(DATA_QUEUE_MAX)).unzip();
-        (Self { threads: senders.into() }, receivers)
+            (0..of_slots + others).map(|_| mpsc::channel(DATA_QUEUE_MAX)).unzip();
+        (Self { threads: senders.into(), of_slots }, receivers)
     }
 
     /// The slot of a credential.
@@ -125,7 +129,7 @@ impl DataPlane {
     pub fn send(&self, batches: Vec<(usize, Batch)>, arrived: EventTime) -> Result<(), NotTaken> {
         let mut places = Vec::with_capacity(batches.len());
         for (slot, _) in &batches {
-            let thread = self.threads.get(slot % self.threads.len()).ok_or(NotTaken::Stopping)?;
+            let thread = self.threads.get(slot % self.of_slots).ok_or(NotTaken::Stopping)?;
             places.push(thread.try_reserve().map_err(|error| match error {
                 mpsc::error::TrySendError::Full(()) => NotTaken::Full,
                 mpsc::error::TrySendError::Closed(()) => NotTaken::Stopping,
@@ -161,7 +165,7 @@ impl DataPlane {
                 views.extend(answer.await.unwrap_or_default());
             }
         }
-        views.sort_by(|a, b| b.last_minute().cmp(&a.last_minute()));
+        views.sort_by_key(|view| std::cmp::Reverse(view.last_minute()));
         views.truncate(most);
         views
     }

@@ -75,7 +75,10 @@ impl ControlThread {
                     }
                     ControlMessage::Params(params) => self.control.set_params(params),
                     ControlMessage::Stop => stops = true,
-                    other => self.take(other, &mut waiting),
+                    message @ (ControlMessage::Signals(..)
+                    | ControlMessage::Person(..)
+                    | ControlMessage::Receipt(_)
+                    | ControlMessage::Tick) => self.take(message, &mut waiting),
                 }
             }
             self.settle(&mut waiting);

@@ -83,7 +83,7 @@ impl Owner {
             DataMessage::Busiest(most, reply) => {
                 let of = |(_, partition): &mut (usize, Partition)| partition.busiest(most);
                 let mut views: Vec<View> = self.partitions.iter_mut().flat_map(of).collect();
-                views.sort_by(|a, b| b.last_minute().cmp(&a.last_minute()));
+                views.sort_by_key(|view| std::cmp::Reverse(view.last_minute()));
                 views.truncate(most);
                 let _gone = reply.send(views);
             }

@@ -1,4 +1,361 @@
-//! x
-pub mod control_plane;
-pub mod data_plane;
-pub mod outbox;
+//! The daemon: binds, starts every thread and task, and ends them in order.
+//!
+//! ```text
+//!  HTTP, Kafka --> data plane --> control plane --> journal --> outboxes --> auth stores
+//! ```
+//! It ends from left to right, so that what was taken is applied, what was found is decided, and
+//! what was decided is durable. What a store has not settled by then is due at the next start.
+
+mod control_plane;
+mod data_plane;
+mod outbox;
+
+use super::settings::Settings;
+use crate::edge::api::{self, auth::Tokens};
+use crate::edge::auth_store::AuthStore;
+use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
+use crate::edge::auth_store::redis::{RedisStore, RedisStoreError};
+use crate::edge::board::Board;
+use crate::edge::dead_letter::DeadLetters;
+use crate::edge::journal::{Journal, JournalError};
+use crate::edge::metrics::{Metrics, MetricsError};
+use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
+use crate::edge::{clock, kafka, keys};
+use crate::engine::control::Control;
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, DecisionId, Posture};
+use crate::wire::journal_json::Entry;
+use crate::wire::secret::Fingerprinter;
+use control_plane::ControlThread;
+use hashbrown::{HashMap, HashSet};
+use outbox::{Due, Outbox};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+
+/// How often time passes for the machines.
+const TICK: Duration = Duration::from_millis(200);
+/// How long requests may take to finish at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why the daemon can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A file or folder can't be used.
+    #[error("can't use {}", path.display())]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The address can't be bound.
+    #[error("can't listen on {address}; another process may, or set http.listen")]
+    Bind {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The journal can't be opened.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The embedded store can't be opened.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// Redis can't be set up.
+    #[error(transparent)]
+    Redis(#[from] RedisStoreError),
+    /// A metric can't be registered.
+    #[error(transparent)]
+    Metrics(#[from] MetricsError),
+    /// A thread can't be started.
+    #[error("can't start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    ticker: tokio::task::JoinHandle<()>,
+    data: DataPlane,
+    control: ControlPlane,
+    data_threads: Vec<JoinHandle<()>>,
+    control_thread: JoinHandle<()>,
+    stopping: Arc<AtomicBool>,
+    dead_letters: Arc<DeadLetters>,
+}
+
+/// What the journal said of the past.
+struct Past {
+    control: Control,
+    board: Board,
+    journal: Journal,
+    /// The newest decision of each credential, with the stores that settled it.
+    newest: HashMap<Credential, Decision>,
+    settled: HashSet<(DecisionId, String)>,
+}
+
+fn read_past(settings: &Settings, path: &Path) -> Result<Past, JournalError> {
+    let mut control = Control::new(Arc::new(settings.control.clone()));
+    let board = Board::default();
+    let mut newest = HashMap::new();
+    let mut settled = HashSet::new();
+    let (journal, found) = Journal::open(path, |entry| match entry {
+        Entry::Decision(decision) => {
+            control.recover(&decision);
+            board.keep_decision((*decision).clone());
+            if decision.carried_out {
+                newest.insert(decision.credential.clone(), *decision);
+            }
+        }
+        Entry::Receipt(answer) => {
+            if answer.receipt.is_settled() {
+                settled.insert((answer.decision, answer.store));
+            }
+        }
+    })?;
+    if found.torn_bytes > 0 {
+        tracing::warn!(
+            bytes = found.torn_bytes,
+            "the journal's last line was torn by a crash; it was cut off, nothing had acted on it"
+        );
+    }
+    tracing::info!(entries = found.lines, "the journal is whole");
+    Ok(Past { control, board, journal, newest, settled })
+}
+
+impl Daemon {
+    /// Opens everything, binds, and starts.
+    ///
+    /// # Errors
+    /// When anything that it needs can't be had. Must be called within a tokio runtime.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let folder = settings.data_dir.clone();
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StartError::Path { path, source }
+        };
+        make_folder(&folder).map_err(at(&folder))?;
+        let listener = TcpListener::bind(settings.http.listen)
+            .await
+            .map_err(|source| StartError::Bind { address: settings.http.listen, source })?;
+        let address = listener.local_addr().map_err(at(&folder))?;
+        let key_path =
+            settings.fingerprint_key_file.clone().unwrap_or_else(|| folder.join("fingerprint.key"));
+        let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
+        let seed = keys::random_seed().map_err(at(&folder))?;
+        let letters = folder.join("dead-letters.ndjson");
+        let dead_letters = DeadLetters::open(&letters, settings.dead_letters_bytes_max);
+        let dead_letters = Arc::new(dead_letters.map_err(at(&letters))?);
+        let metrics = Metrics::new()?;
+        let past = read_past(&settings, &folder.join("journal.ndjson"))?;
+        let embedded = EmbeddedStore::open(&folder.join("credentials.db"))?;
+        let mut stores = vec![AuthStore::Embedded(embedded.clone())];
+        if let Some(params) = settings.redis.clone() {
+            stores.push(AuthStore::Redis(RedisStore::new(params)?));
+        }
+        for posture in Posture::ALL {
+            let in_force = i64::from(posture == settings.control.postures.default);
+            metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
+        }
+        let (stop, stopped) = watch::channel(false);
+        let stopping = Arc::new(AtomicBool::new(false));
+        let durable = Arc::new(AtomicBool::new(true));
+        let fingerprints = Arc::new(Fingerprinter::new(key));
+        let board = Arc::new(past.board);
+
+        let (control, control_end) = ControlPlane::new();
+        let (outboxes, tasks) =
+            start_outboxes(stores, &control, &metrics, (&past.newest, &past.settled));
+        let thread = ControlThread {
+            control: past.control,
+            journal: past.journal,
+            board: Arc::clone(&board),
+            outboxes,
+            metrics: metrics.clone(),
+            durable: Arc::clone(&durable),
+        };
+        let control_thread = spawn("control", move || thread.run(control_end))?;
+
+        let workers = if settings.kafka.is_some() { settings.threads } else { 0 };
+        let (data, mut ends) = DataPlane::new(settings.threads, workers);
+        let shared = data_plane::Shared {
+            params: Arc::new(settings.partition.clone()),
+            seed,
+            control: control.clone(),
+            metrics: metrics.clone(),
+        };
+        let kafka_ends = ends.split_off(settings.threads.max(1));
+        let mut data_threads = Vec::new();
+        for (number, end) in ends.into_iter().enumerate() {
+            let (shared, threads) = (shared.clone(), settings.threads.max(1));
+            let run = move || data_plane::run(number, threads, shared, end);
+            data_threads.push(spawn(&format!("data-{number}"), run)?);
+        }
+        if let Some(params) = settings.kafka.clone() {
+            let shared = kafka::Shared {
+                partition: Arc::clone(&shared.params),
+                seed,
+                fingerprints: Arc::clone(&fingerprints),
+                control: control.clone(),
+                metrics: metrics.clone(),
+                dead_letters: Arc::clone(&dead_letters),
+                stopping: Arc::clone(&stopping),
+            };
+            let run = move || kafka::run(&params, &shared, kafka_ends);
+            data_threads.push(spawn("kafka", run)?);
+        }
+
+        let mut tokens = Tokens::default();
+        for token in settings.http.tokens {
+            tokens.add(token.name, &token.secret, token.roles);
+        }
+        let router = api::router(Arc::new(api::Shared {
+            data: data.clone(),
+            control: control.clone(),
+            board,
+            embedded,
+            metrics,
+            fingerprints,
+            decoder: settings.decoder,
+            tokens,
+            seed,
+            body_bytes_max: settings.http.body_bytes_max,
+            dead_letters: Arc::clone(&dead_letters),
+            durable,
+            stopping: Arc::clone(&stopping),
+            requests: 0.into(),
+        }));
+        let server = tokio::spawn(async move {
+            let mut stopped = stopped;
+            let told = async move {
+                // The sender lives as long as the daemon.
+                let _gone = stopped.wait_for(|stopped| *stopped).await;
+            };
+            axum::serve(listener, router).with_graceful_shutdown(told).await
+        });
+        let ticker = tokio::spawn(tick(data.clone(), control.clone(), Arc::clone(&dead_letters)));
+        tracing::info!(
+            %address, data_dir = %folder.display(),
+            posture = %settings.control.postures.default, "tripline runs"
+        );
+        Ok(Self {
+            address,
+            stop,
+            server,
+            tasks,
+            ticker,
+            data,
+            control,
+            data_threads,
+            control_thread,
+            stopping,
+            dead_letters,
+        })
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends in order: nothing that was taken is lost.
+    pub async fn stop(self) {
+        tracing::info!("stopping: taking no more events, finishing what is under way");
+        self.stopping.store(true, Ordering::Relaxed);
+        // The server hears of it unless it has ended by itself.
+        let _ended = self.stop.send(true);
+        if tokio::time::timeout(GRACE, self.server).await.is_err() {
+            tracing::warn!("some requests did not finish in time");
+        }
+        self.ticker.abort();
+        self.data.tell_all(|| DataMessage::Stop).await;
+        join(self.data_threads).await;
+        self.control.tell(ControlMessage::Stop).await;
+        join(vec![self.control_thread]).await;
+        for task in self.tasks {
+            if tokio::time::timeout(GRACE, task).await.is_err() {
+                tracing::warn!(
+                    "a store did not answer in time; its decisions are due at the start"
+                );
+            }
+        }
+        if !self.dead_letters.flush() {
+            tracing::warn!("dead letters could not be written");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
+    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartError::Thread)
+}
+
+async fn join(threads: Vec<JoinHandle<()>>) {
+    let joined = tokio::task::spawn_blocking(move || {
+        threads.into_iter().all(|thread| thread.join().is_ok())
+    });
+    if !joined.await.unwrap_or(false) {
+        tracing::error!("a thread ended by a panic");
+    }
+}
+
+type Outboxes = (Vec<mpsc::UnboundedSender<Due>>, Vec<tokio::task::JoinHandle<()>>);
+
+/// Starts an outbox for each store, with what is due there from before.
+fn start_outboxes(
+    stores: Vec<AuthStore>,
+    control: &ControlPlane,
+    metrics: &Metrics,
+    past: (&HashMap<Credential, Decision>, &HashSet<(DecisionId, String)>),
+) -> Outboxes {
+    let (newest, settled) = past;
+    let (mut senders, mut tasks) = (Vec::new(), Vec::new());
+    for store in stores {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let name = store.name().to_owned();
+        let due = newest.values().filter(|d| !settled.contains(&(d.id, name.clone())));
+        let mut due: Vec<&Decision> = due.collect();
+        due.sort_by_key(|decision| decision.at);
+        if !due.is_empty() {
+            tracing::info!(store = name, decisions = due.len(), "due from before the restart");
+        }
+        for decision in due {
+            let due = Due { decision: Arc::new(decision.clone()), arrived: clock::now() };
+            // The receiver is still here.
+            let _here = sender.send(due);
+        }
+        let outbox = Outbox { store, control: control.clone(), metrics: metrics.clone() };
+        tasks.push(tokio::spawn(outbox.run(receiver)));
+        senders.push(sender);
+    }
+    (senders, tasks)
+}
+
+async fn tick(data: DataPlane, control: ControlPlane, dead_letters: Arc<DeadLetters>) {
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        let now = clock::now();
+        data.tell_all(|| DataMessage::Tick(now)).await;
+        control.tell(ControlMessage::Tick).await;
+        dead_letters.flush();
+    }
+}

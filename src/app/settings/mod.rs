@@ -6,6 +6,7 @@ pub mod units;
 
 use crate::edge::api::auth::Role;
 use crate::edge::auth_store::redis;
+use crate::edge::kafka;
 use crate::engine::control;
 use crate::engine::partition;
 use crate::wire::access_log::AccessLog;
@@ -38,25 +39,6 @@ pub struct Http {
     pub tokens: Vec<Token>,
 }
 
-/// The Kafka door.
-#[derive(Clone, Debug)]
-pub struct Kafka {
-    /// `host:port`, separated by commas.
-    pub brokers: String,
-    /// The topics.
-    pub topics: Vec<String>,
-    /// The consumer group.
-    pub group: String,
-    /// How records are read.
-    pub decoder: Decoder,
-    /// The topic of dead letters.
-    pub dead_letter_topic: Option<String>,
-    /// How long the consumer may stand still before it is made anew. Unit: milliseconds.
-    pub stall_ms: i64,
-    /// Raw settings of librdkafka.
-    pub librdkafka: BTreeMap<String, String>,
-}
-
 /// All settings, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -65,7 +47,7 @@ pub struct Settings {
     /// The HTTP door.
     pub http: Http,
     /// The Kafka door.
-    pub kafka: Option<Kafka>,
+    pub kafka: Option<kafka::Params>,
     /// How records of the HTTP intake and of files are read.
     pub decoder: Decoder,
     /// How access logs are read, whether or not that is the format.

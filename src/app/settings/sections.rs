@@ -2,11 +2,12 @@
 
 use super::reader::{Section, Value, Wrong};
 use super::units::{bytes, duration_ms, rate_per_min};
-use super::{Http, Kafka, Settings, Token};
+use super::{Http, Settings, Token};
 use crate::detect::profile;
 use crate::edge::api::auth::Role;
 use crate::edge::auth_store::redis::{self, CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands};
 use crate::edge::auth_store::template::{Command, Template, TemplateError};
+use crate::edge::kafka;
 use crate::engine::{control, partition};
 use crate::judge::allow_list::Entry;
 use crate::model::credential::Kind;
@@ -228,7 +229,7 @@ fn mapping(section: Section<'_>) -> Option<Mapping> {
     Some(Mapping { credential: credential?, time: time?, kind: default_kind, fields, outcomes })
 }
 
-fn kafka(section: Section<'_>) -> Option<Kafka> {
+fn kafka(section: Section<'_>) -> Option<kafka::Params> {
     if !section.is_there() {
         return None;
     }
@@ -261,7 +262,7 @@ fn kafka(section: Section<'_>) -> Option<Kafka> {
     }
     section.finish();
     let (brokers, topics) = (brokers?, topics?);
-    Some(Kafka { brokers, topics, group, decoder, dead_letter_topic, stall_ms, librdkafka })
+    Some(kafka::Params { brokers, topics, group, decoder, dead_letter_topic, stall_ms, librdkafka })
 }
 
 /// Settings of librdkafka on which tripline's promises rest.

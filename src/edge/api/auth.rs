@@ -4,7 +4,7 @@
 
 use super::Shared;
 use super::problem::Problem;
-use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -135,17 +135,6 @@ macro_rules! role_extractor {
                 shared: &Arc<Shared>,
             ) -> Result<Self, Problem> {
                 shared.tokens.admit(&parts.headers, $role).map(Self)
-            }
-        }
-
-        impl OptionalFromRequestParts<Arc<Shared>> for $name {
-            type Rejection = Problem;
-
-            async fn from_request_parts(
-                parts: &mut Parts,
-                shared: &Arc<Shared>,
-            ) -> Result<Option<Self>, Problem> {
-                Ok(shared.tokens.admit(&parts.headers, $role).ok().map(Self))
             }
         }
     };

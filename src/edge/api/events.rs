@@ -13,8 +13,8 @@ use crate::wire::refusal::{Limits, Refusal};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_ENCODING;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::io::Read;
@@ -65,7 +65,7 @@ pub(super) async fn post_events(
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
-    let gzip = match parts.headers.get(CONTENT_ENCODING).map(|value| value.as_bytes()) {
+    let gzip = match parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => false,
         Some(b"gzip") => true,
         Some(_) => {

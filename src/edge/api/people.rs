@@ -1,4 +1,5 @@
 //! What people read and order.
+#![expect(unused_qualifications, reason = "the macro of the routes writes them")]
 
 use super::auth::{Operator, Reader};
 use super::problem::Problem;

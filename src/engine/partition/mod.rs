@@ -85,6 +85,7 @@ pub struct Partition {
     episodes: EpisodeTable,
     tenants: Tenants,
     next_offset: i64,
+    applying: Option<i64>,
     newest: EventTime,
     now: EventTime,
     next_close: Option<EventTime>,
@@ -106,6 +107,7 @@ impl Partition {
             episodes: EpisodeTable::default(),
             tenants: Tenants::default(),
             next_offset: 0,
+            applying: None,
             newest: EventTime::MIN,
             now: EventTime::MIN,
             next_close: None,
@@ -134,6 +136,11 @@ impl Partition {
     /// The offset after the last one applied.
     pub const fn next_offset(&self) -> i64 {
         self.next_offset
+    }
+
+    /// Counts offsets before `offset` as applied, as when the records there held no event.
+    pub fn skip_to(&mut self, offset: i64) {
+        self.next_offset = self.next_offset.max(offset);
     }
 
     /// How far event time has come: no event older than this is expected any more.
@@ -165,6 +172,7 @@ impl Partition {
     /// waits in [`Partition::drain_signals`].
     pub fn apply(&mut self, batch: &Batch, now: EventTime) {
         self.now = now;
+        self.applying = None;
         let mut numbers = [None; AHEAD];
         for rows in batch.rows().chunks(AHEAD) {
             let mut touched = 0;
@@ -190,11 +198,14 @@ impl Partition {
     }
 
     fn apply_row(&mut self, batch: &Batch, row: &Row, guess: Option<u32>) {
-        if row.offset < self.next_offset {
+        // Events of one record share its offset, and always come in one batch.
+        let same_record = self.applying == Some(row.offset);
+        if row.offset < self.next_offset && !same_record {
             self.tally.redelivered += 1;
             return;
         }
         self.next_offset = row.offset + 1;
+        self.applying = Some(row.offset);
         self.tally.applied += 1;
         let mut time = row.time;
         if time > self.now.plus_ms(self.params.skew_ms_max) {

@@ -1,0 +1,333 @@
+//! The manager: rebalances, commits, and the watch for stalls.
+
+use super::worker::{Board, Message, Worker, dead_letter_producer};
+use super::{Ends, Params, Place, Shared};
+use crate::edge::clock;
+use crate::edge::planes::Ticket;
+use crate::engine::partition::Partition;
+use crate::model::time::EventTime;
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// How long the manager waits for news.
+const WAIT: Duration = Duration::from_millis(50);
+/// How often offsets are committed. Unit: milliseconds.
+const COMMIT_EVERY_MS: i64 = 1_000;
+/// How often lag is measured. Unit: milliseconds.
+const LAG_EVERY_MS: i64 = 5_000;
+/// How long a worker may take to hand a partition back.
+const GIVE_WAIT: Duration = Duration::from_secs(5);
+/// How long the broker may take to answer the manager.
+const BROKER_WAIT: Duration = Duration::from_secs(5);
+
+enum Change {
+    Assigned(Vec<Place>),
+    /// Given back to the group; their state is kept in case they come again.
+    Revoked(Vec<(Place, Box<Partition>)>),
+}
+
+/// Hears of rebalances, within the consumer's poll.
+pub(super) struct Context {
+    changes: Mutex<VecDeque<Change>>,
+    workers: Vec<mpsc::Sender<Message>>,
+    board: Board,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Context(..)")
+    }
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(error = %error, reason, "Kafka");
+    }
+}
+
+impl Context {
+    fn worker(&self, place: &Place) -> Option<&mpsc::Sender<Message>> {
+        let number = usize::try_from(place.1).unwrap_or(0) % self.workers.len().max(1);
+        self.workers.get(number)
+    }
+
+    /// Takes partitions back from their owners, once these have finished the batch at hand.
+    fn take_back(&self, places: Vec<Place>) -> Vec<(Place, Box<Partition>)> {
+        let mut kept = Vec::new();
+        for place in places {
+            let (reply, answer) = mpsc::sync_channel(1);
+            let told = self.worker(&place).map(|w| w.send(Message::Give(place.clone(), reply)));
+            if matches!(told, Some(Ok(())))
+                && let Ok(Some(partition)) = answer.recv_timeout(GIVE_WAIT)
+            {
+                kept.push((place, partition));
+            }
+        }
+        kept
+    }
+}
+
+fn places(list: &TopicPartitionList) -> Vec<Place> {
+    list.elements().iter().map(|one| (one.topic().to_owned(), one.partition())).collect()
+}
+
+fn list(places: impl IntoIterator<Item = Place>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in places {
+        list.add_partition(&topic, partition);
+    }
+    list
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Revoke(revoked) = rebalance {
+            let revoked = places(revoked);
+            let kept = self.take_back(revoked.clone());
+            let only = |place: &Place| revoked.contains(place);
+            if let Err(error) = commit(consumer, &self.board, CommitMode::Sync, only) {
+                tracing::warn!(error = %error, "offsets were not committed; records come again");
+            }
+            self.board.lock().retain(|place, _| !revoked.contains(place));
+            self.changes.lock().push_back(Change::Revoked(kept));
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if let Rebalance::Assign(assigned) = rebalance {
+            if let Err(error) = consumer.pause(assigned) {
+                tracing::warn!(error = %error, "an assignment can't be paused");
+            }
+            self.changes.lock().push_back(Change::Assigned(places(assigned)));
+        }
+    }
+}
+
+/// Commits how far partitions are durable, of those that `wanted` picks.
+fn commit(
+    consumer: &BaseConsumer<Context>,
+    board: &Board,
+    mode: CommitMode,
+    wanted: impl Fn(&Place) -> bool,
+) -> KafkaResult<()> {
+    let mut offsets = TopicPartitionList::new();
+    for (place, progress) in board.lock().iter() {
+        if progress.durable > 0 && wanted(place) {
+            offsets.add_partition_offset(&place.0, place.1, Offset::Offset(progress.durable))?;
+        }
+    }
+    if offsets.count() == 0 { Ok(()) } else { consumer.commit(&offsets, mode) }
+}
+
+/// Runs the door until it is told to stop; then everything applied is durable and committed.
+/// Blocks.
+pub fn run(params: &Params, shared: &Shared, ends: Ends) {
+    let board = Board::default();
+    let mut orders = Vec::new();
+    let mut threads = Vec::new();
+    let producer = dead_letter_producer(params);
+    for (number, mut questions) in ends.into_iter().enumerate() {
+        let (sender, receiver) = mpsc::channel();
+        let worker = Worker {
+            number,
+            params: params.clone(),
+            shared: shared.clone(),
+            board: Arc::clone(&board),
+            dead_letter_producer: producer.clone(),
+            ticket: Ticket::default(),
+        };
+        let name = format!("kafka-{number}");
+        let thread = std::thread::Builder::new().name(name);
+        match thread.spawn(move || worker.run(&receiver, &mut questions)) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
+        }
+        orders.push(sender);
+    }
+    let mut kept = BTreeMap::new();
+    while !shared.stopping.load(Ordering::Relaxed) {
+        let mut consumption = match Consumption::begin(params, shared, &orders, &board) {
+            Ok(consumption) => consumption,
+            Err(error) => {
+                shared.metrics.consumer_errors.inc();
+                tracing::error!(error = %error, "no Kafka consumer; it is tried again");
+                std::thread::sleep(Duration::from_secs(1));
+                continue;
+            }
+        };
+        consumption.kept = std::mem::take(&mut kept);
+        consumption.watch();
+        if shared.stopping.load(Ordering::Relaxed) {
+            consumption.end(&orders, threads);
+            return;
+        }
+        shared.metrics.consumer_stalls.inc();
+        tracing::error!("the Kafka consumer stands still; it is made anew");
+        kept = consumption.abandon();
+    }
+}
+
+/// One consumer's life.
+struct Consumption<'a> {
+    params: &'a Params,
+    shared: &'a Shared,
+    board: Board,
+    consumer: Arc<BaseConsumer<Context>>,
+    /// State of partitions that went away, in case they come again.
+    kept: BTreeMap<Place, Box<Partition>>,
+    committed_at: EventTime,
+    measured_at: EventTime,
+    moved_at: EventTime,
+    applied: i64,
+    behind: i64,
+}
+
+impl<'a> Consumption<'a> {
+    fn begin(
+        params: &'a Params,
+        shared: &'a Shared,
+        workers: &[mpsc::Sender<Message>],
+        board: &Board,
+    ) -> KafkaResult<Self> {
+        board.lock().clear();
+        let context = Context {
+            changes: Mutex::default(),
+            workers: workers.to_vec(),
+            board: Arc::clone(board),
+        };
+        let consumer: BaseConsumer<Context> = params.consumer().create_with_context(context)?;
+        let topics: Vec<&str> = params.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics)?;
+        let now = clock::now();
+        Ok(Self {
+            params,
+            shared,
+            board: Arc::clone(board),
+            consumer: Arc::new(consumer),
+            kept: BTreeMap::new(),
+            committed_at: now,
+            measured_at: now,
+            moved_at: now,
+            applied: 0,
+            behind: 0,
+        })
+    }
+
+    /// Watches over the consumer until tripline stops, or it stands still.
+    fn watch(&mut self) {
+        while !self.shared.stopping.load(Ordering::Relaxed) {
+            if let Some(Err(error)) = self.consumer.poll(WAIT) {
+                self.shared.metrics.consumer_errors.inc();
+                tracing::warn!(error = %error, "Kafka");
+            }
+            loop {
+                let change = self.consumer.context().changes.lock().pop_front();
+                match change {
+                    Some(Change::Assigned(places)) => self.assign(places),
+                    Some(Change::Revoked(kept)) => self.kept.extend(kept),
+                    None => break,
+                }
+            }
+            let now = clock::now();
+            if now.ms_since(self.committed_at) >= COMMIT_EVERY_MS {
+                self.committed_at = now;
+                if let Err(error) = commit(&self.consumer, &self.board, CommitMode::Async, |_| true)
+                {
+                    tracing::warn!(error = %error, "offsets were not committed; it is tried again");
+                }
+            }
+            if now.ms_since(self.measured_at) >= LAG_EVERY_MS {
+                self.measured_at = now;
+                self.measure(now);
+            }
+            if self.behind > 0 && now.ms_since(self.moved_at) >= self.params.stall_ms {
+                return;
+            }
+        }
+    }
+
+    /// Splits off the queues of new partitions, hands them to their owners, and lets them flow.
+    fn assign(&mut self, places: Vec<Place>) {
+        let all = list(places.iter().cloned());
+        let committed = self.consumer.committed_offsets(all.clone(), BROKER_WAIT);
+        for place in places {
+            let resumes = committed.as_ref().ok().and_then(|committed| {
+                let found = committed.find_partition(&place.0, place.1)?;
+                if let Offset::Offset(offset) = found.offset() { Some(offset) } else { None }
+            });
+            // State is of use only if no record was applied elsewhere in between.
+            let kept = self.kept.remove(&place).filter(|partition| {
+                resumes.is_some_and(|offset| offset <= partition.next_offset())
+            });
+            let queue = self.consumer.split_partition_queue(&place.0, place.1);
+            let worker = self.consumer.context().worker(&place);
+            if let (Some(queue), Some(worker)) = (queue, worker) {
+                // A worker ends only after the manager.
+                let _ended = worker.send(Message::Take(place, queue, kept));
+            }
+        }
+        if let Err(error) = self.consumer.resume(&all) {
+            tracing::warn!(error = %error, "an assignment can't be resumed");
+        }
+        let owned = self.consumer.assignment().map_or(0, |owned| owned.count());
+        self.shared.metrics.consumer_assigned.set(i64::try_from(owned).unwrap_or(0));
+        tracing::info!(partitions = owned, "assigned");
+        self.moved_at = clock::now();
+    }
+
+    /// Measures how far behind the partitions are, and whether they move.
+    fn measure(&mut self, now: EventTime) {
+        let progress = self.board.lock().clone();
+        let (mut behind, mut applied) = (0, 0);
+        for (place, progress) in progress {
+            applied += progress.applied;
+            match self.consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
+                // A partition of which nothing was read yet begins at its low watermark.
+                Ok((low, high)) => behind += (high - progress.applied.max(low)).max(0),
+                // An unreachable broker is no stall of the consumer.
+                Err(_) => {
+                    self.behind = 0;
+                    self.moved_at = now;
+                    return;
+                }
+            }
+        }
+        if applied != self.applied || behind == 0 {
+            self.moved_at = now;
+        }
+        self.applied = applied;
+        self.behind = behind;
+        self.shared.metrics.consumer_lag.set(behind);
+    }
+
+    /// Takes the partitions back without a word to the group, which will miss this consumer soon.
+    fn abandon(mut self) -> BTreeMap<Place, Box<Partition>> {
+        let owned = self.board.lock().keys().cloned().collect();
+        self.kept.extend(self.consumer.context().take_back(owned));
+        self.kept
+    }
+
+    /// Lets the workers finish, commits all that is durable, and leaves the group.
+    fn end(self, workers: &[mpsc::Sender<Message>], threads: Vec<std::thread::JoinHandle<()>>) {
+        for worker in workers {
+            // One that ended before needs no telling.
+            let _ended = worker.send(Message::Stop);
+        }
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("a Kafka thread ended by a panic");
+            }
+        }
+        if let Err(error) = commit(&self.consumer, &self.board, CommitMode::Sync, |_| true) {
+            tracing::warn!(error = %error, "offsets were not committed; records come again");
+        }
+        self.consumer.unsubscribe();
+    }
+}
