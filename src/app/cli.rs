@@ -1,10 +1,12 @@
 //! The command line: one table from which help, man pages and completions come.
 
 use super::settings::{self, LoadError, Settings};
+use crate::app::client::{self, Connection};
 use crate::app::exit::Exit;
-use crate::app::replay;
+use crate::app::{demo, replay, run};
+use crate::edge::logging;
 use crate::wire::decoder::Decoder;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
 /// Watches how every API key, token and session is used, notices abuse within a second, and takes
@@ -20,13 +22,78 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show the main job: a simulated fleet, a leaked key, detection, revocation, undo. Needs no
+    /// set-up and ends by itself; exit code 0 only if all of it came true.
+    Demo(DemoArgs),
+    /// Run the daemon. Without a configuration: HTTP intake on 127.0.0.1:7878, embedded store in
+    /// ./tripline-data, posture shadow.
+    Run {
+        /// The configuration.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
     /// Read files or standard input through the same engine, and say what was found.
     Replay(ReplayArgs),
+    /// Look at credentials; suspend, revoke and restore them.
+    Credentials {
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do.
+        #[command(subcommand)]
+        command: client::Credentials,
+    },
+    /// Look at findings.
+    Findings {
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do.
+        #[command(subcommand)]
+        command: client::Findings,
+    },
+    /// Explain a finding, or all that was found of a credential: the numbers, what was decided,
+    /// and what held it back.
+    Explain {
+        #[command(flatten)]
+        connection: Connection,
+        /// A finding (`f_…`), or a credential (`kind:id`, or the id of an API key).
+        id: String,
+    },
+    /// Write what goes with tripline: shell completions, man pages, the API's description.
+    Generate {
+        /// What to write.
+        #[command(subcommand)]
+        what: Generate,
+    },
     /// Say all mistakes of a configuration at once. Exit code 78 if there are any.
     Check {
         /// The configuration file.
         file: PathBuf,
     },
+}
+
+/// The arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the demo listens; 0 picks a free port.
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+}
+
+/// What goes with tripline.
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// Completions of a shell, on standard output.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Man pages, one a command.
+    Man {
+        /// The folder they go to.
+        folder: PathBuf,
+    },
+    /// The description of the API (OpenAPI), on standard output.
+    Openapi,
 }
 
 /// The arguments of `replay`.
@@ -73,8 +140,47 @@ pub enum Format {
 /// Runs the command; gives its exit code.
 pub fn run(cli: Cli) -> Exit {
     match cli.command {
+        Command::Demo(args) => {
+            logging::start("error");
+            demo::demo(args.port)
+        }
+        Command::Run { config } => {
+            logging::start("info");
+            load(config.as_ref()).map_or_else(|exit| exit, run::run)
+        }
         Command::Replay(args) => run_replay(&args),
+        Command::Credentials { connection, command } => client::credentials(&connection, command),
+        Command::Findings { connection, command } => client::findings(&connection, command),
+        Command::Explain { connection, id } => client::explain(&connection, &id),
+        Command::Generate { what } => generate(what),
         Command::Check { file } => run_check(&file),
+    }
+}
+
+fn generate(what: Generate) -> Exit {
+    match what {
+        Generate::Completions { shell } => {
+            let mut command = Cli::command();
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut command, "tripline", &mut text);
+            super::say(&String::from_utf8_lossy(&text));
+            Exit::Good
+        }
+        Generate::Man { folder } => {
+            let written = std::fs::create_dir_all(&folder)
+                .and_then(|()| clap_mangen::generate_to(Cli::command(), &folder));
+            match written {
+                Ok(()) => Exit::Good,
+                Err(error) => {
+                    super::say_problem(&format!("can't write to {}: {error}", folder.display()));
+                    Exit::Findings
+                }
+            }
+        }
+        Generate::Openapi => {
+            super::say(&crate::edge::api::open_api());
+            Exit::Good
+        }
     }
 }
 

@@ -4,9 +4,12 @@
 #![expect(clippy::disallowed_methods, reason = "commands read files, the clock, the environment")]
 
 pub mod cli;
+pub mod client;
 pub mod daemon;
+pub mod demo;
 pub mod exit;
 pub mod replay;
+pub mod run;
 pub mod settings;
 
 use std::error::Error;

@@ -1,0 +1,554 @@
+//! Commands against a running daemon, over its API.
+
+use super::exit::Exit;
+use super::{say, say_aside, say_error, say_problem};
+use crate::wire::view_json::CredentialJson;
+use clap::{Args, Subcommand, ValueEnum};
+use futures_util::StreamExt;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the daemon is.
+#[derive(Clone, Debug, Args)]
+pub struct Connection {
+    /// The daemon's address.
+    #[arg(long, env = "TRIPLINE_URL", default_value = "http://127.0.0.1:7878", global = true)]
+    pub url: String,
+    /// A file with a bearer token.
+    #[arg(long, env = "TRIPLINE_TOKEN_FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+    /// How results are written.
+    #[arg(short, long, value_enum, default_value = "table", global = true)]
+    pub output: Output,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// As the API gives it.
+    Json,
+}
+
+/// What to do with credentials.
+#[derive(Debug, Subcommand)]
+pub enum Credentials {
+    /// The busiest of the last minute, and those out of service.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// One credential: its windows beside what is usual, and what stands about it.
+    Show {
+        /// `kind:id`, or the id of an API key.
+        id: String,
+    },
+    /// Take it out of service for a while.
+    Suspend {
+        #[command(flatten)]
+        order: OrderArgs,
+        /// For how long. Unit: seconds. [default: of the configuration]
+        #[arg(long)]
+        lasts_s: Option<u32>,
+    },
+    /// Take it out of service for good.
+    Revoke(OrderArgs),
+    /// Put it back into service.
+    Restore(OrderArgs),
+}
+
+/// What an order needs.
+#[derive(Debug, Args)]
+pub struct OrderArgs {
+    /// `kind:id`, or the id of an API key.
+    pub id: String,
+    /// Why; it stands in the journal.
+    #[arg(long)]
+    pub reason: String,
+    /// Who; beside the token's name.
+    #[arg(long, env = "USER")]
+    pub by: Option<String>,
+    /// Don't ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// What to do with findings.
+#[derive(Debug, Subcommand)]
+pub enum Findings {
+    /// The newest.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+        /// Only those whose episode runs.
+        #[arg(long)]
+        open: bool,
+    },
+    /// One finding.
+    Show {
+        /// Its id, which begins with `f_`.
+        id: String,
+    },
+    /// Findings and decisions as they happen.
+    Tail,
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+enum ClientError {
+    #[error("can't reach the daemon at {url}; is it running? See `tripline run --help`")]
+    Unreachable {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the daemon said {status}: {title}; {detail}")]
+    Refused { status: u16, title: String, detail: String },
+    #[error("the daemon's answer can't be understood")]
+    Answer(#[source] reqwest::Error),
+    #[error("can't read the token file {}", path.display())]
+    Token {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl ClientError {
+    const fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable { .. } => Exit::Unavailable,
+            Self::Refused { .. } | Self::Answer(_) => Exit::Findings,
+            Self::Token { .. } => Exit::Usage,
+        }
+    }
+}
+
+struct Client {
+    http: reqwest::Client,
+    connection: Connection,
+    token: Option<SecretString>,
+}
+
+impl Client {
+    fn new(connection: &Connection) -> Result<Self, ClientError> {
+        let token = connection.token_file.as_ref().map(|path| {
+            let text = std::fs::read_to_string(path);
+            text.map(|text| SecretString::from(text.trim().to_owned()))
+                .map_err(|source| ClientError::Token { path: path.clone(), source })
+        });
+        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).build();
+        Ok(Self {
+            http: http.map_err(ClientError::Answer)?,
+            connection: connection.clone(),
+            token: token.transpose()?,
+        })
+    }
+
+    fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.connection.url.trim_end_matches('/'));
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose_secret()),
+            None => request,
+        }
+    }
+
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, ClientError> {
+        let url = self.connection.url.clone();
+        let sent = request.send().await;
+        let response = sent.map_err(|source| ClientError::Unreachable { url, source })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let problem: Value = response.json().await.unwrap_or_default();
+        let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+        Err(ClientError::Refused {
+            status: status.as_u16(),
+            title: text("title"),
+            detail: text("detail"),
+        })
+    }
+
+    async fn get(&self, path: &str) -> Result<Value, ClientError> {
+        let response = self.send(self.request(reqwest::Method::GET, path)).await?;
+        response.json().await.map_err(ClientError::Answer)
+    }
+
+    async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        let request = self.request(reqwest::Method::POST, path).json(body);
+        self.send(request).await?.json().await.map_err(ClientError::Answer)
+    }
+
+    /// Writes an answer as JSON, or by `table`.
+    fn write(&self, answer: &Value, table: impl FnOnce(&Value) -> String) {
+        match self.connection.output {
+            Output::Json => say(&serde_json::to_string_pretty(answer).unwrap_or_default()),
+            Output::Table => say(&table(answer)),
+        }
+    }
+}
+
+/// Runs a future to its end on a small runtime.
+fn block_on(work: impl Future<Output = Result<(), ClientError>>) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            say_error(&error);
+            return Exit::Unavailable;
+        }
+    };
+    match done {
+        Ok(()) => Exit::Good,
+        Err(error) => {
+            say_error(&error);
+            error.exit()
+        }
+    }
+}
+
+/// `/` and the like in an id must not change the path.
+fn escaped(id: &str) -> String {
+    let mut text = String::new();
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string can't fail.
+            let _written = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// Runs `tripline credentials …`.
+pub fn credentials(connection: &Connection, command: Credentials) -> Exit {
+    block_on(async move {
+        let client = Client::new(connection)?;
+        match command {
+            Credentials::List { limit } => {
+                let found = client.get(&format!("/v1/credentials?limit={limit}")).await?;
+                client.write(&found, credentials_table);
+            }
+            Credentials::Show { id } => {
+                let found = client.get(&format!("/v1/credentials/{}", escaped(&id))).await?;
+                client.write(&found, credential_text);
+            }
+            Credentials::Suspend { order, lasts_s } => {
+                order_one(&client, "suspend", order, lasts_s).await?;
+            }
+            Credentials::Revoke(order) => order_one(&client, "revoke", order, None).await?,
+            Credentials::Restore(order) => order_one(&client, "restore", order, None).await?,
+        }
+        Ok(())
+    })
+}
+
+async fn order_one(
+    client: &Client,
+    verb: &str,
+    order: OrderArgs,
+    lasts_s: Option<u32>,
+) -> Result<(), ClientError> {
+    if verb != "restore" && !order.yes && !confirmed(verb, &order.id) {
+        say_problem("nothing was done; --yes goes on without asking");
+        return Ok(());
+    }
+    let body = serde_json::json!({
+        "reason": order.reason,
+        "by": order.by.filter(|by| !by.is_empty()),
+        "lasts_s": lasts_s,
+    });
+    let path = format!("/v1/credentials/{}/{verb}", escaped(&order.id));
+    let done = client.post(&path, &body).await?;
+    client.write(&done, |done| {
+        if done.get("changed") == Some(&Value::Bool(true)) {
+            let decision = done.get("decision").unwrap_or(&Value::Null);
+            format!(
+                "{}: {verb} ordered as {}, generation {}",
+                order.id,
+                text(decision, "id"),
+                text(decision, "generation"),
+            )
+        } else {
+            format!("{}: nothing to do, it stands already", order.id)
+        }
+    });
+    Ok(())
+}
+
+/// Asks on a terminal; elsewhere nobody can answer.
+fn confirmed(verb: &str, id: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    say_aside(&format!("{verb} {id}? Requests with it will be refused. [y/N]"));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).is_ok() && line.trim().eq_ignore_ascii_case("y")
+}
+
+/// Runs `tripline findings …`.
+pub fn findings(connection: &Connection, command: Findings) -> Exit {
+    block_on(async move {
+        let client = Client::new(connection)?;
+        match command {
+            Findings::List { limit, open } => {
+                let found = client.get(&format!("/v1/findings?limit={limit}&open={open}")).await?;
+                client.write(&found, findings_table);
+            }
+            Findings::Show { id } => {
+                let found = client.get(&format!("/v1/findings/{}", escaped(&id))).await?;
+                client.write(&found, finding_text);
+            }
+            Findings::Tail => tail(&client).await?,
+        }
+        Ok(())
+    })
+}
+
+async fn tail(client: &Client) -> Result<(), ClientError> {
+    let response = client.send(client.request(reqwest::Method::GET, "/v1/stream")).await?;
+    let mut chunks = response.bytes_stream();
+    let mut held = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        held.extend_from_slice(&chunk.map_err(ClientError::Answer)?);
+        while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = held.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            let Some(data) = line.strip_prefix("data:") else { continue };
+            let value: Value = serde_json::from_str(data.trim()).unwrap_or_default();
+            match client.connection.output {
+                Output::Json => say(data),
+                Output::Table => say(&one_line(&value)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn one_line(value: &Value) -> String {
+    let what = if value.get("detector").is_some() { "finding" } else { "decision" };
+    let words = if what == "finding" { text(value, "summary") } else { text(value, "reason") };
+    let at = if what == "finding" { text(value, "updated") } else { text(value, "at") };
+    format!("{at} {what} {} {} {} {words}", text(value, "id"), text(value, "action"), name(value))
+}
+
+/// Runs `tripline explain …`.
+pub fn explain(connection: &Connection, id: &str) -> Exit {
+    block_on(async move {
+        let client = Client::new(connection)?;
+        let findings = if id.starts_with("f_") {
+            vec![client.get(&format!("/v1/findings/{}", escaped(id))).await?]
+        } else {
+            let path = format!("/v1/findings?limit=10&credential={}", escaped(id));
+            client.get(&path).await?.as_array().cloned().unwrap_or_default()
+        };
+        let credential = match findings.first() {
+            Some(finding) => name(finding),
+            None => id.to_owned(),
+        };
+        let path = format!("/v1/decisions?limit=10&credential={}", escaped(&credential));
+        let decisions = client.get(&path).await?;
+        let whole = serde_json::json!({ "findings": findings, "decisions": decisions });
+        client.write(&whole, |_| explanation(&credential, &findings, &decisions));
+        Ok(())
+    })
+}
+
+fn explanation(credential: &str, findings: &[Value], decisions: &Value) -> String {
+    let mut out = String::new();
+    if findings.is_empty() {
+        out.push_str(&format!("{credential}: nothing was found\n"));
+    }
+    for finding in findings {
+        out.push_str(&finding_text(finding));
+        out.push('\n');
+    }
+    let decisions = decisions.as_array().map_or(&[] as &[Value], Vec::as_slice);
+    if decisions.is_empty() {
+        out.push_str("no decision: nothing graver than an alert was justified\n");
+    }
+    for decision in decisions {
+        let held: Vec<&str> = decision
+            .get("held_by")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let carried = decision.get("carried_out") == Some(&Value::Bool(true));
+        out.push_str(&format!(
+            "{} decision {}: {}{}, by {}{}\n",
+            text(decision, "at"),
+            text(decision, "id"),
+            text(decision, "action"),
+            if carried { "" } else { ", not carried out" },
+            text(decision, "by"),
+            if held.is_empty() {
+                String::new()
+            } else {
+                format!(
+                    "; {} was justified, held back by {}",
+                    text(decision, "wanted"),
+                    held.join(", ")
+                )
+            },
+        ));
+        out.push_str(&format!("  why: {}\n", text(decision, "reason")));
+        for guardrail in held {
+            out.push_str(&format!("  {guardrail}: {}\n", remedy(guardrail)));
+        }
+    }
+    out
+}
+
+/// What would have changed the outcome.
+fn remedy(guardrail: &str) -> &'static str {
+    match guardrail {
+        "posture" => "the posture allows less; raise [posture] once you trust what you see",
+        "allow_list" => "an entry of [allow_list] protects it; remove the entry to act",
+        "breaker" => "the revocations of this hour are used up; see [breaker]",
+        "catch_up" => "the past was being read; had it been live, it would have acted",
+        _ => "see docs/safety.md",
+    }
+}
+
+fn text(value: &Value, field: &str) -> String {
+    match value.get(field) {
+        Some(Value::String(text)) => text.clone(),
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn name(value: &Value) -> String {
+    format!("{}:{}", text(value, "kind"), text(value, "credential"))
+}
+
+fn credentials_table(found: &Value) -> String {
+    let mut out = format!(
+        "{:<34} {:<12} {:>10} {:>10}  {}\n",
+        "CREDENTIAL", "STATUS", "60 S", "USUAL", "TENANT"
+    );
+    for one in found.as_array().into_iter().flatten() {
+        let Ok(one) = serde_json::from_value::<CredentialJson>(one.clone()) else { continue };
+        let minute = one.windows.iter().find(|window| window.window_s == 60);
+        let (count, usual) = minute.map_or((0, 0.0), |window| (window.count, window.expected));
+        let tenant = one.tenant.as_deref().unwrap_or("-");
+        let name = format!("{}:{}", one.kind, one.credential);
+        out.push_str(&format!(
+            "{name:<34} {:<12} {count:>10} {usual:>10.1}  {tenant}\n",
+            one.status
+        ));
+    }
+    out
+}
+
+fn credential_text(found: &Value) -> String {
+    let Ok(one) = serde_json::from_value::<CredentialJson>(found.clone()) else {
+        return found.to_string();
+    };
+    let mut out = format!("{}:{}\n", one.kind, one.credential);
+    let mut row = |name: &str, value: &str| out.push_str(&format!("  {name:<12} {value}\n"));
+    row("status", &one.status);
+    if let Some(until) = &one.until {
+        row("until", until);
+    }
+    if let (Some(by), Some(reason)) = (&one.by, &one.reason) {
+        row("decided by", by);
+        row("because", reason);
+    }
+    row("tenant", one.tenant.as_deref().unwrap_or("-"));
+    row("first seen", one.first_seen.as_deref().unwrap_or("-"));
+    row("last seen", one.last_seen.as_deref().unwrap_or("-"));
+    match one.limit_per_min {
+        Some(0) => row("ceiling", "none"),
+        Some(limit) => row("ceiling", &format!("{limit} a minute")),
+        None => {}
+    }
+    for finding in &one.open_findings {
+        row("open", finding);
+    }
+    out.push_str(&format!(
+        "  {:<12} {:>10} {:>10} {:>10}\n",
+        "window", "count", "expected", "most ever"
+    ));
+    for window in &one.windows {
+        let name = format!("{} s", window.window_s);
+        out.push_str(&format!(
+            "  {name:<12} {:>10} {:>10.1} {:>10.0}\n",
+            window.count, window.expected, window.peak
+        ));
+    }
+    out
+}
+
+fn findings_table(found: &Value) -> String {
+    let mut out = String::new();
+    for one in found.as_array().into_iter().flatten() {
+        let state = if one.get("closed").is_none_or(Value::is_null) { "open" } else { "closed" };
+        out.push_str(&format!(
+            "{} {} {:<8} {:<8} {:<6} {} {}\n",
+            text(one, "opened"),
+            text(one, "id"),
+            text(one, "detector"),
+            text(one, "action"),
+            state,
+            name(one),
+            text(one, "summary"),
+        ));
+    }
+    if out.is_empty() { "no findings\n".to_owned() } else { out }
+}
+
+fn finding_text(found: &Value) -> String {
+    let mut out = format!(
+        "{} finding {}: {} {}\n",
+        text(found, "opened"),
+        text(found, "id"),
+        name(found),
+        text(found, "summary"),
+    );
+    out.push_str(&format!(
+        "  by {}, gravest action justified: {}, evidence {} nats, {}\n",
+        text(found, "detector"),
+        text(found, "action"),
+        found.get("evidence_nats").and_then(Value::as_f64).map_or(0.0, f64::round),
+        match found.get("closed").and_then(Value::as_str) {
+            Some(closed) => format!("closed {closed}"),
+            None => "still open".to_owned(),
+        },
+    ));
+    let pairs = |field: &str| {
+        let object = found.get(field).and_then(Value::as_object);
+        let pairs = object.into_iter().flatten().map(|(name, value)| match value {
+            Value::String(text) => format!("{name} {text}"),
+            other => format!("{name} {other}"),
+        });
+        pairs.collect::<Vec<_>>().join(", ")
+    };
+    out.push_str(&format!("  reached: {}\n  numbers: {}\n", pairs("reached"), pairs("evidence")));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::escaped;
+
+    #[test]
+    fn an_id_never_changes_the_path() {
+        assert_eq!(escaped("api_key:a/b?c#d%"), "api_key:a%2Fb%3Fc%23d%25");
+    }
+}

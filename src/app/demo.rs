@@ -1,0 +1,406 @@
+//! `tripline demo`: the main job, live, on this machine alone.
+//!
+//! A fleet of forty keys with two hours behind it; one key leaks and is used at 10,000 requests a
+//! minute. The demo is an ordinary client of an ordinary daemon: events go in over HTTP, a gateway
+//! asks `/v1/check`, a person restores. It ends with exit code 0 only if all of it came true.
+
+use super::daemon::Daemon;
+use super::exit::Exit;
+use super::settings::{self, Settings};
+use super::{say, say_error, say_problem};
+use crate::edge::clock;
+use crate::model::event::{AuthEvent, Outcome};
+use crate::model::time::EventTime;
+use crate::wire::native;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Keys in the fleet. Chosen.
+const FLEET: u32 = 40;
+/// The key that leaks.
+const LEAKED: &str = "key_07";
+/// How much of the past the fleet has. Unit: minutes. Chosen: more than a profile needs to be
+/// believed.
+const HISTORY_MIN: i64 = 120;
+/// How much of live time is sent at once. Unit: milliseconds.
+const STEP_MS: u64 = 100;
+/// The thief's rate. Unit: requests per minute.
+const THEFT_PER_MIN: f64 = 10_000.0;
+/// What the contract of every key allows. Unit: requests per minute.
+const CONTRACT: &str = "1000/min";
+/// How long anything may take to come true.
+const PATIENCE: Duration = Duration::from_secs(15);
+
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    #[error("the daemon did not start")]
+    Start(#[from] super::daemon::StartError),
+    #[error("a request failed")]
+    Http(#[from] reqwest::Error),
+    #[error("can't use {}", path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("it did not come true: {0}")]
+    Untrue(&'static str),
+}
+
+/// A small generator of pseudo-random numbers. Source: Vigna, "An experimental exploration of
+/// Marsaglia's xorshift generators, scrambled" (xorshift64*).
+struct Random(u64);
+
+impl Random {
+    fn unit(&mut self) -> f64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1_u64 << 53) as f64
+    }
+
+    /// How many events a Poisson stream has where `mean` are expected. Source: Knuth, TAOCP
+    /// vol. 2, 3.4.1.
+    fn poisson(&mut self, mean: f64) -> u32 {
+        let (limit, mut product, mut count) = ((-mean).exp(), self.unit(), 0);
+        while product > limit {
+            product *= self.unit();
+            count += 1;
+        }
+        count
+    }
+}
+
+/// The fleet and its thief, and the client that sends their events.
+struct Stage {
+    http: reqwest::Client,
+    base: String,
+    random: Random,
+    sent: u64,
+}
+
+/// Runs the demo.
+pub fn demo(port: u16) -> Exit {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            say_error(&error);
+            return Exit::Unavailable;
+        }
+    };
+    let folder = std::env::temp_dir().join(format!("tripline-demo-{}", std::process::id()));
+    let Some(settings) = demo_settings(port, &folder) else {
+        say_problem("the demo's own settings are wrong");
+        return Exit::Configuration;
+    };
+    let played = runtime.block_on(play(settings));
+    let cleared = std::fs::remove_dir_all(&folder);
+    if let Err(source) = cleared {
+        say_error(&DemoError::Folder { path: folder, source });
+    }
+    match played {
+        Ok(()) => Exit::Good,
+        Err(error) => {
+            say_error(&error);
+            Exit::Findings
+        }
+    }
+}
+
+fn demo_settings(port: u16, folder: &std::path::Path) -> Option<Settings> {
+    let text = format!("posture.default = \"revoke\"\nceiling.default = \"{CONTRACT}\"\n");
+    let mut settings = settings::check("demo", &text, BTreeMap::new()).ok()?;
+    settings.data_dir = folder.to_owned();
+    settings.http.listen = SocketAddr::from(([127, 0, 0, 1], port));
+    Some(settings)
+}
+
+async fn play(settings: Settings) -> Result<(), DemoError> {
+    let daemon = Daemon::start(settings).await?;
+    let base = format!("http://{}", daemon.address());
+    let stage = Stage {
+        http: reqwest::Client::new(),
+        base,
+        random: Random(0x7269_706c_696e_6521),
+        sent: 0,
+    };
+    let told = stage.tell().await;
+    daemon.stop().await;
+    told
+}
+
+fn line(at: Option<Duration>, text: &str) {
+    match at {
+        Some(at) => say(&format!("  {:>7.2} s  {text}", at.as_secs_f64())),
+        None => say(text),
+    }
+}
+
+impl Stage {
+    async fn tell(mut self) -> Result<(), DemoError> {
+        line(
+            None,
+            &format!("tripline demo: a daemon on {}, its metrics at {0}/metrics", self.base),
+        );
+        line(
+            None,
+            &format!(
+                "1. A quiet fleet: {FLEET} keys of 10 to 60 requests a minute, {HISTORY_MIN} minutes of history"
+            ),
+        );
+        self.history().await?;
+        self.live(Duration::from_secs(3)).await?;
+        let before = self.findings().await?;
+        if !before.is_empty() {
+            return Err(DemoError::Untrue("the quiet fleet raised a finding"));
+        }
+        line(
+            None,
+            &format!(
+                "   {} events read, no finding; {LEAKED} is {}",
+                self.sent,
+                self.check().await?
+            ),
+        );
+
+        line(
+            None,
+            &format!(
+                "2. {LEAKED} leaks: a thief makes 10,000 requests a minute with it (contract: {CONTRACT})"
+            ),
+        );
+        let begun = Instant::now();
+        let refused = self.attack(begun).await?;
+
+        line(None, "3. The thief goes on, and is refused at the gateway");
+        for _ in 0..20 {
+            self.step(Some(Outcome::Rejected)).await?;
+        }
+        if self.check().await? != 403 {
+            return Err(DemoError::Untrue("the revoked key was accepted"));
+        }
+        line(
+            Some(begun.elapsed()),
+            &format!("{LEAKED} is still answered 403; its owner's colleagues are not disturbed"),
+        );
+        if self.check_of("key_08").await? != 204 {
+            return Err(DemoError::Untrue("another key was refused"));
+        }
+
+        line(None, "4. The owner has found the leak and asks for the key back: restore");
+        self.restore().await?;
+        let restored = self.until(|code| code == 204, "the restored key was refused").await?;
+        line(
+            Some(begun.elapsed()),
+            &format!("accepted again, {:.0} ms after the order", restored.as_secs_f64() * 1000.0),
+        );
+        self.live(Duration::from_secs(2)).await?;
+        if self.check().await? != 204 {
+            return Err(DemoError::Untrue("the restored key was taken out of service again"));
+        }
+        self.summary(refused).await
+    }
+
+    /// The thief at work until the gateway refuses; gives how long that took.
+    async fn attack(&mut self, begun: Instant) -> Result<Duration, DemoError> {
+        let mut found = None;
+        while begun.elapsed() < PATIENCE {
+            self.step(Some(Outcome::Accepted)).await?;
+            if found.is_none()
+                && let Some(finding) = self.findings().await?.first()
+            {
+                found = Some(begun.elapsed());
+                let summary = finding.get("summary").and_then(Value::as_str).unwrap_or("");
+                let detector = finding.get("detector").and_then(Value::as_str).unwrap_or("");
+                line(found, &format!("finding by {detector}: {LEAKED} {summary}"));
+            }
+            if self.check().await? == 403 {
+                let refused = begun.elapsed();
+                let Some(found) = found else {
+                    return Err(DemoError::Untrue("it was refused without a finding"));
+                };
+                line(Some(refused), "revoked: the gateway's question is answered 403");
+                if found > Duration::from_secs(2) {
+                    return Err(DemoError::Untrue("the finding took longer than two seconds"));
+                }
+                return Ok(refused);
+            }
+        }
+        Err(DemoError::Untrue("the stolen key was not refused"))
+    }
+
+    async fn history(&mut self) -> Result<(), DemoError> {
+        let now = clock::now();
+        for minute in 0..HISTORY_MIN {
+            let mut lines = Vec::new();
+            for key in 0..FLEET {
+                let count = self.random.poisson(Self::per_min(key));
+                for _ in 0..count {
+                    let offset = self.random.unit() * 60_000.0;
+                    #[expect(clippy::cast_possible_truncation, reason = "below a minute")]
+                    let ms = (minute - HISTORY_MIN) * 60_000 + offset as i64 - 5_000;
+                    lines.push((now.plus_ms(ms), key));
+                }
+            }
+            lines.sort_unstable();
+            let events = lines.into_iter().map(|(time, key)| {
+                (time, format!("key_{key:02}"), "203.0.113.7", Outcome::Accepted)
+            });
+            self.send(events.collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// How busy a key of the fleet is. Unit: requests per minute.
+    fn per_min(key: u32) -> f64 {
+        10.0 + f64::from(key % 6) * 10.0
+    }
+
+    /// The fleet goes on for a while.
+    async fn live(&mut self, length: Duration) -> Result<(), DemoError> {
+        let begun = Instant::now();
+        while begun.elapsed() < length {
+            self.step(None).await?;
+        }
+        Ok(())
+    }
+
+    /// A tenth of a second of the fleet, and of the thief if there is one, with what the gateway
+    /// says to it.
+    async fn step(&mut self, thief: Option<Outcome>) -> Result<(), DemoError> {
+        tokio::time::sleep(Duration::from_millis(STEP_MS)).await;
+        let now = clock::now();
+        let mut events = Vec::new();
+        let share = STEP_MS as f64 / 60_000.0;
+        for key in 0..FLEET {
+            for _ in 0..self.random.poisson(Self::per_min(key) * share) {
+                events.push((now, format!("key_{key:02}"), "203.0.113.7", Outcome::Accepted));
+            }
+        }
+        if let Some(outcome) = thief {
+            for _ in 0..self.random.poisson(THEFT_PER_MIN * share) {
+                events.push((now, LEAKED.to_owned(), "198.51.100.23", outcome));
+            }
+        }
+        self.send(events).await
+    }
+
+    async fn send(
+        &mut self,
+        events: Vec<(EventTime, String, &'static str, Outcome)>,
+    ) -> Result<(), DemoError> {
+        let mut body = String::new();
+        self.sent += events.len() as u64;
+        for (time, key, address, outcome) in events {
+            let mut event = AuthEvent::new(time, Cow::Owned(key));
+            event.tenant = Some(Cow::Borrowed("acme"));
+            event.ip = address.parse().ok();
+            event.outcome = outcome;
+            body.push_str(&native::encode(&event));
+            body.push('\n');
+        }
+        // The queue may be full for a moment while the history goes in.
+        for _ in 0..50 {
+            let request = self.http.post(format!("{}/v1/events", self.base)).body(body.clone());
+            let status = request.send().await?.status().as_u16();
+            match status {
+                200 => return Ok(()),
+                429 => tokio::time::sleep(Duration::from_millis(50)).await,
+                _ => return Err(DemoError::Untrue("events were refused")),
+            }
+        }
+        Err(DemoError::Untrue("the queue stayed full"))
+    }
+
+    async fn check(&self) -> Result<u16, DemoError> {
+        self.check_of(LEAKED).await
+    }
+
+    async fn check_of(&self, key: &str) -> Result<u16, DemoError> {
+        let request = self.http.get(format!("{}/v1/check", self.base));
+        let answer = request.header("x-tripline-credential", format!("api_key:{key}"));
+        Ok(answer.send().await?.status().as_u16())
+    }
+
+    async fn until(
+        &self,
+        wanted: fn(u16) -> bool,
+        why: &'static str,
+    ) -> Result<Duration, DemoError> {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE {
+            if wanted(self.check().await?) {
+                return Ok(begun.elapsed());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Err(DemoError::Untrue(why))
+    }
+
+    async fn findings(&self) -> Result<Vec<Value>, DemoError> {
+        let found = self.http.get(format!("{}/v1/findings", self.base)).send().await?;
+        Ok(found.json().await?)
+    }
+
+    async fn restore(&self) -> Result<(), DemoError> {
+        let url = format!("{}/v1/credentials/api_key:{LEAKED}/restore", self.base);
+        let said = serde_json::json!({ "reason": "the leak was found and closed", "by": "demo" });
+        let answer: Value = self.http.post(url).json(&said).send().await?.json().await?;
+        if answer.get("changed") == Some(&Value::Bool(true)) {
+            Ok(())
+        } else {
+            Err(DemoError::Untrue("there was nothing to restore"))
+        }
+    }
+
+    async fn summary(&self, refused: Duration) -> Result<(), DemoError> {
+        let decisions: Vec<Value> =
+            self.http.get(format!("{}/v1/decisions", self.base)).send().await?.json().await?;
+        line(
+            None,
+            "What was decided, oldest first (all of it in the journal, each line chained to the last):",
+        );
+        for decision in decisions.iter().rev() {
+            let text = |field: &str| decision.get(field).and_then(Value::as_str).unwrap_or("-");
+            line(
+                None,
+                &format!(
+                    "   {} {:<8} {} by {}: {}",
+                    text("at"),
+                    text("action"),
+                    text("credential"),
+                    text("by"),
+                    text("reason")
+                ),
+            );
+        }
+        let metrics = self.http.get(format!("{}/metrics", self.base)).send().await?.text().await?;
+        let mut shown = String::new();
+        for name in [
+            "tripline_events_total{intake=\"http\"}",
+            "tripline_decisions_total{action=\"revoke\",carried_out=\"true\"}",
+            "tripline_decisions_total{action=\"restore\",carried_out=\"true\"}",
+            "tripline_enforcement_total{receipt=\"applied\",store=\"embedded\"}",
+        ] {
+            if let Some(found) = metrics.lines().find(|line| line.starts_with(name)) {
+                // Writing to a string can't fail.
+                let _written = writeln!(shown, "   {found}");
+            }
+        }
+        line(None, &format!("From /metrics:\n{}", shown.trim_end()));
+        line(
+            None,
+            &format!(
+                "All of it came true: stolen key refused {:.1} s after the theft began, and undone by one call.",
+                refused.as_secs_f64()
+            ),
+        );
+        Ok(())
+    }
+}
