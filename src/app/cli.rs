@@ -36,6 +36,7 @@ pub enum Command {
     Replay(ReplayArgs),
     /// Look at credentials; suspend, revoke and restore them.
     Credentials {
+        /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
         /// What to do.
@@ -44,6 +45,7 @@ pub enum Command {
     },
     /// Look at findings.
     Findings {
+        /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
         /// What to do.
@@ -53,6 +55,7 @@ pub enum Command {
     /// Explain a finding, or all that was found of a credential: the numbers, what was decided,
     /// and what held it back.
     Explain {
+        /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
         /// A finding (`f_…`), or a credential (`kind:id`, or the id of an API key).

@@ -51,6 +51,7 @@ pub enum Credentials {
     },
     /// Take it out of service for a while.
     Suspend {
+        /// Which, and why.
         #[command(flatten)]
         order: OrderArgs,
         /// For how long. Unit: seconds. [default: of the configuration]

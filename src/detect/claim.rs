@@ -72,7 +72,11 @@ impl Claim {
                     String::new()
                 },
                 burst.ratio,
-                if burst.peak >= 5.0 { "its own record" } else { "the least record that counts" },
+                if burst.peak >= 5.0 {
+                    "its own record"
+                } else {
+                    "the least that is compared with"
+                },
             ),
         }
     }

@@ -1,5 +1,8 @@
 //! Tests of tripline as a whole, each through a public interface.
 #![expect(clippy::expect_used, reason = "a test may end where it expects")]
+#![expect(clippy::disallowed_methods, reason = "tests use files, processes and the clock")]
 
+mod end_to_end;
 mod engine_control;
 mod engine_partition;
+mod support;

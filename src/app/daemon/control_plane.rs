@@ -30,19 +30,19 @@ type Reply = oneshot::Sender<Result<Option<Decision>, NotDurable>>;
 
 /// The control plane and what it writes to.
 #[derive(Debug)]
-pub struct ControlThread {
+pub(super) struct ControlThread {
     /// The machine.
-    pub control: Control,
+    pub(super) control: Control,
     /// The trail.
-    pub journal: Journal,
+    pub(super) journal: Journal,
     /// What people see.
-    pub board: Arc<Board>,
+    pub(super) board: Arc<Board>,
     /// The ways to the stores.
-    pub outboxes: Vec<mpsc::UnboundedSender<Due>>,
+    pub(super) outboxes: Vec<mpsc::UnboundedSender<Due>>,
     /// Counters.
-    pub metrics: Metrics,
+    pub(super) metrics: Metrics,
     /// Whether the journal can be written.
-    pub durable: Arc<AtomicBool>,
+    pub(super) durable: Arc<AtomicBool>,
 }
 
 /// What follows once the entries are durable.
@@ -56,7 +56,7 @@ struct Waiting {
 
 impl ControlThread {
     /// Runs until it is told to stop. Blocks.
-    pub fn run(mut self, mut messages: mpsc::Receiver<ControlMessage>) {
+    pub(super) fn run(mut self, mut messages: mpsc::Receiver<ControlMessage>) {
         let mut waiting = Waiting::default();
         let mut credentials = BTreeMap::new();
         let mut taken = Vec::new();

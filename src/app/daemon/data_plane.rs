@@ -11,15 +11,15 @@ use tokio::sync::mpsc;
 
 /// What every thread of the data plane gets.
 #[derive(Clone, Debug)]
-pub struct Shared {
+pub(super) struct Shared {
     /// What partitions go by.
-    pub params: Arc<Params>,
+    pub(super) params: Arc<Params>,
     /// The hash seed.
-    pub seed: HashSeed,
+    pub(super) seed: HashSeed,
     /// Where signals go.
-    pub control: ControlPlane,
+    pub(super) control: ControlPlane,
     /// Where tallies go.
-    pub metrics: Metrics,
+    pub(super) metrics: Metrics,
 }
 
 /// One thread's partitions.
@@ -30,7 +30,7 @@ struct Owner {
 }
 
 /// Runs thread `number` of `threads` until it is told to stop. Blocks.
-pub fn run(
+pub(super) fn run(
     number: usize,
     threads: usize,
     shared: Shared,

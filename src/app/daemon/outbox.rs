@@ -29,11 +29,11 @@ const PAUSE_REFUSED: Duration = Duration::from_secs(30);
 
 /// A decision that is due, and when the event behind it arrived.
 #[derive(Clone, Debug)]
-pub struct Due {
+pub(super) struct Due {
     /// The decision.
-    pub decision: Arc<Decision>,
+    pub(super) decision: Arc<Decision>,
     /// When the event behind it arrived.
-    pub arrived: EventTime,
+    pub(super) arrived: EventTime,
 }
 
 /// What waits for one credential.
@@ -46,18 +46,18 @@ struct Waiting {
 
 /// The outbox of one store.
 #[derive(Debug)]
-pub struct Outbox {
+pub(super) struct Outbox {
     /// The store.
-    pub store: AuthStore,
+    pub(super) store: AuthStore,
     /// Where receipts go.
-    pub control: ControlPlane,
+    pub(super) control: ControlPlane,
     /// Counters.
-    pub metrics: Metrics,
+    pub(super) metrics: Metrics,
 }
 
 impl Outbox {
     /// Delivers until the control plane has ended and nothing is under way any more.
-    pub async fn run(self, mut news: mpsc::UnboundedReceiver<Due>) {
+    pub(super) async fn run(self, mut news: mpsc::UnboundedReceiver<Due>) {
         let mut waiting: BTreeMap<Credential, Waiting> = BTreeMap::new();
         let mut deliveries = FuturesUnordered::new();
         let gauge = self.metrics.outbox.with_label_values(&[self.store.name()]);

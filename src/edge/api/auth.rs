@@ -120,29 +120,41 @@ fn admit_local(headers: &HeaderMap) -> Result<String, Problem> {
     ))
 }
 
-/// Admits a request that acts as that role.
-macro_rules! role_extractor {
-    ($name:ident, $role:expr, $doc:literal) => {
-        #[doc = $doc]
-        #[derive(Debug)]
-        pub(super) struct $name(pub(super) String);
+/// A request that may send events.
+#[derive(Debug)]
+pub(super) struct Ingest;
 
-        impl FromRequestParts<Arc<Shared>> for $name {
-            type Rejection = Problem;
+/// A request that may read.
+#[derive(Debug)]
+pub(super) struct Reader;
 
-            async fn from_request_parts(
-                parts: &mut Parts,
-                shared: &Arc<Shared>,
-            ) -> Result<Self, Problem> {
-                shared.tokens.admit(&parts.headers, $role).map(Self)
-            }
-        }
-    };
+/// A request that may suspend, revoke and restore, by that holder of a token.
+#[derive(Debug)]
+pub(super) struct Operator(pub(super) String);
+
+impl FromRequestParts<Arc<Shared>> for Ingest {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        shared.tokens.admit(&parts.headers, Role::Ingest).map(|_| Self)
+    }
 }
 
-role_extractor!(Ingest, Role::Ingest, "A request that may send events.");
-role_extractor!(Reader, Role::Read, "A request that may read.");
-role_extractor!(Operator, Role::Operate, "A request that may suspend, revoke and restore.");
+impl FromRequestParts<Arc<Shared>> for Reader {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        shared.tokens.admit(&parts.headers, Role::Read).map(|_| Self)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for Operator {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        shared.tokens.admit(&parts.headers, Role::Operate).map(Self)
+    }
+}
 
 /// Whether `/v1/check` may be asked. Its `Authorization` may be the client's own credential, so the
 /// gateway's token may come as `X-Tripline-Token` too.

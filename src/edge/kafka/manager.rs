@@ -288,16 +288,15 @@ impl<'a> Consumption<'a> {
         let (mut behind, mut applied) = (0, 0);
         for (place, progress) in progress {
             applied += progress.applied;
-            match self.consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
-                // A partition of which nothing was read yet begins at its low watermark.
-                Ok((low, high)) => behind += (high - progress.applied.max(low)).max(0),
+            let Ok((low, high)) = self.consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT)
+            else {
                 // An unreachable broker is no stall of the consumer.
-                Err(_) => {
-                    self.behind = 0;
-                    self.moved_at = now;
-                    return;
-                }
-            }
+                self.behind = 0;
+                self.moved_at = now;
+                return;
+            };
+            // A partition of which nothing was read yet begins at its low watermark.
+            behind += (high - progress.applied.max(low)).max(0);
         }
         if applied != self.applied || behind == 0 {
             self.moved_at = now;

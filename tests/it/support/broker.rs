@@ -1,0 +1,119 @@
+//! A real broker process that speaks Kafka's protocol, in memory, and clients for it.
+
+use super::child::Process;
+use super::{free_port, until};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+const WAIT: Duration = Duration::from_secs(10);
+
+/// A broker of this test alone.
+#[derive(Debug)]
+pub struct Broker {
+    process: Process,
+    port: u16,
+}
+
+impl Broker {
+    /// Starts one and waits until it answers.
+    pub fn start() -> Self {
+        let port = free_port();
+        let url = format!("tcp://127.0.0.1:{port}");
+        let tool = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/tansu");
+        let mut command = Command::new(tool);
+        command.args(["broker", "--listener-url", &url, "--advertised-listener-url", &url]);
+        command.args(["--storage-engine", "memory://tansu/"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let broker = Self { process: Process::start(&mut command), port };
+        until("the broker answers", WAIT, || broker.watermarks("none", 0).or(Some(())));
+        broker
+    }
+
+    fn watermarks(&self, _topic: &str, _partition: i32) -> Option<()> {
+        let consumer: BaseConsumer = self.client().create().ok()?;
+        consumer.fetch_metadata(None, Duration::from_secs(1)).ok().map(|_| ())
+    }
+
+    /// Makes it stand still.
+    pub fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.process.signal("CONT");
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    fn client(&self) -> ClientConfig {
+        client(&self.address())
+    }
+
+    /// Makes a topic.
+    pub fn create_topic(&self, topic: &str, partitions: i32) {
+        let admin: AdminClient<DefaultClientContext> = self.client().create().expect("a client");
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let made = runtime.block_on(admin.create_topics([&new], &AdminOptions::new()));
+        made.expect("answers").remove(0).expect("makes the topic");
+    }
+
+    /// Produces records with their keys, and waits until all are stored.
+    pub fn produce(&self, topic: &str, records: impl Iterator<Item = (String, String)>) {
+        produce(&self.address(), topic, records);
+    }
+
+    /// The offset after the last record, by partition.
+    pub fn ends(&self, topic: &str, partitions: i32) -> Vec<i64> {
+        let consumer: BaseConsumer = self.client().create().expect("a client");
+        let high =
+            |partition| consumer.fetch_watermarks(topic, partition, WAIT).expect("watermarks").1;
+        (0..partitions).map(high).collect()
+    }
+
+    /// The offsets that a group has committed, by partition; 0 for none.
+    pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<i64> {
+        let mut config = self.client();
+        let consumer: BaseConsumer = config.set("group.id", group).create().expect("a client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, partitions - 1);
+        let committed = consumer.committed_offsets(list, WAIT).expect("committed offsets");
+        let offset = |partition| match committed.find_partition(topic, partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        (0..partitions).map(|partition| offset(partition).unwrap_or(0)).collect()
+    }
+}
+
+fn client(address: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", address);
+    config
+}
+
+/// Produces records with their keys to the broker at `address`, and waits until all are stored.
+pub fn produce(address: &str, topic: &str, records: impl Iterator<Item = (String, String)>) {
+    let mut config = client(address);
+    config.set("linger.ms", "5").set("queue.buffering.max.messages", "200000");
+    config.set("batch.num.messages", "5000");
+    let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
+    for (key, record) in records {
+        let mut next = BaseRecord::to(topic).key(&key).payload(&record);
+        while let Err((_, returned)) = producer.send(next) {
+            next = returned;
+            super::pause(Duration::from_millis(2));
+        }
+    }
+    producer.flush(Duration::from_secs(120)).expect("all records are stored");
+}

@@ -1,0 +1,163 @@
+//! `tripline run` as a child process, and an HTTP client for it.
+
+use super::child::Process;
+use super::until;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_tripline");
+
+/// A daemon of this test alone.
+#[derive(Debug)]
+pub struct Daemon {
+    process: Process,
+    base: String,
+    folder: PathBuf,
+    log: PathBuf,
+}
+
+impl Daemon {
+    /// Starts one in `folder` with that configuration (without `data_dir` and `http.listen`) and
+    /// waits until it is ready.
+    pub fn start(folder: &TempDir, config: &str) -> Self {
+        Self::start_in(folder.path(), config)
+    }
+
+    /// The same, in a folder that may have been used before.
+    pub fn start_in(folder: &Path, config: &str) -> Self {
+        let port = super::free_port();
+        let path = folder.join("tripline.toml");
+        let text = format!(
+            "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\n{config}",
+            folder.join("data").display()
+        );
+        std::fs::write(&path, text).expect("writes the configuration");
+        let log = folder.join("log.ndjson");
+        let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log");
+        let mut command = Command::new(BINARY);
+        command.arg("run").arg("--config").arg(&path).stdout(Stdio::null()).stderr(file);
+        let process = Process::start(&mut command);
+        let base = format!("http://127.0.0.1:{port}");
+        let mut daemon = Self { process, base, folder: folder.to_owned(), log };
+        until("the daemon is ready", Duration::from_secs(20), || {
+            assert!(daemon.process.runs(), "it ended: {}", daemon.log());
+            daemon.try_get("/readyz").filter(|(status, _)| *status == 200)
+        });
+        daemon
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Its data folder.
+    pub fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Its address.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Ends it by SIGTERM; gives the exit code.
+    pub fn terminate(mut self) -> Option<i32> {
+        self.process.signal("TERM");
+        self.process.wait()
+    }
+
+    /// Ends it by SIGKILL.
+    pub fn kill(mut self) {
+        self.process.signal("KILL");
+        self.process.wait();
+    }
+
+    /// Sends a request; gives status and body.
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Vec<u8>>,
+    ) -> (u16, String) {
+        self.try_send(method, path, headers, body.into()).expect("the daemon answers")
+    }
+
+    fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Option<(u16, String)> {
+        let client = reqwest::blocking::Client::new();
+        let method = method.parse().expect("a method");
+        let mut request = client.request(method, format!("{}{path}", self.base)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().ok()?;
+        Some((response.status().as_u16(), response.text().ok()?))
+    }
+
+    fn try_get(&self, path: &str) -> Option<(u16, String)> {
+        self.try_send("GET", path, &[], Vec::new())
+    }
+
+    /// Asks for JSON.
+    pub fn get(&self, path: &str) -> Value {
+        let (status, body) = self.send("GET", path, &[], "");
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// Sends events; gives the answer.
+    pub fn post_events(&self, lines: &str) -> Value {
+        let (status, body) = self.send("POST", "/v1/events", &[], lines);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// What `/v1/check` says of a credential.
+    pub fn check(&self, credential: &str) -> u16 {
+        self.send("GET", "/v1/check", &[("x-tripline-credential", credential)], "").0
+    }
+
+    /// Orders something as a person.
+    pub fn order(&self, verb: &str, credential: &str) -> Value {
+        let path = format!("/v1/credentials/{credential}/{verb}");
+        let json = [("content-type", "application/json")];
+        let (status, body) = self.send("POST", &path, &json, r#"{"reason":"asked by a test"}"#);
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// The value of a metric, by its whole name with labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.send("GET", "/metrics", &[], "");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let value = line.unwrap_or_else(|| panic!("no metric {name} in\n{text}"));
+        value.parse().expect("a number")
+    }
+}
+
+/// Now. Unit: milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_millis()).expect("before 2262")
+}
+
+/// A line of the contract: an accepted use.
+pub fn event(credential: &str, ms: i64) -> String {
+    format!("{{\"time\":{ms},\"credential\":\"{credential}\",\"tenant\":\"acme\"}}\n")
+}
+
+/// That many uses of a credential at one time.
+pub fn uses(credential: &str, ms: i64, times: usize) -> String {
+    event(credential, ms).repeat(times)
+}
