@@ -534,9 +534,10 @@ fn finding_text(found: &Value) -> String {
     ));
     let pairs = |field: &str| {
         let object = found.get(field).and_then(Value::as_object);
-        let pairs = object.into_iter().flatten().map(|(name, value)| match value {
-            Value::String(text) => format!("{name} {text}"),
-            other => format!("{name} {other}"),
+        let pairs = object.into_iter().flatten().map(|(name, value)| {
+            value
+                .as_str()
+                .map_or_else(|| format!("{name} {value}"), |text| format!("{name} {text}"))
         });
         pairs.collect::<Vec<_>>().join(", ")
     };

@@ -116,7 +116,7 @@ pub fn demo(port: u16) -> Exit {
 fn demo_settings(port: u16, folder: &std::path::Path) -> Option<Settings> {
     let text = format!("posture.default = \"revoke\"\nceiling.default = \"{CONTRACT}\"\n");
     let mut settings = settings::check("demo", &text, BTreeMap::new()).ok()?;
-    settings.data_dir = folder.to_owned();
+    folder.clone_into(&mut settings.data_dir);
     settings.http.listen = SocketAddr::from(([127, 0, 0, 1], port));
     Some(settings)
 }

@@ -21,6 +21,7 @@ use crate::edge::journal::{Journal, JournalError};
 use crate::edge::metrics::{Metrics, MetricsError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::edge::{clock, kafka, keys};
+use crate::engine::batch::HashSeed;
 use crate::engine::control::Control;
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, DecisionId, Posture};
@@ -86,7 +87,7 @@ pub enum StartError {
 pub struct Daemon {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    server: tokio::task::JoinHandle<std::io::Result<()>>,
+    server: Server,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     ticker: tokio::task::JoinHandle<()>,
     data: DataPlane,
@@ -142,81 +143,38 @@ impl Daemon {
     /// # Errors
     /// When anything that it needs can't be had. Must be called within a tokio runtime.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let folder = settings.data_dir.clone();
-        let at = |path: &Path| {
-            let path = path.to_owned();
-            move |source| StartError::Path { path, source }
-        };
-        make_folder(&folder).map_err(at(&folder))?;
-        let listener = TcpListener::bind(settings.http.listen)
-            .await
-            .map_err(|source| StartError::Bind { address: settings.http.listen, source })?;
-        let address = listener.local_addr().map_err(at(&folder))?;
-        let key_path =
-            settings.fingerprint_key_file.clone().unwrap_or_else(|| folder.join("fingerprint.key"));
-        let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
-        let seed = keys::random_seed().map_err(at(&folder))?;
-        let letters = folder.join("dead-letters.ndjson");
-        let dead_letters = DeadLetters::open(&letters, settings.dead_letters_bytes_max);
-        let dead_letters = Arc::new(dead_letters.map_err(at(&letters))?);
-        let metrics = Metrics::new()?;
-        let past = read_past(&settings, &folder.join("journal.ndjson"))?;
-        let embedded = EmbeddedStore::open(&folder.join("credentials.db"))?;
-        let mut stores = vec![AuthStore::Embedded(embedded.clone())];
-        if let Some(params) = settings.redis.clone() {
-            stores.push(AuthStore::Redis(RedisStore::new(params)?));
-        }
-        for posture in Posture::ALL {
-            let in_force = i64::from(posture == settings.control.postures.default);
-            metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
-        }
-        let (stop, stopped) = watch::channel(false);
+        make_folder(&settings.data_dir).map_err(at(&settings.data_dir))?;
+        let bind = |source| StartError::Bind { address: settings.http.listen, source };
+        let listener = TcpListener::bind(settings.http.listen).await.map_err(bind)?;
+        let address = listener.local_addr().map_err(bind)?;
+        let opened = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let durable = Arc::new(AtomicBool::new(true));
-        let fingerprints = Arc::new(Fingerprinter::new(key));
-        let board = Arc::new(past.board);
+        let board = Arc::new(opened.past.board);
 
         let (control, control_end) = ControlPlane::new();
-        let (outboxes, tasks) =
-            start_outboxes(stores, &control, &metrics, (&past.newest, &past.settled));
+        let past = (&opened.past.newest, &opened.past.settled);
+        let (outboxes, tasks) = start_outboxes(opened.stores, &control, &opened.metrics, past);
         let thread = ControlThread {
-            control: past.control,
-            journal: past.journal,
+            control: opened.past.control,
+            journal: opened.past.journal,
             board: Arc::clone(&board),
             outboxes,
-            metrics: metrics.clone(),
+            metrics: opened.metrics.clone(),
             durable: Arc::clone(&durable),
         };
         let control_thread = spawn("control", move || thread.run(control_end))?;
 
-        let workers = if settings.kafka.is_some() { settings.threads } else { 0 };
-        let (data, mut ends) = DataPlane::new(settings.threads, workers);
-        let shared = data_plane::Shared {
-            params: Arc::new(settings.partition.clone()),
-            seed,
+        let kafka = kafka::Shared {
+            partition: Arc::new(settings.partition.clone()),
+            seed: opened.seed,
+            fingerprints: Arc::clone(&opened.fingerprints),
             control: control.clone(),
-            metrics: metrics.clone(),
+            metrics: opened.metrics.clone(),
+            dead_letters: Arc::clone(&opened.dead_letters),
+            stopping: Arc::clone(&stopping),
         };
-        let kafka_ends = ends.split_off(settings.threads.max(1));
-        let mut data_threads = Vec::new();
-        for (number, end) in ends.into_iter().enumerate() {
-            let (shared, threads) = (shared.clone(), settings.threads.max(1));
-            let run = move || data_plane::run(number, threads, shared, end);
-            data_threads.push(spawn(&format!("data-{number}"), run)?);
-        }
-        if let Some(params) = settings.kafka.clone() {
-            let shared = kafka::Shared {
-                partition: Arc::clone(&shared.params),
-                seed,
-                fingerprints: Arc::clone(&fingerprints),
-                control: control.clone(),
-                metrics: metrics.clone(),
-                dead_letters: Arc::clone(&dead_letters),
-                stopping: Arc::clone(&stopping),
-            };
-            let run = move || kafka::run(&params, &shared, kafka_ends);
-            data_threads.push(spawn("kafka", run)?);
-        }
+        let (data, data_threads) = start_data_plane(&settings, kafka)?;
 
         let mut tokens = Tokens::default();
         for token in settings.http.tokens {
@@ -226,29 +184,23 @@ impl Daemon {
             data: data.clone(),
             control: control.clone(),
             board,
-            embedded,
-            metrics,
-            fingerprints,
+            embedded: opened.embedded,
+            metrics: opened.metrics,
+            fingerprints: opened.fingerprints,
             decoder: settings.decoder,
             tokens,
-            seed,
+            seed: opened.seed,
             body_bytes_max: settings.http.body_bytes_max,
-            dead_letters: Arc::clone(&dead_letters),
+            dead_letters: Arc::clone(&opened.dead_letters),
             durable,
             stopping: Arc::clone(&stopping),
             requests: 0.into(),
         }));
-        let server = tokio::spawn(async move {
-            let mut stopped = stopped;
-            let told = async move {
-                // The sender lives as long as the daemon.
-                let _gone = stopped.wait_for(|stopped| *stopped).await;
-            };
-            axum::serve(listener, router).with_graceful_shutdown(told).await
-        });
+        let (stop, server) = serve(listener, router);
+        let dead_letters = opened.dead_letters;
         let ticker = tokio::spawn(tick(data.clone(), control.clone(), Arc::clone(&dead_letters)));
         tracing::info!(
-            %address, data_dir = %folder.display(),
+            %address, data_dir = %settings.data_dir.display(),
             posture = %settings.control.postures.default, "tripline runs"
         );
         Ok(Self {
@@ -297,6 +249,92 @@ impl Daemon {
         }
         tracing::info!("stopped");
     }
+}
+
+/// Everything that is opened before anything starts.
+struct Opened {
+    past: Past,
+    embedded: EmbeddedStore,
+    stores: Vec<AuthStore>,
+    metrics: Metrics,
+    fingerprints: Arc<Fingerprinter>,
+    seed: HashSeed,
+    dead_letters: Arc<DeadLetters>,
+}
+
+impl Opened {
+    fn open(settings: &Settings) -> Result<Self, StartError> {
+        let folder = &settings.data_dir;
+        let key_path = settings.fingerprint_key_file.clone();
+        let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
+        let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
+        let letters = folder.join("dead-letters.ndjson");
+        let dead_letters = DeadLetters::open(&letters, settings.dead_letters_bytes_max);
+        let metrics = Metrics::new()?;
+        let past = read_past(settings, &folder.join("journal.ndjson"))?;
+        let embedded = EmbeddedStore::open(&folder.join("credentials.db"))?;
+        let mut stores = vec![AuthStore::Embedded(embedded.clone())];
+        if let Some(params) = settings.redis.clone() {
+            stores.push(AuthStore::Redis(RedisStore::new(params)?));
+        }
+        for posture in Posture::ALL {
+            let in_force = i64::from(posture == settings.control.postures.default);
+            metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
+        }
+        Ok(Self {
+            past,
+            embedded,
+            stores,
+            metrics,
+            fingerprints: Arc::new(Fingerprinter::new(key)),
+            seed: keys::random_seed().map_err(at(folder))?,
+            dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
+        })
+    }
+}
+
+/// Starts the threads that own slots and, if it is configured, the Kafka door.
+fn start_data_plane(
+    settings: &Settings,
+    kafka: kafka::Shared,
+) -> Result<(DataPlane, Vec<JoinHandle<()>>), StartError> {
+    let of_slots = settings.threads.max(1);
+    let workers = if settings.kafka.is_some() { of_slots } else { 0 };
+    let (data, mut ends) = DataPlane::new(of_slots, workers);
+    let kafka_ends = ends.split_off(of_slots);
+    let mut threads = Vec::new();
+    for (number, end) in ends.into_iter().enumerate() {
+        let shared = data_plane::Shared {
+            params: Arc::clone(&kafka.partition),
+            seed: kafka.seed,
+            control: kafka.control.clone(),
+            metrics: kafka.metrics.clone(),
+        };
+        let run = move || data_plane::run(number, of_slots, shared, end);
+        threads.push(spawn(&format!("data-{number}"), run)?);
+    }
+    if let Some(params) = settings.kafka.clone() {
+        threads.push(spawn("kafka", move || kafka::run(&params, &kafka, kafka_ends))?);
+    }
+    Ok((data, threads))
+}
+
+type Server = tokio::task::JoinHandle<std::io::Result<()>>;
+
+/// Serves until it is told to stop; requests under way may finish.
+fn serve(listener: TcpListener, router: axum::Router) -> (watch::Sender<bool>, Server) {
+    let (stop, mut stopped) = watch::channel(false);
+    let told = async move {
+        // The sender lives as long as the daemon.
+        let _gone = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let serving = axum::serve(listener, router).with_graceful_shutdown(told);
+    (stop, tokio::spawn(serving.into_future()))
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StartError + use<> {
+    let path = path.to_owned();
+    move |source| StartError::Path { path, source }
 }
 
 fn make_folder(folder: &Path) -> std::io::Result<()> {

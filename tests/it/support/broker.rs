@@ -2,12 +2,15 @@
 
 use super::child::Process;
 use super::{free_port, until};
+use parking_lot::Mutex;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::message::Message;
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -31,13 +34,11 @@ impl Broker {
         command.args(["--storage-engine", "memory://tansu/"]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let broker = Self { process: Process::start(&mut command), port };
-        until("the broker answers", WAIT, || broker.watermarks("none", 0).or(Some(())));
+        let consumer: BaseConsumer = broker.client().create().expect("a client");
+        until("the broker answers", WAIT, || {
+            consumer.fetch_metadata(None, Duration::from_secs(1)).ok().map(|_| ())
+        });
         broker
-    }
-
-    fn watermarks(&self, _topic: &str, _partition: i32) -> Option<()> {
-        let consumer: BaseConsumer = self.client().create().ok()?;
-        consumer.fetch_metadata(None, Duration::from_secs(1)).ok().map(|_| ())
     }
 
     /// Makes it stand still.
@@ -68,21 +69,18 @@ impl Broker {
         made.expect("answers").remove(0).expect("makes the topic");
     }
 
-    /// Produces records with their keys, and waits until all are stored.
-    pub fn produce(&self, topic: &str, records: impl Iterator<Item = (String, String)>) {
-        produce(&self.address(), topic, records);
+    /// Produces records with their keys and waits until all are stored; gives the offset after
+    /// the last one, by partition.
+    pub fn produce(
+        &self,
+        topic: &str,
+        records: impl Iterator<Item = (String, String)>,
+    ) -> BTreeMap<i32, i64> {
+        produce(&self.address(), topic, records)
     }
 
-    /// The offset after the last record, by partition.
-    pub fn ends(&self, topic: &str, partitions: i32) -> Vec<i64> {
-        let consumer: BaseConsumer = self.client().create().expect("a client");
-        let high =
-            |partition| consumer.fetch_watermarks(topic, partition, WAIT).expect("watermarks").1;
-        (0..partitions).map(high).collect()
-    }
-
-    /// The offsets that a group has committed, by partition; 0 for none.
-    pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> Vec<i64> {
+    /// The offsets that a group has committed, by partition.
+    pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
         let mut config = self.client();
         let consumer: BaseConsumer = config.set("group.id", group).create().expect("a client");
         let mut list = TopicPartitionList::new();
@@ -92,7 +90,7 @@ impl Broker {
             Offset::Offset(offset) => Some(offset),
             _ => None,
         };
-        (0..partitions).map(|partition| offset(partition).unwrap_or(0)).collect()
+        (0..partitions).filter_map(|partition| Some((partition, offset(partition)?))).collect()
     }
 }
 
@@ -102,12 +100,35 @@ fn client(address: &str) -> ClientConfig {
     config
 }
 
-/// Produces records with their keys to the broker at `address`, and waits until all are stored.
-pub fn produce(address: &str, topic: &str, records: impl Iterator<Item = (String, String)>) {
+/// Remembers how far each partition was written.
+#[derive(Default)]
+struct Written(Mutex<BTreeMap<i32, i64>>);
+
+impl ClientContext for Written {}
+
+impl ProducerContext for Written {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        let message = result.as_ref().expect("each record is stored");
+        let mut ends = self.0.lock();
+        let end = ends.entry(message.partition()).or_insert(0);
+        *end = (*end).max(message.offset() + 1);
+    }
+}
+
+/// Produces records with their keys to the broker at `address` and waits until all are stored;
+/// gives the offset after the last one, by partition. (The broker's own high watermark lags.)
+pub fn produce(
+    address: &str,
+    topic: &str,
+    records: impl Iterator<Item = (String, String)>,
+) -> BTreeMap<i32, i64> {
     let mut config = client(address);
     config.set("linger.ms", "5").set("queue.buffering.max.messages", "200000");
     config.set("batch.num.messages", "5000");
-    let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
+    let producer: ThreadedProducer<Written> =
+        config.create_with_context(Written::default()).expect("a producer");
     for (key, record) in records {
         let mut next = BaseRecord::to(topic).key(&key).payload(&record);
         while let Err((_, returned)) = producer.send(next) {
@@ -116,4 +137,5 @@ pub fn produce(address: &str, topic: &str, records: impl Iterator<Item = (String
         }
     }
     producer.flush(Duration::from_secs(120)).expect("all records are stored");
+    producer.context().0.lock().clone()
 }
