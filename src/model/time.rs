@@ -7,8 +7,9 @@ use std::fmt;
 pub struct EventTime(i64);
 
 impl EventTime {
-    /// The earliest time an event may carry, 2000-01-01T00:00:00Z: older ones are a broken clock.
-    pub const MIN: Self = Self(946_684_800_000);
+    /// The earliest time an event may carry, 1990-01-01T00:00:00Z: an older one is a broken clock,
+    /// or seconds where milliseconds are due.
+    pub const MIN: Self = Self(631_152_000_000);
     /// The latest time an event may carry, 2100-01-01T00:00:00Z; seconds since 1970 fit in `u32`.
     pub const MAX: Self = Self(4_102_444_800_000);
 

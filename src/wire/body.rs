@@ -41,6 +41,6 @@ fn decode_array<'a>(
                 decoder.decode(record, limits, fingerprints, &mut |answer| each(number, answer));
             }
         }
-        Err(error) => each(1, Err(of_json(&error))),
+        Err(error) => each(1, Err(of_json(text, &error))),
     }
 }

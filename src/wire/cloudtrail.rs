@@ -1,7 +1,7 @@
 //! AWS CloudTrail: `{"Records":[…]}` documents and single records.
 
 use super::native::{Text, clean};
-use super::refusal::{Limits, Refusal, of_json};
+use super::refusal::{Limits, Refusal, check_depth, of_json};
 use super::secret::Fingerprinter;
 use super::time::rfc3339;
 use crate::model::event::{AuthEvent, Outcome};
@@ -108,16 +108,17 @@ pub fn decode<'a>(
             }
         }
         Ok(Document { records: None }) => each(decode_one(text, limits, fingerprints)),
-        Err(error) => each(Err(of_json(&error))),
+        Err(error) => each(Err(of_json(text, &error))),
     }
 }
 
 fn decode_one<'a>(
-    record: &'a str,
+    text: &'a str,
     limits: &Limits,
     fingerprints: &Fingerprinter,
 ) -> Result<AuthEvent<'a>, Refusal> {
-    let record: Record<'a> = serde_json::from_str(record).map_err(|error| of_json(&error))?;
+    check_depth(text)?;
+    let record: Record<'a> = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
     let time = record.event_time.ok_or(Refusal::MissingTime)?;
     let time = limits.check_time(rfc3339(&time.0).ok_or(Refusal::InvalidTime)?)?;
     let identity = record.user_identity.ok_or(Refusal::NoCredential)?;

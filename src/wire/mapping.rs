@@ -139,7 +139,7 @@ pub fn decode(
 ) -> Result<AuthEvent<'static>, Refusal> {
     limits.check_size(record)?;
     let text = std::str::from_utf8(record).map_err(|_| Refusal::InvalidUtf8)?;
-    let value: Value = serde_json::from_str(text).map_err(|error| of_json(&error))?;
+    let value: Value = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
     if !value.is_object() {
         return Err(Refusal::WrongType);
     }

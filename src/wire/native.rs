@@ -1,6 +1,6 @@
 //! The contract: an auth event as a JSON object.
 
-use super::refusal::{Limits, Refusal, of_json};
+use super::refusal::{Limits, Refusal, check_depth, of_json};
 use super::secret::{Fingerprinter, looks_like_secret};
 use super::time::rfc3339;
 use crate::model::credential::{Kind, NAME_BYTES_MAX, check_id};
@@ -118,7 +118,8 @@ pub fn decode<'a>(
     if !text.trim_start().starts_with('{') {
         return Err(not_an_object(text));
     }
-    let record: Record<'a> = serde_json::from_str(text).map_err(|error| of_json(&error))?;
+    check_depth(text)?;
+    let record: Record<'a> = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
     event(record, limits, fingerprints)
 }
 
@@ -127,7 +128,7 @@ fn not_an_object(text: &str) -> Refusal {
         return Refusal::Empty;
     }
     let read = serde_json::from_str::<de::IgnoredAny>(text);
-    read.map_or_else(|error| of_json(&error), |_| Refusal::WrongType)
+    read.map_or_else(|error| of_json(text, &error), |_| Refusal::WrongType)
 }
 
 fn event<'a>(

@@ -6,3 +6,5 @@ mod end_to_end;
 mod engine_control;
 mod engine_partition;
 mod support;
+mod wire_json;
+mod wire_refusals;

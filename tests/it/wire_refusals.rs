@@ -1,0 +1,316 @@
+//! Bad input: each kind has its own counted reason, none ends anything, and what stands around it
+//! is read.
+
+use proptest::prelude::*;
+use tripline::model::credential::Kind;
+use tripline::model::event::{AuthEvent, Outcome};
+use tripline::model::time::EventTime;
+use tripline::wire::access_log::{AccessLog, Field};
+use tripline::wire::decoder::Decoder;
+use tripline::wire::mapping::{Mapping, Pointer, PointerError, Target};
+use tripline::wire::refusal::{Limits, Refusal};
+use tripline::wire::secret::Fingerprinter;
+use tripline::wire::{body, native};
+
+fn fingerprints() -> Fingerprinter {
+    Fingerprinter::new(b"a key of the tests, of 32 bytes.".to_vec())
+}
+
+fn limits() -> Limits {
+    Limits { time_max: EventTime::from_ms(1_800_000_000_000), record_bytes_max: 4096 }
+}
+
+fn refusal(record: &[u8]) -> Option<Refusal> {
+    native::decode(record, &limits(), &fingerprints()).err()
+}
+
+fn all(decoder: &Decoder, record: &[u8]) -> Vec<Result<String, Refusal>> {
+    let mut answers = Vec::new();
+    decoder.decode(record, &limits(), &fingerprints(), &mut |answer| {
+        answers.push(answer.map(|event| event.credential.into_owned()));
+    });
+    answers
+}
+
+const GOOD: &str = r#"{"time":1700000000000,"credential":"key_1"}"#;
+
+#[test]
+fn the_contract_is_read_whole() {
+    let record = r#"{"time":"2026-11-23T18:54:00.123Z","id":"01JDCP","credential":"key_7f3a",
+        "kind":"session","tenant":"acme","subject":"svc-chat","outcome":"throttled","reason":null,
+        "ip":"203.0.113.7","asn":64500,"country":"DE","user_agent":"openai-python/1.54",
+        "method":"POST","endpoint":"/v1/chat?key=x","status":200,"tokens":1032,
+        "issued":"2026-11-23T18:00:00Z","expires":1795464000000,"family":"f","more":[1,{"a":2}]}"#;
+    let limits = Limits::default();
+    let event = native::decode(record.as_bytes(), &limits, &fingerprints()).expect("good");
+    assert_eq!(event.time.ms(), 1_795_460_040_123);
+    assert_eq!((event.kind, event.outcome), (Kind::Session, Outcome::Throttled));
+    assert_eq!(event.ip.map(|ip| ip.to_string()).as_deref(), Some("203.0.113.7"));
+    assert_eq!((event.asn, event.country), (Some(64_500), Some(*b"DE")));
+    assert_eq!(event.endpoint.as_deref(), Some("/v1/chat"));
+    assert_eq!((event.status, event.tokens), (Some(200), Some(1032)));
+    assert_eq!(event.expires.map(EventTime::ms), Some(1_795_464_000_000));
+    assert!(matches!(event.credential, std::borrow::Cow::Borrowed("key_7f3a")));
+    assert!(matches!(event.tenant, Some(std::borrow::Cow::Borrowed("acme"))));
+}
+
+#[test]
+fn an_outcome_that_is_not_said_follows_from_the_status() {
+    for (status, outcome) in [
+        (200, Outcome::Accepted),
+        (401, Outcome::Rejected),
+        (403, Outcome::Rejected),
+        (429, Outcome::Throttled),
+        (500, Outcome::Accepted),
+    ] {
+        let record = format!(r#"{{"time":1700000000000,"credential":"k","status":{status}}}"#);
+        let event = native::decode(record.as_bytes(), &limits(), &fingerprints()).expect("good");
+        assert_eq!(event.outcome, outcome, "{status}");
+    }
+}
+
+#[test]
+fn each_kind_of_bad_record_has_its_own_reason() {
+    let of_credential =
+        |id: &str| format!(r#"{{"time":1700000000000,"credential":"{id}"}}"#).into_bytes();
+    let with =
+        |more: &str| format!(r#"{{"time":1700000000000,"credential":"k",{more}}}"#).into_bytes();
+    let deep = format!("{{\"time\":1700000000000,\"credential\":\"k\",\"x\":{}", "[".repeat(1000));
+    let cases: Vec<(&str, Vec<u8>, Refusal)> = vec![
+        ("nothing", vec![], Refusal::Empty),
+        ("white space", b"  ".to_vec(), Refusal::Empty),
+        ("cut off", GOOD.as_bytes()[..30].to_vec(), Refusal::InvalidJson),
+        ("no JSON", b"hello".to_vec(), Refusal::InvalidJson),
+        (
+            "a NUL",
+            b"{\"time\":1700000000000,\0\"credential\":\"k\"}".to_vec(),
+            Refusal::InvalidJson,
+        ),
+        ("invalid UTF-8", b"{\"credential\":\"\xff\xfe\"}".to_vec(), Refusal::InvalidUtf8),
+        ("too long", vec![b' '; 5000], Refusal::TooLarge),
+        ("1,000 deep", deep.into_bytes(), Refusal::TooDeep),
+        (
+            "1,000 deep and whole",
+            with(&format!("\"x\":{}{}", "[".repeat(1000), "]".repeat(1000))),
+            Refusal::TooDeep,
+        ),
+        ("an array", b"[1]".to_vec(), Refusal::WrongType),
+        ("a number", b"17".to_vec(), Refusal::WrongType),
+        ("a wrong type", with("\"status\":\"OK\""), Refusal::WrongType),
+        ("a negative count", with("\"tokens\":-1"), Refusal::WrongType),
+        ("a field twice", with("\"credential\":\"l\""), Refusal::WrongType),
+        ("no time", b"{\"credential\":\"k\"}".to_vec(), Refusal::MissingTime),
+        ("null time", b"{\"time\":null,\"credential\":\"k\"}".to_vec(), Refusal::MissingTime),
+        (
+            "no such time",
+            b"{\"time\":\"noon\",\"credential\":\"k\"}".to_vec(),
+            Refusal::InvalidTime,
+        ),
+        (
+            "the future",
+            b"{\"time\":1900000000000,\"credential\":\"k\"}".to_vec(),
+            Refusal::TimeInFuture,
+        ),
+        ("seconds", b"{\"time\":1700000000,\"credential\":\"k\"}".to_vec(), Refusal::TimeTooOld),
+        (
+            "long ago",
+            b"{\"time\":\"1970-01-01T00:00:00Z\",\"credential\":\"k\"}".to_vec(),
+            Refusal::TimeTooOld,
+        ),
+        ("no credential", b"{\"time\":1700000000000}".to_vec(), Refusal::NoCredential),
+        ("an empty id", of_credential(""), Refusal::NoCredential),
+        ("a 3 KB id", of_credential(&"x".repeat(3000)), Refusal::InvalidCredential),
+        ("a control character", of_credential("a\\nb"), Refusal::InvalidCredential),
+        ("an escaped NUL", of_credential("a\\u0000b"), Refusal::InvalidCredential),
+        ("an unknown kind", with("\"kind\":\"password\""), Refusal::InvalidField),
+        ("an unknown outcome", with("\"outcome\":\"maybe\""), Refusal::InvalidField),
+        ("a broken tenant", with("\"tenant\":\"a\\u0007b\""), Refusal::InvalidField),
+    ];
+    for (name, record, expected) in cases {
+        assert_eq!(refusal(&record), Some(expected), "{name}");
+    }
+    assert_eq!(refusal(GOOD.as_bytes()), None);
+}
+
+#[test]
+fn reasons_are_told_apart_by_name_and_say_what_to_do() {
+    let names: std::collections::BTreeSet<_> =
+        Refusal::ALL.into_iter().map(Refusal::as_str).collect();
+    assert_eq!(names.len(), Refusal::ALL.len());
+    assert!(Refusal::ALL.into_iter().all(|refusal| !refusal.remedy().is_empty()));
+}
+
+#[test]
+fn a_body_is_lines_or_an_array_and_what_stands_around_a_bad_record_is_read() {
+    let read = |text: &str| {
+        let mut seen = Vec::new();
+        let decoder = Decoder::Native;
+        body::decode(&decoder, text.as_bytes(), &limits(), &fingerprints(), |number, answer| {
+            seen.push((number, answer.err()));
+        });
+        seen
+    };
+    let lines = format!("{GOOD}\n\nnonsense\r\n{GOOD}\r\n");
+    assert_eq!(read(&lines), [(1, None), (3, Some(Refusal::InvalidJson)), (4, None)]);
+    let array = format!(" [{GOOD}, 7, {GOOD}]");
+    assert_eq!(read(&array), [(1, None), (2, Some(Refusal::WrongType)), (3, None)]);
+    assert_eq!(read("[1,"), [(1, Some(Refusal::InvalidJson))]);
+    assert_eq!(read(&"[".repeat(4000)), [(1, Some(Refusal::TooDeep))]);
+}
+
+#[test]
+fn cloudtrail_documents_lose_only_their_bad_records() {
+    let document = include_bytes!("../data/cloudtrail_excerpt.json");
+    let limits = Limits { record_bytes_max: 1 << 20, ..Limits::default() };
+    let (mut good, mut refused) = (Vec::new(), Vec::new());
+    Decoder::CloudTrail.decode(document, &limits, &fingerprints(), &mut |answer| match answer {
+        Ok(event) => good.push((event.credential.into_owned(), event.tenant.is_some())),
+        Err(refusal) => refused.push(refusal),
+    });
+    assert_eq!(refused, [Refusal::NoCredential; 4]);
+    assert_eq!(good.len(), 18);
+    assert!(good.iter().all(|(id, tenant)| id.len() == 20 && *tenant));
+    let single = br#"{"eventTime":"2023-07-10T11:42:44Z","userIdentity":{"accessKeyId":"AKIA1"}}"#;
+    assert_eq!(all(&Decoder::CloudTrail, single), [Ok("AKIA1".to_owned())]);
+    let empty = br#"{"eventTime":"2023-07-10T11:42:44Z","userIdentity":{"accessKeyId":""}}"#;
+    assert_eq!(all(&Decoder::CloudTrail, empty), [Err(Refusal::NoCredential)]);
+    let mixed = br#"{"Records":[1,{"eventTime":"x"},{"userIdentity":{"accessKeyId":"A"}}]}"#;
+    let reasons = [Refusal::WrongType, Refusal::InvalidTime, Refusal::MissingTime].map(Err);
+    assert_eq!(all(&Decoder::CloudTrail, mixed), reasons);
+}
+
+#[test]
+fn access_logs_are_read_in_both_formats() {
+    let by_address = AccessLog { credential: Field::Address, kind: Kind::Session };
+    let log = include_str!("../data/nasa_excerpt.log");
+    let answers = log.lines().flat_map(|l| all(&Decoder::AccessLog(by_address), l.as_bytes()));
+    assert_eq!(answers.filter(Result::is_ok).count(), 300);
+
+    let by_user = Decoder::AccessLog(AccessLog::default());
+    let line = r#"203.0.113.7 - key_1 [23/Nov/2026:18:54:00 +0000] "GET /a?b \"c\" HTTP/1.1" 401 5 "-" "curl/8""#;
+    let mut events = Vec::new();
+    by_user.decode(line.as_bytes(), &Limits::default(), &fingerprints(), &mut |answer| {
+        let event: AuthEvent<'_> = answer.expect("good");
+        events.push((
+            event.outcome,
+            event.endpoint.map(String::from),
+            event.user_agent.map(String::from),
+        ));
+    });
+    assert_eq!(events, [(Outcome::Rejected, Some("/a".to_owned()), Some("curl/8".to_owned()))]);
+    for (line, reason) in [
+        (log.lines().next().expect("a line"), Refusal::NoCredential),
+        ("nonsense", Refusal::MalformedLine),
+        ("a - k [noon] \"GET / HTTP/1.1\" 200 5", Refusal::InvalidTime),
+        ("a - k [23/Nov/2025:18:54:00 +0000] \"GET / HTTP/1.1 200 5", Refusal::MalformedLine),
+        ("a - k [23/Nov/2025:18:54:00 +0000] \"GET /\" OK 5", Refusal::MalformedLine),
+    ] {
+        assert_eq!(all(&by_user, line.as_bytes()), [Err(reason)], "{line}");
+    }
+}
+
+#[test]
+fn an_operators_own_json_is_read_by_pointers() {
+    let pointer = |text| Pointer::parse(text).expect("a pointer");
+    let mapping = Mapping {
+        credential: pointer("/auth/key~1id"),
+        time: pointer("/ts"),
+        kind: Kind::AgentToken,
+        fields: [
+            (Target::Tenant, pointer("/org")),
+            (Target::Outcome, pointer("/auth/result")),
+            (Target::Status, pointer("/http/code")),
+        ]
+        .into_iter()
+        .collect(),
+        outcomes: [("DENY".to_owned(), Outcome::Rejected)].into_iter().collect(),
+    };
+    let decoder = Decoder::Mapping(Box::new(mapping));
+    let record = br#"{"auth":{"key/id":"k1","result":"DENY"},"ts":1700000000000,"org":7,"http":{"code":"200"}}"#;
+    decoder.decode(record, &limits(), &fingerprints(), &mut |answer| {
+        let event = answer.expect("good");
+        assert_eq!((event.kind, event.outcome), (Kind::AgentToken, Outcome::Rejected));
+        assert_eq!((event.tenant.as_deref(), event.status), (Some("7"), Some(200)));
+    });
+    assert_eq!(all(&decoder, br#"{"ts":1700000000000}"#), [Err(Refusal::NoCredential)]);
+    let odd = br#"{"auth":{"key/id":"k1","result":"SHRUG"},"ts":1700000000000}"#;
+    assert_eq!(all(&decoder, odd), [Err(Refusal::InvalidField)]);
+    assert_eq!(Pointer::parse("auth"), Err(PointerError::NoSlash));
+    assert_eq!(Pointer::parse("/a~2"), Err(PointerError::BadEscape));
+}
+
+#[test]
+fn a_planted_secret_never_leaves_the_decoder() {
+    let secrets = [
+        "sk-PLANTED0123456789abcdef",
+        "ghp_PLANTED0123456789abcdef",
+        "eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJQTEFOVEVEIn0.UExBTlRFRHNpZ25hdHVyZQ",
+        "Bearer PLANTED0123456789abcdef",
+    ];
+    for secret in secrets {
+        for field in ["credential", "tenant", "subject", "id", "family", "user_agent", "endpoint"] {
+            let mut fields =
+                serde_json::json!({ "time": 1_700_000_000_000_i64, "credential": "k" });
+            let planted =
+                if field == "endpoint" { format!("/v1?key={secret}") } else { secret.to_owned() };
+            fields[field] = planted.into();
+            let record = fields.to_string();
+            let event = native::decode(record.as_bytes(), &limits(), &fingerprints());
+            let shown = format!("{event:?}");
+            assert!(!shown.contains(secret) && !shown.contains("PLANTED0"), "{field}: {shown}");
+        }
+    }
+}
+
+fn decoders() -> Vec<Decoder> {
+    let pointer = |text| Pointer::parse(text).expect("a pointer");
+    let mapping = Mapping {
+        credential: pointer("/credential"),
+        time: pointer("/time"),
+        kind: Kind::ApiKey,
+        fields: Target::ALL.into_iter().map(|t| (t, pointer("/x"))).collect(),
+        outcomes: std::iter::empty().collect(),
+    };
+    vec![
+        Decoder::Native,
+        Decoder::CloudTrail,
+        Decoder::AccessLog(AccessLog::default()),
+        Decoder::Mapping(Box::new(mapping)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_are_too_strange_and_each_record_gets_an_answer(
+        bytes in prop::collection::vec(any::<u8>(), 0..300)
+    ) {
+        for decoder in decoders() {
+            prop_assert!(!all(&decoder, &bytes).is_empty());
+        }
+    }
+
+    #[test]
+    fn a_good_record_that_is_damaged_anywhere_is_refused_or_read(
+        at in 0_usize..200, byte in any::<u8>(), cut in 0_usize..400
+    ) {
+        let good = r#"{"time":"2023-11-23T18:54:00Z","credential":"key_7f3a","kind":"jwt","status":200,"ip":"::1"}"#;
+        let cloud = r#"{"Records":[{"eventTime":"2023-07-10T11:42:44Z","userIdentity":{"accessKeyId":"AKIA"}}]}"#;
+        let log = r#"1.2.3.4 - k [23/Nov/2023:18:54:00 +0000] "GET / HTTP/1.1" 200 5 "-" "curl""#;
+        for (decoder, text) in decoders().iter().zip([good, cloud, log, good]) {
+            let mut bytes = text.as_bytes().to_vec();
+            let length = bytes.len();
+            bytes[at % length] = byte;
+            bytes.truncate(cut.max(1));
+            prop_assert_eq!(all(decoder, &bytes).len(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_of_a_native_record_can_name_a_credential(id in "\\PC{0,300}") {
+        let record = serde_json::json!({ "time": 1_700_000_000_000_i64, "credential": id });
+        let record = record.to_string();
+        if let Ok(event) = native::decode(record.as_bytes(), &limits(), &fingerprints()) {
+            prop_assert!(tripline::model::credential::check_id(&event.credential).is_ok());
+        }
+    }
+}
