@@ -1,0 +1,57 @@
+//! A real Prometheus scrapes the daemon, and Debian's promtool finds nothing wrong.
+
+use crate::support::child::Process;
+use crate::support::daemon::{Daemon, now_ms, uses};
+use crate::support::{free_port, skipped, until};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+#[test]
+fn prometheus_scrapes_the_daemon_and_knows_its_findings() {
+    if skipped("prometheus") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "");
+    daemon.post_events(&uses("key_1", now_ms(), 12_000));
+    let config = folder.path().join("prometheus.yml");
+    let target = daemon.base().trim_start_matches("http://");
+    let text = format!(
+        "global: {{scrape_interval: 200ms}}\nscrape_configs:\n- job_name: tripline\n  \
+         static_configs: [{{targets: ['{target}']}}]\n"
+    );
+    std::fs::write(&config, text).expect("writes");
+    let port = free_port();
+    let mut command = Command::new("prometheus");
+    command.arg(format!("--config.file={}", config.display()));
+    command.arg(format!("--storage.tsdb.path={}", folder.path().join("tsdb").display()));
+    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+    let _prometheus = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+    let query = "tripline_findings_total%7Bdetector%3D%22ceiling%22%2Caction%3D%22revoke%22%7D";
+    let url = format!("http://127.0.0.1:{port}/api/v1/query?query={query}");
+    let value = until("Prometheus knows the finding", Duration::from_secs(30), || {
+        let answer = reqwest::blocking::get(&url).ok()?.text().ok()?;
+        let answer: serde_json::Value = serde_json::from_str(&answer).ok()?;
+        Some(answer["data"]["result"][0]["value"][1].as_str()?.to_owned())
+    });
+    assert_eq!(value, "1");
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_the_metrics() {
+    if skipped("prometheus") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "");
+    daemon.post_events(&uses("key_1", now_ms(), 100));
+    let (_, metrics) = daemon.send("GET", "/metrics", &[], "");
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = command.stdout(Stdio::piped()).spawn().expect("promtool runs");
+    promtool.stdin.take().expect("a pipe").write_all(metrics.as_bytes()).expect("writes");
+    let done = promtool.wait_with_output().expect("ends");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success() && said.trim().is_empty(), "{said}");
+}

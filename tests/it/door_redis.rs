@@ -1,0 +1,311 @@
+//! Redis as auth store, against a real one: exactly once, never back, whatever goes wrong.
+
+use crate::support::redis_server::RedisServer;
+use crate::support::skipped;
+use secrecy::SecretString;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tripline::edge::auth_store::redis::{
+    CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands, Params, RedisStore,
+};
+use tripline::edge::auth_store::template::{Command, Template};
+use tripline::model::credential::{Credential, Kind};
+use tripline::model::decision::{Decision, DecisionId, Generation, Order, Posture, Receipt};
+use tripline::model::finding::Action;
+use tripline::model::time::EventTime;
+
+const REVOKE: Order = Order::Act(Action::Revoke);
+
+fn params(server: &RedisServer) -> Params {
+    Params {
+        url: SecretString::from(server.url()),
+        key: Template::parse(KEY_DEFAULT).expect("a template"),
+        guard_key: Template::parse(GUARD_KEY).expect("a template"),
+        stream: CHANGES_DEFAULT.to_owned(),
+        stream_length_max: 1000,
+        channel: CHANGES_DEFAULT.to_owned(),
+        lifetime_default_s: 3600,
+        commands: std::iter::empty().collect(),
+        response_timeout: Duration::from_millis(500),
+    }
+}
+
+fn decision(name: &str, order: Order, generation: u64) -> Decision {
+    let credential = Credential::parse(name).expect("valid");
+    let at = EventTime::from_ms(crate::support::daemon::now_ms());
+    let generation = Generation(generation);
+    Decision {
+        id: DecisionId::of(&credential, generation, at),
+        finding: None,
+        credential,
+        tenant: None,
+        generation,
+        wanted: Action::Revoke,
+        order,
+        posture: Posture::Revoke,
+        carried_out: true,
+        held_by: vec![],
+        until: None,
+        at,
+        expires: None,
+        by: "tripline".into(),
+        reason: "made 20,000 requests in 10 s".to_owned(),
+        evidence: vec![],
+    }
+}
+
+/// A server, and a store on a runtime of its own.
+struct World {
+    server: RedisServer,
+    runtime: tokio::runtime::Runtime,
+    store: RedisStore,
+}
+
+impl World {
+    fn new(change: impl FnOnce(&mut Params)) -> Self {
+        let server = RedisServer::start();
+        let mut params = params(&server);
+        change(&mut params);
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let store = runtime.block_on(async { RedisStore::new(params) }).expect("a store");
+        Self { server, runtime, store }
+    }
+
+    fn carry_out(&self, decision: &Decision) -> Receipt {
+        self.runtime.block_on(self.store.carry_out(decision))
+    }
+
+    fn hash(&self, key: &str) -> BTreeMap<String, String> {
+        self.server.ask(&["HGETALL", key])
+    }
+
+    fn changes(&self) -> i64 {
+        self.server.ask(&["XLEN", CHANGES_DEFAULT])
+    }
+}
+
+#[test]
+fn a_revocation_is_what_gateways_read_and_a_second_delivery_changes_nothing() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    let revoke = decision("key_1", REVOKE, 1);
+    assert_eq!(world.carry_out(&revoke), Receipt::Applied);
+    assert_eq!(world.carry_out(&revoke), Receipt::Already);
+    let hash = world.hash("tripline:credential:{api_key:key_1}");
+    assert_eq!((hash["status"].as_str(), hash["generation"].as_str()), ("revoked", "1"));
+    assert_eq!(hash["decision"], revoke.id.to_string());
+    assert_eq!(hash["reason"], revoke.reason);
+    assert_eq!((hash["until"].as_str(), hash["finding"].as_str()), ("", ""));
+    assert_eq!(world.changes(), 1);
+}
+
+#[test]
+fn a_stale_generation_is_refused_and_restore_brings_it_back() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    let (revoke, restore) = (decision("k", REVOKE, 3), decision("k", Order::Restore, 4));
+    assert_eq!(world.carry_out(&revoke), Receipt::Applied);
+    assert_eq!(world.carry_out(&restore), Receipt::Applied);
+    assert_eq!(world.carry_out(&revoke), Receipt::Stale);
+    assert_eq!(world.carry_out(&decision("k", REVOKE, 4)), Receipt::Stale);
+    assert_eq!(world.hash("tripline:credential:{api_key:k}")["status"], "active");
+    assert_eq!(world.changes(), 2);
+}
+
+#[test]
+fn every_change_is_published() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    let client = redis::Client::open(world.server.url()).expect("a URL");
+    let mut connection = client.get_connection().expect("connects");
+    connection.set_read_timeout(Some(Duration::from_secs(5))).expect("sets");
+    let mut listener = connection.as_pubsub();
+    listener.subscribe(CHANGES_DEFAULT).expect("subscribes");
+    world.carry_out(&decision("key_1", REVOKE, 1));
+    let heard: String = listener.get_message().expect("hears").get_payload().expect("text");
+    let change: serde_json::Value = serde_json::from_str(&heard).expect("JSON");
+    assert_eq!((&change["id"], &change["status"]), (&"key_1".into(), &"revoked".into()));
+    assert_eq!(change["generation"], 1);
+}
+
+#[test]
+fn own_commands_replace_the_hash_and_run_exactly_once() {
+    if skipped("redis") {
+        return;
+    }
+    let command = |text: &str| Command::parse(text).expect("a command");
+    let own = |revoke: &str, restore: &str| OwnCommands {
+        revoke: vec![command(revoke)],
+        suspend: vec![command(revoke)],
+        throttle: vec![],
+        restore: vec![command(restore)],
+    };
+    let world = World::new(|params| {
+        params.commands.insert(
+            Kind::ApiKey,
+            OwnCommands {
+                revoke: vec![command("HSET apikey:{id} active 0"), command("INCR revocations")],
+                ..own("HSET apikey:{id} active 0", "HSET apikey:{id} active 1")
+            },
+        );
+        let deny = own("SET jwt:deny:{jti} 1 EXAT {expires}", "DEL jwt:deny:{jti}");
+        params.commands.insert(Kind::Jwt, deny);
+        params.commands.insert(Kind::Session, own("DEL session:{id}", "PING"));
+    });
+    let revoke = decision("key_1", REVOKE, 1);
+    assert_eq!(world.carry_out(&revoke), Receipt::Applied);
+    assert_eq!(world.carry_out(&revoke), Receipt::Already);
+    assert_eq!(world.hash("apikey:key_1")["active"], "0");
+    assert_eq!(world.server.ask::<i64>(&["GET", "revocations"]), 1);
+    assert_eq!(world.hash("tripline:credential:{api_key:key_1}"), BTreeMap::new());
+    world.carry_out(&decision("key_1", Order::Restore, 2));
+    assert_eq!(world.hash("apikey:key_1")["active"], "1");
+
+    let mut token = decision("jwt:j1", REVOKE, 1);
+    token.expires = Some(token.at.plus_ms(600_000));
+    assert_eq!(world.carry_out(&token), Receipt::Applied);
+    let ttl: i64 = world.server.ask(&["TTL", "jwt:deny:j1"]);
+    assert!((590..=601).contains(&ttl), "{ttl}");
+    world.carry_out(&decision("jwt:j2", REVOKE, 1));
+    let ttl: i64 = world.server.ask(&["TTL", "jwt:deny:j2"]);
+    assert!((3590..=3601).contains(&ttl), "without an end of its own: the default, {ttl}");
+
+    world.server.ask::<()>(&["SET", "session:s1", "ada"]);
+    world.carry_out(&decision("session:s1", REVOKE, 1));
+    assert!(!world.server.ask::<bool>(&["EXISTS", "session:s1"]));
+}
+
+#[test]
+fn the_entry_of_a_token_ends_with_the_token() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    let mut token = decision("jwt:j1", REVOKE, 1);
+    token.expires = Some(token.at.plus_ms(600_000));
+    world.carry_out(&token);
+    let ttl: i64 = world.server.ask(&["TTL", "tripline:credential:{jwt:j1}"]);
+    assert!((590..=601).contains(&ttl), "{ttl}");
+    world.carry_out(&decision("key_1", REVOKE, 1));
+    let ttl: i64 = world.server.ask(&["TTL", "tripline:credential:{api_key:key_1}"]);
+    assert_eq!(ttl, -1, "a key without an end is revoked for good");
+}
+
+#[test]
+fn what_an_attacker_chose_stays_data() {
+    if skipped("redis") {
+        return;
+    }
+    let flush = Command::parse("HSET apikey:{id} active 0").expect("a command");
+    let world = World::new(|params| {
+        let own = OwnCommands { revoke: vec![flush], ..OwnCommands::default() };
+        params.commands.insert(Kind::Session, own);
+    });
+    for id in ["a b FLUSHALL", "{id}", "x' y\" z", "*", "});redis.call('FLUSHALL')--", "ключ"] {
+        let marker: i64 = world.server.ask(&["INCR", "marker"]);
+        world.carry_out(&decision(&format!("api_key:{id}"), REVOKE, 1));
+        world.carry_out(&decision(&format!("session:{id}"), REVOKE, 1));
+        assert_eq!(world.server.ask::<i64>(&["GET", "marker"]), marker, "{id}");
+        assert_eq!(world.hash(&format!("apikey:{id}"))["active"], "0", "{id}");
+        let hash = world.hash(&format!("tripline:credential:{{api_key:{id}}}"));
+        assert_eq!(hash["status"], "revoked", "{id}");
+    }
+}
+
+#[test]
+fn a_server_that_is_down_is_unreachable_and_works_again_once_it_is_back() {
+    if skipped("redis") {
+        return;
+    }
+    let mut world = World::new(|_| {});
+    world.server.kill();
+    let revoke = decision("key_1", REVOKE, 1);
+    assert_eq!(world.carry_out(&revoke), Receipt::Unreachable);
+    world.server.restart();
+    let receipt = crate::support::until("Redis is reached", Duration::from_secs(10), || {
+        Some(world.carry_out(&revoke)).filter(|receipt| *receipt != Receipt::Unreachable)
+    });
+    assert_eq!(receipt, Receipt::Applied);
+}
+
+#[test]
+fn an_answer_that_was_lost_does_not_double_the_effect() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    assert_eq!(world.carry_out(&decision("warm", REVOKE, 1)), Receipt::Applied);
+    world.server.pause();
+    let revoke = decision("key_1", REVOKE, 1);
+    // The script waits in the server's socket and runs once the server goes on.
+    assert_eq!(world.carry_out(&revoke), Receipt::Unreachable);
+    world.server.resume();
+    let receipt = crate::support::until("Redis is reached", Duration::from_secs(10), || {
+        Some(world.carry_out(&revoke)).filter(|receipt| *receipt != Receipt::Unreachable)
+    });
+    assert!(matches!(receipt, Receipt::Applied | Receipt::Already));
+    assert_eq!(world.carry_out(&revoke), Receipt::Already);
+    assert_eq!(world.changes(), 2);
+}
+
+#[test]
+fn a_key_of_another_type_and_missing_rights_are_refusals() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    world.server.ask::<()>(&["SET", "tripline:credential:{api_key:key_1}", "mine"]);
+    assert_eq!(world.carry_out(&decision("key_1", REVOKE, 1)), Receipt::Refused);
+    world.server.ask::<()>(&["ACL", "SETUSER", "weak", "on", ">secret", "+ping", "~*"]);
+    let mut weak = params(&world.server);
+    let url = world.server.url().replace("redis://", "redis://weak:secret@");
+    weak.url = SecretString::from(url);
+    let store = world.runtime.block_on(async { RedisStore::new(weak) }).expect("a store");
+    let receipt = world.runtime.block_on(store.carry_out(&decision("key_2", REVOKE, 1)));
+    assert_eq!(receipt, Receipt::Refused);
+}
+
+#[test]
+fn two_deliveries_at_once_have_one_effect() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    for n in 0..50 {
+        let revoke = decision(&format!("key_{n}"), REVOKE, 1);
+        let (one, two) = world.runtime.block_on(async {
+            tokio::join!(world.store.carry_out(&revoke), world.store.carry_out(&revoke))
+        });
+        let mut receipts = [one.as_str(), two.as_str()];
+        receipts.sort_unstable();
+        assert_eq!(receipts, ["already", "applied"]);
+    }
+    assert_eq!(world.changes(), 50);
+}
+
+#[test]
+fn a_password_never_shows() {
+    let server = "redis://user:PLANTED-SECRET@127.0.0.1:1/";
+    let mut planted = Params {
+        url: SecretString::from(server.to_owned()),
+        key: Template::parse(KEY_DEFAULT).expect("a template"),
+        guard_key: Template::parse(GUARD_KEY).expect("a template"),
+        stream: String::new(),
+        stream_length_max: 1,
+        channel: String::new(),
+        lifetime_default_s: 1,
+        commands: std::iter::empty().collect(),
+        response_timeout: Duration::from_millis(100),
+    };
+    assert!(!format!("{planted:?}").contains("PLANTED"));
+    planted.url = SecretString::from("nonsense PLANTED-SECRET".to_owned());
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let error = runtime.block_on(async { RedisStore::new(planted) }).expect_err("no URL");
+    assert!(!format!("{error} {error:?}").contains("PLANTED"));
+}
