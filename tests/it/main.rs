@@ -4,11 +4,14 @@
 
 mod door_http;
 mod door_journal;
+mod door_kafka;
 mod door_prometheus;
 mod door_redis;
 mod end_to_end;
 mod engine_control;
 mod engine_partition;
+mod house;
 mod support;
+mod tidy;
 mod wire_json;
 mod wire_refusals;

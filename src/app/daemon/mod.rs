@@ -176,10 +176,6 @@ impl Daemon {
         };
         let (data, data_threads) = start_data_plane(&settings, kafka)?;
 
-        let mut tokens = Tokens::default();
-        for token in settings.http.tokens {
-            tokens.add(token.name, &token.secret, token.roles);
-        }
         let router = api::router(Arc::new(api::Shared {
             data: data.clone(),
             control: control.clone(),
@@ -187,8 +183,8 @@ impl Daemon {
             embedded: opened.embedded,
             metrics: opened.metrics,
             fingerprints: opened.fingerprints,
-            decoder: settings.decoder,
-            tokens,
+            decoder: settings.decoder.clone(),
+            tokens: tokens(&settings),
             seed: opened.seed,
             body_bytes_max: settings.http.body_bytes_max,
             dead_letters: Arc::clone(&opened.dead_letters),
@@ -291,6 +287,14 @@ impl Opened {
             dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
         })
     }
+}
+
+fn tokens(settings: &Settings) -> Tokens {
+    let mut tokens = Tokens::default();
+    for token in &settings.http.tokens {
+        tokens.add(token.name.clone(), &token.secret, token.roles.clone());
+    }
+    tokens
 }
 
 /// Starts the threads that own slots and, if it is configured, the Kafka door.

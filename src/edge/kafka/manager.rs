@@ -1,17 +1,17 @@
 //! The manager: rebalances, commits, and the watch for stalls.
 
-use super::worker::{Board, Message, Worker, dead_letter_producer};
+use super::group::{Board, Change, Context, Message, commit, list};
+use super::worker::{Worker, dead_letter_producer};
 use super::{Ends, Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::planes::Ticket;
 use crate::engine::partition::Partition;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
-use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::{Offset, TopicPartitionList};
-use std::collections::{BTreeMap, VecDeque};
+use rdkafka::Offset;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaResult;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -22,109 +22,8 @@ const WAIT: Duration = Duration::from_millis(50);
 const COMMIT_EVERY_MS: i64 = 1_000;
 /// How often lag is measured. Unit: milliseconds.
 const LAG_EVERY_MS: i64 = 5_000;
-/// How long a worker may take to hand a partition back.
-const GIVE_WAIT: Duration = Duration::from_secs(5);
 /// How long the broker may take to answer the manager.
 const BROKER_WAIT: Duration = Duration::from_secs(5);
-
-enum Change {
-    Assigned(Vec<Place>),
-    /// Given back to the group; their state is kept in case they come again.
-    Revoked(Vec<(Place, Box<Partition>)>),
-}
-
-/// Hears of rebalances, within the consumer's poll.
-pub(super) struct Context {
-    changes: Mutex<VecDeque<Change>>,
-    workers: Vec<mpsc::Sender<Message>>,
-    board: Board,
-}
-
-impl std::fmt::Debug for Context {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Context(..)")
-    }
-}
-
-impl ClientContext for Context {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(error = %error, reason, "Kafka");
-    }
-}
-
-impl Context {
-    fn worker(&self, place: &Place) -> Option<&mpsc::Sender<Message>> {
-        let number = usize::try_from(place.1).unwrap_or(0) % self.workers.len().max(1);
-        self.workers.get(number)
-    }
-
-    /// Takes partitions back from their owners, once these have finished the batch at hand.
-    fn take_back(&self, places: Vec<Place>) -> Vec<(Place, Box<Partition>)> {
-        let mut kept = Vec::new();
-        for place in places {
-            let (reply, answer) = mpsc::sync_channel(1);
-            let told = self.worker(&place).map(|w| w.send(Message::Give(place.clone(), reply)));
-            if matches!(told, Some(Ok(())))
-                && let Ok(Some(partition)) = answer.recv_timeout(GIVE_WAIT)
-            {
-                kept.push((place, partition));
-            }
-        }
-        kept
-    }
-}
-
-fn places(list: &TopicPartitionList) -> Vec<Place> {
-    list.elements().iter().map(|one| (one.topic().to_owned(), one.partition())).collect()
-}
-
-fn list(places: impl IntoIterator<Item = Place>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in places {
-        list.add_partition(&topic, partition);
-    }
-    list
-}
-
-impl ConsumerContext for Context {
-    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(revoked) = rebalance {
-            let revoked = places(revoked);
-            let kept = self.take_back(revoked.clone());
-            let only = |place: &Place| revoked.contains(place);
-            if let Err(error) = commit(consumer, &self.board, CommitMode::Sync, only) {
-                tracing::warn!(error = %error, "offsets were not committed; records come again");
-            }
-            self.board.lock().retain(|place, _| !revoked.contains(place));
-            self.changes.lock().push_back(Change::Revoked(kept));
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Assign(assigned) = rebalance {
-            if let Err(error) = consumer.pause(assigned) {
-                tracing::warn!(error = %error, "an assignment can't be paused");
-            }
-            self.changes.lock().push_back(Change::Assigned(places(assigned)));
-        }
-    }
-}
-
-/// Commits how far partitions are durable, of those that `wanted` picks.
-fn commit(
-    consumer: &BaseConsumer<Context>,
-    board: &Board,
-    mode: CommitMode,
-    wanted: impl Fn(&Place) -> bool,
-) -> KafkaResult<()> {
-    let mut offsets = TopicPartitionList::new();
-    for (place, progress) in board.lock().iter() {
-        if progress.durable > 0 && wanted(place) {
-            offsets.add_partition_offset(&place.0, place.1, Offset::Offset(progress.durable))?;
-        }
-    }
-    if offsets.count() == 0 { Ok(()) } else { consumer.commit(&offsets, mode) }
-}
 
 /// Runs the door until it is told to stop; then everything applied is durable and committed.
 /// Blocks.
@@ -262,10 +161,12 @@ impl<'a> Consumption<'a> {
                 let found = committed.find_partition(&place.0, place.1)?;
                 if let Offset::Offset(offset) = found.offset() { Some(offset) } else { None }
             });
-            // State is of use only if no record was applied elsewhere in between.
-            let kept = self.kept.remove(&place).filter(|partition| {
-                resumes.is_some_and(|offset| offset <= partition.next_offset())
-            });
+            // Kept state is of use unless another member has committed beyond it. Where a commit was
+            // lost in the rebalance, records come again, and the state knows them by position.
+            let kept = self
+                .kept
+                .remove(&place)
+                .filter(|partition| resumes.is_none_or(|offset| offset <= partition.next_offset()));
             let queue = self.consumer.split_partition_queue(&place.0, place.1);
             let worker = self.consumer.context().worker(&place);
             if let (Some(queue), Some(worker)) = (queue, worker) {

@@ -11,6 +11,7 @@
 //! On assignment a partition is paused before its queue is split off, so that no record of it ever
 //! goes the common way.
 
+mod group;
 mod manager;
 mod worker;
 

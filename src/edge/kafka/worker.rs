@@ -1,6 +1,6 @@
 //! A worker: owns partitions and their queues, and nothing else does.
 
-use super::manager::Context;
+use super::group::{Board, Context, Message, Progress};
 use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, letter};
@@ -9,11 +9,10 @@ use crate::engine::batch::Batch;
 use crate::engine::partition::{Partition, Signal, View};
 use crate::model::time::EventTime;
 use crate::wire::refusal::{Limits, Refusal};
-use parking_lot::Mutex;
 use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -24,26 +23,6 @@ const TOGETHER_MAX: usize = 512;
 const WAIT: Duration = Duration::from_millis(2);
 /// How far in the future an event may be. Unit: milliseconds.
 const FUTURE_MS_MAX: i64 = 3_600_000;
-
-/// How far each partition was applied, and how far it may be committed: the next offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Progress {
-    pub(super) applied: i64,
-    pub(super) durable: i64,
-}
-
-/// The progress of all partitions, as the manager reads it.
-pub(super) type Board = Arc<Mutex<BTreeMap<Place, Progress>>>;
-
-/// What a worker is told by the manager.
-pub(super) enum Message {
-    /// This partition is yours; its state, if some was kept.
-    Take(Place, PartitionQueue<Context>, Option<Box<Partition>>),
-    /// This partition is no longer yours; hand back its state.
-    Give(Place, mpsc::SyncSender<Option<Box<Partition>>>),
-    /// Hand back everything and end.
-    Stop,
-}
 
 struct Owned {
     place: Place,

@@ -1,0 +1,173 @@
+//! The Kafka door, against librdkafka's own cluster of mock brokers (which can fail on command)
+//! and a real broker process (which can stand still).
+
+use crate::support::broker::{Broker, produce};
+use crate::support::daemon::{Daemon, event, now_ms, uses};
+use crate::support::redis_server::RedisServer;
+use crate::support::{pause, skipped, until};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use std::time::Duration;
+
+const PARTITIONS: i32 = 3;
+const APPLIED: &str = "tripline_events_total{intake=\"kafka\"}";
+
+fn cluster() -> MockCluster<'static, DefaultProducerContext> {
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("auth", PARTITIONS, 1).expect("a topic");
+    cluster
+}
+
+fn config(brokers: &str) -> String {
+    format!("[kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n")
+}
+
+fn records(from: usize, to: usize) -> impl Iterator<Item = (String, String)> {
+    (from..to).map(|n| {
+        let key = format!("key_{}", n % 50);
+        let record = event(&key, now_ms());
+        (key, record)
+    })
+}
+
+fn applied(daemon: &Daemon, wanted: usize) {
+    until(&format!("{wanted} events are applied"), Duration::from_mins(1), || {
+        (daemon.metric(APPLIED) >= wanted as f64).then_some(())
+    });
+    pause(Duration::from_millis(300));
+    let applied = daemon.metric(APPLIED);
+    assert!((applied - wanted as f64).abs() < 0.5, "{applied}: some were applied twice");
+}
+
+#[test]
+fn a_broker_that_goes_down_and_comes_back_loses_and_doubles_nothing() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, &config(&cluster.bootstrap_servers()));
+    produce(&cluster.bootstrap_servers(), "auth", records(0, 5000));
+    applied(&daemon, 5000);
+    cluster.broker_down(1).expect("goes down");
+    pause(Duration::from_secs(2));
+    assert_eq!(daemon.send("GET", "/livez", &[], "").0, 200);
+    cluster.broker_up(1).expect("comes back");
+    produce(&cluster.bootstrap_servers(), "auth", records(5000, 8000));
+    applied(&daemon, 8000);
+    assert_eq!(daemon.terminate(), Some(0));
+}
+
+#[test]
+fn a_stop_in_the_middle_loses_and_doubles_nothing() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&cluster.bootstrap_servers());
+    let first = Daemon::start(&folder, &config);
+    produce(&cluster.bootstrap_servers(), "auth", records(0, 20_000));
+    until("some events are applied", Duration::from_mins(1), || {
+        (first.metric(APPLIED) > 0.0).then_some(())
+    });
+    let log = first.data();
+    assert_eq!(first.terminate(), Some(0));
+    let second = Daemon::start_in(folder.path(), &config);
+    produce(&cluster.bootstrap_servers(), "auth", records(20_000, 20_100));
+    // What the first applied after it was last asked is committed too, so the second sees at most
+    // the rest; what it must see is the end.
+    until("the last record is reached", Duration::from_mins(1), || {
+        let view = second.send("GET", "/v1/credentials/key_49", &[], "");
+        (second.metric(APPLIED) >= 100.0 && view.0 == 200).then_some(())
+    });
+    pause(Duration::from_secs(1));
+    assert!(second.metric(APPLIED) <= 20_100.0);
+    assert!(log.exists());
+    assert_eq!(second.terminate(), Some(0));
+}
+
+#[test]
+fn a_refused_record_leaves_its_place_and_the_ones_around_it_are_applied() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, &config(&cluster.bootstrap_servers()));
+    let good = || ("key_1".to_owned(), event("key_1", now_ms()));
+    let bad = ("key_1".to_owned(), "PLANTED nonsense".to_owned());
+    produce(&cluster.bootstrap_servers(), "auth", [good(), bad, good()].into_iter());
+    applied(&daemon, 2);
+    let path = daemon.data().join("dead-letters.ndjson");
+    let letter = until("the dead letter is written", Duration::from_secs(5), || {
+        std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))
+    });
+    let letter: serde_json::Value = serde_json::from_str(&letter).expect("JSON");
+    assert_eq!((&letter["topic"], &letter["offset"]), (&"auth".into(), &1.into()));
+    assert_eq!(letter["reason"], "invalid_json");
+    assert!(letter["partition"].is_number() && !letter.to_string().contains("PLANTED"));
+}
+
+#[test]
+fn members_of_one_group_share_the_partitions_and_take_over_from_one_that_ends() {
+    let cluster = cluster();
+    let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
+    let config = config(&cluster.bootstrap_servers());
+    let [first, second] = folders.each_ref().map(|folder| Daemon::start(folder, &config));
+    let owned = |daemon: &Daemon| daemon.metric("tripline_consumer_assigned");
+    until("both have a share", Duration::from_mins(1), || {
+        (owned(&first) + owned(&second) > 2.5 && owned(&first) > 0.5 && owned(&second) > 0.5)
+            .then_some(())
+    });
+    produce(&cluster.bootstrap_servers(), "auth", records(0, 3000));
+    until("all are applied by one or the other", Duration::from_mins(1), || {
+        (first.metric(APPLIED) + second.metric(APPLIED) >= 3000.0).then_some(())
+    });
+    let taken = first.metric(APPLIED);
+    assert_eq!(first.terminate(), Some(0));
+    until("the second has all", Duration::from_mins(1), || (owned(&second) > 2.5).then_some(()));
+    produce(&cluster.bootstrap_servers(), "auth", records(3000, 4000));
+    applied(&second, 4000 - taken as usize);
+}
+
+#[test]
+fn a_broker_that_stands_still_is_waited_for() {
+    if skipped("broker") {
+        return;
+    }
+    let broker = Broker::start();
+    broker.create_topic("auth", PARTITIONS);
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, &config(&broker.address()));
+    broker.produce("auth", records(0, 1000));
+    applied(&daemon, 1000);
+    broker.pause();
+    pause(Duration::from_secs(3));
+    assert_eq!(daemon.send("GET", "/livez", &[], "").0, 200);
+    broker.resume();
+    broker.produce("auth", records(1000, 2000));
+    applied(&daemon, 2000);
+}
+
+#[test]
+fn what_redis_missed_while_it_was_down_is_carried_out_once_it_is_back() {
+    if skipped("redis") {
+        return;
+    }
+    let mut redis = RedisServer::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let config =
+        format!("posture.default = \"revoke\"\nauth_store.redis.url = \"{}\"\n", redis.url());
+    let daemon = Daemon::start(&folder, &config);
+    redis.kill();
+    daemon.post_events(&uses("key_1", now_ms(), 12_000));
+    until("it is refused by the embedded store", Duration::from_secs(5), || {
+        (daemon.check("key_1") == 403).then_some(())
+    });
+    until("it is due in Redis", Duration::from_secs(5), || {
+        (daemon.metric("tripline_outbox{store=\"redis\"}") > 0.5).then_some(())
+    });
+    // Not even a kill and a restart make it forget.
+    daemon.kill();
+    redis.restart();
+    let daemon = Daemon::start_in(folder.path(), &config);
+    let key = "tripline:credential:{api_key:key_1}";
+    until("it is revoked in Redis", Duration::from_secs(10), || {
+        let status: Option<String> = redis.ask(&["HGET", key, "status"]);
+        (status.as_deref() == Some("revoked")).then_some(())
+    });
+    assert_eq!(daemon.check("key_1"), 403);
+    assert_eq!(daemon.terminate(), Some(0));
+}

@@ -1,0 +1,315 @@
+//! The binary as its users meet it: configurations, exit codes, signals, replays.
+
+use crate::support::daemon::{BINARY, Daemon, event};
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn tripline(arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let mut command = Command::new(BINARY);
+    command.args(arguments).env("NO_COLOR", "1").envs(environment.iter().copied());
+    command.output().expect("runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn all_mistakes_of_a_configuration_are_said_at_once_each_with_its_place_and_a_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tripline.toml");
+    let config = "\
+data_dirr = \"x\"
+[http]
+listen = \"everywhere\"
+[ceiling]
+default = \"fast\"
+[ceiling.kind]
+api_kee = \"10k/min\"
+[posture]
+default = \"careful\"
+[breaker]
+per_hour = -1
+[allow_list.tenant.acme]
+owner = \"sre\"
+[auth_store.redis]
+url = \"redis://127.0.0.1/\"
+key = \"tripline:{kind}\"
+[auth_store.redis.commands.jwt]
+revoke = [\"SET jwt:{jtii} 1\"]
+";
+    std::fs::write(&path, config).expect("writes");
+    let done =
+        tripline(&["check", path.to_str().expect("a path")], &[("TRIPLINE_HTTP__LISTENN", "x")]);
+    assert_eq!(done.status.code(), Some(78));
+    // Long messages are wrapped.
+    let said = text(&done.stderr).replace('│', " ");
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "there is no setting `data_dirr`",
+        "did you mean `data_dir`?",
+        "tripline.toml:1:1",
+        "`everywhere` is no address",
+        "`ceiling.default`: this is no rate",
+        "10k/min",
+        "`ceiling.kind.api_kee`",
+        "there is no `careful` here",
+        "write shadow, alert, throttle, suspend, revoke",
+        "this is out of range",
+        "`reason` is missing",
+        "all credentials would share this key",
+        "there is no placeholder {jtii}",
+        "TRIPLINE_HTTP__LISTENN",
+    ] {
+        assert!(said.contains(part), "{part} is missing in\n{said}");
+    }
+}
+
+#[test]
+fn what_is_no_toml_is_said_with_its_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tripline.toml");
+    std::fs::write(&path, "[http\nlisten = 7\n").expect("writes");
+    let done = tripline(&["check", path.to_str().expect("a path")], &[]);
+    assert_eq!(done.status.code(), Some(78));
+    assert!(text(&done.stderr).contains("this is no TOML"), "{}", text(&done.stderr));
+}
+
+#[test]
+fn an_address_that_others_reach_needs_tokens() {
+    let environment = [("TRIPLINE_HTTP__LISTEN", "0.0.0.0:7878")];
+    let done = tripline(&["run"], &environment);
+    assert_eq!(done.status.code(), Some(78));
+    assert!(text(&done.stderr).contains("nobody needs a token"), "{}", text(&done.stderr));
+}
+
+#[test]
+fn the_shipped_configuration_has_no_mistakes_and_says_the_defaults() {
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/config/tripline.toml");
+    let done = tripline(&["check", shipped], &[]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let told = std::fs::read_to_string(shipped).expect("reads");
+    let read = |text: &str| {
+        let environment = std::collections::BTreeMap::new();
+        let settings = tripline::app::settings::check("config", text, environment);
+        format!("{:?}", settings.expect("no mistakes"))
+    };
+    // Every default that stands there as a comment is the default.
+    let uncommented: String = told
+        .lines()
+        .map(|line| line.strip_prefix("#= ").unwrap_or(line))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    assert_eq!(read(&uncommented), read(""));
+}
+
+#[test]
+fn exit_codes_say_how_it_ended() {
+    let code = |arguments: &[&str]| tripline(arguments, &[]).status.code();
+    assert_eq!(code(&["--version"]), Some(0));
+    assert_eq!(code(&["nonsense"]), Some(64));
+    assert_eq!(code(&["check", "/no/such/file"]), Some(78));
+    assert_eq!(code(&["replay", "/no/such/file"]), Some(1));
+    assert_eq!(code(&["findings", "list", "--url", "http://127.0.0.1:1"]), Some(69));
+    assert_eq!(code(&["generate", "completions", "bash"]), Some(0));
+}
+
+#[test]
+fn man_pages_are_written_one_a_command() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let done = tripline(&["generate", "man", folder.path().to_str().expect("a path")], &[]);
+    assert_eq!(done.status.code(), Some(0));
+    for page in
+        ["tripline.1", "tripline-run.1", "tripline-replay.1", "tripline-credentials-revoke.1"]
+    {
+        assert!(folder.path().join(page).exists(), "{page}");
+    }
+}
+
+#[test]
+fn two_daemons_never_share_a_data_folder() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let first = Daemon::start(&folder, "");
+    let data = first.data();
+    let environment = [("TRIPLINE_HTTP__LISTEN", "127.0.0.1:0"), ("TRIPLINE_LOG", "error")];
+    let config = folder.path().join("second.toml");
+    std::fs::write(&config, format!("data_dir = \"{}\"", data.display())).expect("writes");
+    let done = tripline(&["run", "--config", config.to_str().expect("a path")], &environment);
+    assert_eq!(done.status.code(), Some(69));
+    assert!(text(&done.stderr).contains("in use by another tripline"), "{}", text(&done.stderr));
+}
+
+#[test]
+fn people_read_and_order_from_the_command_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "ceiling.default = \"600/min\"\n");
+    let now = crate::support::daemon::now_ms();
+    daemon.post_events(&event("key_1", now).repeat(2000));
+    let ask = |arguments: &[&str]| {
+        let mut all = arguments.to_vec();
+        all.extend(["--url", daemon.base()]);
+        let done = tripline(&all, &[]);
+        (done.status.code(), text(&done.stdout), text(&done.stderr))
+    };
+    crate::support::until("it is found", std::time::Duration::from_secs(5), || {
+        ask(&["findings", "list"]).1.contains("its limit is 600 a minute").then_some(())
+    });
+    let (code, told, _) = ask(&["explain", "key_1"]);
+    assert_eq!(code, Some(0));
+    for part in
+        ["its limit is 600 a minute", "not carried out", "held back by posture", "raise [posture]"]
+    {
+        assert!(told.contains(part), "{part} is missing in\n{told}");
+    }
+    let (_, told, _) = ask(&["credentials", "list"]);
+    assert!(told.contains("api_key:key_1") && told.contains("active"), "{told}");
+    let (code, _, said) = ask(&["credentials", "revoke", "key_1", "--reason", "leaked"]);
+    assert_eq!(
+        (code, said.contains("--yes")),
+        (Some(0), true),
+        "nobody can answer: nothing is done"
+    );
+    assert_eq!(daemon.check("key_1"), 204);
+    let (code, ..) = ask(&["credentials", "revoke", "key_1", "--reason", "leaked", "--yes"]);
+    assert_eq!(code, Some(0));
+    crate::support::until("it is refused", std::time::Duration::from_secs(5), || {
+        (daemon.check("key_1") == 403).then_some(())
+    });
+    let (_, shown, _) = ask(&["credentials", "show", "key_1"]);
+    assert!(shown.contains("revoked") && shown.contains("leaked"), "{shown}");
+    let (code, ..) = ask(&["credentials", "restore", "key_1", "--reason", "rotated"]);
+    assert_eq!(code, Some(0));
+    let (_, listed, _) = ask(&["findings", "list", "-o", "json"]);
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
+    assert!(listed.as_array().is_some_and(|list| !list.is_empty()));
+}
+
+fn report(folder: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> serde_json::Value {
+    let path = folder.join("report.json");
+    let mut all = vec!["replay", "--report", path.to_str().expect("a path")];
+    all.extend(arguments);
+    let done = tripline(&all, environment);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    let report = std::fs::read_to_string(&path).expect("a report");
+    serde_json::from_str(&report).expect("JSON")
+}
+
+fn data(name: &str) -> String {
+    format!("{}/tests/data/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn a_replay_reads_real_excerpts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let cloud =
+        report(folder.path(), &["--format", "cloudtrail", &data("cloudtrail_excerpt.json")], &[]);
+    assert_eq!((&cloud["events"], &cloud["malformed"]), (&18.into(), &4.into()));
+    assert_eq!((&cloud["refused"]["no_credential"], &cloud["credentials"]), (&4.into(), &2.into()));
+    let by_address = [("TRIPLINE_INTAKE__ACCESS_LOG__CREDENTIAL", "address")];
+    let nasa =
+        report(folder.path(), &["--format", "access_log", &data("nasa_excerpt.log")], &by_address);
+    assert_eq!((&nasa["events"], &nasa["credentials"]), (&300.into(), &49.into()));
+}
+
+/// The whole set, where it lies beside the project.
+fn shared(path: &str) -> Option<std::path::PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
+    let there = path.exists();
+    if !there {
+        eprintln!("NOT RUN: {} is not here", path.display());
+    }
+    there.then_some(path)
+}
+
+#[test]
+fn the_whole_cloudtrail_set_gives_its_known_numbers() {
+    let Some(archive) = shared("cloudtrail/records.tar.gz") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let unpacked =
+        Command::new("tar").arg("xzf").arg(&archive).arg("-C").arg(folder.path()).status();
+    assert!(unpacked.expect("tar runs").success());
+    let mut files: Vec<String> = std::fs::read_dir(folder.path().join("CloudTrail"))
+        .expect("a folder")
+        .map(|file| file.expect("a file").path().display().to_string())
+        .collect();
+    files.sort();
+    let mut arguments = vec!["--format", "cloudtrail"];
+    arguments.extend(files.iter().map(String::as_str));
+    let report = report(folder.path(), &arguments, &[]);
+    assert_eq!((&report["events"], &report["credentials"]), (&2815.into(), &133.into()));
+    assert_eq!(report["refused"], serde_json::json!({ "no_credential": 85 }));
+    assert_eq!(report["busiest"]["credential"], "AKIATFQR7NSC8Q4X20BJ");
+    assert_eq!(report["busiest"]["requests_per_min"], 343);
+}
+
+#[test]
+fn the_whole_nasa_set_is_read_packed_from_standard_input_or_a_file() {
+    let Some(set) = shared("nasa-http/nasa_19950801.tsv.gz") else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut rows = String::new();
+    let file = std::fs::File::open(set).expect("opens");
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(file), &mut bytes)
+        .expect("reads");
+    std::io::Read::read_to_string(&mut String::from_utf8_lossy(&bytes).as_bytes(), &mut rows)
+        .expect("text");
+    let mut log = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let mut hosts = std::collections::BTreeSet::new();
+    let mut count = 0;
+    for row in rows.lines().skip(1) {
+        let fields: Vec<&str> = row.split('\t').collect();
+        let [host, _, time, method, url, status, bytes, ..] = fields[..] else { continue };
+        let time = jiff::Timestamp::from_second(time.parse().expect("seconds")).expect("a time");
+        let time = time.strftime("%d/%b/%Y:%H:%M:%S +0000");
+        let line = format!(
+            "{host} - - [{time}] \"{method} {url} HTTP/1.0\" {status} {bytes} \"-\" \"-\"\n"
+        );
+        std::io::Write::write_all(&mut log, line.as_bytes()).expect("packs");
+        hosts.insert(host.to_owned());
+        count += 1;
+    }
+    let path = folder.path().join("access.log.gz");
+    std::fs::write(&path, log.finish().expect("packs")).expect("writes");
+    let by_address = [("TRIPLINE_INTAKE__ACCESS_LOG__CREDENTIAL", "address")];
+    let path = path.display().to_string();
+    let report = report(folder.path(), &["--format", "access_log", &path], &by_address);
+    assert_eq!(report["events"], count);
+    assert_eq!(report["malformed"], 0);
+    // Hosts of which every request was refused as forbidden are not remembered.
+    let credentials = report["credentials"].as_u64().expect("a number");
+    assert!(credentials <= hosts.len() as u64 && credentials + 20 >= hosts.len() as u64);
+}
+
+#[test]
+fn two_replays_of_one_file_are_alike_byte_for_byte() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let events = folder.path().join("events.ndjson.zst");
+    let mut lines = String::new();
+    for n in 0..60_000_i64 {
+        let key =
+            if n > 40_000 && n % 2 == 0 { "loud".to_owned() } else { format!("key_{}", n % 97) };
+        lines.push_str(&event(&key, 1_700_000_000_000 + n));
+    }
+    lines.push_str("nonsense\n");
+    std::fs::write(&events, zstd::encode_all(lines.as_bytes(), 1).expect("packs")).expect("writes");
+    let run = |name: &str| {
+        let path = |what: &str| folder.path().join(format!("{name}-{what}"));
+        let [findings, decisions, letters] = ["findings", "decisions", "letters"].map(path);
+        let arguments = [
+            "--findings",
+            findings.to_str().expect("a path"),
+            "--decisions",
+            decisions.to_str().expect("a path"),
+            "--dead-letters",
+            letters.to_str().expect("a path"),
+            events.to_str().expect("a path"),
+        ];
+        let report = report(folder.path(), &arguments, &[("TRIPLINE_POSTURE__DEFAULT", "revoke")]);
+        let read = |path: &Path| std::fs::read_to_string(path).expect("reads");
+        assert_eq!(read(&letters).lines().count(), 1);
+        (read(&findings), read(&decisions), report["findings"].clone())
+    };
+    let (one, two) = (run("one"), run("two"));
+    assert_eq!(one, two);
+    assert!(one.0.contains("\"credential\":\"loud\"") && one.1.contains("\"carried_out\":true"));
+}

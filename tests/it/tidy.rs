@@ -1,0 +1,237 @@
+//! House rules: imports run downstairs and never in a circle, the core touches nothing, files stay
+//! small, and documents name what exists.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The floors, lowest first.
+const FLOORS: [&str; 8] = ["model", "stats", "detect", "judge", "engine", "wire", "edge", "app"];
+
+/// What a floor must not import even though it lies below: the walls.
+const WALLS: [(&str, &str); 2] = [("stats", "model"), ("judge", "detect")];
+
+/// The floors that decide: no I/O, no clock, no randomness, no logging, no serde.
+const CORE: [&str; 5] = ["model", "stats", "detect", "judge", "engine"];
+
+const FORBIDDEN_IN_CORE: [&str; 20] = [
+    "std::fs",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::process",
+    "std::thread",
+    "std::env",
+    "std::io",
+    "std::time::",
+    "SystemTime",
+    "Instant::now",
+    "tokio",
+    "axum",
+    "redis::",
+    "rdkafka",
+    "reqwest",
+    "rusqlite",
+    "tracing",
+    "getrandom",
+    "serde",
+    "prometheus",
+];
+
+/// Lines of a source file at most. The reader of settings, the client and the like are one thing
+/// each; a file beyond this is several.
+const LINES_MAX: usize = 560;
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            rust_files(&path, found);
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The source files with their module's path, `engine::batch` say.
+fn modules() -> BTreeMap<String, String> {
+    let mut files = Vec::new();
+    rust_files(&root().join("src"), &mut files);
+    let name = |path: &Path| {
+        let path = path.strip_prefix(root().join("src")).expect("below src").with_extension("");
+        let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let parts: Vec<_> = parts.into_iter().filter(|part| part != "mod").collect();
+        parts.join("::")
+    };
+    files.iter().map(|path| (name(path), std::fs::read_to_string(path).expect("reads"))).collect()
+}
+
+/// What stands before the tests, without comments.
+fn code(text: &str) -> String {
+    let before_tests = text.split("#[cfg(test)]").next().unwrap_or("");
+    let lines = before_tests.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Every `crate::…` path in the code, with `{…}` groups and `super` resolved.
+fn imports(module: &str, code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let flat = code.replace(['\n', ' '], "");
+    for (at, _) in flat.match_indices("crate::") {
+        collect(&flat[at + "crate::".len()..], "", &mut found);
+    }
+    let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
+    for (at, _) in flat.match_indices("usesuper::") {
+        let rest = &flat[at + "usesuper::".len()..];
+        let prefix = if is_folder(module) { parent.to_owned() } else { parent.to_owned() };
+        collect(rest, &prefix, &mut found);
+    }
+    found
+}
+
+fn is_folder(module: &str) -> bool {
+    root().join("src").join(module.replace("::", "/")).is_dir()
+}
+
+fn collect(text: &str, prefix: &str, found: &mut BTreeSet<String>) {
+    let end =
+        text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')).unwrap_or(text.len());
+    let (path, rest) = text.split_at(end);
+    let path = path.trim_end_matches("::");
+    let joined = if prefix.is_empty() { path.to_owned() } else { format!("{prefix}::{path}") };
+    if let Some(group) = rest.strip_prefix('{') {
+        let mut depth = 1;
+        let mut start = 0;
+        for (at, c) in group.char_indices() {
+            match c {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            if (c == ',' && depth == 1) || depth == 0 {
+                collect(&group[start..at], &joined, found);
+                start = at + 1;
+            }
+            if depth == 0 {
+                break;
+            }
+        }
+    } else if !joined.is_empty() {
+        found.insert(joined.trim_end_matches("::self").to_owned());
+    }
+}
+
+fn floor(path: &str) -> Option<usize> {
+    let first = path.split("::").next()?;
+    FLOORS.iter().position(|floor| *floor == first)
+}
+
+#[test]
+fn imports_run_downstairs_and_through_no_wall() {
+    let mut broken = Vec::new();
+    for (module, text) in modules() {
+        let Some(own) = floor(&module) else { continue };
+        for import in imports(&module, &code(&text)) {
+            let Some(other) = floor(&import) else { continue };
+            let wall = WALLS.iter().any(|(from, to)| FLOORS[own] == *from && FLOORS[other] == *to);
+            if other > own || wall {
+                broken.push(format!("{module} imports {import}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "upstairs or through a wall: {broken:#?}");
+}
+
+#[test]
+fn no_modules_import_each_other_in_a_circle() {
+    let modules = modules();
+    let owner = |import: &str| {
+        let mut path = import;
+        loop {
+            if modules.contains_key(path) {
+                return Some(path.to_owned());
+            }
+            path = path.rsplit_once("::")?.0;
+        }
+    };
+    let graph: BTreeMap<String, BTreeSet<String>> = modules
+        .iter()
+        .map(|(module, text)| {
+            let of = imports(module, &code(text));
+            let to = of.iter().filter_map(|import| owner(import));
+            // A room and its own parts are one.
+            let apart = |other: &String| {
+                !other.starts_with(&format!("{module}::"))
+                    && !module.starts_with(&format!("{other}::"))
+                    && other != module
+            };
+            (module.clone(), to.filter(apart).collect())
+        })
+        .collect();
+    for start in graph.keys() {
+        let mut seen = BTreeSet::new();
+        let mut open: Vec<&String> = graph[start].iter().collect();
+        while let Some(next) = open.pop() {
+            assert_ne!(next, start, "{start} imports itself by way of others");
+            if seen.insert(next) {
+                open.extend(graph.get(next).into_iter().flatten());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_decides_reaches_for_no_io_and_no_clock() {
+    let mut broken = Vec::new();
+    for (module, text) in modules() {
+        if !CORE.contains(&module.split("::").next().unwrap_or("")) {
+            continue;
+        }
+        let code = code(&text);
+        for forbidden in FORBIDDEN_IN_CORE {
+            if code.contains(forbidden) {
+                broken.push(format!("{module} names {forbidden}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+#[test]
+fn the_tidy_test_sees_what_it_is_for() {
+    let found = |code: &str| imports("judge::breaker", code).into_iter().collect::<Vec<_>>();
+    assert_eq!(
+        found("use crate::engine::{batch::Batch, control};"),
+        ["engine::batch::Batch", "engine::control"]
+    );
+    assert_eq!(
+        found("use super::verdict::{self, Verdict};"),
+        ["judge::verdict", "judge::verdict::Verdict"]
+    );
+    assert_eq!(found("let x = crate::edge::clock::now();"), ["edge::clock::now"]);
+}
+
+#[test]
+fn every_room_says_what_it_is_for_and_stays_small() {
+    for (module, text) in modules() {
+        assert!(text.starts_with("//! "), "{module} has no head");
+        let lines = text.lines().count();
+        assert!(lines <= LINES_MAX, "{module} has {lines} lines");
+    }
+}
+
+#[test]
+fn the_readme_names_only_what_exists() {
+    let readme = std::fs::read_to_string(root().join("README.md")).expect("a README");
+    for link in readme.match_indices("](").map(|(at, _)| &readme[at + 2..]) {
+        let target = link.split([')', '#']).next().unwrap_or("");
+        if !target.is_empty() && !target.contains("://") {
+            assert!(root().join(target).exists(), "README.md links to {target}");
+        }
+    }
+    for bench in ["engine", "replay", "enforcement"] {
+        assert!(readme.contains(&format!("cargo bench --bench {bench}")), "{bench} is not told");
+    }
+}
