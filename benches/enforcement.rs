@@ -1,0 +1,140 @@
+//! From the event that crosses the ceiling, sent by HTTP or Kafka, to `revoked` readable in Redis.
+//!
+//! `cargo bench --bench enforcement` starts `tripline run`, Debian's Redis and librdkafka's mock
+//! brokers on loopback, lets one credential after the other cross its ceiling, and prints p50 and
+//! p99 in milliseconds. `-- --test` runs it small. The reader polls Redis, which costs some of it.
+#![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
+
+use rdkafka::ClientConfig;
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const CEILING: usize = 60;
+
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ended = self.0.kill();
+        let _reaped = self.0.wait();
+    }
+}
+
+fn start(command: &mut Command) -> Killed {
+    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    Killed(quiet.spawn().expect("starts"))
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port()
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
+        std::thread::park_timeout(Duration::from_micros(200));
+    }
+}
+
+fn now_ms() -> u128 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.expect("after 1970").as_millis()
+}
+
+fn event(key: &str) -> String {
+    format!("{{\"time\":{},\"credential\":\"{key}\"}}\n", now_ms())
+}
+
+/// Sends the events up to the ceiling, then the one that crosses it; gives the time from there to
+/// `revoked` in Redis. Unit: milliseconds.
+fn measure(
+    name: &str,
+    rounds: usize,
+    redis: &mut redis::Connection,
+    mut send: impl FnMut(&str, usize),
+) {
+    let mut times: Vec<f64> = (0..rounds)
+        .map(|round| {
+            let key = format!("{name}_{round}");
+            let hash = format!("tripline:credential:{{api_key:{key}}}");
+            send(&key, CEILING / 6);
+            std::thread::park_timeout(Duration::from_millis(20));
+            let begun = Instant::now();
+            send(&key, 1);
+            until("it is revoked", || {
+                let status: Option<String> =
+                    redis::cmd("HGET").arg(&hash).arg("status").query(redis).expect("answers");
+                status.as_deref() == Some("revoked")
+            });
+            begun.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    let at = |share: usize| times.get((times.len() * share / 100).min(times.len() - 1)).copied();
+    println!(
+        "{name}: p50 {:.1} ms, p99 {:.1} ms over {rounds} credentials",
+        at(50).expect("some"),
+        at(99).expect("some"),
+    );
+}
+
+fn main() {
+    let rounds = if std::env::args().any(|argument| argument == "--test") { 20 } else { 500 };
+    let folder = tempfile::tempdir().expect("a folder");
+    let (redis_port, port) = (free_port(), free_port());
+    let text = redis_port.to_string();
+    let arguments = ["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+    let _redis = start(Command::new("redis-server").args(arguments));
+    let cluster: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).expect("brokers");
+    cluster.create_topic("auth", 4, 1).expect("a topic");
+    let brokers = cluster.bootstrap_servers();
+    let config = folder.path().join("tripline.toml");
+    let settings = format!(
+        "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\nposture.default = \"revoke\"\n\
+         ceiling.default = \"{CEILING}/min\"\nbreaker.per_hour = 1000000\n\
+         auth_store.redis.url = \"redis://127.0.0.1:{redis_port}/\"\n\
+         [kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n",
+        folder.path().join("data").display()
+    );
+    std::fs::write(&config, settings).expect("writes");
+    let binary = env!("CARGO_BIN_EXE_tripline");
+    let _daemon = start(Command::new(binary).arg("run").arg("--config").arg(&config));
+    let client = redis::Client::open(format!("redis://127.0.0.1:{redis_port}/")).expect("a URL");
+    until("Redis answers", || client.get_connection().is_ok());
+    let mut redis = client.get_connection().expect("connects");
+    let http = reqwest::blocking::Client::new();
+    let base = format!("http://127.0.0.1:{port}");
+    until("the daemon is ready", || http.get(format!("{base}/readyz")).send().is_ok());
+
+    measure("http", rounds, &mut redis, |key, times| {
+        let body: String = (0..times).map(|_| event(key)).collect();
+        let answer = http.post(format!("{base}/v1/events")).body(body).send().expect("answers");
+        assert!(answer.status().is_success());
+    });
+
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &brokers).set("linger.ms", "0");
+    let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
+    let mut send = |key: &str, times: usize| {
+        for _ in 0..times {
+            let record = event(key);
+            let sent = producer.send(BaseRecord::to("auth").key(key).payload(&record));
+            assert!(sent.is_ok());
+        }
+    };
+    // The group takes its time to form; that is not what is measured.
+    send("warm", CEILING);
+    until("Kafka is read", || {
+        let hash = "tripline:credential:{api_key:warm}";
+        let status: Option<String> =
+            redis::cmd("HGET").arg(hash).arg("status").query(&mut redis).expect("answers");
+        status.as_deref() == Some("revoked")
+    });
+    measure("kafka", rounds, &mut redis, send);
+}
