@@ -75,13 +75,13 @@ pub fn check_id(id: &str) -> Result<(), IdError> {
     if id.len() > ID_BYTES_MAX {
         return Err(IdError::TooLong);
     }
+    if has_control(id) { Err(IdError::ControlCharacter) } else { Ok(()) }
+}
+
+/// Whether a text has a control character. Cost: looks at bytes alone where all are plain ASCII.
+pub fn has_control(text: &str) -> bool {
     // C1 controls are two bytes in UTF-8; bytes below 0x20 and 0x7f are the ASCII ones.
-    if id.bytes().any(|byte| byte < 0x20 || byte == 0x7f || byte >= 0x80)
-        && id.chars().any(char::is_control)
-    {
-        return Err(IdError::ControlCharacter);
-    }
-    Ok(())
+    !text.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && text.chars().any(char::is_control)
 }
 
 /// A credential's name: its kind and its id.

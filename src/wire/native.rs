@@ -3,7 +3,7 @@
 use super::refusal::{Limits, Refusal, check_depth, of_json};
 use super::secret::{Fingerprinter, looks_like_secret};
 use super::time::rfc3339;
-use crate::model::credential::{Kind, NAME_BYTES_MAX, check_id};
+use crate::model::credential::{Kind, NAME_BYTES_MAX, check_id, has_control};
 use crate::model::event::{AuthEvent, Outcome};
 use crate::model::time::EventTime;
 use serde::de::{self, Deserializer, Visitor};
@@ -219,7 +219,7 @@ pub(super) fn clean(
         }
         // Id, tenant, subject and family name things; the others are what clients happen to send.
         let names_something = index < 4;
-        if names_something && (text.len() > NAME_BYTES_MAX || text.chars().any(char::is_control)) {
+        if names_something && (text.len() > NAME_BYTES_MAX || has_control(text)) {
             return Err(Refusal::InvalidField);
         }
     }

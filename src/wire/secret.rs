@@ -56,9 +56,25 @@ const SECRET_BYTES_MIN: usize = 16;
 /// The longest JWT payload looked into. Unit: bytes of base64. Chosen.
 const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
 
-/// Whether `text` looks like a secret. Cost: a look at two bytes for nearly all ids.
+/// Whether a secret may begin with that byte.
+const BEGINS: [bool; 256] = {
+    let mut begins = [false; 256];
+    let mut at = 0;
+    while at < PREFIXES.len() {
+        begins[PREFIXES[at].as_bytes()[0] as usize] = true;
+        at += 1;
+    }
+    // A JWT, and a header's `Bearer`.
+    begins[b'e' as usize] = true;
+    begins[b'b' as usize] = true;
+    begins[b'B' as usize] = true;
+    begins
+};
+
+/// Whether `text` looks like a secret. Cost: a look at its length and first byte for most texts.
 pub fn looks_like_secret(text: &str) -> bool {
-    if text.len() < SECRET_BYTES_MIN {
+    let begins = text.bytes().next().and_then(|byte| BEGINS.get(usize::from(byte)));
+    if text.len() < SECRET_BYTES_MIN || begins != Some(&true) {
         return false;
     }
     let bearer = text.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("bearer "));
