@@ -121,7 +121,7 @@ fn main() {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &brokers).set("linger.ms", "0");
     let producer: ThreadedProducer<DefaultProducerContext> = config.create().expect("a producer");
-    let mut send = |key: &str, times: usize| {
+    let send = |key: &str, times: usize| {
         for _ in 0..times {
             let record = event(key);
             let sent = producer.send(BaseRecord::to("auth").key(key).payload(&record));

@@ -272,6 +272,32 @@ fn a_key_of_another_type_and_missing_rights_are_refusals() {
 }
 
 #[test]
+fn the_rights_that_are_documented_suffice() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    let rights = "+eval +evalsha +script|load +hmget +hset +persist +expireat +xadd +publish +ping";
+    let documented = include_str!("../../docs/redis.md").replace('\n', " ");
+    assert!(documented.contains(rights));
+    let mut words =
+        vec!["ACL", "SETUSER", "tripline", "on", ">secret", "~tripline:*", "&tripline:*"];
+    words.extend(rights.split(' '));
+    world.server.ask::<()>(&words);
+    let mut own = params(&world.server);
+    own.url =
+        SecretString::from(world.server.url().replace("redis://", "redis://tripline:secret@"));
+    let store = world.runtime.block_on(async { RedisStore::new(own) }).expect("a store");
+    let carry_out = |decision| world.runtime.block_on(store.carry_out(&decision));
+    let mut suspend = decision("key_1", Order::Act(Action::Suspend), 1);
+    suspend.until = Some(suspend.at.plus_ms(1000));
+    assert_eq!(carry_out(suspend), Receipt::Applied);
+    assert_eq!(carry_out(decision("key_1", REVOKE, 2)), Receipt::Applied);
+    assert_eq!(carry_out(decision("key_1", Order::Restore, 3)), Receipt::Applied);
+    assert!(world.runtime.block_on(store.ping()).is_ok());
+}
+
+#[test]
 fn two_deliveries_at_once_have_one_effect() {
     if skipped("redis") {
         return;
