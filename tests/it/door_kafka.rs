@@ -30,13 +30,13 @@ fn records(from: usize, to: usize) -> impl Iterator<Item = (String, String)> {
     })
 }
 
-fn applied(daemon: &Daemon, wanted: usize) {
+fn applied(daemon: &Daemon, wanted: f64) {
     until(&format!("{wanted} events are applied"), Duration::from_mins(1), || {
-        (daemon.metric(APPLIED) >= wanted as f64).then_some(())
+        (daemon.metric(APPLIED) >= wanted).then_some(())
     });
     pause(Duration::from_millis(300));
     let applied = daemon.metric(APPLIED);
-    assert!((applied - wanted as f64).abs() < 0.5, "{applied}: some were applied twice");
+    assert!((applied - wanted).abs() < 0.5, "{applied}: some were applied twice");
 }
 
 #[test]
@@ -45,13 +45,13 @@ fn a_broker_that_goes_down_and_comes_back_loses_and_doubles_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(&folder, &config(&cluster.bootstrap_servers()));
     produce(&cluster.bootstrap_servers(), "auth", records(0, 5000));
-    applied(&daemon, 5000);
+    applied(&daemon, 5000.0);
     cluster.broker_down(1).expect("goes down");
     pause(Duration::from_secs(2));
     assert_eq!(daemon.send("GET", "/livez", &[], "").0, 200);
     cluster.broker_up(1).expect("comes back");
     produce(&cluster.bootstrap_servers(), "auth", records(5000, 8000));
-    applied(&daemon, 8000);
+    applied(&daemon, 8000.0);
     assert_eq!(daemon.terminate(), Some(0));
 }
 
@@ -89,7 +89,7 @@ fn a_refused_record_leaves_its_place_and_the_ones_around_it_are_applied() {
     let good = || ("key_1".to_owned(), event("key_1", now_ms()));
     let bad = ("key_1".to_owned(), "PLANTED nonsense".to_owned());
     produce(&cluster.bootstrap_servers(), "auth", [good(), bad, good()].into_iter());
-    applied(&daemon, 2);
+    applied(&daemon, 2.0);
     let path = daemon.data().join("dead-letters.ndjson");
     let letter = until("the dead letter is written", Duration::from_secs(5), || {
         std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'))
@@ -119,7 +119,7 @@ fn members_of_one_group_share_the_partitions_and_take_over_from_one_that_ends() 
     assert_eq!(first.terminate(), Some(0));
     until("the second has all", Duration::from_mins(1), || (owned(&second) > 2.5).then_some(()));
     produce(&cluster.bootstrap_servers(), "auth", records(3000, 4000));
-    applied(&second, 4000 - taken as usize);
+    applied(&second, 4000.0 - taken);
 }
 
 #[test]
@@ -132,13 +132,13 @@ fn a_broker_that_stands_still_is_waited_for() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(&folder, &config(&broker.address()));
     broker.produce("auth", records(0, 1000));
-    applied(&daemon, 1000);
+    applied(&daemon, 1000.0);
     broker.pause();
     pause(Duration::from_secs(3));
     assert_eq!(daemon.send("GET", "/livez", &[], "").0, 200);
     broker.resume();
     broker.produce("auth", records(1000, 2000));
-    applied(&daemon, 2000);
+    applied(&daemon, 2000.0);
 }
 
 #[test]

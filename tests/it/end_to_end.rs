@@ -36,7 +36,7 @@ fn a_million_events_of_kafka_are_applied_and_the_spiking_key_is_revoked_in_redis
             (key, record)
         }),
     );
-    until("all events are applied", Duration::from_secs(120), || {
+    until("all events are applied", Duration::from_mins(2), || {
         (daemon.metric("tripline_events_total{intake=\"kafka\"}") >= EVENTS as f64).then_some(())
     });
     let key = "tripline:credential:{api_key:key_spike}";

@@ -95,11 +95,9 @@ fn the_shipped_configuration_has_no_mistakes_and_says_the_defaults() {
         format!("{:?}", settings.expect("no mistakes"))
     };
     // Every default that stands there as a comment is the default.
-    let uncommented: String = told
-        .lines()
-        .map(|line| line.strip_prefix("#= ").unwrap_or(line))
-        .map(|line| format!("{line}\n"))
-        .collect();
+    let lines: Vec<&str> =
+        told.lines().map(|line| line.strip_prefix("#= ").unwrap_or(line)).collect();
+    let uncommented = lines.join("\n");
     assert_eq!(read(&uncommented), read(""));
 }
 

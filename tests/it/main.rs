@@ -1,5 +1,8 @@
 //! Tests of tripline as a whole, each through a public interface.
-#![expect(clippy::expect_used, reason = "a test may end where it expects")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test may end where it expects")]
+#![expect(clippy::string_slice, reason = "a test that cuts within a character fails, as it should")]
+#![expect(unreachable_pub, reason = "the support of the tests is used within this binary alone")]
+#![expect(clippy::print_stderr, reason = "what does not run is said loudly")]
 #![expect(clippy::disallowed_methods, reason = "tests use files, processes and the clock")]
 
 mod door_http;

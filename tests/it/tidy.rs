@@ -85,14 +85,9 @@ fn imports(module: &str, code: &str) -> BTreeSet<String> {
     let parent = module.rsplit_once("::").map_or("", |(parent, _)| parent);
     for (at, _) in flat.match_indices("usesuper::") {
         let rest = &flat[at + "usesuper::".len()..];
-        let prefix = if is_folder(module) { parent.to_owned() } else { parent.to_owned() };
-        collect(rest, &prefix, &mut found);
+        collect(rest, parent, &mut found);
     }
     found
-}
-
-fn is_folder(module: &str) -> bool {
-    root().join("src").join(module.replace("::", "/")).is_dir()
 }
 
 fn collect(text: &str, prefix: &str, found: &mut BTreeSet<String>) {

@@ -71,7 +71,7 @@ fn decision() -> impl Strategy<Value = Decision> {
                 wanted: finding.action,
                 order,
                 posture,
-                carried_out: generation.0 % 2 == 0,
+                carried_out: generation.0.is_multiple_of(2),
                 held_by,
                 until,
                 at,

@@ -184,7 +184,7 @@ fn access_logs_are_read_in_both_formats() {
     let by_address = AccessLog { credential: Field::Address, kind: Kind::Session };
     let log = include_str!("../data/nasa_excerpt.log");
     let answers = log.lines().flat_map(|l| all(&Decoder::AccessLog(by_address), l.as_bytes()));
-    assert_eq!(answers.filter(Result::is_ok).count(), 300);
+    assert_eq!(answers.flatten().count(), 300);
 
     let by_user = Decoder::AccessLog(AccessLog::default());
     let line = r#"203.0.113.7 - key_1 [23/Nov/2026:18:54:00 +0000] "GET /a?b \"c\" HTTP/1.1" 401 5 "-" "curl/8""#;

@@ -86,9 +86,9 @@ impl Broker {
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, partitions - 1);
         let committed = consumer.committed_offsets(list, WAIT).expect("committed offsets");
-        let offset = |partition| match committed.find_partition(topic, partition)?.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
+        let offset = |partition| {
+            let found = committed.find_partition(topic, partition)?.offset();
+            if let Offset::Offset(offset) = found { Some(offset) } else { None }
         };
         (0..partitions).filter_map(|partition| Some((partition, offset(partition)?))).collect()
     }
@@ -136,6 +136,6 @@ pub fn produce(
             super::pause(Duration::from_millis(2));
         }
     }
-    producer.flush(Duration::from_secs(120)).expect("all records are stored");
+    producer.flush(Duration::from_mins(2)).expect("all records are stored");
     producer.context().0.lock().clone()
 }
