@@ -58,10 +58,23 @@ pub struct Found {
     pub torn_bytes: u64,
 }
 
+/// A file that no other process appends to while this one has it.
+#[derive(Debug)]
+struct Owned(File);
+
+impl Drop for Owned {
+    /// Closing the file is not enough: a child between fork and exec still has it, and the lock.
+    fn drop(&mut self) {
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "can't give the journal's lock back");
+        }
+    }
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
-    file: File,
+    file: Owned,
     path: PathBuf,
     next: u64,
     link: Link,
@@ -88,10 +101,11 @@ impl Journal {
             }
             Err(TryLockError::Error(source)) => return Err(io("lock")(source)),
         }
+        let file = Owned(file);
         if let Some(folder) = path.parent().and_then(|folder| File::open(folder).ok()) {
             folder.sync_all().map_err(io("make durable the folder of"))?;
         }
-        let (chain, found) = read_chain(&file, path, each)?;
+        let (chain, found) = read_chain(&file.0, path, each)?;
         let (next, link, length) = chain;
         let journal = Self { file, path: path.to_owned(), next, link, length };
         if found.torn_bytes > 0 {
@@ -115,7 +129,7 @@ impl Journal {
             next += 1;
             link = after;
         }
-        let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_data());
+        let written = self.file.0.write_all(text.as_bytes()).and_then(|()| self.file.0.sync_data());
         if let Err(source) = written {
             let repaired = self.cut_back();
             let doing = if repaired.is_ok() { "write to" } else { "write to or repair" };
@@ -128,8 +142,8 @@ impl Journal {
     }
 
     fn cut_back(&self) -> std::io::Result<()> {
-        self.file.set_len(self.length)?;
-        self.file.sync_all()
+        self.file.0.set_len(self.length)?;
+        self.file.0.sync_all()
     }
 }
 
