@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::partition::{Params, Partition};
+use tripline::engine::partition::{Clock, Params, Partition};
 use tripline::model::event::AuthEvent;
 use tripline::model::time::EventTime;
 
@@ -67,7 +67,7 @@ fn main() {
             batch.push(&event, offset, SEED);
             offset += 1;
         }
-        partition.apply(&batch, EventTime::from_ms(START_MS));
+        partition.apply(&batch, Clock::Intake(EventTime::from_ms(START_MS)));
     }
     let growth = resident().saturating_sub(before) as f64 / credentials as f64;
     println!("resident growth per credential: {growth:.0} bytes at {credentials} credentials");
@@ -92,7 +92,7 @@ fn main() {
         }
         let begun = Instant::now();
         for batch in &batches {
-            partition.apply(batch, EventTime::from_ms(START_MS + at / 100));
+            partition.apply(batch, Clock::Intake(EventTime::from_ms(START_MS + at / 100)));
         }
         spent += begun.elapsed().as_secs_f64();
         signals += partition.drain_signals().count();

@@ -7,7 +7,7 @@ use crate::engine::batch::Batch;
 use crate::engine::control::{self, PersonOrder};
 use crate::engine::partition::{self, Signal, View};
 use crate::model::credential::Credential;
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, Generation};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
 use std::sync::Arc;
@@ -72,6 +72,8 @@ pub enum ControlMessage {
     Person(PersonOrder, oneshot::Sender<Result<Option<Decision>, NotDurable>>),
     /// A store answered.
     Receipt(StoreReceipt),
+    /// A store refused a decision because it holds that generation already.
+    Stale(Arc<Decision>, Generation),
     /// How many credentials one data thread remembers, by its number.
     Credentials(usize, u64),
     /// Other parameters from now on.

@@ -1,9 +1,11 @@
 //! The control plane: one, cold; turns signals, orders of people and the passing of time into
 //! decisions.
 //!
-//! **Invariants.** S-1, S-3, S-5, S-6, S-7 and S-8 are asked of every decision before it leaves;
-//! one that would break them is lowered to alert and counted. The host makes a decision durable
-//! before it carries it out (S-2), and hands it back with [`Control::recover`] after a restart.
+//! **Invariants.** S-1, S-3, S-5, S-6, S-7 and S-8 are asked of every decision on a finding before
+//! it leaves; one that would break them is lowered to alert and counted, and from then on nothing
+//! above alert is carried out until a restart: tripline fails towards not revoking. The host makes
+//! a decision durable before it carries it out (S-2), and hands it back with [`Control::recover`]
+//! after a restart.
 //!
 //! A restoring person has the last word on what they saw: findings that had opened by then are not
 //! acted on again; a later episode is.
@@ -71,17 +73,31 @@ pub struct PersonOrder {
     pub lasts_ms: Option<i64>,
 }
 
+/// How long it is remembered that a finding was decided on, should its end never be told.
+/// Unit: milliseconds. Chosen: episodes freeze learning for a day at most.
+const DECIDED_MS: i64 = 2 * 86_400_000;
+/// How much longer than the credential lives its standing is remembered, for late deliveries.
+/// Unit: milliseconds. Chosen.
+const AFTERLIFE_MS: i64 = 3_600_000;
+/// How long it is remembered that a credential is active again; as long as stores remember its
+/// generation. Unit: milliseconds.
+const ACTIVE_MS: i64 = 30 * 86_400_000;
+
 /// What was already decided on a finding.
 #[derive(Clone, Copy, Debug)]
 struct Decided {
+    finding: FindingId,
     action: Action,
     catch_up: bool,
+    at: EventTime,
 }
 
 #[derive(Clone, Debug)]
 struct Held {
     standing: Standing,
     by_person: bool,
+    /// When it may be forgotten.
+    forgets: Option<EventTime>,
 }
 
 /// The control plane.
@@ -89,12 +105,13 @@ struct Held {
 pub struct Control {
     params: Arc<Params>,
     held: HashMap<Credential, Held>,
-    decided: HashMap<FindingId, Decided>,
+    decided: HashMap<Credential, Vec<Decided>>,
     ends: BTreeSet<(EventTime, Credential)>,
     forgets: BTreeSet<(EventTime, Credential)>,
     breaker: Breaker,
     active: u64,
     violations: [u64; Invariant::ALL.len()],
+    sweeps_at: EventTime,
 }
 
 impl Control {
@@ -109,6 +126,7 @@ impl Control {
             breaker: Breaker::default(),
             active: 0,
             violations: [0; Invariant::ALL.len()],
+            sweeps_at: EventTime::MIN,
         }
     }
 
@@ -147,18 +165,39 @@ impl Control {
     pub fn on_signal(&mut self, signal: &Signal, now: EventTime) -> Option<Decision> {
         let finding = &signal.finding;
         if signal.change == Change::Closed {
-            self.decided.remove(&finding.id);
+            self.forget_decided(&finding.credential, |decided| decided.finding == finding.id);
             return None;
         }
         let wanted = finding.action;
-        let nothing_new = self.decided.get(&finding.id).is_some_and(|decided| {
+        let nothing_new = self.decided_on(finding).is_some_and(|decided| {
             decided.action >= wanted && (!decided.catch_up || signal.catch_up)
         });
         if !wanted.is_enforced() || nothing_new || self.is_settled(finding, wanted, now) {
             return None;
         }
-        self.decided.insert(finding.id, Decided { action: wanted, catch_up: signal.catch_up });
+        let decided =
+            Decided { finding: finding.id, action: wanted, catch_up: signal.catch_up, at: now };
+        self.note_decided(&finding.credential, decided);
         Some(self.decide(finding, signal.catch_up, now))
+    }
+
+    fn decided_on(&self, finding: &Finding) -> Option<&Decided> {
+        let decided = self.decided.get(&finding.credential)?;
+        decided.iter().find(|decided| decided.finding == finding.id)
+    }
+
+    fn note_decided(&mut self, credential: &Credential, decided: Decided) {
+        self.forget_decided(credential, |before| before.finding == decided.finding);
+        self.decided.entry(credential.clone()).or_default().push(decided);
+    }
+
+    fn forget_decided(&mut self, credential: &Credential, which: impl Fn(&Decided) -> bool) {
+        if let Some(decided) = self.decided.get_mut(credential) {
+            decided.retain(|decided| !which(decided));
+            if decided.is_empty() {
+                self.decided.remove(credential);
+            }
+        }
     }
 
     /// Whether a person had the last word on the finding, or as much is already in force.
@@ -177,7 +216,10 @@ impl Control {
         let params = Arc::clone(&self.params);
         let tenant = finding.tenant.as_ref();
         let name = tenant.map(CompactString::as_str);
-        let posture = params.postures.of(finding.credential.kind(), name);
+        let mut posture = params.postures.of(finding.credential.kind(), name);
+        if self.violations.iter().any(|count| *count > 0) {
+            posture = posture.min(Posture::Alert);
+        }
         let allow_listed = params.allow_list.holds(&finding.credential, name, now);
         let mut granted = false;
         let circumstances = verdict::Circumstances { posture, catch_up, allow_listed };
@@ -215,7 +257,12 @@ impl Control {
         let before = self.generation(&finding.credential);
         let generation = if verdict.carried_out { before.next() } else { Generation::default() };
         Decision {
-            id: DecisionId::of(&finding.credential, before.next(), now),
+            id: DecisionId::of(
+                &finding.credential,
+                before.next(),
+                now,
+                (Some(finding.id), Order::Act(verdict.action)),
+            ),
             finding: Some(finding.id),
             credential: finding.credential.clone(),
             tenant: finding.tenant.clone(),
@@ -227,7 +274,8 @@ impl Control {
             held_by: verdict.held_by,
             until: self.until(verdict.action, now),
             at: now,
-            expires: finding.expires,
+            // A credential used after its end must be refused for longer than it lives.
+            expires: finding.expires.filter(|expires| *expires > now),
             by: CompactString::const_new(SELF),
             reason: finding.summary.clone(),
             evidence: finding.evidence.clone(),
@@ -266,17 +314,24 @@ impl Control {
             return;
         };
         let credential = &decision.credential;
-        if let Some(before) = self.held.get(credential)
-            && let Some(until) = before.standing.until
-        {
-            self.ends.remove(&(until, credential.clone()));
+        if let Some(before) = self.held.get(credential) {
+            if let Some(until) = before.standing.until {
+                self.ends.remove(&(until, credential.clone()));
+            }
+            if let Some(forgets) = before.forgets {
+                self.forgets.remove(&(forgets, credential.clone()));
+            }
         }
         if let Some(until) = decision.until {
             self.ends.insert((until, credential.clone()));
         }
-        if let Some(expires) = decision.expires {
-            // Kept an hour longer than the credential lives, for late deliveries.
-            self.forgets.insert((expires.plus_ms(3_600_000), credential.clone()));
+        let forgets = match status {
+            Status::Active => Some(decision.at.plus_ms(ACTIVE_MS)),
+            Status::Throttled | Status::Suspended => None,
+            Status::Revoked => decision.expires.map(|expires| expires.plus_ms(AFTERLIFE_MS)),
+        };
+        if let Some(forgets) = forgets {
+            self.forgets.insert((forgets, credential.clone()));
         }
         let standing = Standing {
             decision: decision.id,
@@ -287,7 +342,7 @@ impl Control {
             at: decision.at,
             reason: decision.reason.clone(),
         };
-        self.held.insert(credential.clone(), Held { standing, by_person });
+        self.held.insert(credential.clone(), Held { standing, by_person, forgets });
     }
 
     /// Carries out what a person ordered at `now`; none if it stands already.
@@ -303,6 +358,7 @@ impl Control {
         }
         let before = self.held.get(&order.credential);
         let finding = before.and_then(|held| held.standing.finding);
+        let finding = finding.filter(|_| order.order == Order::Restore);
         let (wanted, until) = match order.order {
             Order::Restore => (Action::Observe, None),
             Order::Act(action) => {
@@ -312,8 +368,8 @@ impl Control {
         };
         let generation = self.generation(&order.credential).next();
         let decision = Decision {
-            id: DecisionId::of(&order.credential, generation, now),
-            finding: finding.filter(|_| order.order == Order::Restore),
+            id: DecisionId::of(&order.credential, generation, now, (finding, order.order)),
+            finding,
             tenant: None,
             generation,
             wanted,
@@ -343,6 +399,13 @@ impl Control {
             }
             self.held.remove(&credential);
         }
+        if now >= self.sweeps_at {
+            self.sweeps_at = now.plus_ms(3_600_000);
+            self.decided.retain(|_, decided| {
+                decided.retain(|decided| now.ms_since(decided.at) < DECIDED_MS);
+                !decided.is_empty()
+            });
+        }
         let mut decisions = Vec::new();
         while let Some((until, credential)) = self.ends.pop_first() {
             if until > now {
@@ -356,13 +419,11 @@ impl Control {
 
     fn end(&mut self, credential: Credential, now: EventTime) -> Option<Decision> {
         let standing = self.held.get(&credential)?.standing.clone();
-        if let Some(finding) = standing.finding {
-            // The episode may still run: its next update is judged anew.
-            self.decided.remove(&finding);
-        }
+        // Episodes may still run: their next updates are judged anew.
+        self.decided.remove(&credential);
         let generation = standing.generation.next();
         let decision = Decision {
-            id: DecisionId::of(&credential, generation, now),
+            id: DecisionId::of(&credential, generation, now, (None, Order::Restore)),
             finding: None,
             tenant: None,
             generation,
@@ -389,6 +450,37 @@ impl Control {
         if decision.carried_out && revokes && decision.by == SELF {
             self.breaker.note(decision.tenant.as_ref(), decision.at);
         }
+        if let Some(finding) = decision.finding.filter(|_| decision.by == SELF) {
+            let catch_up = decision.held_by.contains(&Guardrail::CatchUp);
+            let decided = Decided { finding, action: decision.wanted, catch_up, at: decision.at };
+            self.note_decided(&decision.credential, decided);
+        }
         self.hold(decision, decision.by != SELF);
+    }
+
+    /// A store refused `refused` because it holds generation `held`, as when the journal was moved
+    /// away or another member decided before: gives the same order above that generation, unless
+    /// something newer stands.
+    pub fn on_stale(
+        &mut self,
+        refused: &Decision,
+        held: Generation,
+        now: EventTime,
+    ) -> Option<Decision> {
+        let before = self.held.get(&refused.credential)?;
+        if before.standing.decision != refused.id || held < refused.generation {
+            return None;
+        }
+        let by_person = before.by_person;
+        let generation = held.next();
+        let cause = (refused.finding, refused.order);
+        let decision = Decision {
+            id: DecisionId::of(&refused.credential, generation, now, cause),
+            generation,
+            at: now,
+            ..refused.clone()
+        };
+        self.hold(&decision, by_person);
+        Some(decision)
     }
 }

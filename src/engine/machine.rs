@@ -5,7 +5,7 @@
 
 use super::batch::{Batch, HashSeed};
 use super::control::{self, Control};
-use super::partition::{self, Partition, Signal};
+use super::partition::{self, Clock, Partition, Signal};
 use crate::model::decision::Decision;
 use crate::model::time::EventTime;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ impl Machine {
     /// Applies a batch; `each` gets what follows from it, in order.
     pub fn apply(&mut self, batch: &Batch, mut each: impl FnMut(Output)) {
         let Some(newest) = batch.newest() else { return };
-        self.partition.apply(batch, newest);
+        self.partition.apply(batch, Clock::Events);
         self.control.set_active(self.partition.credentials() as u64);
         for signal in self.partition.drain_signals() {
             let now = signal.finding.updated;

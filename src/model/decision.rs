@@ -195,18 +195,25 @@ impl Guardrail {
     }
 }
 
-/// A decision's name, `d_` and 16 hexadecimal digits: a function of credential and generation. It
-/// is the operation id by which stores know a repeated delivery.
+/// A decision's name, `d_` and 16 hexadecimal digits: a function of credential, generation, time,
+/// finding and order. It is the operation id by which stores know a repeated delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DecisionId(u64);
 
 impl DecisionId {
-    /// Names the decision of that generation on that credential, made at `at`.
-    pub fn of(credential: &Credential, generation: Generation, at: EventTime) -> Self {
+    /// Names the decision of that generation on that credential, made at `at` for that finding.
+    pub fn of(
+        credential: &Credential,
+        generation: Generation,
+        at: EventTime,
+        (finding, order): (Option<FindingId>, Order),
+    ) -> Self {
         let mut hasher = SipHasher13::new_with_keys(0x7472_6970_6c69_6e65, 0x6465_6369_7369_6f6e);
         hasher.write_u8(credential.kind() as u8);
         hasher.write_u64(generation.0);
         hasher.write_i64(at.ms());
+        hasher.write_u64(finding.map_or(0, FindingId::bits));
+        hasher.write(order.as_str().as_bytes());
         hasher.write(credential.id().as_bytes());
         Self(hasher.finish())
     }
@@ -300,6 +307,21 @@ impl Receipt {
     /// Whether the decision needs no further delivery.
     pub const fn is_settled(self) -> bool {
         matches!(self, Self::Applied | Self::Already | Self::Stale)
+    }
+}
+
+/// How a delivery to a store went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// The store's answer.
+    pub receipt: Receipt,
+    /// The generation that the store holds, where it refused an older one.
+    pub held: Option<Generation>,
+}
+
+impl From<Receipt> for Delivery {
+    fn from(receipt: Receipt) -> Self {
+        Self { receipt, held: None }
     }
 }
 

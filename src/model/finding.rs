@@ -108,6 +108,11 @@ impl FindingId {
         Self(hasher.finish())
     }
 
+    /// Its digits as a number.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Reads what [`fmt::Display`] writes.
     pub fn parse(text: &str) -> Option<Self> {
         let digits = text.strip_prefix("f_").filter(|digits| digits.len() == 16)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tripline::edge::journal::{Found, Journal, JournalError, verify};
 use tripline::model::credential::Credential;
-use tripline::model::decision::{DecisionId, Generation, Receipt};
+use tripline::model::decision::{DecisionId, Generation, Order, Receipt};
 use tripline::model::time::EventTime;
 use tripline::wire::journal_json::{Entry, StoreReceipt};
 
@@ -12,7 +12,7 @@ fn entry(number: u64) -> Entry {
     let credential = Credential::parse("key \"1\"\u{2028}ü").expect("valid");
     let at = EventTime::from_ms(1_795_460_040_123);
     Entry::Receipt(StoreReceipt {
-        decision: DecisionId::of(&credential, Generation(number), at),
+        decision: DecisionId::of(&credential, Generation(number), at, (None, Order::Restore)),
         store: "redis".to_owned(),
         receipt: Receipt::Applied,
         at,

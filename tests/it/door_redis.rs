@@ -35,7 +35,7 @@ fn decision(name: &str, order: Order, generation: u64) -> Decision {
     let at = EventTime::from_ms(crate::support::daemon::now_ms());
     let generation = Generation(generation);
     Decision {
-        id: DecisionId::of(&credential, generation, at),
+        id: DecisionId::of(&credential, generation, at, (None, order)),
         finding: None,
         credential,
         tenant: None,
@@ -72,7 +72,7 @@ impl World {
     }
 
     fn carry_out(&self, decision: &Decision) -> Receipt {
-        self.runtime.block_on(self.store.carry_out(decision))
+        self.runtime.block_on(self.store.carry_out(decision)).receipt
     }
 
     fn hash(&self, key: &str) -> BTreeMap<String, String> {
@@ -267,8 +267,8 @@ fn a_key_of_another_type_and_missing_rights_are_refusals() {
     let url = world.server.url().replace("redis://", "redis://weak:secret@");
     weak.url = SecretString::from(url);
     let store = world.runtime.block_on(async { RedisStore::new(weak) }).expect("a store");
-    let receipt = world.runtime.block_on(store.carry_out(&decision("key_2", REVOKE, 1)));
-    assert_eq!(receipt, Receipt::Refused);
+    let delivery = world.runtime.block_on(store.carry_out(&decision("key_2", REVOKE, 1)));
+    assert_eq!(delivery.receipt, Receipt::Refused);
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn the_rights_that_are_documented_suffice() {
     own.url =
         SecretString::from(world.server.url().replace("redis://", "redis://tripline:secret@"));
     let store = world.runtime.block_on(async { RedisStore::new(own) }).expect("a store");
-    let carry_out = |decision| world.runtime.block_on(store.carry_out(&decision));
+    let carry_out = |decision| world.runtime.block_on(store.carry_out(&decision)).receipt;
     let mut suspend = decision("key_1", Order::Act(Action::Suspend), 1);
     suspend.until = Some(suspend.at.plus_ms(1000));
     assert_eq!(carry_out(suspend), Receipt::Applied);
@@ -308,7 +308,7 @@ fn two_deliveries_at_once_have_one_effect() {
         let (one, two) = world.runtime.block_on(async {
             tokio::join!(world.store.carry_out(&revoke), world.store.carry_out(&revoke))
         });
-        let mut receipts = [one.as_str(), two.as_str()];
+        let mut receipts = [one.receipt.as_str(), two.receipt.as_str()];
         receipts.sort_unstable();
         assert_eq!(receipts, ["already", "applied"]);
     }

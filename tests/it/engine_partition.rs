@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tripline::detect::episode::Change;
 use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::partition::{Params, Partition, Signal};
+use tripline::engine::partition::{Clock, Params, Partition, Signal};
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::finding::{Action, Detector};
@@ -39,7 +39,7 @@ impl World {
     }
 
     fn apply(&mut self, batch: &Batch, now_ms: i64) {
-        self.partition.apply(batch, EventTime::from_ms(now_ms));
+        self.partition.apply(batch, Clock::Intake(EventTime::from_ms(now_ms)));
         self.signals.extend(self.partition.drain_signals());
     }
 

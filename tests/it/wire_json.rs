@@ -63,7 +63,7 @@ fn decision() -> impl Strategy<Value = Decision> {
         |(finding, order, posture, held_by, generation, at, (until, expires))| {
             let generation = Generation(u64::from(generation));
             Decision {
-                id: DecisionId::of(&finding.credential, generation, at),
+                id: DecisionId::of(&finding.credential, generation, at, (Some(finding.id), order)),
                 finding: Some(finding.id),
                 credential: finding.credential,
                 tenant: None,
@@ -157,7 +157,7 @@ fn receipts_come_back_as_they_were() {
     for receipt in Receipt::ALL {
         let credential = Credential::new(Kind::ApiKey, "k").expect("valid");
         let at = EventTime::from_ms(1_795_460_040_123);
-        let decision = DecisionId::of(&credential, Generation(3), at);
+        let decision = DecisionId::of(&credential, Generation(3), at, (None, Order::Restore));
         let entry =
             Entry::Receipt(StoreReceipt { decision, store: "redis".to_owned(), receipt, at });
         let (line, _) = encode(&entry, 1, &Link::first());

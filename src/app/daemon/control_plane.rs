@@ -78,6 +78,7 @@ impl ControlThread {
                     message @ (ControlMessage::Signals(..)
                     | ControlMessage::Person(..)
                     | ControlMessage::Receipt(_)
+                    | ControlMessage::Stale(..)
                     | ControlMessage::Tick) => self.take(message, &mut waiting),
                 }
             }
@@ -99,6 +100,11 @@ impl ControlThread {
             }
             ControlMessage::Person(order, reply) => self.obey(order, reply, now, waiting),
             ControlMessage::Receipt(receipt) => waiting.entries.push(Entry::Receipt(receipt)),
+            ControlMessage::Stale(decision, held) => {
+                if let Some(decision) = self.control.on_stale(&decision, held, now) {
+                    note(decision, now, waiting);
+                }
+            }
             ControlMessage::Tick => {
                 for decision in self.control.tick(now) {
                     note(decision, now, waiting);

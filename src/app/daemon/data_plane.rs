@@ -4,7 +4,7 @@ use crate::edge::clock;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, SLOTS};
 use crate::engine::batch::HashSeed;
-use crate::engine::partition::{Params, Partition, Signal, View};
+use crate::engine::partition::{Clock, Params, Partition, Signal, View};
 use crate::model::time::EventTime;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -64,7 +64,7 @@ impl Owner {
             DataMessage::Batch(slot, mut batch, arrived) => {
                 if let Some((_, partition)) = self.partitions.iter_mut().find(|(s, _)| *s == slot) {
                     batch.number_from(partition.next_offset());
-                    partition.apply(&batch, clock::now());
+                    partition.apply(&batch, Clock::Intake(clock::now()));
                     if let Some(newest) = batch.newest() {
                         let lag_s = clock::now().ms_since(newest) as f64 / 1000.0;
                         self.shared.metrics.event_lag.observe(lag_s.max(0.0));

@@ -8,7 +8,7 @@ use crate::edge::clock;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, ControlPlane};
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, Receipt};
+use crate::model::decision::{Decision, Delivery, Receipt};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
 use futures_util::StreamExt;
@@ -81,8 +81,8 @@ impl Outbox {
                     Some(due) => supersede(&mut waiting, due),
                     None => open = false,
                 },
-                Some((receipt, due)) = deliveries.next(), if !deliveries.is_empty() => {
-                    self.settle(&mut waiting, receipt, &due).await;
+                Some((delivery, due)) = deliveries.next(), if !deliveries.is_empty() => {
+                    self.settle(&mut waiting, delivery, &due).await;
                 }
                 () = tokio::time::sleep_until(pause), if open => {}
             }
@@ -92,7 +92,7 @@ impl Outbox {
     async fn settle(
         &self,
         waiting: &mut BTreeMap<Credential, Waiting>,
-        receipt: Receipt,
+        Delivery { receipt, held }: Delivery,
         due: &Due,
     ) {
         let store = self.store.name();
@@ -115,6 +115,14 @@ impl Outbox {
                 store, decision = %due.decision.id, receipt = receipt.as_str(),
                 "not carried out yet; it is tried again"
             );
+        }
+        if let Some(held) = held.filter(|_| !superseded) {
+            tracing::warn!(
+                store, decision = %due.decision.id, held = held.0,
+                "the store holds a newer generation than this journal knows"
+            );
+            let stale = ControlMessage::Stale(Arc::clone(&due.decision), held);
+            let _ended = self.control.tell(stale).await;
         }
         if receipt.is_settled() || receipt == Receipt::Refused {
             let entry = StoreReceipt {

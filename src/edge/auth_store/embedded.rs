@@ -1,7 +1,7 @@
 //! The embedded store: `SQLite` on disk, and in memory what `/v1/check` asks.
 
 use crate::model::credential::{Credential, Kind};
-use crate::model::decision::{Decision, DecisionId, Generation, Receipt, Status};
+use crate::model::decision::{Decision, DecisionId, Delivery, Generation, Receipt, Status};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 use hashbrown::{Equivalent, HashMap};
@@ -174,24 +174,24 @@ impl EmbeddedStore {
     }
 
     /// Carries out a decision; it is on disk when it returns.
-    pub async fn carry_out(&self, decision: &Decision) -> Receipt {
+    pub async fn carry_out(&self, decision: &Decision) -> Delivery {
         let (store, decision) = (self.clone(), decision.clone());
         let done = tokio::task::spawn_blocking(move || store.carry_out_blocking(&decision)).await;
-        done.unwrap_or(Receipt::Unreachable)
+        done.unwrap_or(Receipt::Unreachable.into())
     }
 
-    fn carry_out_blocking(&self, decision: &Decision) -> Receipt {
-        let Some(status) = decision.order.status() else { return Receipt::Already };
+    fn carry_out_blocking(&self, decision: &Decision) -> Delivery {
+        let Some(status) = decision.order.status() else { return Receipt::Already.into() };
         match self.write(decision, status) {
-            Ok(receipt) => receipt,
+            Ok(delivery) => delivery,
             Err(error) => {
                 tracing::warn!(error = %error, "the embedded store can't be written");
-                Receipt::Unreachable
+                Receipt::Unreachable.into()
             }
         }
     }
 
-    fn write(&self, decision: &Decision, status: Status) -> rusqlite::Result<Receipt> {
+    fn write(&self, decision: &Decision, status: Status) -> rusqlite::Result<Delivery> {
         let credential = &decision.credential;
         let (kind, id) = (credential.kind(), credential.id());
         let connection = self.connection.lock();
@@ -202,10 +202,11 @@ impl EmbeddedStore {
         let generation = i64::try_from(decision.generation.0).unwrap_or(i64::MAX);
         if let Some((held, by)) = before {
             if DecisionId::parse(&by) == Some(decision.id) {
-                return Ok(Receipt::Already);
+                return Ok(Receipt::Already.into());
             }
             if generation <= held {
-                return Ok(Receipt::Stale);
+                let held = Some(Generation(u64::try_from(held).unwrap_or(0)));
+                return Ok(Delivery { receipt: Receipt::Stale, held });
             }
         }
         connection.prepare_cached(WRITE)?.execute(params![
@@ -220,7 +221,7 @@ impl EmbeddedStore {
             decision.at.ms(),
         ])?;
         self.remember(credential, status, decision.generation, decision.until);
-        Ok(Receipt::Applied)
+        Ok(Receipt::Applied.into())
     }
 
     fn remember(

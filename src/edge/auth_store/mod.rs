@@ -7,7 +7,7 @@ pub mod embedded;
 pub mod redis;
 pub mod template;
 
-use crate::model::decision::{Decision, Receipt};
+use crate::model::decision::{Decision, Delivery};
 
 /// A place that gateways believe.
 #[derive(Clone, Debug)]
@@ -28,7 +28,7 @@ impl AuthStore {
     }
 
     /// Carries out a decision; safe to repeat.
-    pub async fn carry_out(&self, decision: &Decision) -> Receipt {
+    pub async fn carry_out(&self, decision: &Decision) -> Delivery {
         match self {
             Self::Embedded(store) => store.carry_out(decision).await,
             Self::Redis(store) => store.carry_out(decision).await,

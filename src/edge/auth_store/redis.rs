@@ -6,7 +6,7 @@
 
 use super::template::{Command, Template};
 use crate::model::credential::Kind;
-use crate::model::decision::{Decision, Order, Receipt, Status};
+use crate::model::decision::{Decision, Delivery, Generation, Order, Receipt, Status};
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use ::redis::aio::{ConnectionManager, ConnectionManagerConfig};
@@ -121,17 +121,19 @@ impl RedisStore {
     }
 
     /// Carries out a decision by one script.
-    pub async fn carry_out(&self, decision: &Decision) -> Receipt {
-        let Some(status) = decision.order.status() else { return Receipt::Already };
+    pub async fn carry_out(&self, decision: &Decision) -> Delivery {
+        let Some(status) = decision.order.status() else { return Receipt::Already.into() };
         let mut connection = self.manager.clone();
         let answer: Result<String, RedisError> =
             self.invocation(decision, status).invoke_async(&mut connection).await;
         match answer.as_deref() {
-            Ok("applied") => Receipt::Applied,
-            Ok("already") => Receipt::Already,
-            Ok("stale") => Receipt::Stale,
-            Ok(_) => Receipt::Refused,
-            Err(error) => receipt_of(error),
+            Ok("applied") => Receipt::Applied.into(),
+            Ok("already") => Receipt::Already.into(),
+            Ok(other) => match other.strip_prefix("stale:").and_then(|held| held.parse().ok()) {
+                Some(held) => Delivery { receipt: Receipt::Stale, held: Some(Generation(held)) },
+                None => Receipt::Refused.into(),
+            },
+            Err(error) => receipt_of(error).into(),
         }
     }
 

@@ -6,14 +6,15 @@
 --       6 reason      7 finding      8 until    9 at       10 state ends at (unix seconds, or '')
 --      11 stream length at most     12 channel (or '')     13 whether gateways read the state
 --      14 own commands, as JSON: a list of lists of words
--- Answers 'applied', 'already' (this decision is in force) or 'stale' (a newer one is).
+-- Answers 'applied', 'already' (this decision is in force) or 'stale:N' (a newer one is, of
+-- generation N).
 
 local held = redis.call('HMGET', KEYS[1], 'decision', 'generation')
 if held[1] == ARGV[1] then
   return 'already'
 end
 if held[2] and tonumber(held[2]) >= tonumber(ARGV[2]) then
-  return 'stale'
+  return 'stale:' .. held[2]
 end
 
 for _, words in ipairs(cjson.decode(ARGV[14])) do

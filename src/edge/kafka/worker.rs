@@ -6,7 +6,7 @@ use crate::edge::clock;
 use crate::edge::dead_letter::{self, letter};
 use crate::edge::planes::{ControlMessage, DataMessage, Ticket};
 use crate::engine::batch::Batch;
-use crate::engine::partition::{Partition, Signal, View};
+use crate::engine::partition::{Clock, Partition, Signal, View};
 use crate::model::time::EventTime;
 use crate::wire::refusal::{Limits, Refusal};
 use rdkafka::Message as _;
@@ -159,7 +159,7 @@ impl Worker {
     }
 
     fn apply(&mut self, one: &mut Owned, batch: &Batch, (first, last): (i64, i64), at: EventTime) {
-        one.partition.apply(batch, clock::now());
+        one.partition.apply(batch, Clock::Intake(clock::now()));
         one.partition.skip_to(last + 1);
         if let Some(newest) = batch.newest() {
             let lag_s = clock::now().ms_since(newest).max(0) as f64 / 1000.0;

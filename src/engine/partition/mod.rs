@@ -68,9 +68,18 @@ pub struct Signal {
     pub catch_up: bool,
 }
 
+/// What the partition goes by for the present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The intake clock says so.
+    Intake(EventTime),
+    /// Each event is of the present, as when the past is replayed.
+    Events,
+}
+
 /// The most requests that any credential made in a minute of the clock.
 #[derive(Clone, Copy, Debug, Default)]
-struct MinuteRecord {
+struct BusiestMinute {
     number: u32,
     requests: u32,
     minute: u32,
@@ -88,12 +97,12 @@ pub struct Partition {
     applying: Option<i64>,
     newest: EventTime,
     now: EventTime,
-    next_close: Option<EventTime>,
+    next_close: EventTime,
     signals: Vec<Signal>,
     hot: Vec<u32>,
     hot_floor: u32,
     cools_at: u32,
-    record: MinuteRecord,
+    busiest_minute: BusiestMinute,
     tally: Tally,
 }
 
@@ -110,12 +119,12 @@ impl Partition {
             applying: None,
             newest: EventTime::MIN,
             now: EventTime::MIN,
-            next_close: None,
+            next_close: EventTime::MAX,
             signals: Vec::new(),
             hot: Vec::with_capacity(HOT_MAX),
             hot_floor: 0,
             cools_at: 0,
-            record: MinuteRecord::default(),
+            busiest_minute: BusiestMinute::default(),
             tally: Tally::default(),
         }
     }
@@ -168,10 +177,12 @@ impl Partition {
         std::mem::take(&mut self.tally)
     }
 
-    /// Applies a batch as the intake clock says `now`; what people and the control plane must know
-    /// waits in [`Partition::drain_signals`].
-    pub fn apply(&mut self, batch: &Batch, now: EventTime) {
-        self.now = now;
+    /// Applies a batch; what people and the control plane must know waits in
+    /// [`Partition::drain_signals`].
+    pub fn apply(&mut self, batch: &Batch, clock: Clock) {
+        if let Clock::Intake(now) = clock {
+            self.now = now;
+        }
         self.applying = None;
         let mut numbers = [None; AHEAD];
         for rows in batch.rows().chunks(AHEAD) {
@@ -184,10 +195,12 @@ impl Partition {
             }
             std::hint::black_box(touched);
             for (row, number) in rows.iter().zip(&numbers) {
+                if clock == Clock::Events {
+                    self.now = self.now.max(row.time);
+                }
                 self.apply_row(batch, row, *number);
             }
         }
-        self.close_due();
     }
 
     /// Lets time pass without events: what has been calm for long enough closes.
@@ -214,6 +227,9 @@ impl Partition {
         }
         self.tally.late += u64::from(time < self.watermark());
         self.newest = self.newest.max(time);
+        if self.next_close <= self.watermark() {
+            self.close_due();
+        }
         if self.newest.second() >= self.cools_at {
             self.cool_down();
         }
@@ -264,8 +280,9 @@ impl Partition {
             return;
         }
         let in_minute = profile.windows().minutes_until(time.second() / 60, 1);
-        if in_minute > self.record.requests {
-            self.record = MinuteRecord { number, requests: in_minute, minute: time.second() / 60 };
+        if in_minute > self.busiest_minute.requests {
+            self.busiest_minute =
+                BusiestMinute { number, requests: in_minute, minute: time.second() / 60 };
         }
         let minute = profile.windows().count(Window::S60);
         let wants_heat = minute > self.hot_floor && !profile.is_hot();
@@ -331,7 +348,7 @@ impl Partition {
                 self.tally.note_justified(claim.detector(), episode.action, opens);
             }
             let closes = episode.closes_at();
-            self.next_close = Some(self.next_close.map_or(closes, |next| next.min(closes)));
+            self.next_close = self.next_close.min(closes);
             self.tell(number, at, &episode, change);
         }
     }
@@ -345,7 +362,7 @@ impl Partition {
             finding.updated = episode.closes_at();
             finding.closed = Some(finding.updated);
         }
-        let catch_up = self.now.ms_since(self.newest) > self.params.catch_up_ms;
+        let catch_up = self.now.ms_since(finding.updated) > self.params.catch_up_ms;
         self.signals.push(Signal { finding, change, catch_up });
     }
 
@@ -370,9 +387,10 @@ impl Partition {
         })
     }
 
+    #[cold]
     fn close_due(&mut self) {
         let watermark = self.watermark();
-        if self.next_close.is_none_or(|next| next > watermark) {
+        if self.next_close > watermark {
             return;
         }
         for at in self.episodes.due(watermark) {
@@ -386,7 +404,7 @@ impl Partition {
                 self.calm(at, number);
             }
         }
-        self.next_close = self.episodes.next_close();
+        self.next_close = self.episodes.next_close().unwrap_or(EventTime::MAX);
     }
 
     /// Takes the lesson and forgets the episodes of a credential once none is open.

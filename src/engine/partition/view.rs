@@ -113,10 +113,14 @@ impl Partition {
     /// The credential that made the most requests in a minute of the clock, how many, and when
     /// that minute began.
     pub fn busiest_minute(&self) -> Option<(Credential, u32, EventTime)> {
-        let entry = self.keyring.get(self.record.number)?;
+        let entry = self.keyring.get(self.busiest_minute.number)?;
         let credential = Credential::new(entry.profile.kind(), &entry.id).ok()?;
-        let began = EventTime::from_s(i64::from(self.record.minute) * 60);
-        (self.record.requests > 0).then_some((credential, self.record.requests, began))
+        let began = EventTime::from_s(i64::from(self.busiest_minute.minute) * 60);
+        (self.busiest_minute.requests > 0).then_some((
+            credential,
+            self.busiest_minute.requests,
+            began,
+        ))
     }
 
     /// How long all credentials were watched. Unit: days, added up.
