@@ -2,8 +2,12 @@
 //!
 //! **Does not** know the model: no credential, no event time, no action.
 
+pub mod beta_binomial;
 pub mod compact;
+pub mod cusum;
 pub mod decay;
 pub mod dispersion;
+pub mod distinct;
+pub mod novelty;
 pub mod rate;
 pub mod tail;
