@@ -7,8 +7,9 @@
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
 
 use super::baseline::{self, Baseline, Expected};
+use super::claim::{Seen, grouped};
 use super::window::{Window, Windows};
-use crate::model::finding::Action;
+use crate::model::finding::{Action, Measure};
 use crate::stats::tail::NegativeBinomial;
 
 /// What makes a burst, and what it justifies.
@@ -124,4 +125,46 @@ pub fn look(
         }
     }
     strongest
+}
+
+impl Seen for Burst {
+    fn strength(&self) -> f64 {
+        self.ratio
+    }
+
+    fn evidence_nats(&self) -> f64 {
+        self.evidence_nats
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "made {} requests in {} s where about {} are usual{}; that is {:.1} times {}",
+            grouped(f64::from(self.count)),
+            self.window.seconds(),
+            if self.expected < 9.95 {
+                format!("{:.1}", self.expected)
+            } else {
+                grouped(self.expected)
+            },
+            if self.peak >= 1.0 {
+                format!(" and {} were the most so far", grouped(f64::from(self.peak)))
+            } else {
+                String::new()
+            },
+            self.ratio,
+            if self.peak >= 5.0 { "its own record" } else { "the least that is compared with" },
+        )
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        vec![
+            Measure::new("window_s", f64::from(self.window.seconds())),
+            Measure::new("count", f64::from(self.count)),
+            Measure::new("expected", self.expected),
+            Measure::new("peak", f64::from(self.peak)),
+            Measure::new("peak_ratio", self.ratio),
+            Measure::new("rate_per_min", self.rate_per_min()),
+            Measure::new("tail_nats", self.evidence_nats),
+        ]
+    }
 }

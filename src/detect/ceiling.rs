@@ -4,8 +4,10 @@
 //! A limit of L a minute is passed when more than L/6 came within 10 s, or more than L within any
 //! 60 s. Cost: two comparisons where nothing is wrong.
 
+use super::claim::{CERTAIN_NATS, Seen, grouped};
 use super::window::{Window, Windows};
 use crate::model::credential::Kind;
+use crate::model::finding::Measure;
 use hashbrown::HashMap;
 
 /// The limit where the operator wrote none. Unit: requests per minute. Chosen.
@@ -68,6 +70,36 @@ impl Passed {
     /// How many times the limit that rate is.
     pub fn ratio(&self) -> f64 {
         self.rate_per_min() / f64::from(self.limit_per_min)
+    }
+}
+
+impl Seen for Passed {
+    fn strength(&self) -> f64 {
+        self.ratio()
+    }
+
+    fn evidence_nats(&self) -> f64 {
+        CERTAIN_NATS
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "made {} requests in {} s, a rate of {} a minute; its limit is {} a minute",
+            grouped(f64::from(self.count)),
+            self.seconds,
+            grouped(self.rate_per_min()),
+            grouped(f64::from(self.limit_per_min)),
+        )
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        vec![
+            Measure::new("limit_per_min", f64::from(self.limit_per_min)),
+            Measure::new("count", f64::from(self.count)),
+            Measure::new("window_s", f64::from(self.seconds)),
+            Measure::new("rate_per_min", self.rate_per_min()),
+            Measure::new("limit_ratio", self.ratio()),
+        ]
     }
 }
 

@@ -1,12 +1,34 @@
 //! A claim: what a detector says at one event, as numbers; the words come when people are told.
 
 use super::burst::Burst;
+use super::cadence::NewRhythm;
 use super::ceiling::Passed;
-use crate::model::finding::{Action, Detector, Measure};
+use super::cost::Spending;
+use super::dormant::Woken;
+use super::endpoints::Sweep;
+use super::failures::Failing;
+use super::fan_out::FanOut;
+use super::origin::{NewSource, new_things};
+use super::ramp::Climb;
+use super::tenant_flood::Flood;
+use super::weigh::Context;
+use crate::model::finding::{Action, Detector, Gates, Measure};
 
 /// The evidence of a contract that was passed: it is certain. Unit: nats. Chosen: `exp(-700)` is
 /// about the least probability that a double can hold.
 pub const CERTAIN_NATS: f64 = 700.0;
+
+/// What a detector saw, ready to be told.
+pub(super) trait Seen {
+    /// How strong it is in the detector's own score: how many times too much.
+    fn strength(&self) -> f64;
+    /// How unlikely it is by chance. Unit: nats.
+    fn evidence_nats(&self) -> f64;
+    /// A sentence that a person on call understands; its subject is the credential.
+    fn summary(&self) -> String;
+    /// The numbers from which it can be recomputed.
+    fn measures(&self) -> Vec<Measure>;
+}
 
 /// What was seen, by detector.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,6 +37,42 @@ pub enum Sight {
     Ceiling(Passed),
     /// Far more than ever.
     Burst(Burst),
+    /// A rate that rose and stays.
+    Ramp(Climb),
+    /// A source that it was never used from.
+    Origin(NewSource),
+    /// Far more networks at a time than usual.
+    FanOut(FanOut),
+    /// Far more endpoints than usual.
+    Endpoints(Sweep),
+    /// Far more failures than usual.
+    Failures(Failing),
+    /// Far more units than ever.
+    Cost(Spending),
+    /// The rhythm changed.
+    Cadence(NewRhythm),
+    /// Woken from a long sleep.
+    Dormant(Woken),
+    /// Its tenant takes far more of the fleet than usual.
+    TenantFlood(Flood),
+}
+
+impl Sight {
+    fn seen(&self) -> &dyn Seen {
+        match self {
+            Self::Ceiling(seen) => seen,
+            Self::Burst(seen) => seen,
+            Self::Ramp(seen) => seen,
+            Self::Origin(seen) => seen,
+            Self::FanOut(seen) => seen,
+            Self::Endpoints(seen) => seen,
+            Self::Failures(seen) => seen,
+            Self::Cost(seen) => seen,
+            Self::Cadence(seen) => seen,
+            Self::Dormant(seen) => seen,
+            Self::TenantFlood(seen) => seen,
+        }
+    }
 }
 
 /// What a detector says at one event.
@@ -24,93 +82,71 @@ pub struct Claim {
     pub action: Action,
     /// What was seen.
     pub sight: Sight,
+    /// What was known beside it, where it was weighed.
+    pub context: Option<Context>,
+    /// The gates that it passes.
+    pub gates: Gates,
 }
 
 impl Claim {
+    /// A claim for itself.
+    pub const fn new((action, sight): (Action, Sight)) -> Self {
+        Self { action, sight, context: None, gates: Gates::NONE }
+    }
+
     /// Who makes it.
     pub const fn detector(&self) -> Detector {
         match self.sight {
             Sight::Ceiling(_) => Detector::Ceiling,
             Sight::Burst(_) => Detector::Burst,
+            Sight::Ramp(_) => Detector::Ramp,
+            Sight::Origin(_) => Detector::Origin,
+            Sight::FanOut(_) => Detector::FanOut,
+            Sight::Endpoints(_) => Detector::Endpoints,
+            Sight::Failures(_) => Detector::Failures,
+            Sight::Cost(_) => Detector::Cost,
+            Sight::Cadence(_) => Detector::Cadence,
+            Sight::Dormant(_) => Detector::Dormant,
+            Sight::TenantFlood(_) => Detector::TenantFlood,
         }
     }
 
     /// How strong it is in the detector's own score: how many times too much.
     pub fn strength(&self) -> f64 {
-        match self.sight {
-            Sight::Ceiling(passed) => passed.ratio(),
-            Sight::Burst(burst) => burst.ratio,
-        }
+        self.sight.seen().strength()
     }
 
     /// How unlikely it is by chance. Unit: nats.
-    pub const fn evidence_nats(&self) -> f64 {
-        match self.sight {
-            Sight::Ceiling(_) => CERTAIN_NATS,
-            Sight::Burst(burst) => burst.evidence_nats,
-        }
+    pub fn evidence_nats(&self) -> f64 {
+        self.sight.seen().evidence_nats()
     }
 
     /// A sentence that a person on call understands; its subject is the credential.
     pub fn summary(&self) -> String {
-        match self.sight {
-            Sight::Ceiling(passed) => format!(
-                "made {} requests in {} s, a rate of {} a minute; its limit is {} a minute",
-                grouped(f64::from(passed.count)),
-                passed.seconds,
-                grouped(passed.rate_per_min()),
-                grouped(f64::from(passed.limit_per_min)),
-            ),
-            Sight::Burst(burst) => format!(
-                "made {} requests in {} s where about {} are usual{}; that is {:.1} times {}",
-                grouped(f64::from(burst.count)),
-                burst.window.seconds(),
-                usual(burst.expected),
-                if burst.peak >= 1.0 {
-                    format!(" and {} were the most so far", grouped(f64::from(burst.peak)))
-                } else {
-                    String::new()
-                },
-                burst.ratio,
-                if burst.peak >= 5.0 {
-                    "its own record"
-                } else {
-                    "the least that is compared with"
-                },
-            ),
+        let mut summary = self.sight.seen().summary();
+        if let Some(context) = self.context.filter(|_| self.action >= Action::Suspend) {
+            summary.push_str(&format!(
+                "; {:.0} % of the excess came from {}",
+                context.recent.new_source_ratio() * 100.0,
+                new_things(context.novel),
+            ));
+            if context.slept_days > 0 {
+                summary.push_str(&format!(", after {} days of sleep", context.slept_days));
+            }
         }
+        summary
     }
 
-    /// The numbers from which it can be recomputed.
+    /// The numbers from which it can be recomputed: the detector's own, then the context's.
     pub fn measures(&self) -> Vec<Measure> {
-        match self.sight {
-            Sight::Ceiling(passed) => vec![
-                Measure::new("limit_per_min", f64::from(passed.limit_per_min)),
-                Measure::new("count", f64::from(passed.count)),
-                Measure::new("window_s", f64::from(passed.seconds)),
-                Measure::new("rate_per_min", passed.rate_per_min()),
-                Measure::new("limit_ratio", passed.ratio()),
-            ],
-            Sight::Burst(burst) => vec![
-                Measure::new("window_s", f64::from(burst.window.seconds())),
-                Measure::new("count", f64::from(burst.count)),
-                Measure::new("expected", burst.expected),
-                Measure::new("peak", f64::from(burst.peak)),
-                Measure::new("peak_ratio", burst.ratio),
-                Measure::new("rate_per_min", burst.rate_per_min()),
-                Measure::new("tail_nats", burst.evidence_nats),
-            ],
-        }
+        let mut measures = self.sight.seen().measures();
+        measures.extend(self.context.iter().flat_map(Context::measures));
+        measures
     }
-}
-
-/// A usual count in words: small ones keep a digit.
-fn usual(count: f64) -> String {
-    if count < 9.95 { format!("{count:.1}") } else { grouped(count) }
 }
 
 /// A whole number with a comma every three digits.
-fn grouped(number: f64) -> String {
+pub(super) fn grouped(number: f64) -> String {
     let digits = format!("{:.0}", number.max(0.0));
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
@@ -137,7 +173,7 @@ mod tests {
     #[test]
     fn a_ceiling_explains_itself() {
         let passed = Passed { limit_per_min: 10_000, count: 1702, seconds: 10 };
-        let claim = Claim { action: Action::Revoke, sight: Sight::Ceiling(passed) };
+        let claim = Claim::new((Action::Revoke, Sight::Ceiling(passed)));
         assert_eq!(
             claim.summary(),
             "made 1,702 requests in 10 s, a rate of 10,212 a minute; its limit is 10,000 a minute"
@@ -154,7 +190,7 @@ mod tests {
             ratio: 27.8,
             evidence_nats: 41.0,
         };
-        let claim = Claim { action: Action::Throttle, sight: Sight::Burst(burst) };
+        let claim = Claim::new((Action::Throttle, Sight::Burst(burst)));
         assert_eq!(
             claim.summary(),
             "made 167 requests in 1 s where about 0.5 are usual and 6 were the most so far; \

@@ -7,7 +7,7 @@
 //! ```
 
 use super::claim::Claim;
-use crate::model::finding::{Action, Reached};
+use crate::model::finding::{Action, Gates, Reached};
 use crate::model::time::EventTime;
 
 /// How long it must be calm before an episode closes. Unit: milliseconds. Default: 5 min.
@@ -35,6 +35,8 @@ pub struct Episode {
     pub opened: EventTime,
     /// When each action was first justified.
     pub reached: Reached,
+    /// The gates that it passed so far.
+    pub gates: Gates,
     /// When it was last abnormal.
     pub abnormal: EventTime,
     /// When it was last told.
@@ -50,12 +52,21 @@ impl Episode {
     pub fn open(claim: Claim, at: EventTime) -> Self {
         let mut reached = Reached::default();
         reached.note(claim.action, at);
-        Self { opened: at, reached, abnormal: at, told: at, action: claim.action, strongest: claim }
+        Self {
+            opened: at,
+            reached,
+            gates: claim.gates,
+            abnormal: at,
+            told: at,
+            action: claim.action,
+            strongest: claim,
+        }
     }
 
     /// Takes a further claim; says what changed, if people are to be told.
     pub fn add(&mut self, claim: Claim, at: EventTime) -> Option<Change> {
         self.abnormal = self.abnormal.max(at);
+        self.gates = self.gates.and(claim.gates);
         let escalates = claim.action > self.action;
         if escalates {
             self.action = claim.action;

@@ -4,8 +4,20 @@
 
 pub mod baseline;
 pub mod burst;
+pub mod cadence;
 pub mod ceiling;
 pub mod claim;
+pub mod cost;
+pub mod dormant;
+pub mod endpoints;
 pub mod episode;
+pub mod failures;
+pub mod fan_out;
+pub mod known;
+pub mod origin;
 pub mod profile;
+pub mod ramp;
+pub mod spread;
+pub mod tenant_flood;
+pub mod weigh;
 pub mod window;

@@ -79,7 +79,7 @@ impl Profile {
     /// What `ceiling` says now.
     pub fn ceiling(&self, params: &Params) -> Option<Claim> {
         let passed = ceiling::look(&self.windows, self.limit_per_min)?;
-        Some(Claim { action: params.ceiling_action, sight: Sight::Ceiling(passed) })
+        Some(Claim::new((params.ceiling_action, Sight::Ceiling(passed))))
     }
 
     /// Whether it is worth asking `burst`.
@@ -92,7 +92,7 @@ impl Profile {
         let burst = burst::look(&self.windows, &self.baseline, &params.burst, &params.baseline)?;
         let immature = self.windows.newest().saturating_sub(self.first_seen) < params.mature_s;
         let action = burst.action(immature, &params.burst);
-        Some(Claim { action, sight: Sight::Burst(burst) })
+        Some(Claim::new((action, Sight::Burst(burst))))
     }
 
     /// Its kind.

@@ -1,7 +1,9 @@
 //! A batch: auth events laid out for the machine, without an allocation per event.
 
+use super::facts::facts_of;
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use crate::model::event::{AuthEvent, Outcome};
+use crate::model::facts::Facts;
 use crate::model::time::EventTime;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
@@ -44,6 +46,8 @@ pub struct Row {
     pub hash: u64,
     /// When the credential ends by itself.
     pub expires: Option<EventTime>,
+    /// Who, from where, to what.
+    pub facts: Facts,
     credential: Stretch,
     tenant: Option<Stretch>,
     /// The credential's kind.
@@ -71,6 +75,7 @@ impl Batch {
             offset,
             hash,
             expires: event.expires,
+            facts: facts_of(event, seed),
             credential,
             tenant,
             kind: event.kind,

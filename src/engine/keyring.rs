@@ -30,7 +30,7 @@ const fn tag_of(hash: u64) -> u32 {
 }
 
 /// A credential's id and profile.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Entry {
     tag: u32,
     /// The id.
@@ -40,7 +40,7 @@ pub struct Entry {
 }
 
 /// The bounded table of profiles.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Keyring {
     index: HashTable<Slot>,
     chunks: Vec<Vec<Entry>>,

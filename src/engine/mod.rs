@@ -11,6 +11,7 @@
 pub mod batch;
 pub mod control;
 pub mod episodes;
+pub mod facts;
 pub mod keyring;
 pub mod machine;
 pub mod partition;

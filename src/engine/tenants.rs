@@ -11,7 +11,7 @@ const TENANTS_MAX: u16 = u16::MAX;
 pub const NO_TENANT: u16 = u16::MAX;
 
 /// The tenants, numbered in the order in which they were first seen.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tenants {
     names: Vec<CompactString>,
     numbers: HashMap<CompactString, u16>,

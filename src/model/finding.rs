@@ -65,17 +65,56 @@ pub enum Detector {
     Ceiling,
     /// The count in a window is far above the credential's own peak.
     Burst,
+    /// The rate climbed and stays.
+    Ramp,
+    /// Used from a new network, country or user agent.
+    Origin,
+    /// Used from far more networks at a time than usual.
+    FanOut,
+    /// Calls far more endpoints than usual.
+    Endpoints,
+    /// Named by far more rejected requests than usual.
+    Failures,
+    /// Costs far more units than ever.
+    Cost,
+    /// The rhythm of its requests changed.
+    Cadence,
+    /// Used again after a long sleep.
+    Dormant,
+    /// Its tenant takes far more of the fleet than usual.
+    TenantFlood,
 }
 
 impl Detector {
     /// Every detector.
-    pub const ALL: [Self; 2] = [Self::Ceiling, Self::Burst];
+    pub const ALL: [Self; 11] = [
+        Self::Ceiling,
+        Self::Burst,
+        Self::Ramp,
+        Self::Origin,
+        Self::FanOut,
+        Self::Endpoints,
+        Self::Failures,
+        Self::Cost,
+        Self::Cadence,
+        Self::Dormant,
+        Self::TenantFlood,
+    ];
 
     /// The name on the wire and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Ceiling => "ceiling",
             Self::Burst => "burst",
+            Self::Ramp => "ramp",
+            Self::Origin => "origin",
+            Self::FanOut => "fan_out",
+            Self::Endpoints => "endpoints",
+            Self::Failures => "failures",
+            Self::Cost => "cost",
+            Self::Cadence => "cadence",
+            Self::Dormant => "dormant",
+            Self::TenantFlood => "tenant_flood",
         }
     }
 
@@ -151,6 +190,71 @@ impl Reached {
     }
 }
 
+/// A condition on the way to a graver action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Gate {
+    /// The rate alone would justify throttling.
+    Rate,
+    /// Source and share of the excess speak of theft.
+    Context,
+    /// Something beside network and country is new, or the credential slept for long.
+    Corroborated,
+    /// Enough is known of the credential to take it out of service for its rate.
+    Mature,
+}
+
+impl Gate {
+    /// Every gate.
+    pub const ALL: [Self; 4] = [Self::Rate, Self::Context, Self::Corroborated, Self::Mature];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::Context => "context",
+            Self::Corroborated => "corroborated",
+            Self::Mature => "mature",
+        }
+    }
+
+    /// The gate of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|gate| gate.as_str() == name)
+    }
+}
+
+/// The gates that an episode passed, each at any time so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gates(u8);
+
+impl Gates {
+    /// None.
+    pub const NONE: Self = Self(0);
+
+    /// These and `gate`, if it was `passed`.
+    #[must_use]
+    pub const fn with(self, gate: Gate, passed: bool) -> Self {
+        Self(self.0 | (passed as u8) << gate as u8)
+    }
+
+    /// These and the `others`.
+    #[must_use]
+    pub const fn and(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Whether `gate` was passed.
+    pub const fn has(self, gate: Gate) -> bool {
+        self.0 & (1 << gate as u8) != 0
+    }
+
+    /// Those passed.
+    pub fn iter(self) -> impl Iterator<Item = Gate> {
+        Gate::ALL.into_iter().filter(move |gate| self.has(*gate))
+    }
+}
+
 /// One number of a finding, under the name it has on the wire.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measure {
@@ -184,6 +288,8 @@ pub struct Finding {
     pub opened: EventTime,
     /// When each action was first justified.
     pub reached: Reached,
+    /// The gates that it passed so far.
+    pub gates: Gates,
     /// When the finding last changed.
     pub updated: EventTime,
     /// When the episode closed.

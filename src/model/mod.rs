@@ -5,6 +5,7 @@
 pub mod credential;
 pub mod decision;
 pub mod event;
+pub mod facts;
 pub mod finding;
 pub mod invariant;
 pub mod position;

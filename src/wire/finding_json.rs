@@ -1,7 +1,7 @@
 //! A finding as JSON, by the contract.
 
 use crate::model::credential::{Credential, Kind};
-use crate::model::finding::{Action, Detector, Finding, FindingId, Measure, Reached};
+use crate::model::finding::{Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached};
 use crate::model::time::EventTime;
 use crate::wire::time::rfc3339;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
@@ -74,6 +74,8 @@ struct Written<'a> {
     action: Cow<'a, str>,
     opened: String,
     reached: BTreeMap<Cow<'a, str>, String>,
+    #[serde(default)]
+    gates: Vec<Cow<'a, str>>,
     updated: String,
     closed: Option<String>,
     evidence_nats: f64,
@@ -102,6 +104,7 @@ impl Serialize for FindingJson {
             action: Cow::Borrowed(finding.action.as_str()),
             opened: finding.opened.to_string(),
             reached: reached.collect(),
+            gates: finding.gates.iter().map(|gate| Cow::Borrowed(gate.as_str())).collect(),
             updated: finding.updated.to_string(),
             closed: finding.closed.map(|time| time.to_string()),
             evidence_nats: finding.evidence_nats,
@@ -122,6 +125,10 @@ impl<'de> Deserialize<'de> for FindingJson {
                 reached.note_exactly(action, read_time(at)?);
             }
         }
+        let mut gates = Gates::default();
+        for name in &written.gates {
+            gates = gates.with(known(Gate::parse(name), "gate")?, true);
+        }
         Ok(Self(Finding {
             id: known(FindingId::parse(&written.id), "finding id")?,
             credential: read_credential(&written.kind, &written.credential)?,
@@ -130,6 +137,7 @@ impl<'de> Deserialize<'de> for FindingJson {
             action: known(Action::parse(&written.action), "action")?,
             opened: read_time(&written.opened)?,
             reached,
+            gates,
             updated: read_time(&written.updated)?,
             closed: read_time_if(written.closed.as_deref())?,
             evidence_nats: written.evidence_nats,

@@ -8,7 +8,7 @@ use tripline::judge::allow_list::Entry;
 use tripline::judge::posture::Postures;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{Guardrail, Order, Posture, Status};
-use tripline::model::finding::{Action, Detector, Finding, FindingId, Measure, Reached};
+use tripline::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
 use tripline::model::time::EventTime;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -31,6 +31,7 @@ fn signal(id: &str, action: Action, opened: EventTime, change: Change) -> Signal
         action,
         opened,
         reached: Reached::default(),
+        gates: Gates::default(),
         updated: opened,
         closed: None,
         evidence_nats: 700.0,

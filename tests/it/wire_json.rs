@@ -5,7 +5,9 @@ use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{
     Decision, DecisionId, Generation, Guardrail, Order, Posture, Receipt,
 };
-use tripline::model::finding::{Action, Detector, Finding, FindingId, Measure, Reached};
+use tripline::model::finding::{
+    Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
+};
 use tripline::model::time::EventTime;
 use tripline::wire::decision_json::DecisionJson;
 use tripline::wire::finding_json::FindingJson;
@@ -43,6 +45,7 @@ fn finding() -> impl Strategy<Value = Finding> {
                 action,
                 opened,
                 reached,
+                gates: Gates::NONE.with(Gate::Context, action > Action::Throttle),
                 updated,
                 closed,
                 evidence_nats: 21.5,
@@ -133,6 +136,7 @@ fn the_names_are_those_of_the_contract() {
         action: Action::Alert,
         opened,
         reached,
+        gates: Gates::NONE.with(Gate::Rate, true),
         updated: opened,
         closed: None,
         evidence_nats: 21.5,
@@ -146,6 +150,7 @@ fn the_names_are_those_of_the_contract() {
         "id": id.to_string(), "credential": "j1", "kind": "jwt", "tenant": null,
         "detector": "burst", "action": "alert", "opened": "2026-11-23T18:54:00.123Z",
         "reached": { "observe": "2026-11-23T18:54:00.123Z", "alert": "2026-11-23T18:54:00.123Z" },
+        "gates": ["rate"],
         "updated": "2026-11-23T18:54:00.123Z", "closed": null, "evidence_nats": 21.5,
         "summary": "made 10 requests", "evidence": { "count": 10.0 }
     });

@@ -20,7 +20,7 @@ use crate::detect::episode::{Change, Episode};
 use crate::detect::profile::{self, Profile};
 use crate::detect::window::{Placed, Window};
 use crate::model::credential::Credential;
-use crate::model::finding::{Detector, Finding, FindingId};
+use crate::model::finding::{Finding, FindingId};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 
@@ -86,7 +86,7 @@ struct BusiestMinute {
 }
 
 /// One partition of the data plane.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Partition {
     params: std::sync::Arc<Params>,
     seed: HashSeed,
@@ -311,7 +311,7 @@ impl Partition {
     fn hear(
         &mut self,
         number: u32,
-        claims: [Option<Claim>; Detector::ALL.len()],
+        claims: [Option<Claim>; 2],
         expires: Option<EventTime>,
         time: EventTime,
     ) {
@@ -378,6 +378,7 @@ impl Partition {
             action: episode.action,
             opened: episode.opened,
             reached: episode.reached,
+            gates: episode.gates,
             updated: episode.told,
             closed: None,
             evidence_nats: claim.evidence_nats(),

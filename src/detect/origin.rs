@@ -1,0 +1,136 @@
+//! `origin`: requests from a network, a country or a user agent that the credential was never
+//! used from.
+//!
+//! Score: the surprise of the new values (Pitman-Yor, [`crate::stats::novelty`]): the greater of
+//! network and country, which change together, and the user agent. A new source alone is no
+//! abuse, people move; with a rise of the rate it alerts. Whether it may do more is weighed with
+//! the rate, see [`super::weigh`]. Cost: bits by event; the formula only for new values.
+
+use super::claim::{Seen, grouped};
+use super::known::{Known, Novel, Recent};
+use crate::model::facts::Aspect;
+use crate::model::finding::{Action, Measure};
+
+/// What makes a new source remarkable.
+#[derive(Clone, Copy, Debug)]
+pub struct Params {
+    /// The least surprise to observe. Unit: nats. Default: 10.
+    pub observe_nats: f64,
+    /// The least surprise to alert, with a rise of the rate. Unit: nats. Default: 14.
+    pub alert_nats: f64,
+    /// What counts as a rise: all requests of late over the expected ones. Default: 1.8.
+    pub rise_ratio: f64,
+    /// The least requests from new sources to alert. Default: 6.
+    pub requests_min: f64,
+    /// The least part of the excess that comes from new sources to alert, in 0..1. Default: 0.5.
+    pub new_source_ratio: f64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            observe_nats: 10.0,
+            alert_nats: 14.0,
+            rise_ratio: 1.8,
+            requests_min: 6.0,
+            new_source_ratio: 0.5,
+        }
+    }
+}
+
+/// A new source.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NewSource {
+    /// What is new.
+    pub novel: Novel,
+    /// How surprising that is. Unit: nats.
+    pub surprise_nats: f64,
+    /// The surprise of a new network, were one seen. Unit: nats.
+    pub network_nats: f64,
+    /// How many networks are known, about.
+    pub networks: u32,
+    /// The requests of late.
+    pub recent: Recent,
+}
+
+/// What `origin` says of a request with these `novel` values.
+pub fn look(
+    known: &Known,
+    novel: Novel,
+    recent: Recent,
+    params: &Params,
+) -> Option<(Action, NewSource)> {
+    let surprise_nats = known.source_surprise_nats(novel);
+    if surprise_nats < params.observe_nats {
+        return None;
+    }
+    let moved = novel.has(Aspect::Network) || novel.has(Aspect::Country);
+    let rises = recent.all >= params.rise_ratio * recent.expected
+        && recent.new >= params.requests_min
+        && recent.new_source_ratio() >= params.new_source_ratio;
+    let alerts = moved && rises && surprise_nats >= params.alert_nats;
+    let seen = NewSource {
+        novel,
+        surprise_nats,
+        network_nats: known.surprise_nats(Aspect::Network),
+        networks: known.distinct(Aspect::Network),
+        recent,
+    };
+    Some((if alerts { Action::Alert } else { Action::Observe }, seen))
+}
+
+/// What is new, in words.
+pub(super) fn new_things(novel: Novel) -> String {
+    let names = [
+        (Aspect::Network, "network"),
+        (Aspect::Country, "country"),
+        (Aspect::Agent, "user agent"),
+        (Aspect::Endpoint, "endpoint"),
+    ];
+    let new: Vec<_> =
+        names.into_iter().filter(|(aspect, _)| novel.has(*aspect)).map(|(_, name)| name).collect();
+    match new.split_last() {
+        None => "nothing new".to_owned(),
+        Some((only, [])) => format!("a new {only}"),
+        Some((last, rest)) => format!("a new {} and {last}", rest.join(", ")),
+    }
+}
+
+impl Seen for NewSource {
+    fn strength(&self) -> f64 {
+        self.surprise_nats
+    }
+
+    fn evidence_nats(&self) -> f64 {
+        self.surprise_nats
+    }
+
+    fn summary(&self) -> String {
+        let known = match self.networks {
+            1 => "one network".to_owned(),
+            networks => format!("{networks} networks"),
+        };
+        format!(
+            "is used from {}, after {known} so far; {} of late came from new sources, where about \
+             {} are usual from all",
+            new_things(self.novel),
+            match self.recent.new {
+                new if new < 1.5 => "one request".to_owned(),
+                new => format!("{} requests", grouped(new)),
+            },
+            grouped(self.recent.expected),
+        )
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        vec![
+            Measure::new("surprise_nats", self.surprise_nats),
+            Measure::new("network_surprise_nats", self.network_nats),
+            Measure::new("networks_known", f64::from(self.networks)),
+            Measure::new("recent_new", self.recent.new),
+            Measure::new("recent_all", self.recent.all),
+            Measure::new("recent_expected", self.recent.expected),
+            Measure::new("new_source_ratio", self.recent.new_source_ratio()),
+        ]
+    }
+}

@@ -1,0 +1,126 @@
+//! Spread: how many distinct values of one aspect a credential uses in ten minutes, beside the
+//! most it usually does. `fan_out` asks it of networks, `endpoints` of endpoint classes.
+
+use super::window::Windows;
+use crate::stats::distinct::distinct;
+
+/// The stretch in which distinct values are counted. Unit: minutes. Chosen.
+pub const STRETCH_MIN: u32 = 10;
+/// What is left of the usual spread after a day: a half-life of 14 days, as of peaks.
+const KEEP_PER_DAY: f32 = 0.952;
+
+/// The distinct values of the running ten minutes, and the most that is usual. Shape: 6 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spread {
+    sketch: [u16; 2],
+    usual: u8,
+    /// Of the stretch before the running one: it is too young to teach.
+    held: u8,
+}
+
+impl Spread {
+    const fn sketch(self) -> u32 {
+        let [low, high] = self.sketch;
+        low as u32 | (high as u32) << 16
+    }
+
+    /// Notes a value by its hash (0: none); says whether it may be one more.
+    pub fn note(&mut self, hash: u32) -> bool {
+        let bit = hash >> 27;
+        let [low, high] = &mut self.sketch;
+        let (half, bit) = if bit < 16 { (low, bit) } else { (high, bit - 16) };
+        let more = hash != 0 && *half & (1 << bit) == 0;
+        if more {
+            *half |= 1 << bit;
+        }
+        more
+    }
+
+    /// About how many distinct values came in the running stretch; at most 140.
+    pub fn distinct(self) -> u32 {
+        distinct(self.sketch())
+    }
+
+    /// The most in a stretch that is usual.
+    pub fn usual(self) -> u32 {
+        u32::from(self.usual)
+    }
+
+    /// Begins a new stretch, if one begins as time moves from `windows` to `next`; learns the one
+    /// before the last, unless `frozen`.
+    pub fn minute_ends(&mut self, windows: &Windows, next: u32, frozen: bool) {
+        let (last, next) = (windows.newest(), next);
+        let stretches = next / (STRETCH_MIN * 60) - last / (STRETCH_MIN * 60);
+        if stretches == 0 {
+            return;
+        }
+        let counted = u8::try_from(self.distinct()).unwrap_or(u8::MAX);
+        let held = std::mem::replace(&mut self.held, counted);
+        self.sketch = [0; 2];
+        if frozen {
+            self.held = 0;
+            return;
+        }
+        for _ in 0..(next / 86_400 - last / 86_400).min(100) {
+            self.usual = faded(self.usual);
+        }
+        self.usual = self.usual.max(held);
+        if stretches > 1 {
+            self.usual = self.usual.max(std::mem::take(&mut self.held));
+        }
+    }
+
+    /// What was held back teaches nothing: it may be the beginning of abuse.
+    pub fn forget_held(&mut self) {
+        self.held = 0;
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "less than it was")]
+#[expect(clippy::cast_sign_loss, reason = "never negative")]
+fn faded(usual: u8) -> u8 {
+    (f32::from(usual) * KEEP_PER_DAY) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{STRETCH_MIN, Spread};
+    use crate::detect::window::Windows;
+
+    const START: u32 = 1_700_000_400;
+
+    fn hash(value: u32) -> u32 {
+        value.wrapping_mul(0x9e37_79b1)
+    }
+
+    #[test]
+    fn a_stretch_teaches_after_one_more_has_passed() {
+        let mut spread = Spread::default();
+        let mut windows = Windows::new(START);
+        let mut usual = Vec::new();
+        for _ in 0..3 {
+            (0..8).for_each(|value| {
+                spread.note(hash(value));
+            });
+            let next = windows.newest() + STRETCH_MIN * 60;
+            spread.minute_ends(&windows, next, false);
+            windows.advance(next);
+            usual.push(spread.usual());
+        }
+        assert_eq!(usual[0], 0);
+        assert!((7..=9).contains(&usual[1]) && usual[1] == usual[2], "{usual:?}");
+    }
+
+    #[test]
+    fn a_frozen_stretch_teaches_nothing() {
+        let mut spread = Spread::default();
+        let mut windows = Windows::new(START);
+        for _ in 0..5 {
+            spread.note(hash(1));
+            let next = windows.newest() + STRETCH_MIN * 60;
+            spread.minute_ends(&windows, next, true);
+            windows.advance(next);
+        }
+        assert_eq!(spread.usual(), 0);
+    }
+}

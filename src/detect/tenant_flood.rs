@@ -1,0 +1,208 @@
+//! `tenant_flood`: a tenant takes far more of the fleet's requests than at this hour of the week.
+//!
+//! Score: the tenant's share of a minute over `max(usual, 0.05)`, where usual is the greatest of
+//! this hour of the week, the hour before, and its long average. Gate: its count is at least 20
+//! nats unlikely under a negative binomial about the usual share of the fleet's count. Seasons are
+//! kept for tenants, not for keys, whose last minutes say more. It alerts at most, and names the
+//! tenant's busiest credential. Cost: one counter by event, a pass over the tenants a minute.
+//! Source: DETECTION, "What the data say" 6.
+
+use super::claim::{Seen, grouped};
+use crate::model::finding::{Action, Measure};
+use crate::stats::compact::Compact;
+use crate::stats::tail::NegativeBinomial;
+
+/// What makes a flood.
+#[derive(Clone, Copy, Debug)]
+pub struct Params {
+    /// The least usual share that is compared with, in 0..1. Default: 0.05.
+    pub share_min: f64,
+    /// The least requests of a tenant in a minute. Default: 600.
+    pub requests_min: u32,
+    /// The ratio to observe. Default: 2.
+    pub observe_ratio: f64,
+    /// The ratio to alert. Default: 4.
+    pub alert_ratio: f64,
+    /// The least evidence to speak. Unit: nats. Default: 20.
+    pub gate_nats: f64,
+    /// How many minutes a tenant must have been watched. Default: 1,440.
+    pub minutes_min: u32,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            share_min: 0.05,
+            requests_min: 600,
+            observe_ratio: 2.0,
+            alert_ratio: 4.0,
+            gate_nats: 20.0,
+            minutes_min: 1440,
+        }
+    }
+}
+
+const HOURS_OF_WEEK: usize = 168;
+/// An hour's share moves by one part of so many with each of its minutes. Chosen: an hour teaches
+/// most of what it says.
+const HOUR_LEARNS: f32 = 1.0 / 30.0;
+/// The long average moves by one part of so many with each minute. Chosen: about a day.
+const LONG_LEARNS: f32 = 1.0 / 1440.0;
+/// The dispersion of a minute's count. Source: DETECTION, "What the data say" 8.
+const DISPERSION: f64 = 120.0;
+
+/// A tenant's usual share of the fleet. Shape: 344 bytes.
+#[derive(Clone, Debug)]
+pub struct Season {
+    by_hour: [Compact; HOURS_OF_WEEK],
+    long: f32,
+    minutes: u32,
+}
+
+impl Default for Season {
+    fn default() -> Self {
+        Self { by_hour: [Compact::default(); HOURS_OF_WEEK], long: 0.0, minutes: 0 }
+    }
+}
+
+/// The hour of the week of a minute (since 1970).
+const fn hour_of_week(minute: u32) -> usize {
+    (minute / 60) as usize % HOURS_OF_WEEK
+}
+
+/// A minute of a tenant, beside the fleet's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Minute {
+    /// The minute (since 1970).
+    pub minute: u32,
+    /// The tenant's requests.
+    pub requests: u32,
+    /// Everybody's requests.
+    pub fleet: u64,
+}
+
+impl Minute {
+    fn share(self) -> f64 {
+        f64::from(self.requests) / (self.fleet.max(1) as f64)
+    }
+}
+
+impl Season {
+    /// The share that is usual in `minute`, in 0..1.
+    pub fn usual_share(&self, minute: u32) -> f64 {
+        let hour = hour_of_week(minute);
+        let at = |hour: usize| self.by_hour.get(hour).map_or(0.0, |share| share.value());
+        f64::from(at(hour).max(at((hour + HOURS_OF_WEEK - 1) % HOURS_OF_WEEK)).max(self.long))
+    }
+
+    /// Learns a minute.
+    pub fn learn(&mut self, minute: Minute) {
+        let share = crate::stats::rate::narrow(minute.share());
+        if let Some(hour) = self.by_hour.get_mut(hour_of_week(minute.minute)) {
+            let usual = hour.value();
+            *hour = Compact::nearest(usual + HOUR_LEARNS * (share - usual));
+        }
+        if self.minutes == 0 {
+            self.long = share;
+        }
+        self.long += LONG_LEARNS * (share - self.long);
+        self.minutes = self.minutes.saturating_add(1);
+    }
+}
+
+/// A tenant takes far more of the fleet than usual.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Flood {
+    /// The tenant's requests of the minute.
+    pub requests: u32,
+    /// Its share of the fleet's, in 0..1.
+    pub share: f64,
+    /// The share that is usual at this hour of the week, in 0..1.
+    pub usual_share: f64,
+    /// `share / max(usual, least)`.
+    pub ratio: f64,
+    /// How unlikely so many are. Unit: nats.
+    pub evidence_nats: f64,
+}
+
+/// What `tenant_flood` says of a minute.
+pub fn look(season: &Season, minute: Minute, params: &Params) -> Option<(Action, Flood)> {
+    if minute.requests < params.requests_min || season.minutes < params.minutes_min {
+        return None;
+    }
+    let (share, usual_share) = (minute.share(), season.usual_share(minute.minute));
+    let compared = usual_share.max(params.share_min);
+    let ratio = share / compared;
+    if ratio < params.observe_ratio {
+        return None;
+    }
+    let mean = compared * minute.fleet as f64;
+    let model = NegativeBinomial::new(mean, DISPERSION, f64::from(season.minutes));
+    let evidence_nats = -model.ln_tail(f64::from(minute.requests));
+    if evidence_nats < params.gate_nats {
+        return None;
+    }
+    let action = if ratio >= params.alert_ratio { Action::Alert } else { Action::Observe };
+    let flood = Flood { requests: minute.requests, share, usual_share, ratio, evidence_nats };
+    Some((action, flood))
+}
+
+impl Seen for Flood {
+    fn strength(&self) -> f64 {
+        self.ratio
+    }
+
+    fn evidence_nats(&self) -> f64 {
+        self.evidence_nats
+    }
+
+    fn summary(&self) -> String {
+        format!(
+            "is the busiest of a tenant that made {} requests in a minute, {:.0} % of all, where \
+             {:.1} % are usual at this hour of the week",
+            grouped(f64::from(self.requests)),
+            self.share * 100.0,
+            self.usual_share * 100.0,
+        )
+    }
+
+    fn measures(&self) -> Vec<Measure> {
+        vec![
+            Measure::new("tenant_requests", f64::from(self.requests)),
+            Measure::new("share_ratio", self.share),
+            Measure::new("share_usual_ratio", self.usual_share),
+            Measure::new("share_over_usual", self.ratio),
+            Measure::new("tail_nats", self.evidence_nats),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Minute, Params, Season, look};
+    use crate::model::finding::Action;
+
+    /// A Monday, 00:00 UTC.
+    const MONDAY: u32 = 28_404_000 / 10_080 * 10_080 + 5760;
+
+    fn minute(minute: u32, requests: u32) -> Minute {
+        Minute { minute, requests, fleet: 10_000 }
+    }
+
+    #[test]
+    fn what_is_usual_at_this_hour_of_the_week_is_no_flood_and_at_another_it_is() {
+        let mut season = Season::default();
+        for n in 0..3 * 7 * 1440 {
+            let at = MONDAY + n;
+            let busy = at / 60 % 168 == MONDAY / 60 % 168;
+            season.learn(minute(at, if busy { 8000 } else { 300 }));
+        }
+        let week = 7 * 1440;
+        let action = |at, requests| {
+            look(&season, minute(at, requests), &Params::default()).map(|(action, _)| action)
+        };
+        assert_eq!(action(MONDAY + 3 * week + 10, 8000), None);
+        assert_eq!(action(MONDAY + 3 * week + 700, 8000), Some(Action::Alert));
+        assert_eq!(action(MONDAY + 3 * week + 700, 320), None);
+    }
+}
