@@ -6,8 +6,11 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
+use tripline::detect::asleep::Asleep;
+use tripline::detect::profile::Profile;
 use tripline::engine::batch::{Batch, HashSeed};
 use tripline::engine::partition::{Clock, Params, Partition};
 use tripline::model::event::AuthEvent;
@@ -52,9 +55,52 @@ fn name(rank: usize) -> String {
     format!("key_{rank:012}")
 }
 
+/// An event with all that the detectors look at: each credential has its home network and client,
+/// and calls one of three endpoints.
+fn event_of(rank: usize, id: &str, ms: i64, turn: u64) -> AuthEvent<'_> {
+    let mut event = AuthEvent::new(EventTime::from_ms(ms), Cow::Borrowed(id));
+    let [.., high, low] = rank.to_be_bytes();
+    event.ip = Some(IpAddr::from([10, high, low, 7]));
+    event.country = Some(*b"DE");
+    event.user_agent = Some(Cow::Borrowed("openai-python/1.54"));
+    let endpoints = ["/v1/chat/completions", "/v1/embeddings", "/v1/models"];
+    event.endpoint = endpoints.get((turn % 3) as usize).map(|path| Cow::Borrowed(*path));
+    event.tokens = Some(turn % 2000);
+    event
+}
+
+/// What a credential costs once it is asleep: `credentials` come in 20 waves, an hour apart.
+fn sleepers(credentials: usize) {
+    let before = resident();
+    let mut partition = Partition::new(Arc::new(Params::default()), SEED);
+    let (mut batch, mut offset) = (Batch::default(), 0);
+    for wave in 0..22_i64 {
+        let now = START_MS + wave * 3_700_000;
+        let share = if wave < 20 { credentials / 20 } else { 0 };
+        let first = usize::try_from(wave).unwrap_or(0) * (credentials / 20);
+        for rank in (first..first + share).chain([credentials]) {
+            let id = name(rank);
+            batch.push(&event_of(rank, &id, now, 0), offset, SEED);
+            offset += 1;
+        }
+        partition.apply(&batch, Clock::Intake(EventTime::from_ms(now)));
+        batch.clear();
+        for step in 1..=740 {
+            partition.tick(EventTime::from_ms(now + step * 5000));
+        }
+    }
+    let growth = resident().saturating_sub(before) as f64 / credentials as f64;
+    println!(
+        "asleep: {} of {} credentials, {growth:.0} bytes each as resident growth",
+        partition.sleepers(),
+        partition.credentials()
+    );
+}
+
 fn main() {
     let small = std::env::args().any(|argument| argument == "--test");
     let (credentials, events) = if small { (10_000, 200_000) } else { (1_000_000, 20_000_000) };
+    println!("a profile: {} bytes awake, {} asleep", size_of::<Profile>(), size_of::<Asleep>());
     let before = resident();
     let mut partition = Partition::new(Arc::new(Params::default()), SEED);
     let mut batch = Batch::default();
@@ -63,8 +109,7 @@ fn main() {
         batch.clear();
         for rank in first..(first + BATCH).min(credentials) {
             let id = name(rank);
-            let event = AuthEvent::new(EventTime::from_ms(START_MS), Cow::Borrowed(&id));
-            batch.push(&event, offset, SEED);
+            batch.push(&event_of(rank, &id, START_MS, 0), offset, SEED);
             offset += 1;
         }
         partition.apply(&batch, Clock::Intake(EventTime::from_ms(START_MS)));
@@ -82,10 +127,9 @@ fn main() {
         for batch in &mut batches {
             batch.clear();
             for _ in 0..BATCH {
-                let id = name(random.zipf(credentials));
-                let time = EventTime::from_ms(START_MS + at / 100);
-                let event = AuthEvent::new(time, Cow::Borrowed(&id));
-                batch.push(&event, offset, SEED);
+                let rank = random.zipf(credentials);
+                let (id, turn) = (name(rank), random.next());
+                batch.push(&event_of(rank, &id, START_MS + at / 100, turn), offset, SEED);
                 offset += 1;
                 at += 1;
             }
@@ -102,4 +146,6 @@ fn main() {
         "state update: {:.0} ns an event over {applied} events, {signals} signals",
         spent / applied * 1e9
     );
+    drop(partition);
+    sleepers(credentials);
 }

@@ -41,15 +41,12 @@ pub struct Params {
     short: Fading,
     long: Fading,
     dispersion_weight: f32,
-    peak: Fading,
+    peak_keep_per_day: f64,
     /// The least rate believed. Unit: events per second. Default: one in ten minutes.
     pub rate_min_per_s: f64,
-    /// The rate before anything was seen. Default: 0.5 events' worth of 67 a minute, the median
-    /// of 421 LLM API clients.
-    pub prior: Prior,
-    /// Variance over mean before anything was seen, by window.
-    /// Default: 5, 12, 30, 120, 300 (measured; 12 is between its neighbours).
-    pub prior_dispersion: [f32; Window::COUNT],
+    /// Variance over mean before anything was seen, in 1, 15, 60 and 300 s.
+    /// Default: 5, 30, 120, 300 (measured: DETECTION, "What the data say" 8).
+    pub prior_dispersion: [f32; LEARNED],
 }
 
 impl Params {
@@ -60,10 +57,9 @@ impl Params {
             short: Fading::of_half_life(half_lives.short_s),
             long: Fading::of_half_life(half_lives.long_s),
             dispersion_weight: narrow(1.0 - dispersion.remaining(1)),
-            peak: Fading::of_half_life(half_lives.peak_s),
+            peak_keep_per_day: Fading::of_half_life(half_lives.peak_s).remaining(1440),
             rate_min_per_s: 1.0 / 600.0,
-            prior: Prior { events: 0.5, mean_per_s: 67.0 / 60.0 },
-            prior_dispersion: [5.0, 12.0, 30.0, 120.0, 300.0],
+            prior_dispersion: [5.0, 30.0, 120.0, 300.0],
         }
     }
 }
@@ -74,8 +70,11 @@ impl Default for Params {
     }
 }
 
+/// How many windows a dispersion is learned of: all but 5 s, which lies between its neighbours.
+pub const LEARNED: usize = 4;
 /// The windows whose counts are summed up by tiles of their own length within a minute.
-const TILED: [Window; 3] = [Window::S1, Window::S5, Window::S15];
+const TILED: [Window; 2] = [Window::S1, Window::S15];
+const SECONDS_OF_DAY: u32 = 86_400;
 
 /// A rate as it is believed.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,11 +96,21 @@ pub struct Expected {
     pub weight: f64,
 }
 
-/// What one credential usually does. Shape: 104 bytes.
+/// What is left of a baseline after a long silence. Shape: 40 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Learned {
+    short: GammaRate,
+    long: GammaRate,
+    until: u32,
+    dispersion: [Compact; LEARNED],
+    peak: [Compact; Window::COUNT],
+}
+
+/// What one credential usually does. Shape: 80 bytes.
 #[derive(Clone, Debug)]
 pub struct Baseline {
-    peak: [f32; Window::COUNT],
-    dispersion: [f32; Window::COUNT],
+    peak: [Compact; Window::COUNT],
+    dispersion: [f32; LEARNED],
     short: GammaRate,
     long: GammaRate,
     /// Sums of squared tile counts of the running minute.
@@ -115,17 +124,43 @@ pub struct Baseline {
 
 impl Baseline {
     /// Knows nothing but the prior; learns from the minute of `second` on.
-    pub fn new(second: u32, params: &Params) -> Self {
+    pub fn new(second: u32, prior: Prior, params: &Params) -> Self {
         Self {
-            peak: [0.0; Window::COUNT],
+            peak: [Compact::default(); Window::COUNT],
             dispersion: params.prior_dispersion,
-            short: GammaRate::default(),
-            long: GammaRate::default(),
+            short: GammaRate::of(prior),
+            long: GammaRate::of(prior),
             squares: [0.0; TILED.len()],
             learned_until: second / 60,
             max_now: [Compact::default(); Window::COUNT],
             max_held: [Compact::default(); Window::COUNT],
             squares_held: [Compact::default(); TILED.len()],
+        }
+    }
+
+    /// What it has learned.
+    pub fn learned(&self) -> Learned {
+        Learned {
+            short: self.short,
+            long: self.long,
+            until: self.learned_until,
+            dispersion: self.dispersion.map(Compact::nearest),
+            peak: self.peak,
+        }
+    }
+
+    /// Knows what was learned, as after a long silence.
+    pub fn of(learned: Learned) -> Self {
+        Self {
+            peak: learned.peak,
+            dispersion: learned.dispersion.map(Compact::value),
+            short: learned.short,
+            long: learned.long,
+            squares: [0.0; TILED.len()],
+            learned_until: learned.until,
+            max_now: [Compact::ZERO; Window::COUNT],
+            max_held: [Compact::ZERO; Window::COUNT],
+            squares_held: [Compact::ZERO; TILED.len()],
         }
     }
 
@@ -152,6 +187,13 @@ impl Baseline {
         if next_minute == ending {
             return;
         }
+        let days = self.days_until(windows, next);
+        self.learn_minutes(windows, next, frozen, params);
+        self.days_pass(days, params);
+    }
+
+    fn learn_minutes(&mut self, windows: &Windows, next: u32, frozen: bool, params: &Params) {
+        let (ending, next_minute) = (windows.newest() / 60, next / 60);
         if frozen {
             self.forget_held();
             self.learned_until = next_minute;
@@ -172,6 +214,22 @@ impl Baseline {
         }
     }
 
+    /// How many days begin from what is already learned up to `next`.
+    pub fn days_until(&self, windows: &Windows, next: u32) -> u32 {
+        let from = windows.newest().max(self.learned_until.saturating_mul(60));
+        (next / SECONDS_OF_DAY).saturating_sub(from / SECONDS_OF_DAY)
+    }
+
+    fn days_pass(&mut self, days: u32, params: &Params) {
+        if days == 0 {
+            return;
+        }
+        let keep = params.peak_keep_per_day.powi(i32::try_from(days).unwrap_or(i32::MAX));
+        for peak in &mut self.peak {
+            *peak = Compact::nearest(peak.value() * narrow(keep));
+        }
+    }
+
     /// What was held back teaches nothing: it may be the beginning of abuse.
     pub fn forget_held(&mut self) {
         self.max_now = [Compact::default(); Window::COUNT];
@@ -183,7 +241,7 @@ impl Baseline {
     /// Takes the maxima of a stretch that turned out harmless.
     pub fn absorb(&mut self, maxima: &[f32; Window::COUNT]) {
         for (peak, max) in self.peak.iter_mut().zip(maxima) {
-            *peak = peak.max(*max);
+            *peak = (*peak).max(Compact::at_least(*max));
         }
     }
 
@@ -198,7 +256,7 @@ impl Baseline {
         }
         self.learn_rate(count, 1, params);
         for (peak, max) in self.peak.iter_mut().zip(self.max_held) {
-            *peak = peak.max(max.value());
+            *peak = (*peak).max(max);
         }
         self.learned_until = minute + 1;
     }
@@ -215,10 +273,6 @@ impl Baseline {
     fn learn_rate(&mut self, events: f64, minutes: u32, params: &Params) {
         self.short.learn(events, minutes, params.short);
         self.long.learn(events, minutes, params.long);
-        let keep = narrow(params.peak.remaining(minutes));
-        for peak in &mut self.peak {
-            *peak *= keep;
-        }
     }
 
     fn learn_dispersion(&mut self, windows: &Windows, minute: u32, count: f64, params: &Params) {
@@ -228,12 +282,11 @@ impl Baseline {
             let tiles = f64::from(60 / window.seconds());
             dispersion::sample(tiles, count, f64::from(squares.value()), mean_60 / tiles)
         };
-        let [one, five, fifteen] = self.squares_held;
+        let [one, fifteen] = self.squares_held;
         let mean_300 = mean_60 * 5.0;
         let count_300 = f64::from(windows.minutes_until(minute, 5));
         let by_window = [
             samples(Window::S1, one),
-            samples(Window::S5, five),
             samples(Window::S15, fifteen),
             (count - mean_60).powi(2) / mean_60,
             (count_300 - mean_300).powi(2) / mean_300,
@@ -245,9 +298,9 @@ impl Baseline {
 
     /// The rate believed, `max(short, long / 2, the least rate)`, and how many events that rests on.
     pub fn rate(&self, params: &Params) -> Rate {
-        let short = self.short.mean_per_s(params.prior);
-        let long = self.long.mean_per_s(params.prior) / 2.0;
-        let weight = if short >= long { self.short } else { self.long }.weight(params.prior);
+        let short = self.short.mean_per_s();
+        let long = self.long.mean_per_s() / 2.0;
+        let weight = if short >= long { self.short } else { self.long }.weight();
         Rate { per_s: short.max(long).max(params.rate_min_per_s), weight }
     }
 
@@ -255,9 +308,27 @@ impl Baseline {
     pub fn expected(&self, window: Window, rate: Rate) -> Expected {
         Expected {
             count: f64::from(window.seconds()) * rate.per_s,
-            dispersion: self.dispersion.get(window as usize).map_or(1.0, |d| f64::from(*d)),
+            dispersion: self.dispersion(window),
             weight: rate.weight,
         }
+    }
+
+    /// Variance over mean in `window`.
+    pub fn dispersion(&self, window: Window) -> f64 {
+        let [one, fifteen, sixty, five_minutes] = self.dispersion.map(f64::from);
+        match window {
+            Window::S1 => one,
+            Window::S5 => (one * fifteen).sqrt(),
+            Window::S15 => fifteen,
+            Window::S60 => sixty,
+            Window::S300 => five_minutes,
+        }
+    }
+
+    /// The rate of the long memory, on which a climb is measured.
+    pub fn long_rate(&self, params: &Params) -> Rate {
+        let per_s = self.long.mean_per_s().max(params.rate_min_per_s);
+        Rate { per_s, weight: self.long.weight() }
     }
 
     /// Reads its first and its last word, so that the processor fetches them ahead of their use.
@@ -267,13 +338,13 @@ impl Baseline {
 
     /// The most it ever did in `window`, slowly forgotten; 0 while nothing is learned.
     pub fn peak(&self, window: Window) -> f32 {
-        self.peak.get(window as usize).copied().unwrap_or(0.0)
+        self.peak.get(window as usize).map_or(0.0, |peak| peak.value())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Baseline, Params};
+    use super::{Baseline, Params, Prior};
     use crate::detect::window::{Window, Windows};
 
     /// Minute-aligned.
@@ -288,7 +359,9 @@ mod tests {
     impl Key {
         fn new() -> Self {
             let params = Params::default();
-            Self { windows: Windows::new(START), baseline: Baseline::new(START, &params), params }
+            let prior = Prior { events: 0.5, mean_per_s: 1.0 };
+            let baseline = Baseline::new(START, prior, &params);
+            Self { windows: Windows::new(START), baseline, params }
         }
 
         fn at(&mut self, second: u32, times: u32, frozen: bool) {

@@ -7,7 +7,8 @@
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
 
 use super::baseline::{self, Baseline, Expected};
-use super::claim::{Seen, grouped};
+use super::quantum::Quantum;
+use super::seen::{Seen, grouped};
 use super::window::{Window, Windows};
 use crate::model::finding::{Action, Measure};
 use crate::stats::tail::NegativeBinomial;
@@ -100,12 +101,14 @@ pub fn look(
     baseline: &Baseline,
     params: &Params,
     usual: &baseline::Params,
+    quantum: Quantum,
 ) -> Option<Burst> {
     let mut strongest: Option<Burst> = None;
     let rate = baseline.rate(usual);
     for window in Window::ALL {
         let ratio = ratio(windows, baseline, window, params);
         if ratio < f64::from(params.observe_ratio)
+            || !quantum.judges(window)
             || strongest.is_some_and(|other| other.ratio >= ratio)
         {
             continue;

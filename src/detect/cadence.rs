@@ -7,9 +7,9 @@
 //! Source: Shinomoto et al. (2003), "Differences in spiking patterns among cortical neurons",
 //! eq. 2.2: `Lv = 3 / (n - 1) * sum ((I1 - I2) / (I1 + I2))^2`.
 
-use super::claim::Seen;
+use super::seen::Seen;
 use crate::model::finding::{Action, Measure};
-use crate::stats::compact::Compact;
+use crate::stats::compact::{Compact, moved};
 
 /// What makes a change of rhythm.
 #[derive(Clone, Copy, Debug)]
@@ -58,13 +58,6 @@ pub struct NewRhythm {
     pub ratio: f64,
 }
 
-fn moved(from: u16, to: i32, part: i32) -> u16 {
-    let from = i32::from(from);
-    let step = (to - from) / part;
-    let step = if step == 0 { (to - from).signum() } else { step };
-    u16::try_from(from + step).unwrap_or(u16::MAX)
-}
-
 impl Cadence {
     /// Notes a request at millisecond `ms` of `second`, where `newest` was the newest second.
     pub fn note(&mut self, newest: u32, second: u32, ms: u16) {
@@ -81,6 +74,16 @@ impl Cadence {
             let contrast = (gap - before) / sum;
             self.recent = moved(self.recent, scaled(3.0 * contrast * contrast), RECENT_GAPS);
         }
+    }
+
+    /// What it has learned: the usual rhythm.
+    pub const fn learned(self) -> u16 {
+        self.usual
+    }
+
+    /// Knows the usual rhythm, as after a long silence.
+    pub const fn of(learned: u16) -> Self {
+        Self { last_ms: 0, gap: Compact::ZERO, recent: learned, usual: learned }
     }
 
     /// Learns the rhythm of a minute of use.

@@ -4,7 +4,8 @@
 //! A limit of L a minute is passed when more than L/6 came within 10 s, or more than L within any
 //! 60 s. Cost: two comparisons where nothing is wrong.
 
-use super::claim::{CERTAIN_NATS, Seen, grouped};
+use super::quantum::Quantum;
+use super::seen::{CERTAIN_NATS, Seen, grouped};
 use super::window::{Window, Windows};
 use crate::model::credential::Kind;
 use crate::model::finding::Measure;
@@ -105,8 +106,9 @@ impl Seen for Passed {
 
 const SHORT_S: u32 = 10;
 
-/// Looks whether `windows` passed `limit_per_min`; 0 is no limit.
-pub fn look(windows: &Windows, limit_per_min: u32) -> Option<Passed> {
+/// Looks whether `windows` passed `limit_per_min`; 0 is no limit. Where `quantum` is too coarse for
+/// 10 s, only the minute counts.
+pub fn look(windows: &Windows, limit_per_min: u32, quantum: Quantum) -> Option<Passed> {
     if limit_per_min == 0 {
         return None;
     }
@@ -115,7 +117,9 @@ pub fn look(windows: &Windows, limit_per_min: u32) -> Option<Passed> {
         return Some(Passed { limit_per_min, count: minute, seconds: 60 });
     }
     // The 15 s window holds the 10 s one, and its sum is at hand.
-    if windows.count(Window::S15).saturating_mul(6) <= limit_per_min {
+    if windows.count(Window::S15).saturating_mul(6) <= limit_per_min
+        || !quantum.judges_seconds(SHORT_S)
+    {
         return None;
     }
     let short = windows.count_of_seconds(SHORT_S);
@@ -128,11 +132,16 @@ pub fn look(windows: &Windows, limit_per_min: u32) -> Option<Passed> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, look};
+    use super::{Limits, Passed};
+    use crate::detect::quantum::Quantum;
     use crate::detect::window::Windows;
     use crate::model::credential::Kind;
 
     const START: u32 = 1_700_000_000;
+
+    fn look(windows: &Windows, limit_per_min: u32) -> Option<Passed> {
+        super::look(windows, limit_per_min, Quantum::default())
+    }
 
     fn seconds_until_passed(per_s: u32, limit_per_min: u32) -> Option<u32> {
         let mut windows = Windows::new(START);

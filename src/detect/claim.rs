@@ -3,6 +3,7 @@
 use super::burst::Burst;
 use super::cadence::NewRhythm;
 use super::ceiling::Passed;
+use super::context::Context;
 use super::cost::Spending;
 use super::dormant::Woken;
 use super::endpoints::Sweep;
@@ -10,25 +11,9 @@ use super::failures::Failing;
 use super::fan_out::FanOut;
 use super::origin::{NewSource, new_things};
 use super::ramp::Climb;
+use super::seen::Seen;
 use super::tenant_flood::Flood;
-use super::weigh::Context;
 use crate::model::finding::{Action, Detector, Gates, Measure};
-
-/// The evidence of a contract that was passed: it is certain. Unit: nats. Chosen: `exp(-700)` is
-/// about the least probability that a double can hold.
-pub const CERTAIN_NATS: f64 = 700.0;
-
-/// What a detector saw, ready to be told.
-pub(super) trait Seen {
-    /// How strong it is in the detector's own score: how many times too much.
-    fn strength(&self) -> f64;
-    /// How unlikely it is by chance. Unit: nats.
-    fn evidence_nats(&self) -> f64;
-    /// A sentence that a person on call understands; its subject is the credential.
-    fn summary(&self) -> String;
-    /// The numbers from which it can be recomputed.
-    fn measures(&self) -> Vec<Measure>;
-}
 
 /// What was seen, by detector.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -111,6 +96,21 @@ impl Claim {
         }
     }
 
+    /// Whether the credential must learn nothing while it lasts: there is more use than usual, or
+    /// people are told. What strangers can bring about, by failing or by the share that others
+    /// take, is no suspicion (invariant S-10).
+    pub fn is_suspicion(&self) -> bool {
+        match self.sight {
+            Sight::Ceiling(_) | Sight::Burst(_) | Sight::Ramp(_) | Sight::Cost(_) => true,
+            Sight::Origin(_)
+            | Sight::FanOut(_)
+            | Sight::Endpoints(_)
+            | Sight::Cadence(_)
+            | Sight::Dormant(_) => self.action >= Action::Alert,
+            Sight::Failures(_) | Sight::TenantFlood(_) => false,
+        }
+    }
+
     /// How strong it is in the detector's own score: how many times too much.
     pub fn strength(&self) -> f64 {
         self.sight.seen().strength()
@@ -145,30 +145,11 @@ impl Claim {
     }
 }
 
-/// A whole number with a comma every three digits.
-pub(super) fn grouped(number: f64) -> String {
-    let digits = format!("{:.0}", number.max(0.0));
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Burst, Claim, Passed, Sight, grouped};
+    use super::{Burst, Claim, Passed, Sight};
     use crate::detect::window::Window;
     use crate::model::finding::Action;
-
-    #[test]
-    fn numbers_are_grouped_for_people() {
-        let written: Vec<_> = [0.0, 12.4, 999.0, 1000.0, 1_234_567.0].map(grouped).into();
-        assert_eq!(written, ["0", "12", "999", "1,000", "1,234,567"]);
-    }
 
     #[test]
     fn a_ceiling_explains_itself() {

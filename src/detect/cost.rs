@@ -5,9 +5,9 @@
 //! `m` minutes is passed by that ratio, under a Pareto tail of index 2 (chosen: costs have heavy
 //! tails): `ln m + 2 ln ratio`. It alerts at most. Cost: an addition and a comparison by event.
 
-use super::claim::{Seen, grouped};
+use super::seen::{Seen, grouped};
 use crate::model::finding::{Action, Measure};
-use crate::stats::compact::Compact;
+use crate::stats::compact::{Compact, faded};
 
 /// What makes a cost remarkable.
 #[derive(Clone, Copy, Debug)]
@@ -26,12 +26,12 @@ impl Default for Params {
     }
 }
 
-/// The units used. Shape: 12 bytes.
+/// The units used. Shape: 8 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     /// In the running minute.
     now: f32,
-    peak: f32,
+    peak: Compact,
     /// Of the minute before: it is too young to teach.
     held: Compact,
 }
@@ -57,19 +57,23 @@ impl Cost {
 
     /// Whether it is worth asking.
     pub fn may_speak(self, params: &Params) -> bool {
-        self.now >= params.observe_ratio * self.peak.max(params.peak_min)
+        self.now >= params.observe_ratio * self.peak.value().max(params.peak_min)
     }
 
-    /// Learns the minute before the ending one; what is left of the peak after the time that
-    /// passes is `keep`.
-    pub fn minute_ends(&mut self, keep: f32, frozen: bool) {
+    /// Learns the minute before the ending one, unless `frozen`.
+    pub fn minute_ends(&mut self, frozen: bool) {
         let now = Compact::at_least(std::mem::take(&mut self.now));
         let held = std::mem::replace(&mut self.held, now);
         if frozen {
             self.held = Compact::default();
-            return;
+        } else {
+            self.peak = self.peak.max(held);
         }
-        self.peak = (self.peak * keep).max(held.value());
+    }
+
+    /// Lets the peak fade over `days`.
+    pub fn days_pass(&mut self, days: u32) {
+        self.peak = faded(self.peak, days);
     }
 
     /// What was held back teaches nothing: it may be the beginning of abuse.
@@ -79,7 +83,17 @@ impl Cost {
 
     /// Takes the greatest cost of a stretch that turned out harmless.
     pub fn absorb(&mut self, units: f32) {
-        self.peak = self.peak.max(units);
+        self.peak = self.peak.max(Compact::at_least(units));
+    }
+
+    /// What it has learned: the most in a minute.
+    pub const fn learned(self) -> Compact {
+        self.peak
+    }
+
+    /// Knows the most in a minute, as after a long silence.
+    pub const fn of(learned: Compact) -> Self {
+        Self { now: 0.0, peak: learned, held: Compact::ZERO }
     }
 
     /// The units of the running minute.
@@ -93,7 +107,7 @@ pub fn look(cost: Cost, minutes: u32, params: &Params) -> Option<(Action, Spendi
     if !cost.may_speak(params) {
         return None;
     }
-    let (units, peak) = (f64::from(cost.now), f64::from(cost.peak));
+    let (units, peak) = (f64::from(cost.now), f64::from(cost.peak.value()));
     let ratio = units / peak.max(f64::from(params.peak_min));
     let evidence_nats = f64::from(minutes.max(1)).ln() + 2.0 * ratio.ln();
     let action = if ratio >= params.alert_ratio { Action::Alert } else { Action::Observe };

@@ -5,7 +5,7 @@
 //! surprise of the source, and that in `d` days of use no such sleep ended, `ln(1 + d)` (rule of
 //! succession). Cost: nothing by event while awake.
 
-use super::claim::Seen;
+use super::seen::Seen;
 use crate::model::finding::{Action, Measure};
 
 /// What makes a sleep remarkable.
@@ -53,7 +53,7 @@ pub struct Woken {
 }
 
 fn hour_of(second: u32) -> u16 {
-    u16::try_from(second / HOUR_S & 0xffff).unwrap_or(0)
+    u16::try_from((second / HOUR_S) & 0xffff).unwrap_or(0)
 }
 
 impl Sleep {

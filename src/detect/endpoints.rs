@@ -4,8 +4,8 @@
 //! A single new endpoint makes no claim of its own: it is a corroborator, see [`super::weigh`].
 //! Cost: one bit by event; the rest where a bit was clear.
 
-use super::claim::{Seen, grouped};
 use super::fan_out;
+use super::seen::{Seen, grouped};
 use super::spread::{STRETCH_MIN, Spread};
 use crate::model::finding::{Action, Measure};
 

@@ -7,11 +7,11 @@
 //! nobody gets a stranger's key revoked by failing to use it. Cost: only rejected requests are
 //! asked about.
 
-use super::claim::{Seen, grouped};
+use super::seen::{Seen, grouped};
 use super::window::Windows;
 use crate::model::finding::{Action, Measure};
 use crate::stats::beta_binomial::BetaBinomial;
-use crate::stats::rate::narrow;
+use crate::stats::compact::moved;
 
 /// What makes failures remarkable.
 #[derive(Clone, Copy, Debug)]
@@ -40,13 +40,15 @@ impl Default for Params {
     }
 }
 
-/// By how much a minute moves the usual ratio. Chosen: a memory of about an hour of use.
-const LEARNS: f32 = 1.0 / 64.0;
+/// A minute moves the usual ratio by one part of so many. Chosen: a memory of about an hour of use.
+const LEARNS: i32 = 64;
+/// A ratio of 1 in the 16 bits of a memory.
+const ONE: u32 = 65_535;
 
-/// The rejected requests that name a credential. Shape: 8 bytes.
+/// The rejected requests that name a credential. Shape: 6 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Failures {
-    usual_ratio: f32,
+    usual: u16,
     now: u16,
     /// The minute in which they came, modulo 256.
     minute: u8,
@@ -71,20 +73,35 @@ impl Failures {
         let minute = low_byte(second / 60);
         if minute != self.minute {
             let before = (second / 60).wrapping_sub(u32::from(minute.wrapping_sub(self.minute)));
-            let accepted = windows.minutes_until(before, 1);
-            let attempts = accepted + u32::from(self.now);
+            let rejected = u32::from(self.now);
+            let attempts = windows.minute(before).saturating_add(rejected);
             if attempts > 0 && !frozen {
-                let ratio = narrow(f64::from(self.now) / f64::from(attempts));
-                self.usual_ratio += LEARNS * (ratio - self.usual_ratio);
+                let ratio = i32::try_from(rejected * ONE / attempts).unwrap_or(0);
+                self.usual = moved(self.usual, ratio, LEARNS);
             }
             (self.now, self.minute) = (0, minute);
         }
         self.now = self.now.saturating_add(1);
     }
 
+    /// How many came in its newest minute.
+    pub const fn now(self) -> u16 {
+        self.now
+    }
+
     /// The ratio of failures that is usual, in 0..1.
     pub fn usual_ratio(self) -> f64 {
-        f64::from(self.usual_ratio)
+        f64::from(self.usual) / f64::from(ONE)
+    }
+
+    /// What it has learned: the usual ratio.
+    pub const fn learned(self) -> u16 {
+        self.usual
+    }
+
+    /// Knows the usual ratio, as after a long silence.
+    pub const fn of(learned: u16) -> Self {
+        Self { usual: learned, now: 0, minute: 0 }
     }
 }
 
@@ -104,7 +121,7 @@ pub fn look(
     if rejected < params.rejected_min {
         return None;
     }
-    let attempts = rejected + windows.minutes_until(second / 60, 1);
+    let attempts = rejected + windows.minute(second / 60);
     let usual_ratio = failures.usual_ratio().max(fleet_ratio).clamp(params.ratio_min, 0.99);
     let evidence_nats = -BetaBinomial::new(attempts, usual_ratio, params.weight).ln_tail(rejected);
     if evidence_nats < params.observe_nats {

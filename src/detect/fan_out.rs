@@ -1,10 +1,10 @@
 //! `fan_out`: used from far more networks at a time than usual, as when a key was published.
 //!
 //! Score: distinct /24 and /48 prefixes in ten minutes over `max(usual, 4)`. Gate: that many are
-//! at least 20 nats unlikely under a Poisson law about the usual number, with a dispersion of 2
+//! at least 14 nats unlikely under a Poisson law about the usual number, with a dispersion of 2
 //! (chosen). Cost: one bit by event; the rest where a bit was clear.
 
-use super::claim::{Seen, grouped};
+use super::seen::{Seen, grouped};
 use super::spread::{STRETCH_MIN, Spread};
 use crate::model::finding::{Action, Measure};
 use crate::stats::tail::NegativeBinomial;
@@ -18,13 +18,21 @@ pub struct Params {
     pub observe_ratio: f64,
     /// The ratio to alert. Default: 4.
     pub alert_ratio: f64,
-    /// The least evidence to speak. Unit: nats. Default: 20.
+    /// The least evidence to speak. Unit: nats. Default: 14, once in about 7,000 days of use.
     pub gate_nats: f64,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { usual_min: 4, observe_ratio: 2.0, alert_ratio: 4.0, gate_nats: 20.0 }
+        Self { usual_min: 4, observe_ratio: 2.0, alert_ratio: 4.0, gate_nats: 14.0 }
+    }
+}
+
+impl Params {
+    /// Whether it is worth asking of so many distinct values.
+    pub fn may_speak(&self, spread: Spread) -> bool {
+        let compared = spread.usual().max(self.usual_min);
+        f64::from(spread.distinct()) >= self.observe_ratio * f64::from(compared)
     }
 }
 

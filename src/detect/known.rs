@@ -56,7 +56,7 @@ impl Probation {
     }
 
     const fn is_free(self) -> bool {
-        self.0 & 0x00ff_ffff == 0
+        self.0 << 8 == 0
     }
 
     const fn is_of(self, aspect: Aspect, hash: u32) -> bool {
@@ -95,21 +95,29 @@ impl Recent {
     }
 }
 
-/// The values that a credential is known by. Shape: 56 bytes.
-#[derive(Clone, Debug, Default)]
-pub struct Known {
+/// What is learned of the values. Shape: 32 bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Learned {
     networks: [u32; 2],
     endpoints: [u32; 2],
     countries: u32,
     agents: u32,
-    probation: [Probation; 3],
     /// How many events taught them, slowly forgotten.
     events: f32,
+    distinct: [u8; Aspect::ALL.len()],
+}
+
+/// The values that a credential is known by. Shape: 52 bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    learned: Learned,
+    probation: [Probation; 3],
     new_now: u32,
     new_recent: Compact,
-    distinct: [u8; Aspect::ALL.len()],
-    /// New values that found no place on probation.
+    /// New networks that found no place on probation: a phone's, say. One that comes again and
+    /// again counts once; two that take turns count too often, which errs towards no surprise.
     missed: u8,
+    missed_last: u8,
 }
 
 const fn joined([low, high]: [u32; 2]) -> u64 {
@@ -125,14 +133,24 @@ fn learn_in(filter: &mut [u32; 2], hash: u32) {
 }
 
 impl Known {
+    /// What it has learned.
+    pub const fn learned(&self) -> Learned {
+        self.learned
+    }
+
+    /// Knows what was learned, as after a long silence.
+    pub fn of(learned: Learned) -> Self {
+        Self { learned, ..Self::default() }
+    }
+
     /// Which of the facts were never seen before. Cost: a few operations on bits, by event.
     pub fn novel(&self, facts: &Facts) -> Novel {
         let [network, country, agent, endpoint] = facts.values;
         let new = |hash: u32, known: bool| hash != 0 && !known;
-        let bits = u8::from(new(network, is_known(joined(self.networks), network)))
-            | u8::from(new(country, is_known_of_few(self.countries, country))) << 1
-            | u8::from(new(agent, is_known_of_few(self.agents, agent))) << 2
-            | u8::from(new(endpoint, is_known(joined(self.endpoints), endpoint))) << 3;
+        let bits = u8::from(new(network, is_known(joined(self.learned.networks), network)))
+            | u8::from(new(country, is_known_of_few(self.learned.countries, country))) << 1
+            | u8::from(new(agent, is_known_of_few(self.learned.agents, agent))) << 2
+            | u8::from(new(endpoint, is_known(joined(self.learned.endpoints), endpoint))) << 3;
         Novel(bits)
     }
 
@@ -145,8 +163,16 @@ impl Known {
             }
             match self.probation.iter_mut().find(|slot| slot.is_free()) {
                 Some(slot) => *slot = Probation::new(aspect, minute, hash),
-                None => self.missed = self.missed.saturating_add(1),
+                None if aspect == Aspect::Network => self.miss(hash),
+                None => {}
             }
+        }
+    }
+
+    fn miss(&mut self, network: u32) {
+        let last = u8::try_from(network & 0xff).unwrap_or(0);
+        if last != std::mem::replace(&mut self.missed_last, last) {
+            self.missed = self.missed.saturating_add(1);
         }
     }
 
@@ -163,12 +189,12 @@ impl Known {
         }
         let keep = 1.0 - (1.0 - KEEP_PER_MIN) * f64::from(passed);
         let counted = f64::from(windows.minutes_until(ending, 1));
-        self.events = narrow(f64::from(self.events) * keep.max(0.0) + counted);
+        self.learned.events = narrow(f64::from(self.learned.events) * keep.max(0.0) + counted);
         for index in 0..self.probation.len() {
             let Some(slot) = self.probation.get_mut(index) else { continue };
             if !slot.is_free() && slot.age_min(ending) + passed >= PROBATION_MIN {
-                let learned = std::mem::take(slot);
-                self.learn(learned);
+                let value = std::mem::take(slot);
+                self.learn(value);
             }
         }
     }
@@ -176,16 +202,16 @@ impl Known {
     fn learn(&mut self, value: Probation) {
         let aspect = value.aspect();
         match aspect {
-            Aspect::Network => learn_in(&mut self.networks, value.0),
-            Aspect::Endpoint => learn_in(&mut self.endpoints, value.0),
-            Aspect::Country => self.countries |= bits_of_few(value.0),
-            Aspect::Agent => self.agents |= bits_of_few(value.0),
+            Aspect::Network => learn_in(&mut self.learned.networks, value.0),
+            Aspect::Endpoint => learn_in(&mut self.learned.endpoints, value.0),
+            Aspect::Country => self.learned.countries |= bits_of_few(value.0),
+            Aspect::Agent => self.learned.agents |= bits_of_few(value.0),
         }
-        let missed = std::mem::take(&mut self.missed);
-        if let Some(distinct) = self.distinct.get_mut(aspect as usize) {
+        let missed = if aspect == Aspect::Network { std::mem::take(&mut self.missed) } else { 0 };
+        if let Some(distinct) = self.learned.distinct.get_mut(aspect as usize) {
             if *distinct == 0 {
                 // This aspect is reported only now: what was counted before says nothing of it.
-                self.events = 0.0;
+                self.learned.events = 0.0;
             }
             *distinct = distinct.saturating_add(1).saturating_add(missed);
         }
@@ -199,8 +225,8 @@ impl Known {
 
     /// How surprising a new value of `aspect` is. Unit: nats; 0 while none is known.
     pub fn surprise_nats(&self, aspect: Aspect) -> f64 {
-        let distinct = self.distinct.get(aspect as usize).copied().unwrap_or(0);
-        surprise_nats(f64::from(self.events), u32::from(distinct))
+        let distinct = self.learned.distinct.get(aspect as usize).copied().unwrap_or(0);
+        surprise_nats(f64::from(self.learned.events), u32::from(distinct))
     }
 
     /// How surprising it is to see these new values: the more surprising of network and country,
@@ -212,7 +238,7 @@ impl Known {
 
     /// How many distinct values of `aspect` are known, about.
     pub fn distinct(&self, aspect: Aspect) -> u32 {
-        self.distinct.get(aspect as usize).copied().map_or(0, u32::from)
+        self.learned.distinct.get(aspect as usize).copied().map_or(0, u32::from)
     }
 
     /// The events of the running minute from new sources.
@@ -279,6 +305,17 @@ mod tests {
         key.uses(&from(7, 9), 2, 10, false);
         assert!(key.known.novel(&from(7, 9)).is_empty());
         assert_eq!(key.known.distinct(Aspect::Network), 1);
+    }
+
+    #[test]
+    fn all_that_is_new_at_first_is_known_within_the_hour_and_counted_once() {
+        let mut key = Key::new();
+        let facts = Facts { values: [7, 8, 9, 10], ..Facts::default() };
+        key.uses(&facts, 2 * PROBATION_MIN + 2, 100, false);
+        assert!(key.known.novel(&facts).is_empty());
+        for aspect in Aspect::ALL {
+            assert_eq!(key.known.distinct(aspect), 1, "{aspect:?}");
+        }
     }
 
     #[test]

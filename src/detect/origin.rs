@@ -6,8 +6,8 @@
 //! abuse, people move; with a rise of the rate it alerts. Whether it may do more is weighed with
 //! the rate, see [`super::weigh`]. Cost: bits by event; the formula only for new values.
 
-use super::claim::{Seen, grouped};
 use super::known::{Known, Novel, Recent};
+use super::seen::{Seen, grouped};
 use crate::model::facts::Aspect;
 use crate::model::finding::{Action, Measure};
 

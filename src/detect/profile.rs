@@ -1,36 +1,88 @@
 //! Everything remembered of one credential.
+//!
+//! An event is counted by [`Profile::record`], which answers which detectors are worth asking:
+//! for nearly every event none. [`Profile::claims`] asks them.
 
 use super::baseline::{self, Baseline};
-use super::burst;
-use super::ceiling;
+use super::cadence::{self, Cadence};
 use super::claim::{Claim, Sight};
+use super::context::{self, Context};
+use super::cost::{self, Cost};
+use super::dormant::{self, Sleep};
+use super::failures::{self, Failures};
+use super::known::{Known, Novel};
+use super::maxima::Maxima;
+use super::quantum::Quantum;
+use super::ramp::{self, Ramp};
+use super::spread::Spread;
+use super::weigh::weigh;
 use super::window::{Placed, Window, Windows};
+use super::{burst, ceiling, endpoints, fan_out, origin, tenant_flood};
 use crate::model::credential::Kind;
-use crate::model::finding::Action;
+use crate::model::facts::Facts;
+use crate::model::finding::{Action, Detector, Detectors};
+use crate::model::time::EventTime;
+use crate::stats::cusum::Usual;
+use crate::stats::rate::Prior;
 
 /// What the detectors go by.
 #[derive(Clone, Debug)]
 pub struct Params {
     /// How the baseline learns.
     pub baseline: baseline::Params,
-    /// What makes a burst.
-    pub burst: burst::Params,
     /// The operator's absolute limits.
     pub limits: ceiling::Limits,
     /// The action that a passed limit justifies. Default: revoke, as it is a contract.
     pub ceiling_action: Action,
-    /// How old a profile must be before a burst may throttle. Unit: seconds. Default: 1 h.
+    /// What makes a burst.
+    pub burst: burst::Params,
+    /// What makes a ramp.
+    pub ramp: ramp::Params,
+    /// What makes a new source remarkable.
+    pub origin: origin::Params,
+    /// What makes a fan-out.
+    pub fan_out: fan_out::Params,
+    /// What makes a sweep.
+    pub endpoints: endpoints::Params,
+    /// What makes failures remarkable.
+    pub failures: failures::Params,
+    /// What makes a cost remarkable.
+    pub cost: cost::Params,
+    /// What makes a change of rhythm.
+    pub cadence: cadence::Params,
+    /// What makes a sleep remarkable.
+    pub dormant: dormant::Params,
+    /// What makes a tenant's flood.
+    pub tenant_flood: tenant_flood::Params,
+    /// What takes a credential out of service for its rate.
+    pub weigh: context::Params,
+    /// How old a profile must be before a burst may throttle, before a cost is remarkable, and
+    /// before a suspicion keeps it from learning. Unit: seconds. Default: 1 h.
     pub mature_s: u32,
+    /// How old a profile must be before a climb of its rate may alert. Unit: seconds.
+    /// Default: 1 day, so that the rate of its nights is known too.
+    pub mature_ramp_s: u32,
 }
 
 impl Default for Params {
     fn default() -> Self {
         Self {
             baseline: baseline::Params::default(),
-            burst: burst::Params::default(),
             limits: ceiling::Limits::default(),
             ceiling_action: Action::Revoke,
+            burst: burst::Params::default(),
+            ramp: ramp::Params::default(),
+            origin: origin::Params::default(),
+            fan_out: fan_out::Params::default(),
+            endpoints: endpoints::Params::default(),
+            failures: failures::Params::default(),
+            cost: cost::Params::default(),
+            cadence: cadence::Params::default(),
+            dormant: dormant::Params::default(),
+            tenant_flood: tenant_flood::Params::default(),
+            weigh: context::Params::default(),
             mature_s: 3600,
+            mature_ramp_s: 86_400,
         }
     }
 }
@@ -38,86 +90,308 @@ impl Default for Params {
 /// No episode.
 const CALM: u32 = u32::MAX;
 
-/// Everything remembered of one credential but its id. Shape: 232 bytes.
+/// Everything remembered of one credential but its id. Shape: 312 bytes.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    windows: Windows,
-    baseline: Baseline,
-    first_seen: u32,
-    limit_per_min: u32,
+    pub(super) windows: Windows,
+    pub(super) baseline: Baseline,
+    pub(super) known: Known,
+    pub(super) ramp: Ramp,
+    pub(super) cadence: Cadence,
+    pub(super) cost: Cost,
+    pub(super) sleep: Sleep,
+    pub(super) networks: Spread,
+    pub(super) endpoints: Spread,
+    pub(super) failures: Failures,
+    pub(super) quantum: Quantum,
+    pub(super) identity: Identity,
     episode: u32,
-    tenant: u16,
-    kind: Kind,
     hot: bool,
 }
 
+/// What hardly changes of a profile. Shape: 12 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// The second (since 1970) in which it was first seen.
+    pub first_seen: u32,
+    /// Its absolute limit. Unit: requests per minute; 0: none.
+    pub limit_per_min: u32,
+    /// The number of its tenant in the partition's list.
+    pub tenant: u16,
+    /// Its kind.
+    pub kind: Kind,
+    /// In how many hours it was used; at most 255.
+    pub hours: u8,
+}
+
+impl Identity {
+    /// Of a credential first seen at `second`.
+    pub const fn new(kind: Kind, tenant: u16, limit_per_min: u32, second: u32) -> Self {
+        Self { first_seen: second, limit_per_min, tenant, kind, hours: 1 }
+    }
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Where it went.
+    pub placed: Placed,
+    /// The detectors that are worth asking.
+    pub asks: Detectors,
+    /// What was never seen before.
+    pub novel: Novel,
+    /// Whether it is the first of its credential in an hour of the clock.
+    pub begins_hour: bool,
+}
+
+/// What the detectors say of one event.
+pub type Claims = [Option<Claim>; Detector::ALL.len()];
+
+/// Whether at most the two highest digits of `count` are set, in binary: 1, 2, 3, 4, 6, 8, 12, 16
+/// and so on. What is dear is asked only then: at most a third too late, and with a cost that
+/// doesn't grow with the rate.
+const fn is_asked_at(count: u32) -> bool {
+    count.trailing_zeros() + 2 >= u32::BITS - count.leading_zeros()
+}
+
 impl Profile {
-    /// A credential first seen at `second` (since 1970).
-    pub fn new(kind: Kind, tenant: u16, limit_per_min: u32, second: u32, params: &Params) -> Self {
+    /// A credential of which nothing is known but what is believed of its like.
+    pub fn new(identity: Identity, prior: Prior, params: &Params) -> Self {
+        let second = identity.first_seen;
         Self {
             windows: Windows::new(second),
-            baseline: Baseline::new(second, &params.baseline),
-            first_seen: second,
-            limit_per_min,
+            baseline: Baseline::new(second, prior, &params.baseline),
+            known: Known::default(),
+            ramp: Ramp::default(),
+            cadence: Cadence::default(),
+            cost: Cost::default(),
+            sleep: Sleep::default(),
+            networks: Spread::default(),
+            endpoints: Spread::default(),
+            failures: Failures::default(),
+            quantum: Quantum::default(),
+            identity,
             episode: CALM,
-            tenant,
-            kind,
             hot: false,
         }
     }
 
-    /// Counts an event at `second`; minutes that lie behind the guard gap by then are learned,
-    /// unless `frozen`.
-    pub fn record(&mut self, second: u32, frozen: bool, params: &Params) -> Placed {
-        if second > self.windows.newest() {
+    /// Counts a request of an authenticated holder; what lies behind the guard gap by then is
+    /// learned, unless `frozen`.
+    pub fn record(
+        &mut self,
+        time: EventTime,
+        facts: &Facts,
+        frozen: bool,
+        params: &Params,
+    ) -> Recorded {
+        let (second, newest) = (time.second(), self.windows.newest());
+        let mut asks = Detectors::default();
+        let begins_hour = second / 3600 > newest / 3600;
+        if second > newest {
             self.baseline.second_ends(&self.windows, second);
-            self.baseline.minute_ends(&self.windows, second, frozen, &params.baseline);
+            if second / 60 != newest / 60 {
+                asks = self.minute_ends(second, frozen, params);
+                self.identity.hours = self.identity.hours.saturating_add(u8::from(begins_hour));
+            }
         }
-        self.windows.add(second)
+        let ms = time.ms_of_second();
+        self.quantum.note(newest, second, ms);
+        self.cadence.note(newest, second, ms);
+        let placed = self.windows.add(second);
+        let novel = self.known.novel(facts);
+        if placed == Placed::TooLate {
+            return Recorded { placed, asks, novel, begins_hour };
+        }
+        if !novel.is_empty() {
+            self.known.note(novel, facts, second / 60);
+        }
+        self.cost.add(facts.tokens);
+        let networks = self.networks.note(facts.prefix);
+        let endpoints = self.endpoints.note(facts.endpoint());
+        let due = is_asked_at(self.windows.count(Window::S1));
+        let asks = asks
+            .with(Detector::Ceiling, self.passed().is_some())
+            .with(
+                Detector::Burst,
+                due && burst::may_speak(&self.windows, &self.baseline, &params.burst),
+            )
+            .with(Detector::Origin, novel.is_of_source() && is_asked_at(self.known.new_now()))
+            .with(Detector::FanOut, networks && params.fan_out.may_speak(self.networks))
+            .with(Detector::Endpoints, endpoints && params.endpoints.may_speak(self.endpoints))
+            .with(
+                Detector::Cost,
+                due && self.is_mature(params) && self.cost.may_speak(&params.cost),
+            )
+            .with(Detector::Dormant, due && self.sleep.just_slept_days(second) > 0);
+        Recorded { placed, asks, novel, begins_hour }
     }
 
-    /// What `ceiling` says now.
-    pub fn ceiling(&self, params: &Params) -> Option<Claim> {
-        let passed = ceiling::look(&self.windows, self.limit_per_min)?;
-        Some(Claim::new((params.ceiling_action, Sight::Ceiling(passed))))
+    /// Counts a rejected request that names the credential; says whether it is worth asking.
+    /// It teaches nothing but how many failures are usual (invariant S-10).
+    pub fn record_rejected(&mut self, second: u32, frozen: bool, params: &Params) -> bool {
+        self.failures.note(&self.windows, second, frozen);
+        let rejected = u32::from(self.failures.now());
+        rejected >= params.failures.rejected_min && is_asked_at(rejected)
     }
 
-    /// Whether it is worth asking `burst`.
-    pub fn may_burst(&self, params: &Params) -> bool {
-        burst::may_speak(&self.windows, &self.baseline, &params.burst)
+    /// How many rejected requests of the minute of `second` name it, and how many requests in all.
+    pub fn attempts(&self, second: u32) -> (u32, u32) {
+        let rejected = u32::from(self.failures.now());
+        (rejected, rejected.saturating_add(self.windows.minute(second / 60)))
     }
 
-    /// What `burst` says now.
-    pub fn burst(&self, params: &Params) -> Option<Claim> {
-        let burst = burst::look(&self.windows, &self.baseline, &params.burst, &params.baseline)?;
-        let immature = self.windows.newest().saturating_sub(self.first_seen) < params.mature_s;
-        let action = burst.action(immature, &params.burst);
-        Some(Claim::new((action, Sight::Burst(burst))))
+    /// What `failures` says, where the fleet fails at `fleet_ratio`.
+    pub fn failing(&self, second: u32, fleet_ratio: f64, params: &Params) -> Option<Claim> {
+        let (failures, windows) = (self.failures, &self.windows);
+        let (action, failing) =
+            failures::look(failures, windows, second, fleet_ratio, &params.failures)?;
+        Some(Claim::new((action, Sight::Failures(failing))))
+    }
+
+    /// Time moves on to another minute, that of `next`.
+    pub(super) fn minute_ends(&mut self, next: u32, frozen: bool, params: &Params) -> Detectors {
+        let newest = self.windows.newest();
+        let (ending, silent) = (newest / 60, next / 60 - newest / 60 - 1);
+        let days = self.baseline.days_until(&self.windows, next);
+        if days > 0 {
+            self.ramp.days_pass(days);
+            self.cost.days_pass(days);
+        }
+        self.quantum.minute_ends(&self.windows, ending);
+        let (count, usual) = (self.windows.minute(ending), self.usual_minute(params));
+        self.ramp.minute_ends(usual, count, silent, &params.ramp);
+        self.cadence.minute_ends(frozen);
+        self.cost.minute_ends(frozen);
+        if silent > 0 {
+            self.cost.minute_ends(frozen);
+        }
+        self.known.minute_ends(&self.windows, next, frozen);
+        self.networks.minute_ends(&self.windows, next, frozen);
+        self.endpoints.minute_ends(&self.windows, next, frozen);
+        self.sleep.minute_ends(newest, next, frozen, &params.dormant);
+        self.baseline.minute_ends(&self.windows, next, frozen, &params.baseline);
+        Detectors::default()
+            .with(Detector::Ramp, silent == 0 && self.ramp.may_speak(&params.ramp))
+            .with(Detector::Cadence, silent == 0 && !self.quantum.is_coarse())
+    }
+
+    fn usual_minute(&self, params: &Params) -> Usual {
+        let rate = self.baseline.long_rate(&params.baseline);
+        Usual::new(rate.per_s * 60.0, self.baseline.dispersion(Window::S60), rate.weight)
+    }
+
+    fn passed(&self) -> Option<ceiling::Passed> {
+        ceiling::look(&self.windows, self.identity.limit_per_min, self.quantum)
+    }
+
+    /// What the detectors that are worth asking say of the event at `time` just recorded.
+    /// `suspended`: when the open episode of `burst` first justified a suspension.
+    pub fn claims(
+        &self,
+        recorded: &Recorded,
+        time: EventTime,
+        suspended: Option<EventTime>,
+        params: &Params,
+    ) -> Claims {
+        let novel = recorded.novel;
+        Detector::ALL.map(|detector| {
+            if !recorded.asks.has(detector) {
+                return None;
+            }
+            let claim = Claim::new(self.ask(detector, novel, params)?);
+            if detector != Detector::Burst {
+                return Some(claim);
+            }
+            let context = self.context(novel, params);
+            Some(weigh(claim, context, time, suspended, &params.weigh))
+        })
+    }
+
+    fn ask(&self, detector: Detector, novel: Novel, params: &Params) -> Option<(Action, Sight)> {
+        let second = self.windows.newest();
+        match detector {
+            Detector::Ceiling => Some((params.ceiling_action, Sight::Ceiling(self.passed()?))),
+            Detector::Burst => {
+                let (windows, baseline) = (&self.windows, &self.baseline);
+                let usual = &params.baseline;
+                let burst = burst::look(windows, baseline, &params.burst, usual, self.quantum)?;
+                let immature = !self.is_mature(params);
+                Some((burst.action(immature, &params.burst), Sight::Burst(burst)))
+            }
+            Detector::Ramp => {
+                let count = self.windows.minute((second / 60).saturating_sub(1));
+                let usual = self.usual_minute(params).mean;
+                let (action, climb) = ramp::look(self.ramp, usual, count, &params.ramp)?;
+                let immature = self.age_s() < params.mature_ramp_s;
+                let action = if immature { Action::Observe } else { action };
+                Some((action, Sight::Ramp(climb)))
+            }
+            Detector::Origin => {
+                let recent = self.recent(params);
+                let seen = origin::look(&self.known, novel, recent, &params.origin);
+                seen.map(|(action, source)| (action, Sight::Origin(source)))
+            }
+            Detector::FanOut => fan_out::look(self.networks, &params.fan_out)
+                .map(|(action, seen)| (action, Sight::FanOut(seen))),
+            Detector::Endpoints => endpoints::look(self.endpoints, &params.endpoints)
+                .map(|(action, seen)| (action, Sight::Endpoints(seen))),
+            Detector::Cost => cost::look(self.cost, self.age_s() / 60, &params.cost)
+                .map(|(action, seen)| (action, Sight::Cost(seen))),
+            Detector::Cadence => {
+                let requests = self.windows.minute((second / 60).saturating_sub(1));
+                let seen = cadence::look(self.cadence, requests, &params.cadence);
+                seen.map(|(action, seen)| (action, Sight::Cadence(seen)))
+            }
+            Detector::Dormant => {
+                let nats = self.known.source_surprise_nats(novel);
+                let (sleep, first) = (self.sleep, self.identity.first_seen);
+                let seen = dormant::look(sleep, second, first, nats, &params.dormant);
+                seen.map(|(action, seen)| (action, Sight::Dormant(seen)))
+            }
+            // These are not about an authenticated request of one credential.
+            Detector::Failures | Detector::TenantFlood => None,
+        }
+    }
+
+    fn recent(&self, params: &Params) -> super::known::Recent {
+        self.known.recent(&self.windows, self.baseline.rate(&params.baseline).per_s)
+    }
+
+    fn context(&self, novel: Novel, params: &Params) -> Context {
+        Context {
+            novel,
+            surprise_nats: self.known.source_surprise_nats(novel),
+            recent: self.recent(params),
+            slept_days: self.sleep.just_slept_days(self.windows.newest()),
+            age_s: self.age_s(),
+            hours: self.identity.hours,
+        }
+    }
+
+    /// How long it has been known. Unit: seconds.
+    pub const fn age_s(&self) -> u32 {
+        self.windows.newest().saturating_sub(self.identity.first_seen)
+    }
+
+    /// Whether enough is known of its rate to act on it, and to protect what was learned.
+    pub const fn is_mature(&self, params: &Params) -> bool {
+        self.age_s() >= params.mature_s
+    }
+
+    /// What hardly changes.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Its kind.
     pub const fn kind(&self) -> Kind {
-        self.kind
-    }
-
-    /// The number of its tenant in the partition's list.
-    pub const fn tenant(&self) -> u16 {
-        self.tenant
-    }
-
-    /// The second (since 1970) in which it was first seen.
-    pub const fn first_seen(&self) -> u32 {
-        self.first_seen
-    }
-
-    /// Its absolute limit. Unit: requests per minute; 0: none.
-    pub const fn limit_per_min(&self) -> u32 {
-        self.limit_per_min
+        self.identity.kind
     }
 
     /// Changes its absolute limit.
     pub const fn set_limit(&mut self, per_min: u32) {
-        self.limit_per_min = per_min;
+        self.identity.limit_per_min = per_min;
     }
 
     /// The number of its open episodes in the partition's list.
@@ -125,13 +399,18 @@ impl Profile {
         if self.episode == CALM { None } else { Some(self.episode) }
     }
 
-    /// Notes its open episodes, or that it is calm. What was held back is forgotten as an episode
-    /// opens: it may be the beginning of abuse.
+    /// Notes its open episodes, or that it is calm.
     pub fn set_episode(&mut self, episode: Option<u32>) {
-        if episode.is_some() && self.episode == CALM {
-            self.baseline.forget_held();
-        }
         self.episode = episode.unwrap_or(CALM);
+    }
+
+    /// Forgets what was held back: it may be the beginning of abuse.
+    pub fn forget_held(&mut self) {
+        self.baseline.forget_held();
+        self.known.forget_probation();
+        self.networks.forget_held();
+        self.endpoints.forget_held();
+        self.cost.forget_held();
     }
 
     /// Whether it is on the partition's list of the busiest.
@@ -154,9 +433,35 @@ impl Profile {
         &self.baseline
     }
 
-    /// Takes the maxima of an episode that turned out harmless.
-    pub fn absorb(&mut self, maxima: &[f32; Window::COUNT]) {
-        self.baseline.absorb(maxima);
+    /// What it is known by.
+    pub const fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// The most of everything as it is now.
+    pub fn maxima(&self) -> Maxima {
+        let few = |spread: Spread| u8::try_from(spread.distinct()).unwrap_or(u8::MAX);
+        Maxima {
+            counts: Window::ALL.map(|window| self.windows.count(window) as f32),
+            climbs: self.ramp.sums(),
+            units: self.cost.now(),
+            networks: few(self.networks),
+            endpoints: few(self.endpoints),
+        }
+    }
+
+    /// Learns from a stretch that turned out harmless.
+    pub fn absorb(&mut self, maxima: &Maxima) {
+        self.baseline.absorb(&maxima.counts);
+        self.ramp.absorb(&maxima.climbs);
+        self.cost.absorb(maxima.units);
+        self.networks.absorb(maxima.networks);
+        self.endpoints.absorb(maxima.endpoints);
+    }
+
+    /// Begins to measure climbs anew, after a stretch that was judged.
+    pub fn restart_climbs(&mut self) {
+        self.ramp.restart();
     }
 
     /// The counts as they will be at `second`, if nothing more comes until then.
@@ -166,28 +471,52 @@ impl Profile {
         windows.advance(second);
         windows
     }
+
+    /// Reads a word of each line of memory that an event uses, so that the processor fetches them
+    /// ahead of their use.
+    pub fn touch(&self, second: u32) -> u32 {
+        self.windows.newest()
+            ^ self.windows.seconds_until(second, 1)
+            ^ self.windows.minute(second / 60)
+            ^ self.baseline.touch()
+            ^ self.known.new_now()
+            ^ self.networks.usual()
+            ^ self.identity.limit_per_min
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Params, Profile};
+    use super::{Claim, Identity, Params, Prior, Profile};
     use crate::model::credential::Kind;
-    use crate::model::finding::Action;
+    use crate::model::facts::Facts;
+    use crate::model::finding::{Action, Detector};
+    use crate::model::time::EventTime;
 
     const START: u32 = 1_700_000_040;
 
+    /// Counts a request in `second`; what burst says of it, if it is asked.
+    fn at(profile: &mut Profile, second: u32, params: &Params) -> Option<Claim> {
+        let time = EventTime::from_s(i64::from(second));
+        let recorded = profile.record(time, &Facts::default(), false, params);
+        profile.claims(&recorded, time, None, params)[Detector::Burst as usize]
+    }
+
     /// A credential with `per_min` requests a minute, evenly, for `minutes`.
     fn usual(per_min: u32, minutes: u32, params: &Params) -> Profile {
-        let mut profile = Profile::new(Kind::ApiKey, 0, 10_000, START, params);
+        let identity = Identity::new(Kind::ApiKey, 0, 10_000, START);
+        let prior = Prior { events: 0.5, mean_per_s: 1.0 };
+        let mut profile = Profile::new(identity, prior, params);
         for n in 0..per_min * minutes {
-            profile.record(START + n * 60 / per_min, false, params);
+            at(&mut profile, START + n * 60 / per_min, params);
         }
         profile
     }
 
     #[test]
     fn a_profile_is_small() {
-        assert_eq!(size_of::<Profile>(), 232);
+        assert!(size_of::<Profile>() <= 312, "{}", size_of::<Profile>());
+        assert_eq!(size_of::<Option<Profile>>(), size_of::<Profile>());
     }
 
     #[test]
@@ -196,8 +525,7 @@ mod tests {
         let mut profile = usual(30, 180, &params);
         let attack = profile.windows().newest() + 1;
         let known = (1..=167).find(|_| {
-            profile.record(attack, false, &params);
-            profile.burst(&params).is_some_and(|claim| claim.action >= Action::Alert)
+            at(&mut profile, attack, &params).is_some_and(|claim| claim.action >= Action::Alert)
         });
         assert!(known.is_some_and(|events| events < 100), "{known:?}");
     }
@@ -207,10 +535,8 @@ mod tests {
         let params = Params::default();
         let mut profile = usual(30, 10, &params);
         let attack = profile.windows().newest() + 1;
-        for _ in 0..5000 {
-            profile.record(attack, false, &params);
-        }
-        assert_eq!(profile.burst(&params).map(|claim| claim.action), Some(Action::Alert));
+        let claims = (0..5000).filter_map(|_| at(&mut profile, attack, &params));
+        assert_eq!(claims.map(|claim| claim.action).max(), Some(Action::Alert));
     }
 
     #[test]
@@ -218,10 +544,11 @@ mod tests {
         let params = Params::default();
         let mut profile = usual(600, 60, &params);
         let next = profile.windows().newest() + 1;
+        let time = EventTime::from_s(i64::from(next));
         for _ in 0..15 {
-            profile.record(next, false, &params);
+            let recorded = profile.record(time, &Facts::default(), false, &params);
+            let claims = profile.claims(&recorded, time, None, &params);
+            assert!(claims.iter().all(Option::is_none), "{claims:?}");
         }
-        assert_eq!(profile.burst(&params), None);
-        assert_eq!(profile.ceiling(&params), None);
     }
 }

@@ -6,18 +6,17 @@
 //! use, none by event.
 //! Source: DETECTION, "What the data say" 7 and "Formulas"; [`crate::stats::cusum`].
 
-use super::claim::Seen;
+use super::seen::Seen;
 use crate::model::finding::{Action, Measure};
-use crate::stats::compact::Compact;
+use crate::stats::compact::{Compact, faded};
 use crate::stats::cusum::Usual;
 use crate::stats::rate::narrow;
 
 /// The raised rates that are looked for, as factors of the usual one.
 pub const FACTORS: [u8; 3] = [2, 4, 10];
-/// What is left of a peak after a day: a half-life of 14 days.
-const KEEP_PER_DAY: f32 = 0.952;
-/// The greatest sum kept. Unit: nats. Chosen: far above any peak that was measured.
-const SUM_MAX: f64 = 1e6;
+/// The greatest sum kept, in times the peak compared with. Chosen: twice what alerts, so that a
+/// climb which ended is forgotten within about the time it took.
+const SUM_RATIO_MAX: f64 = 4.0;
 
 /// What makes a ramp.
 #[derive(Clone, Copy, Debug)]
@@ -62,22 +61,46 @@ pub struct Climb {
 
 impl Ramp {
     /// Adds a minute of `count` requests after `silent` minutes of none.
-    pub fn minute_ends(&mut self, usual: Usual, count: u32, silent: u32) {
-        for (factor, sum) in FACTORS.into_iter().zip(&mut self.sums) {
+    pub fn minute_ends(&mut self, usual: Usual, count: u32, silent: u32, params: &Params) {
+        for ((factor, sum), peak) in FACTORS.into_iter().zip(&mut self.sums).zip(self.peaks) {
             let factor = f64::from(factor);
+            let sum_max = SUM_RATIO_MAX * f64::from(peak.value()).max(params.peak_min);
             let mut total = f64::from(sum.value());
             if silent > 0 && total > 0.0 {
                 total += f64::from(silent) * usual.ln_likelihood_ratio(0.0, factor);
             }
             total = total.max(0.0) + usual.ln_likelihood_ratio(f64::from(count), factor);
-            *sum = Compact::nearest(narrow(total.clamp(0.0, SUM_MAX)));
+            *sum = Compact::nearest(narrow(total.clamp(0.0, sum_max)));
         }
     }
 
-    /// Takes the sums for honest ones.
-    pub fn absorb(&mut self) {
-        for (peak, sum) in self.peaks.iter_mut().zip(self.sums) {
-            *peak = (*peak).max(sum);
+    /// What it has learned: the peaks.
+    pub const fn learned(self) -> [Compact; FACTORS.len()] {
+        self.peaks
+    }
+
+    /// Knows the peaks, as after a long silence.
+    pub const fn of(learned: [Compact; FACTORS.len()]) -> Self {
+        Self { sums: [Compact::ZERO; FACTORS.len()], peaks: learned }
+    }
+
+    /// The sums.
+    pub const fn sums(self) -> [Compact; FACTORS.len()] {
+        self.sums
+    }
+
+    /// Whether it is worth asking.
+    pub fn may_speak(self, params: &Params) -> bool {
+        self.sums.into_iter().zip(self.peaks).any(|(sum, peak)| {
+            f64::from(sum.value())
+                >= params.observe_ratio * params.peak_min.max(peak.value().into())
+        })
+    }
+
+    /// Takes the greatest sums of a stretch that turned out harmless.
+    pub fn absorb(&mut self, sums: &[Compact; FACTORS.len()]) {
+        for (peak, sum) in self.peaks.iter_mut().zip(sums) {
+            *peak = (*peak).max(*sum);
         }
     }
 
@@ -88,9 +111,8 @@ impl Ramp {
 
     /// Lets the peaks fade over `days`.
     pub fn days_pass(&mut self, days: u32) {
-        let keep = KEEP_PER_DAY.powi(i32::try_from(days.min(10_000)).unwrap_or(0));
         for peak in &mut self.peaks {
-            *peak = Compact::nearest(peak.value() * keep);
+            *peak = faded(*peak, days);
         }
     }
 }
@@ -124,7 +146,7 @@ impl Seen for Climb {
         format!(
             "has been climbing: {} requests in the last minute where about {:.1} are usual, and \
              {} times the usual rate explains the last minutes {:.1} times better than ever",
-            super::claim::grouped(f64::from(self.count)),
+            super::seen::grouped(f64::from(self.count)),
             self.usual,
             self.factor,
             self.ratio,
@@ -150,15 +172,15 @@ mod tests {
 
     #[test]
     fn a_rate_that_doubles_and_stays_is_noticed_and_a_steady_one_is_not() {
-        let usual = Usual::new(60.0, 5.0, 1e4);
+        let (usual, params) = (Usual::new(60.0, 5.0, 1e4), Params::default());
         let mut ramp = Ramp::default();
         let look = |ramp, count| look(ramp, 60.0, count, &Params::default());
         for _ in 0..600 {
-            ramp.minute_ends(usual, 60, 0);
+            ramp.minute_ends(usual, 60, 0, &params);
             assert_eq!(look(ramp, 60), None);
         }
         let noticed = (1..=60).find(|_| {
-            ramp.minute_ends(usual, 130, 0);
+            ramp.minute_ends(usual, 130, 0, &params);
             look(ramp, 130).is_some_and(|(action, _)| action == Action::Alert)
         });
         assert!(noticed.is_some_and(|minutes| minutes < 20), "{noticed:?}");
@@ -166,22 +188,22 @@ mod tests {
 
     #[test]
     fn silence_brings_the_sums_down() {
-        let usual = Usual::new(60.0, 5.0, 1e4);
+        let (usual, params) = (Usual::new(60.0, 5.0, 1e4), Params::default());
         let mut ramp = Ramp::default();
-        ramp.minute_ends(usual, 500, 0);
+        ramp.minute_ends(usual, 500, 0, &params);
         assert!(look(ramp, 60.0, 500, &Params::default()).is_some());
-        ramp.minute_ends(usual, 60, 120);
+        ramp.minute_ends(usual, 60, 120, &params);
         assert_eq!(look(ramp, 60.0, 60, &Params::default()), None);
     }
 
     #[test]
     fn what_was_honest_once_is_no_news_twice() {
-        let usual = Usual::new(60.0, 5.0, 1e4);
+        let (usual, params) = (Usual::new(60.0, 5.0, 1e4), Params::default());
         let mut ramp = Ramp::default();
-        (0..5).for_each(|_| ramp.minute_ends(usual, 200, 0));
-        ramp.absorb();
+        (0..5).for_each(|_| ramp.minute_ends(usual, 200, 0, &params));
+        ramp.absorb(&ramp.sums());
         ramp.restart();
-        (0..4).for_each(|_| ramp.minute_ends(usual, 200, 0));
+        (0..4).for_each(|_| ramp.minute_ends(usual, 200, 0, &params));
         assert_eq!(look(ramp, 60.0, 200, &Params::default()), None);
     }
 }

@@ -46,6 +46,21 @@ impl Spread {
         u32::from(self.usual)
     }
 
+    /// What it has learned: the most that is usual.
+    pub const fn learned(self) -> u8 {
+        self.usual
+    }
+
+    /// Knows what is usual, as after a long silence.
+    pub const fn of(learned: u8) -> Self {
+        Self { sketch: [0; 2], usual: learned, held: 0 }
+    }
+
+    /// Takes the greatest spread of a stretch that turned out harmless.
+    pub fn absorb(&mut self, distinct: u8) {
+        self.usual = self.usual.max(distinct);
+    }
+
     /// Begins a new stretch, if one begins as time moves from `windows` to `next`; learns the one
     /// before the last, unless `frozen`.
     pub fn minute_ends(&mut self, windows: &Windows, next: u32, frozen: bool) {

@@ -217,6 +217,18 @@ impl Windows {
         (0..span).map(|back| self.slot(last.wrapping_sub(back))).sum()
     }
 
+    /// The count of that minute (since 1970); 0 where it lies ahead or is forgotten.
+    pub fn minute(&self, minute: u32) -> u32 {
+        let newest = self.newest / 60;
+        let is_held = minute <= newest && newest - minute < MINUTES;
+        if is_held { self.minute_slot(minute) } else { 0 }
+    }
+
+    /// Whether the slot of that second counted anything; it must still be in the ring.
+    pub fn is_occupied(&self, second: u32) -> bool {
+        self.slot(second) > 0
+    }
+
     /// The count of the `span` minutes that end with `last`, which must still be in the ring.
     pub fn minutes_until(&self, last: u32, span: u32) -> u32 {
         (0..span)

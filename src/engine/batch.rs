@@ -1,6 +1,6 @@
 //! A batch: auth events laid out for the machine, without an allocation per event.
 
-use super::facts::facts_of;
+use super::facts::{Seed, facts_of};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use crate::model::event::{AuthEvent, Outcome};
 use crate::model::facts::Facts;
@@ -75,7 +75,7 @@ impl Batch {
             offset,
             hash,
             expires: event.expires,
-            facts: facts_of(event, seed),
+            facts: facts_of(event, Seed(seed.0, seed.1)),
             credential,
             tenant,
             kind: event.kind,

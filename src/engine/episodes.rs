@@ -2,7 +2,7 @@
 
 use crate::detect::claim::Claim;
 use crate::detect::episode::{Change, Episode};
-use crate::detect::window::{Window, Windows};
+use crate::detect::maxima::Maxima;
 use crate::model::finding::{Action, Detector};
 use crate::model::time::EventTime;
 
@@ -16,21 +16,21 @@ pub struct OpenEpisodes {
     /// The profile's number in the keyring.
     pub number: u32,
     by_detector: [Option<Episode>; Detector::ALL.len()],
-    opened: EventTime,
-    /// The greatest counts since the first opened.
-    maxima: [f32; Window::COUNT],
+    /// Since when learning stands still.
+    suspected: Option<EventTime>,
+    maxima: Maxima,
     gravest: Action,
     /// When the credential ends by itself, as last said by an event.
     pub expires: Option<EventTime>,
 }
 
 impl OpenEpisodes {
-    fn new(number: u32, opened: EventTime) -> Self {
+    fn new(number: u32) -> Self {
         Self {
             number,
             by_detector: [None; Detector::ALL.len()],
-            opened,
-            maxima: [0.0; Window::COUNT],
+            suspected: None,
+            maxima: Maxima::default(),
             gravest: Action::Observe,
             expires: None,
         }
@@ -41,9 +41,20 @@ impl OpenEpisodes {
         self.by_detector.get(detector as usize)?.as_ref()
     }
 
-    /// Whether learning stands still at `now`.
-    pub const fn freezes(&self, now: EventTime) -> bool {
-        now.ms_since(self.opened) < FROZEN_MS_MAX
+    /// Whether learning stands still at `now`: from the first suspicion until all is closed, or
+    /// for a day.
+    pub fn freezes(&self, now: EventTime) -> bool {
+        self.suspected.is_some_and(|at| now.ms_since(at) < FROZEN_MS_MAX)
+    }
+
+    /// Notes that there is a suspicion; says whether it is the first.
+    pub fn suspect(&mut self, at: EventTime) -> bool {
+        self.suspected.replace(self.suspected.unwrap_or(at)).is_none()
+    }
+
+    /// When the episode of `burst` first justified a suspension.
+    pub fn suspended(&self) -> Option<EventTime> {
+        self.of(Detector::Burst)?.reached.at(Action::Suspend)
     }
 
     /// Takes a claim; says what changed, if people are to be told.
@@ -57,16 +68,13 @@ impl OpenEpisodes {
         Some(Change::Opened)
     }
 
-    /// Keeps the greatest counts.
-    pub fn note_maxima(&mut self, windows: &Windows) {
-        for (window, max) in Window::ALL.into_iter().zip(&mut self.maxima) {
-            *max = max.max(windows.count(window) as f32);
-        }
+    /// Keeps the most of everything.
+    pub fn note_maxima(&mut self, now: &Maxima) {
+        self.maxima.note(now);
     }
 
-    /// The counts that the credential may learn once all is over: none, if a grave action was
-    /// justified.
-    pub fn lessons(&self) -> Option<[f32; Window::COUNT]> {
+    /// What the credential may learn once all is over: nothing, if a grave action was justified.
+    pub fn lessons(&self) -> Option<Maxima> {
         (self.gravest < Action::Suspend).then_some(self.maxima)
     }
 
@@ -94,8 +102,8 @@ pub struct EpisodeTable {
 
 impl EpisodeTable {
     /// Makes room for a credential's episodes; gives their number.
-    pub fn insert(&mut self, number: u32, opened: EventTime) -> u32 {
-        let episodes = Some(OpenEpisodes::new(number, opened));
+    pub fn insert(&mut self, number: u32) -> u32 {
+        let episodes = Some(OpenEpisodes::new(number));
         self.open += 1;
         if let Some(free) = self.free.pop()
             && let Some(slot) = self.slots.get_mut(free as usize)

@@ -3,7 +3,6 @@
 //! The hashes are seeded, so that nobody can choose a user agent or a path that collides with a
 //! known one. They need not be strong: a sender sees no answer that depends on one.
 
-use super::batch::HashSeed;
 use crate::model::event::AuthEvent;
 use crate::model::facts::Facts;
 use std::net::IpAddr;
@@ -13,8 +12,12 @@ const TEXT_BYTES_MAX: usize = 96;
 /// The most segments of a path that make its class. Chosen: deeper ones name single things.
 const SEGMENTS_MAX: usize = 4;
 
+/// The seed of the hashes.
+#[derive(Clone, Copy)]
+pub(super) struct Seed(pub(super) u64, pub(super) u64);
+
 /// What `event` says about the circumstances.
-pub fn facts_of(event: &AuthEvent<'_>, seed: HashSeed) -> Facts {
+pub(super) fn facts_of(event: &AuthEvent<'_>, seed: Seed) -> Facts {
     let prefix = event.ip.map_or(0, |ip| number(prefix_of(ip), seed));
     let network = event.asn.map_or(prefix, |asn| number(u64::from(asn) | 1 << 62, seed));
     let country = event.country.map_or(0, |name| number(u64::from(u16::from_be_bytes(name)), seed));
@@ -36,18 +39,18 @@ fn prefix_of(ip: IpAddr) -> u64 {
 }
 
 /// A seeded hash of a number that is never 0.
-fn number(value: u64, seed: HashSeed) -> u32 {
+fn number(value: u64, seed: Seed) -> u32 {
     finish(mix(seed.0, value))
 }
 
 /// The user agent without digits and their punctuation, so that a new version is no new client.
-fn agent_family(agent: &str, seed: HashSeed) -> u32 {
+fn agent_family(agent: &str, seed: Seed) -> u32 {
     let letters = agent.bytes().take(TEXT_BYTES_MAX).filter(u8::is_ascii_alphabetic);
     finish(letters.fold(seed.1, |hash, byte| step(hash, byte.to_ascii_lowercase())))
 }
 
 /// Method and path, each segment that holds a digit taken for an id, the query left out.
-fn endpoint_class(method: &str, path: &str, seed: HashSeed) -> u32 {
+fn endpoint_class(method: &str, path: &str, seed: Seed) -> u32 {
     let mut hash = method.bytes().take(16).fold(seed.1, step);
     let path = path.as_bytes().get(..TEXT_BYTES_MAX).unwrap_or(path.as_bytes());
     let path = path.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or(path);
@@ -70,7 +73,7 @@ const fn step(hash: u64, byte: u8) -> u64 {
     (hash ^ byte as u64).wrapping_mul(0x0100_0000_01b3)
 }
 
-/// Source: the finalizer of SplitMix64 (Steele et al., 2014).
+/// Source: the finalizer of `SplitMix64` (Steele et al., 2014).
 const fn mix(seed: u64, value: u64) -> u64 {
     let mixed = seed ^ value.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -84,7 +87,7 @@ fn finish(hash: u64) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{HashSeed, facts_of};
+    use super::{Seed, facts_of};
     use crate::model::event::AuthEvent;
     use crate::model::facts::Facts;
     use crate::model::time::EventTime;
@@ -93,7 +96,7 @@ mod tests {
     fn facts(change: impl FnOnce(&mut AuthEvent<'static>)) -> Facts {
         let mut event = AuthEvent::new(EventTime::from_ms(0), Cow::Borrowed("k"));
         change(&mut event);
-        facts_of(&event, HashSeed(3, 4))
+        facts_of(&event, Seed(3, 4))
     }
 
     fn endpoint(path: &'static str) -> u32 {

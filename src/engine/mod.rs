@@ -11,9 +11,11 @@
 pub mod batch;
 pub mod control;
 pub mod episodes;
-pub mod facts;
+mod facts;
+pub mod fleet;
 pub mod keyring;
 pub mod machine;
 pub mod partition;
+pub mod slab;
 pub mod tally;
 pub mod tenants;

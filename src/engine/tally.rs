@@ -1,5 +1,6 @@
 //! The tally: what a machine counted since it was last asked.
 
+use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector};
 
 /// Counters of a partition; the host adds them to its metrics and starts anew.
@@ -29,9 +30,19 @@ pub struct Tally {
     pub justified: [[u64; Action::ALL.len()]; Detector::ALL.len()],
     /// Episodes closed.
     pub closed: u64,
+    /// Hours of the clock in which a credential was used, by kind of credential: the exposure on
+    /// which false alarms are counted.
+    pub active_hours: [u64; Kind::ALL.len()],
 }
 
 impl Tally {
+    /// Counts that a credential of `kind` began an hour of use.
+    pub fn note_hour(&mut self, kind: Kind) {
+        if let Some(hours) = self.active_hours.get_mut(kind as usize) {
+            *hours += 1;
+        }
+    }
+
     /// Counts that an episode of `detector` came to justify `action`; `opens`: as its first.
     pub fn note_justified(&mut self, detector: Detector, action: Action, opens: bool) {
         if opens && let Some(count) = self.opened.get_mut(detector as usize) {

@@ -1,5 +1,6 @@
-//! The tenants that a partition tells apart, by number.
+//! The tenants that a partition tells apart, by number, and what each takes of the fleet.
 
+use crate::detect::tenant_flood::{Minute, Season};
 use compact_str::CompactString;
 use hashbrown::HashMap;
 
@@ -10,11 +11,35 @@ const TENANTS_MAX: u16 = u16::MAX;
 /// The number of no tenant.
 pub const NO_TENANT: u16 = u16::MAX;
 
+/// What a tenant does in the running minute.
+#[derive(Clone, Copy, Debug, Default)]
+struct Running {
+    requests: u32,
+    busiest: u32,
+    busiest_requests: u32,
+}
+
+/// A tenant that made requests in the minute that ended.
+#[derive(Clone, Debug)]
+pub struct Busy<'a> {
+    /// What is usual for it.
+    pub season: &'a Season,
+    /// Its number.
+    pub tenant: u16,
+    /// The minute.
+    pub minute: Minute,
+    /// The number of its busiest credential.
+    pub busiest: u32,
+}
+
 /// The tenants, numbered in the order in which they were first seen.
 #[derive(Clone, Debug, Default)]
 pub struct Tenants {
     names: Vec<CompactString>,
     numbers: HashMap<CompactString, u16>,
+    running: Vec<Running>,
+    seasons: Vec<Season>,
+    fleet: u64,
 }
 
 impl Tenants {
@@ -27,6 +52,8 @@ impl Tenants {
         if number < TENANTS_MAX {
             self.names.push(CompactString::new(tenant));
             self.numbers.insert(CompactString::new(tenant), number);
+            self.running.push(Running::default());
+            self.seasons.push(Season::default());
         }
         number
     }
@@ -34,5 +61,31 @@ impl Tenants {
     /// The tenant of that number.
     pub fn name(&self, number: u16) -> Option<&CompactString> {
         self.names.get(usize::from(number))
+    }
+
+    /// Counts a request of the credential of `number`, its `in_minute`th of the minute.
+    pub fn count(&mut self, tenant: u16, number: u32, in_minute: u32) {
+        self.fleet += 1;
+        if let Some(running) = self.running.get_mut(usize::from(tenant)) {
+            running.requests += 1;
+            if in_minute > running.busiest_requests {
+                (running.busiest, running.busiest_requests) = (number, in_minute);
+            }
+        }
+    }
+
+    /// Ends `minute` (since 1970): `each` gets who was busy, before the minute is learned. Minutes
+    /// in which the whole fleet is silent teach nothing.
+    pub fn minute_ends(&mut self, minute: u32, mut each: impl FnMut(Busy<'_>)) {
+        let fleet = std::mem::take(&mut self.fleet);
+        let running = self.running.iter_mut();
+        for (tenant, (season, running)) in (0..).zip(self.seasons.iter_mut().zip(running)) {
+            let Running { requests, busiest, .. } = std::mem::take(running);
+            let ended = Minute { minute, requests, fleet };
+            if requests > 0 {
+                each(Busy { season, tenant, minute: ended, busiest });
+            }
+            season.learn(ended);
+        }
     }
 }

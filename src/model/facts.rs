@@ -29,3 +29,11 @@ pub struct Facts {
     /// The cost. Unit: the operator's, LLM tokens say; 0: not said.
     pub tokens: u32,
 }
+
+impl Facts {
+    /// The class of endpoint; 0: not said.
+    pub const fn endpoint(&self) -> u32 {
+        let [_, _, _, endpoint] = self.values;
+        endpoint
+    }
+}

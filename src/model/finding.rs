@@ -124,6 +124,28 @@ impl Detector {
     }
 }
 
+/// Some of the detectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Detectors(u16);
+
+impl Detectors {
+    /// These and `detector`, if `asked`.
+    #[must_use]
+    pub const fn with(self, detector: Detector, asked: bool) -> Self {
+        Self(self.0 | (asked as u16) << detector as u16)
+    }
+
+    /// Whether `detector` is among them.
+    pub const fn has(self, detector: Detector) -> bool {
+        self.0 & (1 << detector as u16) != 0
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
 impl fmt::Display for Detector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -33,6 +33,11 @@ impl EventTime {
         u32::try_from(self.0.div_euclid(1000).max(0)).unwrap_or(u32::MAX)
     }
 
+    /// Milliseconds since the whole second, in 0..1000.
+    pub fn ms_of_second(self) -> u16 {
+        u16::try_from(self.0.rem_euclid(1000)).unwrap_or(0)
+    }
+
     /// This time moved by `ms`, which may be negative.
     #[must_use]
     pub const fn plus_ms(self, ms: i64) -> Self {

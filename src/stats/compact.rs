@@ -8,6 +8,9 @@
 pub struct Compact(u16);
 
 impl Compact {
+    /// The number 0.
+    pub const ZERO: Self = Self(0);
+
     /// The least code that is not below `value`; negative values and NaN count as 0.
     pub fn at_least(value: f32) -> Self {
         let bits = if value > 0.0 { value.to_bits() } else { 0 };
@@ -26,6 +29,24 @@ impl Compact {
     pub fn value(self) -> f32 {
         f32::from_bits(u32::from(self.0) << 16)
     }
+}
+
+/// What is left of a maximum after a day: a half-life of 14 days.
+const KEEP_PER_DAY: f32 = 0.952;
+
+/// What is left of `maximum` after `days`.
+pub fn faded(maximum: Compact, days: u32) -> Compact {
+    let keep = KEEP_PER_DAY.powi(i32::try_from(days.min(10_000)).unwrap_or(0));
+    Compact::nearest(maximum.value() * keep)
+}
+
+/// Moves `from` towards `to` by one part of `part`, and by at least one, so that 16 bits suffice
+/// for a slow average.
+pub fn moved(from: u16, to: i32, part: i32) -> u16 {
+    let from = i32::from(from);
+    let step = (to - from) / part;
+    let step = if step == 0 { (to - from).signum() } else { step };
+    u16::try_from(from + step).unwrap_or(u16::MAX)
 }
 
 #[cfg(test)]

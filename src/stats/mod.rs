@@ -8,6 +8,7 @@ pub mod cusum;
 pub mod decay;
 pub mod dispersion;
 pub mod distinct;
+pub mod median;
 pub mod novelty;
 pub mod rate;
 pub mod tail;

@@ -11,14 +11,22 @@ pub struct Prior {
     pub mean_per_s: f64,
 }
 
-/// A Gamma(a, b) belief about a rate; the prior never fades. Shape: 8 bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// The least events that a belief rests on, however long ago they came.
+const EVENTS_MIN: f32 = 0.5;
+
+/// A Gamma(a, b) belief about a rate; the prior fades with the past. Shape: 8 bytes.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct GammaRate {
     events: f32,
     seconds: f32,
 }
 
 impl GammaRate {
+    /// What is believed before anything was seen.
+    pub fn of(prior: Prior) -> Self {
+        Self { events: narrow(prior.events), seconds: narrow(prior.events / prior.mean_per_s) }
+    }
+
     /// Lets the past fade over `minutes` (at least one) and adds `events` seen in them.
     ///
     /// Source: conjugate update of a Poisson rate with exponential forgetting of the sufficient
@@ -33,14 +41,13 @@ impl GammaRate {
     }
 
     /// The expected rate. Unit: events per second.
-    pub fn mean_per_s(self, prior: Prior) -> f64 {
-        (f64::from(self.events) + prior.events)
-            / (f64::from(self.seconds) + prior.events / prior.mean_per_s)
+    pub fn mean_per_s(self) -> f64 {
+        f64::from(self.events) / f64::from(self.seconds)
     }
 
-    /// How many events the belief rests on, the prior's included; the Gamma shape `a`.
-    pub fn weight(self, prior: Prior) -> f64 {
-        f64::from(self.events) + prior.events
+    /// How many events the belief rests on; the Gamma shape `a`.
+    pub fn weight(self) -> f64 {
+        f64::from(self.events.max(EVENTS_MIN))
     }
 }
 
@@ -58,27 +65,27 @@ mod tests {
 
     #[test]
     fn nothing_seen_is_the_prior() {
-        assert!((GammaRate::default().mean_per_s(PRIOR) - 1.0).abs() < 1e-12);
+        assert!((GammaRate::of(PRIOR).mean_per_s() - 1.0).abs() < 1e-12);
     }
 
     #[test]
     fn a_steady_rate_is_learned_whatever_the_step() {
         for minutes in [1_u32, 3, 10] {
-            let mut rate = GammaRate::default();
+            let mut rate = GammaRate::of(PRIOR);
             for _ in 0..2000 {
                 rate.learn(300.0 * f64::from(minutes), minutes, Fading::of_half_life(900.0));
             }
-            assert!((rate.mean_per_s(PRIOR) - 5.0).abs() < 0.01, "step {minutes}");
+            assert!((rate.mean_per_s() - 5.0).abs() < 0.01, "step {minutes}");
         }
     }
 
     #[test]
     fn half_of_the_past_is_gone_after_a_half_life() {
-        let mut rate = GammaRate::default();
+        let mut rate = GammaRate::of(PRIOR);
         for _ in 0..1000 {
             rate.learn(600.0, 1, Fading::of_half_life(900.0));
         }
         rate.learn(0.0, 15, Fading::of_half_life(900.0));
-        assert!((rate.mean_per_s(PRIOR) - 5.0).abs() < 0.02);
+        assert!((rate.mean_per_s() - 5.0).abs() < 0.02);
     }
 }

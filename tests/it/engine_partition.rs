@@ -117,8 +117,13 @@ fn failed_requests_never_count_against_a_credential() {
     let attack = world.steady("victim", 30, 180);
     world.send("victim", attack, Outcome::Rejected, 50_000);
     world.send("made-up", attack, Outcome::Rejected, 50_000);
-    assert_eq!(world.signals, []);
+    // People are told that somebody is guessing; nothing is done to the holder, and nothing learned.
+    for Signal { finding, .. } in &world.signals {
+        assert_eq!((finding.detector, finding.action), (Detector::Failures, Action::Alert));
+    }
     assert_eq!(world.partition.credentials(), 1);
+    let view = world.partition.look_up(Kind::ApiKey, "victim").expect("known");
+    assert!(view.last_minute() <= 30, "{view:?}");
     assert_eq!(world.partition.take_tally().rejected, 100_000);
 }
 

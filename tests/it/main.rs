@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "what does not run is said loudly")]
 #![expect(clippy::disallowed_methods, reason = "tests use files, processes and the clock")]
 
+mod detectors;
 mod door_http;
 mod door_journal;
 mod door_kafka;

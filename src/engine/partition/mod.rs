@@ -7,20 +7,19 @@
 //! authenticated requests count against a credential. M-1: the keyring is bounded.
 
 mod view;
+mod watch;
 
 pub use view::{View, WindowView};
 
 use super::batch::{Batch, HashSeed, Row};
 use super::episodes::EpisodeTable;
+use super::fleet::{Cohorts, Failing};
 use super::keyring::Keyring;
 use super::tally::Tally;
 use super::tenants::{NO_TENANT, Tenants};
-use crate::detect::claim::Claim;
-use crate::detect::episode::{Change, Episode};
-use crate::detect::profile::{self, Profile};
-use crate::detect::window::{Placed, Window};
-use crate::model::credential::Credential;
-use crate::model::finding::{Finding, FindingId};
+use crate::detect::episode::Change;
+use crate::detect::profile::{self, Identity, Profile};
+use crate::model::finding::Finding;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 
@@ -28,6 +27,10 @@ use compact_str::CompactString;
 const AHEAD: usize = 32;
 /// How many of the busiest credentials are kept at hand.
 const HOT_MAX: usize = 64;
+/// How often some of the credentials are looked at, whether they fell silent. Unit: seconds.
+const SETTLE_S: u32 = 5;
+/// In how many such looks each credential is looked at once: an hour.
+const SETTLE_ROUNDS: u32 = 3600 / SETTLE_S;
 
 /// What a partition goes by.
 #[derive(Clone, Debug)]
@@ -80,7 +83,7 @@ pub enum Clock {
 /// The most requests that any credential made in a minute of the clock.
 #[derive(Clone, Copy, Debug, Default)]
 struct BusiestMinute {
-    number: u32,
+    hash: u64,
     requests: u32,
     minute: u32,
 }
@@ -93,15 +96,18 @@ pub struct Partition {
     keyring: Keyring,
     episodes: EpisodeTable,
     tenants: Tenants,
+    cohorts: Cohorts,
+    failing: Failing,
     next_offset: i64,
     applying: Option<i64>,
     newest: EventTime,
     now: EventTime,
     next_close: EventTime,
+    settles_at: u32,
+    minute: u32,
     signals: Vec<Signal>,
     hot: Vec<u32>,
     hot_floor: u32,
-    cools_at: u32,
     busiest_minute: BusiestMinute,
     tally: Tally,
 }
@@ -110,20 +116,23 @@ impl Partition {
     /// An empty partition.
     pub fn new(params: std::sync::Arc<Params>, seed: HashSeed) -> Self {
         Self {
-            keyring: Keyring::new(params.credentials_max),
+            keyring: Keyring::new(params.credentials_max, seed),
             params,
             seed,
             episodes: EpisodeTable::default(),
             tenants: Tenants::default(),
+            cohorts: Cohorts::default(),
+            failing: Failing::default(),
             next_offset: 0,
             applying: None,
             newest: EventTime::MIN,
             now: EventTime::MIN,
             next_close: EventTime::MAX,
+            settles_at: 0,
+            minute: 0,
             signals: Vec::new(),
             hot: Vec::with_capacity(HOT_MAX),
             hot_floor: 0,
-            cools_at: 0,
             busiest_minute: BusiestMinute::default(),
             tally: Tally::default(),
         }
@@ -133,13 +142,11 @@ impl Partition {
     /// Cost: touches every profile.
     pub fn set_params(&mut self, params: std::sync::Arc<Params>) {
         self.params = params;
-        let limits = &self.params.profile.limits;
-        for entry in self.keyring.iter_mut() {
-            let tenant = self.tenants.name(entry.profile.tenant());
-            let tenant = tenant.map(CompactString::as_str);
-            let limit = limits.of(entry.profile.kind(), &entry.id, tenant);
-            entry.profile.set_limit(limit);
-        }
+        let (limits, tenants) = (&self.params.profile.limits, &self.tenants);
+        self.keyring.set_limits(|identity, id| {
+            let tenant = tenants.name(identity.tenant).map(CompactString::as_str);
+            limits.of(identity.kind, id, tenant)
+        });
     }
 
     /// The offset after the last one applied.
@@ -160,6 +167,11 @@ impl Partition {
     /// How many credentials are remembered.
     pub const fn credentials(&self) -> usize {
         self.keyring.len()
+    }
+
+    /// How many of them are asleep: remembered without their rings.
+    pub const fn sleepers(&self) -> usize {
+        self.keyring.sleepers()
     }
 
     /// How many credentials have open episodes.
@@ -207,7 +219,7 @@ impl Partition {
     pub fn tick(&mut self, now: EventTime) {
         self.now = now;
         self.newest = self.newest.max(now);
-        self.close_due();
+        self.time_passes();
     }
 
     fn apply_row(&mut self, batch: &Batch, row: &Row, guess: Option<u32>) {
@@ -226,25 +238,45 @@ impl Partition {
             self.tally.clamped += 1;
         }
         self.tally.late += u64::from(time < self.watermark());
-        self.newest = self.newest.max(time);
+        if time > self.newest {
+            self.newest = time;
+            self.time_passes();
+        }
+        let rejected = !row.outcome.is_authenticated();
+        self.failing.count(rejected);
+        let id = batch.credential(row);
+        let known = guess
+            .filter(|number| self.keyring.is(*number, row.kind, id))
+            .or_else(|| self.keyring.find(row.hash, row.kind, id))
+            .and_then(|number| self.keyring.awake(number, &self.params.profile));
+        if rejected {
+            self.tally.rejected += 1;
+            if let Some(number) = known {
+                self.watch_rejected(number, time);
+            }
+        } else if let Some(number) = known.or_else(|| self.admit(batch, row, time)) {
+            self.watch(number, row, time);
+        }
+    }
+
+    /// Does what is due as event time moves on.
+    fn time_passes(&mut self) {
         if self.next_close <= self.watermark() {
             self.close_due();
         }
-        if self.newest.second() >= self.cools_at {
-            self.cool_down();
+        let second = self.newest.second();
+        if second >= self.settles_at {
+            self.settle(second);
         }
-        if !row.outcome.is_authenticated() {
-            self.tally.rejected += 1;
-            return;
-        }
-        let id = batch.credential(row);
-        let number = guess
-            .filter(|number| self.keyring.is(*number, row.kind, id))
-            .or_else(|| self.keyring.find(row.hash, row.kind, id))
-            .or_else(|| self.admit(batch, row, time));
-        if let Some(number) = number {
-            self.watch(number, row, time);
-        }
+    }
+
+    #[cold]
+    fn settle(&mut self, second: u32) {
+        self.settles_at = (second / SETTLE_S + 1) * SETTLE_S;
+        self.cool_down();
+        let some = self.keyring.places_awake() / SETTLE_ROUNDS + 1;
+        self.keyring.settle(some, second, &self.params.profile);
+        self.end_minute(second / 60);
     }
 
     /// Takes in a credential that was never seen, or was forgotten.
@@ -254,175 +286,15 @@ impl Partition {
         let params = &self.params.profile;
         let limit = params.limits.of(row.kind, id, tenant);
         let number = tenant.map_or(NO_TENANT, |tenant| self.tenants.number_of(tenant));
-        let profile = Profile::new(row.kind, number, limit, time.second(), params);
+        let identity = Identity::new(row.kind, number, limit, time.second());
+        let profile = Profile::new(identity, self.cohorts.prior(row.kind), params);
         let Some((number, evicts)) = self.keyring.admit(row.hash, id, profile) else {
             self.tally.refused += 1;
             return None;
         };
         self.tally.admitted += 1;
         self.tally.evicted += u64::from(evicts);
+        self.tally.note_hour(row.kind);
         Some(number)
-    }
-
-    /// Counts the event and asks the detectors.
-    fn watch(&mut self, number: u32, row: &Row, time: EventTime) {
-        let params = &self.params.profile;
-        let Some(entry) = self.keyring.get_mut(number) else {
-            return;
-        };
-        let profile = &mut entry.profile;
-        let open = profile.episode();
-        let frozen = open
-            .and_then(|at| self.episodes.get(at))
-            .is_some_and(|episodes| episodes.freezes(time));
-        if profile.record(time.second(), frozen, params) == Placed::TooLate {
-            self.tally.too_late += 1;
-            return;
-        }
-        let in_minute = profile.windows().minutes_until(time.second() / 60, 1);
-        if in_minute > self.busiest_minute.requests {
-            self.busiest_minute =
-                BusiestMinute { number, requests: in_minute, minute: time.second() / 60 };
-        }
-        let minute = profile.windows().count(Window::S60);
-        let wants_heat = minute > self.hot_floor && !profile.is_hot();
-        let may_burst = profile.may_burst(params);
-        let ceiling = profile.ceiling(params);
-        if may_burst || ceiling.is_some() || open.is_some() {
-            let burst = may_burst.then(|| self.burst_of(number)).flatten();
-            self.hear(number, [ceiling, burst], row.expires, time);
-        }
-        if wants_heat {
-            self.heat(number);
-        }
-    }
-
-    /// What the burst detector says. Its tail is dear, so it is asked when a second begins and
-    /// when the count of that second is one of 1, 2, 3, 4, 6, 8, 12, 16 and so on: at most a third
-    /// too late, and with a cost that does not grow with the rate.
-    fn burst_of(&self, number: u32) -> Option<Claim> {
-        let profile = &self.keyring.get(number)?.profile;
-        let count = profile.windows().count(Window::S1);
-        let two_digits = count.trailing_zeros() + 2 >= u32::BITS - count.leading_zeros();
-        if two_digits { profile.burst(&self.params.profile) } else { None }
-    }
-
-    /// Brings the claims of an event to the credential's episodes.
-    fn hear(
-        &mut self,
-        number: u32,
-        claims: [Option<Claim>; 2],
-        expires: Option<EventTime>,
-        time: EventTime,
-    ) {
-        let Some(entry) = self.keyring.get_mut(number) else {
-            return;
-        };
-        let profile = &mut entry.profile;
-        let at = match profile.episode() {
-            Some(at) => at,
-            None if claims.iter().all(Option::is_none) => return,
-            None => {
-                let at = self.episodes.insert(number, time);
-                profile.set_episode(Some(at));
-                at
-            }
-        };
-        let Some(episodes) = self.episodes.get_mut(at) else {
-            return;
-        };
-        episodes.note_maxima(profile.windows());
-        episodes.expires = expires.or(episodes.expires);
-        for claim in claims.into_iter().flatten() {
-            let Some(episodes) = self.episodes.get_mut(at) else {
-                return;
-            };
-            let Some(change) = episodes.add(claim, time) else {
-                continue;
-            };
-            let Some(episode) = episodes.of(claim.detector()).copied() else {
-                continue;
-            };
-            let opens = change == Change::Opened;
-            if opens || change == Change::Escalated {
-                self.tally.note_justified(claim.detector(), episode.action, opens);
-            }
-            let closes = episode.closes_at();
-            self.next_close = self.next_close.min(closes);
-            self.tell(number, at, &episode, change);
-        }
-    }
-
-    /// Puts the finding of an episode among the signals.
-    fn tell(&mut self, number: u32, at: u32, episode: &Episode, change: Change) {
-        let Some(mut finding) = self.finding(number, at, episode) else {
-            return;
-        };
-        if change == Change::Closed {
-            finding.updated = episode.closes_at();
-            finding.closed = Some(finding.updated);
-        }
-        let catch_up = self.now.ms_since(finding.updated) > self.params.catch_up_ms;
-        self.signals.push(Signal { finding, change, catch_up });
-    }
-
-    fn finding(&self, number: u32, at: u32, episode: &Episode) -> Option<Finding> {
-        let entry = self.keyring.get(number)?;
-        let credential = Credential::new(entry.profile.kind(), &entry.id).ok()?;
-        let claim = &episode.strongest;
-        Some(Finding {
-            id: FindingId::of(&credential, claim.detector(), episode.opened),
-            credential,
-            tenant: self.tenants.name(entry.profile.tenant()).cloned(),
-            detector: claim.detector(),
-            action: episode.action,
-            opened: episode.opened,
-            reached: episode.reached,
-            gates: episode.gates,
-            updated: episode.told,
-            closed: None,
-            evidence_nats: claim.evidence_nats(),
-            summary: claim.summary(),
-            evidence: claim.measures(),
-            expires: self.episodes.get(at).and_then(|episodes| episodes.expires),
-        })
-    }
-
-    #[cold]
-    fn close_due(&mut self) {
-        let watermark = self.watermark();
-        if self.next_close > watermark {
-            return;
-        }
-        for at in self.episodes.due(watermark) {
-            while let Some((number, episode)) = self
-                .episodes
-                .get_mut(at)
-                .and_then(|episodes| Some((episodes.number, episodes.close_one(watermark)?)))
-            {
-                self.tally.closed += 1;
-                self.tell(number, at, &episode, Change::Closed);
-                self.calm(at, number);
-            }
-        }
-        self.next_close = self.episodes.next_close().unwrap_or(EventTime::MAX);
-    }
-
-    /// Takes the lesson and forgets the episodes of a credential once none is open.
-    fn calm(&mut self, at: u32, number: u32) {
-        let Some(episodes) = self.episodes.get(at) else {
-            return;
-        };
-        if episodes.closes_at().is_some() {
-            return;
-        }
-        let lessons = episodes.lessons();
-        if let Some(entry) = self.keyring.get_mut(number) {
-            if let Some(maxima) = lessons {
-                entry.profile.absorb(&maxima);
-            }
-            entry.profile.set_episode(None);
-        }
-        self.episodes.remove(at);
     }
 }

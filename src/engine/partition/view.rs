@@ -7,9 +7,6 @@ use crate::model::finding::{Detector, FindingId};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 
-/// How often those of the busiest that fell silent are forgotten. Unit: seconds. Chosen.
-const COOL_DOWN_S: u32 = 5;
-
 /// One window of a credential, beside what is usual.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WindowView {
@@ -73,7 +70,6 @@ impl Partition {
     /// Forgets those of the busiest that fell silent, so that quieter ones may take their place.
     #[cold]
     pub(super) fn cool_down(&mut self) {
-        self.cools_at = self.newest.second().saturating_add(COOL_DOWN_S);
         let mut by_count = self.by_count();
         let silent = by_count.iter().position(|(count, _)| *count == 0).unwrap_or(by_count.len());
         let dropped = by_count.split_off(silent);
@@ -113,8 +109,8 @@ impl Partition {
     /// The credential that made the most requests in a minute of the clock, how many, and when
     /// that minute began.
     pub fn busiest_minute(&self) -> Option<(Credential, u32, EventTime)> {
-        let entry = self.keyring.get(self.busiest_minute.number)?;
-        let credential = Credential::new(entry.profile.kind(), &entry.id).ok()?;
+        let (kind, id) = self.keyring.name_of(self.busiest_minute.hash)?;
+        let credential = Credential::new(kind, id).ok()?;
         let began = EventTime::from_s(i64::from(self.busiest_minute.minute) * 60);
         (self.busiest_minute.requests > 0).then_some((
             credential,
@@ -126,10 +122,9 @@ impl Partition {
     /// How long all credentials were watched. Unit: days, added up.
     pub fn key_days(&self) -> f64 {
         let newest = self.newest.second();
-        let seconds = self
-            .keyring
-            .iter()
-            .map(|entry| f64::from(newest.saturating_sub(entry.profile.first_seen())));
+        let identities = self.keyring.identities();
+        let seconds =
+            identities.map(|(identity, _)| f64::from(newest.saturating_sub(identity.first_seen)));
         seconds.fold(0.0, |sum, seconds| sum + seconds) / 86_400.0
     }
 
@@ -139,7 +134,7 @@ impl Partition {
     }
 
     fn view(&self, number: u32) -> Option<View> {
-        let entry = self.keyring.get(number)?;
+        let entry = self.keyring.snapshot(number, &self.params.profile)?;
         let profile = &entry.profile;
         let windows = profile.windows_at(self.newest.second());
         let rate = profile.baseline().rate(&self.params.profile.baseline);
@@ -158,10 +153,10 @@ impl Partition {
         Some(View {
             open: open.collect(),
             credential: credential.clone(),
-            tenant: self.tenants.name(profile.tenant()).cloned(),
-            first_seen: EventTime::from_s(i64::from(profile.first_seen())),
+            tenant: self.tenants.name(profile.identity().tenant).cloned(),
+            first_seen: EventTime::from_s(i64::from(profile.identity().first_seen)),
             last_seen: EventTime::from_s(i64::from(profile.windows().newest())),
-            limit_per_min: profile.limit_per_min(),
+            limit_per_min: profile.identity().limit_per_min,
             windows: Window::ALL.into_iter().map(view_of).collect(),
         })
     }

@@ -1,0 +1,233 @@
+//! From an event to the detectors, and from their claims to episodes and signals.
+
+use super::{BusiestMinute, Partition, Signal};
+use crate::detect::claim::{Claim, Sight};
+use crate::detect::episode::{Change, Episode};
+use crate::detect::profile::Claims;
+use crate::detect::tenant_flood;
+use crate::detect::window::{Placed, Window};
+use crate::engine::batch::Row;
+use crate::engine::episodes::OpenEpisodes;
+use crate::engine::keyring::Entry;
+use crate::model::credential::Credential;
+use crate::model::finding::{Detector, Finding, FindingId};
+use crate::model::time::EventTime;
+
+impl Partition {
+    /// Counts the event and asks the detectors.
+    pub(super) fn watch(&mut self, number: u32, row: &Row, time: EventTime) {
+        let params = &self.params.profile;
+        let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
+            return;
+        };
+        let open = profile.episode().and_then(|at| self.episodes.get(at));
+        let frozen = open.is_some_and(|episodes| episodes.freezes(time));
+        let suspended = open.and_then(OpenEpisodes::suspended);
+        let recorded = profile.record(time, &row.facts, frozen, params);
+        if recorded.placed == Placed::TooLate {
+            self.tally.too_late += 1;
+            return;
+        }
+        let (kind, tenant) = (profile.identity().kind, profile.identity().tenant);
+        if recorded.begins_hour {
+            self.tally.note_hour(kind);
+            self.cohorts.learn(kind, profile.baseline().long_rate(&params.baseline).per_s);
+        }
+        let minute = time.second() / 60;
+        let in_minute = profile.windows().minute(minute);
+        if in_minute > self.busiest_minute.requests {
+            self.busiest_minute = BusiestMinute { hash: row.hash, requests: in_minute, minute };
+        }
+        self.tenants.count(tenant, number, in_minute);
+        let wants_heat = profile.windows().count(Window::S60) > self.hot_floor && !profile.is_hot();
+        if !recorded.asks.is_empty() || open.is_some() {
+            let claims = profile.claims(&recorded, time, suspended, params);
+            let is_open = open.is_some();
+            if is_open || claims.iter().any(Option::is_some) {
+                self.hear(number, &claims, time);
+                self.note_use(number, row.expires);
+            }
+        }
+        if wants_heat {
+            self.heat(number);
+        }
+    }
+
+    /// Counts a request that failed: it is told if there are far more than usual, and never held
+    /// against the credential (invariant S-10).
+    pub(super) fn watch_rejected(&mut self, number: u32, time: EventTime) {
+        let params = &self.params.profile;
+        let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
+            return;
+        };
+        let open = profile.episode().and_then(|at| self.episodes.get(at));
+        let frozen = open.is_some_and(|episodes| episodes.freezes(time));
+        if profile.record_rejected(time.second(), frozen, params) {
+            let (rejected, attempts) = profile.attempts(time.second());
+            let fleet = self.failing.ratio_of_others(rejected, attempts);
+            if let Some(claim) = profile.failing(time.second(), fleet, params) {
+                self.hear_one(number, claim, time);
+            }
+        }
+    }
+
+    /// Looks at the tenants once a minute of event time has ended.
+    pub(super) fn end_minute(&mut self, minute: u32) {
+        if minute <= self.minute {
+            return;
+        }
+        let ended = std::mem::replace(&mut self.minute, minute);
+        self.failing.minute_ends();
+        let mut floods = Vec::new();
+        let (params, keyring) = (&self.params.profile.tenant_flood, &self.keyring);
+        self.tenants.minute_ends(ended, |busy| {
+            // Who was busiest may have been forgotten since, and its number given away.
+            let entry = keyring.get(busy.busiest);
+            if entry.is_none_or(|entry| entry.profile.identity().tenant != busy.tenant) {
+                return;
+            }
+            if let Some((action, flood)) = tenant_flood::look(busy.season, busy.minute, params) {
+                floods.push((busy.busiest, Claim::new((action, Sight::TenantFlood(flood)))));
+            }
+        });
+        let time = EventTime::from_s(i64::from(minute) * 60);
+        for (number, claim) in floods {
+            self.hear_one(number, claim, time);
+        }
+    }
+
+    fn hear_one(&mut self, number: u32, claim: Claim, time: EventTime) {
+        let mut claims: Claims = [None; Detector::ALL.len()];
+        if let Some(slot) = claims.get_mut(claim.detector() as usize) {
+            *slot = Some(claim);
+        }
+        self.hear(number, &claims, time);
+    }
+
+    /// Brings claims to the credential's episodes.
+    fn hear(&mut self, number: u32, claims: &Claims, time: EventTime) {
+        for claim in claims.iter().flatten() {
+            let Some(at) = self.episodes_of(number) else {
+                return;
+            };
+            let Some(episodes) = self.episodes.get_mut(at) else {
+                return;
+            };
+            if claim.is_suspicion()
+                && let Some(Entry { profile, .. }) = self.keyring.get_mut(number)
+                && profile.is_mature(&self.params.profile)
+                && episodes.suspect(time)
+            {
+                profile.forget_held();
+            }
+            let Some(change) = episodes.add(*claim, time) else {
+                continue;
+            };
+            let Some(episode) = episodes.of(claim.detector()).copied() else {
+                continue;
+            };
+            let opens = change == Change::Opened;
+            if opens || change == Change::Escalated {
+                self.tally.note_justified(claim.detector(), episode.action, opens);
+            }
+            self.next_close = self.next_close.min(episode.closes_at());
+            self.tell(number, at, &episode, change);
+        }
+    }
+
+    /// Where the credential's episodes are kept, from now on.
+    fn episodes_of(&mut self, number: u32) -> Option<u32> {
+        let profile = &mut self.keyring.get_mut(number)?.profile;
+        Some(profile.episode().unwrap_or_else(|| {
+            let at = self.episodes.insert(number);
+            profile.set_episode(Some(at));
+            at
+        }))
+    }
+
+    /// Notes what a request during an episode brought.
+    fn note_use(&mut self, number: u32, expires: Option<EventTime>) {
+        let Some(Entry { profile, .. }) = self.keyring.get(number) else {
+            return;
+        };
+        let maxima = profile.maxima();
+        if let Some(episodes) = profile.episode().and_then(|at| self.episodes.get_mut(at)) {
+            episodes.note_maxima(&maxima);
+            episodes.expires = expires.or(episodes.expires);
+        }
+    }
+
+    /// Puts the finding of an episode among the signals.
+    fn tell(&mut self, number: u32, at: u32, episode: &Episode, change: Change) {
+        let Some(mut finding) = self.finding(number, at, episode) else {
+            return;
+        };
+        if change == Change::Closed {
+            finding.updated = episode.closes_at();
+            finding.closed = Some(finding.updated);
+        }
+        let catch_up = self.now.ms_since(finding.updated) > self.params.catch_up_ms;
+        self.signals.push(Signal { finding, change, catch_up });
+    }
+
+    fn finding(&self, number: u32, at: u32, episode: &Episode) -> Option<Finding> {
+        let entry = self.keyring.get(number)?;
+        let credential = Credential::new(entry.profile.kind(), &entry.id).ok()?;
+        let claim = &episode.strongest;
+        Some(Finding {
+            id: FindingId::of(&credential, claim.detector(), episode.opened),
+            credential,
+            tenant: self.tenants.name(entry.profile.identity().tenant).cloned(),
+            detector: claim.detector(),
+            action: episode.action,
+            opened: episode.opened,
+            reached: episode.reached,
+            gates: episode.gates,
+            updated: episode.told,
+            closed: None,
+            evidence_nats: claim.evidence_nats(),
+            summary: claim.summary(),
+            evidence: claim.measures(),
+            expires: self.episodes.get(at).and_then(|episodes| episodes.expires),
+        })
+    }
+
+    #[cold]
+    pub(super) fn close_due(&mut self) {
+        let watermark = self.watermark();
+        if self.next_close > watermark {
+            return;
+        }
+        for at in self.episodes.due(watermark) {
+            while let Some((number, episode)) = self
+                .episodes
+                .get_mut(at)
+                .and_then(|episodes| Some((episodes.number, episodes.close_one(watermark)?)))
+            {
+                self.tally.closed += 1;
+                self.tell(number, at, &episode, Change::Closed);
+                self.calm(at, number);
+            }
+        }
+        self.next_close = self.episodes.next_close().unwrap_or(EventTime::MAX);
+    }
+
+    /// Takes the lesson and forgets the episodes of a credential once none is open.
+    fn calm(&mut self, at: u32, number: u32) {
+        let Some(episodes) = self.episodes.get(at) else {
+            return;
+        };
+        if episodes.closes_at().is_some() {
+            return;
+        }
+        let lessons = episodes.lessons();
+        if let Some(Entry { profile, .. }) = self.keyring.get_mut(number) {
+            if let Some(maxima) = lessons {
+                profile.absorb(&maxima);
+            }
+            profile.restart_climbs();
+            profile.set_episode(None);
+        }
+        self.episodes.remove(at);
+    }
+}
