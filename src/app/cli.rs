@@ -3,7 +3,7 @@
 use super::settings::{self, LoadError, Settings};
 use crate::app::client::{self, Connection};
 use crate::app::exit::Exit;
-use crate::app::{demo, replay, run};
+use crate::app::{demo, replay, run, scenario};
 use crate::edge::logging;
 use crate::wire::decoder::Decoder;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -66,6 +66,16 @@ pub enum Command {
         /// What to write.
         #[command(subcommand)]
         what: Generate,
+    },
+    /// Try a configuration on scenarios: events in, findings and decisions expected. Exit code 1 if
+    /// an expectation did not come true.
+    Test {
+        /// The scenarios (TOML).
+        #[arg(required = true)]
+        scenarios: Vec<PathBuf>,
+        /// How the outcome is written.
+        #[arg(long, short, value_enum, default_value = "table")]
+        output: client::Output,
     },
     /// Say all mistakes of a configuration at once. Exit code 78 if there are any.
     Check {
@@ -156,6 +166,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Findings { connection, command } => client::findings(&connection, command),
         Command::Explain { connection, id } => client::explain(&connection, &id),
         Command::Generate { what } => generate(what),
+        Command::Test { scenarios, output } => run_scenarios(&scenarios, output),
         Command::Check { file } => run_check(&file),
     }
 }
@@ -200,6 +211,30 @@ pub(super) fn load(path: Option<&PathBuf>) -> Result<Settings, Exit> {
         super::say_error(&error);
         Exit::Configuration
     })
+}
+
+fn run_scenarios(scenarios: &[PathBuf], output: client::Output) -> Exit {
+    let mut exit = Exit::Good;
+    for path in scenarios {
+        match scenario::run(path) {
+            Ok(outcomes) => {
+                if outcomes.iter().any(|outcome| !outcome.came_true) {
+                    exit = Exit::Findings;
+                }
+                super::say(&match output {
+                    client::Output::Json => serde_json::to_string(&outcomes).unwrap_or_default(),
+                    client::Output::Table => {
+                        format!("{}\n{}", path.display(), scenario::table(&outcomes))
+                    }
+                });
+            }
+            Err(error) => {
+                super::say_error(&error);
+                return Exit::Configuration;
+            }
+        }
+    }
+    exit
 }
 
 fn run_check(file: &PathBuf) -> Exit {

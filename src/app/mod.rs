@@ -10,6 +10,7 @@ pub mod demo;
 pub mod exit;
 pub mod replay;
 pub mod run;
+pub mod scenario;
 pub mod settings;
 
 use std::error::Error;

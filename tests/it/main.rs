@@ -15,6 +15,7 @@ mod end_to_end;
 mod engine_control;
 mod engine_partition;
 mod house;
+mod scenarios;
 mod support;
 mod tidy;
 mod wire_json;

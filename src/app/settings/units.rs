@@ -19,8 +19,16 @@ fn whole(value: f64) -> Option<u64> {
 /// # Errors
 /// When it is none.
 pub fn duration_ms(value: Value<'_>) -> Result<i64, Wrong> {
-    let text = value.text()?;
-    let read = split(text).and_then(|(number, unit)| {
+    let read = duration_of(value.text()?);
+    read.ok_or_else(|| Wrong::new("this is no duration", DURATIONS))
+}
+
+/// How durations are written.
+pub const DURATIONS: &str = "write 500ms, 60s, 15min, 24h or 14d";
+
+/// The duration that `text` says, if it says one. Unit: milliseconds.
+pub fn duration_of(text: &str) -> Option<i64> {
+    split(text).and_then(|(number, unit)| {
         let ms = match unit {
             "ms" => 1.0,
             "s" => 1000.0,
@@ -30,8 +38,7 @@ pub fn duration_ms(value: Value<'_>) -> Result<i64, Wrong> {
             _ => return None,
         };
         i64::try_from(whole(number * ms)?).ok()
-    });
-    read.ok_or_else(|| Wrong::new("this is no duration", "write 500ms, 60s, 15min, 24h or 14d"))
+    })
 }
 
 /// A rate: `10000/min`, `10k/min`, `200/s`; `none` is no limit. Unit: requests per minute.
@@ -39,11 +46,19 @@ pub fn duration_ms(value: Value<'_>) -> Result<i64, Wrong> {
 /// # Errors
 /// When it is none.
 pub fn rate_per_min(value: Value<'_>) -> Result<u32, Wrong> {
-    let text = value.text()?;
+    let read = rate_of(value.text()?);
+    read.ok_or_else(|| Wrong::new("this is no rate", RATES))
+}
+
+/// How rates are written.
+pub const RATES: &str = "write 10000/min, 10k/min, 200/s or none";
+
+/// The rate that `text` says, if it says one; 0 is none. Unit: requests per minute.
+pub fn rate_of(text: &str) -> Option<u32> {
     if text == "none" {
-        return Ok(0);
+        return Some(0);
     }
-    let read = split(text).and_then(|(number, unit)| {
+    split(text).and_then(|(number, unit)| {
         let (scale, per) = unit.split_once('/')?;
         let scale = match scale.trim() {
             "" => 1.0,
@@ -58,8 +73,7 @@ pub fn rate_per_min(value: Value<'_>) -> Result<u32, Wrong> {
             _ => return None,
         };
         u32::try_from(whole(number * scale * per_min)?).ok().filter(|rate| *rate > 0)
-    });
-    read.ok_or_else(|| Wrong::new("this is no rate", "write 10000/min, 10k/min, 200/s or none"))
+    })
 }
 
 /// A size: `512KiB`, `8MiB`, `1GiB`, `1000B`. Unit: bytes.

@@ -1,0 +1,92 @@
+//! `tripline test`: a user's own scenarios.
+
+use std::path::Path;
+use std::process::Command;
+
+fn run(scenario: &Path) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
+    let output = command.arg("test").arg(scenario).output().expect("runs");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+fn written(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("scenario.toml");
+    std::fs::write(&path, text).expect("written");
+    (folder, path)
+}
+
+#[test]
+fn the_shipped_scenario_comes_true() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (code, out, err) = run(&root.join("config/scenarios/leaked_key.toml"));
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert_eq!(out.matches("ok      ").count(), 5, "{out}");
+}
+
+#[test]
+fn an_expectation_that_fails_says_what_was_seen() {
+    let (_folder, path) = written(
+        r#"
+        [[use]]
+        credential = "session:s1"
+        lasts = "2h"
+        rate = "30/min"
+
+        [[expect]]
+        credential = "session:s1"
+        finding = "burst"
+        action = "alert"
+        "#,
+    );
+    let (code, out, _) = run(&path);
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("FAILED  session:s1: burst justifies alert"), "{out}");
+    assert!(out.contains("seen: nothing was found and nothing decided"), "{out}");
+}
+
+#[test]
+fn recorded_events_are_played_from_their_own_time() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut events = String::new();
+    for n in 0..3000 {
+        let time = 1_790_000_000_000_i64 + n;
+        events.push_str(&format!("{{\"time\":{time},\"credential\":\"k\"}}\n"));
+    }
+    std::fs::write(folder.path().join("events.ndjson"), events).expect("written");
+    let path = folder.path().join("scenario.toml");
+    let text = r#"
+        events = ["events.ndjson"]
+        [[expect]]
+        credential = "k"
+        finding = "ceiling"
+        within = "10s"
+        [[expect]]
+        credential = "k"
+        decision = "revoke"
+        carried_out = false
+        held_by = ["posture"]
+    "#;
+    std::fs::write(&path, text).expect("written");
+    let (code, out, err) = run(&path);
+    assert_eq!(code, Some(0), "{out}{err}");
+}
+
+#[test]
+fn a_mistake_is_said_with_its_place_and_a_remedy() {
+    for (text, says) in [
+        (
+            "[[use]]\ncredential = \"k\"\nlasts = \"soon\"\nrate = \"1/s\"\n[[expect]]\ncredential = \"k\"",
+            "write 500ms, 60s",
+        ),
+        ("[[expect]]\ncredential = \"k\"\nfinding = \"brust\"", "write one of ceiling, burst"),
+        ("[[expect]]\ncredential = \"k\"\nwho = 1", "unknown field `who`"),
+        ("events = [\"no.ndjson\"]\n[[expect]]\ncredential = \"k\"", "can't read"),
+    ] {
+        let (_folder, path) = written(text);
+        let (code, _, err) = run(&path);
+        assert_eq!(code, Some(78), "{err}");
+        assert!(err.contains(says), "{err}");
+    }
+}
