@@ -15,5 +15,6 @@ pub mod facts;
 pub mod keyring;
 pub mod machine;
 pub mod partition;
+pub mod restraint;
 pub mod tally;
 pub mod tenants;
