@@ -6,7 +6,8 @@
 use crate::engine::batch::Batch;
 use crate::engine::control::{self, PersonOrder};
 use crate::engine::partition::{self, Signal, View};
-use crate::model::credential::Credential;
+use crate::judge::budget::{Budgets, Cohorts};
+use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Generation};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
@@ -76,6 +77,11 @@ pub enum ControlMessage {
     Stale(Arc<Decision>, Generation),
     /// How many credentials one data thread remembers, by its number.
     Credentials(usize, u64),
+    /// Hours in which credentials were newly used, in the order of [`Kind::ALL`].
+    /// Unit: credential-hours.
+    ActiveHours([u64; Kind::ALL.len()]),
+    /// A question about what is proven of false actions, and against which budgets.
+    Budget(oneshot::Sender<(Cohorts, Budgets)>),
     /// Other parameters from now on.
     Params(Arc<control::Params>),
     /// Time passes.
@@ -212,5 +218,12 @@ impl ControlPlane {
             return Err(NotDurable);
         }
         answer.await.unwrap_or(Err(NotDurable))
+    }
+
+    /// What was counted of false actions, and the budgets; none once it ended.
+    pub async fn budget(&self) -> Option<(Cohorts, Budgets)> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(ControlMessage::Budget(reply)).await;
+        answer.await.ok()
     }
 }

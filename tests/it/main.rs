@@ -5,12 +5,14 @@
 #![expect(clippy::print_stderr, reason = "what does not run is said loudly")]
 #![expect(clippy::disallowed_methods, reason = "tests use files, processes and the clock")]
 
+mod door_budget;
 mod door_http;
 mod door_journal;
 mod door_kafka;
 mod door_prometheus;
 mod door_redis;
 mod end_to_end;
+mod engine_budget;
 mod engine_control;
 mod engine_partition;
 mod house;
