@@ -10,7 +10,7 @@ const MISSING: &str = "tripline_budget_missing_credential_seconds";
 const CERTIFIED: &str = "tripline_certified_false_actions_per_credential_day";
 
 fn action<'a>(cohorts: &'a Value, name: &str) -> &'a Value {
-    let actions = cohorts[0]["actions"].as_array().expect("a list");
+    let actions = cohorts.pointer("/0/actions").and_then(Value::as_array).expect("a list");
     actions.iter().find(|one| one["action"] == name).expect("it is there")
 }
 
