@@ -21,8 +21,8 @@ const NEAR: f64 = 1e-13;
 /// The upper bound on the mean of a Poisson count of which `count` was seen:
 /// `chi2inv(confidence, 2 * count + 2) / 2`.
 ///
-/// Range: `confidence` in 0.5..1, exclusive; `count` up to 1e9. Cost: below 10 µs up to a
-/// thousand, 3 ms at 1e9.
+/// Range: `confidence` in 0.5..1, exclusive; `count` up to 1e9. Cost: 2 µs at a thousand events,
+/// 0.1 ms at a million, 40 ms at 1e9; a decision on a burst, which is rare, needs a few.
 pub fn poisson_upper(count: u64, confidence: f64) -> f64 {
     let ln_alpha = (1.0 - confidence).ln();
     if count == 0 {
