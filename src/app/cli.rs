@@ -3,7 +3,7 @@
 use super::settings::{self, LoadError, Settings};
 use crate::app::client::{self, Connection};
 use crate::app::exit::Exit;
-use crate::app::{demo, replay, run, scenario};
+use crate::app::{budget, demo, replay, run, scenario};
 use crate::edge::logging;
 use crate::wire::decoder::Decoder;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -60,6 +60,13 @@ pub enum Command {
         connection: Connection,
         /// A finding (`f_…`), or a credential (`kind:id`, or the id of an API key).
         id: String,
+    },
+    /// Say how many false actions the own data prove to be the most, by kind of credential, and
+    /// what is missing until an action is open.
+    Budget {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
     },
     /// Write what goes with tripline: shell completions, man pages, the API's description.
     Generate {
@@ -165,6 +172,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Credentials { connection, command } => client::credentials(&connection, command),
         Command::Findings { connection, command } => client::findings(&connection, command),
         Command::Explain { connection, id } => client::explain(&connection, &id),
+        Command::Budget { connection } => budget::budget(&connection),
         Command::Generate { what } => generate(what),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),
         Command::Check { file } => run_check(&file),

@@ -103,7 +103,7 @@ pub enum Findings {
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
-enum ClientError {
+pub(super) enum ClientError {
     #[error("can't reach the daemon at {url}; is it running? See `tripline run --help`")]
     Unreachable {
         url: String,
@@ -132,14 +132,14 @@ impl ClientError {
     }
 }
 
-struct Client {
+pub(super) struct Client {
     http: reqwest::Client,
     connection: Connection,
     token: Option<SecretString>,
 }
 
 impl Client {
-    fn new(connection: &Connection) -> Result<Self, ClientError> {
+    pub(super) fn new(connection: &Connection) -> Result<Self, ClientError> {
         let token = connection.token_file.as_ref().map(|path| {
             let text = std::fs::read_to_string(path);
             text.map(|text| SecretString::from(text.trim().to_owned()))
@@ -182,7 +182,7 @@ impl Client {
         })
     }
 
-    async fn get(&self, path: &str) -> Result<Value, ClientError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Value, ClientError> {
         let response = self.send(self.request(reqwest::Method::GET, path)).await?;
         response.json().await.map_err(ClientError::Answer)
     }
@@ -193,7 +193,7 @@ impl Client {
     }
 
     /// Writes an answer as JSON, or by `table`.
-    fn write(&self, answer: &Value, table: impl FnOnce(&Value) -> String) {
+    pub(super) fn write(&self, answer: &Value, table: impl FnOnce(&Value) -> String) {
         match self.connection.output {
             Output::Json => say(&serde_json::to_string_pretty(answer).unwrap_or_default()),
             Output::Table => say(&table(answer)),
@@ -202,7 +202,7 @@ impl Client {
 }
 
 /// Runs a future to its end on a small runtime.
-fn block_on(work: impl Future<Output = Result<(), ClientError>>) -> Exit {
+pub(super) fn block_on(work: impl Future<Output = Result<(), ClientError>>) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(work),
@@ -422,6 +422,8 @@ fn remedy(guardrail: &str) -> &'static str {
         "allow_list" => "an entry of [allow_list] protects it; remove the entry to act",
         "breaker" => "the revocations of this hour are used up; see [breaker]",
         "catch_up" => "the past was being read; had it been live, it would have acted",
+        "budget" => "not yet proven to be safe; `tripline budget` says what is missing",
+        "fleet_suppression" => "many credentials burst at once, which is nobody's theft",
         _ => "see docs/safety.md",
     }
 }

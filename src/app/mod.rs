@@ -3,6 +3,7 @@
 //! **Does not** decide or detect anything itself.
 #![expect(clippy::disallowed_methods, reason = "commands read files, the clock, the environment")]
 
+pub mod budget;
 pub mod cli;
 pub mod client;
 pub mod daemon;

@@ -3,6 +3,8 @@
 //! Handles are looked up once; machines hand out tallies, which are added per batch.
 
 use crate::engine::tally::Tally;
+use crate::judge::budget::{BUDGETED, Budgets, Cohorts};
+use crate::model::credential::Kind;
 use crate::model::decision::{Guardrail, Order, Posture, Receipt};
 use crate::model::finding::{Action, Detector};
 use crate::model::invariant::Invariant;
@@ -53,6 +55,9 @@ pub struct Metrics {
     pub enforcement_seconds: HistogramVec,
     pub decision_seconds: Histogram,
     pub outbox: IntGaugeVec,
+    pub certified: GaugeVec,
+    pub budget_missing: GaugeVec,
+    pub ledger_errors: IntCounter,
     pub journal_errors: IntCounter,
     pub journal_seconds: Histogram,
     pub dead_letter_errors: IntCounter,
@@ -142,6 +147,19 @@ impl Table {
     fn float_gauges(&self, name: &str, help: &str, label: &str) -> Result<GaugeVec, MetricsError> {
         let metric = GaugeVec::new(Opts::new(format!("tripline_{name}"), help), &[label])?;
         self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    /// A gauge by action and kind, with a 0 for each pair.
+    fn gauges_of_proof(&self, name: &str, help: &str) -> Result<GaugeVec, MetricsError> {
+        let opts = Opts::new(format!("tripline_{name}"), help);
+        let metric = GaugeVec::new(opts, &["action", "kind"])?;
+        self.registry.register(Box::new(metric.clone()))?;
+        for action in BUDGETED {
+            for kind in Kind::ALL {
+                metric.with_label_values(&[action.as_str(), kind.as_str()]);
+            }
+        }
         Ok(metric)
     }
 
@@ -267,6 +285,15 @@ impl Metrics {
                 &LATENCY_S,
             )?,
             outbox: t.gauges("outbox", "Decisions that are due, by store.", "store", STORES)?,
+            certified: t.gauges_of_proof(
+                "certified_false_actions_per_credential_day",
+                "The bound on false actions that the own data prove at 95 %; +Inf: nothing yet.",
+            )?,
+            budget_missing: t.gauges_of_proof(
+                "budget_missing_credential_seconds",
+                "Use of credentials without a false alarm until the action is open.",
+            )?,
+            ledger_errors: t.counter("ledger_errors_total", "Failed writes of the ledger.")?,
             journal_errors: t.counter("journal_errors_total", "Failed writes to the journal.")?,
             journal_seconds: t.histogram(
                 "journal_seconds",
@@ -331,6 +358,18 @@ impl Metrics {
         }
     }
 
+    /// Sets what is proven of false actions.
+    pub fn show_budget(&self, cohorts: &Cohorts, budgets: &Budgets) {
+        for (kind, cohort) in Kind::ALL.into_iter().zip(cohorts) {
+            for action in BUDGETED {
+                let labels = [action.as_str(), kind.as_str()];
+                self.certified.with_label_values(&labels).set(cohort.certified(action));
+                let missing_s = cohort.days_missing(action, budgets) * 86_400.0;
+                self.budget_missing.with_label_values(&labels).set(missing_s);
+            }
+        }
+    }
+
     /// Sets the rates of the busiest; ranks beyond them are 0. Unit: requests per second.
     pub fn set_top_rates(&self, rates: &[f64]) {
         for rank in 0..RANKS {
@@ -366,6 +405,9 @@ mod tests {
             "tripline_records_refused_total{reason=\"no_credential\"} 0",
             "tripline_findings_total{action=\"revoke\",detector=\"ceiling\"} 0",
             "tripline_decisions_total{action=\"restore\",carried_out=\"true\"} 0",
+            "tripline_decisions_held_total{guardrail=\"fleet_suppression\"} 0",
+            "tripline_certified_false_actions_per_credential_day{action=\"alert\",kind=\"jwt\"} 0",
+            "tripline_budget_missing_credential_seconds{action=\"revoke\",kind=\"api_key\"} 0",
             "tripline_top_credential_requests_per_second{rank=\"10\"} 0",
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");

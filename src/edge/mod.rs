@@ -12,6 +12,7 @@ pub mod files;
 pub mod journal;
 pub mod kafka;
 pub mod keys;
+pub mod ledger_file;
 pub mod logging;
 pub mod memory;
 pub mod metrics;

@@ -6,7 +6,8 @@
 use crate::engine::batch::Batch;
 use crate::engine::control::{self, PersonOrder};
 use crate::engine::partition::{self, Signal, View};
-use crate::model::credential::Credential;
+use crate::judge::budget::{Budgets, Cohorts};
+use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Generation};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
@@ -36,6 +37,25 @@ pub enum DataMessage {
     Tick(EventTime),
     /// Finish what waits, then end.
     Stop,
+}
+
+/// Hours of use that the control plane was not yet told of: every tick rather than every batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hours([u64; Kind::ALL.len()]);
+
+impl Hours {
+    /// Adds what a tally has, by kind. Unit: credential-hours.
+    pub fn add(&mut self, by_kind: &[u64; Kind::ALL.len()]) {
+        for (waits, hours) in self.0.iter_mut().zip(by_kind) {
+            *waits += hours;
+        }
+    }
+
+    /// What the control plane is to be told, if there is anything.
+    pub fn take(&mut self) -> Option<ControlMessage> {
+        let hours = std::mem::take(self).0;
+        hours.iter().any(|hours| *hours > 0).then_some(ControlMessage::ActiveHours(hours))
+    }
 }
 
 /// Tells an intake how far its signals have become durable.
@@ -76,6 +96,11 @@ pub enum ControlMessage {
     Stale(Arc<Decision>, Generation),
     /// How many credentials one data thread remembers, by its number.
     Credentials(usize, u64),
+    /// Hours in which credentials were newly used, in the order of [`Kind::ALL`].
+    /// Unit: credential-hours.
+    ActiveHours([u64; Kind::ALL.len()]),
+    /// A question about what is proven of false actions, and against which budgets.
+    Budget(oneshot::Sender<(Cohorts, Budgets)>),
     /// Other parameters from now on.
     Params(Arc<control::Params>),
     /// Time passes.
@@ -212,5 +237,27 @@ impl ControlPlane {
             return Err(NotDurable);
         }
         answer.await.unwrap_or(Err(NotDurable))
+    }
+
+    /// What was counted of false actions, and the budgets; none once it ended.
+    pub async fn budget(&self) -> Option<(Cohorts, Budgets)> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(ControlMessage::Budget(reply)).await;
+        answer.await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ControlMessage, Hours};
+
+    #[test]
+    fn hours_are_told_once() {
+        let mut hours = Hours::default();
+        assert!(hours.take().is_none());
+        hours.add(&[1, 0, 2, 0, 0]);
+        hours.add(&[1, 0, 0, 0, 3]);
+        assert!(matches!(hours.take(), Some(ControlMessage::ActiveHours([2, 0, 2, 0, 3]))));
+        assert!(hours.take().is_none());
     }
 }

@@ -11,12 +11,15 @@
 //! acted on again; a later episode is.
 
 use super::partition::Signal;
+use super::restraint::Restraint;
 use crate::detect::episode::Change;
 use crate::judge::allow_list::AllowList;
 use crate::judge::breaker::{self, Breaker};
+use crate::judge::budget::{Budgets, Ledger};
+use crate::judge::fleet;
 use crate::judge::posture::Postures;
 use crate::judge::verdict::{self, Verdict};
-use crate::model::credential::Credential;
+use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{
     Decision, DecisionId, Generation, Guardrail, Order, Posture, Standing, Status,
 };
@@ -40,6 +43,10 @@ pub struct Params {
     pub allow_list: AllowList,
     /// How many revocations are allowed.
     pub breaker: breaker::Params,
+    /// How many false actions are allowed.
+    pub budgets: Budgets,
+    /// What is a common cause.
+    pub fleet: fleet::Params,
     /// How long a throttling lasts. Unit: milliseconds. Default: 15 min.
     pub throttle_ms: i64,
     /// How long a suspension lasts. Unit: milliseconds. Default: 60 min.
@@ -52,6 +59,8 @@ impl Default for Params {
             postures: Postures::default(),
             allow_list: AllowList::default(),
             breaker: breaker::Params::default(),
+            budgets: Budgets::default(),
+            fleet: fleet::Params::default(),
             throttle_ms: 15 * 60_000,
             suspend_ms: 60 * 60_000,
         }
@@ -88,7 +97,10 @@ const ACTIVE_MS: i64 = 30 * 86_400_000;
 struct Decided {
     finding: FindingId,
     action: Action,
+    /// Whether it was held because the past was being read.
     catch_up: bool,
+    /// Whether it was held because of a common cause.
+    fleet: bool,
     at: EventTime,
 }
 
@@ -109,6 +121,7 @@ pub struct Control {
     ends: BTreeSet<(EventTime, Credential)>,
     forgets: BTreeSet<(EventTime, Credential)>,
     breaker: Breaker,
+    restraint: Restraint,
     active: u64,
     violations: [u64; Invariant::ALL.len()],
     sweeps_at: EventTime,
@@ -124,6 +137,7 @@ impl Control {
             ends: BTreeSet::new(),
             forgets: BTreeSet::new(),
             breaker: Breaker::default(),
+            restraint: Restraint::default(),
             active: 0,
             violations: [0; Invariant::ALL.len()],
             sweeps_at: EventTime::MIN,
@@ -138,6 +152,27 @@ impl Control {
     /// Says how many credentials are in use, on which the size of the breaker depends.
     pub const fn set_active(&mut self, credentials: u64) {
         self.active = credentials;
+    }
+
+    /// Goes on from a ledger written down before.
+    pub fn set_ledger(&mut self, ledger: Ledger) {
+        self.restraint.ledger = ledger;
+    }
+
+    /// What was counted to prove that actions keep to their budgets.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.restraint.ledger
+    }
+
+    /// What the control plane goes by.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Adds hours in which credentials were used, in the order of [`Kind::ALL`].
+    /// Unit: credential-hours.
+    pub fn note_active_hours(&mut self, by_kind: &[u64; Kind::ALL.len()]) {
+        self.restraint.ledger.add_hours(by_kind);
     }
 
     /// What stands about a credential, expired or not.
@@ -164,21 +199,30 @@ impl Control {
     /// Takes a signal of the data plane at `now`; decides if there is anything to decide.
     pub fn on_signal(&mut self, signal: &Signal, now: EventTime) -> Option<Decision> {
         let finding = &signal.finding;
+        self.restraint.hear(signal, self.active, &self.params.fleet);
         if signal.change == Change::Closed {
             self.forget_decided(&finding.credential, |decided| decided.finding == finding.id);
             return None;
         }
         let wanted = finding.action;
         let nothing_new = self.decided_on(finding).is_some_and(|decided| {
-            decided.action >= wanted && (!decided.catch_up || signal.catch_up)
+            decided.action >= wanted
+                && (!decided.catch_up || signal.catch_up)
+                && (!decided.fleet || self.restraint.suppresses(finding.updated))
         });
         if !wanted.is_enforced() || nothing_new || self.is_settled(finding, wanted, now) {
             return None;
         }
-        let decided =
-            Decided { finding: finding.id, action: wanted, catch_up: signal.catch_up, at: now };
+        let decision = self.decide(finding, signal.catch_up, now);
+        let decided = Decided {
+            finding: finding.id,
+            action: wanted,
+            catch_up: signal.catch_up,
+            fleet: decision.held_by.contains(&Guardrail::FleetSuppression),
+            at: now,
+        };
         self.note_decided(&finding.credential, decided);
-        Some(self.decide(finding, signal.catch_up, now))
+        Some(decision)
     }
 
     fn decided_on(&self, finding: &Finding) -> Option<&Decided> {
@@ -222,7 +266,13 @@ impl Control {
         }
         let allow_listed = params.allow_list.holds(&finding.credential, name, now);
         let mut granted = false;
-        let circumstances = verdict::Circumstances { posture, catch_up, allow_listed };
+        let circumstances = verdict::Circumstances {
+            posture,
+            catch_up,
+            allow_listed,
+            fleet_suppressed: self.restraint.suppresses(finding.updated),
+            open: self.restraint.open(finding, &params.budgets),
+        };
         let verdict = verdict::judge(finding.action, circumstances, || {
             granted = self.breaker.take(tenant, self.active, now, &params.breaker);
             granted
@@ -348,6 +398,12 @@ impl Control {
     /// Carries out what a person ordered at `now`; none if it stands already.
     pub fn on_person(&mut self, order: PersonOrder, now: EventTime) -> Option<Decision> {
         let status = order.order.status()?;
+        match status {
+            // Even where it stands already, it is the person's word.
+            Status::Revoked => self.restraint.ledger.confirm(&order.credential, now),
+            Status::Active => self.restraint.ledger.retract(&order.credential),
+            Status::Throttled | Status::Suspended => {}
+        }
         let stands = self
             .held
             .get(&order.credential)
@@ -392,6 +448,7 @@ impl Control {
     /// Lets time pass: what ends by itself is restored; what outlived its credential is forgotten.
     pub fn tick(&mut self, now: EventTime) -> Vec<Decision> {
         self.breaker.forget(now);
+        self.restraint.ledger.forget(now);
         while let Some((at, credential)) = self.forgets.pop_first() {
             if at > now {
                 self.forgets.insert((at, credential));
@@ -452,7 +509,9 @@ impl Control {
         }
         if let Some(finding) = decision.finding.filter(|_| decision.by == SELF) {
             let catch_up = decision.held_by.contains(&Guardrail::CatchUp);
-            let decided = Decided { finding, action: decision.wanted, catch_up, at: decision.at };
+            let fleet = decision.held_by.contains(&Guardrail::FleetSuppression);
+            let (action, at) = (decision.wanted, decision.at);
+            let decided = Decided { finding, action, catch_up, fleet, at };
             self.note_decided(&decision.credential, decided);
         }
         self.hold(decision, decision.by != SELF);

@@ -41,6 +41,7 @@ impl Machine {
         let Some(newest) = batch.newest() else { return };
         self.partition.apply(batch, Clock::Events);
         self.control.set_active(self.partition.credentials() as u64);
+        self.control.note_active_hours(&self.partition.take_active_hours());
         for signal in self.partition.drain_signals() {
             let now = signal.finding.updated;
             for decision in self.control.tick(now) {

@@ -16,6 +16,7 @@ pub mod fleet;
 pub mod keyring;
 pub mod machine;
 pub mod partition;
+pub mod restraint;
 pub mod slab;
 pub mod tally;
 pub mod tenants;

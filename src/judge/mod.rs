@@ -4,5 +4,7 @@
 
 pub mod allow_list;
 pub mod breaker;
+pub mod budget;
+pub mod fleet;
 pub mod posture;
 pub mod verdict;

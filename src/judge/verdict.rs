@@ -1,11 +1,13 @@
 //! The reasoning from what the evidence justifies to what is ordered.
 //!
 //! ```text
-//!  wanted --> catch-up --> allow list --> breaker --> posture --> ordered, or written down only
-//!             (alert)      (alert)        (suspend)   (its cap)
+//!  wanted --> catch-up --> allow list --> fleet ------> budget ------> breaker --> posture -->
+//!             (alert)      (alert)        (throttle)    (what is       (suspend)   (its cap)
+//!                                                        proven)
 //! ```
 //! Each guardrail that lowers the action is named, in that order.
 
+use super::budget::Open;
 use crate::model::decision::{Guardrail, Posture};
 use crate::model::finding::Action;
 
@@ -18,6 +20,10 @@ pub struct Circumstances {
     pub catch_up: bool,
     /// Whether the credential is on the allow list.
     pub allow_listed: bool,
+    /// Whether so many credentials burst of late that the cause is a common one.
+    pub fleet_suppressed: bool,
+    /// The actions that are proven to keep to their budget; all, where the claim is a contract's.
+    pub open: Open,
 }
 
 /// What is to be done, and why not more.
@@ -48,6 +54,11 @@ pub fn judge(wanted: Action, given: Circumstances, breaker: impl FnOnce() -> boo
     if given.allow_listed {
         lower(&mut action, Action::Alert, Guardrail::AllowList);
     }
+    if given.fleet_suppressed {
+        lower(&mut action, Action::Throttle, Guardrail::FleetSuppression);
+    }
+    let proven = given.open.gravest(action);
+    lower(&mut action, proven, Guardrail::Budget);
     let revokes = action == Action::Revoke && given.posture == Posture::Revoke;
     if revokes && !breaker() {
         lower(&mut action, Action::Suspend, Guardrail::Breaker);
@@ -65,13 +76,20 @@ pub fn judge(wanted: Action, given: Circumstances, breaker: impl FnOnce() -> boo
 
 #[cfg(test)]
 mod tests {
-    use super::{Circumstances, Verdict, judge};
+    use super::{Circumstances, Open, Verdict, judge};
+    use crate::judge::budget::{Budgets, Ledger};
+    use crate::model::credential::Kind;
     use crate::model::decision::{Guardrail, Posture};
     use crate::model::finding::Action;
 
     fn verdict(wanted: Action, posture: Posture, holds: (bool, bool, bool)) -> Verdict {
         let (catch_up, allow_listed, breaker) = holds;
-        judge(wanted, Circumstances { posture, catch_up, allow_listed }, || breaker)
+        judge(wanted, Circumstances { catch_up, allow_listed, ..free(posture) }, || breaker)
+    }
+
+    fn free(posture: Posture) -> Circumstances {
+        let (catch_up, allow_listed, fleet_suppressed) = (false, false, false);
+        Circumstances { posture, catch_up, allow_listed, fleet_suppressed, open: Open::ALL }
     }
 
     const FREE: (bool, bool, bool) = (false, false, true);
@@ -117,6 +135,37 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_proven_is_lowered_to_what_is_and_takes_no_token() {
+        let mut ledger = Ledger::default();
+        ledger.add_hours(&[3000 * 24; Kind::ALL.len()]);
+        let throttles = ledger.open(Kind::ApiKey, &Budgets::default());
+        for (open, wanted, action) in [
+            (Open::NONE, Action::Revoke, Action::Alert),
+            (Open::NONE, Action::Throttle, Action::Alert),
+            (throttles, Action::Revoke, Action::Throttle),
+            (throttles, Action::Suspend, Action::Throttle),
+        ] {
+            let given = Circumstances { open, ..free(Posture::Revoke) };
+            let verdict = judge(wanted, given, || panic!("nothing is revoked"));
+            assert_eq!((verdict.action, verdict.held_by), (action, vec![Guardrail::Budget]));
+        }
+    }
+
+    #[test]
+    fn a_common_cause_holds_everything_at_throttle_and_the_budget_may_hold_it_lower() {
+        let given = Circumstances { fleet_suppressed: true, ..free(Posture::Revoke) };
+        for (open, action, held_by) in [
+            (Open::ALL, Action::Throttle, &[Guardrail::FleetSuppression] as &[_]),
+            (Open::NONE, Action::Alert, &[Guardrail::FleetSuppression, Guardrail::Budget]),
+        ] {
+            let verdict = judge(Action::Revoke, Circumstances { open, ..given }, || true);
+            assert_eq!((verdict.action, &*verdict.held_by), (action, held_by));
+        }
+        let mild = judge(Action::Throttle, given, || true);
+        assert_eq!((mild.action, mild.held_by), (Action::Throttle, Vec::new()));
+    }
+
+    #[test]
     fn nothing_above_the_posture_is_ever_carried_out() {
         for wanted in Action::ALL {
             for posture in Posture::ALL {
@@ -132,8 +181,7 @@ mod tests {
 
     #[test]
     fn shadow_spends_no_token_of_the_breaker() {
-        let given =
-            Circumstances { posture: Posture::Shadow, catch_up: false, allow_listed: false };
+        let given = free(Posture::Shadow);
         let verdict = judge(Action::Revoke, given, || panic!("asked"));
         assert_eq!(verdict.action, Action::Revoke);
     }

@@ -169,14 +169,25 @@ pub enum Guardrail {
     Breaker,
     /// The past is being read: never more than alert.
     CatchUp,
+    /// It is not yet proven that the action keeps to its budget of false ones.
+    Budget,
+    /// Many credentials burst at once, a common cause: never more than throttle.
+    FleetSuppression,
     /// An invariant would have been broken: never more than alert.
     Invariant,
 }
 
 impl Guardrail {
     /// Every guardrail.
-    pub const ALL: [Self; 5] =
-        [Self::Posture, Self::AllowList, Self::Breaker, Self::CatchUp, Self::Invariant];
+    pub const ALL: [Self; 7] = [
+        Self::Posture,
+        Self::AllowList,
+        Self::Breaker,
+        Self::CatchUp,
+        Self::Budget,
+        Self::FleetSuppression,
+        Self::Invariant,
+    ];
 
     /// The name on the wire and in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -185,6 +196,8 @@ impl Guardrail {
             Self::AllowList => "allow_list",
             Self::Breaker => "breaker",
             Self::CatchUp => "catch_up",
+            Self::Budget => "budget",
+            Self::FleetSuppression => "fleet_suppression",
             Self::Invariant => "invariant",
         }
     }

@@ -3,6 +3,7 @@
 //! **Does not** know the model: no credential, no event time, no action.
 
 pub mod beta_binomial;
+pub mod bound;
 pub mod compact;
 pub mod cusum;
 pub mod decay;

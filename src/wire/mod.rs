@@ -4,11 +4,13 @@
 
 pub mod access_log;
 pub mod body;
+pub mod budget_json;
 pub mod cloudtrail;
 pub mod decision_json;
 pub mod decoder;
 pub mod finding_json;
 pub mod journal_json;
+pub mod ledger_json;
 pub mod mapping;
 pub mod native;
 pub mod refusal;

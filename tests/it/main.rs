@@ -6,12 +6,14 @@
 #![expect(clippy::disallowed_methods, reason = "tests use files, processes and the clock")]
 
 mod detectors;
+mod door_budget;
 mod door_http;
 mod door_journal;
 mod door_kafka;
 mod door_prometheus;
 mod door_redis;
 mod end_to_end;
+mod engine_budget;
 mod engine_control;
 mod engine_partition;
 mod house;

@@ -10,10 +10,12 @@ use crate::detect::episode::Change;
 use crate::edge::board::Board;
 use crate::edge::clock;
 use crate::edge::journal::Journal;
+use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, NotDurable, Ticket};
 use crate::engine::control::{Control, PersonOrder};
 use crate::engine::partition::Signal;
+use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::decision::Decision;
 use crate::model::invariant::Invariant;
 use crate::model::time::EventTime;
@@ -25,6 +27,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Messages taken together at most.
 const TOGETHER_MAX: usize = 1024;
+/// How often the gauges of what is proven are set. Unit: milliseconds. Chosen: bounds cost more
+/// than other gauges, and move slowly.
+const PROOF_EVERY_MS: i64 = 5_000;
 
 type Reply = oneshot::Sender<Result<Option<Decision>, NotDurable>>;
 
@@ -35,6 +40,8 @@ pub(super) struct ControlThread {
     pub(super) control: Control,
     /// The trail.
     pub(super) journal: Journal,
+    /// The file of the ledger.
+    pub(super) ledger: LedgerFile,
     /// What people see.
     pub(super) board: Arc<Board>,
     /// The ways to the stores.
@@ -43,6 +50,8 @@ pub(super) struct ControlThread {
     pub(super) metrics: Metrics,
     /// Whether the journal can be written.
     pub(super) durable: Arc<AtomicBool>,
+    /// When what is proven was last shown.
+    pub(super) proof_at: Option<EventTime>,
 }
 
 /// What follows once the entries are durable.
@@ -74,6 +83,8 @@ impl ControlThread {
                         self.metrics.credentials.set(i64::try_from(sum).unwrap_or(i64::MAX));
                     }
                     ControlMessage::Params(params) => self.control.set_params(params),
+                    ControlMessage::ActiveHours(hours) => self.control.note_active_hours(&hours),
+                    ControlMessage::Budget(reply) => self.answer(reply),
                     ControlMessage::Stop => stops = true,
                     message @ (ControlMessage::Signals(..)
                     | ControlMessage::Person(..)
@@ -87,6 +98,14 @@ impl ControlThread {
                 break;
             }
         }
+        if !self.ledger.write(self.control.ledger()) {
+            self.metrics.ledger_errors.inc();
+        }
+    }
+
+    fn answer(&self, reply: oneshot::Sender<(Cohorts, Budgets)>) {
+        // Whoever asked may have gone away.
+        let _gone = reply.send((*self.control.ledger().cohorts(), self.control.params().budgets));
     }
 
     fn take(&mut self, message: ControlMessage, waiting: &mut Waiting) {
@@ -110,8 +129,15 @@ impl ControlThread {
                     note(decision, now, waiting);
                 }
                 self.show(now);
+                if !self.ledger.keep(self.control.ledger(), now) {
+                    self.metrics.ledger_errors.inc();
+                }
             }
-            ControlMessage::Credentials(..) | ControlMessage::Params(_) | ControlMessage::Stop => {}
+            ControlMessage::Credentials(..)
+            | ControlMessage::ActiveHours(_)
+            | ControlMessage::Budget(_)
+            | ControlMessage::Params(_)
+            | ControlMessage::Stop => {}
         }
     }
 
@@ -137,8 +163,12 @@ impl ControlThread {
         waiting.replies.push((reply, decision));
     }
 
-    fn show(&self, now: EventTime) {
+    fn show(&mut self, now: EventTime) {
         let metrics = &self.metrics;
+        if self.proof_at.is_none_or(|at| now.ms_since(at) >= PROOF_EVERY_MS) {
+            self.proof_at = Some(now);
+            metrics.show_budget(self.control.ledger().cohorts(), &self.control.params().budgets);
+        }
         metrics.beat("control_plane", now.ms() as f64 / 1000.0);
         metrics.breaker_left.set(i64::try_from(self.control.breaker_left()).unwrap_or(i64::MAX));
         for (invariant, count) in Invariant::ALL.into_iter().zip(self.control.violations()) {

@@ -2,7 +2,7 @@
 
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
-use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, SLOTS};
+use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, Hours, SLOTS};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition::{Clock, Params, Partition, Signal, View};
 use crate::model::time::EventTime;
@@ -26,6 +26,7 @@ pub(super) struct Shared {
 struct Owner {
     number: usize,
     partitions: Vec<(usize, Partition)>,
+    hours: Hours,
     shared: Shared,
 }
 
@@ -39,7 +40,8 @@ pub(super) fn run(
     let slots = (0..SLOTS).filter(|slot| slot % threads == number);
     let params = per_slot(&shared.params);
     let new = |slot| (slot, Partition::new(Arc::clone(&params), shared.seed));
-    let mut owner = Owner { number, partitions: slots.map(new).collect(), shared };
+    let partitions = slots.map(new).collect();
+    let mut owner = Owner { number, partitions, hours: Hours::default(), shared };
     while let Some(message) = messages.blocking_recv() {
         if !owner.take(message) {
             break;
@@ -50,6 +52,7 @@ pub(super) fn run(
     while let Some(message) = messages.blocking_recv() {
         owner.take(message);
     }
+    owner.tell_hours();
 }
 
 /// The limit of credentials is for all slots together.
@@ -70,7 +73,9 @@ impl Owner {
                         self.shared.metrics.event_lag.observe(lag_s.max(0.0));
                     }
                     let signals: Vec<Signal> = partition.drain_signals().collect();
-                    self.shared.metrics.add("http", &partition.take_tally());
+                    let tally = partition.take_tally();
+                    self.shared.metrics.add("http", &tally);
+                    self.hours.add(&tally.active_hours);
                     self.send(signals, arrived);
                 }
             }
@@ -105,16 +110,26 @@ impl Owner {
         for (_, partition) in &mut self.partitions {
             partition.tick(now);
             signals.extend(partition.drain_signals());
-            self.shared.metrics.add("http", &partition.take_tally());
+            let tally = partition.take_tally();
+            self.shared.metrics.add("http", &tally);
+            self.hours.add(&tally.active_hours);
             credentials += partition.credentials() as u64;
             open += partition.open_episodes();
         }
         self.send(signals, now);
+        self.tell_hours();
         self.shared.metrics.beat("data_plane", now.ms() as f64 / 1000.0);
         self.shared.metrics.open_episodes.set(i64::try_from(open).unwrap_or(i64::MAX));
         let told = ControlMessage::Credentials(self.number, credentials);
         // The control plane ends after this thread.
         let _ended = self.shared.control.tell_blocking(told);
+    }
+
+    fn tell_hours(&mut self) {
+        if let Some(told) = self.hours.take() {
+            // The control plane ends after this thread.
+            let _ended = self.shared.control.tell_blocking(told);
+        }
     }
 
     fn send(&self, signals: Vec<Signal>, arrived: EventTime) {

@@ -18,6 +18,7 @@ use crate::edge::auth_store::redis::{RedisStore, RedisStoreError};
 use crate::edge::board::Board;
 use crate::edge::dead_letter::DeadLetters;
 use crate::edge::journal::{Journal, JournalError};
+use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::{Metrics, MetricsError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::edge::{clock, kafka, keys};
@@ -158,10 +159,12 @@ impl Daemon {
         let thread = ControlThread {
             control: opened.past.control,
             journal: opened.past.journal,
+            ledger: opened.ledger,
             board: Arc::clone(&board),
             outboxes,
             metrics: opened.metrics.clone(),
             durable: Arc::clone(&durable),
+            proof_at: None,
         };
         let control_thread = spawn("control", move || thread.run(control_end))?;
 
@@ -250,6 +253,7 @@ impl Daemon {
 /// Everything that is opened before anything starts.
 struct Opened {
     past: Past,
+    ledger: LedgerFile,
     embedded: EmbeddedStore,
     stores: Vec<AuthStore>,
     metrics: Metrics,
@@ -267,7 +271,9 @@ impl Opened {
         let letters = folder.join("dead-letters.ndjson");
         let dead_letters = DeadLetters::open(&letters, settings.dead_letters_bytes_max);
         let metrics = Metrics::new()?;
-        let past = read_past(settings, &folder.join("journal.ndjson"))?;
+        let mut past = read_past(settings, &folder.join("journal.ndjson"))?;
+        let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
+        past.control.set_ledger(ledger);
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"))?;
         let mut stores = vec![AuthStore::Embedded(embedded.clone())];
         if let Some(params) = settings.redis.clone() {
@@ -279,6 +285,7 @@ impl Opened {
         }
         Ok(Self {
             past,
+            ledger: ledger_file,
             embedded,
             stores,
             metrics,

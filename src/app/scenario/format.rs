@@ -19,6 +19,10 @@ pub struct Scenario {
     pub about: String,
     /// The configuration that is tried; none: the defaults. A path from the scenario's folder.
     pub config: Option<PathBuf>,
+    /// Whether it is taken for proven that actions keep to their budgets, as after some weeks of
+    /// the own traffic. Default: true; false tries the first day.
+    #[serde(default = "yes")]
+    pub proven: bool,
     /// Recorded events in the configuration's format. Paths from the scenario's folder.
     #[serde(default)]
     pub events: Vec<PathBuf>,
@@ -97,6 +101,10 @@ pub struct Expectation {
     /// How long after that at the latest. Unit: milliseconds.
     #[serde(default, deserialize_with = "duration_if")]
     pub within: Option<i64>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 const fn one() -> u32 {

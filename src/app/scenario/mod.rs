@@ -11,6 +11,7 @@ use crate::edge::files::{Layout, Records};
 use crate::edge::keys;
 use crate::engine::batch::Batch;
 use crate::engine::machine::{Machine, Output};
+use crate::judge::budget::Budgets;
 use crate::model::decision::Decision;
 use crate::model::event::AuthEvent;
 use crate::model::finding::{Finding, FindingId};
@@ -76,10 +77,13 @@ pub fn run(path: &Path) -> Result<Vec<Outcome>, ScenarioError> {
     let text = std::fs::read_to_string(path).map_err(read)?;
     let scenario: Scenario = toml::from_str(&text).map_err(|error| mistake(error.to_string()))?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let settings = match &scenario.config {
+    let mut settings = match &scenario.config {
         Some(config) => settings::load(&folder.join(config))?,
         None => settings::defaults(settings::environment()).map_err(LoadError::from)?,
     };
+    if scenario.proven {
+        settings.control.budgets = Budgets::NONE;
+    }
     let requests: u64 = scenario.uses.iter().map(requests_of).sum();
     if requests > REQUESTS_MAX {
         return Err(mistake(format!("{requests} requests are too many; at most {REQUESTS_MAX}")));
@@ -179,7 +183,7 @@ fn recorded(path: &Path, settings: &Settings, batch: &mut Batch) -> Result<(), S
                         Err(refusal) => {
                             refused.get_or_insert((line, refusal));
                         }
-                    })
+                    });
                 }
                 Err(refusal) => {
                     refused.get_or_insert((line, refusal));

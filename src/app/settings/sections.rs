@@ -10,6 +10,7 @@ use crate::edge::auth_store::template::{Command, Template, TemplateError};
 use crate::edge::kafka;
 use crate::engine::{control, partition};
 use crate::judge::allow_list::Entry;
+use crate::judge::budget::{BUDGETED, Budgets};
 use crate::model::credential::Kind;
 use crate::model::decision::Posture;
 use crate::model::event::Outcome;
@@ -384,11 +385,33 @@ fn control(root: &Section<'_>) -> control::Params {
         .unwrap_or(breaker.per_hour_share);
     section.finish();
 
+    budget(root.section("budget"), &mut params.budgets);
+    let section = root.section("fleet");
+    let fleet = &mut params.fleet;
+    fleet.share = section.get("share", |v| number_within(v, 0.0, 1.0)).unwrap_or(fleet.share);
+    fleet.credentials_min = section.get("credentials_min", count).unwrap_or(fleet.credentials_min);
+    section.finish();
+
     let section = root.section("allow_list");
     params.allow_list.credentials = entries(&section.section("credential"));
     params.allow_list.tenants = entries(&section.section("tenant"));
     section.finish();
     params
+}
+
+fn budget(section: Section<'_>, budgets: &mut Budgets) {
+    let allowed = |value: Value<'_>| match value.text() {
+        Ok("none") => Ok(None),
+        _ => number_within(value, 1e-12, 1e3).map(Some).map_err(|Wrong(message, _)| {
+            Wrong::new(message, "write a number from 1e-12 to 1000, or \"none\"")
+        }),
+    };
+    for action in BUDGETED {
+        if let Some(read) = section.get(action.as_str(), allowed) {
+            budgets.set(action, read);
+        }
+    }
+    section.finish();
 }
 
 fn entries(section: &Section<'_>) -> HashMap<String, Entry> {

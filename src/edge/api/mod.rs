@@ -1,6 +1,7 @@
 //! The HTTP door: events in, answers to gateways, and what people read and order.
 
 pub mod auth;
+mod budget;
 mod check;
 mod events;
 mod health;
@@ -86,6 +87,7 @@ fn open_api_router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(people::list_findings))
         .routes(routes!(people::show_finding))
         .routes(routes!(people::list_decisions))
+        .routes(routes!(budget::show_budget))
         .routes(routes!(health::metrics))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

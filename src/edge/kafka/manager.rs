@@ -4,7 +4,7 @@ use super::group::{Board, Change, Context, Message, commit, list};
 use super::worker::{Worker, dead_letter_producer};
 use super::{Ends, Params, Place, Shared};
 use crate::edge::clock;
-use crate::edge::planes::Ticket;
+use crate::edge::planes::{Hours, Ticket};
 use crate::engine::partition::Partition;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
@@ -41,6 +41,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             board: Arc::clone(&board),
             dead_letter_producer: producer.clone(),
             ticket: Ticket::default(),
+            hours: Hours::default(),
         };
         let name = format!("kafka-{number}");
         let thread = std::thread::Builder::new().name(name);

@@ -4,7 +4,7 @@ use super::group::{Board, Context, Message, Progress};
 use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, letter};
-use crate::edge::planes::{ControlMessage, DataMessage, Ticket};
+use crate::edge::planes::{ControlMessage, DataMessage, Hours, Ticket};
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Clock, Partition, Signal, View};
 use crate::model::time::EventTime;
@@ -39,6 +39,7 @@ pub(super) struct Worker {
     pub(super) board: Board,
     pub(super) dead_letter_producer: Option<Arc<ThreadedProducer<DefaultProducerContext>>>,
     pub(super) ticket: Ticket,
+    pub(super) hours: Hours,
 }
 
 impl Worker {
@@ -93,6 +94,14 @@ impl Worker {
             }
         }
         self.drain(&mut owned);
+        self.tell_hours();
+    }
+
+    fn tell_hours(&mut self) {
+        if let Some(told) = self.hours.take() {
+            // The control plane ends after this thread.
+            let _ended = self.shared.control.tell_blocking(told);
+        }
     }
 
     /// Waits until what was handed over is durable, so that all of it may be committed.
@@ -165,7 +174,9 @@ impl Worker {
             let lag_s = clock::now().ms_since(newest).max(0) as f64 / 1000.0;
             self.shared.metrics.event_lag.observe(lag_s);
         }
-        self.shared.metrics.add("kafka", &one.partition.take_tally());
+        let tally = one.partition.take_tally();
+        self.shared.metrics.add("kafka", &tally);
+        self.hours.add(&tally.active_hours);
         let signals: Vec<Signal> = one.partition.drain_signals().collect();
         self.send(one, signals, first, at);
     }
@@ -244,6 +255,7 @@ impl Worker {
             let before = one.partition.next_offset();
             self.send(one, signals, before, now);
         }
+        self.tell_hours();
         self.shared.metrics.beat("kafka", now.ms() as f64 / 1000.0);
         let told = ControlMessage::Credentials(1000 + self.number, credentials);
         let _ended = self.shared.control.tell_blocking(told);

@@ -189,6 +189,12 @@ impl Partition {
         std::mem::take(&mut self.tally)
     }
 
+    /// What was counted of the hours of use since it was last asked, and nothing else.
+    /// Unit: credential-hours, by kind.
+    pub fn take_active_hours(&mut self) -> [u64; crate::model::credential::Kind::ALL.len()] {
+        std::mem::take(&mut self.tally.active_hours)
+    }
+
     /// Applies a batch; what people and the control plane must know waits in
     /// [`Partition::drain_signals`].
     pub fn apply(&mut self, batch: &Batch, clock: Clock) {

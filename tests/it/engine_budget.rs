@@ -1,0 +1,206 @@
+//! The budget and the fleet: what is not proven is not done, and what all do is nobody's theft.
+
+use std::sync::Arc;
+use tripline::detect::episode::Change;
+use tripline::engine::control::{Control, Params, PersonOrder};
+use tripline::engine::partition::Signal;
+use tripline::judge::budget::{Budgets, Cohort, Ledger};
+use tripline::judge::posture::Postures;
+use tripline::model::credential::{Credential, Kind};
+use tripline::model::decision::{Guardrail, Order, Posture};
+use tripline::model::finding::{
+    Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
+};
+use tripline::model::time::EventTime;
+
+const MINUTE_MS: i64 = 60_000;
+const DAY_MS: i64 = 86_400_000;
+
+fn at(ms: i64) -> EventTime {
+    EventTime::from_ms(1_700_000_000_000 + ms)
+}
+
+fn signal(id: &str, detector: Detector, action: Action, change: Change, times: [i64; 2]) -> Signal {
+    let credential = Credential::parse(id).expect("valid");
+    let [opened, updated] = times.map(at);
+    let gates = Gates::NONE
+        .with(Gate::Rate, action >= Action::Throttle)
+        .with(Gate::Context, action >= Action::Suspend)
+        .with(Gate::Corroborated, action >= Action::Revoke);
+    let finding = Finding {
+        id: FindingId::of(&credential, detector, opened),
+        credential,
+        tenant: None,
+        detector,
+        action,
+        opened,
+        reached: Reached::default(),
+        gates,
+        updated,
+        closed: (change == Change::Closed).then_some(updated),
+        evidence_nats: 60.0,
+        summary: "made 20,000 requests in 60 s".to_owned(),
+        evidence: vec![Measure::new("count", 20_000.0)],
+        expires: None,
+    };
+    Signal { finding, change, catch_up: false }
+}
+
+fn burst(id: &str, action: Action, change: Change, times: [i64; 2]) -> Signal {
+    signal(id, Detector::Burst, action, change, times)
+}
+
+fn control(budgets: Budgets, quiet_days: u64) -> Control {
+    let postures = Postures { default: Posture::Revoke, ..Postures::default() };
+    let mut control = Control::new(Arc::new(Params { postures, budgets, ..Params::default() }));
+    control.note_active_hours(&[quiet_days * 24, 0, 0, 0, 0]);
+    control.set_active(100);
+    control
+}
+
+fn decided(control: &mut Control, signal: &Signal) -> (Action, bool, Vec<Guardrail>) {
+    let decision = control.on_signal(signal, signal.finding.updated).expect("decided");
+    assert_eq!(decision.wanted, signal.finding.action);
+    let Order::Act(action) = decision.order else { panic!("{decision:?}") };
+    (action, decision.carried_out, decision.held_by)
+}
+
+#[test]
+fn a_new_ledger_lets_a_burst_do_no_more_than_alert() {
+    for wanted in [Action::Throttle, Action::Suspend, Action::Revoke] {
+        let mut control = control(Budgets::default(), 0);
+        let opened = burst("k", wanted, Change::Opened, [0, 0]);
+        let held = (Action::Alert, false, vec![Guardrail::Budget]);
+        assert_eq!(decided(&mut control, &opened), held);
+        assert_eq!(control.breaker_left(), 3);
+    }
+}
+
+#[test]
+fn a_burst_does_the_gravest_that_is_proven() {
+    // Quiet days: 3,000 prove throttling, 400,000 suspension, 40 million revocation.
+    for (days, action, held_by) in [
+        (3_000, Action::Throttle, vec![Guardrail::Budget]),
+        (400_000, Action::Suspend, vec![Guardrail::Budget]),
+        (40_000_000, Action::Revoke, vec![]),
+    ] {
+        let mut control = control(Budgets::default(), days);
+        let opened = burst("k", Action::Revoke, Change::Opened, [0, 0]);
+        assert_eq!(decided(&mut control, &opened), (action, true, held_by));
+    }
+}
+
+#[test]
+fn other_detectors_of_rates_need_the_proof_too_and_other_kinds_their_own() {
+    let mut control = control(Budgets::default(), 40_000_000);
+    let held = (Action::Alert, false, vec![Guardrail::Budget]);
+    let session = burst("session:s", Action::Throttle, Change::Opened, [0, 0]);
+    assert_eq!(decided(&mut control, &session), held);
+    let ramp = signal("jwt:j", Detector::Ramp, Action::Throttle, Change::Opened, [0, 0]);
+    assert_eq!(decided(&mut control, &ramp), held);
+}
+
+#[test]
+fn a_ceiling_and_a_person_need_no_proof() {
+    let mut control = control(Budgets::default(), 0);
+    let ceiling = signal("k", Detector::Ceiling, Action::Revoke, Change::Opened, [0, 0]);
+    assert_eq!(decided(&mut control, &ceiling), (Action::Revoke, true, vec![]));
+    let ordered = control.on_person(revoke("other"), at(0)).expect("new");
+    assert!(ordered.carried_out && ordered.held_by.is_empty());
+}
+
+fn revoke(id: &str) -> PersonOrder {
+    PersonOrder {
+        credential: Credential::parse(id).expect("valid"),
+        order: Order::Act(Action::Revoke),
+        by: "ada".into(),
+        reason: "it was stolen".to_owned(),
+        lasts_ms: None,
+    }
+}
+
+#[test]
+fn an_operator_who_wants_no_proof_for_an_action_gets_it_at_once() {
+    let mut budgets = Budgets::default();
+    budgets.set(Action::Throttle, None);
+    let mut control = control(budgets, 0);
+    let opened = burst("k", Action::Revoke, Change::Opened, [0, 0]);
+    assert_eq!(decided(&mut control, &opened), (Action::Throttle, true, vec![Guardrail::Budget]));
+}
+
+#[test]
+fn false_alarms_close_what_was_proven_unless_a_person_confirms_them() {
+    let mut control = control(Budgets::default(), 3_100);
+    control.on_signal(&burst("a", Action::Throttle, Change::Opened, [0, 0]), at(0));
+    control.on_signal(&burst("a", Action::Throttle, Change::Closed, [0, MINUTE_MS]), at(MINUTE_MS));
+    let second = burst("b", Action::Throttle, Change::Opened, [DAY_MS, DAY_MS]);
+    let held = (Action::Alert, false, vec![Guardrail::Budget]);
+    assert_eq!(decided(&mut control, &second), held, "one in 3,100 days is too many");
+    // The person's word counts even where the credential is revoked already.
+    control.on_person(revoke("a"), at(MINUTE_MS)).expect("new");
+    let third = burst("c", Action::Throttle, Change::Opened, [DAY_MS, DAY_MS]);
+    assert_eq!(decided(&mut control, &third), (Action::Throttle, true, vec![]));
+    assert_eq!(control.on_person(revoke("a"), at(2 * MINUTE_MS)), None);
+}
+
+#[test]
+fn a_shadow_counts_as_every_posture_does() {
+    let mut control = Control::new(Arc::new(Params::default()));
+    for change in [Change::Opened, Change::Updated, Change::Closed] {
+        control.on_signal(&burst("k", Action::Alert, change, [0, 1000]), at(1000));
+    }
+    assert_eq!(control.ledger().cohort(Kind::ApiKey).episodes, 1);
+}
+
+fn launch(control: &mut Control) {
+    for n in 0..10 {
+        let opened = burst(&format!("k{n}"), Action::Observe, Change::Opened, [n * 5000, n * 5000]);
+        assert_eq!(control.on_signal(&opened, at(n * 5000)), None);
+    }
+}
+
+#[test]
+fn a_burst_of_the_whole_fleet_holds_everything_at_throttle_the_ceiling_too() {
+    let mut control = control(Budgets::NONE, 0);
+    launch(&mut control);
+    let held = (Action::Throttle, true, vec![Guardrail::FleetSuppression]);
+    for detector in [Detector::Burst, Detector::Ceiling] {
+        let id = detector.as_str();
+        let opened = signal(id, detector, Action::Revoke, Change::Opened, [46_000, 46_000]);
+        assert_eq!(decided(&mut control, &opened), held);
+    }
+    assert!(control.on_person(revoke("other"), at(46_000)).expect("new").carried_out);
+}
+
+#[test]
+fn what_a_launch_held_back_is_done_once_the_launch_is_over_and_the_episode_is_not() {
+    let mut control = control(Budgets::NONE, 0);
+    launch(&mut control);
+    let opened = burst("thief", Action::Revoke, Change::Opened, [46_000, 46_000]);
+    decided(&mut control, &opened);
+    let during = burst("thief", Action::Revoke, Change::Updated, [46_000, 120_000]);
+    assert_eq!(control.on_signal(&during, at(120_000)), None);
+    let after = burst("thief", Action::Revoke, Change::Updated, [46_000, 180_000]);
+    assert_eq!(decided(&mut control, &after), (Action::Revoke, true, vec![]));
+}
+
+#[test]
+fn ten_of_a_large_fleet_are_no_common_cause() {
+    let mut control = control(Budgets::NONE, 0);
+    control.set_active(2_000);
+    launch(&mut control);
+    let opened = burst("thief", Action::Revoke, Change::Opened, [46_000, 46_000]);
+    assert_eq!(decided(&mut control, &opened).0, Action::Revoke);
+}
+
+#[test]
+fn a_ledger_that_was_written_down_goes_on_where_it_was() {
+    let mut before = control(Budgets::default(), 40_000_000);
+    before.on_signal(&burst("k", Action::Alert, Change::Opened, [0, 0]), at(0));
+    let mut after = control(Budgets::default(), 0);
+    after.set_ledger(Ledger::of(before.ledger().to_write_down()));
+    let Cohort { hours, episodes, .. } = after.ledger().cohort(Kind::ApiKey);
+    assert_eq!((hours, episodes), (40_000_000 * 24, 1));
+    let opened = burst("thief", Action::Revoke, Change::Opened, [0, 0]);
+    assert_eq!(decided(&mut after, &opened), (Action::Revoke, true, vec![]));
+}
