@@ -11,6 +11,7 @@ pub mod exit;
 pub mod replay;
 pub mod run;
 pub mod settings;
+pub mod trial;
 
 use std::error::Error;
 use std::io::Write;
