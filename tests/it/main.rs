@@ -16,5 +16,6 @@ mod engine_partition;
 mod house;
 mod support;
 mod tidy;
+mod trial;
 mod wire_json;
 mod wire_refusals;
