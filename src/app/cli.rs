@@ -3,6 +3,8 @@
 use super::settings::{self, LoadError, Settings};
 use crate::app::client::{self, Connection};
 use crate::app::exit::Exit;
+use crate::app::trial::backtest::{self, BacktestArgs};
+use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{budget, demo, replay, run, scenario};
 use crate::edge::logging;
 use crate::wire::decoder::Decoder;
@@ -34,6 +36,12 @@ pub enum Command {
     },
     /// Read files or standard input through the same engine, and say what was found.
     Replay(ReplayArgs),
+    /// Write a labelled stream of events: honest clients from rate traces, with attacks and with
+    /// honest behaviour that looks like one.
+    Simulate(SimulateArgs),
+    /// Say how well the engine does: false alarms per key-day, power and delay by attack. Reads
+    /// files and their labels; without files it makes streams from traces itself.
+    Backtest(Box<BacktestArgs>),
     /// Look at credentials; suspend, revoke and restore them.
     Credentials {
         /// Where the daemon is.
@@ -169,6 +177,9 @@ pub fn run(cli: Cli) -> Exit {
             load(config.as_ref()).map_or_else(|exit| exit, run::run)
         }
         Command::Replay(args) => run_replay(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Backtest(args) => load(args.config.as_ref())
+            .map_or_else(|exit| exit, |settings| backtest::run(&args, &settings)),
         Command::Credentials { connection, command } => client::credentials(&connection, command),
         Command::Findings { connection, command } => client::findings(&connection, command),
         Command::Explain { connection, id } => client::explain(&connection, &id),

@@ -13,6 +13,7 @@ pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod settings;
+pub mod trial;
 
 use std::error::Error;
 use std::io::Write;

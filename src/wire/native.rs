@@ -246,11 +246,19 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    asn: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    country: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     user_agent: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     endpoint: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
 }
@@ -264,9 +272,13 @@ pub fn encode(event: &AuthEvent<'_>) -> String {
         tenant: event.tenant.as_deref(),
         outcome: event.outcome.as_str(),
         ip: event.ip.map(|ip| ip.to_string()),
+        asn: event.asn,
+        country: event.country.as_ref().and_then(|code| std::str::from_utf8(code).ok()),
         user_agent: event.user_agent.as_deref(),
+        method: event.method.as_deref(),
         endpoint: event.endpoint.as_deref(),
         status: event.status,
+        tokens: event.tokens,
         expires: event.expires.map(|time| time.to_string()),
     };
     serde_json::to_string(&written).unwrap_or_default()

@@ -20,5 +20,6 @@ mod house;
 mod scenarios;
 mod support;
 mod tidy;
+mod trial;
 mod wire_json;
 mod wire_refusals;
