@@ -148,6 +148,7 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
         params: Arc::clone(&params),
         seed: args.source.seed,
         warm_up_ms: clients.warm_up_ms,
+        new_ms: clients.warm_up_ms.min(86_400_000),
         forks: args.forks,
         attacked: args.attacked,
     };
@@ -165,7 +166,7 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
         left_out: clients.left_out,
         events: results.honest_events,
         trial_events: results.trial_events,
-        fleets: fleet::both(&clients.traces, &params, args.source.seed, clients.warm_up_ms),
+        fleets: fleet::both(&clients, &params, args.source.seed),
         ..Report::default()
     };
     report.score(&results.watched, &results.trials, &BTreeMap::new());

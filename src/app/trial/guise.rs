@@ -211,7 +211,8 @@ impl Guise {
         ];
         for (change, per_day) in rates {
             let mut day = 0.0;
-            while per_day > 0.0 {
+            loop {
+                // A rate of 0 makes the next day infinite.
                 day += random.exponential() / per_day;
                 if day >= days {
                     break;
@@ -224,11 +225,13 @@ impl Guise {
     }
 
     /// The same looks, which change no more.
+    #[must_use]
     pub fn settled(&self) -> Self {
         Self { changes: Vec::new(), ..self.clone() }
     }
 
     /// A thief's looks: one network elsewhere, a tool, the owner's endpoints.
+    #[must_use]
     pub fn thief(&self, random: &mut Random) -> Self {
         let country = random.one(&FAR_COUNTRIES).map_or(*b"RU", |country| **country);
         let mut guise = self.clone();
@@ -242,6 +245,7 @@ impl Guise {
     }
 
     /// The same client from that many networks all over the world, evenly.
+    #[must_use]
     pub fn spread_out(&self, networks: usize, random: &mut Random) -> Self {
         let mut guise = self.clone();
         let anywhere = |_| {
@@ -256,6 +260,7 @@ impl Guise {
     }
 
     /// The same client, going through 200 endpoints evenly.
+    #[must_use]
     pub fn sweeping(&self) -> Self {
         let mut guise = self.clone();
         guise.endpoints = SWEPT.iter().map(String::as_str).collect();
@@ -264,6 +269,7 @@ impl Guise {
     }
 
     /// The same client from one other network of its country.
+    #[must_use]
     pub fn moved(&self, random: &mut Random) -> Self {
         let mut guise = self.clone();
         guise.networks = vec![Network::draw(self.country, random)];
@@ -272,6 +278,7 @@ impl Guise {
     }
 
     /// The same client from one network of a far country.
+    #[must_use]
     pub fn abroad(&self, random: &mut Random) -> Self {
         let mut guise = self.moved(random);
         guise.country = random.one(&FAR_COUNTRIES).map_or(*b"RU", |country| **country);
@@ -282,6 +289,7 @@ impl Guise {
     }
 
     /// The same client from the networks of another, and with its agents.
+    #[must_use]
     pub fn at_home_of(&self, other: &Self) -> Self {
         Self {
             habit: Habit::Settled,
@@ -294,6 +302,7 @@ impl Guise {
     }
 
     /// The same client with an agent of another family.
+    #[must_use]
     pub fn rebuilt(&self, random: &mut Random) -> Self {
         let mut guise = self.clone();
         guise.agents = vec![(agent(random), 0)];

@@ -23,6 +23,7 @@ pub mod random;
 pub mod report;
 pub mod runs;
 pub mod scenario;
+pub mod scene;
 pub mod score;
 pub mod simulate;
 pub mod trace;

@@ -129,14 +129,15 @@ impl Trace {
 pub fn read(path: &Path) -> io::Result<Vec<Trace>> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let file = File::open(path)?;
-    let raw: Box<dyn Read> = if name.ends_with(".gz") || name.ends_with(".tgz") {
+    let endings: Vec<&str> = name.rsplit('.').take(2).collect();
+    let raw: Box<dyn Read> = if matches!(endings.first(), Some(&"gz" | &"tgz")) {
         Box::new(MultiGzDecoder::new(file))
     } else {
         Box::new(file)
     };
     let mut raw = raw.take(BYTES_MAX);
     let mut traces = Vec::new();
-    if [".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending)) {
+    if endings.iter().any(|ending| matches!(*ending, "tar" | "tgz")) {
         let mut archive = tar::Archive::new(raw);
         for entry in archive.entries()? {
             let mut entry = entry?;
@@ -273,7 +274,7 @@ pub fn invented(clients: u32, days: f64, seed: u64) -> Vec<Trace> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Gaps, invented, parse};
+    use super::{Gaps, invented, parse, whole};
 
     #[test]
     fn windows_of_rates_become_counts_with_their_gap_distribution() {
@@ -281,7 +282,7 @@ mod tests {
         let traces = parse("m/chunk-12-trace.csv", text).expect("a trace");
         let trace = &traces[0];
         assert_eq!((trace.number, trace.window_ms), (12, 600_000));
-        let counts: Vec<u32> = trace.windows.iter().map(|w| w.count as u32).collect();
+        let counts: Vec<u32> = trace.windows.iter().map(|w| whole(w.count)).collect();
         assert_eq!(counts, [0, 300, 600]);
         assert_eq!(trace.windows[1].gaps, Gaps::Gamma(0.25));
         assert_eq!(trace.windows[2].gaps, Gaps::Weibull(0.7));
