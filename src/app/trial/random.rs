@@ -1,4 +1,5 @@
-//! Draws from stated distributions, by a small generator that is the same on every machine.
+//! Draws from stated distributions, by a small generator. Bits are the same on every machine,
+//! numbers as far as its logarithm is.
 //!
 //! **Does not** serve for secrets: whoever knows the seed knows all draws.
 

@@ -30,6 +30,8 @@ pub const BEGIN: EventTime = EventTime::from_s(1_736_121_600);
 const BATCH: usize = 256;
 /// Events applied at once while an attack runs, so that a trial ends soon after it is decided.
 const TRIAL_BATCH: usize = 64;
+/// Events after which the progress is told.
+const TOLD_EVERY: u64 = 65_536;
 /// How long a trial goes on after a suspension, which revocation follows within a minute if at
 /// all. Unit: milliseconds.
 const AFTER_SUSPENSION_MS: i64 = 300_000;
@@ -138,7 +140,7 @@ pub fn moments(
 }
 
 /// Runs one client.
-pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool) -> Results {
+pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBar) -> Results {
     let mut results = Results { watched: Watched::new(job.new_ms), ..Results::default() };
     let mut flow = honest(trace, job.seed);
     let mut event = blank(trace.number);
@@ -177,7 +179,11 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool) -> Results {
         first.get_or_insert(event.time);
         last = event.time;
         watch.push(&event);
+        if watch.events.is_multiple_of(TOLD_EVERY) {
+            bar.inc(TOLD_EVERY);
+        }
     }
+    bar.inc(watch.events % TOLD_EVERY);
     watch.flush(|finding, _| {
         alarms.insert(finding.id, Alarm::of(&finding));
     });
@@ -310,8 +316,7 @@ pub fn all(job: &Job, traces: &[Arc<Trace>], threads: usize, bar: &ProgressBar) 
                 while let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let Some(trace) = traces.get(*at) else { continue };
                     let is_attacked = attacked.get(*at).copied().unwrap_or(false);
-                    let results = client(job, trace, is_attacked);
-                    bar.inc(results.honest_events);
+                    let results = client(job, trace, is_attacked, bar);
                     done.lock().insert(*at, results);
                 }
             });

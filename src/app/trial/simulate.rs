@@ -39,9 +39,10 @@ pub struct Source {
     /// The most days. [default: as long as the traces, or 4 of invented clients]
     #[arg(long)]
     pub days: Option<f64>,
-    /// Leave out clients with more requests than this.
-    #[arg(long, default_value_t = 3e7)]
-    pub requests_max: f64,
+    /// Leave out clients with more requests than this. [default: 30 million; 1 million where a
+    /// stream is written]
+    #[arg(long)]
+    pub requests_max: Option<f64>,
     /// How many hours a client is watched before it is attacked. [default: 192 where traces have
     /// more than 10 days, so that clients are mature; 48 where they have 3; 12 else]
     #[arg(long)]
@@ -64,15 +65,21 @@ pub struct Clients {
 
 impl Source {
     /// Reads the traces, those that `keeps` wants, and cuts them to what was asked for.
+    /// `requests_max` holds where none was asked for.
     ///
     /// # Errors
     /// When they can't be read.
-    pub fn clients(&self, keeps: impl Fn(&Trace) -> bool) -> io::Result<Clients> {
+    pub fn clients(
+        &self,
+        requests_max: f64,
+        keeps: impl Fn(&Trace) -> bool,
+    ) -> io::Result<Clients> {
+        let requests_max = self.requests_max.unwrap_or(requests_max);
         let mut traces = if let Some(path) = &self.traces {
             trace::read(path)?
         } else {
             let clients = self.clients.unwrap_or(50);
-            trace::invented(clients, self.days.unwrap_or(4.0), self.seed)
+            trace::invented(clients, self.days.unwrap_or(4.0), requests_max, self.seed)
         };
         traces.retain(keeps);
         if let Some(days) = self.days {
@@ -81,7 +88,7 @@ impl Source {
             }
         }
         let before = traces.len();
-        traces.retain(|trace| trace.requests() <= self.requests_max);
+        traces.retain(|trace| trace.requests() <= requests_max);
         let left_out = (before - traces.len()) as u64;
         traces.truncate(self.clients.map_or(usize::MAX, |clients| clients as usize));
         let longest = traces.iter().map(Trace::length_ms).max().unwrap_or(0);
@@ -133,7 +140,7 @@ pub fn run(args: &SimulateArgs) -> Exit {
         crate::app::say_problem(&format!("there is no attack `{unknown}`; there are {names}"));
         return Exit::Usage;
     }
-    let clients = match args.source.clients(|_| true) {
+    let clients = match args.source.clients(1e6, |_| true) {
         Ok(clients) => clients,
         Err(error) => {
             crate::app::say_problem(&format!("can't read {}: {error}", args.source.name()));

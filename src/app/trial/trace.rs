@@ -251,12 +251,14 @@ fn minute_counts(text: &str) -> io::Result<Vec<Trace>> {
 }
 
 /// Traces where there are none of real clients: rates as 421 LLM clients have them (lognormal with
-/// a median of 67 requests a minute and a 95th percentile of 3,139, cut off at 6,000), a daily
-/// rhythm of seeded strength, and noise from window to window.
-pub fn invented(clients: u32, days: f64, seed: u64) -> Vec<Trace> {
+/// a median of 67 requests a minute and a 95th percentile of 3,139, cut off at 6,000 or where
+/// there would be more than half of `requests_max`), a daily rhythm of seeded strength, and noise
+/// from window to window.
+pub fn invented(clients: u32, days: f64, requests_max: f64, seed: u64) -> Vec<Trace> {
+    let most = 6000.0_f64.min(requests_max / (days * 2880.0));
     let client = |number: u32| {
         let mut random = Random::of(seed, &[u64::from(number), 77]);
-        let rate = random.lognormal(67.0, 2.34).min(6000.0) / 60.0;
+        let rate = random.lognormal(67.0, 2.34).min(most) / 60.0;
         let (depth, phase) = (random.unit(), random.unit());
         let cv = random.lognormal(1.4, 1.16).min(9.5);
         let windows = whole(days * 144.0).max(1);
@@ -306,7 +308,7 @@ mod tests {
 
     #[test]
     fn invented_traces_depend_on_the_seed() {
-        assert_eq!(invented(3, 1.0, 5), invented(3, 1.0, 5));
-        assert_ne!(invented(3, 1.0, 5), invented(3, 1.0, 6));
+        assert_eq!(invented(3, 1.0, 1e6, 5), invented(3, 1.0, 1e6, 5));
+        assert_ne!(invented(3, 1.0, 1e6, 5), invented(3, 1.0, 1e6, 6));
     }
 }
