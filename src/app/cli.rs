@@ -3,12 +3,12 @@
 use super::settings::{self, LoadError, Settings};
 use crate::app::client::{self, Connection};
 use crate::app::exit::Exit;
+use crate::app::format::{self, Format};
 use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{budget, demo, replay, run, scenario};
 use crate::edge::logging;
-use crate::wire::decoder::Decoder;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
 
 /// Watches how every API key, token and session is used, notices abuse within a second, and takes
@@ -150,21 +150,6 @@ pub struct ReplayArgs {
     pub report: Option<PathBuf>,
 }
 
-/// How records are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum Format {
-    /// The contract: one JSON object a line.
-    Native,
-    /// AWS CloudTrail.
-    #[value(name = "cloudtrail")]
-    CloudTrail,
-    /// Access logs in the common or the combined format.
-    AccessLog,
-    /// The operator's own JSON, by the configuration.
-    Mapping,
-}
-
 /// Runs the command; gives its exit code.
 pub fn run(cli: Cli) -> Exit {
     match cli.command {
@@ -179,7 +164,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Replay(args) => run_replay(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Backtest(args) => load(args.config.as_ref())
-            .map_or_else(|exit| exit, |settings| backtest::run(&args, &settings)),
+            .map_or_else(|exit| exit, |settings| backtest::run(&args, settings)),
         Command::Credentials { connection, command } => client::credentials(&connection, command),
         Command::Findings { connection, command } => client::findings(&connection, command),
         Command::Explain { connection, id } => client::explain(&connection, &id),
@@ -271,17 +256,8 @@ fn run_replay(args: &ReplayArgs) -> Exit {
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
-    match (args.format, &settings.decoder) {
-        (None, _) | (Some(Format::Mapping), Decoder::Mapping(_)) => {}
-        (Some(Format::Mapping), _) => {
-            super::say_problem(
-                "--format mapping needs a configuration with [intake] format = \"mapping\" and [intake.mapping]",
-            );
-            return Exit::Usage;
-        }
-        (Some(Format::Native), _) => settings.decoder = Decoder::Native,
-        (Some(Format::CloudTrail), _) => settings.decoder = Decoder::CloudTrail,
-        (Some(Format::AccessLog), _) => settings.decoder = Decoder::AccessLog(settings.access_log),
+    if let Err(exit) = format::set(args.format, &mut settings) {
+        return exit;
     }
     let outputs = replay::Outputs {
         findings: args.findings.clone(),

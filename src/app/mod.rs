@@ -9,6 +9,7 @@ pub mod client;
 pub mod daemon;
 pub mod demo;
 pub mod exit;
+pub mod format;
 pub mod replay;
 pub mod run;
 pub mod scenario;

@@ -50,13 +50,13 @@ fn the_seed_alone_decides_what_is_simulated() {
     assert_eq!(made(1, "b"), (first.clone(), labels.clone()));
     assert_ne!(made(2, "c").0, first);
     assert_eq!(labels.lines().count(), 3, "{labels}");
-    let times: Vec<String> = first.lines().map(|line| time_of(line)).collect();
+    let times: Vec<String> = first.lines().map(time_of).collect();
     assert!(times.is_sorted(), "events are in order of time");
 }
 
 fn time_of(line: &str) -> String {
     let event: Value = serde_json::from_str(line).expect("an event");
-    event["time"].as_str().expect("a time").to_owned()
+    event.get("time").and_then(Value::as_str).expect("a time").to_owned()
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn what_is_simulated_has_the_counts_of_the_trace_and_the_variation_of_its_gaps()
     }
     std::fs::write(folder.join("chunk-1-trace.csv"), text).expect("writes");
     tripline(folder, "simulate --traces chunk-1-trace.csv --labelled-ratio 0 --out s.ndjson");
-    let times: Vec<f64> = read(folder, "s.ndjson").lines().map(|line| seconds_of(line)).collect();
+    let times: Vec<f64> = read(folder, "s.ndjson").lines().map(seconds_of).collect();
     let counts = [0.0, 600.0, 1200.0]
         .map(|start| times.iter().filter(|time| (start..start + 600.0).contains(*time)).count());
     assert_eq!(counts, [1200, 0, 2400]);

@@ -1,8 +1,9 @@
 //! What a thief does with a credential. All numbers are chosen; see the table of scenarios.
+#![expect(clippy::unnecessary_wraps, reason = "the table of scenarios wants one shape")]
 
 use super::flow::{Flow, minutes};
 use super::guise::Guise;
-use super::scenario::{Plan, Scene};
+use super::scene::{Plan, Scene};
 use super::trace::{Gaps, Trace};
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@ use super::simulate::{Source, progress};
 use super::trace::Trace;
 use super::{files, fleet, labels, plot};
 use crate::app::exit::Exit;
+use crate::app::format::{self, Format};
 use crate::app::replay;
 use crate::app::settings::Settings;
 use clap::{Args, ValueEnum};
@@ -75,6 +76,9 @@ pub struct BacktestArgs {
     /// The configuration; without one the defaults hold.
     #[arg(long)]
     pub config: Option<PathBuf>,
+    /// How records are read; `mapping` needs a configuration. [default: of the configuration]
+    #[arg(long)]
+    pub format: Option<Format>,
     /// How the result is said on standard output.
     #[arg(short, long, default_value = "table")]
     pub output: Say,
@@ -87,7 +91,11 @@ pub struct BacktestArgs {
 }
 
 /// Runs the command.
-pub fn run(args: &BacktestArgs, settings: &Settings) -> Exit {
+pub fn run(args: &BacktestArgs, mut settings: Settings) -> Exit {
+    if let Err(exit) = format::set(args.format, &mut settings) {
+        return exit;
+    }
+    let settings = &settings;
     let begun = Instant::now();
     let made =
         if args.files.is_empty() { of_traces(args, settings) } else { of_files(args, settings) };
@@ -133,7 +141,7 @@ fn of_files(args: &BacktestArgs, settings: &Settings) -> Result<Report, String> 
 
 fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String> {
     let in_half = |trace: &Trace| args.half.is_none_or(|half| half.has(trace));
-    let clients = args.source.clients(in_half).map_err(|error| {
+    let clients = args.source.clients(3e7, in_half).map_err(|error| {
         let path = args.source.traces.clone().unwrap_or_default();
         unread(&path, &error)
     })?;
@@ -148,6 +156,7 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
         params: Arc::clone(&params),
         seed: args.source.seed,
         warm_up_ms: clients.warm_up_ms,
+        new_ms: clients.warm_up_ms.min(86_400_000),
         forks: args.forks,
         attacked: args.attacked,
     };
@@ -165,7 +174,7 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
         left_out: clients.left_out,
         events: results.honest_events,
         trial_events: results.trial_events,
-        fleets: fleet::both(&clients.traces, &params, args.source.seed, clients.warm_up_ms),
+        fleets: fleet::both(&clients, &params, args.source.seed),
         ..Report::default()
     };
     report.score(&results.watched, &results.trials, &BTreeMap::new());

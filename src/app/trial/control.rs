@@ -1,9 +1,10 @@
 //! What an honest owner does that looks like an attack. All numbers are chosen; see the table of
 //! scenarios.
+#![expect(clippy::unnecessary_wraps, reason = "the table of scenarios wants one shape")]
 
 use super::attack::{at_rates, own, steady};
 use super::guise::Habit;
-use super::scenario::{Plan, Scene};
+use super::scene::{Plan, Scene};
 
 /// The least rate that is multiplied. Unit: requests per minute.
 const LEVEL_MIN_PER_MIN: f64 = 1.0;

@@ -1,4 +1,7 @@
 //! A backtest over files of events, with labels or without.
+//!
+//! A label says when, not which requests: what was let through are all requests of the credential
+//! from the first one within the label on.
 
 use super::labels::Label;
 use super::score::{Alarm, Trial, Watched};
@@ -24,6 +27,8 @@ const BATCH: usize = 256;
 const DOCUMENT_BYTES_MAX: usize = 256 << 20;
 /// How long after the end of a label what is found still belongs to it. Unit: milliseconds; 10 min.
 const AFTERMATH_MS: i64 = 600_000;
+/// How long a credential is new. Unit: milliseconds; a day.
+const NEW_MS: i64 = 86_400_000;
 /// Requests whose times are kept, by label. Chosen: 80 MB.
 const TIMES_MAX: usize = 10_000_000;
 
@@ -54,7 +59,7 @@ pub struct Scored {
     /// The labels whose credential did nothing while they lasted.
     pub idle_labels: u64,
     /// The labels as they were called, and whether they ought to be found.
-    pub classes: BTreeMap<String, super::scenario::Class>,
+    pub classes: BTreeMap<String, super::scene::Class>,
 }
 
 struct Scorer {
@@ -121,7 +126,11 @@ impl Scorer {
         } else {
             self.apply();
         }
-        let mut scored = Scored { credentials: self.used.len() as u64, ..Scored::default() };
+        let mut scored = Scored {
+            credentials: self.used.len() as u64,
+            watched: Watched::new(NEW_MS),
+            ..Scored::default()
+        };
         let mut alarms: BTreeMap<Key, Vec<Alarm>> = BTreeMap::new();
         for finding in self.findings.values() {
             let key = (finding.credential.kind(), finding.credential.id().to_owned());

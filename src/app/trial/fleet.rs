@@ -2,12 +2,13 @@
 //! who moves all keys to another network.
 
 use super::attack;
-use super::flow::{Duo, Flow, minutes};
+use super::flow::{Duo, minutes};
 use super::guise::Guise;
 use super::random::Random;
 use super::runs::{BEGIN, blank, honest};
-use super::scenario::Scene;
+use super::scene::Scene;
 use super::score::ACTIONS;
+use super::simulate::Clients;
 use super::trace::Trace;
 use crate::edge::keys::REPLAY_SEED;
 use crate::engine::batch::Batch;
@@ -30,6 +31,10 @@ const FLEET_MAX: usize = 40;
 const LEVEL_PER_MIN_MAX: f64 = 200.0;
 /// How long the trial is watched. Unit: minutes.
 const WATCHED_MIN: f64 = 60.0;
+/// How long a fleet is watched before it turns, at most. Unit: milliseconds; 3 days.
+const WARM_UP_MS_MAX: i64 = 3 * 86_400_000;
+/// What the numbers of twins differ by.
+const TWIN: u32 = 1_000_000;
 const BATCH: usize = 256;
 
 /// What became of a fleet.
@@ -50,12 +55,8 @@ pub struct FleetTrial {
 }
 
 /// Both fleets of these traces; none where too few are active enough.
-pub fn both(
-    traces: &[Arc<Trace>],
-    params: &Arc<partition::Params>,
-    seed: u64,
-    warm_up_ms: i64,
-) -> Vec<FleetTrial> {
+pub fn both(clients: &Clients, params: &Arc<partition::Params>, seed: u64) -> Vec<FleetTrial> {
+    let warm_up_ms = clients.warm_up_ms.min(WARM_UP_MS_MAX);
     let moment = BEGIN.plus_ms(warm_up_ms);
     let fits = |trace: &&Arc<Trace>| {
         let now = trace.windows_in(warm_up_ms);
@@ -63,10 +64,16 @@ pub fn both(
         let mean = trace.rate_per_min(0, trace.windows.len());
         rate > 0.1 && rate.max(mean) < LEVEL_PER_MIN_MAX
     };
-    let members: Vec<&Arc<Trace>> = traces.iter().filter(fits).take(FLEET_MAX).collect();
-    if members.len() < 2 {
+    let some: Vec<&Arc<Trace>> = clients.traces.iter().filter(fits).collect();
+    if some.len() < 2 {
         return Vec::new();
     }
+    // Where they are few, each is several credentials that differ in their draws.
+    let twin = |(trace, twin): (&&Arc<Trace>, usize)| {
+        let round = u32::try_from(twin / some.len()).unwrap_or(0);
+        Arc::new(Trace { number: trace.number + TWIN * round, ..(***trace).clone() })
+    };
+    let members = some.iter().cycle().zip(0..FLEET_MAX).map(twin).collect();
     let fleet = Fleet { members, params, seed, moment };
     vec![
         fleet.run("fleet_launch", "the whole fleet x8 for 30 min", None, launch),
@@ -80,7 +87,7 @@ pub fn both(
 }
 
 struct Fleet<'a> {
-    members: Vec<&'a Arc<Trace>>,
+    members: Vec<Arc<Trace>>,
     params: &'a Arc<partition::Params>,
     seed: u64,
     moment: EventTime,
@@ -121,16 +128,22 @@ impl Fleet<'_> {
             clients.push((Duo { owner: Some(honest(trace, self.seed)), other: None }, event));
         }
         let mut seen = Seen::default();
-        self.feed(&mut machine, &mut clients, self.moment, &mut |_| {});
+        feed(&mut machine, &mut clients, self.moment, &mut |_| {});
         let mut random = Random::of(self.seed, &[8]);
         let target = Guise::honest(1.0, self.moment.ms(), &mut random).moved(&mut random);
         for (duo, _) in &mut clients {
             let Some(owner) = duo.owner.take() else { continue };
-            *duo = self.turned(&owner, &mut random, |scene| turn(scene, &target));
+            let mut scene = Scene {
+                owner: &owner,
+                start: self.moment,
+                random: Random::of(random.bits(), &[]),
+                level_per_min: owner.level_per_min(),
+            };
+            *duo = turn(&mut scene, &target);
         }
         let end = self.moment.plus_ms(minutes(WATCHED_MIN));
         let begun = self.moment;
-        self.feed(&mut machine, &mut clients, end, &mut |output| seen.note(&output, begun));
+        feed(&mut machine, &mut clients, end, &mut |output| seen.note(&output, begun));
         FleetTrial {
             name,
             about,
@@ -141,49 +154,33 @@ impl Fleet<'_> {
             revoked: seen.revoked,
         }
     }
+}
 
-    fn turned(
-        &self,
-        owner: &Flow,
-        random: &mut Random,
-        turn: impl Fn(&mut Scene<'_>) -> Duo,
-    ) -> Duo {
-        let mut scene = Scene {
-            owner,
-            start: self.moment,
-            random: Random::of(random.bits(), &[]),
-            level_per_min: owner.level_per_min(),
-        };
-        turn(&mut scene)
+/// Feeds all requests before `end`, in order of time.
+fn feed(
+    machine: &mut Machine,
+    clients: &mut [(Duo, AuthEvent<'static>)],
+    end: EventTime,
+    each: &mut impl FnMut(Output),
+) {
+    let mut queue = BinaryHeap::new();
+    for (index, (duo, _)) in clients.iter_mut().enumerate() {
+        queue.extend(duo.next_time().map(|time| Reverse((time, index))));
     }
-
-    /// Feeds all requests before `end`, in order of time.
-    fn feed(
-        &self,
-        machine: &mut Machine,
-        clients: &mut [(Duo, AuthEvent<'static>)],
-        end: EventTime,
-        each: &mut impl FnMut(Output),
-    ) {
-        let mut queue = BinaryHeap::new();
-        for (index, (duo, _)) in clients.iter_mut().enumerate() {
-            queue.extend(duo.next_time().map(|time| Reverse((time, index))));
+    let mut batch = Batch::default();
+    let mut offset = machine.partition().next_offset();
+    while let Some(Reverse((time, index))) = queue.pop() {
+        let Some((duo, event)) = clients.get_mut(index).filter(|_| time < end) else { break };
+        duo.take(event);
+        batch.push(event, offset, REPLAY_SEED);
+        offset += 1;
+        queue.extend(duo.next_time().map(|time| Reverse((time, index))));
+        if batch.len() == BATCH {
+            machine.apply(&batch, &mut *each);
+            batch.clear();
         }
-        let mut batch = Batch::default();
-        let mut offset = machine.partition().next_offset();
-        while let Some(Reverse((time, index))) = queue.pop() {
-            let Some((duo, event)) = clients.get_mut(index).filter(|_| time < end) else { break };
-            duo.take(event);
-            batch.push(event, offset, REPLAY_SEED);
-            offset += 1;
-            queue.extend(duo.next_time().map(|time| Reverse((time, index))));
-            if batch.len() == BATCH {
-                machine.apply(&batch, &mut *each);
-                batch.clear();
-            }
-        }
-        machine.apply(&batch, each);
     }
+    machine.apply(&batch, each);
 }
 
 #[derive(Default)]

@@ -4,103 +4,15 @@
 //! All is drawn by client from stated, seeded distributions. Each is chosen; where the data of the
 //! trial say nothing of identity, a wide spread is safer than a narrow one.
 
+use super::places::{AGENTS, COUNTRIES, ENDPOINTS, FAR_COUNTRIES, Network, SWEPT, TOOLS};
 use super::random::{Random, ms, whole, zipf};
 use crate::model::event::{AuthEvent, Outcome};
 use std::borrow::Cow;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::LazyLock;
 
 const DAY_MS: f64 = 86_400_000.0;
 /// Slots of a table of choices: weights are rounded to 1/64.
 const SLOTS: usize = 64;
-
-/// User agents by family; versions change honestly, families seldom.
-const AGENTS: [[&str; 3]; 8] = [
-    ["openai-python/1.54.0", "openai-python/1.55.2", "openai-python/1.56.0"],
-    ["python-requests/2.31.0", "python-requests/2.32.1", "python-requests/2.32.3"],
-    ["node-fetch/3.3.0", "node-fetch/3.3.1", "node-fetch/3.3.2"],
-    ["Go-http-client/1.1", "Go-http-client/2.0", "Go-http-client/2.0"],
-    ["okhttp/4.11.0", "okhttp/4.12.0", "okhttp/5.0.0"],
-    ["axios/1.6.7", "axios/1.7.2", "axios/1.7.7"],
-    ["aiohttp/3.9.1", "aiohttp/3.9.5", "aiohttp/3.10.0"],
-    ["Apache-HttpClient/4.5.14", "Apache-HttpClient/5.2", "Apache-HttpClient/5.3"],
-];
-/// User agents of thieves.
-const TOOLS: [&str; 4] = ["curl/8.4.0", "Scrapy/2.11", "libwww-perl/6.72", "Wget/1.21.4"];
-const COUNTRIES: [&[u8; 2]; 10] =
-    [b"US", b"DE", b"GB", b"FR", b"IN", b"JP", b"BR", b"CA", b"NL", b"SG"];
-const FAR_COUNTRIES: [&[u8; 2]; 5] = [b"RU", b"VN", b"NG", b"RO", b"ID"];
-
-/// Endpoints that a client may call honestly.
-const ENDPOINTS: [&str; 16] = [
-    "/v1/chat/completions",
-    "/v1/embeddings",
-    "/v1/models",
-    "/v1/responses",
-    "/v1/images",
-    "/v1/audio/speech",
-    "/v1/moderations",
-    "/v1/files",
-    "/v1/batches",
-    "/v1/threads",
-    "/v1/assistants",
-    "/v1/orders",
-    "/v1/customers",
-    "/v1/search",
-    "/v1/invoices",
-    "/v1/events",
-];
-
-/// What a sweep goes through.
-static SWEPT: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let areas = ["admin", "users", "billing", "exports", "secrets", "teams", "audit", "roles"];
-    let things = [
-        "list",
-        "search",
-        "export",
-        "settings",
-        "keys",
-        "tokens",
-        "history",
-        "members",
-        "quota",
-        "limits",
-        "webhooks",
-        "domains",
-        "backups",
-        "logs",
-        "reports",
-        "templates",
-        "labels",
-        "rules",
-        "policies",
-        "sessions",
-        "devices",
-        "invites",
-        "plans",
-        "usage",
-        "notes",
-    ];
-    let paths = areas.iter().flat_map(|area| things.iter().map(move |thing| (area, thing)));
-    paths.map(|(area, thing)| format!("/v1/{area}/{thing}")).collect()
-});
-
-/// A network that requests come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    prefix: u32,
-    asn: u32,
-    country: [u8; 2],
-}
-
-impl Network {
-    /// Any network of that country.
-    pub fn draw(country: [u8; 2], random: &mut Random) -> Self {
-        // 11.0.0.0 to 126.255.255.0, and an autonomous system that depends on it.
-        let prefix = (11 << 24) + (random.below(116 << 16) << 8);
-        Self { prefix, asn: 1000 + random.below(60_000), country }
-    }
-}
 
 /// An honest change of how a client looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,7 +123,8 @@ impl Guise {
         ];
         for (change, per_day) in rates {
             let mut day = 0.0;
-            while per_day > 0.0 {
+            loop {
+                // A rate of 0 makes the next day infinite.
                 day += random.exponential() / per_day;
                 if day >= days {
                     break;
@@ -224,11 +137,13 @@ impl Guise {
     }
 
     /// The same looks, which change no more.
+    #[must_use]
     pub fn settled(&self) -> Self {
         Self { changes: Vec::new(), ..self.clone() }
     }
 
     /// A thief's looks: one network elsewhere, a tool, the owner's endpoints.
+    #[must_use]
     pub fn thief(&self, random: &mut Random) -> Self {
         let country = random.one(&FAR_COUNTRIES).map_or(*b"RU", |country| **country);
         let mut guise = self.clone();
@@ -242,6 +157,7 @@ impl Guise {
     }
 
     /// The same client from that many networks all over the world, evenly.
+    #[must_use]
     pub fn spread_out(&self, networks: usize, random: &mut Random) -> Self {
         let mut guise = self.clone();
         let anywhere = |_| {
@@ -256,6 +172,7 @@ impl Guise {
     }
 
     /// The same client, going through 200 endpoints evenly.
+    #[must_use]
     pub fn sweeping(&self) -> Self {
         let mut guise = self.clone();
         guise.endpoints = SWEPT.iter().map(String::as_str).collect();
@@ -264,6 +181,7 @@ impl Guise {
     }
 
     /// The same client from one other network of its country.
+    #[must_use]
     pub fn moved(&self, random: &mut Random) -> Self {
         let mut guise = self.clone();
         guise.networks = vec![Network::draw(self.country, random)];
@@ -272,6 +190,7 @@ impl Guise {
     }
 
     /// The same client from one network of a far country.
+    #[must_use]
     pub fn abroad(&self, random: &mut Random) -> Self {
         let mut guise = self.moved(random);
         guise.country = random.one(&FAR_COUNTRIES).map_or(*b"RU", |country| **country);
@@ -282,6 +201,7 @@ impl Guise {
     }
 
     /// The same client from the networks of another, and with its agents.
+    #[must_use]
     pub fn at_home_of(&self, other: &Self) -> Self {
         Self {
             habit: Habit::Settled,
@@ -294,6 +214,7 @@ impl Guise {
     }
 
     /// The same client with an agent of another family.
+    #[must_use]
     pub fn rebuilt(&self, random: &mut Random) -> Self {
         let mut guise = self.clone();
         guise.agents = vec![(agent(random), 0)];

@@ -1,7 +1,7 @@
 //! Labels: which credential was abused (or behaved oddly and honestly), from when to when. One
 //! JSON object a line.
 
-use super::scenario::Class;
+use super::scene::Class;
 use crate::model::credential::Kind;
 use crate::model::time::EventTime;
 use crate::wire::time::rfc3339;
@@ -91,7 +91,7 @@ pub fn read(path: &Path) -> io::Result<Vec<Label>> {
 #[cfg(test)]
 mod tests {
     use super::Label;
-    use crate::app::trial::scenario::Class;
+    use crate::app::trial::scene::Class;
     use crate::model::credential::Kind;
     use crate::model::time::EventTime;
 

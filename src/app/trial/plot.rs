@@ -146,7 +146,7 @@ fn axes(text: &mut String, floor: f64, x: &impl Fn(f64) -> f64, y: &impl Fn(f64)
     text.push_str(&format!(
         "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">false alarms per key-day; found \
          within 60 s (line), 1 h (dashes)</text>\n",
-        (LEFT + right) / 2.0,
+        f64::midpoint(LEFT, right),
         HEIGHT - 12.0
     ));
 }

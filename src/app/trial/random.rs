@@ -1,8 +1,9 @@
-//! Draws from stated distributions, by a small generator that is the same on every machine.
+//! Draws from stated distributions, by a small generator. Bits are the same on every machine,
+//! numbers as far as its logarithm is.
 //!
 //! **Does not** serve for secrets: whoever knows the seed knows all draws.
 
-/// A generator: SplitMix64. Shape: 8 bytes, so that a copy is a fork of the future.
+/// A generator: `SplitMix64`. Shape: 8 bytes, so that a copy is a fork of the future.
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
@@ -35,7 +36,7 @@ impl Random {
 
     /// Uniform. Range: 0 to `end`, which is left out; 0 where it is 0.
     pub fn below(&mut self, end: u32) -> u32 {
-        u32::try_from((self.bits() >> 32) * u64::from(end) >> 32).unwrap_or(0)
+        u32::try_from(((self.bits() >> 32) * u64::from(end)) >> 32).unwrap_or(0)
     }
 
     /// One of `choices`.
@@ -75,18 +76,19 @@ impl Random {
         if shape < 1.0 {
             return self.gamma(shape + 1.0) * self.unit().powf(1.0 / shape);
         }
-        let d = shape - 1.0 / 3.0;
-        let c = 1.0 / (9.0 * d).sqrt();
+        let shifted = shape - 1.0 / 3.0;
+        let spread = (9.0 * shifted).sqrt().recip();
         loop {
-            let x = self.normal();
-            let v = 1.0 + c * x;
-            if v <= 0.0 {
+            let normal = self.normal();
+            let root = 1.0 + spread * normal;
+            if root <= 0.0 {
                 continue;
             }
-            let v = v * v * v;
-            let u = self.unit();
-            if u < 1.0 - 0.0331 * x.powi(4) || u.ln() < 0.5 * x * x + d * (1.0 - v + v.ln()) {
-                return d * v;
+            let cube = root * root * root;
+            let unit = self.unit();
+            let bound = 0.5 * normal * normal + shifted * (1.0 - cube + cube.ln());
+            if unit < 1.0 - 0.0331 * normal.powi(4) || unit.ln() < bound {
+                return shifted * cube;
             }
         }
     }
@@ -121,7 +123,7 @@ mod tests {
     use super::{Random, zipf};
 
     fn moments(draw: impl FnMut() -> f64) -> (f64, f64) {
-        let mut draws = Vec::from_iter(std::iter::repeat_with(draw).take(200_000));
+        let mut draws = std::iter::repeat_with(draw).take(200_000).collect::<Vec<f64>>();
         draws.retain(|x| x.is_finite());
         let mean = draws.iter().sum::<f64>() / draws.len() as f64;
         let squares = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>();

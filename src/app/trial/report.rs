@@ -2,7 +2,8 @@
 
 use super::fleet::FleetTrial;
 use super::plot::Point;
-use super::scenario::{self, Class};
+use super::scenario;
+use super::scene::Class;
 use super::score::{Outcome, Power, Rate, Trial, Watched, outcome};
 use crate::model::finding::Action;
 use serde::Serialize;
@@ -30,7 +31,9 @@ pub struct Report {
     pub trial_events: u64,
     /// From first to last use, added up over credentials. Unit: days.
     pub key_days: f64,
-    /// The same without each credential's first day.
+    /// How long a credential counts as new. Unit: hours.
+    pub new_h: f64,
+    /// From when it is no longer new to its last use, added up. Unit: days.
     pub mature_key_days: f64,
     /// Episodes on honest use.
     pub false_alarms: Vec<Rate>,
@@ -54,6 +57,7 @@ impl Report {
         classes: &BTreeMap<String, Class>,
     ) {
         self.key_days = watched.key_days;
+        self.new_h = watched.new_ms as f64 / 3_600_000.0;
         self.mature_key_days = watched.mature_days;
         self.false_alarms = watched.rates();
         self.curve = super::plot::curve(watched, trials);
@@ -90,8 +94,9 @@ impl Report {
         let _ok = writeln!(text, "{}{seed}", self.source);
         let _ok = writeln!(
             text,
-            "{} credentials ({} left out as too large), {:.1} key-days ({:.1} after the first day)",
-            self.credentials, self.left_out, self.key_days, self.mature_key_days
+            "{} credentials ({} left out as too large), {:.1} key-days ({:.1} after each one's \
+             first {:.0} h)",
+            self.credentials, self.left_out, self.key_days, self.mature_key_days, self.new_h
         );
         if self.refused > 0 || self.idle_labels > 0 {
             let _ok = writeln!(
@@ -110,8 +115,8 @@ impl Report {
     fn alarms(&self, text: &mut String) {
         let _ok = writeln!(
             text,
-            "FALSE ALARMS per key-day, with exact 95 % intervals\n{:<13}{:<10}{:>8} {:>10} {:<24}{:>8} {:>10} {}",
-            "detector", "action", "all", "per day", "", "later", "per day", "(after the first day)"
+            "FALSE ALARMS per key-day, with exact 95 % intervals\n{:<13}{:<10}{:>8} {:>10} {:<24}{:>8} {:>10} after the first {:.0} h",
+            "detector", "action", "all", "per day", "", "later", "per day", self.new_h
         );
         for rate in &self.false_alarms {
             let range = |(low, high): (f64, f64)| format!("[{}, {}]", small(low), small(high));
@@ -138,7 +143,7 @@ impl Report {
                     text,
                     "\nPOWER: % found within 1 s, 10 s, 60 s, 10 min, 1 h, and by the end; delay p50, \
                      p90, p99 [s] (- beyond 1 h); requests let through p50, p90\n\
-                     {:<20}{:<10}{:>6}{:>6}{:>6}{:>6}{:>6}{:>6}{:>9}{:>9}{:>9}{:>10}{:>10}  first by",
+                     {:<26}{:<10}{:>6}{:>6}{:>6}{:>6}{:>6}{:>6}{:>9}{:>9}{:>9}{:>10}{:>10}  first by",
                     "attack (trials)",
                     "action",
                     "1s",
@@ -175,17 +180,16 @@ impl Report {
             .map(|fleet| (fleet.name, fleet.credentials, fleet.justified.to_vec(), fleet.about));
         for (index, (name, trials, counts, about)) in rows.chain(fleets).enumerate() {
             if index == 0 {
-                let heads: String =
-                    Action::ALL.iter().map(|action| format!("{:>10}", action.as_str())).collect();
+                let heads = wide(Action::ALL.iter().map(|action| action.as_str()));
                 let _ok = writeln!(
                     text,
                     "\nNEGATIVE CONTROLS: how many came to each action (suspend and revoke must stay 0)\n\
-                     {:<20}{:>7}{heads}",
+                     {:<26}{:>7}{heads}",
                     "control", "trials"
                 );
             }
-            let counts: String = counts.iter().map(|count| format!("{count:>10}")).collect();
-            let _ok = writeln!(text, "{name:<20}{trials:>7}{counts}  {about}");
+            let counts = wide(&counts);
+            let _ok = writeln!(text, "{name:<26}{trials:>7}{counts}  {about}");
         }
         for fleet in &self.fleets {
             let _ok = writeln!(
@@ -208,11 +212,19 @@ fn power_row(name: &str, power: &Power) -> String {
         delay.map_or_else(|| format!("{:>9}", "-"), |delay| format!("{delay:>9.1}"))
     };
     let delays: String = power.delay_s.iter().map(delay).collect();
-    let through: String =
-        power.requests_let_through.iter().map(|count| format!("{count:>10}")).collect();
+    let through = wide(power.requests_let_through);
     let by: Vec<String> = power.first_by.iter().map(|(by, n)| format!("{by} {n}")).collect();
     let end = percent(power.by_end);
-    format!("{name:<20}{:<10}{within}{end}{delays}{through}  {}", power.action, by.join(", "))
+    format!("{name:<26}{:<10}{within}{end}{delays}{through}  {}", power.action, by.join(", "))
+}
+
+/// Columns of ten characters.
+fn wide<T: std::fmt::Display>(columns: impl IntoIterator<Item = T>) -> String {
+    let add = |mut text: String, column: T| {
+        let _ok = write!(text, "{column:>10}");
+        text
+    };
+    columns.into_iter().fold(String::new(), add)
 }
 
 fn whole_count(number: f64) -> u64 {

@@ -5,7 +5,8 @@
 use super::flow::{By, Duo, Flow, minutes};
 use super::guise::Guise;
 use super::random::{Random, ms};
-use super::scenario::{self, Plan, Scenario, Scene};
+use super::scenario::{self, Scenario};
+use super::scene::{Plan, Scene};
 use super::score::{ACTIONS, Alarm, Trial, Watched};
 use super::trace::Trace;
 use crate::detect::episode::Change;
@@ -19,6 +20,7 @@ use crate::model::time::EventTime;
 use indicatif::ProgressBar;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -28,9 +30,16 @@ pub const BEGIN: EventTime = EventTime::from_s(1_736_121_600);
 const BATCH: usize = 256;
 /// Events applied at once while an attack runs, so that a trial ends soon after it is decided.
 const TRIAL_BATCH: usize = 64;
+/// Events after which the progress is told.
+const TOLD_EVERY: u64 = 65_536;
 /// How long a trial goes on after a suspension, which revocation follows within a minute if at
 /// all. Unit: milliseconds.
 const AFTER_SUSPENSION_MS: i64 = 300_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 86_400_000;
+/// Attacks that take days begin on the second day at the earliest, and as many days before the
+/// end.
+const LONG_DAYS: Range<i64> = 2..9;
 /// How much later a trial begins when an episode is open. Unit: milliseconds.
 const WAIT_MS: i64 = 600_000;
 
@@ -43,6 +52,8 @@ pub struct Job {
     pub seed: u64,
     /// How long a client is watched before it is attacked. Unit: milliseconds.
     pub warm_up_ms: i64,
+    /// How long a client is new. Unit: milliseconds.
+    pub new_ms: i64,
     /// How often each client is attacked with the whole library.
     pub forks: u32,
     /// How many clients are attacked.
@@ -108,56 +119,71 @@ pub fn blank(number: u32) -> AuthEvent<'static> {
     event
 }
 
-/// When a client is attacked: within windows in which it is active, after the warm-up and an hour
-/// before the end at the latest; latest first.
-pub fn moments(trace: &Trace, warm_up_ms: i64, forks: u32, random: &mut Random) -> Vec<EventTime> {
-    let first = trace.windows_in(warm_up_ms);
-    let last = trace.windows.len().saturating_sub(trace.windows_in(3_600_000));
-    let all: Vec<usize> = (first..last).collect();
+/// When a client is attacked: `forks` times within a stretch of the trace (milliseconds), in
+/// windows in which it is active if there are any.
+pub fn moments(
+    trace: &Trace,
+    within: Range<i64>,
+    forks: u32,
+    random: &mut Random,
+) -> Vec<EventTime> {
+    let all: Vec<usize> = (trace.windows_in(within.start)..trace.windows_in(within.end)).collect();
     let is_active = |at: &&usize| trace.windows.get(**at).is_some_and(|w| w.count > 0.0);
     let active: Vec<usize> = all.iter().filter(is_active).copied().collect();
     let from = if active.is_empty() { &all } else { &active };
     let window_ms = f64::from(trace.window_ms);
-    let mut moments: Vec<_> = (0..forks)
-        .filter_map(|_| {
-            let window = random.one(from).copied()?;
-            Some(BEGIN.plus_ms(ms((window as f64 + random.unit()) * window_ms)))
-        })
-        .collect();
-    moments.sort_unstable_by(|a, b| b.cmp(a));
-    moments
+    let moment = |_| {
+        let window = random.one(from).copied()?;
+        Some(BEGIN.plus_ms(ms((window as f64 + random.unit()) * window_ms)))
+    };
+    (0..forks).filter_map(moment).collect()
 }
 
 /// Runs one client.
-pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool) -> Results {
-    let mut results = Results::default();
+pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBar) -> Results {
+    let mut results = Results { watched: Watched::new(job.new_ms), ..Results::default() };
     let mut flow = honest(trace, job.seed);
     let mut event = blank(trace.number);
     let mut watch = Watch::new(job);
     let mut alarms: BTreeMap<FindingId, Alarm> = BTreeMap::new();
     let mut random = Random::of(job.seed, &[u64::from(trace.number), 2]);
     let forks = if is_attacked { job.forks } else { 0 };
-    let mut moments = moments(trace, job.warm_up_ms, forks, &mut random);
+    let mut moments: Vec<(EventTime, bool)> = Vec::new();
+    let days = trace.length_ms() / DAY_MS;
+    if days > LONG_DAYS.end {
+        let early = LONG_DAYS.start * DAY_MS..(days - LONG_DAYS.end) * DAY_MS;
+        let early = self::moments(trace, early, forks.min(1), &mut random);
+        moments.extend(early.into_iter().map(|moment| (moment, true)));
+    }
+    let late = job.warm_up_ms..trace.length_ms() - HOUR_MS;
+    let late = self::moments(trace, late, forks, &mut random);
+    moments.extend(late.into_iter().map(|moment| (moment, false)));
+    // The last one comes first.
+    moments.sort_unstable_by(|a, b| b.cmp(a));
     let (mut first, mut last) = (None, BEGIN);
     while let Some(time) = flow.next_time() {
-        let due = moments.last().is_some_and(|moment| *moment <= time);
+        let due = moments.last().is_some_and(|(moment, _)| *moment <= time);
         if due || watch.batch.len() == BATCH {
             watch.flush(|finding, _| {
                 alarms.insert(finding.id, Alarm::of(&finding));
             });
         }
-        if due && let Some(moment) = moments.pop() {
+        if due && let Some((moment, long)) = moments.pop() {
             if watch.partition.open_episodes() == 0 {
-                attack(job, &watch, &flow, moment, &mut results);
+                attack(job, (&watch, &flow), (moment, long), &mut results);
             } else {
-                moments.push(time.plus_ms(WAIT_MS));
+                moments.push((time.plus_ms(WAIT_MS), long));
             }
         }
         flow.take(&mut event);
         first.get_or_insert(event.time);
         last = event.time;
         watch.push(&event);
+        if watch.events.is_multiple_of(TOLD_EVERY) {
+            bar.inc(TOLD_EVERY);
+        }
     }
+    bar.inc(watch.events % TOLD_EVERY);
     watch.flush(|finding, _| {
         alarms.insert(finding.id, Alarm::of(&finding));
     });
@@ -167,10 +193,16 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool) -> Results {
     results
 }
 
-/// Tries the whole library on copies.
-fn attack(job: &Job, watch: &Watch, flow: &Flow, start: EventTime, results: &mut Results) {
+/// Tries the library on copies: either all that takes days, or all else.
+fn attack(
+    job: &Job,
+    (watch, flow): (&Watch, &Flow),
+    (start, long): (EventTime, bool),
+    results: &mut Results,
+) {
     let event = blank(flow.trace().number);
-    for (number, scenario) in scenario::all() {
+    let takes_days = |scenario: &Scenario| minutes(scenario.minutes) > DAY_MS;
+    for (number, scenario) in scenario::all().filter(|(_, one)| takes_days(one) == long) {
         let random = flow.fork(number as u64);
         let level_per_min = flow.level_per_min();
         let mut scene = Scene { owner: flow, start, random, level_per_min };
@@ -284,14 +316,13 @@ pub fn all(job: &Job, traces: &[Arc<Trace>], threads: usize, bar: &ProgressBar) 
                 while let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let Some(trace) = traces.get(*at) else { continue };
                     let is_attacked = attacked.get(*at).copied().unwrap_or(false);
-                    let results = client(job, trace, is_attacked);
-                    bar.inc(results.honest_events);
+                    let results = client(job, trace, is_attacked, bar);
                     done.lock().insert(*at, results);
                 }
             });
         }
     });
-    let mut sum = Results::default();
+    let mut sum = Results { watched: Watched::new(job.new_ms), ..Results::default() };
     for results in done.into_inner().into_values() {
         sum.honest_events += results.honest_events;
         sum.trial_events += results.trial_events;

@@ -4,11 +4,11 @@
 //! A delay runs from the first request of the attack to the event at which the action was first
 //! justified; what is not found by the end of the trial has no delay. Power is never adjusted.
 
-use super::scenario::Class;
+use super::interval::{binomial_interval, poisson_interval};
+use super::scene::Class;
 use crate::model::finding::{Action, Detector, Finding, Reached};
 use crate::model::time::EventTime;
 use serde::Serialize;
-use statrs::distribution::{ContinuousCDF, Gamma};
 use std::collections::BTreeMap;
 
 /// Actions of the ladder.
@@ -105,21 +105,6 @@ impl Trial {
     }
 }
 
-/// The exact two-sided 95 % interval of a Poisson rate, after `events` in `exposure`. Where none
-/// came the upper end is the one-sided 95 % bound, 3.0 / exposure.
-/// Source: Garwood, "Fiducial limits for the Poisson distribution", 1936.
-pub fn poisson_interval(events: u64, exposure: f64) -> (f64, f64) {
-    if exposure <= 0.0 {
-        return (0.0, f64::INFINITY);
-    }
-    let quantile = |shape: f64, p: f64| Gamma::new(shape, 1.0).map_or(0.0, |g| g.inverse_cdf(p));
-    let n = events as f64;
-    if events == 0 {
-        return (0.0, -(0.05_f64.ln()) / exposure);
-    }
-    (quantile(n, 0.025) / exposure, quantile(n + 1.0, 0.975) / exposure)
-}
-
 /// How often an action was justified on honest use.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rate {
@@ -133,9 +118,9 @@ pub struct Rate {
     pub per_key_day: f64,
     /// The exact 95 % interval of that.
     pub interval: (f64, f64),
-    /// Episodes after a credential's first day.
+    /// Episodes on credentials that were no longer new.
     pub mature_episodes: u64,
-    /// Those per key-day after a credential's first day.
+    /// Those per key-day of credentials that were no longer new.
     pub mature_per_key_day: f64,
     /// The exact 95 % interval of that.
     pub mature_interval: (f64, f64),
@@ -146,7 +131,9 @@ pub struct Rate {
 pub struct Watched {
     /// From first to last use, added up over credentials. Unit: days.
     pub key_days: f64,
-    /// The same without each credential's first day.
+    /// How long a credential is new. Unit: milliseconds.
+    pub new_ms: i64,
+    /// From when it is no longer new to its last use, added up. Unit: days.
     pub mature_days: f64,
     /// Episodes by detector and action; `None` is any detector.
     pub counts: BTreeMap<(Option<Detector>, Action), (u64, u64)>,
@@ -155,12 +142,17 @@ pub struct Watched {
 }
 
 impl Watched {
+    /// Nothing yet. `new_ms`: how long a credential is new.
+    pub fn new(new_ms: i64) -> Self {
+        Self { new_ms, ..Self::default() }
+    }
+
     /// Adds one credential, used from `first` to `last`, and the alarms on it.
     pub fn add(&mut self, first: EventTime, last: EventTime, alarms: &[Alarm]) {
         let days = last.ms_since(first).max(0) as f64 / DAY_MS;
         self.key_days += days;
-        self.mature_days += (days - 1.0).max(0.0);
-        let mature = first.plus_ms(86_400_000);
+        let mature = first.plus_ms(self.new_ms);
+        self.mature_days += last.ms_since(mature).max(0) as f64 / DAY_MS;
         for alarm in alarms {
             self.note(Some(alarm.detector), &alarm.reached, mature);
             if alarm.ratio > 0.0 {
@@ -254,6 +246,8 @@ pub struct Power {
     pub within: [f64; 5],
     /// The share found by the end of the trial.
     pub by_end: f64,
+    /// The exact 95 % interval of that share.
+    pub interval: (f64, f64),
     /// The 50th, 90th and 99th percentile of the delay; none: not found by then within 1 h.
     /// Unit: seconds.
     pub delay_s: [Option<f64>; 3],
@@ -314,6 +308,7 @@ fn power(action: Action, trials: &[&Trial]) -> Power {
         action: action.as_str(),
         within: HORIZONS_MS.map(share),
         by_end: delays.len() as f64 / all,
+        interval: binomial_interval(delays.len() as u64, trials.len() as u64),
         delay_s,
         requests_let_through: [50, 90]
             .map(|p| through.get(rank(p, through.len())).copied().unwrap_or(0)),
@@ -329,22 +324,11 @@ const fn rank(p: usize, n: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Alarm, Trial, Watched, outcome, poisson_interval};
-    use crate::app::trial::scenario::Class;
+    use super::{Alarm, Trial, Watched, outcome};
+    use crate::app::trial::random::whole;
+    use crate::app::trial::scene::Class;
     use crate::model::finding::{Action, Detector, Reached};
     use crate::model::time::EventTime;
-
-    #[test]
-    fn intervals_are_those_of_garwood() {
-        let near = |found: (f64, f64), low: f64, high: f64| {
-            assert!((found.0 - low).abs() < 1e-3 && (found.1 - high).abs() < 1e-3, "{found:?}");
-        };
-        // Source: the table of exact Poisson limits, Ulm, 1990.
-        near(poisson_interval(0, 1.0), 0.0, 2.9957);
-        near(poisson_interval(1, 1.0), 0.0253, 5.5716);
-        near(poisson_interval(5, 1.0), 1.6235, 11.6683);
-        near(poisson_interval(100, 10.0), 8.1364, 12.1627);
-    }
 
     fn alarm(detector: Detector, from: i64, to: i64, action: Action) -> Alarm {
         let mut reached = Reached::default();
@@ -355,7 +339,7 @@ mod tests {
 
     #[test]
     fn findings_that_overlap_are_one_episode_and_the_first_day_is_apart() {
-        let mut watched = Watched::default();
+        let mut watched = Watched::new(86_400_000);
         let alarms = [
             alarm(Detector::Burst, 100, 400, Action::Alert),
             alarm(Detector::Ramp, 200, 300, Action::Throttle),
@@ -384,7 +368,7 @@ mod tests {
         let trials = [found(500), found(8_000), found(30_000), Trial::default()];
         let trials: Vec<&Trial> = trials.iter().collect();
         let power = &outcome(Class::Attack, "x", "", &trials).actions[1];
-        assert_eq!(power.within.map(|share| (share * 4.0).round() as u32), [1, 2, 3, 3, 3]);
+        assert_eq!(power.within.map(|share| whole((share * 4.0).round())), [1, 2, 3, 3, 3]);
         assert_eq!(power.delay_s, [Some(8.0), None, None]);
     }
 }

@@ -4,7 +4,8 @@ use super::flow::{By, Duo, minutes};
 use super::labels::Label;
 use super::random::{Random, whole};
 use super::runs::{blank, honest, moments};
-use super::scenario::{self, Plan, Scenario, Scene};
+use super::scenario::{self, Scenario};
+use super::scene::{Plan, Scene};
 use super::trace::{self, Trace};
 use crate::app::exit::Exit;
 use crate::model::event::AuthEvent;
@@ -38,11 +39,12 @@ pub struct Source {
     /// The most days. [default: as long as the traces, or 4 of invented clients]
     #[arg(long)]
     pub days: Option<f64>,
-    /// Leave out clients with more requests than this.
-    #[arg(long, default_value_t = 3e7)]
-    pub requests_max: f64,
-    /// How many hours a client is watched before it is attacked. [default: 48, or 12 where
-    /// traces have a day]
+    /// Leave out clients with more requests than this. [default: 30 million; 1 million where a
+    /// stream is written]
+    #[arg(long)]
+    pub requests_max: Option<f64>,
+    /// How many hours a client is watched before it is attacked. [default: 192 where traces have
+    /// more than 10 days, so that clients are mature; 48 where they have 3; 12 else]
     #[arg(long)]
     pub warm_up_h: Option<f64>,
     /// The seed of all draws.
@@ -63,27 +65,36 @@ pub struct Clients {
 
 impl Source {
     /// Reads the traces, those that `keeps` wants, and cuts them to what was asked for.
+    /// `requests_max` holds where none was asked for.
     ///
     /// # Errors
     /// When they can't be read.
-    pub fn clients(&self, keeps: impl Fn(&Trace) -> bool) -> io::Result<Clients> {
-        let mut traces = match &self.traces {
-            Some(path) => trace::read(path)?,
-            None => {
-                let clients = self.clients.unwrap_or(50);
-                trace::invented(clients, self.days.unwrap_or(4.0), self.seed)
-            }
+    pub fn clients(
+        &self,
+        requests_max: f64,
+        keeps: impl Fn(&Trace) -> bool,
+    ) -> io::Result<Clients> {
+        let requests_max = self.requests_max.unwrap_or(requests_max);
+        let mut traces = if let Some(path) = &self.traces {
+            trace::read(path)?
+        } else {
+            let clients = self.clients.unwrap_or(50);
+            trace::invented(clients, self.days.unwrap_or(4.0), requests_max, self.seed)
         };
         traces.retain(keeps);
         if let Some(days) = self.days {
-            traces.iter_mut().for_each(|trace| trace.cut(days));
+            for trace in &mut traces {
+                trace.cut(days);
+            }
         }
         let before = traces.len();
-        traces.retain(|trace| trace.requests() <= self.requests_max);
+        traces.retain(|trace| trace.requests() <= requests_max);
         let left_out = (before - traces.len()) as u64;
         traces.truncate(self.clients.map_or(usize::MAX, |clients| clients as usize));
         let longest = traces.iter().map(Trace::length_ms).max().unwrap_or(0);
-        let default_h = if longest > minutes(3.0 * 1440.0) {
+        let default_h = if longest > minutes(10.0 * 1440.0) {
+            192.0
+        } else if longest > minutes(3.0 * 1440.0) {
             48.0
         } else {
             12.0_f64.min(longest as f64 / 7_200_000.0)
@@ -129,7 +140,7 @@ pub fn run(args: &SimulateArgs) -> Exit {
         crate::app::say_problem(&format!("there is no attack `{unknown}`; there are {names}"));
         return Exit::Usage;
     }
-    let clients = match args.source.clients(|_| true) {
+    let clients = match args.source.clients(1e6, |_| true) {
         Ok(clients) => clients,
         Err(error) => {
             crate::app::say_problem(&format!("can't read {}: {error}", args.source.name()));
@@ -239,7 +250,8 @@ fn begin(args: &SimulateArgs, clients: &Clients) -> Vec<Client> {
     let mut begin = |trace: &Arc<Trace>| {
         let mut random = Random::of(seed, &[u64::from(trace.number), 4]);
         let labelled = random.chance(args.labelled_ratio);
-        let moment = moments(trace, clients.warm_up_ms, u32::from(labelled), &mut random);
+        let within = clients.warm_up_ms..trace.length_ms() - 3_600_000;
+        let moment = moments(trace, within, u32::from(labelled), &mut random);
         let due = moment.first().map(|moment| (*moment, number));
         number += usize::from(labelled);
         let duo = Duo { owner: Some(honest(trace, seed)), other: None };

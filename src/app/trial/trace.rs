@@ -129,14 +129,15 @@ impl Trace {
 pub fn read(path: &Path) -> io::Result<Vec<Trace>> {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let file = File::open(path)?;
-    let raw: Box<dyn Read> = if name.ends_with(".gz") || name.ends_with(".tgz") {
+    let endings: Vec<&str> = name.rsplit('.').take(2).collect();
+    let raw: Box<dyn Read> = if matches!(endings.first(), Some(&"gz" | &"tgz")) {
         Box::new(MultiGzDecoder::new(file))
     } else {
         Box::new(file)
     };
     let mut raw = raw.take(BYTES_MAX);
     let mut traces = Vec::new();
-    if [".tar", ".tar.gz", ".tgz"].iter().any(|ending| name.ends_with(ending)) {
+    if endings.iter().any(|ending| matches!(*ending, "tar" | "tgz")) {
         let mut archive = tar::Archive::new(raw);
         for entry in archive.entries()? {
             let mut entry = entry?;
@@ -250,12 +251,14 @@ fn minute_counts(text: &str) -> io::Result<Vec<Trace>> {
 }
 
 /// Traces where there are none of real clients: rates as 421 LLM clients have them (lognormal with
-/// a median of 67 requests a minute and a 95th percentile of 3,139, cut off at 6,000), a daily
-/// rhythm of seeded strength, and noise from window to window.
-pub fn invented(clients: u32, days: f64, seed: u64) -> Vec<Trace> {
+/// a median of 67 requests a minute and a 95th percentile of 3,139, cut off at 6,000 or where
+/// there would be more than half of `requests_max`), a daily rhythm of seeded strength, and noise
+/// from window to window.
+pub fn invented(clients: u32, days: f64, requests_max: f64, seed: u64) -> Vec<Trace> {
+    let most = 6000.0_f64.min(requests_max / (days * 2880.0));
     let client = |number: u32| {
         let mut random = Random::of(seed, &[u64::from(number), 77]);
-        let rate = random.lognormal(67.0, 2.34).min(6000.0) / 60.0;
+        let rate = random.lognormal(67.0, 2.34).min(most) / 60.0;
         let (depth, phase) = (random.unit(), random.unit());
         let cv = random.lognormal(1.4, 1.16).min(9.5);
         let windows = whole(days * 144.0).max(1);
@@ -273,7 +276,7 @@ pub fn invented(clients: u32, days: f64, seed: u64) -> Vec<Trace> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Gaps, invented, parse};
+    use super::{Gaps, invented, parse, whole};
 
     #[test]
     fn windows_of_rates_become_counts_with_their_gap_distribution() {
@@ -281,7 +284,7 @@ mod tests {
         let traces = parse("m/chunk-12-trace.csv", text).expect("a trace");
         let trace = &traces[0];
         assert_eq!((trace.number, trace.window_ms), (12, 600_000));
-        let counts: Vec<u32> = trace.windows.iter().map(|w| w.count as u32).collect();
+        let counts: Vec<u32> = trace.windows.iter().map(|w| whole(w.count)).collect();
         assert_eq!(counts, [0, 300, 600]);
         assert_eq!(trace.windows[1].gaps, Gaps::Gamma(0.25));
         assert_eq!(trace.windows[2].gaps, Gaps::Weibull(0.7));
@@ -305,7 +308,7 @@ mod tests {
 
     #[test]
     fn invented_traces_depend_on_the_seed() {
-        assert_eq!(invented(3, 1.0, 5), invented(3, 1.0, 5));
-        assert_ne!(invented(3, 1.0, 5), invented(3, 1.0, 6));
+        assert_eq!(invented(3, 1.0, 1e6, 5), invented(3, 1.0, 1e6, 5));
+        assert_ne!(invented(3, 1.0, 1e6, 5), invented(3, 1.0, 1e6, 6));
     }
 }
