@@ -22,11 +22,16 @@ pub struct Params {
     pub peak_min: f32,
     /// The ratio that opens an episode. Default: 1.2.
     pub observe_ratio: f32,
-    /// The ratio that justifies an alert. Default: 2.
+    /// The ratio that justifies an alert. Default: 2. Measured: 3 would alert hardly less often, and
+    /// find a third fewer attacks by the rate alone within a second; see docs/detection.md.
     pub alert_ratio: f64,
-    /// The ratio that justifies throttling. Default: 4.
+    /// The ratio that justifies throttling by itself, of a record that is fully trusted.
+    /// Default: 12, about twice the greatest ratio of honest use in 525 days; see
+    /// docs/detection.md.
     pub throttle_ratio: f64,
-    /// The least rate that justifies throttling. Unit: requests per minute. Default: 600.
+    /// The ratio that, with the context gate, justifies a suspension. Default: 4.
+    pub suspend_ratio: f64,
+    /// The least rate that justifies throttling or more. Unit: requests per minute. Default: 600.
     pub throttle_rate_per_min: f64,
 }
 
@@ -37,7 +42,8 @@ impl Default for Params {
             peak_min: 5.0,
             observe_ratio: 1.2,
             alert_ratio: 2.0,
-            throttle_ratio: 4.0,
+            throttle_ratio: 12.0,
+            suspend_ratio: 4.0,
             throttle_rate_per_min: 600.0,
         }
     }
@@ -66,18 +72,23 @@ impl Burst {
         f64::from(self.count) * 60.0 / f64::from(self.window.seconds())
     }
 
-    /// The gravest action it justifies. `immature`: too little is known to throttle for it.
-    pub fn action(&self, immature: bool, params: &Params) -> Action {
-        let throttles = self.ratio >= params.throttle_ratio
-            && self.rate_per_min() >= params.throttle_rate_per_min
-            && !immature;
-        if throttles {
+    /// The gravest action it justifies, where the record it beats is trusted by `trust`, in 0..1:
+    /// the ratio counts that much less, and only a fully trusted record throttles.
+    pub fn action(&self, trust: f64, params: &Params) -> Action {
+        let is_fast = self.rate_per_min() >= params.throttle_rate_per_min;
+        if is_fast && trust >= 1.0 && self.ratio >= params.throttle_ratio {
             Action::Throttle
-        } else if self.ratio >= params.alert_ratio {
+        } else if self.ratio * trust >= params.alert_ratio {
             Action::Alert
         } else {
             Action::Observe
         }
+    }
+
+    /// Whether it passes the rate gate: with the context gate it justifies a suspension.
+    pub fn passes_rate(&self, trust: f64, params: &Params) -> bool {
+        self.ratio * trust >= params.suspend_ratio
+            && self.rate_per_min() >= params.throttle_rate_per_min
     }
 }
 

@@ -96,13 +96,15 @@ impl Claim {
         }
     }
 
-    /// Whether the credential must learn nothing while it lasts: there is more use than usual, or
+    /// Whether the credential must learn nothing while it lasts: there is more use than ever, or
     /// people are told. What strangers can bring about, by failing or by the share that others
     /// take, is no suspicion (invariant S-10).
     pub fn is_suspicion(&self) -> bool {
         match self.sight {
-            Sight::Ceiling(_) | Sight::Burst(_) | Sight::Ramp(_) | Sight::Cost(_) => true,
-            Sight::Origin(_)
+            Sight::Ceiling(_) | Sight::Burst(_) => true,
+            Sight::Ramp(_)
+            | Sight::Cost(_)
+            | Sight::Origin(_)
             | Sight::FanOut(_)
             | Sight::Endpoints(_)
             | Sight::Cadence(_)

@@ -39,6 +39,8 @@ impl Default for Params {
 /// What is known beside the rate as a claim is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Context {
+    /// Whether the burst passes the rate gate.
+    pub rate: bool,
     /// What is new in this request.
     pub novel: Novel,
     /// How surprising its source is. Unit: nats.

@@ -14,15 +14,15 @@ use crate::stats::compact::{Compact, faded};
 pub struct Params {
     /// The least peak that is compared with. Unit: units a minute. Default: 20,000.
     pub peak_min: f32,
-    /// The ratio to observe. Default: 2.
+    /// The ratio to observe. Default: 3.
     pub observe_ratio: f32,
-    /// The ratio to alert. Default: 4.
+    /// The ratio to alert. Default: 6.
     pub alert_ratio: f64,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { peak_min: 20_000.0, observe_ratio: 2.0, alert_ratio: 4.0 }
+        Self { peak_min: 20_000.0, observe_ratio: 3.0, alert_ratio: 6.0 }
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Score: the surprise of the new values (Pitman-Yor, [`crate::stats::novelty`]): the greater of
 //! network and country, which change together, and the user agent. A new source alone is no
-//! abuse, people move; with a rise of the rate it alerts. Whether it may do more is weighed with
+//! abuse, people move; with a rise of the rate, or where surprise and rise together are as
+//! unlikely as a burst, it alerts. Whether it may do more is weighed with
 //! the rate, see [`super::weigh`]. Cost: bits by event; the formula only for new values.
 
 use super::known::{Known, Novel, Recent};
@@ -14,12 +15,18 @@ use crate::model::finding::{Action, Measure};
 /// What makes a new source remarkable.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
-    /// The least surprise to observe. Unit: nats. Default: 10.
+    /// The least surprise to speak. Unit: nats. Default: 7.
     pub observe_nats: f64,
     /// The least surprise to alert, with a rise of the rate. Unit: nats. Default: 14.
     pub alert_nats: f64,
-    /// What counts as a rise: all requests of late over the expected ones. Default: 1.8.
+    /// The surprise and the evidence of the rise that alert together. Unit: nats. Default: 20, as
+    /// of a burst.
+    pub alert_sum_nats: f64,
+    /// What counts as a rise: all requests of late, or those of a window, over the expected ones.
+    /// Default: 1.8.
     pub rise_ratio: f64,
+    /// The least evidence of a rise within one window. Unit: nats. Default: 5.
+    pub rise_nats: f64,
     /// The least requests from new sources to alert. Default: 6.
     pub requests_min: f64,
     /// The least part of the excess that comes from new sources to alert, in 0..1. Default: 0.5.
@@ -29,9 +36,11 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            observe_nats: 10.0,
+            observe_nats: 7.0,
             alert_nats: 14.0,
+            alert_sum_nats: 20.0,
             rise_ratio: 1.8,
+            rise_nats: 5.0,
             requests_min: 6.0,
             new_source_ratio: 0.5,
         }
@@ -51,13 +60,16 @@ pub struct NewSource {
     pub networks: u32,
     /// The requests of late.
     pub recent: Recent,
+    /// The evidence that the rate rose, in the window that shows it best. Unit: nats.
+    pub rise_nats: f64,
 }
 
-/// What `origin` says of a request with these `novel` values.
+/// What `origin` says of a request with these `novel` values, where the rate rose by `rise_nats`.
 pub fn look(
     known: &Known,
     novel: Novel,
     recent: Recent,
+    rise_nats: f64,
     params: &Params,
 ) -> Option<(Action, NewSource)> {
     let surprise_nats = known.source_surprise_nats(novel);
@@ -65,16 +77,20 @@ pub fn look(
         return None;
     }
     let moved = novel.has(Aspect::Network) || novel.has(Aspect::Country);
-    let rises = recent.all >= params.rise_ratio * recent.expected
+    let rises = rise_nats >= params.rise_nats || recent.all >= params.rise_ratio * recent.expected;
+    let is_evident = (rises && surprise_nats >= params.alert_nats)
+        || surprise_nats + rise_nats >= params.alert_sum_nats;
+    let alerts = moved
+        && is_evident
         && recent.new >= params.requests_min
         && recent.new_source_ratio() >= params.new_source_ratio;
-    let alerts = moved && rises && surprise_nats >= params.alert_nats;
     let seen = NewSource {
         novel,
         surprise_nats,
         network_nats: known.surprise_nats(Aspect::Network),
         networks: known.distinct(Aspect::Network),
         recent,
+        rise_nats,
     };
     Some((if alerts { Action::Alert } else { Action::Observe }, seen))
 }
@@ -131,6 +147,7 @@ impl Seen for NewSource {
             Measure::new("recent_all", self.recent.all),
             Measure::new("recent_expected", self.recent.expected),
             Measure::new("new_source_ratio", self.recent.new_source_ratio()),
+            Measure::new("rise_nats", self.rise_nats),
         ]
     }
 }

@@ -2,20 +2,19 @@
 //!
 //! | action | needs |
 //! |---|---|
-//! | throttle | `burst` at four times the own record |
-//! | suspend | that, and the context gate: a surprise of 14 nats, and at least 0.8 of the excess from sources never seen before |
-//! | revoke | that for 60 s more, one corroborator (new user agent, new endpoint, slept 30 days), and a mature credential |
+//! | throttle | `burst` at twelve times the own record |
+//! | suspend | `burst` at four times the own record, and the context gate: a surprise of 14 nats, and at least 0.8 of the excess from sources never seen before; a mature credential |
+//! | revoke | that for 60 s more, and one corroborator (new user agent, new endpoint, slept 30 days) |
 //!
 //! Failures are no corroborator: who holds no credential could make them up (invariant S-10).
 //! Source: DETECTION, "Actions".
 
-use super::claim::{Claim, Sight};
+use super::claim::Claim;
 use super::context::{Context, Params};
 use crate::model::finding::{Action, Gate, Gates};
 use crate::model::time::EventTime;
 
-/// Raises a burst that justifies throttling as far as the context does, and notes the gates that
-/// it passes. `suspended`: when this episode first justified a suspension.
+/// Raises the claim of a burst as far as the context does, and notes the gates that it passes. `suspended`: when this episode first justified a suspension.
 pub fn weigh(
     claim: Claim,
     context: Context,
@@ -23,11 +22,8 @@ pub fn weigh(
     suspended: Option<EventTime>,
     params: &Params,
 ) -> Claim {
-    if !matches!(claim.sight, Sight::Burst(_)) {
-        return Claim { context: Some(context), ..claim };
-    }
     let gates = Gates::NONE
-        .with(Gate::Rate, claim.action >= Action::Throttle)
+        .with(Gate::Rate, context.rate)
         .with(Gate::Context, context.passes(params))
         .with(Gate::Corroborated, context.is_corroborated(params))
         .with(Gate::Mature, context.is_mature(params));

@@ -11,7 +11,7 @@
 //!
 //! A suspension needs the rate and the context, and few episodes have both. Their rate is bounded
 //! twice, and the lower bound holds: directly, by episodes that had both; and as the rate of bursts
-//! that would throttle times the probability that an episode has the context. The second is much
+//! with the rate gate times the probability that an episode has the context. The second is much
 //! sooner known, since it learns the context from mild episodes too. It rests on strong bursts
 //! having the context no more often than mild ones; where the data say otherwise, their own ratio
 //! is taken. Two ways share the 5 %, and so do the two factors of the product (Bonferroni), so the
@@ -96,6 +96,8 @@ pub struct Cohort {
     pub hours: u64,
     /// Episodes that ended and that nobody confirmed.
     pub episodes: u64,
+    /// Of those: with the rate gate.
+    pub rate: u64,
     /// Of those: with the context gate.
     pub context: u64,
     /// Of those: with the context gate and a corroborator.
@@ -129,9 +131,9 @@ impl Cohort {
         }
     }
 
-    /// Bursts that would throttle, times the probability of the context that `action` needs.
+    /// Bursts with the rate gate, times the probability of the context that `action` needs.
     fn by_context(&self, action: Action, with_context: u64) -> f64 {
-        let bursts = self.justified(Action::Throttle);
+        let bursts = self.rate;
         let of_all = probability_upper(with_context, self.episodes, CONFIDENCE_OF_FOUR);
         let of_bursts = self.justified(action) as f64 / bursts.max(1) as f64;
         poisson_upper(bursts, CONFIDENCE_OF_FOUR) * of_all.max(of_bursts)
@@ -161,6 +163,9 @@ impl Cohort {
             *count = if adds { *count + 1 } else { count.saturating_sub(1) };
         };
         step(&mut self.episodes);
+        if weight.gates.has(Gate::Rate) {
+            step(&mut self.rate);
+        }
         if weight.gates.has(Gate::Context) {
             step(&mut self.context);
             if weight.gates.has(Gate::Corroborated) {
@@ -182,10 +187,8 @@ struct Weight {
 impl Weight {
     fn of(finding: &Finding) -> Self {
         let gates = finding.gates;
-        let as_if_mature = if !gates.has(Gate::Rate) {
+        let as_if_mature = if !gates.has(Gate::Rate) || !gates.has(Gate::Context) {
             Action::Observe
-        } else if !gates.has(Gate::Context) {
-            Action::Throttle
         } else if !gates.has(Gate::Corroborated) {
             Action::Suspend
         } else {
@@ -403,6 +406,7 @@ mod tests {
         Cohort {
             hours,
             episodes,
+            rate: bursts,
             context,
             corroborated: context / 2,
             justified: [episodes, bursts, bursts, both, both / 2],
@@ -430,7 +434,8 @@ mod tests {
         ledger.hear(&finding("a", 0, &[Gate::Rate]), true);
         ledger.hear(&finding("b", 0, &[Gate::Rate, Gate::Context]), true);
         ledger.hear(&finding("c", 0, &[Gate::Context, Gate::Corroborated]), true);
-        assert_eq!(counted(&ledger), (3, 2, 1, [3, 3, 2, 1, 0]));
+        assert_eq!(counted(&ledger), (3, 2, 1, [3, 3, 1, 1, 0]));
+        assert_eq!(ledger.cohort(Kind::ApiKey).rate, 2, "a rate alone is counted as one");
     }
 
     #[test]

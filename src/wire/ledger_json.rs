@@ -36,6 +36,7 @@ struct Written {
 struct WrittenCohort {
     hours: u64,
     episodes: u64,
+    rate: u64,
     context: u64,
     corroborated: u64,
     justified: BTreeMap<String, u64>,
@@ -47,6 +48,7 @@ impl WrittenCohort {
         Self {
             hours: cohort.hours,
             episodes: cohort.episodes,
+            rate: cohort.rate,
             context: cohort.context,
             corroborated: cohort.corroborated,
             justified: justified.map(|(action, n)| (action.as_str().to_owned(), n)).collect(),
@@ -63,11 +65,12 @@ impl WrittenCohort {
             whole = *slot;
         }
         let can_be = self.episodes <= EPISODES_MAX
+            && self.rate <= self.episodes
             && self.context <= self.episodes
             && self.corroborated <= self.context;
-        let (hours, episodes) = (self.hours, self.episodes);
+        let (hours, episodes, rate) = (self.hours, self.episodes, self.rate);
         let (context, corroborated) = (self.context, self.corroborated);
-        can_be.then_some(Cohort { hours, episodes, context, corroborated, justified })
+        can_be.then_some(Cohort { hours, episodes, rate, context, corroborated, justified })
     }
 }
 

@@ -3,7 +3,7 @@
 use super::reader::{Section, Value, Wrong};
 use super::units::{bytes, duration_ms, rate_per_min};
 use super::{Http, Settings, Token};
-use crate::detect::profile;
+use crate::detect::{profile, ramp};
 use crate::edge::api::auth::Role;
 use crate::edge::auth_store::redis::{self, CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands};
 use crate::edge::auth_store::template::{Command, Template, TemplateError};
@@ -14,7 +14,7 @@ use crate::judge::budget::{BUDGETED, Budgets};
 use crate::model::credential::Kind;
 use crate::model::decision::Posture;
 use crate::model::event::Outcome;
-use crate::model::finding::Action;
+use crate::model::finding::{Action, Detector, Detectors};
 use crate::model::time::EventTime;
 use crate::wire::access_log::{AccessLog, Field};
 use crate::wire::decoder::Decoder;
@@ -323,6 +323,8 @@ fn profile(root: &Section<'_>) -> profile::Params {
     }
     ceiling.finish();
     burst(root.section("burst"), &mut params);
+    ramp(root.section("ramp"), &mut params.ramp);
+    detectors(root.section("detectors"), &mut params);
     params
 }
 
@@ -341,12 +343,45 @@ fn burst(section: Section<'_>, params: &mut profile::Params) {
     if let Some(read) = section.get("throttle_ratio", ratio) {
         burst.throttle_ratio = read;
     }
+    if let Some(read) = section.get("suspend_ratio", ratio) {
+        burst.suspend_ratio = read;
+    }
     if let Some(rate) = section.get("throttle_rate", rate_per_min) {
         burst.throttle_rate_per_min = f64::from(rate);
     }
-    if let Some(ms) = section.get("mature_after", duration_ms) {
-        params.mature_s = u32::try_from(ms / 1000).unwrap_or(u32::MAX);
+    if let Some(hours) = section.get("mature_hours", |v| within(v, 1, 255)) {
+        params.rate_hours = u8::try_from(hours).unwrap_or(u8::MAX);
     }
+    section.finish();
+}
+
+fn ramp(section: Section<'_>, params: &mut ramp::Params) {
+    if let Some(ratio) = section.get("observe_ratio", |v| number_within(v, 1.0, 1e6)) {
+        params.observe_ratio = ratio;
+    }
+    let alert = |value: Value<'_>| match value.text() {
+        Ok("none") => Ok(f64::INFINITY),
+        _ => number_within(value, 1.0, 1e6),
+    };
+    if let Some(ratio) = section.get("alert_ratio", alert) {
+        params.alert_ratio = ratio;
+    }
+    section.finish();
+}
+
+fn detectors(section: Section<'_>, params: &mut profile::Params) {
+    let read = |value: Value<'_>| {
+        let mut off = Detectors::default();
+        for name in value.texts()? {
+            let known = Detector::parse(name).ok_or_else(|| {
+                let names = Detector::ALL.map(Detector::as_str).join(", ");
+                Wrong::new(format!("\"{name}\" is no detector"), format!("write some of {names}"))
+            })?;
+            off = off.with(known, true);
+        }
+        Ok(off)
+    };
+    params.off = section.get("off", read).unwrap_or_default();
     section.finish();
 }
 

@@ -97,6 +97,9 @@ impl Partition {
     }
 
     fn hear_one(&mut self, number: u32, claim: Claim, time: EventTime) {
+        if self.params.profile.off.has(claim.detector()) {
+            return;
+        }
         let mut claims: Claims = [None; Detector::ALL.len()];
         if let Some(slot) = claims.get_mut(claim.detector() as usize) {
             *slot = Some(claim);
@@ -115,7 +118,7 @@ impl Partition {
             };
             if claim.is_suspicion()
                 && let Some(Entry { profile, .. }) = self.keyring.get_mut(number)
-                && profile.is_mature(&self.params.profile)
+                && profile.has_learned(&self.params.profile)
                 && episodes.suspect(time)
             {
                 profile.forget_held();
@@ -212,22 +215,22 @@ impl Partition {
         self.next_close = self.episodes.next_close().unwrap_or(EventTime::MAX);
     }
 
-    /// Takes the lesson and forgets the episodes of a credential once none is open.
+    /// Takes the lesson of an episode that closed, and forgets the episodes of a credential once
+    /// none is open.
     fn calm(&mut self, at: u32, number: u32) {
         let Some(episodes) = self.episodes.get(at) else {
             return;
         };
-        if episodes.closes_at().is_some() {
+        let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
             return;
+        };
+        if let Some(maxima) = episodes.lessons() {
+            profile.absorb(&maxima);
         }
-        let lessons = episodes.lessons();
-        if let Some(Entry { profile, .. }) = self.keyring.get_mut(number) {
-            if let Some(maxima) = lessons {
-                profile.absorb(&maxima);
-            }
+        if episodes.closes_at().is_none() {
             profile.restart_climbs();
             profile.set_episode(None);
+            self.episodes.remove(at);
         }
-        self.episodes.remove(at);
     }
 }
