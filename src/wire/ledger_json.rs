@@ -112,6 +112,7 @@ mod tests {
         cohorts[1] = Cohort {
             hours: u64::MAX,
             episodes: 9,
+            rate: 6,
             context: 5,
             corroborated: 3,
             justified: [9, 8, 4, 2, 1],
@@ -133,6 +134,7 @@ mod tests {
         let newer = whole.replace("\"version\": 1", "\"version\": 2");
         assert!(matches!(decode(&newer), Err(LedgerError::Version(2))));
         for (right, wrong) in [
+            ("\"rate\": 6", "\"rate\": 10"),
             ("\"context\": 5", "\"context\": 10"),
             ("\"corroborated\": 3", "\"corroborated\": 6"),
             ("\"revoke\": 1", "\"revoke\": 3"),

@@ -164,14 +164,14 @@ fn ceiling() {
 #[test]
 fn burst() {
     let mut fleet = Fleet::new();
-    fleet.uses(USUAL, 60, 3 * HOUR);
+    fleet.uses(USUAL, 60, 25 * HOUR);
     fleet.is_quiet();
     fleet.uses(USUAL, 6000, 1000);
     fleet.says(
         Detector::Burst,
         Action::Throttle,
-        "made 64 requests in 1 s where about 1.0 are usual and 1 were the most so far; that is \
-         12.8 times the least that is compared with",
+        "made 68 requests in 5 s where about 5.0 are usual and 5 were the most so far; that is \
+         13.6 times its own record",
     );
 }
 
@@ -206,7 +206,9 @@ fn a_burst_of_the_owner_only_throttles() {
 
 #[test]
 fn ramp() {
-    let mut fleet = Fleet::new();
+    let mut params = Params::default();
+    params.profile.ramp.alert_ratio = 5.0;
+    let mut fleet = Fleet::with(params);
     fleet.uses(USUAL, 60, 2 * DAY);
     fleet.is_quiet();
     for step in 1..=20 {
@@ -300,7 +302,7 @@ fn failures_of_everybody_are_an_outage() {
 #[test]
 fn cost() {
     let mut fleet = Fleet::new();
-    fleet.uses(USUAL, 60, 3 * HOUR);
+    fleet.uses(USUAL, 60, 25 * HOUR);
     fleet.uses(Use { tokens: 100_000, ..USUAL }, 60, MINUTE);
     let finding = fleet.told(Detector::Cost);
     assert_eq!(finding.action, Action::Alert);

@@ -23,7 +23,7 @@ fn asked(daemon: &Daemon, arguments: &[&str]) -> String {
 }
 
 /// Hours of 10,000 credential-days, as an earlier run wrote them.
-const LEDGER: &str = r#"{"version":1,"cohorts":{"api_key":{"hours":240000,"episodes":0,
+const LEDGER: &str = r#"{"version":1,"cohorts":{"api_key":{"hours":240000,"episodes":0,"rate":0,
     "context":0,"corroborated":0,"justified":{"observe":0,"alert":0,"throttle":0,"suspend":0,
     "revoke":0}}}}"#;
 
@@ -79,7 +79,7 @@ fn a_burst_without_a_proof_is_told_and_not_acted_on() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(
         &folder,
-        "posture.default = \"throttle\"\nburst.mature_after = \"1s\"\nceiling.default = \"none\"\n",
+        "posture.default = \"throttle\"\nburst.mature_hours = 1\nceiling.default = \"none\"\n",
     );
     let now = now_ms();
     let quiet: String = (0..50).map(|n| event("key_1", now - 10_000 + n * 100)).collect();

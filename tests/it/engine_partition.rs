@@ -71,7 +71,7 @@ fn a_quiet_fleet_says_nothing() {
 #[test]
 fn a_jump_to_ten_thousand_a_minute_is_told_within_a_second_and_passes_the_ceiling_within_ten() {
     let mut world = World::new(Params::default());
-    let attack = world.steady("k", 30, 180);
+    let attack = world.steady("k", 30, 25 * 60);
     for second in 0..20 {
         for slice in 0..10 {
             world.send("k", attack + second * 1000 + slice * 100, Outcome::Accepted, 17);
