@@ -6,7 +6,7 @@ use crate::app::exit::Exit;
 use crate::app::format::{self, Format};
 use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
-use crate::app::{budget, demo, replay, run, scenario};
+use crate::app::{budget, demo, explain, replay, run, scenario};
 use crate::edge::logging;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
@@ -167,7 +167,7 @@ pub fn run(cli: Cli) -> Exit {
             .map_or_else(|exit| exit, |settings| backtest::run(&args, settings)),
         Command::Credentials { connection, command } => client::credentials(&connection, command),
         Command::Findings { connection, command } => client::findings(&connection, command),
-        Command::Explain { connection, id } => client::explain(&connection, &id),
+        Command::Explain { connection, id } => explain::explain(&connection, &id),
         Command::Budget { connection } => budget::budget(&connection),
         Command::Generate { what } => generate(what),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),

@@ -1,6 +1,7 @@
 //! Commands against a running daemon, over its API.
 
 use super::exit::Exit;
+use super::words::{finding_text, name, text};
 use super::{say, say_aside, say_error, say_problem};
 use crate::wire::view_json::CredentialJson;
 use clap::{Args, Subcommand, ValueEnum};
@@ -221,7 +222,7 @@ pub(super) fn block_on(work: impl Future<Output = Result<(), ClientError>>) -> E
 }
 
 /// `/` and the like in an id must not change the path.
-fn escaped(id: &str) -> String {
+pub(super) fn escaped(id: &str) -> String {
     let mut text = String::new();
     for byte in id.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte) {
@@ -346,100 +347,6 @@ fn one_line(value: &Value) -> String {
     format!("{at} {what} {} {} {} {words}", text(value, "id"), text(value, "action"), name(value))
 }
 
-/// Runs `tripline explain …`.
-pub fn explain(connection: &Connection, id: &str) -> Exit {
-    block_on(async move {
-        let client = Client::new(connection)?;
-        let findings = if id.starts_with("f_") {
-            vec![client.get(&format!("/v1/findings/{}", escaped(id))).await?]
-        } else {
-            let path = format!("/v1/findings?limit=10&credential={}", escaped(id));
-            client.get(&path).await?.as_array().cloned().unwrap_or_default()
-        };
-        let credential = match findings.first() {
-            Some(finding) => name(finding),
-            None => id.to_owned(),
-        };
-        let path = format!("/v1/decisions?limit=10&credential={}", escaped(&credential));
-        let decisions = client.get(&path).await?;
-        let whole = serde_json::json!({ "findings": findings, "decisions": decisions });
-        client.write(&whole, |_| explanation(&credential, &findings, &decisions));
-        Ok(())
-    })
-}
-
-fn explanation(credential: &str, findings: &[Value], decisions: &Value) -> String {
-    let mut out = String::new();
-    if findings.is_empty() {
-        out.push_str(&format!("{credential}: nothing was found\n"));
-    }
-    for finding in findings {
-        out.push_str(&finding_text(finding));
-        out.push('\n');
-    }
-    let decisions = decisions.as_array().map_or(&[] as &[Value], Vec::as_slice);
-    if decisions.is_empty() {
-        out.push_str("no decision: nothing graver than an alert was justified\n");
-    }
-    for decision in decisions {
-        let held: Vec<&str> = decision
-            .get("held_by")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
-        let carried = decision.get("carried_out") == Some(&Value::Bool(true));
-        out.push_str(&format!(
-            "{} decision {}: {}{}, by {}{}\n",
-            text(decision, "at"),
-            text(decision, "id"),
-            text(decision, "action"),
-            if carried { "" } else { ", not carried out" },
-            text(decision, "by"),
-            if held.is_empty() {
-                String::new()
-            } else {
-                format!(
-                    "; {} was justified, held back by {}",
-                    text(decision, "wanted"),
-                    held.join(", ")
-                )
-            },
-        ));
-        out.push_str(&format!("  why: {}\n", text(decision, "reason")));
-        for guardrail in held {
-            out.push_str(&format!("  {guardrail}: {}\n", remedy(guardrail)));
-        }
-    }
-    out
-}
-
-/// What would have changed the outcome.
-fn remedy(guardrail: &str) -> &'static str {
-    match guardrail {
-        "posture" => "the posture allows less; raise [posture] once you trust what you see",
-        "allow_list" => "an entry of [allow_list] protects it; remove the entry to act",
-        "breaker" => "the revocations of this hour are used up; see [breaker]",
-        "catch_up" => "the past was being read; had it been live, it would have acted",
-        "budget" => "not yet proven to be safe; `tripline budget` says what is missing",
-        "fleet_suppression" => "many credentials burst at once, which is nobody's theft",
-        _ => "see docs/safety.md",
-    }
-}
-
-fn text(value: &Value, field: &str) -> String {
-    match value.get(field) {
-        Some(Value::String(text)) => text.clone(),
-        None | Some(Value::Null) => "-".to_owned(),
-        Some(other) => other.to_string(),
-    }
-}
-
-fn name(value: &Value) -> String {
-    format!("{}:{}", text(value, "kind"), text(value, "credential"))
-}
-
 fn credentials_table(found: &Value) -> String {
     let mut out = format!(
         "{:<34} {:<12} {:>10} {:>10}  {}\n",
@@ -459,7 +366,7 @@ fn credentials_table(found: &Value) -> String {
     out
 }
 
-fn credential_text(found: &Value) -> String {
+pub(super) fn credential_text(found: &Value) -> String {
     let Ok(one) = serde_json::from_value::<CredentialJson>(found.clone()) else {
         return found.to_string();
     };
@@ -514,37 +421,6 @@ fn findings_table(found: &Value) -> String {
         ));
     }
     if out.is_empty() { "no findings\n".to_owned() } else { out }
-}
-
-fn finding_text(found: &Value) -> String {
-    let mut out = format!(
-        "{} finding {}: {} {}\n",
-        text(found, "opened"),
-        text(found, "id"),
-        name(found),
-        text(found, "summary"),
-    );
-    out.push_str(&format!(
-        "  by {}, gravest action justified: {}, evidence {} nats, {}\n",
-        text(found, "detector"),
-        text(found, "action"),
-        found.get("evidence_nats").and_then(Value::as_f64).map_or(0.0, f64::round),
-        match found.get("closed").and_then(Value::as_str) {
-            Some(closed) => format!("closed {closed}"),
-            None => "still open".to_owned(),
-        },
-    ));
-    let pairs = |field: &str| {
-        let object = found.get(field).and_then(Value::as_object);
-        let pairs = object.into_iter().flatten().map(|(name, value)| {
-            value
-                .as_str()
-                .map_or_else(|| format!("{name} {value}"), |text| format!("{name} {text}"))
-        });
-        pairs.collect::<Vec<_>>().join(", ")
-    };
-    out.push_str(&format!("  reached: {}\n  numbers: {}\n", pairs("reached"), pairs("evidence")));
-    out
 }
 
 #[cfg(test)]

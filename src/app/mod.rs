@@ -9,12 +9,15 @@ pub mod client;
 pub mod daemon;
 pub mod demo;
 pub mod exit;
+pub mod explain;
 pub mod format;
 pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod settings;
 pub mod trial;
+
+mod words;
 
 use std::error::Error;
 use std::io::Write;

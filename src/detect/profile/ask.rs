@@ -111,10 +111,9 @@ impl Profile {
     }
 
     fn context(&self, claim: &Claim, novel: Novel, params: &Params) -> Context {
-        let rate = match claim.sight {
-            Sight::Burst(burst) => burst.passes_rate(self.trust(params), &params.burst),
-            _ => false,
-        };
+        let trust = self.trust(params);
+        let rate =
+            matches!(claim.sight, Sight::Burst(burst) if burst.passes_rate(trust, &params.burst));
         Context {
             rate,
             novel,
