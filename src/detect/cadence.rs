@@ -86,6 +86,11 @@ impl Cadence {
         Self { last_ms: 0, gap: Compact::ZERO, recent: learned, usual: learned }
     }
 
+    /// Whether it is worth asking after a minute of `requests`.
+    pub fn may_speak(self, requests: u32, params: &Params) -> bool {
+        look(self, requests, params).is_some()
+    }
+
     /// Learns the rhythm of a minute of use.
     pub fn minute_ends(&mut self, frozen: bool) {
         if frozen {

@@ -223,6 +223,12 @@ impl Known {
         self.missed = 0;
     }
 
+    /// Whether any source was learned; before, none can surprise.
+    pub const fn knows_a_source(&self) -> bool {
+        let [network, country, agent, _] = self.learned.distinct;
+        network | country | agent != 0
+    }
+
     /// How surprising a new value of `aspect` is. Unit: nats; 0 while none is known.
     pub fn surprise_nats(&self, aspect: Aspect) -> f64 {
         let distinct = self.learned.distinct.get(aspect as usize).copied().unwrap_or(0);

@@ -64,18 +64,20 @@ pub struct NewSource {
     pub rise_nats: f64,
 }
 
-/// What `origin` says of a request with these `novel` values, where the rate rose by `rise_nats`.
+/// What `origin` says of a request with these `novel` values. `rise_nats` is asked only of values
+/// that surprise: the evidence that the rate rose, in the window that shows it best.
 pub fn look(
     known: &Known,
     novel: Novel,
     recent: Recent,
-    rise_nats: f64,
+    rise_nats: impl FnOnce() -> f64,
     params: &Params,
 ) -> Option<(Action, NewSource)> {
     let surprise_nats = known.source_surprise_nats(novel);
     if surprise_nats < params.observe_nats {
         return None;
     }
+    let rise_nats = rise_nats();
     let moved = novel.has(Aspect::Network) || novel.has(Aspect::Country);
     let rises = rise_nats >= params.rise_nats || recent.all >= params.rise_ratio * recent.expected;
     let is_evident = (rises && surprise_nats >= params.alert_nats)

@@ -68,6 +68,11 @@ pub struct Climb {
 impl Ramp {
     /// Adds a minute of `count` requests after `silent` minutes of none.
     pub fn minute_ends(&mut self, usual: Usual, count: u32, silent: u32, params: &Params) {
+        // No raised rate explains at most the usual count better.
+        let is_calm = self.sums.into_iter().all(|sum| sum == Compact::ZERO);
+        if is_calm && f64::from(count) <= usual.mean {
+            return;
+        }
         for ((factor, sum), peak) in FACTORS.into_iter().zip(&mut self.sums).zip(self.peaks) {
             let factor = f64::from(factor);
             let sum_max = params.sum_ratio_max() * f64::from(peak.value()).max(params.peak_min);

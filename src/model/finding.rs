@@ -135,6 +135,22 @@ impl Detectors {
         Self(self.0 | (asked as u16) << detector as u16)
     }
 
+    /// These but the `others`.
+    #[must_use]
+    pub const fn without(self, others: Self) -> Self {
+        Self(self.0 & !others.0)
+    }
+
+    /// Those, in order.
+    pub fn iter(self) -> impl Iterator<Item = Detector> {
+        let mut left = self.0;
+        std::iter::from_fn(move || {
+            let next = Detector::ALL.get(left.trailing_zeros() as usize).copied();
+            left &= left.wrapping_sub(1);
+            next
+        })
+    }
+
     /// Whether `detector` is among them.
     pub const fn has(self, detector: Detector) -> bool {
         self.0 & (1 << detector as u16) != 0

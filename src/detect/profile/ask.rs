@@ -1,6 +1,6 @@
 //! Asks the detectors, and how far what they compare with is trusted.
 
-use super::{Claims, Params, Profile, Recorded};
+use super::{Params, Profile};
 use crate::detect::claim::{Claim, Sight};
 use crate::detect::context::Context;
 use crate::detect::known::{Novel, Recent};
@@ -21,27 +21,21 @@ impl Profile {
         Some(Claim::new((action, Sight::Failures(failing))))
     }
 
-    /// What the detectors that are worth asking say of the event at `time` just recorded.
+    /// What a detector that is worth asking says of the event at `time` just recorded.
     /// `suspended`: when the open episode of `burst` first justified a suspension.
-    pub fn claims(
+    pub fn claim(
         &self,
-        recorded: &Recorded,
-        time: EventTime,
-        suspended: Option<EventTime>,
+        detector: Detector,
+        novel: Novel,
+        (time, suspended): (EventTime, Option<EventTime>),
         params: &Params,
-    ) -> Claims {
-        let novel = recorded.novel;
-        Detector::ALL.map(|detector| {
-            if !recorded.asks.has(detector) || params.off.has(detector) {
-                return None;
-            }
-            let claim = Claim::new(self.ask(detector, novel, params)?);
-            if detector != Detector::Burst {
-                return Some(claim);
-            }
-            let context = self.context(&claim, novel, params);
-            Some(weigh(claim, context, time, suspended, &params.weigh))
-        })
+    ) -> Option<Claim> {
+        let claim = Claim::new(self.ask(detector, novel, params)?);
+        if detector != Detector::Burst {
+            return Some(claim);
+        }
+        let context = self.context(&claim, novel, params);
+        Some(weigh(claim, context, time, suspended, &params.weigh))
     }
 
     fn ask(&self, detector: Detector, novel: Novel, params: &Params) -> Option<(Action, Sight)> {
@@ -62,9 +56,14 @@ impl Profile {
                 seen.map(|(action, climb)| (action, Sight::Ramp(climb)))
             }
             Detector::Origin => {
-                let (recent, rise) = (self.recent(params), self.rise_nats(params));
-                let (action, source) =
-                    origin::look(&self.known, novel, recent, rise, &params.origin)?;
+                let recent = self.recent(params);
+                let (action, source) = origin::look(
+                    &self.known,
+                    novel,
+                    recent,
+                    || self.rise_nats(params),
+                    &params.origin,
+                )?;
                 let young =
                     self.age_s() < params.origin_s || self.identity.hours < params.origin_hours;
                 Some((if young { Action::Observe } else { action }, Sight::Origin(source)))

@@ -1,7 +1,7 @@
 //! Everything remembered of one credential.
 //!
 //! An event is counted by [`Profile::record`], which answers which detectors are worth asking:
-//! for nearly every event none. [`Profile::claims`] asks them.
+//! for nearly every event none. [`Profile::claim`] asks one.
 
 mod ask;
 mod params;
@@ -10,7 +10,6 @@ pub use params::Params;
 
 use super::baseline::Baseline;
 use super::cadence::Cadence;
-use super::claim::Claim;
 use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
@@ -85,9 +84,6 @@ pub struct Recorded {
     pub begins_hour: bool,
 }
 
-/// What the detectors say of one event.
-pub type Claims = [Option<Claim>; Detector::ALL.len()];
-
 /// Whether at most the two highest digits of `count` are set, in binary: 1, 2, 3, 4, 6, 8, 12, 16
 /// and so on. What is dear is asked only then: at most a third too late, and with a cost that
 /// doesn't grow with the rate.
@@ -157,7 +153,12 @@ impl Profile {
                 Detector::Burst,
                 due && burst::may_speak(&self.windows, &self.baseline, &params.burst),
             )
-            .with(Detector::Origin, novel.is_of_source() && is_asked_at(self.known.new_now()))
+            .with(
+                Detector::Origin,
+                novel.is_of_source()
+                    && self.known.knows_a_source()
+                    && is_asked_at(self.known.new_now()),
+            )
             .with(Detector::FanOut, networks && params.fan_out.may_speak(self.networks))
             .with(Detector::Endpoints, endpoints && params.endpoints.may_speak(self.endpoints))
             .with(
@@ -207,12 +208,11 @@ impl Profile {
         self.endpoints.minute_ends(&self.windows, next, frozen);
         self.sleep.minute_ends(newest, next, frozen, &params.dormant);
         self.baseline.minute_ends(&self.windows, next, frozen, &params.baseline);
+        let climbs = self.knows_rate(params) && self.ramp.may_speak(&params.ramp);
+        let changes = !self.quantum.is_coarse() && self.cadence.may_speak(count, &params.cadence);
         Detectors::default()
-            .with(
-                Detector::Ramp,
-                silent == 0 && self.knows_rate(params) && self.ramp.may_speak(&params.ramp),
-            )
-            .with(Detector::Cadence, silent == 0 && !self.quantum.is_coarse())
+            .with(Detector::Ramp, silent == 0 && climbs)
+            .with(Detector::Cadence, silent == 0 && changes)
     }
 
     pub(super) fn usual_minute(&self, params: &Params) -> Usual {
@@ -347,7 +347,8 @@ impl Profile {
 
 #[cfg(test)]
 mod tests {
-    use super::{Claim, Identity, Params, Prior, Profile};
+    use super::{Identity, Params, Prior, Profile};
+    use crate::detect::claim::Claim;
     use crate::model::credential::Kind;
     use crate::model::facts::Facts;
     use crate::model::finding::{Action, Detector};
@@ -359,7 +360,9 @@ mod tests {
     fn at(profile: &mut Profile, second: u32, params: &Params) -> Option<Claim> {
         let time = EventTime::from_s(i64::from(second));
         let recorded = profile.record(time, &Facts::default(), false, params);
-        profile.claims(&recorded, time, None, params)[Detector::Burst as usize]
+        let burst = Detector::Burst;
+        let asked = recorded.asks.has(burst);
+        asked.then(|| profile.claim(burst, recorded.novel, (time, None), params)).flatten()
     }
 
     /// A credential with `per_min` requests a minute, evenly, for `minutes`.
@@ -407,8 +410,10 @@ mod tests {
         let time = EventTime::from_s(i64::from(next));
         for _ in 0..15 {
             let recorded = profile.record(time, &Facts::default(), false, &params);
-            let claims = profile.claims(&recorded, time, None, &params);
-            assert!(claims.iter().all(Option::is_none), "{claims:?}");
+            for detector in recorded.asks.iter() {
+                let claim = profile.claim(detector, recorded.novel, (time, None), &params);
+                assert_eq!(claim, None);
+            }
         }
     }
 }

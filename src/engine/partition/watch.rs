@@ -3,7 +3,6 @@
 use super::{BusiestMinute, Partition, Signal};
 use crate::detect::claim::{Claim, Sight};
 use crate::detect::episode::{Change, Episode};
-use crate::detect::profile::Claims;
 use crate::detect::tenant_flood;
 use crate::detect::window::{Placed, Window};
 use crate::engine::batch::Row;
@@ -40,13 +39,18 @@ impl Partition {
         }
         self.tenants.count(tenant, number, in_minute);
         let wants_heat = profile.windows().count(Window::S60) > self.hot_floor && !profile.is_hot();
-        if !recorded.asks.is_empty() || open.is_some() {
-            let claims = profile.claims(&recorded, time, suspended, params);
-            let is_open = open.is_some();
-            if is_open || claims.iter().any(Option::is_some) {
-                self.hear(number, &claims, time);
-                self.note_use(number, row.expires);
+        let is_open = open.is_some();
+        for detector in recorded.asks.without(params.off).iter() {
+            let (params, entry) = (&self.params.profile, self.keyring.get(number));
+            let times = (time, suspended);
+            let claim =
+                entry.and_then(|it| it.profile.claim(detector, recorded.novel, times, params));
+            if let Some(claim) = claim {
+                self.hear(number, claim, time);
             }
+        }
+        if is_open || !recorded.asks.is_empty() {
+            self.note_use(number, row.expires);
         }
         if wants_heat {
             self.heat(number);
@@ -65,8 +69,9 @@ impl Partition {
         if profile.record_rejected(time.second(), frozen, params) {
             let (rejected, attempts) = profile.attempts(time.second());
             let fleet = self.failing.ratio_of_others(rejected, attempts);
-            if let Some(claim) = profile.failing(time.second(), fleet, params) {
-                self.hear_one(number, claim, time);
+            let claim = profile.failing(time.second(), fleet, params);
+            if let Some(claim) = claim.filter(|_| !params.off.has(Detector::Failures)) {
+                self.hear(number, claim, time);
             }
         }
     }
@@ -79,11 +84,12 @@ impl Partition {
         let ended = std::mem::replace(&mut self.minute, minute);
         self.failing.minute_ends();
         let mut floods = Vec::new();
+        let is_off = self.params.profile.off.has(Detector::TenantFlood);
         let (params, keyring) = (&self.params.profile.tenant_flood, &self.keyring);
         self.tenants.minute_ends(ended, |busy| {
             // Who was busiest may have been forgotten since, and its number given away.
             let entry = keyring.get(busy.busiest);
-            if entry.is_none_or(|entry| entry.profile.identity().tenant != busy.tenant) {
+            if is_off || entry.is_none_or(|it| it.profile.identity().tenant != busy.tenant) {
                 return;
             }
             if let Some((action, flood)) = tenant_flood::look(busy.season, busy.minute, params) {
@@ -92,50 +98,37 @@ impl Partition {
         });
         let time = EventTime::from_s(i64::from(minute) * 60);
         for (number, claim) in floods {
-            self.hear_one(number, claim, time);
+            self.hear(number, claim, time);
         }
     }
 
-    fn hear_one(&mut self, number: u32, claim: Claim, time: EventTime) {
-        if self.params.profile.off.has(claim.detector()) {
+    /// Brings a claim to the credential's episodes.
+    fn hear(&mut self, number: u32, claim: Claim, time: EventTime) {
+        let Some(at) = self.episodes_of(number) else {
             return;
+        };
+        let Some(episodes) = self.episodes.get_mut(at) else {
+            return;
+        };
+        if claim.is_suspicion()
+            && let Some(Entry { profile, .. }) = self.keyring.get_mut(number)
+            && profile.has_learned(&self.params.profile)
+            && episodes.suspect(time)
+        {
+            profile.forget_held();
         }
-        let mut claims: Claims = [None; Detector::ALL.len()];
-        if let Some(slot) = claims.get_mut(claim.detector() as usize) {
-            *slot = Some(claim);
+        let Some(change) = episodes.add(claim, time) else {
+            return;
+        };
+        let Some(episode) = episodes.of(claim.detector()).copied() else {
+            return;
+        };
+        let opens = change == Change::Opened;
+        if opens || change == Change::Escalated {
+            self.tally.note_justified(claim.detector(), episode.action, opens);
         }
-        self.hear(number, &claims, time);
-    }
-
-    /// Brings claims to the credential's episodes.
-    fn hear(&mut self, number: u32, claims: &Claims, time: EventTime) {
-        for claim in claims.iter().flatten() {
-            let Some(at) = self.episodes_of(number) else {
-                return;
-            };
-            let Some(episodes) = self.episodes.get_mut(at) else {
-                return;
-            };
-            if claim.is_suspicion()
-                && let Some(Entry { profile, .. }) = self.keyring.get_mut(number)
-                && profile.has_learned(&self.params.profile)
-                && episodes.suspect(time)
-            {
-                profile.forget_held();
-            }
-            let Some(change) = episodes.add(*claim, time) else {
-                continue;
-            };
-            let Some(episode) = episodes.of(claim.detector()).copied() else {
-                continue;
-            };
-            let opens = change == Change::Opened;
-            if opens || change == Change::Escalated {
-                self.tally.note_justified(claim.detector(), episode.action, opens);
-            }
-            self.next_close = self.next_close.min(episode.closes_at());
-            self.tell(number, at, &episode, change);
-        }
+        self.next_close = self.next_close.min(episode.closes_at());
+        self.tell(number, at, &episode, change);
     }
 
     /// Where the credential's episodes are kept, from now on.
