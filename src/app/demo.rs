@@ -24,9 +24,9 @@ use std::time::{Duration, Instant};
 const FLEET: u32 = 40;
 /// The key that leaks.
 const LEAKED: &str = "key_07";
-/// How much of the past the fleet has. Unit: minutes. Chosen: more than a profile needs to be
-/// believed.
-const HISTORY_MIN: i64 = 120;
+/// How much of the past the fleet has. Unit: minutes. Chosen: more than the day that a record needs
+/// to be trusted.
+const HISTORY_MIN: i64 = 26 * 60;
 /// How much of live time is sent at once. Unit: milliseconds.
 const STEP_MS: u64 = 100;
 /// The thief's rate. Unit: requests per minute.
@@ -151,7 +151,8 @@ impl Stage {
         line(
             None,
             &format!(
-                "1. A quiet fleet: {FLEET} keys of 10 to 60 requests a minute, {HISTORY_MIN} minutes of history"
+                "1. A quiet fleet: {FLEET} keys of 10 to 60 requests a minute, {} hours of history",
+                HISTORY_MIN / 60
             ),
         );
         self.history().await?;
@@ -213,7 +214,8 @@ impl Stage {
         while begun.elapsed() < PATIENCE {
             self.step(Some(Outcome::Accepted)).await?;
             if found.is_none()
-                && let Some(finding) = self.findings().await?.first()
+                && let found_now = self.findings().await?
+                && let Some(finding) = found_now.iter().find(|one| one["action"] != "observe")
             {
                 found = Some(begun.elapsed());
                 let summary = finding.get("summary").and_then(Value::as_str).unwrap_or("");
