@@ -346,9 +346,10 @@ impl Baseline {
 mod tests {
     use super::{Baseline, Params, Prior};
     use crate::detect::window::{Window, Windows};
+    use proptest::prelude::*;
 
-    /// Minute-aligned.
-    const START: u32 = 1_700_000_040;
+    /// Minute-aligned, and so early in its day that no peak fades within a test.
+    const START: u32 = 1_700_006_400;
 
     struct Key {
         windows: Windows,
@@ -385,6 +386,40 @@ mod tests {
         assert!((expected.per_s - 2.0).abs() < 0.02, "{expected:?}");
         assert!((key.baseline.peak(Window::S60) - 120.0).abs() < 2.0);
         assert!((key.baseline.peak(Window::S1) - 2.0).abs() < 0.1);
+    }
+
+    /// The greatest count of `window` over all seconds of minutes that ended a minute ago.
+    fn peak_of_all(events: &[u32], window: Window, newest: u32) -> u32 {
+        let learned = events.iter().filter(|last| **last / 60 + 2 <= newest / 60);
+        let count = |last: u32| {
+            let inside = events.iter().filter(|second| match window {
+                Window::S300 => **second <= last && last / 60 - **second / 60 < 5,
+                Window::S1 | Window::S5 | Window::S15 | Window::S60 => {
+                    **second <= last && last - **second < window.seconds()
+                }
+            });
+            u32::try_from(inside.count()).expect("few")
+        };
+        learned.map(|last| count(*last)).max().unwrap_or(0)
+    }
+
+    proptest! {
+        #[test]
+        fn a_peak_is_the_greatest_count_that_was_ever_learned(
+            steps in prop::collection::vec((0_u32..100, 1_u32..9), 1..120)
+        ) {
+            let mut key = Key::new();
+            let (mut now, mut events) = (START, Vec::new());
+            for (passes, times) in steps {
+                now += passes;
+                key.at(now, times, false);
+                events.extend(std::iter::repeat_n(now, times as usize));
+            }
+            for window in Window::ALL {
+                let (peak, most) = (key.baseline.peak(window), peak_of_all(&events, window, now) as f32);
+                prop_assert!(peak >= most && peak <= most * (1.0 + 1.0 / 127.0), "{window:?} {peak} {most}");
+            }
+        }
     }
 
     #[test]
