@@ -107,15 +107,12 @@ fn more(finding: &Value) -> Vec<String> {
     }
     if text(finding, "detector") == "burst" && action != "observe" && action != "revoke" {
         let needs = [
-            (
-                Gate::Rate,
-                "a rate of four times its own record and 600 a minute, of a credential with 24 hours of use",
-            ),
+            (Gate::Rate, "a rate of four times its own record and of 600 a minute"),
             (
                 Gate::Context,
                 "requests from sources that surprise by 14 nats and make 80 % of the excess",
             ),
-            (Gate::Mature, "a credential that is 7 days old"),
+            (Gate::Mature, "a credential that is 7 days old and was used in 24 hours"),
         ];
         let lacks = needs.into_iter().filter(|(gate, _)| !passed(finding, *gate));
         lines.extend(lacks.map(|(_, need)| format!("to suspend: {need}")));
@@ -164,7 +161,7 @@ fn remedy(guardrail: &str) -> &'static str {
         "catch_up" => "the past was being read; had it been live, it would have acted",
         "budget" => "not yet proven to be safe; `tripline budget` says what is missing",
         "fleet_suppression" => "many credentials burst at once, which is nobody's theft",
-        _ => "see docs/safety.md",
+        _ => "a fault of tripline's own held it back; see the log and report it",
     }
 }
 

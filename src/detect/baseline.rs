@@ -214,6 +214,11 @@ impl Baseline {
         }
     }
 
+    /// The first minute (since 1970) that it has not learned.
+    pub const fn learned_until(&self) -> u32 {
+        self.learned_until
+    }
+
     /// How many days begin from what is already learned up to `next`.
     pub fn days_until(&self, windows: &Windows, next: u32) -> u32 {
         let from = windows.newest().max(self.learned_until.saturating_mul(60));

@@ -13,8 +13,7 @@ use crate::model::finding::{Action, Measure};
 pub struct Params {
     /// The least sleep. Unit: days. Default: 7.
     pub days_min: u8,
-    /// The least sleep after which waking alone is observed, and after which waking corroborates a
-    /// revocation. Unit: days. Default: 30.
+    /// The least sleep after which waking alone is observed. Unit: days. Default: 30.
     pub days_long: u8,
     /// The least surprise of the source to alert. Unit: nats. Default: 3.
     pub alert_nats: f64,
@@ -77,8 +76,8 @@ impl Sleep {
         hour_of(second).wrapping_sub(self.woke_hour)
     }
 
-    /// How long it slept, if it woke within the hour and never slept half as long before.
-    /// Unit: days; 0: it did not.
+    /// How long it slept, if it woke in this hour of the clock or the one before, and never slept
+    /// more than half as long before. Unit: days; 0: it did not.
     pub fn just_slept_days(self, second: u32) -> u8 {
         let unusual = self.slept_days >= self.longest_days.saturating_mul(2);
         if unusual && self.awake_hours(second) <= 1 { self.slept_days } else { 0 }

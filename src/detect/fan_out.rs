@@ -18,7 +18,7 @@ pub struct Params {
     pub observe_ratio: f64,
     /// The ratio to alert. Default: 4.
     pub alert_ratio: f64,
-    /// The least evidence to speak. Unit: nats. Default: 14, once in about 7,000 days of use.
+    /// The least evidence to speak. Unit: nats. Default: 14, once in about 8,000 days of use.
     pub gate_nats: f64,
 }
 

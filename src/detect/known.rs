@@ -25,6 +25,10 @@ const RECENT_KEEP_PER_MIN: f64 = 0.75;
 /// How many minutes back the recent events are compared with all events.
 const RECENT_MIN: u32 = 6;
 
+/// The most new networks without a place that are counted at once. Chosen: two that take turns must
+/// not pass for hundreds.
+const MISSED_MAX: u8 = 16;
+
 /// The aspects of one event that were never seen before.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Novel(u8);
@@ -172,24 +176,26 @@ impl Known {
     fn miss(&mut self, network: u32) {
         let last = u8::try_from(network & 0xff).unwrap_or(0);
         if last != std::mem::replace(&mut self.missed_last, last) {
-            self.missed = self.missed.saturating_add(1);
+            self.missed = (self.missed + 1).min(MISSED_MAX);
         }
     }
 
     /// Learns what has been on probation for long enough, as time moves from the minute of
-    /// `windows` to the minute of `next`.
-    pub fn minute_ends(&mut self, windows: &Windows, next: u32, frozen: bool) {
+    /// `windows` to the minute of `next`. `faded`: the minute up to which the past has faded
+    /// already, as while it slept.
+    pub fn minute_ends(&mut self, windows: &Windows, faded: u32, next: u32, frozen: bool) {
         let (ending, next_minute) = (windows.newest() / 60, next / 60);
         let passed = next_minute - ending;
+        let fading_min = next_minute.saturating_sub(faded.max(ending));
         let fades = narrow(RECENT_KEEP_PER_MIN.powi(i32::try_from(passed.min(99)).unwrap_or(99)));
         let new = self.new_recent.value() + std::mem::take(&mut self.new_now) as f32;
         self.new_recent = Compact::nearest(if new * fades < 0.5 { 0.0 } else { new * fades });
         if frozen {
             return;
         }
-        let keep = 1.0 - (1.0 - KEEP_PER_MIN) * f64::from(passed);
+        let keep = KEEP_PER_MIN.powi(i32::try_from(fading_min).unwrap_or(i32::MAX));
         let counted = f64::from(windows.minutes_until(ending, 1));
-        self.learned.events = narrow(f64::from(self.learned.events) * keep.max(0.0) + counted);
+        self.learned.events = narrow(f64::from(self.learned.events) * keep + counted);
         for index in 0..self.probation.len() {
             let Some(slot) = self.probation.get_mut(index) else { continue };
             if !slot.is_free() && slot.age_min(ending) + passed >= PROBATION_MIN {
@@ -294,7 +300,7 @@ mod tests {
         fn uses(&mut self, facts: &Facts, minutes: u32, per_min: u32, frozen: bool) {
             let start = self.windows.newest() / 60 + 1;
             for minute in start..start + minutes {
-                self.known.minute_ends(&self.windows, minute * 60, frozen);
+                self.known.minute_ends(&self.windows, 0, minute * 60, frozen);
                 for _ in 0..per_min {
                     self.windows.add(minute * 60);
                     self.known.note(self.known.novel(facts), facts, minute);
@@ -328,7 +334,7 @@ mod tests {
     fn a_silent_hour_ends_probation() {
         let mut key = Key::new();
         key.uses(&from(7, 9), 1, 1, false);
-        key.known.minute_ends(&key.windows, key.windows.newest() + 3600, false);
+        key.known.minute_ends(&key.windows, 0, key.windows.newest() + 3600, false);
         assert!(key.known.novel(&from(7, 9)).is_empty());
     }
 
@@ -389,5 +395,15 @@ mod tests {
         }
         let ratio = key.known.recent(&key.windows, 100.0 / 60.0).new_source_ratio();
         assert!(ratio < 0.1, "{ratio}");
+    }
+
+    #[test]
+    fn a_key_that_slept_for_half_a_year_still_surprises_from_elsewhere() {
+        let mut key = Key::new();
+        key.uses(&from(7, 9), 2000, 500, false);
+        let before = key.known.surprise_nats(Aspect::Network);
+        key.known.minute_ends(&key.windows, 0, key.windows.newest() + 180 * 86_400, false);
+        let after = key.known.surprise_nats(Aspect::Network);
+        assert!(before - after < 2.0, "{before} {after}");
     }
 }

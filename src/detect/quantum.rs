@@ -1,15 +1,17 @@
 //! The step of a credential's timestamps: some sources say the time only every few seconds.
 //!
 //! Within a coarse step all requests fall on one second, so short windows see bursts that never
-//! were. Times of whole seconds alone are taken for coarse. The step is the greatest common divisor of the distances between the seconds that
-//! counted anything; a window of fewer than four steps is not judged.
+//! were. The step is the greatest common divisor of the distances between the seconds that counted
+//! anything; a window of fewer than four steps is not judged. One time with a fraction of a second
+//! shows that there is no coarse step.
 //! Source: DETECTION, "Event time".
 
 use super::window::{Window, Windows};
 
-/// How many steps a window must span to be judged.
+/// How many steps a window must span to be judged. Chosen.
 const STEPS_MIN: u32 = 4;
 /// How many seconds of a minute must have counted something before they say anything of the step.
+/// Chosen.
 const OCCUPIED_MIN: u32 = 4;
 
 /// The step of the timestamps. Shape: 1 byte.

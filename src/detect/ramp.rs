@@ -14,6 +14,7 @@ use crate::stats::rate::narrow;
 
 /// The raised rates that are looked for, as factors of the usual one.
 pub const FACTORS: [u8; 3] = [2, 4, 10];
+
 /// What makes a ramp.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {

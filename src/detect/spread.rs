@@ -2,12 +2,11 @@
 //! most it usually does. `fan_out` asks it of networks, `endpoints` of endpoint classes.
 
 use super::window::Windows;
+use crate::stats::compact::KEEP_PER_DAY;
 use crate::stats::distinct::distinct;
 
 /// The stretch in which distinct values are counted. Unit: minutes. Chosen.
 pub const STRETCH_MIN: u32 = 10;
-/// What is left of the usual spread after a day: a half-life of 14 days, as of peaks.
-const KEEP_PER_DAY: f32 = 0.952;
 
 /// The distinct values of the running ten minutes, and the most that is usual. Shape: 6 bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,9 +61,9 @@ impl Spread {
     }
 
     /// Begins a new stretch, if one begins as time moves from `windows` to `next`; learns the one
-    /// before the last, unless `frozen`.
-    pub fn minute_ends(&mut self, windows: &Windows, next: u32, frozen: bool) {
-        let (last, next) = (windows.newest(), next);
+    /// before the last, unless `frozen`. `days`: how many begin that have not faded it yet.
+    pub fn minute_ends(&mut self, windows: &Windows, next: u32, days: u32, frozen: bool) {
+        let last = windows.newest();
         let stretches = next / (STRETCH_MIN * 60) - last / (STRETCH_MIN * 60);
         if stretches == 0 {
             return;
@@ -76,7 +75,7 @@ impl Spread {
             self.held = 0;
             return;
         }
-        for _ in 0..(next / 86_400 - last / 86_400).min(100) {
+        for _ in 0..days.min(100) {
             self.usual = faded(self.usual);
         }
         self.usual = self.usual.max(held);
@@ -118,7 +117,7 @@ mod tests {
                 spread.note(hash(value));
             });
             let next = windows.newest() + STRETCH_MIN * 60;
-            spread.minute_ends(&windows, next, false);
+            spread.minute_ends(&windows, next, 0, false);
             windows.advance(next);
             usual.push(spread.usual());
         }
@@ -133,7 +132,7 @@ mod tests {
         for _ in 0..5 {
             spread.note(hash(1));
             let next = windows.newest() + STRETCH_MIN * 60;
-            spread.minute_ends(&windows, next, true);
+            spread.minute_ends(&windows, next, 0, true);
             windows.advance(next);
         }
         assert_eq!(spread.usual(), 0);

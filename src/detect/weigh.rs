@@ -2,8 +2,8 @@
 //!
 //! | action | needs |
 //! |---|---|
-//! | throttle | `burst` at twelve times the own record |
-//! | suspend | `burst` at four times the own record, and the context gate: a surprise of 14 nats, and at least 0.8 of the excess from sources never seen before; a mature credential |
+//! | throttle | `burst` at 12 times its own record, fully trusted, and 600 requests a minute |
+//! | suspend | the rate gate: `burst` at 4 times its own record, as far as that is trusted, and 600 requests a minute; the context gate: a surprise of 14 nats, and 0.8 of the excess from sources never seen before; a mature credential: 7 days old, used in 24 hours |
 //! | revoke | that for 60 s more, and one corroborator (new user agent, new endpoint, slept 30 days) |
 //!
 //! Failures are no corroborator: who holds no credential could make them up (invariant S-10).
@@ -14,7 +14,8 @@ use super::context::{Context, Params};
 use crate::model::finding::{Action, Gate, Gates};
 use crate::model::time::EventTime;
 
-/// Raises the claim of a burst as far as the context does, and notes the gates that it passes. `suspended`: when this episode first justified a suspension.
+/// Raises the claim of a burst as far as the context does, and notes the gates that it passes.
+/// `suspended`: when this episode first justified a suspension.
 pub fn weigh(
     claim: Claim,
     context: Context,

@@ -208,7 +208,7 @@ impl Control {
         let nothing_new = self.decided_on(finding).is_some_and(|decided| {
             decided.action >= wanted
                 && (!decided.catch_up || signal.catch_up)
-                && (!decided.fleet || self.restraint.suppresses(finding.updated))
+                && (!decided.fleet || self.restraint.suppresses(finding))
         });
         if !wanted.is_enforced() || nothing_new || self.is_settled(finding, wanted, now) {
             return None;
@@ -270,7 +270,7 @@ impl Control {
             posture,
             catch_up,
             allow_listed,
-            fleet_suppressed: self.restraint.suppresses(finding.updated),
+            fleet_suppressed: self.restraint.suppresses(finding),
             open: self.restraint.open(finding, &params.budgets),
         };
         let verdict = verdict::judge(finding.action, circumstances, || {

@@ -43,13 +43,13 @@ impl Cohorts {
 
 /// Requests and failures of everybody, in the running minute and usually.
 #[derive(Clone, Debug, Default)]
-pub struct Failing {
+pub struct FleetFailures {
     rejected: u64,
     attempts: u64,
     usual_ratio: f64,
 }
 
-impl Failing {
+impl FleetFailures {
     /// Counts a request.
     pub const fn count(&mut self, rejected: bool) {
         self.attempts += 1;
@@ -80,7 +80,7 @@ impl Failing {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cohorts, Failing};
+    use super::{Cohorts, FleetFailures};
     use crate::model::credential::Kind;
 
     #[test]
@@ -93,10 +93,10 @@ mod tests {
 
     #[test]
     fn an_outage_is_everybodys_and_a_probe_is_its_own() {
-        let mut failing = Failing::default();
+        let mut failing = FleetFailures::default();
         (0..1000).for_each(|n| failing.count(n % 2 == 0));
         assert!(failing.ratio_of_others(5, 10) > 0.49);
-        let mut probed = Failing::default();
+        let mut probed = FleetFailures::default();
         (0..1000).for_each(|n| probed.count(n < 400));
         assert!(probed.ratio_of_others(400, 400) < 0.01);
     }

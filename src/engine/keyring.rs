@@ -18,8 +18,11 @@ use crate::model::credential::Kind;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 
-/// How many entries are looked at to find one that may go.
+/// How many entries are looked at to find one that may go. Chosen.
 const CANDIDATES: u32 = 16;
+/// How many places are looked at for a sleeper, before one who is awake must go: the slab of
+/// sleepers is nearly empty while nearly all are awake.
+const SLEEPER_PLACES: u32 = 256;
 /// The bit that tells the numbers of sleepers.
 const ASLEEP: u32 = 1 << 31;
 
@@ -232,14 +235,15 @@ impl Keyring {
 
     fn least_recent_sleeper(&mut self) -> Option<u32> {
         let (asleep, hand) = (&self.asleep, &mut self.evict_hand);
-        oldest(asleep, hand, |sleeper| Some(sleeper.asleep.last_seen()))
+        let places = asleep.places().min(SLEEPER_PLACES);
+        oldest(asleep, hand, places, |sleeper| Some(sleeper.asleep.last_seen()))
     }
 
     /// The least recently used of the next few entries without an open episode or a place among
     /// the busiest.
     fn least_recently_used(&mut self) -> Option<u32> {
         let (awake, hand) = (&self.awake, &mut self.evict_hand);
-        oldest(awake, hand, |entry| {
+        oldest(awake, hand, awake.places(), |entry| {
             let may_go = entry.profile.episode().is_none() && !entry.profile.is_hot();
             may_go.then(|| entry.profile.windows().newest())
         })
@@ -277,11 +281,16 @@ impl Keyring {
     }
 }
 
-/// The least recently used of the next few of a slab from `hand` on; `seen` says when one was, or
-/// none if it must stay.
-fn oldest<T>(slab: &Slab<T>, hand: &mut u32, seen: impl Fn(&T) -> Option<u32>) -> Option<u32> {
+/// The least recently used of the next few of a slab from `hand` on, found within so many
+/// `places`; `seen` says when one was, or none if it must stay.
+fn oldest<T>(
+    slab: &Slab<T>,
+    hand: &mut u32,
+    places: u32,
+    seen: impl Fn(&T) -> Option<u32>,
+) -> Option<u32> {
     let mut oldest: Option<(u32, u32)> = None;
-    for step in 0..slab.places() {
+    for step in 0..places {
         if step >= CANDIDATES && oldest.is_some() {
             break;
         }

@@ -6,6 +6,7 @@
 use super::batch::{Batch, HashSeed};
 use super::control::{self, Control};
 use super::partition::{self, Clock, Partition, Signal};
+use crate::model::credential::Kind;
 use crate::model::decision::Decision;
 use crate::model::time::EventTime;
 use std::sync::Arc;
@@ -19,11 +20,22 @@ pub enum Output {
     Decision(Box<Decision>),
 }
 
+/// Lets the control plane do what is due by `now`, each at its own time.
+fn advance(control: &mut Control, now: EventTime) -> Vec<Decision> {
+    let mut decisions = Vec::new();
+    while let Some(due) = control.next_deadline().filter(|due| *due <= now) {
+        decisions.extend(control.tick(due));
+    }
+    decisions
+}
+
 /// A partition and the control plane behind it; its clock is event time.
 #[derive(Debug)]
 pub struct Machine {
     partition: Partition,
     control: Control,
+    /// Hours of use that the control plane has heard of.
+    hours: [u64; Kind::ALL.len()],
 }
 
 impl Machine {
@@ -33,20 +45,30 @@ impl Machine {
         control: Arc<control::Params>,
         seed: HashSeed,
     ) -> Self {
-        Self { partition: Partition::new(partition, seed), control: Control::new(control) }
+        Self {
+            partition: Partition::new(partition, seed),
+            control: Control::new(control),
+            hours: [0; Kind::ALL.len()],
+        }
     }
 
-    /// Applies a batch; `each` gets what follows from it, in order.
+    /// Applies a batch; `each` gets what follows from it, in order. How events are cut into batches
+    /// makes no difference.
     pub fn apply(&mut self, batch: &Batch, mut each: impl FnMut(Output)) {
         let Some(newest) = batch.newest() else { return };
         self.partition.apply(batch, Clock::Events);
-        self.control.set_active(self.partition.credentials() as u64);
-        self.control.note_active_hours(&self.partition.take_active_hours());
         for signal in self.partition.drain_signals() {
             let now = signal.finding.updated;
-            for decision in self.control.tick(now) {
+            for decision in advance(&mut self.control, now) {
                 each(Output::Decision(Box::new(decision)));
             }
+            self.control.set_active(signal.seen.credentials);
+            let mut hours = signal.seen.hours;
+            for (hours, before) in hours.iter_mut().zip(self.hours) {
+                *hours -= before;
+            }
+            self.hours = signal.seen.hours;
+            self.control.note_active_hours(&hours);
             let decision = self.control.on_signal(&signal, now);
             each(Output::Signal(Box::new(signal)));
             if let Some(decision) = decision {
@@ -58,7 +80,7 @@ impl Machine {
 
     /// Lets time pass up to `now`.
     pub fn tick(&mut self, now: EventTime, mut each: impl FnMut(Output)) {
-        for decision in self.control.tick(now) {
+        for decision in advance(&mut self.control, now) {
             each(Output::Decision(Box::new(decision)));
         }
     }

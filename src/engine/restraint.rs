@@ -5,15 +5,16 @@ use super::partition::Signal;
 use crate::detect::episode::Change;
 use crate::judge::budget::{Budgets, Ledger, Open};
 use crate::judge::fleet::{self, Fleet};
+use crate::model::credential::Kind;
 use crate::model::finding::{Detector, Finding};
-use crate::model::time::EventTime;
 
 /// The ledger and the fleet.
 #[derive(Clone, Debug, Default)]
 pub struct Restraint {
     /// What was counted to prove that actions keep to their budgets.
     pub ledger: Ledger,
-    fleet: Fleet,
+    /// By kind of credential, so that made-up sessions hold back nothing of keys.
+    fleets: [Fleet; Kind::ALL.len()],
 }
 
 impl Restraint {
@@ -25,7 +26,10 @@ impl Restraint {
         }
         self.ledger.hear(finding, signal.change == Change::Closed);
         if signal.change == Change::Opened {
-            self.fleet.note(finding.opened, active, params);
+            let fleet = self.fleets.get_mut(finding.credential.kind() as usize);
+            if let Some(fleet) = fleet {
+                fleet.note(finding.opened, active, params);
+            }
         }
     }
 
@@ -37,8 +41,9 @@ impl Restraint {
         self.ledger.open(finding.credential.kind(), budgets)
     }
 
-    /// Whether what is found at `at` may have a common cause.
-    pub fn suppresses(&self, at: EventTime) -> bool {
-        self.fleet.suppresses(at)
+    /// Whether what is found may have a cause in common with much that its like do.
+    pub fn suppresses(&self, finding: &Finding) -> bool {
+        let fleet = self.fleets.get(finding.credential.kind() as usize);
+        fleet.is_some_and(|fleet| fleet.suppresses(finding.updated))
     }
 }

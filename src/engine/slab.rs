@@ -1,5 +1,6 @@
 //! A slab: values under numbers that stay theirs, in chunks that never move.
 
+/// How many places a chunk has. Chosen.
 const CHUNK: usize = 16_384;
 
 /// Values under numbers. A place that was left is taken again.

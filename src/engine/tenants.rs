@@ -78,6 +78,9 @@ impl Tenants {
     /// in which the whole fleet is silent teach nothing.
     pub fn minute_ends(&mut self, minute: u32, mut each: impl FnMut(Busy<'_>)) {
         let fleet = std::mem::take(&mut self.fleet);
+        if fleet == 0 {
+            return;
+        }
         let running = self.running.iter_mut();
         for (tenant, (season, running)) in (0..).zip(self.seasons.iter_mut().zip(running)) {
             let Running { requests, busiest, .. } = std::mem::take(running);

@@ -159,6 +159,9 @@ impl Cohort {
     }
 
     fn count(&mut self, weight: Weight, adds: bool) {
+        if !weight.says_something() {
+            return;
+        }
         let step = |count: &mut u64| {
             *count = if adds { *count + 1 } else { count.saturating_sub(1) };
         };
@@ -185,6 +188,13 @@ struct Weight {
 }
 
 impl Weight {
+    /// Whether it says anything of how often an action is false: the mild burst of a young
+    /// credential could not have had the context, so a crowd of them must not make that look rare.
+    fn says_something(self) -> bool {
+        let gated = [Gate::Rate, Gate::Context, Gate::Mature];
+        self.action > Action::Observe || gated.into_iter().any(|gate| self.gates.has(gate))
+    }
+
     fn of(finding: &Finding) -> Self {
         let gates = finding.gates;
         let as_if_mature = if !gates.has(Gate::Rate) || !gates.has(Gate::Context) {

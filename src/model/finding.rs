@@ -232,7 +232,7 @@ impl Reached {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Gate {
-    /// The rate alone would justify throttling.
+    /// The rate is high enough to suspend, should the context agree.
     Rate,
     /// Source and share of the excess speak of theft.
     Context,

@@ -32,7 +32,7 @@ impl Compact {
 }
 
 /// What is left of a maximum after a day: a half-life of 14 days.
-const KEEP_PER_DAY: f32 = 0.952;
+pub const KEEP_PER_DAY: f32 = 0.952;
 
 /// What is left of `maximum` after `days`.
 pub fn faded(maximum: Compact, days: u32) -> Compact {

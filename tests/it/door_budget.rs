@@ -33,7 +33,7 @@ fn what_is_proven_survives_a_restart_and_is_shown() {
     let data = folder.path().join("data");
     std::fs::create_dir(&data).expect("a folder");
     std::fs::write(data.join("ledger.json"), LEDGER).expect("writes");
-    let config = "budget.revoke = \"none\"\n";
+    let config = "budget.revoke = \"none\"\nburst.mature_hours = 1\n";
     let daemon = Daemon::start(&folder, config);
     let shown = daemon.get("/v1/budget");
     assert_eq!(
@@ -61,6 +61,7 @@ fn what_is_proven_survives_a_restart_and_is_shown() {
     assert_eq!(told, shown);
 
     // A burst that still runs at the end is counted too.
+    daemon.post_events(&uses("key_1", now_ms() - 3_700_000, 1));
     daemon.post_events(&uses("key_1", now_ms(), 900));
     until("it was found", Duration::from_secs(10), || {
         let found = daemon.get("/v1/findings");

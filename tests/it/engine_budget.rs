@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tripline::detect::episode::Change;
 use tripline::engine::control::{Control, Params, PersonOrder};
-use tripline::engine::partition::Signal;
+use tripline::engine::partition::{Exposure, Signal};
 use tripline::judge::budget::{Budgets, Cohort, Ledger};
 use tripline::judge::posture::Postures;
 use tripline::model::credential::{Credential, Kind};
@@ -43,7 +43,7 @@ fn signal(id: &str, detector: Detector, action: Action, change: Change, times: [
         evidence: vec![Measure::new("count", 20_000.0)],
         expires: None,
     };
-    Signal { finding, change, catch_up: false }
+    Signal { finding, change, catch_up: false, seen: Exposure::default() }
 }
 
 fn burst(id: &str, action: Action, change: Change, times: [i64; 2]) -> Signal {
@@ -203,4 +203,78 @@ fn a_ledger_that_was_written_down_goes_on_where_it_was() {
     assert_eq!((hours, episodes), (40_000_000 * 24, 1));
     let opened = burst("thief", Action::Revoke, Change::Opened, [0, 0]);
     assert_eq!(decided(&mut after, &opened), (Action::Revoke, true, vec![]));
+}
+
+/// Young credentials never pass a context gate, so their bursts say nothing of how often one does.
+#[test]
+fn bursts_of_made_up_young_credentials_do_not_open_a_suspension() {
+    let mut control = control(Budgets::default(), 400);
+    for n in 0..10_000_i64 {
+        let times = [n * MINUTE_MS / 10, n * MINUTE_MS / 10];
+        let id = format!("api_key:made{n}");
+        for change in [Change::Opened, Change::Closed] {
+            control.on_signal(&burst(&id, Action::Observe, change, times), at(times[1]));
+        }
+    }
+    let cohort = control.ledger().cohort(Kind::ApiKey);
+    let missing = cohort.days_missing(Action::Suspend, &Budgets::default());
+    assert!(!cohort.opens(Action::Suspend, &Budgets::default()), "{missing} {cohort:?}");
+}
+
+/// Eleven trial sessions of a thief that burst once are no common cause of what an old key does.
+#[test]
+fn a_few_made_up_sessions_do_not_hold_back_a_revocation() {
+    let mut control = control(Budgets::NONE, 0);
+    control.set_active(1000);
+    for n in 0..11_i64 {
+        let id = format!("session:trial{n}");
+        let times = [n * 1000, n * 1000];
+        control.on_signal(&burst(&id, Action::Observe, Change::Opened, times), at(times[1]));
+    }
+    let theft = burst("api_key:stolen", Action::Revoke, Change::Opened, [20_000, 20_000]);
+    let decision = control.on_signal(&theft, at(20_000)).expect("decided");
+    assert_eq!(decision.held_by, [], "{decision:?}");
+}
+
+/// Twelve keys burst, two of them past the ceiling; two thousand others come afterwards.
+#[test]
+fn the_size_of_a_batch_changes_no_decision() {
+    use std::borrow::Cow;
+    use tripline::engine::batch::{Batch, HashSeed};
+    use tripline::engine::machine::{Machine, Output};
+    use tripline::model::event::AuthEvent;
+    const SEED: HashSeed = HashSeed(1, 2);
+    let mut events: Vec<(String, i64)> = Vec::new();
+    for n in 0..20_000 {
+        events.push((format!("k{}", n % 10), 1000 + n / 10));
+    }
+    for n in 0..2000 {
+        events.push((format!("other{n}"), 4000 + n));
+    }
+    let decisions = |size: usize| {
+        let postures = Postures { default: Posture::Revoke, ..Postures::default() };
+        let params = Params { postures, budgets: Budgets::NONE, ..Params::default() };
+        let mut machine = Machine::new(Arc::default(), Arc::new(params), SEED);
+        let (mut offset, mut decisions) = (0, Vec::new());
+        for piece in events.chunks(size) {
+            let mut batch = Batch::default();
+            for (id, ms) in piece {
+                batch.push(&AuthEvent::new(at(*ms), Cow::Borrowed(id.as_str())), offset, SEED);
+                offset += 1;
+            }
+            machine.apply(&batch, |output| {
+                if let Output::Decision(decision) = output {
+                    decisions.push((
+                        decision.credential.id().to_owned(),
+                        decision.order,
+                        decision.at,
+                    ));
+                }
+            });
+        }
+        decisions
+    };
+    let (small, large) = (decisions(100), decisions(100_000));
+    assert!(!small.is_empty());
+    assert_eq!(small, large);
 }

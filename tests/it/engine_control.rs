@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tripline::detect::episode::Change;
 use tripline::engine::control::{Control, Params, PersonOrder};
-use tripline::engine::partition::Signal;
+use tripline::engine::partition::{Exposure, Signal};
 use tripline::judge::allow_list::Entry;
 use tripline::judge::posture::Postures;
 use tripline::model::credential::Credential;
@@ -39,7 +39,7 @@ fn signal(id: &str, action: Action, opened: EventTime, change: Change) -> Signal
         evidence: vec![Measure::new("count", 20_000.0)],
         expires: None,
     };
-    Signal { finding, change, catch_up: false }
+    Signal { finding, change, catch_up: false, seen: Exposure::default() }
 }
 
 fn control(posture: Posture) -> Control {

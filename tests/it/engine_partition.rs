@@ -237,3 +237,105 @@ fn the_busiest_are_named_busiest_first() {
     assert_eq!(busiest.len(), 1);
     assert_eq!(busiest[0].credential, Credential::parse("late-riser").expect("valid"));
 }
+
+/// A request with circumstances.
+fn from(
+    id: &'static str,
+    ms: i64,
+    net: u8,
+    agent: &'static str,
+    outcome: Outcome,
+) -> AuthEvent<'static> {
+    let mut event = AuthEvent::new(EventTime::from_ms(START_MS + ms), Cow::Borrowed(id));
+    event.outcome = outcome;
+    event.ip = Some(std::net::IpAddr::from([10, net, 0, 1]));
+    event.user_agent = Some(Cow::Borrowed(agent));
+    event
+}
+
+impl World {
+    fn one(&mut self, event: &AuthEvent<'_>) {
+        let mut batch = Batch::default();
+        batch.push(event, self.offset, SEED);
+        self.offset += 1;
+        let now = event.time.ms();
+        self.apply(&batch, now);
+    }
+
+    /// Uses a key from its usual network for `days`, 30 a minute; gives when that ended.
+    fn at_home(&mut self, days: i64, per_min: i64) -> i64 {
+        for n in 0..days * 1440 * per_min {
+            self.one(&from("k", n * 60_000 / per_min, 1, "owner", Outcome::Accepted));
+        }
+        days * 86_400_000
+    }
+
+    /// A burst of the thief from another network; the gravest action that it justifies.
+    fn theft(&mut self, at: i64, seconds: i64) -> Option<Action> {
+        let before = self.signals.len();
+        for n in 0..seconds * 100 {
+            self.one(&from("k", at + n * 10 + 1, 2, "thief", Outcome::Accepted));
+        }
+        self.signals.iter().skip(before).map(|signal| signal.finding.action).max()
+    }
+}
+
+#[test]
+fn a_suspended_thiefs_network_is_not_known_when_he_comes_back() {
+    let mut world = World::new(Params::default());
+    let attack = world.at_home(9, 100);
+    assert_eq!(world.theft(attack, 30), Some(Action::Suspend));
+    // The owner goes on for an hour, the thief is refused.
+    for n in 0..6000 {
+        world.one(&from("k", attack + 30_000 + n * 600, 1, "owner", Outcome::Accepted));
+    }
+    assert_eq!(world.theft(attack + 70 * 60_000, 30), Some(Action::Suspend));
+}
+
+#[test]
+fn rejected_requests_teach_a_sleeping_key_nothing() {
+    let surprise = |rejected: bool| {
+        let mut world = World::new(Params::default());
+        let end = world.at_home(9, 100);
+        let month = end + 30 * 86_400_000;
+        // Others keep time going.
+        for hour in 1..72 {
+            let at = month + hour * 3_600_000;
+            if rejected {
+                world.one(&from("k", at, 9, "stranger", Outcome::Rejected));
+            }
+            for tick in 0..800 {
+                world.one(&from("other", at + tick * 5000, 1, "other", Outcome::Accepted));
+            }
+        }
+        world.one(&from("k", month + 80 * 3_600_000, 2, "thief", Outcome::Accepted));
+        world
+            .signals
+            .iter()
+            .filter(|s| s.finding.credential.id() == "k" && s.finding.detector == Detector::Origin)
+            .flat_map(|s| s.finding.evidence.clone())
+            .find(|m| m.name == "surprise_nats")
+            .map(|m| m.value)
+    };
+    let (taught, untaught) = (surprise(true).expect("told"), surprise(false).expect("told"));
+    assert!((taught - untaught).abs() < 0.01, "{taught} {untaught}");
+}
+
+#[test]
+fn a_credential_that_is_forgotten_and_comes_back_is_no_further_hour_of_use() {
+    let mut world = World::new(Params { credentials_max: 10, ..Params::default() });
+    for n in 0..3000_i64 {
+        world.send(&format!("k{}", n % 20), n * 1000, Outcome::Accepted, 1);
+    }
+    let hours = world.partition.seen().hours[Kind::ApiKey as usize];
+    assert!(hours <= 20, "{hours} credential-hours within one hour of 20 credentials");
+}
+
+#[test]
+fn an_hour_in_which_no_false_action_is_possible_proves_nothing() {
+    let mut world = World::new(Params::default());
+    for n in 0..5000_i64 {
+        world.send(&format!("jti{n}"), n * 10, Outcome::Accepted, 1);
+    }
+    assert_eq!(world.partition.seen().hours[Kind::ApiKey as usize], 0);
+}

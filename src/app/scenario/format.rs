@@ -20,7 +20,7 @@ pub struct Scenario {
     /// The configuration that is tried; none: the defaults. A path from the scenario's folder.
     pub config: Option<PathBuf>,
     /// Whether it is taken for proven that actions keep to their budgets, as after some weeks of
-    /// the own traffic. Default: true; false tries the first day.
+    /// your own traffic. Default: true; false tries the first day.
     #[serde(default = "yes")]
     pub proven: bool,
     /// Recorded events in the configuration's format. Paths from the scenario's folder.

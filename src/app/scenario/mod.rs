@@ -30,6 +30,8 @@ use std::sync::Arc;
 const START: EventTime = EventTime::from_s(1_798_934_400);
 /// The most requests of a scenario. Chosen: a minute of a machine.
 const REQUESTS_MAX: u64 = 50_000_000;
+/// How far from the start a use may end. Unit: milliseconds. Chosen: ten years.
+const SPAN_MS_MAX: i64 = 10 * 366 * 86_400_000;
 /// Events applied at once.
 const BATCH: usize = 256;
 
@@ -84,6 +86,7 @@ pub fn run(path: &Path) -> Result<Vec<Outcome>, ScenarioError> {
     if scenario.proven {
         settings.control.budgets = Budgets::NONE;
     }
+    check(&scenario).map_err(mistake)?;
     let requests: u64 = scenario.uses.iter().map(requests_of).sum();
     if requests > REQUESTS_MAX {
         return Err(mistake(format!("{requests} requests are too many; at most {REQUESTS_MAX}")));
@@ -116,6 +119,42 @@ fn play(batch: &Batch, settings: &Settings) -> Story {
         });
     }
     story
+}
+
+/// What can't be meant: it would come true, or be left out, without anybody noticing.
+fn check(scenario: &Scenario) -> Result<(), String> {
+    if scenario.expectations.is_empty() {
+        return Err("nothing is expected: write at least one [[expect]]".to_owned());
+    }
+    for stretch in &scenario.uses {
+        let credential = &stretch.credential;
+        let ends = stretch.from.checked_add(stretch.lasts);
+        if ends.is_none_or(|ends| !(0..=SPAN_MS_MAX).contains(&ends)) {
+            return Err(format!("{credential}: a use must end within 10 years of the start"));
+        }
+        if requests_of(stretch) == 0 {
+            return Err(format!("{credential}: so short a use, at that rate, makes no request"));
+        }
+    }
+    for one in &scenario.expectations {
+        let credential = &one.credential;
+        let used = |stretch: &Use| stretch.credential == *credential;
+        if scenario.events.is_empty() && !scenario.uses.iter().any(used) {
+            return Err(format!("{credential}: it is expected something of, but never used"));
+        }
+        let of_decision = one.carried_out.is_some() || one.held_by.is_some();
+        if of_decision && one.decision.is_none() {
+            return Err(format!("{credential}: carried_out and held_by need a decision"));
+        }
+        let of_finding = one.finding.is_some() || one.action.is_some();
+        let kinds = [of_finding, one.decision.is_some(), one.at_most.is_some()];
+        if kinds.into_iter().filter(|is| *is).count() > 1 {
+            return Err(format!(
+                "{credential}: expect a finding, a decision or at_most, each in its own [[expect]]"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn requests_of(stretch: &Use) -> u64 {

@@ -266,7 +266,7 @@ fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match close {
         Some((_, known)) => format!("did you mean `{known}`?"),
-        None => "remove it; docs/configuration.md lists what there is".to_owned(),
+        None => "remove it; config/tripline.toml lists what there is".to_owned(),
     }
 }
 

@@ -203,9 +203,10 @@ impl Profile {
         if silent > 0 {
             self.cost.minute_ends(frozen);
         }
-        self.known.minute_ends(&self.windows, next, frozen);
-        self.networks.minute_ends(&self.windows, next, frozen);
-        self.endpoints.minute_ends(&self.windows, next, frozen);
+        // Who slept has faded up to here already: waking is no reason to fade twice.
+        self.known.minute_ends(&self.windows, self.baseline.learned_until(), next, frozen);
+        self.networks.minute_ends(&self.windows, next, days, frozen);
+        self.endpoints.minute_ends(&self.windows, next, days, frozen);
         self.sleep.minute_ends(newest, next, frozen, &params.dormant);
         self.baseline.minute_ends(&self.windows, next, frozen, &params.baseline);
         let climbs = self.knows_rate(params) && self.ramp.may_speak(&params.ramp);
@@ -235,7 +236,7 @@ impl Profile {
     }
 
     /// Whether enough is known of its rate to do more than observe what exceeds it.
-    pub(super) const fn knows_rate(&self, params: &Params) -> bool {
+    pub const fn knows_rate(&self, params: &Params) -> bool {
         self.identity.hours >= params.rate_hours
     }
 

@@ -40,8 +40,7 @@ pub struct Params {
     /// How old a profile must be before a suspicion keeps it from learning. Unit: seconds.
     /// Default: 1 h.
     pub learns_s: u32,
-    /// How old a profile must be before a new source may alert, unless its record is trusted.
-    /// Unit: seconds. Default: 1 day.
+    /// How old a profile must be before a new source may alert. Unit: seconds. Default: 1 day.
     pub origin_s: u32,
     /// And in how many hours it must have been used. Default: 4. Measured: without it, four of six
     /// false alerts in 525 days of honest use.

@@ -13,12 +13,13 @@ pub use view::{View, WindowView};
 
 use super::batch::{Batch, HashSeed, Row};
 use super::episodes::EpisodeTable;
-use super::fleet::{Cohorts, Failing};
+use super::fleet::{Cohorts, FleetFailures};
 use super::keyring::Keyring;
 use super::tally::Tally;
 use super::tenants::{NO_TENANT, Tenants};
 use crate::detect::episode::Change;
 use crate::detect::profile::{self, Identity, Profile};
+use crate::model::credential::Kind;
 use crate::model::finding::Finding;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
@@ -69,6 +70,17 @@ pub struct Signal {
     pub change: Change,
     /// Whether the past was being read.
     pub catch_up: bool,
+    /// What had been seen by then.
+    pub seen: Exposure,
+}
+
+/// What a partition has seen up to an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// How many credentials it remembers.
+    pub credentials: u64,
+    /// Hours of use of trusted credentials since it began, by kind. Unit: credential-hours.
+    pub hours: [u64; Kind::ALL.len()],
 }
 
 /// What the partition goes by for the present.
@@ -97,7 +109,7 @@ pub struct Partition {
     episodes: EpisodeTable,
     tenants: Tenants,
     cohorts: Cohorts,
-    failing: Failing,
+    failing: FleetFailures,
     next_offset: i64,
     applying: Option<i64>,
     newest: EventTime,
@@ -109,6 +121,7 @@ pub struct Partition {
     hot: Vec<u32>,
     hot_floor: u32,
     busiest_minute: BusiestMinute,
+    hours: [u64; Kind::ALL.len()],
     tally: Tally,
 }
 
@@ -122,7 +135,7 @@ impl Partition {
             episodes: EpisodeTable::default(),
             tenants: Tenants::default(),
             cohorts: Cohorts::default(),
-            failing: Failing::default(),
+            failing: FleetFailures::default(),
             next_offset: 0,
             applying: None,
             newest: EventTime::MIN,
@@ -134,6 +147,7 @@ impl Partition {
             hot: Vec::with_capacity(HOT_MAX),
             hot_floor: 0,
             busiest_minute: BusiestMinute::default(),
+            hours: [0; Kind::ALL.len()],
             tally: Tally::default(),
         }
     }
@@ -189,10 +203,9 @@ impl Partition {
         std::mem::take(&mut self.tally)
     }
 
-    /// What was counted of the hours of use since it was last asked, and nothing else.
-    /// Unit: credential-hours, by kind.
-    pub fn take_active_hours(&mut self) -> [u64; crate::model::credential::Kind::ALL.len()] {
-        std::mem::take(&mut self.tally.active_hours)
+    /// What it has seen so far.
+    pub const fn seen(&self) -> Exposure {
+        Exposure { credentials: self.keyring.len() as u64, hours: self.hours }
     }
 
     /// Applies a batch; what people and the control plane must know waits in
@@ -249,7 +262,6 @@ impl Partition {
             self.time_passes();
         }
         let rejected = !row.outcome.is_authenticated();
-        self.failing.count(rejected);
         let id = batch.credential(row);
         let known = guess
             .filter(|number| self.keyring.is(*number, row.kind, id))
@@ -257,7 +269,10 @@ impl Partition {
             .and_then(|number| self.keyring.awake(number, &self.params.profile));
         if rejected {
             self.tally.rejected += 1;
+            // Ids that nobody holds are no part of the fleet: they could be made up to look like
+            // an outage.
             if let Some(number) = known {
+                self.failing.count(true);
                 self.watch_rejected(number, time);
             }
         } else if let Some(number) = known.or_else(|| self.admit(batch, row, time)) {
@@ -300,7 +315,6 @@ impl Partition {
         };
         self.tally.admitted += 1;
         self.tally.evicted += u64::from(evicts);
-        self.tally.note_hour(row.kind);
         Some(number)
     }
 }

@@ -15,6 +15,7 @@ use crate::model::time::EventTime;
 impl Partition {
     /// Counts the event and asks the detectors.
     pub(super) fn watch(&mut self, number: u32, row: &Row, time: EventTime) {
+        self.failing.count(false);
         let params = &self.params.profile;
         let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
             return;
@@ -29,7 +30,14 @@ impl Partition {
         }
         let (kind, tenant) = (profile.identity().kind, profile.identity().tenant);
         if recorded.begins_hour {
-            self.tally.note_hour(kind);
+            // A young credential's bursts can't pass the rate gate, so its hours prove nothing;
+            // nor do those of one that was forgotten and comes back.
+            if profile.knows_rate(params) {
+                self.tally.note_hour(kind);
+                if let Some(hours) = self.hours.get_mut(kind as usize) {
+                    *hours += 1;
+                }
+            }
             self.cohorts.learn(kind, profile.baseline().long_rate(&params.baseline).per_s);
         }
         let minute = time.second() / 60;
@@ -163,7 +171,8 @@ impl Partition {
             finding.closed = Some(finding.updated);
         }
         let catch_up = self.now.ms_since(finding.updated) > self.params.catch_up_ms;
-        self.signals.push(Signal { finding, change, catch_up });
+        let seen = self.seen();
+        self.signals.push(Signal { finding, change, catch_up, seen });
     }
 
     fn finding(&self, number: u32, at: u32, episode: &Episode) -> Option<Finding> {
@@ -217,8 +226,10 @@ impl Partition {
         let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
             return;
         };
-        if let Some(maxima) = episodes.lessons() {
-            profile.absorb(&maxima);
+        match episodes.lessons() {
+            Some(maxima) => profile.absorb(&maxima),
+            // What came on probation meanwhile is old enough to be learned by now.
+            None => profile.forget_held(),
         }
         if episodes.closes_at().is_none() {
             profile.restart_climbs();
