@@ -59,7 +59,12 @@ fn row(proof: &ProofJson) -> String {
         proof.episodes,
         scientific(proof.certified, "unknown"),
         scientific(proof.budget, "none"),
-        if proof.open { "open" } else { "closed" },
+        match (proof.action.as_str(), proof.open) {
+            // An alert is never held back; its bound is there to be watched.
+            ("alert", _) => "told",
+            (_, true) => "open",
+            (_, false) => "closed",
+        },
     )
 }
 

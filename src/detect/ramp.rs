@@ -23,8 +23,8 @@ pub struct Params {
     /// The ratio to observe. Default: 4.
     pub observe_ratio: f64,
     /// The ratio to alert. Default: infinite, so never. Measured: clients grow in steps that last,
-    /// of which each beats all before: 20 would alert 0.03 times in a day of honest use, a third
-    /// more than all else together; see docs/detection.md.
+    /// of which each beats all before, and 20 alerts half as often again as all else together;
+    /// see docs/detection.md.
     pub alert_ratio: f64,
 }
 

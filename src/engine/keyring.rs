@@ -249,11 +249,6 @@ impl Keyring {
         })
     }
 
-    /// All that are awake.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.awake.iter()
-    }
-
     /// What hardly changes of each, and the second (since 1970) in which it was last used.
     pub fn identities(&self) -> impl Iterator<Item = (&Identity, u32)> {
         let awake = self.awake.iter().map(|entry| &entry.profile);

@@ -42,13 +42,12 @@ pub struct Params {
     pub learns_s: u32,
     /// How old a profile must be before a new source may alert. Unit: seconds. Default: 1 day.
     pub origin_s: u32,
-    /// And in how many hours it must have been used. Default: 4. Measured: without it, four of six
-    /// false alerts in 525 days of honest use.
+    /// And in how many hours it must have been used. Default: 4. Measured with 0 in its place, by
+    /// the command for the tuning half in docs/detection.md: 8 false alerts of `origin`, not 3.
     pub origin_hours: u8,
     /// In how many hours of the clock a credential must have been used before a burst does more
-    /// than be observed, and before a climb or a cost is remarkable. Default: 24. Measured: of 27
-    /// false bursts that would throttle in 525 days of honest use, 20 came in the first 24 hours
-    /// of use, however old the credential was.
+    /// than be observed, and before a climb or a cost is remarkable. Default: 24. Measured: with 1,
+    /// 58 false alerts in 525 days of honest use, not 10; see docs/detection.md.
     pub rate_hours: u8,
     /// From how many hours of use on a credential that is used in nearly every hour is trusted in
     /// part: by its hours over [`Self::rate_hours`]. Default: 6.
