@@ -1,0 +1,180 @@
+//! The doors: HTTP, Kafka, how records are read, where refused ones go.
+
+use super::values::{kind, one_of, secret_file};
+use crate::app::settings::reader::{Section, Value, Wrong};
+use crate::app::settings::units::{bytes, duration_ms};
+use crate::app::settings::{Http, Token};
+use crate::edge::api::auth::Role;
+use crate::edge::kafka;
+use crate::model::event::Outcome;
+use crate::wire::access_log::{AccessLog, Field};
+use crate::wire::decoder::Decoder;
+use crate::wire::mapping::{Mapping, Pointer, Target};
+use hashbrown::HashMap;
+use std::net::SocketAddr;
+
+pub(super) fn http(section: Section<'_>) -> Http {
+    let address = |value: Value<'_>| {
+        let text = value.text()?;
+        text.parse::<SocketAddr>()
+            .map_err(|_| Wrong::new(format!("`{text}` is no address"), "write 127.0.0.1:7878"))
+    };
+    let listen =
+        section.get("listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7878)));
+    let body = section.get("body_max", bytes).unwrap_or(8 << 20);
+    let by_name = section.section("tokens");
+    let mut tokens = Vec::new();
+    for name in by_name.names() {
+        let token = by_name.section(&name);
+        let role = |text: &str| Role::ALL.into_iter().find(|role| role.as_str() == text);
+        let roles = token.get("roles", |value| {
+            let known = Role::ALL.map(Role::as_str).join(", ");
+            let wrong = || Wrong::new("there is no such role", format!("write some of {known}"));
+            value.texts()?.into_iter().map(|text| role(text).ok_or_else(wrong)).collect()
+        });
+        let secret = token.get("token_file", |value| {
+            let secret = secret_file(value)?;
+            if secrecy::ExposeSecret::expose_secret(&secret).len() < 16 {
+                return Err(Wrong::new(
+                    "this token is too short",
+                    "use 16 characters or more, from `openssl rand -hex 32`",
+                ));
+            }
+            Ok(secret)
+        });
+        match (roles, secret) {
+            (Some(roles), Some(secret)) => tokens.push(Token { name, secret, roles }),
+            _ => token.note_if_lacking(&["roles", "token_file"]),
+        }
+        token.finish();
+    }
+    by_name.finish();
+    if !listen.ip().is_loopback() && tokens.is_empty() {
+        section.note(Wrong::new(
+            format!("{listen} can be reached from other machines, and nobody needs a token"),
+            "add [http.tokens.NAME] with roles and token_file, or listen on 127.0.0.1",
+        ));
+    }
+    section.finish();
+    Http { listen, body_bytes_max: usize::try_from(body).unwrap_or(usize::MAX), tokens }
+}
+
+pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
+    let format = section
+        .get("format", |value| {
+            one_of(value, |t| Decoder::FORMATS.into_iter().find(|f| *f == t), &Decoder::FORMATS)
+        })
+        .unwrap_or("native");
+    let own = section.section("mapping");
+    let is_there = own.is_there();
+    let mapping = mapping(own);
+    match format {
+        "cloudtrail" => Decoder::CloudTrail,
+        "access_log" => Decoder::AccessLog(access_log),
+        "mapping" => {
+            if !is_there {
+                section.note(Wrong::new(
+                    "format = \"mapping\" needs a mapping",
+                    "add a table `mapping` with credential = \"/path\" and time = \"/path\"",
+                ));
+            }
+            mapping.map_or(Decoder::Native, |mapping| Decoder::Mapping(Box::new(mapping)))
+        }
+        _ => Decoder::Native,
+    }
+}
+
+pub(super) fn access_log(section: Section<'_>) -> AccessLog {
+    let field = |text: &str| match text {
+        "user" => Some(Field::User),
+        "address" => Some(Field::Address),
+        _ => None,
+    };
+    let credential = section.get("credential", |v| one_of(v, field, &["user", "address"]));
+    let kind = section.get("kind", kind);
+    section.finish();
+    AccessLog { credential: credential.unwrap_or_default(), kind: kind.unwrap_or_default() }
+}
+
+fn mapping(section: Section<'_>) -> Option<Mapping> {
+    if !section.is_there() {
+        return None;
+    }
+    let pointer = |value: Value<'_>| {
+        Pointer::parse(value.text()?)
+            .map_err(|error| Wrong::new(error.to_string(), "write /field or /outer/inner"))
+    };
+    let credential = section.get("credential", pointer);
+    let time = section.get("time", pointer);
+    let default_kind = section.get("default_kind", kind).unwrap_or_default();
+    let mut fields = HashMap::new();
+    for target in Target::ALL {
+        if let Some(pointer) = section.get(target.as_str(), pointer) {
+            fields.insert(target, pointer);
+        }
+    }
+    let words = section.section("outcomes");
+    let mut outcomes = HashMap::new();
+    for word in words.names() {
+        let known = Outcome::ALL.map(Outcome::as_str);
+        if let Some(outcome) = words.get(&word, |v| one_of(v, Outcome::parse, &known)) {
+            outcomes.insert(word, outcome);
+        }
+    }
+    if credential.is_none() || time.is_none() {
+        section.note_if_lacking(&["credential", "time"]);
+    }
+    section.finish();
+    Some(Mapping { credential: credential?, time: time?, kind: default_kind, fields, outcomes })
+}
+
+pub(super) fn kafka(section: Section<'_>) -> Option<kafka::Params> {
+    if !section.is_there() {
+        return None;
+    }
+    let text = |value: Value<'_>| value.text().map(str::to_owned);
+    let texts = |value: Value<'_>| {
+        let texts: Vec<String> = value.texts()?.into_iter().map(str::to_owned).collect();
+        if texts.is_empty() { Err(Wrong::new("this is empty", "name a topic")) } else { Ok(texts) }
+    };
+    let brokers = section.get("brokers", text);
+    let topics = section.get("topics", texts);
+    let group = section.get("group", text).unwrap_or_else(|| "tripline".to_owned());
+    let decoder = decoder(&section, access_log(section.section("access_log")));
+    let dead_letter_topic = section.get("dead_letter_topic", text);
+    let stall_ms = section.get("stall_after", duration_ms).unwrap_or(60_000);
+    let raw = section.section("librdkafka");
+    let mut librdkafka = std::collections::BTreeMap::new();
+    for name in raw.names() {
+        if OWNED.contains(&name.as_str()) {
+            raw.note(Wrong::new(
+                format!("`{name}` is set by tripline"),
+                "remove it: offsets are committed only behind what was applied",
+            ));
+        }
+        if let Some(value) = raw.get(&name, text) {
+            librdkafka.insert(name, value);
+        }
+    }
+    if brokers.is_none() || topics.is_none() {
+        section.note_if_lacking(&["brokers", "topics"]);
+    }
+    section.finish();
+    let (brokers, topics) = (brokers?, topics?);
+    Some(kafka::Params { brokers, topics, group, decoder, dead_letter_topic, stall_ms, librdkafka })
+}
+
+/// Settings of librdkafka on which tripline's promises rest.
+const OWNED: [&str; 5] = [
+    "bootstrap.servers",
+    "group.id",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+];
+
+pub(super) fn dead_letters(section: Section<'_>) -> u64 {
+    let most = section.get("max", bytes).unwrap_or(1 << 30);
+    section.finish();
+    most
+}

@@ -1,0 +1,46 @@
+//! What stands in each section of the configuration, with its default.
+
+mod detection;
+mod doors;
+mod response;
+mod stores;
+mod values;
+
+use super::Settings;
+use super::reader::Section;
+use crate::engine::partition;
+use detection::{engine, profile};
+use doors::{access_log, dead_letters, decoder, http, kafka};
+use response::control;
+use stores::auth_store;
+use values::{path, within};
+
+/// Reads the whole file.
+pub(super) fn read(root: &Section<'_>) -> Settings {
+    let intake = root.section("intake");
+    let access_log = access_log(intake.section("access_log"));
+    let decoder = decoder(&intake, access_log);
+    let threads = intake.get("threads", |v| within(v, 1, 64)).unwrap_or(2);
+    intake.finish();
+    let settings = Settings {
+        data_dir: root.get("data_dir", path).unwrap_or_else(|| "tripline-data".into()),
+        http: http(root.section("http")),
+        kafka: kafka(root.section("kafka")),
+        decoder,
+        access_log,
+        threads: usize::try_from(threads).unwrap_or(2),
+        partition: partition::Params { profile: profile(root), ..engine(root.section("engine")) },
+        control: control(root),
+        redis: auth_store(root.section("auth_store")),
+        fingerprint_key_file: root.get("fingerprint_key_file", path),
+        dead_letters_bytes_max: dead_letters(root.section("dead_letters")),
+    };
+    finish_root(root);
+    settings
+}
+
+fn finish_root(root: &Section<'_>) {
+    for name in root.names() {
+        root.unknown(&name);
+    }
+}

@@ -1,0 +1,82 @@
+//! Auth stores: where decisions are carried out.
+
+use super::values::{by_kind, secret_file, within};
+use crate::app::settings::reader::{Section, Value, Wrong};
+use crate::app::settings::units::duration_ms;
+use crate::edge::auth_store::redis::{self, CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands};
+use crate::edge::auth_store::template::{Command, Template, TemplateError};
+use crate::model::credential::Kind;
+use hashbrown::HashMap;
+use secrecy::SecretString;
+use std::time::Duration;
+
+pub(super) fn auth_store(section: Section<'_>) -> Option<redis::Params> {
+    let redis = section.section("redis");
+    section.finish();
+    if !redis.is_there() {
+        return None;
+    }
+    let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
+    let url = redis.get("url", secret).or_else(|| redis.get("url_file", secret_file));
+    if url.is_none() {
+        redis.note_if_lacking(&["url"]);
+    }
+    let text = |value: Value<'_>| value.text().map(str::to_owned);
+    let key = redis.get("key", |value| {
+        let key = Template::parse(value.text()?).map_err(|error| wrong_template(&error))?;
+        if key.names_the_credential() {
+            return Ok(key);
+        }
+        Err(Wrong::new("all credentials would share this key", "put {kind} and {id} into it"))
+    });
+    let length = redis.get("stream_length_max", |v| within(v, 1, 100_000_000));
+    let timeout = redis.get("response_timeout", duration_ms).unwrap_or(500);
+    let lifetime = redis.get("lifetime_default", duration_ms).unwrap_or(30 * 86_400_000);
+    let params = redis::Params {
+        url: url.unwrap_or_else(|| SecretString::from(String::new())),
+        key: key.or_else(|| Template::parse(KEY_DEFAULT).ok())?,
+        guard_key: Template::parse(GUARD_KEY).ok()?,
+        stream: redis.get("stream", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
+        stream_length_max: length.and_then(|n| u64::try_from(n).ok()).unwrap_or(100_000),
+        channel: redis.get("channel", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
+        lifetime_default_s: lifetime / 1000,
+        commands: commands(&redis.section("commands")),
+        response_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(500)),
+    };
+    redis.finish();
+    Some(params)
+}
+
+fn wrong_template(error: &TemplateError) -> Wrong {
+    Wrong::new(format!("this is no template: {error}"), "see docs/redis.md")
+}
+
+fn commands(section: &Section<'_>) -> HashMap<Kind, OwnCommands> {
+    let mut commands = HashMap::new();
+    for (kind, name) in by_kind(section) {
+        let own = section.section(&name);
+        let list = |value: Value<'_>| {
+            let texts = value.texts()?.into_iter();
+            texts
+                .map(|text| Command::parse(text).map_err(|error| wrong_template(&error)))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let revoke = own.get("revoke", list);
+        if revoke.is_none() {
+            own.note_if_lacking(&["revoke"]);
+        }
+        let revoke = revoke.unwrap_or_default();
+        let read = OwnCommands {
+            suspend: own.get("suspend", list).unwrap_or_else(|| revoke.clone()),
+            throttle: own.get("throttle", list).unwrap_or_default(),
+            restore: own.get("restore", list).unwrap_or_default(),
+            revoke,
+        };
+        own.finish();
+        commands.insert(kind, read);
+    }
+    for name in section.names() {
+        section.unknown(&name);
+    }
+    commands
+}

@@ -1,0 +1,67 @@
+//! Readers of single values that several sections share.
+
+use crate::app::settings::reader::{Section, Value, Wrong};
+use crate::model::credential::Kind;
+use crate::model::decision::Posture;
+use secrecy::SecretString;
+use std::path::PathBuf;
+
+pub(super) fn path(value: Value<'_>) -> Result<PathBuf, Wrong> {
+    value.text().map(PathBuf::from)
+}
+
+pub(super) fn within(value: Value<'_>, least: i64, most: i64) -> Result<i64, Wrong> {
+    let read = value.integer()?;
+    if (least..=most).contains(&read) {
+        return Ok(read);
+    }
+    Err(Wrong::new("this is out of range", format!("write a whole number from {least} to {most}")))
+}
+
+pub(super) fn number_within(value: Value<'_>, least: f64, most: f64) -> Result<f64, Wrong> {
+    let read = value.number()?;
+    if (least..=most).contains(&read) {
+        return Ok(read);
+    }
+    Err(Wrong::new("this is out of range", format!("write a number from {least} to {most}")))
+}
+
+pub(super) fn one_of<T>(
+    value: Value<'_>,
+    parse: impl Fn(&str) -> Option<T>,
+    known: &[&str],
+) -> Result<T, Wrong> {
+    let text = value.text()?;
+    let wrong =
+        || Wrong::new(format!("there is no `{text}` here"), format!("write {}", known.join(", ")));
+    parse(text).ok_or_else(wrong)
+}
+
+pub(super) fn kind(value: Value<'_>) -> Result<Kind, Wrong> {
+    one_of(value, Kind::parse, &Kind::ALL.map(Kind::as_str))
+}
+
+pub(super) fn posture(value: Value<'_>) -> Result<Posture, Wrong> {
+    one_of(value, Posture::parse, &Posture::ALL.map(Posture::as_str))
+}
+
+/// The kinds named in a table by kind.
+pub(super) fn by_kind(section: &Section<'_>) -> Vec<(Kind, String)> {
+    let names = section.names().into_iter();
+    names.filter_map(|name| Some((Kind::parse(&name)?, name))).collect()
+}
+
+pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, Wrong> {
+    let path = value.text()?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Wrong::new(
+            format!("can't read the file {path}: {error}"),
+            "name a file that tripline may read",
+        )
+    })?;
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(Wrong::new(format!("the file {path} is empty"), "put the secret into it"));
+    }
+    Ok(SecretString::from(text.to_owned()))
+}
