@@ -6,6 +6,8 @@ use tripline::app::cli::{Cli, run};
 use tripline::app::exit::Exit;
 
 fn main() -> ExitCode {
+    // One provider of cryptography for all of TLS. Only a second call would fail.
+    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match Cli::try_parse() {
         Ok(cli) => run(cli).into(),
         Err(error) => {

@@ -16,8 +16,6 @@ use prometheus::{
 
 /// Where events come from, as a label.
 pub const INTAKES: [&str; 2] = ["http", "kafka"];
-/// The auth stores, as a label.
-pub const STORES: [&str; 2] = ["embedded", "redis"];
 /// How many of the busiest credentials have a rank.
 pub const RANKS: usize = 10;
 
@@ -89,12 +87,12 @@ impl Table {
     }
 
     /// A counter by one label, with a 0 for each known value.
-    fn counters(
+    fn counters<'a>(
         &self,
         name: &str,
         help: &str,
         label: &str,
-        values: impl IntoIterator<Item = &'static str>,
+        values: impl IntoIterator<Item = &'a str>,
     ) -> Result<IntCounterVec, MetricsError> {
         let metric = IntCounterVec::new(Opts::new(format!("tripline_{name}"), help), &[label])?;
         self.registry.register(Box::new(metric.clone()))?;
@@ -110,7 +108,7 @@ impl Table {
         name: &str,
         help: &str,
         labels: [&str; 2],
-        values: [&[&'static str]; 2],
+        values: [&[&str]; 2],
     ) -> Result<IntCounterVec, MetricsError> {
         let metric = IntCounterVec::new(Opts::new(format!("tripline_{name}"), help), &labels)?;
         self.registry.register(Box::new(metric.clone()))?;
@@ -129,12 +127,12 @@ impl Table {
         Ok(metric)
     }
 
-    fn gauges(
+    fn gauges<'a>(
         &self,
         name: &str,
         help: &str,
         label: &str,
-        values: impl IntoIterator<Item = &'static str>,
+        values: impl IntoIterator<Item = &'a str>,
     ) -> Result<IntGaugeVec, MetricsError> {
         let metric = IntGaugeVec::new(Opts::new(format!("tripline_{name}"), help), &[label])?;
         self.registry.register(Box::new(metric.clone()))?;
@@ -181,12 +179,13 @@ fn actions() -> [&'static str; Action::ALL.len()] {
 }
 
 impl Metrics {
-    /// Registers every metric, with a 0 for each known label.
+    /// Registers every metric, with a 0 for each known label; `stores` are the names of the auth
+    /// stores.
     ///
     /// # Errors
     /// When two metrics have one name.
     #[expect(clippy::too_many_lines, reason = "it is one table")]
-    pub fn new() -> Result<Self, MetricsError> {
+    pub fn new(stores: &[&str]) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let t = Table { registry: registry.clone() };
         let enforcement_seconds = HistogramVec::new(
@@ -198,7 +197,7 @@ impl Metrics {
             &["store"],
         )?;
         registry.register(Box::new(enforcement_seconds.clone()))?;
-        for store in STORES {
+        for store in stores {
             enforcement_seconds.with_label_values(&[store]);
         }
         let build = t.float_gauges("build_info", "The version that runs; always 1.", "version")?;
@@ -276,7 +275,7 @@ impl Metrics {
                 "enforcement_total",
                 "Deliveries to stores, by store and receipt.",
                 ["store", "receipt"],
-                [&STORES, &Receipt::ALL.map(Receipt::as_str)],
+                [stores, &Receipt::ALL.map(Receipt::as_str)],
             )?,
             enforcement_seconds,
             decision_seconds: t.histogram(
@@ -284,7 +283,12 @@ impl Metrics {
                 "Time from the arrival of the event to the durable decision.",
                 &LATENCY_S,
             )?,
-            outbox: t.gauges("outbox", "Decisions that are due, by store.", "store", STORES)?,
+            outbox: t.gauges(
+                "outbox",
+                "Decisions that are due, by store.",
+                "store",
+                stores.iter().copied(),
+            )?,
             certified: t.gauges_of_proof(
                 "certified_false_actions_per_credential_day",
                 "The bound on false actions that the own data prove at 95 %; +Inf: nothing yet.",
@@ -400,7 +404,7 @@ mod tests {
 
     #[test]
     fn every_known_label_is_there_from_the_start() {
-        let text = Metrics::new().expect("no name twice").text();
+        let text = Metrics::new(&["embedded", "redis"]).expect("no name twice").text();
         for line in [
             "tripline_records_refused_total{reason=\"no_credential\"} 0",
             "tripline_findings_total{action=\"revoke\",detector=\"ceiling\"} 0",

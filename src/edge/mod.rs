@@ -16,4 +16,5 @@ pub mod ledger_file;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
+pub mod outgoing;
 pub mod planes;

@@ -48,6 +48,25 @@ impl fmt::Display for Kind {
     }
 }
 
+/// Some of the kinds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Every kind.
+    pub const ALL: Self = Self(0b1_1111);
+
+    /// The kinds that are named.
+    pub fn of(named: impl IntoIterator<Item = Kind>) -> Self {
+        Self(named.into_iter().fold(0, |bits, kind| bits | 1 << kind as u8))
+    }
+
+    /// Whether `kind` is among them.
+    pub const fn has(self, kind: Kind) -> bool {
+        self.0 & (1 << kind as u8) != 0
+    }
+}
+
 /// The longest credential id. Unit: bytes. Chosen: a UUID has 36, a SPIFFE id may have 200.
 pub const ID_BYTES_MAX: usize = 256;
 /// The longest tenant, subject or similar name. Unit: bytes. Chosen.

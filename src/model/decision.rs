@@ -294,12 +294,21 @@ pub enum Receipt {
     Refused,
     /// The store could not be asked, or its answer was lost: it is due again.
     Unreachable,
+    /// The store has no way to do it: nothing changes there. A pure receiver of revocations can't
+    /// slow down or restore.
+    Unsupported,
 }
 
 impl Receipt {
     /// Every receipt.
-    pub const ALL: [Self; 5] =
-        [Self::Applied, Self::Already, Self::Stale, Self::Refused, Self::Unreachable];
+    pub const ALL: [Self; 6] = [
+        Self::Applied,
+        Self::Already,
+        Self::Stale,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Unsupported,
+    ];
 
     /// The name in the journal and in metrics.
     pub const fn as_str(self) -> &'static str {
@@ -309,6 +318,7 @@ impl Receipt {
             Self::Stale => "stale",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
+            Self::Unsupported => "unsupported",
         }
     }
 
@@ -319,7 +329,7 @@ impl Receipt {
 
     /// Whether the decision needs no further delivery.
     pub const fn is_settled(self) -> bool {
-        matches!(self, Self::Applied | Self::Already | Self::Stale)
+        matches!(self, Self::Applied | Self::Already | Self::Stale | Self::Unsupported)
     }
 }
 

@@ -15,5 +15,6 @@ pub mod mapping;
 pub mod native;
 pub mod refusal;
 pub mod secret;
+pub mod standard_webhook;
 pub mod time;
 pub mod view_json;

@@ -12,9 +12,8 @@ mod outbox;
 
 use super::settings::Settings;
 use crate::edge::api::{self, auth::Tokens};
-use crate::edge::auth_store::AuthStore;
 use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
-use crate::edge::auth_store::redis::{RedisStore, RedisStoreError};
+use crate::edge::auth_store::{AuthStore, AuthStoreError};
 use crate::edge::board::Board;
 use crate::edge::dead_letter::DeadLetters;
 use crate::edge::journal::{Journal, JournalError};
@@ -72,9 +71,9 @@ pub enum StartError {
     /// The embedded store can't be opened.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
-    /// Redis can't be set up.
+    /// An auth store can't be set up.
     #[error(transparent)]
-    Redis(#[from] RedisStoreError),
+    AuthStore(#[from] AuthStoreError),
     /// A metric can't be registered.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -270,15 +269,15 @@ impl Opened {
         let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
         let letters = folder.join("dead-letters.ndjson");
         let dead_letters = DeadLetters::open(&letters, settings.dead_letters_bytes_max);
-        let metrics = Metrics::new()?;
         let mut past = read_past(settings, &folder.join("journal.ndjson"))?;
         let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"))?;
-        let mut stores = vec![AuthStore::Embedded(embedded.clone())];
-        if let Some(params) = settings.redis.clone() {
-            stores.push(AuthStore::Redis(RedisStore::new(params)?));
+        let mut stores = vec![AuthStore::embedded(embedded.clone())];
+        for params in settings.stores.clone() {
+            stores.push(AuthStore::open(params)?);
         }
+        let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
         for posture in Posture::ALL {
             let in_force = i64::from(posture == settings.control.postures.default);
             metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
@@ -380,7 +379,9 @@ fn start_outboxes(
     for store in stores {
         let (sender, receiver) = mpsc::unbounded_channel();
         let name = store.name().to_owned();
-        let due = newest.values().filter(|d| !settled.contains(&(d.id, name.clone())));
+        let due = newest
+            .values()
+            .filter(|d| store.takes(&d.credential) && !settled.contains(&(d.id, name.clone())));
         let mut due: Vec<&Decision> = due.collect();
         due.sort_by_key(|decision| decision.at);
         if !due.is_empty() {

@@ -5,8 +5,9 @@ mod sections;
 pub mod units;
 
 use crate::edge::api::auth::Role;
-use crate::edge::auth_store::redis;
+use crate::edge::auth_store;
 use crate::edge::kafka;
+use crate::edge::outgoing;
 use crate::engine::control;
 use crate::engine::partition;
 use crate::wire::access_log::AccessLog;
@@ -58,8 +59,10 @@ pub struct Settings {
     pub partition: partition::Params,
     /// What the control plane goes by.
     pub control: control::Params,
-    /// The Redis store.
-    pub redis: Option<redis::Params>,
+    /// The auth stores beside the embedded one.
+    pub stores: Vec<auth_store::Params>,
+    /// What requests to other servers go by.
+    pub outgoing: outgoing::Params,
     /// The key of fingerprints; none: one is made in the data folder.
     pub fingerprint_key_file: Option<PathBuf>,
     /// The largest dead-letter file. Unit: bytes.

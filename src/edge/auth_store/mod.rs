@@ -1,17 +1,59 @@
 //! Auth stores: what gateways believe.
 //!
-//! Carrying out a decision is idempotent by its id, and a store refuses a decision whose
-//! generation is not newer than the one it holds (invariant S-3).
+//! Carrying out a decision is idempotent by its id, and a store that can compare refuses a decision
+//! whose generation is not newer than the one it holds (invariant S-3).
+//!
+//! There may be several at once. Each has a name, which stands in the journal and in metrics, and
+//! the kinds of credentials that it is told of.
 
 pub mod embedded;
 pub mod redis;
 pub mod template;
 
+use crate::model::credential::{Credential, Kinds};
 use crate::model::decision::{Decision, Delivery};
+use std::sync::Arc;
+
+/// The name of the embedded store.
+pub const EMBEDDED: &str = "embedded";
+
+/// A store of the configuration.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Its name in the journal and in metrics: `redis`, or of which there may be several
+    /// `webhook.NAME`.
+    pub name: String,
+    /// What it is told of. Default: every kind.
+    pub kinds: Kinds,
+    /// What it is.
+    pub of: KindOfStore,
+}
+
+/// What a store of the configuration is.
+#[derive(Clone, Debug)]
+pub enum KindOfStore {
+    /// Redis.
+    Redis(Box<redis::Params>),
+}
+
+/// Why a store can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthStoreError {
+    /// Redis.
+    #[error(transparent)]
+    Redis(#[from] redis::RedisStoreError),
+}
 
 /// A place that gateways believe.
 #[derive(Clone, Debug)]
-pub enum AuthStore {
+pub struct AuthStore {
+    name: Arc<str>,
+    kinds: Kinds,
+    door: Door,
+}
+
+#[derive(Clone, Debug)]
+enum Door {
     /// In this process, on this disk.
     Embedded(embedded::EmbeddedStore),
     /// Redis.
@@ -19,19 +61,37 @@ pub enum AuthStore {
 }
 
 impl AuthStore {
+    /// The embedded store, which is told of every credential.
+    pub fn embedded(store: embedded::EmbeddedStore) -> Self {
+        Self { name: EMBEDDED.into(), kinds: Kinds::ALL, door: Door::Embedded(store) }
+    }
+
+    /// Sets a store up. Must be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When its parameters can't be used.
+    pub fn open(params: Params) -> Result<Self, AuthStoreError> {
+        let door = match params.of {
+            KindOfStore::Redis(redis) => Door::Redis(redis::RedisStore::new(*redis)?),
+        };
+        Ok(Self { name: params.name.into(), kinds: params.kinds, door })
+    }
+
     /// Its name in the journal and in metrics.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Embedded(_) => "embedded",
-            Self::Redis(_) => "redis",
-        }
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is told of that credential.
+    pub fn takes(&self, credential: &Credential) -> bool {
+        self.kinds.has(credential.kind())
     }
 
     /// Carries out a decision; safe to repeat.
     pub async fn carry_out(&self, decision: &Decision) -> Delivery {
-        match self {
-            Self::Embedded(store) => store.carry_out(decision).await,
-            Self::Redis(store) => store.carry_out(decision).await,
+        match &self.door {
+            Door::Embedded(store) => store.carry_out(decision).await,
+            Door::Redis(store) => store.carry_out(decision).await,
         }
     }
 }

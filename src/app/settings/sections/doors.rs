@@ -1,17 +1,18 @@
 //! The doors: HTTP, Kafka, how records are read, where refused ones go.
 
-use super::values::{kind, one_of, secret_file};
+use super::values::{kind, one_of, path, secret_file};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::{bytes, duration_ms};
 use crate::app::settings::{Http, Token};
 use crate::edge::api::auth::Role;
-use crate::edge::kafka;
+use crate::edge::{kafka, outgoing};
 use crate::model::event::Outcome;
 use crate::wire::access_log::{AccessLog, Field};
 use crate::wire::decoder::Decoder;
 use crate::wire::mapping::{Mapping, Pointer, Target};
 use hashbrown::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 pub(super) fn http(section: Section<'_>) -> Http {
     let address = |value: Value<'_>| {
@@ -177,4 +178,23 @@ pub(super) fn dead_letters(section: Section<'_>) -> u64 {
     let most = section.get("max", bytes).unwrap_or(1 << 30);
     section.finish();
     most
+}
+
+pub(super) fn outgoing(section: Section<'_>) -> outgoing::Params {
+    let default = outgoing::Params::default();
+    let networks = section.get("networks", |value| {
+        let wrong = |text| {
+            Wrong::new(format!("`{text}` is no network"), "write [\"10.0.0.0/8\", \"::1/128\"]")
+        };
+        let read = |text: &str| text.parse().map_err(|_| wrong(text.to_owned()));
+        value.texts()?.into_iter().map(read).collect()
+    });
+    let timeout = section.get("timeout", duration_ms).and_then(|ms| u64::try_from(ms).ok());
+    let params = outgoing::Params {
+        networks: networks.unwrap_or_default(),
+        timeout: timeout.map_or(default.timeout, Duration::from_millis),
+        authorities: section.get("ca_file", path),
+    };
+    section.finish();
+    params
 }

@@ -10,9 +10,9 @@ use super::Settings;
 use super::reader::Section;
 use crate::engine::partition;
 use detection::{engine, profile};
-use doors::{access_log, dead_letters, decoder, http, kafka};
+use doors::{access_log, dead_letters, decoder, http, kafka, outgoing};
 use response::control;
-use stores::auth_store;
+use stores::auth_stores;
 use values::{path, within};
 
 /// Reads the whole file.
@@ -31,7 +31,8 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         threads: usize::try_from(threads).unwrap_or(2),
         partition: partition::Params { profile: profile(root), ..engine(root.section("engine")) },
         control: control(root),
-        redis: auth_store(root.section("auth_store")),
+        stores: auth_stores(&root.section("auth_store")),
+        outgoing: outgoing(root.section("outgoing")),
         fingerprint_key_file: root.get("fingerprint_key_file", path),
         dead_letters_bytes_max: dead_letters(root.section("dead_letters")),
     };

@@ -5,17 +5,37 @@ use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::duration_ms;
 use crate::edge::auth_store::redis::{self, CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands};
 use crate::edge::auth_store::template::{Command, Template, TemplateError};
-use crate::model::credential::Kind;
+use crate::edge::auth_store::{self, KindOfStore};
+use crate::model::credential::{Kind, Kinds};
 use hashbrown::HashMap;
 use secrecy::SecretString;
 use std::time::Duration;
 
-pub(super) fn auth_store(section: Section<'_>) -> Option<redis::Params> {
-    let redis = section.section("redis");
-    section.finish();
+pub(super) fn auth_stores(section: &Section<'_>) -> Vec<auth_store::Params> {
+    let mut stores = Vec::new();
+    stores.extend(redis_store(section.section("redis")));
+    for name in section.names() {
+        section.unknown(&name);
+    }
+    stores
+}
+
+/// What a store is told of: the kinds that it names, or all.
+fn kinds(section: &Section<'_>) -> Kinds {
+    let read = |value: Value<'_>| {
+        let known = Kind::ALL.map(Kind::as_str).join(", ");
+        let wrong = || Wrong::new("there is no such kind", format!("write some of {known}"));
+        let kinds = value.texts()?.into_iter().map(|text| Kind::parse(text).ok_or_else(wrong));
+        kinds.collect::<Result<Vec<_>, _>>().map(Kinds::of)
+    };
+    section.get("kinds", read).unwrap_or(Kinds::ALL)
+}
+
+fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
     if !redis.is_there() {
         return None;
     }
+    let kinds = kinds(&redis);
     let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
     let url = redis.get("url", secret).or_else(|| redis.get("url_file", secret_file));
     if url.is_none() {
@@ -44,7 +64,8 @@ pub(super) fn auth_store(section: Section<'_>) -> Option<redis::Params> {
         response_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(500)),
     };
     redis.finish();
-    Some(params)
+    let of = KindOfStore::Redis(Box::new(params));
+    Some(auth_store::Params { name: "redis".to_owned(), kinds, of })
 }
 
 fn wrong_template(error: &TemplateError) -> Wrong {

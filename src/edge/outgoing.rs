@@ -1,0 +1,381 @@
+//! Requests to servers that the configuration names: auth stores and receivers of notifications.
+//!
+//! An address from a configuration, or a name that starts to point elsewhere, must not become a
+//! way into the network that tripline runs in. So a connection is made only to public addresses,
+//! and to networks that the operator allows; redirects are not followed, and no proxy of the
+//! environment is used.
+//!
+//! **Invariant.** What a connection is made to was checked after the name was resolved: a name
+//! can't pass the check with one address and be connected to with another.
+
+use ipnet::IpNet;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, Url};
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest answer that is read. Unit: bytes. Chosen: an error's text.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// What outgoing requests go by.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Networks that may be connected to although they are not public. Default: none.
+    pub networks: Vec<IpNet>,
+    /// How long a request may take, with its answer. Default: 5 s.
+    pub timeout: Duration,
+    /// A file with further certificate authorities (PEM). Default: those of the system alone.
+    pub authorities: Option<PathBuf>,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { networks: Vec::new(), timeout: Duration::from_secs(5), authorities: None }
+    }
+}
+
+/// An address of the configuration. It may hold a secret in its path, as chat webhooks do, so it
+/// is never shown whole.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target(Url);
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}/…", self.0.scheme(), self.0.host_str().unwrap_or("?"))
+    }
+}
+
+/// Why a text is no target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an address is https://host/path, or http:// within an allowed network, without a user")]
+pub struct NoTarget;
+
+impl Target {
+    /// Reads an address.
+    ///
+    /// # Errors
+    /// When it is none, is of another scheme, or holds a user or password.
+    pub fn parse(text: &str) -> Result<Self, NoTarget> {
+        let url = Url::parse(text).map_err(|_| NoTarget)?;
+        let plain = url.username().is_empty() && url.password().is_none();
+        let known = matches!(url.scheme(), "https" | "http") && url.host_str().is_some();
+        if plain && known { Ok(Self(url)) } else { Err(NoTarget) }
+    }
+
+    /// The same server, another path.
+    ///
+    /// # Errors
+    /// When `path` makes no address.
+    pub fn join(&self, path: &str) -> Result<Self, NoTarget> {
+        let url = self.0.join(path).map_err(|_| NoTarget)?;
+        if url.origin() == self.0.origin() { Ok(Self(url)) } else { Err(NoTarget) }
+    }
+
+    fn is_encrypted(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+}
+
+/// A server's answer.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The body, as far as it was read.
+    pub body: Vec<u8>,
+    /// How long the server asks to be left alone.
+    pub retry_after: Option<Duration>,
+}
+
+impl Answer {
+    /// Whether the server took the request.
+    pub const fn is_success(&self) -> bool {
+        self.status >= 200 && self.status < 300
+    }
+
+    /// Whether the same request may be taken later.
+    pub const fn is_passing(&self) -> bool {
+        matches!(self.status, 408 | 425 | 429 | 500..=599)
+    }
+}
+
+/// Why there is no answer. No text of these holds the address's path or the request.
+#[derive(Debug, thiserror::Error)]
+pub enum OutgoingError {
+    /// The address is in a network that may not be connected to.
+    #[error("{0} lies in a network that is not allowed; add it to outgoing.networks")]
+    NotAllowed(Target),
+    /// There was no connection, or it broke.
+    #[error("can't reach {0}")]
+    Unreachable(Target),
+    /// There was no answer in time; the request may have been taken.
+    #[error("{0} did not answer in time")]
+    TimedOut(Target),
+}
+
+/// Why no request can be made at all.
+#[derive(Debug, thiserror::Error)]
+pub enum OutgoingSetupError {
+    /// The file of authorities can't be used.
+    #[error("can't use the certificate authorities in {}", path.display())]
+    Authorities {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// TLS can't be set up.
+    #[error("TLS can't be set up")]
+    Tls(#[source] reqwest::Error),
+}
+
+/// Makes requests.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    encrypted: Client,
+    plain: Client,
+    guard: Arc<Guard>,
+}
+
+impl Outgoing {
+    /// Makes a client.
+    ///
+    /// # Errors
+    /// When TLS can't be set up or the authorities can't be read.
+    pub fn new(params: &Params) -> Result<Self, OutgoingSetupError> {
+        let guard = Arc::new(Guard(params.networks.clone()));
+        let client = |encrypted| {
+            let mut builder = Client::builder()
+                .no_proxy()
+                .redirect(reqwest::redirect::Policy::none())
+                .timeout(params.timeout)
+                .connect_timeout(params.timeout)
+                .dns_resolver(Arc::new(Resolver { guard: Arc::clone(&guard), encrypted }))
+                .user_agent(concat!("tripline/", env!("CARGO_PKG_VERSION")));
+            if let Some(path) = &params.authorities {
+                builder = builder.tls_certs_merge(authorities(path)?);
+            }
+            builder.build().map_err(OutgoingSetupError::Tls)
+        };
+        Ok(Self { encrypted: client(true)?, plain: client(false)?, guard })
+    }
+
+    /// Posts `body`; gives the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When the address is not allowed, or there is no answer.
+    pub async fn post(
+        &self,
+        target: &Target,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<Answer, OutgoingError> {
+        let encrypted = target.is_encrypted();
+        // A literal address is not resolved, so the resolver does not see it.
+        let literal = match target.0.host() {
+            Some(url::Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(url::Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(url::Host::Domain(_)) | None => None,
+        };
+        if literal.is_some_and(|address| !self.guard.lets_through(address, encrypted)) {
+            return Err(OutgoingError::NotAllowed(target.clone()));
+        }
+        let client = if encrypted { &self.encrypted } else { &self.plain };
+        let sent = client.post(target.0.clone()).headers(headers).body(body).send().await;
+        let mut response = sent.map_err(|error| fault(&error, target))?;
+        let mut answer = Answer {
+            status: response.status().as_u16(),
+            body: Vec::new(),
+            retry_after: seconds(response.headers()),
+        };
+        while answer.body.len() < ANSWER_BYTES_MAX {
+            match response.chunk().await.map_err(|error| fault(&error, target))? {
+                Some(chunk) => answer.body.extend_from_slice(&chunk),
+                None => break,
+            }
+        }
+        answer.body.truncate(ANSWER_BYTES_MAX);
+        Ok(answer)
+    }
+}
+
+fn authorities(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, OutgoingSetupError> {
+    let fault = |source: Box<dyn std::error::Error + Send + Sync>| {
+        OutgoingSetupError::Authorities { path: path.clone(), source }
+    };
+    let text = std::fs::read(path).map_err(|error| fault(error.into()))?;
+    reqwest::Certificate::from_pem_bundle(&text).map_err(|error| fault(error.into()))
+}
+
+fn seconds(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    text.trim().parse().ok().map(Duration::from_secs)
+}
+
+fn fault(error: &reqwest::Error, target: &Target) -> OutgoingError {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(one) = cause {
+        if one.is::<NotAllowed>() {
+            return OutgoingError::NotAllowed(target.clone());
+        }
+        cause = one.source();
+    }
+    if error.is_timeout() {
+        OutgoingError::TimedOut(target.clone())
+    } else {
+        OutgoingError::Unreachable(target.clone())
+    }
+}
+
+/// Every address of a name is in a network that may not be connected to.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("not an allowed network")]
+struct NotAllowed;
+
+/// Resolves names to addresses that may be connected to.
+struct Resolver {
+    guard: Arc<Guard>,
+    encrypted: bool,
+}
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        let (guard, encrypted) = (Arc::clone(&self.guard), self.encrypted);
+        Box::pin(async move {
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let known = !found.is_empty();
+            let allowed: Vec<SocketAddr> = found
+                .into_iter()
+                .filter(|address| guard.lets_through(address.ip(), encrypted))
+                .collect();
+            if known && allowed.is_empty() {
+                return Err(NotAllowed.into());
+            }
+            let allowed: Addrs = Box::new(allowed.into_iter());
+            Ok(allowed)
+        })
+    }
+}
+
+/// The networks that are allowed beyond the public one.
+#[derive(Debug)]
+struct Guard(Vec<IpNet>);
+
+impl Guard {
+    /// Without encryption only networks that the operator named will do.
+    fn lets_through(&self, address: IpAddr, encrypted: bool) -> bool {
+        let address = address.to_canonical();
+        let named = self.0.iter().any(|network| network.contains(&address));
+        named || (encrypted && is_public(address))
+    }
+}
+
+/// Whether an address is of the public internet. Source: the special-purpose address registries
+/// of IANA, IPv4 and IPv6.
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [first, second, third, _] = address.octets();
+    let special = address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_documentation()
+        || address.is_multicast()
+        || first == 0
+        || first >= 240
+        || (first == 100 && second & 0xc0 == 64)
+        || (first == 192 && second == 0 && third == 0)
+        || (first == 192 && second == 88 && third == 99)
+        || (first == 198 && second & 0xfe == 18);
+    !special
+}
+
+/// Of IPv6 only `2000::/3` is given out; within it tunnels to IPv4 and special blocks are left out.
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let [first, second, ..] = address.segments();
+    let special = (first == 0x2001 && (second < 0x200 || second == 0xdb8))
+        || first == 0x2002
+        || (first == 0x3fff && second < 0x1000);
+    first & 0xe000 == 0x2000 && !special
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Guard, Target, is_public};
+    use std::net::IpAddr;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn only_the_public_internet_is_public() {
+        for public in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "100.128.0.1", "198.20.0.1"] {
+            assert!(is_public(address(public)), "{public}");
+        }
+        for special in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "192.0.0.8",
+            "192.168.1.1",
+            "198.18.0.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "fe80::1",
+            "fc00::1",
+            "ff02::1",
+            "2001:db8::1",
+            "2002:a00::1",
+            "2001::1",
+            "64:ff9b::a00:1",
+        ] {
+            assert!(!is_public(address(special)), "{special}");
+        }
+    }
+
+    #[test]
+    fn a_named_network_is_let_through_and_without_encryption_nothing_else() {
+        let guard = Guard(vec!["10.0.0.0/8".parse().expect("a network")]);
+        assert!(guard.lets_through(address("10.0.0.7"), false));
+        assert!(guard.lets_through(address("::ffff:10.0.0.7"), true));
+        assert!(!guard.lets_through(address("::ffff:127.0.0.1"), true));
+        assert!(guard.lets_through(address("1.1.1.1"), true));
+        assert!(!guard.lets_through(address("1.1.1.1"), false));
+    }
+
+    #[test]
+    fn a_target_never_shows_its_path_and_holds_no_password() {
+        let target =
+            Target::parse("https://hooks.example.com/services/T0/B0/secret").expect("good");
+        assert_eq!(format!("{target} {target:?}").matches("secret").count(), 0);
+        for wrong in ["ftp://host/", "https://", "https://user:pw@host/", "file:///etc/passwd"] {
+            assert!(Target::parse(wrong).is_err(), "{wrong}");
+        }
+        assert!(target.join("//elsewhere.example/").is_err());
+    }
+}
