@@ -3,12 +3,13 @@
 //! A hash slot of the HTTP intake belongs to one thread of the data plane. Queues are bounded:
 //! where one is full the sender is told, and nothing is dropped in silence.
 
+use crate::engine::approvals::{NoVote, Waiting};
 use crate::engine::batch::Batch;
 use crate::engine::control::{self, PersonOrder};
 use crate::engine::partition::{self, Signal, View};
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::{Credential, Kind};
-use crate::model::decision::{Decision, Generation};
+use crate::model::decision::{Decision, Holding, Standing, Vote};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
 use std::sync::Arc;
@@ -92,8 +93,16 @@ pub enum ControlMessage {
     Person(PersonOrder, oneshot::Sender<Result<Option<Decision>, NotDurable>>),
     /// A store answered.
     Receipt(StoreReceipt),
-    /// A store refused a decision because it holds that generation already.
-    Stale(Arc<Decision>, Generation),
+    /// A store refused a decision because it holds that already.
+    Stale(Arc<Decision>, Holding),
+    /// A store holds newer decisions than the journal has.
+    Newer(Vec<(Credential, Holding)>),
+    /// A question about what stands: from which place on, and how many places.
+    Standing(u32, u32, oneshot::Sender<(Vec<Standing>, Option<u32>)>),
+    /// A person's word on a decision that waits.
+    Vote(Vote, oneshot::Sender<Result<Option<Decision>, VoteError>>),
+    /// A question about what waits for people.
+    Waiting(oneshot::Sender<Vec<Waiting>>),
     /// How many credentials one data thread remembers, by its number.
     Credentials(usize, u64),
     /// Hours in which credentials were newly used, in the order of [`Kind::ALL`].
@@ -113,6 +122,17 @@ pub enum ControlMessage {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the journal can't be written, so nothing is carried out; look at the disk of data_dir")]
 pub struct NotDurable;
+
+/// Why a person's word changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VoteError {
+    /// Of the decision that it is about.
+    #[error(transparent)]
+    NoVote(#[from] NoVote),
+    /// Of the journal.
+    #[error(transparent)]
+    NotDurable(#[from] NotDurable),
+}
 
 /// A queue is full, or its thread has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -237,6 +257,33 @@ impl ControlPlane {
             return Err(NotDurable);
         }
         answer.await.unwrap_or(Err(NotDurable))
+    }
+
+    /// Hands over a person's word on a decision that waits; gives the revocation, once enough
+    /// people agreed.
+    ///
+    /// # Errors
+    /// Why it changes nothing.
+    pub async fn vote(&self, vote: Vote) -> Result<Option<Decision>, VoteError> {
+        let (reply, answer) = oneshot::channel();
+        if !self.tell(ControlMessage::Vote(vote, reply)).await {
+            return Err(NotDurable.into());
+        }
+        answer.await.unwrap_or(Err(NotDurable.into()))
+    }
+
+    /// What waits for people, oldest first; none once it ended.
+    pub async fn waiting(&self) -> Option<Vec<Waiting>> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(ControlMessage::Waiting(reply)).await;
+        answer.await.ok()
+    }
+
+    /// A page of what stands, and where the next one begins; none once it ended.
+    pub async fn standing(&self, from: u32, most: u32) -> Option<(Vec<Standing>, Option<u32>)> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(ControlMessage::Standing(from, most, reply)).await;
+        answer.await.ok()
     }
 
     /// What was counted of false actions, and the budgets; none once it ended.

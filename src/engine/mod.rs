@@ -8,14 +8,20 @@
 //! **Does not** know I/O, a clock, threads, or how anything looks on the wire: time is an
 //! argument, and answers are values.
 
+pub mod approvals;
 pub mod batch;
 pub mod control;
+pub mod decided;
+pub mod directory;
 pub mod episodes;
 mod facts;
 pub mod fleet;
 pub mod keyring;
 pub mod machine;
+pub mod outbox;
 pub mod partition;
+pub mod reconcile;
+pub mod register;
 pub mod restraint;
 pub mod slab;
 pub mod tally;

@@ -18,12 +18,34 @@ pub struct Params {
     pub per_hour: u32,
     /// For all, in any hour, as a share of the active credentials. Default: 1e-5.
     pub per_hour_share: f64,
+    /// Among how many members what is allowed for all is divided, where they share no store to
+    /// count in. Default: 1.
+    pub members: u32,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { per_tenant_hour: 1, per_hour: 3, per_hour_share: 1e-5 }
+        Self { per_tenant_hour: 1, per_hour: 3, per_hour_share: 1e-5, members: 1 }
     }
+}
+
+impl Params {
+    /// How many revocations all members together may carry out in any hour.
+    fn for_all(&self, active: u64) -> u64 {
+        let share = active as f64 * self.per_hour_share;
+        #[expect(clippy::cast_possible_truncation, reason = "a share of a count")]
+        #[expect(clippy::cast_sign_loss, reason = "a share of a count")]
+        u64::from(self.per_hour).max(share as u64)
+    }
+}
+
+/// How many revocations are allowed in any hour, over all members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// For all credentials.
+    pub for_all: u64,
+    /// For those of one tenant.
+    pub for_tenant: u32,
 }
 
 const HOUR_MS: i64 = 3_600_000;
@@ -37,23 +59,23 @@ pub struct Breaker {
 
 impl Breaker {
     /// Takes a token for a revocation at `now`; false if there is none. `active` is the number of
-    /// credentials in use.
+    /// credentials in use; `others` is asked last, whether all members together have one left.
     pub fn take(
         &mut self,
         tenant: Option<&CompactString>,
-        active: u64,
-        now: EventTime,
+        (active, now): (u64, EventTime),
         params: &Params,
+        others: impl FnOnce(Allowed) -> bool,
     ) -> bool {
         self.forget(now);
-        if self.left(active, params) == 0 {
+        let used = tenant.and_then(|tenant| self.by_tenant.get(tenant)).copied().unwrap_or(0);
+        let tenant_is_done = tenant.is_some() && used >= params.per_tenant_hour;
+        if self.left(active, params) == 0 || tenant_is_done {
             return false;
         }
-        if let Some(tenant) = tenant {
-            let used = self.by_tenant.get(tenant).copied().unwrap_or(0);
-            if used >= params.per_tenant_hour {
-                return false;
-            }
+        let for_all = params.for_all(active);
+        if !others(Allowed { for_all, for_tenant: params.per_tenant_hour }) {
+            return false;
         }
         self.note(tenant, now);
         true
@@ -67,13 +89,10 @@ impl Breaker {
         self.granted.push_back((at, tenant.cloned()));
     }
 
-    /// How many revocations the fleet has left.
+    /// How many revocations this member has left.
     pub fn left(&self, active: u64, params: &Params) -> u64 {
-        let share = active as f64 * params.per_hour_share;
-        #[expect(clippy::cast_possible_truncation, reason = "a share of a count")]
-        #[expect(clippy::cast_sign_loss, reason = "a share of a count")]
-        let allowed = u64::from(params.per_hour).max(share as u64);
-        allowed.saturating_sub(self.granted.len() as u64)
+        let own = params.for_all(active) / u64::from(params.members.max(1));
+        own.saturating_sub(self.granted.len() as u64)
     }
 
     /// Forgets what is over an hour old. A clock that went back forgets nothing.
@@ -105,7 +124,7 @@ mod tests {
         let mut breaker = Breaker::default();
         let (acme, bloom) = (CompactString::new("acme"), CompactString::new("bloom"));
         let mut take = |tenant, ms| {
-            breaker.take(Some(tenant), 100, EventTime::from_ms(ms), &Params::default())
+            breaker.take(Some(tenant), (100, EventTime::from_ms(ms)), &Params::default(), |_| true)
         };
         assert!(take(&acme, 0));
         assert!(!take(&acme, HOUR_MS - 1));
@@ -120,6 +139,22 @@ mod tests {
         assert_eq!(breaker.left(1_000_000, &Params::default()), 10);
     }
 
+    #[test]
+    fn members_that_share_no_store_divide_what_is_allowed() {
+        let breaker = Breaker::default();
+        let params = Params { members: 3, ..Params::default() };
+        assert_eq!(breaker.left(1_000_000, &params), 3);
+        assert_eq!(breaker.left(100, &Params { members: 4, ..params }), 0);
+    }
+
+    #[test]
+    fn what_the_other_members_refuse_takes_no_token() {
+        let mut breaker = Breaker::default();
+        let (now, params) = (EventTime::from_ms(0), Params::default());
+        assert!(!breaker.take(None, (100, now), &params, |allowed| allowed.for_all != 3));
+        assert_eq!(breaker.left(100, &params), 3);
+    }
+
     proptest! {
         #[test]
         fn no_hour_ever_sees_more_than_it_is_allowed(
@@ -131,7 +166,7 @@ mod tests {
             for (index, gap) in gaps.into_iter().enumerate() {
                 now += gap;
                 let tenant = CompactString::new(if index % 2 == 0 { "a" } else { "b" });
-                if breaker.take(Some(&tenant), 10, EventTime::from_ms(now), &params) {
+                if breaker.take(Some(&tenant), (10, EventTime::from_ms(now)), &params, |_| true) {
                     granted.push(now);
                 }
             }

@@ -1,9 +1,11 @@
 //! The reasoning from what the evidence justifies to what is ordered.
 //!
 //! ```text
-//!  wanted --> catch-up --> allow list --> fleet ------> budget ------> breaker --> posture -->
-//!             (alert)      (alert)        (throttle)    (what is       (suspend)   (its cap)
-//!                                                        proven)
+//!  wanted --> catch-up --> allow list --> fleet ------> maturity --> warm-up --> budget ----->
+//!             (alert)      (alert)        (throttle)    (suspend)    (throttle)  (what is
+//!                                                                                 proven)
+//!         --> approval --> breaker ---> posture -->
+//!             (suspend)    (suspend)    (its cap)
 //! ```
 //! Each guardrail that lowers the action is named, in that order.
 
@@ -13,6 +15,7 @@ use crate::model::finding::Action;
 
 /// What is true as a finding is judged.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a circumstance of its own")]
 pub struct Circumstances {
     /// The posture in force for the credential.
     pub posture: Posture,
@@ -22,8 +25,14 @@ pub struct Circumstances {
     pub allow_listed: bool,
     /// Whether so many credentials burst of late that the cause is a common one.
     pub fleet_suppressed: bool,
+    /// Whether enough is known of the credential to revoke it; a contract needs no knowledge.
+    pub mature: bool,
+    /// Whether tripline knows little of anybody yet; a contract needs no knowledge.
+    pub warming_up: bool,
     /// The actions that are proven to keep to their budget; all, where the claim is a contract's.
     pub open: Open,
+    /// Whether people have to agree to a revocation.
+    pub needs_approval: bool,
 }
 
 /// What is to be done, and why not more.
@@ -57,10 +66,19 @@ pub fn judge(wanted: Action, given: Circumstances, breaker: impl FnOnce() -> boo
     if given.fleet_suppressed {
         lower(&mut action, Action::Throttle, Guardrail::FleetSuppression);
     }
+    if !given.mature {
+        lower(&mut action, Action::Suspend, Guardrail::Maturity);
+    }
+    if given.warming_up {
+        lower(&mut action, Action::Throttle, Guardrail::WarmUp);
+    }
     let proven = given.open.gravest(action);
     lower(&mut action, proven, Guardrail::Budget);
-    let revokes = action == Action::Revoke && given.posture == Posture::Revoke;
-    if revokes && !breaker() {
+    let revokes = |action| action == Action::Revoke && given.posture == Posture::Revoke;
+    if revokes(action) && given.needs_approval {
+        lower(&mut action, Action::Suspend, Guardrail::Approval);
+    }
+    if revokes(action) && !breaker() {
         lower(&mut action, Action::Suspend, Guardrail::Breaker);
     }
     let cap = given.posture.cap();
@@ -88,8 +106,16 @@ mod tests {
     }
 
     fn free(posture: Posture) -> Circumstances {
-        let (catch_up, allow_listed, fleet_suppressed) = (false, false, false);
-        Circumstances { posture, catch_up, allow_listed, fleet_suppressed, open: Open::ALL }
+        Circumstances {
+            posture,
+            catch_up: false,
+            allow_listed: false,
+            fleet_suppressed: false,
+            mature: true,
+            warming_up: false,
+            open: Open::ALL,
+            needs_approval: false,
+        }
     }
 
     const FREE: (bool, bool, bool) = (false, false, true);
@@ -163,6 +189,27 @@ mod tests {
         }
         let mild = judge(Action::Throttle, given, || true);
         assert_eq!((mild.action, mild.held_by), (Action::Throttle, Vec::new()));
+    }
+
+    #[test]
+    fn an_immature_credential_is_suspended_at_most_and_in_the_warm_up_throttled() {
+        let young = Circumstances { mature: false, ..free(Posture::Revoke) };
+        let verdict = judge(Action::Revoke, young, || panic!("nothing is revoked"));
+        assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Guardrail::Maturity]));
+        let early = Circumstances { warming_up: true, ..free(Posture::Revoke) };
+        let verdict = judge(Action::Suspend, early, || panic!("nothing is revoked"));
+        assert_eq!((verdict.action, verdict.held_by), (Action::Throttle, vec![Guardrail::WarmUp]));
+    }
+
+    #[test]
+    fn where_people_must_agree_it_is_suspended_meanwhile_and_takes_no_token() {
+        let given = Circumstances { needs_approval: true, ..free(Posture::Revoke) };
+        let verdict = judge(Action::Revoke, given, || panic!("nothing is revoked"));
+        assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Guardrail::Approval]));
+        // A lower posture would not revoke anyway: nobody is asked in vain.
+        let lower = Circumstances { needs_approval: true, ..free(Posture::Suspend) };
+        let verdict = judge(Action::Revoke, lower, || panic!("nothing is revoked"));
+        assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Guardrail::Posture]));
     }
 
     #[test]

@@ -173,19 +173,28 @@ pub enum Guardrail {
     Budget,
     /// Many credentials burst at once, a common cause: never more than throttle.
     FleetSuppression,
+    /// Too little is known of the credential to revoke it for its rate: suspended at most.
+    Maturity,
+    /// tripline started a moment ago and knows little of anybody: never more than throttle.
+    WarmUp,
+    /// People have to agree first: suspended meanwhile.
+    Approval,
     /// An invariant would have been broken: never more than alert.
     Invariant,
 }
 
 impl Guardrail {
     /// Every guardrail.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Posture,
         Self::AllowList,
         Self::Breaker,
         Self::CatchUp,
         Self::Budget,
         Self::FleetSuppression,
+        Self::Maturity,
+        Self::WarmUp,
+        Self::Approval,
         Self::Invariant,
     ];
 
@@ -198,6 +207,9 @@ impl Guardrail {
             Self::CatchUp => "catch_up",
             Self::Budget => "budget",
             Self::FleetSuppression => "fleet_suppression",
+            Self::Maturity => "maturity",
+            Self::WarmUp => "warm_up",
+            Self::Approval => "approval",
             Self::Invariant => "invariant",
         }
     }
@@ -229,6 +241,11 @@ impl DecisionId {
         hasher.write(order.as_str().as_bytes());
         hasher.write(credential.id().as_bytes());
         Self(hasher.finish())
+    }
+
+    /// Its digits as a number.
+    pub const fn bits(self) -> u64 {
+        self.0
     }
 
     /// Reads what [`fmt::Display`] writes.
@@ -333,13 +350,33 @@ impl Receipt {
     }
 }
 
+/// What a store holds about a credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// The rank of the decision that it holds.
+    pub generation: Generation,
+    /// That decision, where the store says it.
+    pub decision: Option<DecisionId>,
+    /// What gateways are told, where the store says it.
+    pub status: Option<Status>,
+    /// The finding behind it, where the store says it.
+    pub finding: Option<FindingId>,
+}
+
+impl From<Generation> for Holding {
+    /// A store that says no more than the generation.
+    fn from(generation: Generation) -> Self {
+        Self { generation, decision: None, status: None, finding: None }
+    }
+}
+
 /// How a delivery to a store went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The store's answer.
     pub receipt: Receipt,
-    /// The generation that the store holds, where it refused an older one.
-    pub held: Option<Generation>,
+    /// What the store holds, where it refused an older decision.
+    pub held: Option<Holding>,
 }
 
 impl From<Receipt> for Delivery {
@@ -349,8 +386,10 @@ impl From<Receipt> for Delivery {
 }
 
 /// What stands about a credential now: the sum of its decisions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
+    /// The credential.
+    pub credential: Credential,
     /// The decision that made it so.
     pub decision: DecisionId,
     /// What stores are to believe.
@@ -363,6 +402,23 @@ pub struct Standing {
     pub finding: Option<FindingId>,
     /// When it was ordered.
     pub at: EventTime,
-    /// Why, in words.
+    /// Whether a person ordered it.
+    pub by_person: bool,
+}
+
+/// What a person says to a decision that waits for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// The decision that waits.
+    pub decision: DecisionId,
+    /// Whether they agree.
+    pub agrees: bool,
+    /// Who, as the door knows them: one person has one voice.
+    pub account: CompactString,
+    /// Who, as people read it.
+    pub by: CompactString,
+    /// Why.
     pub reason: String,
+    /// When.
+    pub at: EventTime,
 }

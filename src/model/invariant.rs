@@ -21,18 +21,21 @@ pub enum Invariant {
     AllowListHolds,
     /// S-7: above the posture nothing is carried out.
     PostureHolds,
+    /// S-9: an immature credential is never revoked for its rate.
+    ImmatureNotRevoked,
     /// S-8: a decision on a finding carries the numbers from which it can be recomputed.
     CarriesEvidence,
 }
 
 impl Invariant {
     /// Every invariant of decisions.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::RevocationsWithinBreaker,
         Self::GenerationRises,
         Self::CatchUpHolds,
         Self::AllowListHolds,
         Self::PostureHolds,
+        Self::ImmatureNotRevoked,
         Self::CarriesEvidence,
     ];
 
@@ -44,6 +47,7 @@ impl Invariant {
             Self::CatchUpHolds => "S-5",
             Self::AllowListHolds => "S-6",
             Self::PostureHolds => "S-7",
+            Self::ImmatureNotRevoked => "S-9",
             Self::CarriesEvidence => "S-8",
         }
     }
@@ -57,6 +61,7 @@ impl fmt::Display for Invariant {
 
 /// What was true when a decision was made.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a circumstance of its own")]
 pub struct Circumstances {
     /// The generation that stood before it.
     pub generation_before: Generation,
@@ -66,6 +71,8 @@ pub struct Circumstances {
     pub allow_listed: bool,
     /// Whether the breaker gave a token for it.
     pub breaker_granted: bool,
+    /// Whether enough is known of the credential, or a contract was broken.
+    pub mature: bool,
 }
 
 /// The first invariant that `decision` would break, if any. A person's order answers to S-3 only:
@@ -92,6 +99,9 @@ pub fn broken_by(decision: &Decision, given: &Circumstances) -> Option<Invariant
     }
     if action == Action::Revoke && !given.breaker_granted {
         return Some(Invariant::RevocationsWithinBreaker);
+    }
+    if action == Action::Revoke && !given.mature {
+        return Some(Invariant::ImmatureNotRevoked);
     }
     if decision.evidence.is_empty() {
         return Some(Invariant::CarriesEvidence);

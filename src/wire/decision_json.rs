@@ -1,10 +1,7 @@
 //! A decision and a standing as JSON, by the contract.
 
 use super::finding_json::{Measures, known, read_credential, read_time, read_time_if};
-use crate::model::credential::Credential;
-use crate::model::decision::{
-    Decision, DecisionId, Generation, Guardrail, Order, Posture, Standing,
-};
+use crate::model::decision::{Decision, DecisionId, Generation, Guardrail, Order, Posture};
 use crate::model::finding::{Action, FindingId};
 use serde::de::Deserializer;
 use serde::ser::Serializer;
@@ -87,42 +84,5 @@ impl<'de> Deserialize<'de> for DecisionJson {
             reason: written.reason.into_owned(),
             evidence: written.evidence.0,
         }))
-    }
-}
-
-/// What stands about a credential, as JSON.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StandingJson {
-    /// The credential's id.
-    pub credential: String,
-    /// Its kind.
-    pub kind: String,
-    /// What stores are to believe.
-    pub status: String,
-    /// The rank of the decision that made it so.
-    pub generation: u64,
-    /// When it ends by itself.
-    pub until: Option<String>,
-    /// The finding behind it.
-    pub finding: Option<String>,
-    /// When it was ordered.
-    pub at: String,
-    /// Why.
-    pub reason: String,
-}
-
-impl StandingJson {
-    /// What stands about `credential`.
-    pub fn new(credential: &Credential, standing: &Standing) -> Self {
-        Self {
-            credential: credential.id().to_owned(),
-            kind: credential.kind().as_str().to_owned(),
-            status: standing.status.as_str().to_owned(),
-            generation: standing.generation.0,
-            until: standing.until.map(|time| time.to_string()),
-            finding: standing.finding.map(|id| id.to_string()),
-            at: standing.at.to_string(),
-            reason: standing.reason.clone(),
-        }
     }
 }

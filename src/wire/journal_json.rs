@@ -8,7 +8,7 @@
 
 use super::decision_json::DecisionJson;
 use super::finding_json::{known, read_time};
-use crate::model::decision::{Decision, DecisionId, Receipt};
+use crate::model::decision::{Decision, DecisionId, Receipt, Vote};
 use crate::model::time::EventTime;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,8 @@ pub enum Entry {
     Decision(Box<Decision>),
     /// A store answered.
     Receipt(StoreReceipt),
+    /// A person agreed to a decision that waits, or did not.
+    Vote(Vote),
 }
 
 /// A store's answer to a decision.
@@ -47,6 +49,11 @@ impl Link {
         Self("0".repeat(64))
     }
 
+    /// Its 64 hexadecimal digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     fn of(text: &str) -> Self {
         let mut hex = String::with_capacity(64);
         for byte in Sha256::digest(text.as_bytes()) {
@@ -65,6 +72,18 @@ struct Line {
     decision: Option<DecisionJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<Answer>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vote: Option<Ballot>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ballot {
+    decision: String,
+    agrees: bool,
+    account: String,
+    by: String,
+    reason: String,
+    at: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -80,19 +99,28 @@ const HASH_FIELD: &str = ",\"hash\":\"";
 /// Writes the line number `seq` (from 1) that follows `prev`, without a line break; gives the link
 /// for the next one.
 pub fn encode(entry: &Entry, seq: u64, prev: &Link) -> (String, Link) {
-    let (decision, receipt) = match entry {
-        Entry::Decision(decision) => (Some(DecisionJson((**decision).clone())), None),
+    let mut line = Line { seq, prev: prev.0.clone(), decision: None, receipt: None, vote: None };
+    match entry {
+        Entry::Decision(decision) => line.decision = Some(DecisionJson((**decision).clone())),
         Entry::Receipt(answer) => {
-            let answer = Answer {
+            line.receipt = Some(Answer {
                 decision: answer.decision.to_string(),
                 store: answer.store.clone(),
                 receipt: answer.receipt.as_str().to_owned(),
                 at: answer.at.to_string(),
-            };
-            (None, Some(answer))
+            });
         }
-    };
-    let line = Line { seq, prev: prev.0.clone(), decision, receipt };
+        Entry::Vote(vote) => {
+            line.vote = Some(Ballot {
+                decision: vote.decision.to_string(),
+                agrees: vote.agrees,
+                account: vote.account.to_string(),
+                by: vote.by.to_string(),
+                reason: vote.reason.clone(),
+                at: vote.at.to_string(),
+            });
+        }
+    }
     let mut text = serde_json::to_string(&line).unwrap_or_default();
     text.pop();
     let link = Link::of(&text);
@@ -124,25 +152,61 @@ pub enum LineError {
 /// # Errors
 /// When the line isn't whole, or isn't the one that was written there.
 pub fn decode(text: &str, seq: u64, prev: &Link) -> Result<(Entry, Link), LineError> {
+    let (line, link) = parse(text)?;
+    if line.seq != seq || line.prev != prev.0 {
+        return Err(LineError::Unlinked);
+    }
+    Ok((line.entry()?, link))
+}
+
+/// Reads a line for itself, wherever it stands.
+///
+/// # Errors
+/// When the line isn't whole, or was changed.
+pub fn read_line(text: &str) -> Result<Entry, LineError> {
+    parse(text)?.0.entry()
+}
+
+fn parse(text: &str) -> Result<(Line, Link), LineError> {
     let (hashed, tail) = text.rsplit_once(HASH_FIELD).ok_or(LineError::Incomplete)?;
     let hash = tail.strip_suffix("\"}").ok_or(LineError::Incomplete)?;
     let link = Link::of(hashed);
     if link.0 != hash {
         return Err(LineError::Changed);
     }
-    let line: Line = serde_json::from_str(&format!("{hashed}}}")).map_err(LineError::Unknown)?;
-    if line.seq != seq || line.prev != prev.0 {
-        return Err(LineError::Unlinked);
-    }
-    let entry = match (line.decision, line.receipt) {
-        (Some(decision), None) => Entry::Decision(Box::new(decision.0)),
-        (None, Some(answer)) => Entry::Receipt(answer.read().map_err(LineError::Unknown)?),
-        _ => {
-            let error = serde_json::Error::custom("neither a decision nor a receipt");
-            return Err(LineError::Unknown(error));
+    let line = serde_json::from_str(&format!("{hashed}}}")).map_err(LineError::Unknown)?;
+    Ok((line, link))
+}
+
+impl Line {
+    fn entry(self) -> Result<Entry, LineError> {
+        match (self.decision, self.receipt, self.vote) {
+            (Some(decision), None, None) => Ok(Entry::Decision(Box::new(decision.0))),
+            (None, Some(answer), None) => {
+                Ok(Entry::Receipt(answer.read().map_err(LineError::Unknown)?))
+            }
+            (None, None, Some(ballot)) => {
+                Ok(Entry::Vote(ballot.read().map_err(LineError::Unknown)?))
+            }
+            _ => {
+                let error = serde_json::Error::custom("no decision, receipt or vote");
+                Err(LineError::Unknown(error))
+            }
         }
-    };
-    Ok((entry, link))
+    }
+}
+
+impl Ballot {
+    fn read(self) -> Result<Vote, serde_json::Error> {
+        Ok(Vote {
+            decision: known(DecisionId::parse(&self.decision), "decision id")?,
+            agrees: self.agrees,
+            account: self.account.into(),
+            by: self.by.into(),
+            reason: self.reason,
+            at: read_time(&self.at)?,
+        })
+    }
 }
 
 impl Answer {

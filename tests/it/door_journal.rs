@@ -21,7 +21,7 @@ fn entry(number: u64) -> Entry {
 
 fn open(path: &Path) -> Result<(Journal, Found, Vec<Entry>), JournalError> {
     let mut seen = Vec::new();
-    let (journal, found) = Journal::open(path, |entry| seen.push(entry))?;
+    let (journal, found) = Journal::open(path, 1 << 30, |entry| seen.push(entry))?;
     Ok((journal, found, seen))
 }
 
@@ -38,7 +38,7 @@ fn written(entries: u64) -> (TempDir, PathBuf) {
 fn what_was_appended_is_there_after_a_restart_and_the_chain_goes_on() {
     let (_folder, path) = written(4);
     let (mut journal, found, seen) = open(&path).expect("opens");
-    assert_eq!(found, Found { lines: 4, torn_bytes: 0 });
+    assert_eq!((found.lines, found.torn_bytes, found.files), (4, 0, 1));
     assert_eq!(seen, (0..4).map(entry).collect::<Vec<_>>());
     journal.append(&[entry(4)]).expect("appends");
     drop(journal);
@@ -52,6 +52,8 @@ fn a_last_line_torn_anywhere_is_cut_off_and_reported() {
     let last = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').expect("lines") + 1;
     for cut in last..whole.len() {
         std::fs::write(&path, &whole[..cut]).expect("writes");
+        // A line that was torn by a crash was never told to the index.
+        std::fs::remove_file(path.with_extension("db")).expect("an index");
         let (mut journal, found, seen) = open(&path).expect("repairs");
         assert_eq!((found.lines, found.torn_bytes), (2, (cut - last) as u64));
         assert_eq!(seen.len(), 2);
@@ -97,4 +99,48 @@ fn only_its_owner_may_read_it() {
     let (_folder, path) = written(1);
     let mode = std::fs::metadata(&path).expect("is there").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn lines_that_were_cut_off_at_the_end_are_missed() {
+    let (_folder, path) = written(4);
+    let whole = std::fs::read(&path).expect("reads");
+    let last = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').expect("lines") + 1;
+    std::fs::write(&path, &whole[..last]).expect("writes");
+    for error in [open(&path).expect_err("is cut"), verify(&path).expect_err("is cut")] {
+        assert!(matches!(error, JournalError::Truncated { has: 3, knew: 4, .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_journal_that_was_made_up_whole_is_known_by_its_index() {
+    let (_folder, path) = written(4);
+    let other = tempfile::tempdir().expect("a folder");
+    let made_up = other.path().join("journal.ndjson");
+    let (mut journal, ..) = open(&made_up).expect("opens");
+    journal.append(&(5..10).map(entry).collect::<Vec<_>>()).expect("appends");
+    std::fs::copy(&made_up, &path).expect("copies");
+    let error = verify(&path).expect_err("is another");
+    assert!(matches!(error, JournalError::Replaced { line: 4, .. }), "{error}");
+}
+
+#[test]
+fn a_full_file_gives_way_to_the_next_and_the_chain_runs_through_all() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("journal.ndjson");
+    let (mut journal, _) = Journal::open(&path, 1000, |_| {}).expect("opens");
+    for number in 0..20 {
+        journal.append(&[entry(number)]).expect("appends");
+    }
+    drop(journal);
+    let found = verify(&path).expect("whole");
+    assert!(found.lines == 20 && found.files > 3, "{found:?}");
+    let (_journal, found, seen) = open(&path).expect("opens");
+    assert_eq!((found.lines, seen.len()), (20, 20));
+    let full = std::fs::read_dir(folder.path()).expect("a folder").flatten().map(|one| one.path());
+    let full: Vec<PathBuf> = full
+        .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().contains("-0000")))
+        .collect();
+    std::fs::remove_file(&full[0]).expect("removes");
+    assert!(matches!(verify(&path), Err(JournalError::Broken { .. })), "a gap is found");
 }

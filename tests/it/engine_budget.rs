@@ -26,7 +26,8 @@ fn signal(id: &str, detector: Detector, action: Action, change: Change, times: [
     let gates = Gates::NONE
         .with(Gate::Rate, action >= Action::Throttle)
         .with(Gate::Context, action >= Action::Suspend)
-        .with(Gate::Corroborated, action >= Action::Revoke);
+        .with(Gate::Corroborated, action >= Action::Revoke)
+        .with(Gate::Mature, true);
     let finding = Finding {
         id: FindingId::of(&credential, detector, opened),
         credential,
@@ -114,6 +115,7 @@ fn revoke(id: &str) -> PersonOrder {
         credential: Credential::parse(id).expect("valid"),
         order: Order::Act(Action::Revoke),
         by: "ada".into(),
+        account: "ada".into(),
         reason: "it was stolen".to_owned(),
         lasts_ms: None,
     }
@@ -213,7 +215,9 @@ fn bursts_of_made_up_young_credentials_do_not_open_a_suspension() {
         let times = [n * MINUTE_MS / 10, n * MINUTE_MS / 10];
         let id = format!("api_key:made{n}");
         for change in [Change::Opened, Change::Closed] {
-            control.on_signal(&burst(&id, Action::Observe, change, times), at(times[1]));
+            let mut young = burst(&id, Action::Observe, change, times);
+            young.finding.gates = Gates::NONE;
+            control.on_signal(&young, at(times[1]));
         }
     }
     let cohort = control.ledger().cohort(Kind::ApiKey);

@@ -49,7 +49,14 @@ fn control(posture: Posture) -> Control {
 
 fn person(id: &str, order: Order) -> PersonOrder {
     let reason = "asked by the owner".to_owned();
-    PersonOrder { credential: key(id), order, by: "ada".into(), reason, lasts_ms: None }
+    PersonOrder {
+        credential: key(id),
+        order,
+        by: "ada".into(),
+        account: "ada".into(),
+        reason,
+        lasts_ms: None,
+    }
 }
 
 #[test]
@@ -152,7 +159,7 @@ fn the_breaker_turns_revocations_beyond_its_bound_into_suspensions() {
     assert_eq!(revoked, 3);
     let held = (Order::Act(Action::Suspend), vec![Guardrail::Breaker]);
     assert!(orders[3..].iter().all(|one| *one == held));
-    assert_eq!(control.violations(), &[0; 6]);
+    assert_eq!(control.violations(), &[0; 7]);
 }
 
 #[test]
@@ -190,7 +197,7 @@ fn after_a_restart_what_stood_still_stands_and_the_breaker_remembers() {
         .collect();
     let mut after = control(Posture::Revoke);
     for decision in &decisions {
-        after.recover(decision);
+        after.recover(decision, at(0));
     }
     assert_eq!(after.standing(&key("k1")), before.standing(&key("k1")));
     assert_eq!(after.breaker_left(), 0);

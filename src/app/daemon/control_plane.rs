@@ -5,18 +5,20 @@
 //! **Invariant** S-2: a decision is on disk before a store, a listener or the intake hears of it.
 //! While the disk fails nothing is carried out; decisions wait and are tried again every tick.
 
-use super::outbox::Due;
+use super::breaker::SharedBreaker;
 use crate::detect::episode::Change;
 use crate::edge::board::Board;
 use crate::edge::clock;
 use crate::edge::journal::Journal;
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
-use crate::edge::planes::{ControlMessage, NotDurable, Ticket};
-use crate::engine::control::{Control, PersonOrder};
+use crate::edge::planes::{ControlMessage, NotDurable, Ticket, VoteError};
+use crate::engine::control::{Control, PersonOrder, TokenWanted};
+use crate::engine::outbox::Due;
 use crate::engine::partition::Signal;
 use crate::judge::budget::{Budgets, Cohorts};
-use crate::model::decision::Decision;
+use crate::model::credential::Kinds;
+use crate::model::decision::{Decision, Vote};
 use crate::model::invariant::Invariant;
 use crate::model::time::EventTime;
 use crate::wire::journal_json::Entry;
@@ -32,6 +34,32 @@ const TOGETHER_MAX: usize = 1024;
 const PROOF_EVERY_MS: i64 = 5_000;
 
 type Reply = oneshot::Sender<Result<Option<Decision>, NotDurable>>;
+type VoteReply = oneshot::Sender<Result<Option<Decision>, VoteError>>;
+
+/// Whoever waits until what they asked for is durable.
+enum Asker {
+    Person(Reply),
+    Voter(VoteReply),
+}
+
+impl Asker {
+    fn answer(self, answer: Result<Option<Decision>, NotDurable>) {
+        // Whoever asked may have gone away.
+        let _gone = match self {
+            Self::Person(reply) => reply.send(answer).is_ok(),
+            Self::Voter(reply) => reply.send(answer.map_err(VoteError::from)).is_ok(),
+        };
+    }
+}
+
+/// The way to the outbox of one store.
+#[derive(Debug)]
+pub(super) struct ToStore {
+    /// What the store is told of.
+    pub(super) kinds: Kinds,
+    /// Its outbox.
+    pub(super) outbox: mpsc::UnboundedSender<Due>,
+}
 
 /// The control plane and what it writes to.
 #[derive(Debug)]
@@ -45,11 +73,13 @@ pub(super) struct ControlThread {
     /// What people see.
     pub(super) board: Arc<Board>,
     /// The ways to the stores.
-    pub(super) outboxes: Vec<mpsc::UnboundedSender<Due>>,
+    pub(super) stores: Vec<ToStore>,
     /// Counters.
     pub(super) metrics: Metrics,
     /// Whether the journal can be written.
     pub(super) durable: Arc<AtomicBool>,
+    /// The breaker that all members share.
+    pub(super) breaker: SharedBreaker,
     /// When what is proven was last shown.
     pub(super) proof_at: Option<EventTime>,
 }
@@ -59,7 +89,7 @@ pub(super) struct ControlThread {
 struct Waiting {
     entries: Vec<Entry>,
     decisions: Vec<(Decision, EventTime)>,
-    replies: Vec<(Reply, Option<Decision>)>,
+    replies: Vec<(Asker, Option<Decision>)>,
     tickets: Vec<Ticket>,
 }
 
@@ -85,11 +115,20 @@ impl ControlThread {
                     ControlMessage::Params(params) => self.control.set_params(params),
                     ControlMessage::ActiveHours(hours) => self.control.note_active_hours(&hours),
                     ControlMessage::Budget(reply) => self.answer(reply),
+                    ControlMessage::Standing(from, most, reply) => {
+                        // Whoever asked may have gone away.
+                        let _gone = reply.send(self.control.register().page(from, most));
+                    }
+                    ControlMessage::Waiting(reply) => {
+                        let _gone = reply.send(self.control.waiting(clock::now()));
+                    }
                     ControlMessage::Stop => stops = true,
                     message @ (ControlMessage::Signals(..)
                     | ControlMessage::Person(..)
                     | ControlMessage::Receipt(_)
                     | ControlMessage::Stale(..)
+                    | ControlMessage::Newer(_)
+                    | ControlMessage::Vote(..)
                     | ControlMessage::Tick) => self.take(message, &mut waiting),
                 }
             }
@@ -117,8 +156,14 @@ impl ControlThread {
                 }
                 waiting.tickets.extend(ticket);
             }
-            ControlMessage::Person(order, reply) => self.obey(order, reply, now, waiting),
+            ControlMessage::Person(order, reply) => self.obey(&order, reply, now, waiting),
             ControlMessage::Receipt(receipt) => waiting.entries.push(Entry::Receipt(receipt)),
+            ControlMessage::Vote(vote, reply) => self.count_vote(vote, reply, waiting),
+            ControlMessage::Newer(holdings) => {
+                for (credential, held) in holdings {
+                    self.control.on_newer(&credential, held);
+                }
+            }
             ControlMessage::Stale(decision, held) => {
                 if let Some(decision) = self.control.on_stale(&decision, held, now) {
                     note(decision, now, waiting);
@@ -136,6 +181,8 @@ impl ControlThread {
             ControlMessage::Credentials(..)
             | ControlMessage::ActiveHours(_)
             | ControlMessage::Budget(_)
+            | ControlMessage::Standing(..)
+            | ControlMessage::Waiting(_)
             | ControlMessage::Params(_)
             | ControlMessage::Stop => {}
         }
@@ -150,17 +197,45 @@ impl ControlThread {
             );
         }
         self.board.post_finding(finding);
-        if let Some(decision) = self.control.on_signal(signal, now) {
+        let others = |wanted: TokenWanted<'_>| self.breaker.take(wanted);
+        if let Some(decision) = self.control.on_signal_of_member(signal, now, others) {
             note(decision, arrived, waiting);
         }
     }
 
-    fn obey(&mut self, order: PersonOrder, reply: Reply, now: EventTime, waiting: &mut Waiting) {
-        let decision = self.control.on_person(order, now);
+    fn obey(&mut self, order: &PersonOrder, reply: Reply, now: EventTime, waiting: &mut Waiting) {
+        let decision = self.control.on_person(order.clone(), now);
         if let Some(decision) = decision.clone() {
+            let first = order.vote_on(&decision);
             note(decision, now, waiting);
+            if let Some(vote) = first {
+                // It has just begun to wait, and needs more than this voice.
+                let _waits = self.control.on_vote(&vote);
+                waiting.entries.push(Entry::Vote(vote));
+            }
         }
-        waiting.replies.push((reply, decision));
+        waiting.replies.push((Asker::Person(reply), decision));
+    }
+
+    fn count_vote(&mut self, vote: Vote, reply: VoteReply, waiting: &mut Waiting) {
+        let now = vote.at;
+        match self.control.on_vote(&vote) {
+            Ok(decision) => {
+                tracing::info!(
+                    decision = %vote.decision, by = %vote.by, agrees = vote.agrees,
+                    "a person said: {}", vote.reason
+                );
+                waiting.entries.push(Entry::Vote(vote));
+                if let Some(decision) = decision.clone() {
+                    note(decision, now, waiting);
+                }
+                waiting.replies.push((Asker::Voter(reply), decision));
+            }
+            Err(no_vote) => {
+                // Whoever asked may have gone away.
+                let _gone = reply.send(Err(no_vote.into()));
+            }
+        }
     }
 
     fn show(&mut self, now: EventTime) {
@@ -170,6 +245,10 @@ impl ControlThread {
             metrics.show_budget(self.control.ledger().cohorts(), &self.control.params().budgets);
         }
         metrics.beat("control_plane", now.ms() as f64 / 1000.0);
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.approvals.set(count(self.control.waiting(now).len()));
+        metrics.standing.set(count(self.control.register().len()));
+        metrics.journal_lines.set(i64::try_from(self.journal.head().0).unwrap_or(i64::MAX));
         metrics.breaker_left.set(i64::try_from(self.control.breaker_left()).unwrap_or(i64::MAX));
         for (invariant, count) in Invariant::ALL.into_iter().zip(self.control.violations()) {
             let metric = metrics.violations.with_label_values(&[invariant.as_str()]);
@@ -191,9 +270,8 @@ impl ControlThread {
                         "nothing is carried out until the journal can be written"
                     );
                 }
-                for (reply, _) in waiting.replies.drain(..) {
-                    // Whoever asked may have gone away.
-                    let _gone = reply.send(Err(NotDurable));
+                for (asker, _) in waiting.replies.drain(..) {
+                    asker.answer(Err(NotDurable));
                 }
                 return;
             }
@@ -206,8 +284,8 @@ impl ControlThread {
         for (decision, arrived) in waiting.decisions.drain(..) {
             self.publish(decision, arrived, now);
         }
-        for (reply, decision) in waiting.replies.drain(..) {
-            let _gone = reply.send(Ok(decision));
+        for (asker, decision) in waiting.replies.drain(..) {
+            asker.answer(Ok(decision));
         }
         for ticket in waiting.tickets.drain(..) {
             ticket.settle();
@@ -230,9 +308,12 @@ impl ControlThread {
         self.board.post_decision(decision.clone());
         if decision.carried_out {
             let decision = Arc::new(decision);
-            for outbox in &self.outboxes {
-                // An outbox ends only after this thread.
-                let _ended = outbox.send(Due { decision: Arc::clone(&decision), arrived });
+            for store in &self.stores {
+                if store.kinds.has(decision.credential.kind()) {
+                    let (decision, arrived) = (Arc::clone(&decision), Some(arrived));
+                    // An outbox ends only after this thread.
+                    let _ended = store.outbox.send(Due { decision, arrived, again: false });
+                }
             }
         }
     }

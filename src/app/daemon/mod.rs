@@ -6,9 +6,11 @@
 //! It ends from left to right, so that what was taken is applied, what was found is decided, and
 //! what was decided is durable. What a store has not settled by then is due at the next start.
 
+mod breaker;
 mod control_plane;
 mod data_plane;
 mod outbox;
+mod past;
 
 use super::settings::Settings;
 use crate::edge::api::{self, auth::Tokens};
@@ -16,20 +18,18 @@ use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
 use crate::edge::auth_store::{AuthStore, AuthStoreError};
 use crate::edge::board::Board;
 use crate::edge::dead_letter::DeadLetters;
-use crate::edge::journal::{Journal, JournalError};
+use crate::edge::journal::{History, JournalError};
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::{Metrics, MetricsError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
-use crate::engine::control::Control;
-use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId, Posture};
-use crate::wire::journal_json::Entry;
+use crate::model::decision::Posture;
 use crate::wire::secret::Fingerprinter;
-use control_plane::ControlThread;
-use hashbrown::{HashMap, HashSet};
-use outbox::{Due, Outbox};
+use breaker::SharedBreaker;
+use control_plane::{ControlThread, ToStore};
+use outbox::Backlog;
+use past::Past;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -98,45 +98,6 @@ pub struct Daemon {
     dead_letters: Arc<DeadLetters>,
 }
 
-/// What the journal said of the past.
-struct Past {
-    control: Control,
-    board: Board,
-    journal: Journal,
-    /// The newest decision of each credential, with the stores that settled it.
-    newest: HashMap<Credential, Decision>,
-    settled: HashSet<(DecisionId, String)>,
-}
-
-fn read_past(settings: &Settings, path: &Path) -> Result<Past, JournalError> {
-    let mut control = Control::new(Arc::new(settings.control.clone()));
-    let board = Board::default();
-    let mut newest = HashMap::new();
-    let mut settled = HashSet::new();
-    let (journal, found) = Journal::open(path, |entry| match entry {
-        Entry::Decision(decision) => {
-            control.recover(&decision);
-            board.keep_decision((*decision).clone());
-            if decision.carried_out {
-                newest.insert(decision.credential.clone(), *decision);
-            }
-        }
-        Entry::Receipt(answer) => {
-            if answer.receipt.is_settled() {
-                settled.insert((answer.decision, answer.store));
-            }
-        }
-    })?;
-    if found.torn_bytes > 0 {
-        tracing::warn!(
-            bytes = found.torn_bytes,
-            "the journal's last line was torn by a crash; it was cut off, nothing had acted on it"
-        );
-    }
-    tracing::info!(entries = found.lines, "the journal is whole");
-    Ok(Past { control, board, journal, newest, settled })
-}
-
 impl Daemon {
     /// Opens everything, binds, and starts.
     ///
@@ -149,23 +110,9 @@ impl Daemon {
         let address = listener.local_addr().map_err(bind)?;
         let opened = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let durable = Arc::new(AtomicBool::new(true));
-        let board = Arc::new(opened.past.board);
-
-        let (control, control_end) = ControlPlane::new();
-        let past = (&opened.past.newest, &opened.past.settled);
-        let (outboxes, tasks) = start_outboxes(opened.stores, &control, &opened.metrics, past);
-        let thread = ControlThread {
-            control: opened.past.control,
-            journal: opened.past.journal,
-            ledger: opened.ledger,
-            board: Arc::clone(&board),
-            outboxes,
-            metrics: opened.metrics.clone(),
-            durable: Arc::clone(&durable),
-            proof_at: None,
-        };
-        let control_thread = spawn("control", move || thread.run(control_end))?;
+        let decides =
+            start_control_plane(opened.past, opened.ledger, opened.stores, &opened.metrics)?;
+        let control = decides.control;
 
         let kafka = kafka::Shared {
             partition: Arc::new(settings.partition.clone()),
@@ -181,7 +128,8 @@ impl Daemon {
         let router = api::router(Arc::new(api::Shared {
             data: data.clone(),
             control: control.clone(),
-            board,
+            board: decides.board,
+            history: decides.history,
             embedded: opened.embedded,
             metrics: opened.metrics,
             fingerprints: opened.fingerprints,
@@ -190,7 +138,7 @@ impl Daemon {
             seed: opened.seed,
             body_bytes_max: settings.http.body_bytes_max,
             dead_letters: Arc::clone(&opened.dead_letters),
-            durable,
+            durable: decides.durable,
             stopping: Arc::clone(&stopping),
             requests: 0.into(),
         }));
@@ -205,12 +153,12 @@ impl Daemon {
             address,
             stop,
             server,
-            tasks,
+            tasks: decides.tasks,
             ticker,
             data,
             control,
             data_threads,
-            control_thread,
+            control_thread: decides.thread,
             stopping,
             dead_letters,
         })
@@ -269,14 +217,16 @@ impl Opened {
         let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
         let letters = folder.join("dead-letters.ndjson");
         let dead_letters = DeadLetters::open(&letters, settings.dead_letters_bytes_max);
-        let mut past = read_past(settings, &folder.join("journal.ndjson"))?;
-        let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
-        past.control.set_ledger(ledger);
-        let embedded = EmbeddedStore::open(&folder.join("credentials.db"))?;
+        let seed = keys::random_seed().map_err(at(folder))?;
+        let epoch = format!("{:016x}", seed.0);
+        let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
         let mut stores = vec![AuthStore::embedded(embedded.clone())];
         for params in settings.stores.clone() {
             stores.push(AuthStore::open(params)?);
         }
+        let mut past = Past::read(settings, &folder.join("journal.ndjson"), &stores)?;
+        let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
+        past.control.set_ledger(ledger);
         let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
         for posture in Posture::ALL {
             let in_force = i64::from(posture == settings.control.postures.default);
@@ -289,7 +239,7 @@ impl Opened {
             stores,
             metrics,
             fingerprints: Arc::new(Fingerprinter::new(key)),
-            seed: keys::random_seed().map_err(at(folder))?,
+            seed,
             dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
         })
     }
@@ -301,6 +251,47 @@ fn tokens(settings: &Settings) -> Tokens {
         tokens.add(token.name.clone(), &token.secret, token.roles.clone());
     }
     tokens
+}
+
+/// The control plane, the outboxes behind it, and what they share with those who ask.
+struct Decides {
+    control: ControlPlane,
+    board: Arc<Board>,
+    history: History,
+    durable: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    thread: JoinHandle<()>,
+}
+
+fn start_control_plane(
+    past: Past,
+    ledger: LedgerFile,
+    stores: Vec<AuthStore>,
+    metrics: &Metrics,
+) -> Result<Decides, StartError> {
+    let (control, messages) = ControlPlane::new();
+    let board = Arc::new(past.board);
+    let durable = Arc::new(AtomicBool::new(true));
+    let task = |store| outbox::Task {
+        store,
+        control: control.clone(),
+        metrics: metrics.clone(),
+        history: past.history.clone(),
+    };
+    let (stores, tasks) = start_outboxes(stores.into_iter().map(task), past.due);
+    let thread = ControlThread {
+        control: past.control,
+        journal: past.journal,
+        ledger,
+        board: Arc::clone(&board),
+        stores,
+        breaker: SharedBreaker::Divided,
+        metrics: metrics.clone(),
+        durable: Arc::clone(&durable),
+        proof_at: None,
+    };
+    let thread = spawn("control", move || thread.run(messages))?;
+    Ok(Decides { control, board, history: past.history, durable, tasks, thread })
 }
 
 /// Starts the threads that own slots and, if it is configured, the Kafka door.
@@ -365,38 +356,16 @@ async fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-type Outboxes = (Vec<mpsc::UnboundedSender<Due>>, Vec<tokio::task::JoinHandle<()>>);
+type Outboxes = (Vec<ToStore>, Vec<tokio::task::JoinHandle<()>>);
 
 /// Starts an outbox for each store, with what is due there from before.
-fn start_outboxes(
-    stores: Vec<AuthStore>,
-    control: &ControlPlane,
-    metrics: &Metrics,
-    past: (&HashMap<Credential, Decision>, &HashSet<(DecisionId, String)>),
-) -> Outboxes {
-    let (newest, settled) = past;
-    let (mut senders, mut tasks) = (Vec::new(), Vec::new());
-    for store in stores {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let name = store.name().to_owned();
-        let due = newest
-            .values()
-            .filter(|d| store.takes(&d.credential) && !settled.contains(&(d.id, name.clone())));
-        let mut due: Vec<&Decision> = due.collect();
-        due.sort_by_key(|decision| decision.at);
-        if !due.is_empty() {
-            tracing::info!(store = name, decisions = due.len(), "due from before the restart");
-        }
-        for decision in due {
-            let due = Due { decision: Arc::new(decision.clone()), arrived: clock::now() };
-            // The receiver is still here.
-            let _here = sender.send(due);
-        }
-        let outbox = Outbox { store, control: control.clone(), metrics: metrics.clone() };
-        tasks.push(tokio::spawn(outbox.run(receiver)));
-        senders.push(sender);
-    }
-    (senders, tasks)
+fn start_outboxes(tasks: impl Iterator<Item = outbox::Task>, due: Vec<Backlog>) -> Outboxes {
+    let started = tasks.zip(due).map(|(task, backlog)| {
+        let (outbox, news) = mpsc::unbounded_channel();
+        let kinds = task.store.kinds();
+        (ToStore { kinds, outbox }, tokio::spawn(task.run(news, backlog)))
+    });
+    started.unzip()
 }
 
 async fn tick(data: DataPlane, control: ControlPlane, dead_letters: Arc<DeadLetters>) {

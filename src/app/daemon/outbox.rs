@@ -1,130 +1,299 @@
-//! The outbox of one store: decisions that are durable but not settled.
+//! The task of one store: delivers what is due, and compares the store with what stands.
 //!
-//! Delivery is repeated with growing pauses until the store has settled it, or a newer decision on
-//! the same credential takes its place. Deliveries on one credential never overlap.
+//! ```text
+//!  news of the control plane --> outbox --> deliveries --> receipts --> journal
+//!                                  ^
+//!  backlog of the last run --------+
+//!  what the store lacks -----------+
+//! ```
+//! A store is compared at the start, once a minute, when it can be reached again, and at once when
+//! it lost its state: emptied, or replaced by a copy that lagged behind.
 
-use crate::edge::auth_store::AuthStore;
+use crate::edge::auth_store::{AuthStore, Pulse, Reading};
 use crate::edge::clock;
+use crate::edge::journal::History;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, ControlPlane};
+use crate::engine::outbox::{Done, Due, Outbox};
+use crate::engine::reconcile::{Comparison, compare};
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, Delivery, Receipt};
-use crate::model::time::EventTime;
+use crate::model::decision::{Decision, DecisionId, Delivery, Holding, Receipt, Standing};
 use crate::wire::journal_json::StoreReceipt;
 use futures_util::StreamExt;
+use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::FuturesUnordered;
-use std::collections::BTreeMap;
+use hashbrown::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Deliveries under way at once.
-const UNDER_WAY_MAX: usize = 32;
-/// The first and the longest pause before a delivery is repeated.
-const PAUSE_MIN: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// The pause after a refusal: only a person can mend it.
-const PAUSE_REFUSED: Duration = Duration::from_secs(30);
+/// Deliveries under way at once. Chosen: what a Redis over a network takes without a queue.
+const UNDER_WAY_MAX: usize = 128;
+/// How long the task waits at most before it looks again.
+const IDLE: Duration = Duration::from_secs(5);
+/// How often a store is compared whole.
+const COMPARE_EVERY: Duration = Duration::from_mins(1);
+/// How often a store is asked whether it kept its state.
+const PULSE_EVERY: Duration = Duration::from_secs(1);
+/// Places of the register that are compared together. Chosen: some milliseconds of the store.
+const PAGE: u32 = 2_000;
+/// Below how many waiting decisions more of the backlog is loaded, and how many at once.
+const WAITING_MIN: usize = 1_000;
+const LOADED_MAX: usize = 1_000;
 
-/// A decision that is due, and when the event behind it arrived.
-#[derive(Clone, Debug)]
-pub(super) struct Due {
-    /// The decision.
-    pub(super) decision: Arc<Decision>,
-    /// When the event behind it arrived.
-    pub(super) arrived: EventTime,
-}
-
-/// What waits for one credential.
-struct Waiting {
-    due: Due,
-    not_before: Instant,
-    pause: Duration,
-    under_way: bool,
-}
-
-/// The outbox of one store.
+/// What an outbox needs.
 #[derive(Debug)]
-pub(super) struct Outbox {
+pub(super) struct Task {
     /// The store.
     pub(super) store: AuthStore,
     /// Where receipts go.
     pub(super) control: ControlPlane,
     /// Counters.
     pub(super) metrics: Metrics,
+    /// What was decided.
+    pub(super) history: History,
 }
 
-impl Outbox {
+/// A decision that a store is to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Owed {
+    /// Which.
+    pub(super) decision: DecisionId,
+    /// Whether the store had settled it before.
+    pub(super) again: bool,
+}
+
+/// What a store is to be told, by credential; each is loaded when its turn comes.
+pub(super) type Backlog = HashMap<Credential, Owed>;
+
+/// What a comparison of a page found.
+struct Page {
+    lacks: Vec<(Credential, Owed)>,
+    newer: Vec<(Credential, Holding)>,
+    next: Option<u32>,
+}
+
+/// Where the comparison of the store stands.
+enum Comparing {
+    /// The next one begins then.
+    At(Instant),
+    /// The page from this place on is next.
+    Next(u32),
+}
+
+/// What goes on at once.
+struct Work {
+    outbox: Outbox,
+    backlog: Backlog,
+    comparing: Comparing,
+    /// Whether the last delivery or question was answered.
+    reachable: bool,
+    begun: Instant,
+}
+
+type Loaded = BoxFuture<'static, Vec<(Credential, Owed, Option<Decision>)>>;
+type Compared = BoxFuture<'static, Option<Page>>;
+type Felt = BoxFuture<'static, Pulse>;
+
+impl Task {
     /// Delivers until the control plane has ended and nothing is under way any more.
-    pub(super) async fn run(self, mut news: mpsc::UnboundedReceiver<Due>) {
-        let mut waiting: BTreeMap<Credential, Waiting> = BTreeMap::new();
+    pub(super) async fn run(self, mut news: mpsc::UnboundedReceiver<Due>, backlog: Backlog) {
+        let begun = Instant::now();
+        let comparing = Comparing::At(begun);
+        let outbox = Outbox::default();
+        let mut work = Work { outbox, backlog, comparing, reachable: true, begun };
         let mut deliveries = FuturesUnordered::new();
+        let mut loading: OptionFuture<Loaded> = None.into();
+        let mut page: OptionFuture<Compared> = None.into();
+        let mut feeling: OptionFuture<Felt> = None.into();
+        let (mut loads, mut compares, mut feels) = (false, false, false);
+        let mut pulse = tokio::time::interval(PULSE_EVERY);
         let gauge = self.metrics.outbox.with_label_values(&[self.store.name()]);
         let mut open = true;
         while open || !deliveries.is_empty() {
-            gauge.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
-            let now = Instant::now();
-            let ready = waiting.values_mut().filter(|one| !one.under_way && one.not_before <= now);
-            for one in ready.take(UNDER_WAY_MAX.saturating_sub(deliveries.len())) {
-                one.under_way = true;
-                let (store, due) = (self.store.clone(), one.due.clone());
+            let waiting = work.outbox.len() + work.backlog.len();
+            gauge.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+            while open
+                && deliveries.len() < UNDER_WAY_MAX
+                && let Some(due) = work.outbox.next(work.now_ms())
+            {
+                let store = self.store.clone();
                 deliveries.push(async move { (store.carry_out(&due.decision).await, due) });
             }
-            let next =
-                waiting.values().filter(|one| !one.under_way).map(|one| one.not_before).min();
-            // With all hands full, the next thing to wait for is a delivery's end.
-            let full = deliveries.len() >= UNDER_WAY_MAX;
-            let pause = next.filter(|_| !full).unwrap_or(now + PAUSE_MAX);
+            if !loads && let Some(owed) = work.to_load() {
+                (loads, loading) = (true, Some(self.load(owed)).into());
+            }
+            if !compares && let Some(from) = self.page_due(&work) {
+                (compares, page) = (true, Some(self.compare(from)).into());
+            }
+            let wake = work.wake();
             tokio::select! {
                 due = news.recv(), if open => match due {
-                    Some(due) => supersede(&mut waiting, due),
+                    Some(due) => work.take(due),
                     None => open = false,
                 },
                 Some((delivery, due)) = deliveries.next(), if !deliveries.is_empty() => {
-                    self.settle(&mut waiting, delivery, &due).await;
+                    self.settle(&mut work, delivery, &due).await;
                 }
-                () = tokio::time::sleep_until(pause), if open => {}
+                Some(decisions) = &mut loading, if loads => {
+                    (loads, loading) = (false, None.into());
+                    work.take_loaded(decisions);
+                }
+                Some(found) = &mut page, if compares => {
+                    (compares, page) = (false, None.into());
+                    self.reconcile(&mut work, found).await;
+                }
+                _ = pulse.tick(), if open && !feels => {
+                    (feels, feeling) = (true, Some(self.feel()).into());
+                }
+                Some(pulse) = &mut feeling, if feels => {
+                    (feels, feeling) = (false, None.into());
+                    self.note_pulse(&mut work, pulse);
+                }
+                () = tokio::time::sleep_until(wake), if open => {}
             }
         }
     }
 
-    async fn settle(
-        &self,
-        waiting: &mut BTreeMap<Credential, Waiting>,
-        Delivery { receipt, held }: Delivery,
-        due: &Due,
-    ) {
+    /// Asks whether the store kept its state.
+    fn feel(&self) -> Felt {
+        let store = self.store.clone();
+        async move { store.pulse().await }.boxed()
+    }
+
+    fn note_pulse(&self, work: &mut Work, pulse: Pulse) {
+        match pulse {
+            Pulse::Kept => self.mark_reachable(work),
+            Pulse::Unreachable => work.reachable = false,
+            Pulse::Lost => {
+                self.mark_reachable(work);
+                tracing::warn!(
+                    store = self.store.name(),
+                    "the store lost its state; everything that stands is compared with it now"
+                );
+                work.comparing = Comparing::Next(0);
+            }
+        }
+    }
+
+    fn load(&self, owed: Vec<(Credential, Owed)>) -> Loaded {
+        let history = self.history.clone();
+        let read = move || {
+            let found = owed.into_iter().map(|(credential, owed)| {
+                let decision = history.decision(owed.decision).unwrap_or_else(|error| {
+                    tracing::error!(
+                        %error, decision = %owed.decision, "a decision can't be read back"
+                    );
+                    None
+                });
+                (credential, owed, decision)
+            });
+            found.collect()
+        };
+        async move { tokio::task::spawn_blocking(read).await.unwrap_or_default() }.boxed()
+    }
+
+    /// The page to compare next, if it is time and nothing waits that would change the answer.
+    fn page_due(&self, work: &Work) -> Option<u32> {
+        let idle = work.backlog.is_empty() && work.outbox.len() < WAITING_MIN;
+        match work.comparing {
+            _ if !self.store.can_be_read() || !idle => None,
+            Comparing::At(at) => (at <= Instant::now()).then_some(0),
+            Comparing::Next(from) => Some(from),
+        }
+    }
+
+    fn compare(&self, from: u32) -> Compared {
+        let (store, control) = (self.store.clone(), self.control.clone());
+        async move {
+            let (mut standing, next) = control.standing(from, PAGE).await?;
+            standing.retain(|one| store.takes(&one.credential));
+            match store.read(&standing).await {
+                Reading::Held(held) => Some(sorted(standing, held, next)),
+                Reading::Unreachable => None,
+            }
+        }
+        .boxed()
+    }
+
+    async fn reconcile(&self, work: &mut Work, found: Option<Page>) {
+        let store = self.store.name();
+        let Some(page) = found else {
+            work.reachable = false;
+            work.comparing = Comparing::At(Instant::now() + PULSE_EVERY);
+            return;
+        };
+        self.mark_reachable(work);
+        let count = |held, count| {
+            self.metrics.reconciled.with_label_values(&[store, held]).inc_by(count);
+        };
+        count("less", page.lacks.len() as u64);
+        count("more", page.newer.len() as u64);
+        if !page.lacks.is_empty() {
+            tracing::info!(
+                store,
+                decisions = page.lacks.len(),
+                "the store lacks decisions; it is told again"
+            );
+        }
+        work.backlog.extend(page.lacks);
+        if !page.newer.is_empty() {
+            let _ended = self.control.tell(ControlMessage::Newer(page.newer)).await;
+        }
+        work.comparing = if let Some(from) = page.next {
+            Comparing::Next(from)
+        } else {
+            let now = clock::now().ms() as f64 / 1000.0;
+            self.metrics.reconciled_at.with_label_values(&[store]).set(now);
+            Comparing::At(Instant::now() + COMPARE_EVERY)
+        };
+    }
+
+    /// A store that is back may have been replaced: it is compared, and told what waits.
+    fn mark_reachable(&self, work: &mut Work) {
+        if !std::mem::replace(&mut work.reachable, true) {
+            tracing::info!(store = self.store.name(), "the store can be reached again");
+            let now_ms = work.now_ms();
+            work.outbox.retry_now(now_ms);
+            if matches!(work.comparing, Comparing::At(_)) {
+                work.comparing = Comparing::Next(0);
+            }
+        }
+    }
+
+    async fn settle(&self, work: &mut Work, delivery: Delivery, due: &Due) {
+        let Delivery { receipt, held } = delivery;
         let store = self.store.name();
         self.metrics.enforcement.with_label_values(&[store, receipt.as_str()]).inc();
-        let credential = &due.decision.credential;
-        let Some(one) = waiting.get_mut(credential) else { return };
-        one.under_way = false;
-        let superseded = one.due.decision.id != due.decision.id;
-        if receipt.is_settled() {
-            let seconds = clock::now().ms_since(due.arrived).max(0) as f64 / 1000.0;
+        let done = work.outbox.done(due, receipt, work.now_ms());
+        if receipt == Receipt::Unreachable {
+            work.reachable = false;
+        } else {
+            self.mark_reachable(work);
+        }
+        if receipt.is_settled()
+            && let Some(arrived) = due.arrived
+        {
+            let seconds = clock::now().ms_since(arrived).max(0) as f64 / 1000.0;
             self.metrics.enforcement_seconds.with_label_values(&[store]).observe(seconds);
-            if !superseded {
-                waiting.remove(credential);
-            }
-        } else if !superseded {
-            let refused = receipt == Receipt::Refused;
-            one.pause = if refused { PAUSE_REFUSED } else { (one.pause * 2).min(PAUSE_MAX) };
-            one.not_before = Instant::now() + one.pause;
+        }
+        if done == Done::Again {
             tracing::warn!(
                 store, decision = %due.decision.id, receipt = receipt.as_str(),
                 "not carried out yet; it is tried again"
             );
         }
-        if let Some(held) = held.filter(|_| !superseded) {
+        if let Some(held) = held.filter(|_| done != Done::Superseded) {
             tracing::warn!(
-                store, decision = %due.decision.id, held = held.0,
+                store, decision = %due.decision.id, held = held.generation.0,
                 "the store holds a newer generation than this journal knows"
             );
             let stale = ControlMessage::Stale(Arc::clone(&due.decision), held);
             let _ended = self.control.tell(stale).await;
         }
-        if receipt.is_settled() || receipt == Receipt::Refused {
+        // What is told again was settled before.
+        if !due.again && (receipt.is_settled() || receipt == Receipt::Refused) {
             let entry = StoreReceipt {
                 decision: due.decision.id,
                 store: store.to_owned(),
@@ -138,9 +307,66 @@ impl Outbox {
     }
 }
 
-fn supersede(waiting: &mut BTreeMap<Credential, Waiting>, due: Due) {
-    let credential = due.decision.credential.clone();
-    let under_way = waiting.get(&credential).is_some_and(|one| one.under_way);
-    let not_before = Instant::now();
-    waiting.insert(credential, Waiting { due, not_before, pause: PAUSE_MIN, under_way });
+fn sorted(standing: Vec<Standing>, held: Vec<Option<Holding>>, next: Option<u32>) -> Page {
+    let now = clock::now();
+    let mut page = Page { lacks: Vec::new(), newer: Vec::new(), next };
+    for (standing, held) in standing.into_iter().zip(held) {
+        match (compare(&standing, held.as_ref(), now), held) {
+            (Comparison::Lacks, _) => {
+                let owed = Owed { decision: standing.decision, again: true };
+                page.lacks.push((standing.credential, owed));
+            }
+            (Comparison::Newer, Some(held)) => page.newer.push((standing.credential, held)),
+            (Comparison::Newer, None) | (Comparison::Agrees, _) => {}
+        }
+    }
+    page
+}
+
+impl Work {
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Takes a new decision; an older one on the same credential is not told any more.
+    fn take(&mut self, due: Due) {
+        self.backlog.remove(&due.decision.credential);
+        let now_ms = self.now_ms();
+        self.outbox.push(due, now_ms);
+    }
+
+    /// The decisions of the backlog to load now.
+    fn to_load(&self) -> Option<Vec<(Credential, Owed)>> {
+        let room = self.outbox.len() < WAITING_MIN && !self.backlog.is_empty();
+        let some = self.backlog.iter().take(LOADED_MAX);
+        room.then(|| some.map(|(credential, owed)| (credential.clone(), *owed)).collect())
+    }
+
+    fn take_loaded(&mut self, loaded: Vec<(Credential, Owed, Option<Decision>)>) {
+        let now_ms = self.now_ms();
+        for (credential, owed, decision) in loaded {
+            // Unless something newer came meanwhile, it still waits here.
+            if self.backlog.get(&credential) != Some(&owed) {
+                continue;
+            }
+            self.backlog.remove(&credential);
+            if let Some(decision) = decision {
+                let (decision, again) = (Arc::new(decision), owed.again);
+                self.outbox.push(Due { decision, arrived: None, again }, now_ms);
+            }
+        }
+    }
+
+    /// When to look again, should nothing happen.
+    fn wake(&self) -> Instant {
+        let deadline = self.outbox.deadline().map(|ms| self.begun + Duration::from_millis(ms));
+        let idle = Instant::now() + IDLE;
+        // With all hands full, the next thing to wait for is a delivery's end.
+        let deadline = deadline.filter(|_| self.outbox.under_way() < UNDER_WAY_MAX);
+        let comparing = match self.comparing {
+            Comparing::At(at) => at.max(Instant::now() + Duration::from_millis(10)),
+            Comparing::Next(_) => idle,
+        };
+        deadline.unwrap_or(idle).min(comparing).min(idle)
+    }
 }

@@ -65,6 +65,8 @@ pub struct Settings {
     pub outgoing: outgoing::Params,
     /// The key of fingerprints; none: one is made in the data folder.
     pub fingerprint_key_file: Option<PathBuf>,
+    /// How large a file of the journal gets before the next one begins. Unit: bytes.
+    pub journal_rotate_bytes: u64,
     /// The largest dead-letter file. Unit: bytes.
     pub dead_letters_bytes_max: u64,
 }

@@ -12,6 +12,7 @@ mod stream;
 use crate::edge::auth_store::embedded::EmbeddedStore;
 use crate::edge::board::Board;
 use crate::edge::dead_letter::DeadLetters;
+use crate::edge::journal::History;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlPlane, DataPlane};
 use crate::engine::batch::HashSeed;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub control: ControlPlane,
     /// Recent findings and decisions.
     pub board: Arc<Board>,
+    /// All decisions of the journal.
+    pub history: History,
     /// What stands about credentials.
     pub embedded: EmbeddedStore,
     /// Counters.

@@ -190,12 +190,13 @@ async fn order(
     }
     let by = match said.by {
         Some(by) => format!("{by} ({token})"),
-        None => token,
+        None => token.clone(),
     };
     let order = PersonOrder {
         credential: parse(id)?,
         order,
         by: CompactString::from(by),
+        account: CompactString::from(token),
         reason,
         lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
     };

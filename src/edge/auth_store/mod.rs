@@ -11,7 +11,7 @@ pub mod redis;
 pub mod template;
 
 use crate::model::credential::{Credential, Kinds};
-use crate::model::decision::{Decision, Delivery};
+use crate::model::decision::{Decision, Delivery, Holding, Standing};
 use std::sync::Arc;
 
 /// The name of the embedded store.
@@ -42,6 +42,26 @@ pub enum AuthStoreError {
     /// Redis.
     #[error(transparent)]
     Redis(#[from] redis::RedisStoreError),
+}
+
+/// What a store said of what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// What it holds about each credential, in their order.
+    Held(Vec<Option<Holding>>),
+    /// It could not be asked.
+    Unreachable,
+}
+
+/// Whether a store has what was written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// It has.
+    Kept,
+    /// It was emptied, or replaced by a copy that lagged behind.
+    Lost,
+    /// It could not be asked.
+    Unreachable,
 }
 
 /// A place that gateways believe.
@@ -82,9 +102,37 @@ impl AuthStore {
         &self.name
     }
 
+    /// What it is told of.
+    pub const fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
     /// Whether it is told of that credential.
     pub fn takes(&self, credential: &Credential) -> bool {
         self.kinds.has(credential.kind())
+    }
+
+    /// Whether it can be asked what it holds; a receiver of messages can't.
+    pub const fn can_be_read(&self) -> bool {
+        match &self.door {
+            Door::Embedded(_) => true,
+            Door::Redis(_) => false,
+        }
+    }
+
+    /// What it holds about credentials, in their order.
+    pub async fn read(&self, wanted: &[Standing]) -> Reading {
+        match &self.door {
+            Door::Embedded(store) => Reading::Held(store.read(wanted)),
+            Door::Redis(_) => Reading::Unreachable,
+        }
+    }
+
+    /// Whether it still has what was written last.
+    pub async fn pulse(&self) -> Pulse {
+        match &self.door {
+            Door::Embedded(_) | Door::Redis(_) => Pulse::Kept,
+        }
     }
 
     /// Carries out a decision; safe to repeat.

@@ -130,7 +130,9 @@ impl RedisStore {
             Ok("applied") => Receipt::Applied.into(),
             Ok("already") => Receipt::Already.into(),
             Ok(other) => match other.strip_prefix("stale:").and_then(|held| held.parse().ok()) {
-                Some(held) => Delivery { receipt: Receipt::Stale, held: Some(Generation(held)) },
+                Some(held) => {
+                    Delivery { receipt: Receipt::Stale, held: Some(Generation(held).into()) }
+                }
                 None => Receipt::Refused.into(),
             },
             Err(error) => receipt_of(error).into(),

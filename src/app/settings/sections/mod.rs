@@ -11,7 +11,7 @@ use super::reader::Section;
 use crate::engine::partition;
 use detection::{engine, profile};
 use doors::{access_log, dead_letters, decoder, http, kafka, outgoing};
-use response::control;
+use response::{control, journal};
 use stores::auth_stores;
 use values::{path, within};
 
@@ -34,6 +34,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         stores: auth_stores(&root.section("auth_store")),
         outgoing: outgoing(root.section("outgoing")),
         fingerprint_key_file: root.get("fingerprint_key_file", path),
+        journal_rotate_bytes: journal(root.section("journal")),
         dead_letters_bytes_max: dead_letters(root.section("dead_letters")),
     };
     finish_root(root);

@@ -2,7 +2,7 @@
 
 use super::values::{by_kind, number_within, posture, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
-use crate::app::settings::units::duration_ms;
+use crate::app::settings::units::{bytes, duration_ms};
 use crate::engine::control;
 use crate::judge::allow_list::Entry;
 use crate::judge::budget::{BUDGETED, Budgets};
@@ -30,6 +30,7 @@ pub(super) fn control(root: &Section<'_>) -> control::Params {
 
     let section = root.section("actions");
     params.throttle_ms = section.get("throttle_for", duration_ms).unwrap_or(params.throttle_ms);
+    params.warm_up_ms = section.get("warm_up", duration_ms).unwrap_or(params.warm_up_ms);
     params.suspend_ms = section.get("suspend_for", duration_ms).unwrap_or(params.suspend_ms);
     section.finish();
 
@@ -42,6 +43,15 @@ pub(super) fn control(root: &Section<'_>) -> control::Params {
     breaker.per_hour_share = section
         .get("per_hour_share", |v| number_within(v, 0.0, 1.0))
         .unwrap_or(breaker.per_hour_share);
+    let members = section.get("members", |v| within(v, 1, 1000));
+    breaker.members = members.and_then(|n| u32::try_from(n).ok()).unwrap_or(breaker.members);
+    section.finish();
+
+    let section = root.section("approval");
+    let people = section.get("people", |v| within(v, 0, 5));
+    let approval = &mut params.approval;
+    approval.people = people.and_then(|n| u8::try_from(n).ok()).unwrap_or(approval.people);
+    approval.within_ms = section.get("within", duration_ms).unwrap_or(approval.within_ms);
     section.finish();
 
     budget(root.section("budget"), &mut params.budgets);
@@ -94,4 +104,13 @@ fn entries(section: &Section<'_>) -> HashMap<String, Entry> {
         entry.finish();
     }
     entries
+}
+
+pub(super) fn journal(section: Section<'_>) -> u64 {
+    let rotate = section.get("rotate", |value| match bytes(value)? {
+        small if small < 64 * 1024 => Err(Wrong::new("this is too small", "write 64KiB or more")),
+        size => Ok(size),
+    });
+    section.finish();
+    rotate.unwrap_or(256 << 20)
 }

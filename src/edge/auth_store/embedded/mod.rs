@@ -1,0 +1,293 @@
+//! The embedded store: `SQLite` on disk, and in memory what `/v1/check` asks.
+//!
+//! Deliveries that wait together are written in one transaction, so that a thousand revocations
+//! cost a few syncs of the disk. Memory follows the disk: a gateway is never told what a crash
+//! could take back.
+
+mod table;
+
+pub use table::Changed;
+
+use crate::engine::directory::{Directory, Named};
+use crate::model::credential::{Credential, Kind};
+use crate::model::decision::{Decision, Delivery, Generation, Holding, Receipt, Standing, Status};
+use crate::model::time::EventTime;
+use parking_lot::{Mutex, RwLock};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use table::Table;
+use tokio::sync::{oneshot, watch};
+
+/// How many decisions are written together at most. Chosen.
+const TOGETHER_MAX: usize = 512;
+
+/// What went wrong with the store.
+#[derive(Debug, thiserror::Error)]
+#[error("can't {doing} the embedded store {path}")]
+pub struct EmbeddedError {
+    doing: &'static str,
+    path: String,
+    #[source]
+    source: rusqlite::Error,
+}
+
+/// What stands about a credential, as `/v1/check` needs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// What gateways are to believe.
+    pub status: Status,
+    /// The rank of the decision.
+    pub generation: Generation,
+    /// When it ends by itself.
+    pub until: Option<EventTime>,
+}
+
+/// Whether a request may pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// It may.
+    Free,
+    /// It may not.
+    Denied(Status),
+    /// It may in that many seconds.
+    Wait(u32),
+}
+
+/// Stands for no time.
+const NEVER: i64 = i64::MAX;
+
+/// What stands, and for a throttled credential when its next request is due: the theoretical
+/// arrival time of the generic cell rate algorithm. Unit: milliseconds since 1970.
+/// Shape: 64 bytes, beside the id where it is longer than 24 bytes.
+#[derive(Debug)]
+struct Entry {
+    credential: Credential,
+    generation: Generation,
+    until_ms: i64,
+    due_ms: AtomicI64,
+    status: Status,
+}
+
+impl Named for Entry {
+    fn credential(&self) -> &Credential {
+        &self.credential
+    }
+}
+
+impl Entry {
+    const fn is_over(&self, now: EventTime) -> bool {
+        now.ms() >= self.until_ms
+    }
+}
+
+/// A throttled credential may make a request a second. Chosen. Unit: milliseconds.
+const THROTTLED_EVERY_MS: i64 = 1_000;
+/// And that many at once. Chosen. Unit: milliseconds of requests.
+const THROTTLED_BURST_MS: i64 = 10_000;
+
+type Waiting = (Decision, oneshot::Sender<Delivery>);
+
+/// `SQLite` on disk, and in memory what is not active.
+#[derive(Clone, Debug)]
+pub struct EmbeddedStore {
+    standing: Arc<RwLock<Directory<Entry>>>,
+    table: Arc<Mutex<Table>>,
+    waiting: Arc<Mutex<Vec<Waiting>>>,
+    newest: watch::Sender<u64>,
+}
+
+impl EmbeddedStore {
+    /// Opens or creates the store at `path`; `epoch` names a new one.
+    ///
+    /// # Errors
+    /// When the file can't be opened or is no store.
+    pub fn open(path: &Path, epoch: &str) -> Result<Self, EmbeddedError> {
+        let fault = |doing| {
+            let path = path.display().to_string();
+            move |source| EmbeddedError { doing, path, source }
+        };
+        let table = Table::open(path, epoch).map_err(fault("open"))?;
+        let mut standing = Directory::default();
+        let read = table.out_of_service(|changed| {
+            standing.put(Entry {
+                credential: changed.credential,
+                generation: changed.generation,
+                until_ms: changed.until.map_or(NEVER, EventTime::ms),
+                due_ms: AtomicI64::new(0),
+                status: changed.status,
+            });
+        });
+        read.map_err(fault("read"))?;
+        let newest = watch::Sender::new(table.changes());
+        Ok(Self {
+            standing: Arc::new(RwLock::new(standing)),
+            table: Arc::new(Mutex::new(table)),
+            waiting: Arc::default(),
+            newest,
+        })
+    }
+
+    /// What stands about a credential at `now`; none: it is active.
+    /// Cost: a read lock and one look-up, no allocation.
+    pub fn stored(&self, kind: Kind, id: &str, now: EventTime) -> Option<Stored> {
+        let standing = self.standing.read();
+        let entry = standing.get(standing.place(kind, id)?)?;
+        let until = (entry.until_ms != NEVER).then(|| EventTime::from_ms(entry.until_ms));
+        let stored = Stored { status: entry.status, generation: entry.generation, until };
+        (!entry.is_over(now)).then_some(stored)
+    }
+
+    /// Whether a request with that credential may pass at `now`. A throttled one may make a
+    /// request a second, ten at once.
+    /// Cost: a read lock and one look-up, no allocation.
+    /// Source: generic cell rate algorithm, ITU-T I.371, annex A.
+    pub fn pass(&self, kind: Kind, id: &str, now: EventTime) -> Passage {
+        let standing = self.standing.read();
+        let place = standing.place(kind, id);
+        let Some(entry) = place.and_then(|place| standing.get(place)) else {
+            return Passage::Free;
+        };
+        if entry.is_over(now) {
+            return Passage::Free;
+        }
+        if entry.status != Status::Throttled {
+            return Passage::Denied(entry.status);
+        }
+        let passes = entry.due_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
+            let due = due.max(now.ms());
+            (due - now.ms() < THROTTLED_BURST_MS).then_some(due + THROTTLED_EVERY_MS)
+        });
+        match passes {
+            Ok(_) => Passage::Free,
+            Err(due) => {
+                let wait_ms = due - now.ms() - THROTTLED_BURST_MS + THROTTLED_EVERY_MS;
+                Passage::Wait(u32::try_from(wait_ms.max(1)).unwrap_or(u32::MAX).div_ceil(1000))
+            }
+        }
+    }
+
+    /// Some of the credentials that are not active, at most `most`, by name.
+    pub fn out_of_service(&self, most: usize) -> Vec<Credential> {
+        let standing = self.standing.read();
+        let mut found: Vec<Credential> =
+            standing.iter().take(most).map(|entry| entry.credential.clone()).collect();
+        found.sort();
+        found
+    }
+
+    /// How many credentials are not active.
+    pub fn len(&self) -> usize {
+        self.standing.read().len()
+    }
+
+    /// Whether all credentials are active.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What the store holds about credentials, in their order; what is active it need not hold.
+    pub fn read(&self, wanted: &[Standing]) -> Vec<Option<Holding>> {
+        let standing = self.standing.read();
+        let held = |wanted: &Standing| {
+            let entry = standing.get(standing.place_of(&wanted.credential)?)?;
+            let held = Holding::from(entry.generation);
+            Some(Holding { status: Some(entry.status), ..held })
+        };
+        wanted.iter().map(held).collect()
+    }
+
+    /// The newest change of each credential that changed after `since`, oldest first, at most
+    /// `most`, with the name of the table in which these numbers mean something. Blocks.
+    ///
+    /// # Errors
+    /// What `SQLite` says.
+    pub fn changes(
+        &self,
+        since: u64,
+        most: u32,
+    ) -> Result<(Vec<Changed>, String), rusqlite::Error> {
+        let table = self.table.lock();
+        Ok((table.since(since, most)?, table.epoch().to_owned()))
+    }
+
+    /// The name of the table in which the numbers of changes mean something. Blocks.
+    pub fn epoch(&self) -> String {
+        self.table.lock().epoch().to_owned()
+    }
+
+    /// Hears of the number of the newest change.
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
+    }
+
+    /// Carries out a decision; it is on disk when it returns.
+    pub async fn carry_out(&self, decision: &Decision) -> Delivery {
+        let (reply, answer) = oneshot::channel();
+        self.waiting.lock().push((decision.clone(), reply));
+        let store = self.clone();
+        // Whoever comes first writes for all that wait.
+        let _joined = tokio::task::spawn_blocking(move || store.write_waiting()).await;
+        answer.await.unwrap_or(Receipt::Unreachable.into())
+    }
+
+    fn write_waiting(&self) {
+        let mut table = self.table.lock();
+        let mut waiting = self.waiting.lock();
+        let together = waiting.len().min(TOGETHER_MAX);
+        let taken: Vec<Waiting> = waiting.drain(..together).collect();
+        drop(waiting);
+        if taken.is_empty() {
+            return;
+        }
+        let (decisions, replies): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
+        match table.write(&decisions) {
+            Ok(deliveries) => {
+                self.remember(&decisions, &deliveries);
+                let changes = table.changes();
+                drop(table);
+                for (reply, delivery) in replies.into_iter().zip(deliveries) {
+                    // Whoever asked may have gone away.
+                    let _gone = reply.send(delivery);
+                }
+                self.newest.send_replace(changes);
+            }
+            Err(error) => {
+                tracing::warn!(error = %error, "the embedded store can't be written");
+            }
+        }
+    }
+
+    fn remember(&self, decisions: &[Decision], deliveries: &[Delivery]) {
+        let mut standing = self.standing.write();
+        for (decision, delivery) in decisions.iter().zip(deliveries) {
+            let Some(status) = decision.order.status() else { continue };
+            if delivery.receipt != Receipt::Applied {
+                continue;
+            }
+            if status == Status::Active {
+                if let Some(place) = standing.place_of(&decision.credential) {
+                    standing.remove(place);
+                }
+                continue;
+            }
+            standing.put(Entry {
+                credential: decision.credential.clone(),
+                generation: decision.generation,
+                until_ms: decision.until.map_or(NEVER, EventTime::ms),
+                due_ms: AtomicI64::new(0),
+                status,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Entry;
+
+    #[test]
+    fn an_entry_is_small() {
+        assert_eq!(size_of::<Option<Entry>>(), 64);
+    }
+}

@@ -1,0 +1,413 @@
+//! The control plane: one, cold; turns signals, orders of people and the passing of time into
+//! decisions.
+//!
+//! **Invariants.** S-1, S-3, S-5, S-6, S-7, S-8 and S-9 are asked of every decision on a finding
+//! before it leaves; one that would break them is lowered to alert and counted, and from then on
+//! nothing above alert is carried out until a restart: tripline fails towards not revoking. The
+//! host makes a decision durable before it carries it out (S-2), and hands it back with
+//! [`Control::recover`] after a restart.
+//!
+//! A restoring person has the last word on what they saw: findings that had opened by then are not
+//! acted on again; a later episode is.
+
+mod params;
+mod person;
+
+pub use params::{Params, PersonOrder, SELF, TokenWanted};
+
+use super::approvals::{Approvals, Waiting};
+use super::decided::{DECIDED_MS, Memory, Still};
+use super::partition::Signal;
+use super::register::Register;
+use super::restraint::Restraint;
+use crate::detect::episode::Change;
+use crate::judge::breaker::Breaker;
+use crate::judge::budget::Ledger;
+use crate::judge::verdict::{self, Verdict};
+use crate::model::credential::{Credential, Kind};
+use crate::model::decision::{
+    Decision, DecisionId, Generation, Guardrail, Holding, Order, Posture, Standing, Status,
+};
+use crate::model::finding::{Action, Detector, Finding, Gate};
+use crate::model::invariant::{self, Invariant};
+use crate::model::time::EventTime;
+use compact_str::CompactString;
+use std::sync::Arc;
+
+/// The control plane.
+#[derive(Debug)]
+pub struct Control {
+    params: Arc<Params>,
+    register: Register,
+    decided: Memory,
+    approvals: Approvals,
+    breaker: Breaker,
+    restraint: Restraint,
+    active: u64,
+    violations: [u64; Invariant::ALL.len()],
+    started: Option<EventTime>,
+}
+
+impl Control {
+    /// Nothing stands, nothing is decided.
+    pub fn new(params: Arc<Params>) -> Self {
+        Self {
+            params,
+            register: Register::default(),
+            decided: Memory::default(),
+            approvals: Approvals::default(),
+            breaker: Breaker::default(),
+            restraint: Restraint::default(),
+            active: 0,
+            violations: [0; Invariant::ALL.len()],
+            started: None,
+        }
+    }
+
+    /// Says when the host began to watch, from which the warm-up counts. A replay has none.
+    pub const fn set_started(&mut self, at: EventTime) {
+        self.started = Some(at);
+    }
+
+    /// Goes by other parameters from now on.
+    pub fn set_params(&mut self, params: Arc<Params>) {
+        self.params = params;
+    }
+
+    /// Says how many credentials are in use, on which the size of the breaker depends.
+    pub const fn set_active(&mut self, credentials: u64) {
+        self.active = credentials;
+    }
+
+    /// Goes on from a ledger written down before.
+    pub fn set_ledger(&mut self, ledger: Ledger) {
+        self.restraint.ledger = ledger;
+    }
+
+    /// What was counted to prove that actions keep to their budgets.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.restraint.ledger
+    }
+
+    /// What the control plane goes by.
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// Adds hours in which credentials were used, in the order of [`Kind::ALL`].
+    /// Unit: credential-hours.
+    pub fn note_active_hours(&mut self, by_kind: &[u64; Kind::ALL.len()]) {
+        self.restraint.ledger.add_hours(by_kind);
+    }
+
+    /// What stands about a credential, expired or not.
+    pub fn standing(&self, credential: &Credential) -> Option<Standing> {
+        self.register.get(credential)
+    }
+
+    /// What stands about all credentials.
+    pub const fn register(&self) -> &Register {
+        &self.register
+    }
+
+    /// The revocations that wait for people at `now`, oldest first.
+    pub fn waiting(&self, now: EventTime) -> Vec<Waiting> {
+        self.approvals.waiting(now)
+    }
+
+    /// How many revocations the breaker has left.
+    pub fn breaker_left(&self) -> u64 {
+        self.breaker.left(self.active, &self.params.breaker)
+    }
+
+    /// How often each invariant would have been broken, in the order of [`Invariant::ALL`].
+    pub const fn violations(&self) -> &[u64; Invariant::ALL.len()] {
+        &self.violations
+    }
+
+    /// When [`Control::tick`] next has something to do.
+    pub fn next_deadline(&self) -> Option<EventTime> {
+        self.register.next_deadline()
+    }
+
+    /// Takes a signal of the data plane at `now`; decides if there is anything to decide.
+    pub fn on_signal(&mut self, signal: &Signal, now: EventTime) -> Option<Decision> {
+        self.on_signal_of_member(signal, now, |_| true)
+    }
+
+    /// The same for one of several members; `others` says whether all of them together have a
+    /// token of the breaker left, and is asked only where this member would revoke.
+    pub fn on_signal_of_member(
+        &mut self,
+        signal: &Signal,
+        now: EventTime,
+        others: impl FnOnce(TokenWanted<'_>) -> bool,
+    ) -> Option<Decision> {
+        let finding = &signal.finding;
+        self.restraint.hear(signal, self.active, &self.params.fleet);
+        if signal.change == Change::Closed {
+            self.decided.forget_finding(&finding.credential, finding.id);
+            return None;
+        }
+        let still = Still {
+            catch_up: signal.catch_up,
+            fleet: self.restraint.suppresses(finding),
+            warm_up: self.is_warming_up(now),
+        };
+        let nothing_new = self.decided.covers(finding, still);
+        if !finding.action.is_enforced() || nothing_new || self.is_settled(finding, now) {
+            return None;
+        }
+        let decision = self.decide(finding, still, now, others);
+        self.decided.note(finding.id, &decision);
+        Some(decision)
+    }
+
+    fn is_warming_up(&self, now: EventTime) -> bool {
+        self.started.is_some_and(|started| now.ms_since(started) < self.params.warm_up_ms)
+    }
+
+    /// Whether a person had the last word on the finding, or as much is already in force.
+    fn is_settled(&self, finding: &Finding, now: EventTime) -> bool {
+        let Some(standing) = self.register.get(&finding.credential) else {
+            return false;
+        };
+        let restored = standing.status == Status::Active
+            && standing.by_person
+            && finding.opened <= standing.at;
+        let in_force = standing.until.is_none_or(|until| now < until);
+        restored || (in_force && Order::Act(finding.action).status() <= Some(standing.status))
+    }
+
+    fn decide(
+        &mut self,
+        finding: &Finding,
+        still: Still,
+        now: EventTime,
+        others: impl FnOnce(TokenWanted<'_>) -> bool,
+    ) -> Decision {
+        let params = Arc::clone(&self.params);
+        let tenant = finding.tenant.as_ref();
+        let given = self.circumstances(finding, still, now);
+        let generation_before = self.register.generation(&finding.credential);
+        let revoke = (Some(finding.id), Order::Act(Action::Revoke));
+        let operation = DecisionId::of(&finding.credential, generation_before.next(), now, revoke);
+        let mut granted = false;
+        let verdict = verdict::judge(finding.action, given, || {
+            let others = |allowed| others(TokenWanted { tenant, allowed, operation, at: now });
+            granted = self.breaker.take(tenant, (self.active, now), &params.breaker, others);
+            granted
+        });
+        let decision = self.order_of(finding, verdict, given.posture, now);
+        let given = invariant::Circumstances {
+            generation_before,
+            catch_up: given.catch_up,
+            allow_listed: given.allow_listed,
+            breaker_granted: granted,
+            mature: given.mature,
+        };
+        let decision = match invariant::broken_by(&decision, &given) {
+            None => decision,
+            Some(invariant) => self.lower(decision, invariant),
+        };
+        self.note(&decision, false);
+        decision
+    }
+
+    fn circumstances(
+        &self,
+        finding: &Finding,
+        still: Still,
+        now: EventTime,
+    ) -> verdict::Circumstances {
+        let params = &self.params;
+        let tenant = finding.tenant.as_deref();
+        let mut posture = params.postures.of(finding.credential.kind(), tenant);
+        if self.violations.iter().any(|count| *count > 0) {
+            posture = posture.min(Posture::Alert);
+        }
+        // A ceiling is a contract: it holds from the first second.
+        let contract = finding.detector == Detector::Ceiling;
+        verdict::Circumstances {
+            posture,
+            catch_up: still.catch_up,
+            allow_listed: params.allow_list.holds(&finding.credential, tenant, now),
+            fleet_suppressed: still.fleet,
+            mature: contract || finding.gates.has(Gate::Mature),
+            warming_up: still.warm_up && !contract,
+            open: self.restraint.open(finding, &params.budgets),
+            needs_approval: params.approval.people > 0,
+        }
+    }
+
+    fn order_of(
+        &self,
+        finding: &Finding,
+        verdict: Verdict,
+        posture: Posture,
+        now: EventTime,
+    ) -> Decision {
+        let before = self.register.generation(&finding.credential);
+        let generation = if verdict.carried_out { before.next() } else { Generation::default() };
+        Decision {
+            id: DecisionId::of(
+                &finding.credential,
+                before.next(),
+                now,
+                (Some(finding.id), Order::Act(verdict.action)),
+            ),
+            finding: Some(finding.id),
+            credential: finding.credential.clone(),
+            tenant: finding.tenant.clone(),
+            generation,
+            wanted: finding.action,
+            order: Order::Act(verdict.action),
+            posture,
+            carried_out: verdict.carried_out,
+            held_by: verdict.held_by,
+            until: self.until(verdict.action, now),
+            at: now,
+            // A credential used after its end must be refused for longer than it lives.
+            expires: finding.expires.filter(|expires| *expires > now),
+            by: CompactString::const_new(SELF),
+            reason: finding.summary.clone(),
+            evidence: finding.evidence.clone(),
+        }
+    }
+
+    fn until(&self, action: Action, now: EventTime) -> Option<EventTime> {
+        match action {
+            Action::Throttle => Some(now.plus_ms(self.params.throttle_ms)),
+            Action::Suspend => Some(now.plus_ms(self.params.suspend_ms)),
+            Action::Observe | Action::Alert | Action::Revoke => None,
+        }
+    }
+
+    /// A broken invariant is a fault of tripline's own: it fails towards not acting.
+    fn lower(&mut self, decision: Decision, invariant: Invariant) -> Decision {
+        let index = Invariant::ALL.iter().position(|one| *one == invariant);
+        if let Some(count) = index.and_then(|index| self.violations.get_mut(index)) {
+            *count += 1;
+        }
+        let mut held_by = decision.held_by;
+        held_by.push(Guardrail::Invariant);
+        Decision {
+            generation: Generation::default(),
+            order: Order::Act(Action::Alert),
+            carried_out: false,
+            until: None,
+            held_by,
+            ..decision
+        }
+    }
+
+    /// Notes what stands once `decision` is made, and what waits for people.
+    fn note(&mut self, decision: &Decision, by_person: bool) {
+        if decision.carried_out {
+            self.approvals.drop_of(&decision.credential);
+            self.register.note(decision, by_person);
+        }
+        if decision.held_by.contains(&Guardrail::Approval) {
+            let until = decision.at.plus_ms(self.params.approval.within_ms);
+            let waiting = Waiting { decision: decision.clone(), until, agreed: Vec::new() };
+            self.approvals.wait(waiting);
+        }
+    }
+
+    /// Lets time pass: what ends by itself is restored; what outlived its credential is forgotten.
+    pub fn tick(&mut self, now: EventTime) -> Vec<Decision> {
+        self.breaker.forget(now);
+        self.restraint.ledger.forget(now);
+        self.register.forget(now);
+        self.approvals.forget(now);
+        self.decided.sweep(now);
+        let mut decisions = Vec::new();
+        while let Some(standing) = self.register.pop_ended(now) {
+            decisions.push(self.end(standing, now));
+        }
+        decisions
+    }
+
+    fn end(&mut self, standing: Standing, now: EventTime) -> Decision {
+        // Episodes may still run: their next updates are judged anew.
+        self.decided.forget_credential(&standing.credential);
+        let generation = standing.generation.next();
+        let decision = Decision {
+            id: DecisionId::of(&standing.credential, generation, now, (None, Order::Restore)),
+            finding: None,
+            tenant: None,
+            generation,
+            wanted: Action::Observe,
+            order: Order::Restore,
+            posture: self.params.postures.of(standing.credential.kind(), None),
+            carried_out: true,
+            held_by: Vec::new(),
+            until: None,
+            at: now,
+            expires: None,
+            by: CompactString::const_new(SELF),
+            reason: format!("its time as {} is over", standing.status.as_str()),
+            evidence: Vec::new(),
+            credential: standing.credential,
+        };
+        // People may still agree to what waits.
+        self.register.note(&decision, false);
+        decision
+    }
+
+    /// Takes back a decision of the journal, in the journal's order, after a restart at `now`.
+    pub fn recover(&mut self, decision: &Decision, now: EventTime) {
+        let own = decision.by == SELF;
+        let revokes = decision.order == Order::Act(Action::Revoke);
+        if decision.carried_out && revokes && own {
+            self.breaker.note(decision.tenant.as_ref(), decision.at);
+        }
+        let recent = now.ms_since(decision.at) < DECIDED_MS;
+        if let Some(finding) = decision.finding.filter(|_| own && recent) {
+            self.decided.note(finding, decision);
+        }
+        let ends = own && decision.order == Order::Restore;
+        if ends {
+            self.decided.forget_credential(&decision.credential);
+            self.register.note(decision, false);
+        } else {
+            self.note(decision, !own);
+        }
+    }
+
+    /// A store refused `refused` because it holds another decision of that or a higher generation,
+    /// as when the journal was moved away or another member decided before. What tripline decided
+    /// by itself gives way to what is as grave, and undoes nothing that it did not do. Otherwise
+    /// gives the same order above that generation, unless something newer stands.
+    pub fn on_stale(
+        &mut self,
+        refused: &Decision,
+        held: Holding,
+        now: EventTime,
+    ) -> Option<Decision> {
+        let standing = self.register.get(&refused.credential)?;
+        if standing.decision != refused.id || held.generation < refused.generation {
+            return None;
+        }
+        let as_grave = held.status.is_some_and(|status| Some(status) >= refused.order.status());
+        if refused.by == SELF && (as_grave || refused.order == Order::Restore) {
+            self.register.adopt(&refused.credential, held);
+            return None;
+        }
+        let generation = held.generation.next();
+        let cause = (refused.finding, refused.order);
+        let decision = Decision {
+            id: DecisionId::of(&refused.credential, generation, now, cause),
+            generation,
+            at: now,
+            ..refused.clone()
+        };
+        self.register.note(&decision, standing.by_person);
+        Some(decision)
+    }
+
+    /// A store holds a newer decision than this journal has: another member's.
+    pub fn on_newer(&mut self, credential: &Credential, held: Holding) {
+        self.register.adopt(credential, held);
+    }
+}

@@ -1,0 +1,99 @@
+//! What the control plane goes by, and what it is asked and asks.
+
+use crate::engine::approvals;
+use crate::judge::allow_list::AllowList;
+use crate::judge::breaker::{self, Allowed};
+use crate::judge::budget::Budgets;
+use crate::judge::fleet;
+use crate::judge::posture::Postures;
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, DecisionId, Guardrail, Order, Vote};
+use crate::model::time::EventTime;
+use compact_str::CompactString;
+
+/// Who is said to have ordered what no person did.
+pub const SELF: &str = "tripline";
+
+/// What the control plane goes by.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// The gravest action carried out, by tenant and kind.
+    pub postures: Postures,
+    /// Who never gets more than an alert.
+    pub allow_list: AllowList,
+    /// How many revocations are allowed.
+    pub breaker: breaker::Params,
+    /// How many false actions are allowed.
+    pub budgets: Budgets,
+    /// What is a common cause.
+    pub fleet: fleet::Params,
+    /// Which revocations people have to agree to.
+    pub approval: approvals::Params,
+    /// How long after the start nothing above throttle is done. Unit: milliseconds.
+    /// Default: 5 min.
+    pub warm_up_ms: i64,
+    /// How long a throttling lasts. Unit: milliseconds. Default: 15 min.
+    pub throttle_ms: i64,
+    /// How long a suspension lasts. Unit: milliseconds. Default: 60 min.
+    pub suspend_ms: i64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            postures: Postures::default(),
+            allow_list: AllowList::default(),
+            breaker: breaker::Params::default(),
+            budgets: Budgets::default(),
+            fleet: fleet::Params::default(),
+            approval: approvals::Params::default(),
+            warm_up_ms: 5 * 60_000,
+            throttle_ms: 15 * 60_000,
+            suspend_ms: 60 * 60_000,
+        }
+    }
+}
+
+/// What a person orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonOrder {
+    /// Whom it is about.
+    pub credential: Credential,
+    /// Suspend, revoke or restore; throttle too.
+    pub order: Order,
+    /// Who orders it, as people read it.
+    pub by: CompactString,
+    /// Who orders it, as the door knows them.
+    pub account: CompactString,
+    /// Why.
+    pub reason: String,
+    /// How long it lasts; none: the default of the action. Unit: milliseconds.
+    pub lasts_ms: Option<i64>,
+}
+
+impl PersonOrder {
+    /// The voice of whoever orders a revocation that waits for more people; none if it does not.
+    pub fn vote_on(&self, decision: &Decision) -> Option<Vote> {
+        decision.held_by.contains(&Guardrail::Approval).then(|| Vote {
+            decision: decision.id,
+            agrees: true,
+            account: self.account.clone(),
+            by: self.by.clone(),
+            reason: self.reason.clone(),
+            at: decision.at,
+        })
+    }
+}
+
+/// A revocation that asks all members together for a token of the breaker.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenWanted<'a> {
+    /// Whose credential it is.
+    pub tenant: Option<&'a CompactString>,
+    /// How many are allowed in an hour.
+    pub allowed: Allowed,
+    /// The same however often it is asked.
+    pub operation: DecisionId,
+    /// When.
+    pub at: EventTime,
+}

@@ -1,0 +1,109 @@
+//! What people order, and what they agree to.
+
+use super::{Control, PersonOrder};
+use crate::engine::approvals::{NoVote, Outcome};
+use crate::model::decision::{Decision, DecisionId, Guardrail, Order, Status, Vote};
+use crate::model::finding::Action;
+use crate::model::time::EventTime;
+
+impl Control {
+    /// Carries out what a person ordered at `now`; none if it stands already, or
+    /// waits for others already. Where several people must agree it is a suspension meanwhile, and
+    /// [`PersonOrder::vote_on`] is the first voice.
+    pub fn on_person(&mut self, order: PersonOrder, now: EventTime) -> Option<Decision> {
+        let status = order.order.status()?;
+        match status {
+            // Even where it stands already, it is the person's word.
+            Status::Revoked => self.restraint.ledger.confirm(&order.credential, now),
+            Status::Active => self.restraint.ledger.retract(&order.credential),
+            Status::Throttled | Status::Suspended => {}
+        }
+        let before = self.register.get(&order.credential);
+        let stands = before
+            .as_ref()
+            .is_some_and(|standing| standing.status == status && standing.until.is_none());
+        let never_was = before.is_none() && status == Status::Active;
+        let waits = status == Status::Revoked && self.approvals.waits(&order.credential, now);
+        if stands || never_was || waits {
+            return None;
+        }
+        let finding = before.and_then(|standing| standing.finding);
+        let finding = finding.filter(|_| order.order == Order::Restore);
+        let alone = self.params.approval.people <= 1;
+        let (ordered, held_by) = match order.order {
+            // One of several people who must agree.
+            Order::Act(Action::Revoke) if !alone => {
+                (Order::Act(Action::Suspend), vec![Guardrail::Approval])
+            }
+            Order::Act(_) | Order::Restore => (order.order, Vec::new()),
+        };
+        let (wanted, until) = match order.order {
+            Order::Restore => (Action::Observe, None),
+            Order::Act(action) => {
+                let until = order.lasts_ms.map(|ms| now.plus_ms(ms));
+                let by_default = match ordered {
+                    Order::Act(ordered) => self.until(ordered, now),
+                    Order::Restore => None,
+                };
+                (action, until.filter(|_| action < Action::Revoke).or(by_default))
+            }
+        };
+        let generation = self.register.generation(&order.credential).next();
+        let decision = Decision {
+            id: DecisionId::of(&order.credential, generation, now, (finding, ordered)),
+            finding,
+            tenant: None,
+            generation,
+            wanted,
+            order: ordered,
+            posture: self.params.postures.of(order.credential.kind(), None),
+            carried_out: true,
+            held_by,
+            until,
+            at: now,
+            expires: None,
+            by: order.by.clone(),
+            reason: order.reason,
+            evidence: Vec::new(),
+            credential: order.credential,
+        };
+        self.note(&decision, true);
+        Some(decision)
+    }
+
+    /// Takes a person's word on a decision that waits; gives the revocation, once enough agreed.
+    ///
+    /// # Errors
+    /// Why it changes nothing.
+    pub fn on_vote(&mut self, vote: &Vote) -> Result<Option<Decision>, NoVote> {
+        let waiting = match self.approvals.vote(vote, self.params.approval)? {
+            Outcome::Waits(_) | Outcome::Rejected => return Ok(None),
+            Outcome::Agreed(waiting) => waiting,
+        };
+        let asked = waiting.decision;
+        self.restraint.ledger.confirm(&asked.credential, vote.at);
+        let names: Vec<&str> = waiting.agreed.iter().map(|(_, name)| name.as_str()).collect();
+        let generation = self.register.generation(&asked.credential).next();
+        let order = Order::Act(Action::Revoke);
+        let decision = Decision {
+            id: DecisionId::of(&asked.credential, generation, vote.at, (asked.finding, order)),
+            generation,
+            order,
+            carried_out: true,
+            held_by: Vec::new(),
+            until: None,
+            at: vote.at,
+            expires: asked.expires.filter(|expires| *expires > vote.at),
+            by: names.join(", ").into(),
+            ..asked
+        };
+        self.note(&decision, true);
+        Ok(Some(decision))
+    }
+
+    /// Takes back a vote of the journal; the decision that it led to follows it there.
+    pub fn recover_vote(&mut self, vote: &Vote) {
+        // Enough voices end the waiting; what came of them stands in the journal.
+        let _outcome = self.approvals.vote(vote, self.params.approval);
+    }
+}

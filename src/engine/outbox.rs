@@ -1,0 +1,294 @@
+//! The outbox of one store: decisions that are durable but not settled.
+//!
+//! Delivery is repeated with growing pauses until the store has settled it, or a newer decision on
+//! the same credential takes its place.
+//!
+//! **Invariants.** Deliveries on one credential never overlap, and never go back to an older
+//! decision. Whatever was put in leaves only as settled or superseded (L-1).
+//!
+//! **Does not** know the store or the clock: time is an argument, in milliseconds of a clock that
+//! never goes back.
+
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, Receipt};
+use crate::model::time::EventTime;
+use hashbrown::HashMap;
+use siphasher::sip::SipHasher13;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// The first and the longest pause before a delivery is repeated. Unit: milliseconds. Chosen.
+const PAUSE_MS_MIN: u64 = 50;
+const PAUSE_MS_MAX: u64 = 5_000;
+/// The pause after a refusal: only a person can mend it. Unit: milliseconds. Chosen.
+const PAUSE_MS_REFUSED: u64 = 30_000;
+
+/// A decision that is due, and when the event behind it arrived.
+#[derive(Clone, Debug)]
+pub struct Due {
+    /// The decision.
+    pub decision: Arc<Decision>,
+    /// When the event behind it arrived, where that is known.
+    pub arrived: Option<EventTime>,
+    /// Whether the store had settled it before, and is told again.
+    pub again: bool,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Done {
+    /// It needs no further delivery.
+    Settled,
+    /// A newer decision has taken its place.
+    Superseded,
+    /// It is tried again.
+    Again,
+}
+
+/// When it is due, and its turn among those due at once.
+type Turn = (u64, u64);
+
+#[derive(Debug)]
+struct Waiting {
+    due: Due,
+    /// None while it is under way.
+    turn: Option<Turn>,
+    attempts: u32,
+}
+
+/// The outbox.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    waiting: HashMap<Credential, Waiting>,
+    turns: BTreeMap<Turn, Credential>,
+    next_turn: u64,
+    under_way: usize,
+}
+
+impl Outbox {
+    /// How many decisions wait or are under way.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// How many deliveries are under way.
+    pub const fn under_way(&self) -> usize {
+        self.under_way
+    }
+
+    /// Takes in a decision. One that waits is superseded, unless it is as new.
+    pub fn push(&mut self, due: Due, now_ms: u64) {
+        let credential = due.decision.credential.clone();
+        match self.waiting.get_mut(&credential) {
+            Some(one) if one.due.decision.generation >= due.decision.generation => {}
+            Some(one) => {
+                one.due = due;
+                one.attempts = 0;
+                if let Some(turn) = one.turn.take() {
+                    self.turns.remove(&turn);
+                    self.enqueue(credential, now_ms);
+                }
+            }
+            None => {
+                self.waiting.insert(credential.clone(), Waiting { due, turn: None, attempts: 0 });
+                self.enqueue(credential, now_ms);
+            }
+        }
+    }
+
+    fn enqueue(&mut self, credential: Credential, at_ms: u64) {
+        let turn = (at_ms, self.next_turn);
+        self.next_turn += 1;
+        if let Some(one) = self.waiting.get_mut(&credential) {
+            one.turn = Some(turn);
+            self.turns.insert(turn, credential);
+        }
+    }
+
+    /// The next decision to deliver at `now_ms`, which is then under way.
+    pub fn next(&mut self, now_ms: u64) -> Option<Due> {
+        let first = self.turns.first_entry().filter(|first| first.key().0 <= now_ms)?;
+        let one = self.waiting.get_mut(&first.remove())?;
+        one.turn = None;
+        self.under_way += 1;
+        Some(one.due.clone())
+    }
+
+    /// When [`Outbox::next`] next has something; none: nothing waits.
+    pub fn deadline(&self) -> Option<u64> {
+        self.turns.first_key_value().map(|((at_ms, _), _)| *at_ms)
+    }
+
+    /// Takes the store's answer to a delivery.
+    pub fn done(&mut self, delivered: &Due, receipt: Receipt, now_ms: u64) -> Done {
+        self.under_way = self.under_way.saturating_sub(1);
+        let credential = &delivered.decision.credential;
+        let Some(one) = self.waiting.get_mut(credential) else { return Done::Settled };
+        if one.due.decision.id != delivered.decision.id {
+            self.enqueue(credential.clone(), now_ms);
+            return Done::Superseded;
+        }
+        if receipt.is_settled() {
+            self.waiting.remove(credential);
+            return Done::Settled;
+        }
+        one.attempts = one.attempts.saturating_add(1);
+        let longest = match receipt {
+            Receipt::Refused => PAUSE_MS_REFUSED,
+            Receipt::Unreachable
+            | Receipt::Applied
+            | Receipt::Already
+            | Receipt::Stale
+            | Receipt::Unsupported => {
+                PAUSE_MS_MAX.min(PAUSE_MS_MIN.saturating_mul(1 << one.attempts.min(16)))
+            }
+        };
+        let pause = longest / 2 + jitter(&one.due.decision, one.attempts, longest / 2);
+        self.enqueue(credential.clone(), now_ms + pause);
+        Done::Again
+    }
+
+    /// Lets everything that waits be tried at once: the store is back.
+    pub fn retry_now(&mut self, now_ms: u64) {
+        let later: Vec<Turn> = self.turns.range((now_ms + 1, 0)..).map(|(turn, _)| *turn).collect();
+        for turn in later {
+            if let Some(credential) = self.turns.remove(&turn) {
+                self.enqueue(credential, now_ms);
+            }
+        }
+    }
+}
+
+/// Spreads repeats, so that many don't come at once. Range: 0..most.
+fn jitter(decision: &Decision, attempts: u32, most: u64) -> u64 {
+    let mut hasher = SipHasher13::new();
+    (decision.id, attempts).hash(&mut hasher);
+    hasher.finish() % most.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Done, Due, Outbox};
+    use crate::model::credential::Credential;
+    use crate::model::decision::{Decision, DecisionId, Generation, Order, Posture, Receipt};
+    use crate::model::finding::Action;
+    use crate::model::time::EventTime;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    fn due(id: u8, generation: u64) -> Due {
+        let credential = Credential::parse(&format!("k{id}")).expect("valid");
+        let at = EventTime::from_ms(0);
+        let order = Order::Act(Action::Revoke);
+        let decision = Decision {
+            id: DecisionId::of(&credential, Generation(generation), at, (None, order)),
+            finding: None,
+            credential,
+            tenant: None,
+            generation: Generation(generation),
+            wanted: Action::Revoke,
+            order,
+            posture: Posture::Revoke,
+            carried_out: true,
+            held_by: Vec::new(),
+            until: None,
+            at,
+            expires: None,
+            by: "tripline".into(),
+            reason: String::new(),
+            evidence: Vec::new(),
+        };
+        Due { decision: Arc::new(decision), arrived: None, again: false }
+    }
+
+    #[test]
+    fn a_failing_delivery_is_repeated_with_growing_pauses_until_it_is_settled() {
+        let mut outbox = Outbox::default();
+        outbox.push(due(1, 1), 0);
+        let mut now = 0;
+        let mut pauses = Vec::new();
+        for _ in 0..12 {
+            let one = outbox.next(now).expect("due");
+            assert!(outbox.next(now).is_none());
+            assert_eq!(outbox.done(&one, Receipt::Unreachable, now), Done::Again);
+            let at = outbox.deadline().expect("waits");
+            pauses.push(at - now);
+            assert!(outbox.next(at - 1).is_none());
+            now = at;
+        }
+        assert!((50..=100).contains(&pauses[0]), "{pauses:?}");
+        assert!(pauses[11] >= 2_500 && pauses[11] <= 5_000, "{pauses:?}");
+        let one = outbox.next(now).expect("due");
+        assert_eq!(outbox.done(&one, Receipt::Applied, now), Done::Settled);
+        assert!(outbox.is_empty() && outbox.deadline().is_none());
+    }
+
+    #[test]
+    fn a_store_that_is_back_is_told_at_once() {
+        let mut outbox = Outbox::default();
+        outbox.push(due(1, 1), 0);
+        let one = outbox.next(0).expect("due");
+        outbox.done(&one, Receipt::Refused, 0);
+        assert!(outbox.next(100).is_none());
+        outbox.retry_now(100);
+        assert!(outbox.next(100).is_some());
+    }
+
+    proptest! {
+        /// The oracle: the newest generation of each credential, found by looking at all steps.
+        #[test]
+        fn each_credential_ends_at_its_newest_decision_and_deliveries_never_overlap(
+            steps in prop::collection::vec((0_u8..4, 1_u64..20, any::<bool>(), 0_u64..200), 1..80),
+        ) {
+            let mut outbox = Outbox::default();
+            let mut newest: BTreeMap<u8, u64> = BTreeMap::new();
+            let mut in_force: BTreeMap<String, u64> = BTreeMap::new();
+            let mut under_way: Vec<Due> = Vec::new();
+            let mut now = 0;
+            for (id, generation, fails, gap) in steps {
+                now += gap;
+                // A store that already has a newer one answers stale; the outbox is told of none.
+                let known = newest.get(&id).copied().unwrap_or(0);
+                if generation > known {
+                    newest.insert(id, generation);
+                    outbox.push(due(id, generation), now);
+                }
+                while let Some(one) = outbox.next(now) {
+                    let same = |other: &Due| {
+                        other.decision.credential == one.decision.credential
+                    };
+                    prop_assert!(!under_way.iter().any(same));
+                    under_way.push(one);
+                }
+                if let Some(one) = under_way.pop() {
+                    let receipt = if fails { Receipt::Unreachable } else { Receipt::Applied };
+                    if !fails {
+                        let id = one.decision.credential.id().to_owned();
+                        let before = in_force.insert(id, one.decision.generation.0);
+                        prop_assert!(before.is_none_or(|held| held <= one.decision.generation.0));
+                    }
+                    outbox.done(&one, receipt, now);
+                }
+            }
+            for one in under_way.drain(..) {
+                outbox.done(&one, Receipt::Unreachable, now);
+            }
+            while let Some(at) = outbox.deadline() {
+                let one = outbox.next(at).expect("due at its deadline");
+                in_force.insert(one.decision.credential.id().to_owned(), one.decision.generation.0);
+                outbox.done(&one, Receipt::Applied, at);
+            }
+            prop_assert_eq!(outbox.under_way(), 0);
+            for (id, generation) in newest {
+                prop_assert_eq!(in_force.get(&format!("k{id}")), Some(&generation));
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! Reconciliation: the journal is the truth; what a store lacks or contradicts is told again.
+
+use crate::model::decision::{Holding, Standing, Status};
+use crate::model::time::EventTime;
+
+/// How a store compares with what stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Comparison {
+    /// It believes what it should.
+    Agrees,
+    /// It lacks the decision, or believes something else: it must be told again.
+    Lacks,
+    /// It holds a newer decision than stands here: another member's.
+    Newer,
+}
+
+/// Compares what stands with what a store holds, at `now`.
+pub fn compare(standing: &Standing, held: Option<&Holding>, now: EventTime) -> Comparison {
+    // What is over is about to be restored.
+    if standing.until.is_some_and(|until| until <= now) {
+        return Comparison::Agrees;
+    }
+    match held {
+        // A store that knows nothing lets pass, as it should.
+        None if standing.status == Status::Active => Comparison::Agrees,
+        None => Comparison::Lacks,
+        Some(held) if held.generation < standing.generation => Comparison::Lacks,
+        Some(held) if held.generation > standing.generation => Comparison::Newer,
+        Some(held) if held.status.is_some_and(|status| status != standing.status) => {
+            Comparison::Lacks
+        }
+        Some(_) => Comparison::Agrees,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Comparison, compare};
+    use crate::model::credential::Credential;
+    use crate::model::decision::{DecisionId, Generation, Holding, Order, Standing, Status};
+    use crate::model::time::EventTime;
+
+    fn standing(status: Status, generation: u64, until: Option<i64>) -> Standing {
+        let credential = Credential::parse("k").expect("valid");
+        let at = EventTime::from_ms(0);
+        Standing {
+            decision: DecisionId::of(&credential, Generation(1), at, (None, Order::Restore)),
+            credential,
+            status,
+            generation: Generation(generation),
+            until: until.map(EventTime::from_ms),
+            finding: None,
+            at,
+            by_person: false,
+        }
+    }
+
+    fn held(generation: u64, status: Option<Status>) -> Holding {
+        Holding { status, ..Holding::from(Generation(generation)) }
+    }
+
+    #[test]
+    fn what_a_store_lacks_or_contradicts_is_told_again_and_what_is_newer_is_left() {
+        let revoked = standing(Status::Revoked, 5, None);
+        let now = EventTime::from_ms(100);
+        let of = |held: Option<Holding>| compare(&revoked, held.as_ref(), now);
+        assert_eq!(of(None), Comparison::Lacks);
+        assert_eq!(of(Some(held(4, Some(Status::Revoked)))), Comparison::Lacks);
+        assert_eq!(of(Some(held(5, Some(Status::Active)))), Comparison::Lacks);
+        assert_eq!(of(Some(held(5, None))), Comparison::Agrees);
+        assert_eq!(of(Some(held(5, Some(Status::Revoked)))), Comparison::Agrees);
+        assert_eq!(of(Some(held(6, Some(Status::Active)))), Comparison::Newer);
+    }
+
+    #[test]
+    fn what_is_over_or_active_needs_no_telling_unless_the_store_is_behind() {
+        let now = EventTime::from_ms(100);
+        let over = standing(Status::Suspended, 1, Some(100));
+        assert_eq!(compare(&over, None, now), Comparison::Agrees);
+        let active = standing(Status::Active, 2, None);
+        assert_eq!(compare(&active, None, now), Comparison::Agrees);
+        let behind = held(1, Some(Status::Revoked));
+        assert_eq!(compare(&active, Some(&behind), now), Comparison::Lacks);
+    }
+}
