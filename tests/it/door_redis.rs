@@ -6,19 +6,26 @@ use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tripline::edge::auth_store::redis::{
-    CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands, Params, RedisStore,
+    CHANGES_DEFAULT, GUARD_KEY, Granted, KEY_DEFAULT, OwnCommands, Params, Place, RedisStore,
+    Topology,
 };
 use tripline::edge::auth_store::template::{Command, Template};
+use tripline::edge::auth_store::{Pulse, Reading};
+use tripline::judge::breaker::Allowed;
 use tripline::model::credential::{Credential, Kind};
-use tripline::model::decision::{Decision, DecisionId, Generation, Order, Posture, Receipt};
-use tripline::model::finding::Action;
+use tripline::model::decision::{
+    Decision, DecisionId, Generation, Holding, Order, Posture, Receipt, Standing, Status,
+};
+use tripline::model::finding::{Action, Detector, FindingId};
 use tripline::model::time::EventTime;
 
-const REVOKE: Order = Order::Act(Action::Revoke);
+/// The gravest order.
+pub const REVOKE: Order = Order::Act(Action::Revoke);
 
-fn params(server: &RedisServer) -> Params {
+/// A store as it is configured by default.
+pub fn params(server: &RedisServer) -> Params {
     Params {
-        url: SecretString::from(server.url()),
+        place: place(server.url()),
         key: Template::parse(KEY_DEFAULT).expect("a template"),
         guard_key: Template::parse(GUARD_KEY).expect("a template"),
         stream: CHANGES_DEFAULT.to_owned(),
@@ -26,11 +33,24 @@ fn params(server: &RedisServer) -> Params {
         channel: CHANGES_DEFAULT.to_owned(),
         lifetime_default_s: 3600,
         commands: std::iter::empty().collect(),
+    }
+}
+
+/// One server at `url`.
+pub fn place(url: String) -> Place {
+    Place {
+        url: SecretString::from(url),
+        nodes: vec![],
+        topology: Topology::Single,
+        sentinel_user: None,
+        sentinel_password: None,
+        certificates: None,
         response_timeout: Duration::from_millis(500),
     }
 }
 
-fn decision(name: &str, order: Order, generation: u64) -> Decision {
+/// A decision of a person.
+pub fn decision(name: &str, order: Order, generation: u64) -> Decision {
     let credential = Credential::parse(name).expect("valid");
     let at = EventTime::from_ms(crate::support::daemon::now_ms());
     let generation = Generation(generation);
@@ -54,6 +74,25 @@ fn decision(name: &str, order: Order, generation: u64) -> Decision {
     }
 }
 
+fn finding(name: &str) -> FindingId {
+    let credential = Credential::parse(name).expect("valid");
+    FindingId::of(&credential, Detector::Burst, EventTime::from_ms(0))
+}
+
+/// What stands by a decision.
+pub fn standing(decision: &Decision) -> Standing {
+    Standing {
+        credential: decision.credential.clone(),
+        decision: decision.id,
+        status: decision.order.status().expect("an action"),
+        generation: decision.generation,
+        until: decision.until,
+        finding: decision.finding,
+        at: decision.at,
+        by_person: false,
+    }
+}
+
 /// A server, and a store on a runtime of its own.
 struct World {
     server: RedisServer,
@@ -67,7 +106,7 @@ impl World {
         let mut params = params(&server);
         change(&mut params);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let store = runtime.block_on(async { RedisStore::new(params) }).expect("a store");
+        let store = RedisStore::new(params, "test").expect("a store");
         Self { server, runtime, store }
     }
 
@@ -111,9 +150,103 @@ fn a_stale_generation_is_refused_and_restore_brings_it_back() {
     assert_eq!(world.carry_out(&revoke), Receipt::Applied);
     assert_eq!(world.carry_out(&restore), Receipt::Applied);
     assert_eq!(world.carry_out(&revoke), Receipt::Stale);
-    assert_eq!(world.carry_out(&decision("k", REVOKE, 4)), Receipt::Stale);
+    let other = decision("k", REVOKE, 4);
+    let delivery = world.runtime.block_on(world.store.carry_out(&other));
+    assert_eq!(delivery.receipt, Receipt::Stale);
+    let held = Holding {
+        generation: Generation(4),
+        decision: Some(restore.id),
+        status: Some(Status::Active),
+        finding: None,
+    };
+    assert_eq!(delivery.held, Some(held), "it says what it holds");
     assert_eq!(world.hash("tripline:credential:{api_key:k}")["status"], "active");
     assert_eq!(world.changes(), 2);
+}
+
+#[test]
+fn what_somebody_else_changed_is_written_again() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    let revoke = decision("key_1", REVOKE, 1);
+    world.carry_out(&revoke);
+    let key = "tripline:credential:{api_key:key_1}";
+    world.server.ask::<()>(&["HSET", key, "status", "active"]);
+    assert_eq!(world.carry_out(&revoke), Receipt::Applied);
+    assert_eq!(world.hash(key)["status"], "revoked");
+}
+
+#[test]
+fn it_says_what_it_holds_in_the_order_in_which_it_was_asked() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|params| {
+        params.commands.insert(Kind::Session, OwnCommands::default());
+    });
+    let decisions = ["key_1", "session:s1", "key_3"].map(|name| decision(name, REVOKE, 7));
+    for decision in &decisions {
+        world.carry_out(decision);
+    }
+    let wanted = ["session:s1", "key_2", "key_1"].map(|name| standing(&decision(name, REVOKE, 7)));
+    let Reading::Held(held) = world.runtime.block_on(world.store.read(&wanted)) else {
+        panic!("it answers")
+    };
+    let of = |held: &Option<Holding>| held.map(|held| (held.generation.0, held.decision));
+    let held: Vec<_> = held.iter().map(of).collect();
+    let [one, session, _] = decisions.map(|decision| decision.id);
+    assert_eq!(held, [Some((7, Some(session))), None, Some((7, Some(one)))]);
+}
+
+#[test]
+fn a_server_that_was_emptied_has_lost_its_pulse() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    let pulse = || world.runtime.block_on(world.store.pulse());
+    assert_eq!([pulse(), pulse()], [Pulse::Kept; 2]);
+    world.server.ask::<()>(&["FLUSHALL"]);
+    assert_eq!([pulse(), pulse()], [Pulse::Lost, Pulse::Kept]);
+    world.server.pause();
+    assert_eq!(pulse(), Pulse::Unreachable);
+    world.server.resume();
+}
+
+/// Members that ask at once get no more together than one alone would.
+#[test]
+fn all_members_share_the_tokens_of_the_breaker() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    let others = RedisStore::new(params(&world.server), "other").expect("a store");
+    let allowed = Allowed { for_all: 5, for_tenant: 2 };
+    let take = |store: &RedisStore, tenant: Option<&str>, name: &str| {
+        world.runtime.block_on(store.take_token(tenant, allowed, finding(name)))
+    };
+    assert_eq!(take(&world.store, Some("acme"), "a"), Granted::Yes);
+    assert_eq!(take(&others, Some("acme"), "a"), Granted::Yes, "the same finding: the same token");
+    assert_eq!(take(&others, Some("acme"), "b"), Granted::Yes);
+    assert_eq!(take(&world.store, Some("acme"), "c"), Granted::No, "the tenant has no more");
+    let taken = world.runtime.block_on(async {
+        let names: Vec<String> = (0..20).map(|n| format!("n{n}")).collect();
+        let both = names.iter().flat_map(|name| [(&world.store, name), (&others, name)]);
+        let ask = both.map(|(store, name)| async move {
+            (name, store.take_token(None, allowed, finding(name)).await)
+        });
+        let answers = futures_util::future::join_all(ask).await;
+        let granted = answers.into_iter().filter(|(_, granted)| *granted == Granted::Yes);
+        granted.map(|(name, _)| name.clone()).collect::<std::collections::BTreeSet<_>>()
+    });
+    assert_eq!(taken.len(), 3, "five for all, and two are gone: {taken:?}");
+    let key = "tripline:{breaker}:all";
+    assert!((3_500..=3_600).contains(&world.server.ask::<i64>(&["TTL", key])));
+    world.server.pause();
+    assert_eq!(take(&world.store, None, "z"), Granted::Unreachable);
+    world.server.resume();
 }
 
 #[test]
@@ -265,8 +398,8 @@ fn a_key_of_another_type_and_missing_rights_are_refusals() {
     world.server.ask::<()>(&["ACL", "SETUSER", "weak", "on", ">secret", "+ping", "~*"]);
     let mut weak = params(&world.server);
     let url = world.server.url().replace("redis://", "redis://weak:secret@");
-    weak.url = SecretString::from(url);
-    let store = world.runtime.block_on(async { RedisStore::new(weak) }).expect("a store");
+    weak.place.url = SecretString::from(url);
+    let store = RedisStore::new(weak, "test").expect("a store");
     let delivery = world.runtime.block_on(store.carry_out(&decision("key_2", REVOKE, 1)));
     assert_eq!(delivery.receipt, Receipt::Refused);
 }
@@ -277,7 +410,8 @@ fn the_rights_that_are_documented_suffice() {
         return;
     }
     let world = World::new(|_| {});
-    let rights = "+eval +evalsha +script|load +hmget +hset +persist +expireat +xadd +publish +ping";
+    let rights = "+eval +evalsha +script|load +hmget +hset +persist +expireat +xadd +publish +ping \
+         +set +get +time +zremrangebyscore +zscore +zcard +zadd +pexpire";
     let documented = include_str!("../../docs/redis.md").replace('\n', " ");
     assert!(documented.contains(rights));
     let mut words =
@@ -285,9 +419,9 @@ fn the_rights_that_are_documented_suffice() {
     words.extend(rights.split(' '));
     world.server.ask::<()>(&words);
     let mut own = params(&world.server);
-    own.url =
+    own.place.url =
         SecretString::from(world.server.url().replace("redis://", "redis://tripline:secret@"));
-    let store = world.runtime.block_on(async { RedisStore::new(own) }).expect("a store");
+    let store = RedisStore::new(own, "test").expect("a store");
     let carry_out = |decision| world.runtime.block_on(store.carry_out(&decision)).receipt;
     let mut suspend = decision("key_1", Order::Act(Action::Suspend), 1);
     suspend.until = Some(suspend.at.plus_ms(1000));
@@ -295,6 +429,11 @@ fn the_rights_that_are_documented_suffice() {
     assert_eq!(carry_out(decision("key_1", REVOKE, 2)), Receipt::Applied);
     assert_eq!(carry_out(decision("key_1", Order::Restore, 3)), Receipt::Applied);
     assert!(world.runtime.block_on(store.ping()).is_ok());
+    assert_eq!(world.runtime.block_on(store.pulse()), Pulse::Kept);
+    let allowed = Allowed { for_all: 1, for_tenant: 1 };
+    let token = store.take_token(Some("acme"), allowed, finding("key_1"));
+    assert_eq!(world.runtime.block_on(token), Granted::Yes);
+    assert_eq!(world.runtime.block_on(store.read(&[])), Reading::Held(vec![]));
 }
 
 #[test]
@@ -319,7 +458,7 @@ fn two_deliveries_at_once_have_one_effect() {
 fn a_password_never_shows() {
     let server = "redis://user:PLANTED-SECRET@127.0.0.1:1/";
     let mut planted = Params {
-        url: SecretString::from(server.to_owned()),
+        place: place(server.to_owned()),
         key: Template::parse(KEY_DEFAULT).expect("a template"),
         guard_key: Template::parse(GUARD_KEY).expect("a template"),
         stream: String::new(),
@@ -327,11 +466,9 @@ fn a_password_never_shows() {
         channel: String::new(),
         lifetime_default_s: 1,
         commands: std::iter::empty().collect(),
-        response_timeout: Duration::from_millis(100),
     };
     assert!(!format!("{planted:?}").contains("PLANTED"));
-    planted.url = SecretString::from("nonsense PLANTED-SECRET".to_owned());
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let error = runtime.block_on(async { RedisStore::new(planted) }).expect_err("no URL");
+    planted.place.url = SecretString::from("nonsense PLANTED-SECRET".to_owned());
+    let error = RedisStore::new(planted, "test").expect_err("no URL");
     assert!(!format!("{error} {error:?}").contains("PLANTED"));
 }

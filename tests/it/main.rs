@@ -12,6 +12,7 @@ mod door_journal;
 mod door_kafka;
 mod door_prometheus;
 mod door_redis;
+mod door_redis_servers;
 mod end_to_end;
 mod engine_budget;
 mod engine_control;

@@ -110,8 +110,7 @@ impl Daemon {
         let address = listener.local_addr().map_err(bind)?;
         let opened = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let decides =
-            start_control_plane(opened.past, opened.ledger, opened.stores, &opened.metrics)?;
+        let decides = start_control_plane(opened.decides, opened.stores, &opened.metrics)?;
         let control = decides.control;
 
         let kafka = kafka::Shared {
@@ -197,10 +196,16 @@ impl Daemon {
     }
 }
 
-/// Everything that is opened before anything starts.
-struct Opened {
+/// What the control plane goes on from and writes to.
+struct ToDecide {
     past: Past,
     ledger: LedgerFile,
+    breaker: SharedBreaker,
+}
+
+/// Everything that is opened before anything starts.
+struct Opened {
+    decides: ToDecide,
     embedded: EmbeddedStore,
     stores: Vec<AuthStore>,
     metrics: Metrics,
@@ -222,9 +227,11 @@ impl Opened {
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
         let mut stores = vec![AuthStore::embedded(embedded.clone())];
         for params in settings.stores.clone() {
-            stores.push(AuthStore::open(params)?);
+            stores.push(AuthStore::open(params, &epoch)?);
         }
-        let mut past = Past::read(settings, &folder.join("journal.ndjson"), &stores)?;
+        let mut settings = settings.clone();
+        let breaker = SharedBreaker::among(&stores, &mut settings.control.breaker);
+        let mut past = Past::read(&settings, &folder.join("journal.ndjson"), &stores)?;
         let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
         let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
@@ -233,8 +240,7 @@ impl Opened {
             metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
         }
         Ok(Self {
-            past,
-            ledger: ledger_file,
+            decides: ToDecide { past, ledger: ledger_file, breaker },
             embedded,
             stores,
             metrics,
@@ -264,8 +270,7 @@ struct Decides {
 }
 
 fn start_control_plane(
-    past: Past,
-    ledger: LedgerFile,
+    ToDecide { past, ledger, breaker }: ToDecide,
     stores: Vec<AuthStore>,
     metrics: &Metrics,
 ) -> Result<Decides, StartError> {
@@ -285,7 +290,7 @@ fn start_control_plane(
         ledger,
         board: Arc::clone(&board),
         stores,
-        breaker: SharedBreaker::Divided,
+        breaker,
         metrics: metrics.clone(),
         durable: Arc::clone(&durable),
         proof_at: None,

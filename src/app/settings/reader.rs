@@ -177,6 +177,18 @@ impl<'a> Value<'a> {
         read.ok_or_else(|| Wrong::new("a number is expected here", "write it without quotes"))
     }
 
+    /// A yes or no.
+    ///
+    /// # Errors
+    /// When it is neither true nor false.
+    pub fn flag(self) -> Result<bool, Wrong> {
+        let read = match self {
+            Self::Environment(text) => text.parse().ok(),
+            Self::File(value) => value.as_bool(),
+        };
+        read.ok_or_else(|| Wrong::new("true or false is expected here", "write it without quotes"))
+    }
+
     /// A list of texts; in the environment separated by commas.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ pub enum KindOfStore {
 pub enum AuthStoreError {
     /// Redis.
     #[error(transparent)]
-    Redis(#[from] redis::RedisStoreError),
+    Redis(#[from] redis::PlaceError),
 }
 
 /// What a store said of what it holds.
@@ -86,13 +86,13 @@ impl AuthStore {
         Self { name: EMBEDDED.into(), kinds: Kinds::ALL, door: Door::Embedded(store) }
     }
 
-    /// Sets a store up. Must be called within a tokio runtime.
+    /// Sets a store up; it connects when it is first used. `epoch` differs for each process.
     ///
     /// # Errors
     /// When its parameters can't be used.
-    pub fn open(params: Params) -> Result<Self, AuthStoreError> {
+    pub fn open(params: Params, epoch: &str) -> Result<Self, AuthStoreError> {
         let door = match params.of {
-            KindOfStore::Redis(redis) => Door::Redis(redis::RedisStore::new(*redis)?),
+            KindOfStore::Redis(redis) => Door::Redis(redis::RedisStore::new(*redis, epoch)?),
         };
         Ok(Self { name: params.name.into(), kinds: params.kinds, door })
     }
@@ -115,8 +115,7 @@ impl AuthStore {
     /// Whether it can be asked what it holds; a receiver of messages can't.
     pub const fn can_be_read(&self) -> bool {
         match &self.door {
-            Door::Embedded(_) => true,
-            Door::Redis(_) => false,
+            Door::Embedded(_) | Door::Redis(_) => true,
         }
     }
 
@@ -124,14 +123,23 @@ impl AuthStore {
     pub async fn read(&self, wanted: &[Standing]) -> Reading {
         match &self.door {
             Door::Embedded(store) => Reading::Held(store.read(wanted)),
-            Door::Redis(_) => Reading::Unreachable,
+            Door::Redis(store) => store.read(wanted).await,
         }
     }
 
     /// Whether it still has what was written last.
     pub async fn pulse(&self) -> Pulse {
         match &self.door {
-            Door::Embedded(_) | Door::Redis(_) => Pulse::Kept,
+            Door::Embedded(_) => Pulse::Kept,
+            Door::Redis(store) => store.pulse().await,
+        }
+    }
+
+    /// Where all members count the tokens of the breaker, if this store can.
+    pub fn shared_tokens(&self) -> Option<redis::RedisStore> {
+        match &self.door {
+            Door::Embedded(_) => None,
+            Door::Redis(store) => Some(store.clone()),
         }
     }
 

@@ -3,6 +3,7 @@
 //! A template is split into words before anything is put in, so a credential's id can never become
 //! a further word: what an attacker chose stays data. A literal brace is written twice.
 
+use crate::model::credential::Credential;
 use crate::model::decision::Decision;
 
 /// What may stand in braces.
@@ -122,9 +123,23 @@ impl Template {
         text
     }
 
-    /// Whether it tells credentials apart.
+    /// Whether it tells credentials apart, and goes by nothing but the credential.
     pub fn names_the_credential(&self) -> bool {
-        self.0.contains(&Piece::Placeholder(Placeholder::Id))
+        let of_credential = |piece: &Piece| {
+            !matches!(piece, Piece::Placeholder(which)
+                if !matches!(which, Placeholder::Kind | Placeholder::Id))
+        };
+        self.0.contains(&Piece::Placeholder(Placeholder::Id)) && self.0.iter().all(of_credential)
+    }
+
+    /// Fills in a template that goes by nothing but the credential, as a key does.
+    pub fn of(&self, credential: &Credential) -> String {
+        let text = |piece: &Piece| match piece {
+            Piece::Literal(literal) => literal.clone(),
+            Piece::Placeholder(Placeholder::Kind) => credential.kind().as_str().to_owned(),
+            Piece::Placeholder(_) => credential.id().to_owned(),
+        };
+        self.0.iter().map(text).collect()
     }
 }
 

@@ -190,11 +190,10 @@ impl Control {
         let tenant = finding.tenant.as_ref();
         let given = self.circumstances(finding, still, now);
         let generation_before = self.register.generation(&finding.credential);
-        let revoke = (Some(finding.id), Order::Act(Action::Revoke));
-        let operation = DecisionId::of(&finding.credential, generation_before.next(), now, revoke);
+        let id = finding.id;
         let mut granted = false;
         let verdict = verdict::judge(finding.action, given, || {
-            let others = |allowed| others(TokenWanted { tenant, allowed, operation, at: now });
+            let others = |allowed| others(TokenWanted { tenant, allowed, finding: id, at: now });
             granted = self.breaker.take(tenant, (self.active, now), &params.breaker, others);
             granted
         });

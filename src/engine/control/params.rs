@@ -7,7 +7,8 @@ use crate::judge::budget::Budgets;
 use crate::judge::fleet;
 use crate::judge::posture::Postures;
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId, Guardrail, Order, Vote};
+use crate::model::decision::{Decision, Guardrail, Order, Vote};
+use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 
@@ -92,8 +93,8 @@ pub struct TokenWanted<'a> {
     pub tenant: Option<&'a CompactString>,
     /// How many are allowed in an hour.
     pub allowed: Allowed,
-    /// The same however often it is asked.
-    pub operation: DecisionId,
+    /// For which finding: all members that act on it need one token together.
+    pub finding: FindingId,
     /// When.
     pub at: EventTime,
 }

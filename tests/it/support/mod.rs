@@ -6,12 +6,25 @@ pub mod daemon;
 pub mod redis_server;
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// A port that is free now.
+/// Where ports of tests begin and end: below those that the kernel gives to outgoing connections.
+const PORTS: std::ops::Range<u32> = 10_000..32_000;
+
+/// A port that is free now, and that no other test of this process is given.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
-    listener.local_addr().expect("an address").port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // Several runs at once begin at different ports.
+    let first = std::process::id().wrapping_mul(97);
+    loop {
+        let number = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = PORTS.start + number % (PORTS.end - PORTS.start);
+        let port = u16::try_from(port).expect("a port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Whether the tests of a part are left out; its absence otherwise fails the test.

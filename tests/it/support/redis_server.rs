@@ -10,21 +10,53 @@ use std::time::Duration;
 pub struct RedisServer {
     process: Option<Process>,
     port: u16,
+    config: Option<String>,
+    /// Where it writes what a replica is sent; another server would read it at its start.
+    folder: tempfile::TempDir,
+    further: Vec<String>,
 }
 
 impl RedisServer {
     /// Starts one and waits until it answers.
     pub fn start() -> Self {
-        let mut server = Self { process: None, port: free_port() };
+        Self::start_with(&[])
+    }
+
+    /// Starts one with further arguments.
+    pub fn start_with(further: &[&str]) -> Self {
+        Self::with(None, further)
+    }
+
+    /// Starts one with a file of its own, which it may write to.
+    pub fn start_configured(path: &str, further: &[&str]) -> Self {
+        Self::with(Some(path.to_owned()), further)
+    }
+
+    fn with(config: Option<String>, further: &[&str]) -> Self {
+        let further = further.iter().map(|&word| word.to_owned()).collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut server = Self { process: None, port: free_port(), config, folder, further };
         server.restart();
         server
     }
 
+    /// The port it listens on.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Starts it again on the same port, empty.
     pub fn restart(&mut self) {
+        // There is none unless a replica was fed.
+        let _none = std::fs::remove_file(self.folder.path().join("dump.rdb"));
         let mut command = Command::new("redis-server");
         let port = self.port.to_string();
-        command.args(["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.args(&self.config);
+        command.args(["--port", &port, "--bind", "127.0.0.1", "--dir"]).arg(self.folder.path());
+        if self.config.is_none() {
+            command.args(["--save", "", "--appendonly", "no"]);
+        }
+        command.args(&self.further);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(Process::start(&mut command));
         let url = self.url();

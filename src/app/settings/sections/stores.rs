@@ -1,9 +1,12 @@
 //! Auth stores: where decisions are carried out.
 
-use super::values::{by_kind, secret_file, within};
+use super::values::{by_kind, bytes_of_file, secret_file, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::duration_ms;
-use crate::edge::auth_store::redis::{self, CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands};
+use crate::edge::auth_store::redis::{
+    self, CHANGES_DEFAULT, ClientTlsConfig, GUARD_KEY, KEY_DEFAULT, OwnCommands, TlsCertificates,
+    Topology,
+};
 use crate::edge::auth_store::template::{Command, Template, TemplateError};
 use crate::edge::auth_store::{self, KindOfStore};
 use crate::model::credential::{Kind, Kinds};
@@ -36,24 +39,22 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
         return None;
     }
     let kinds = kinds(&redis);
-    let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
-    let url = redis.get("url", secret).or_else(|| redis.get("url_file", secret_file));
-    if url.is_none() {
-        redis.note_if_lacking(&["url"]);
-    }
+    let place = place(&redis);
     let text = |value: Value<'_>| value.text().map(str::to_owned);
     let key = redis.get("key", |value| {
         let key = Template::parse(value.text()?).map_err(|error| wrong_template(&error))?;
         if key.names_the_credential() {
             return Ok(key);
         }
-        Err(Wrong::new("all credentials would share this key", "put {kind} and {id} into it"))
+        Err(Wrong::new(
+            "this key would not name the credential, and nothing else",
+            "put {kind} and {id} into it, and no other placeholder",
+        ))
     });
     let length = redis.get("stream_length_max", |v| within(v, 1, 100_000_000));
-    let timeout = redis.get("response_timeout", duration_ms).unwrap_or(500);
     let lifetime = redis.get("lifetime_default", duration_ms).unwrap_or(30 * 86_400_000);
     let params = redis::Params {
-        url: url.unwrap_or_else(|| SecretString::from(String::new())),
+        place,
         key: key.or_else(|| Template::parse(KEY_DEFAULT).ok())?,
         guard_key: Template::parse(GUARD_KEY).ok()?,
         stream: redis.get("stream", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
@@ -61,11 +62,68 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
         channel: redis.get("channel", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
         lifetime_default_s: lifetime / 1000,
         commands: commands(&redis.section("commands")),
-        response_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(500)),
     };
     redis.finish();
     let of = KindOfStore::Redis(Box::new(params));
     Some(auth_store::Params { name: "redis".to_owned(), kinds, of })
+}
+
+/// Where Redis is, and how its servers stand together.
+fn place(redis: &Section<'_>) -> redis::Place {
+    let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
+    let url = redis.get("url", secret).or_else(|| redis.get("url_file", secret_file));
+    if url.is_none() {
+        redis.note_if_lacking(&["url"]);
+    }
+    let text = |value: Value<'_>| value.text().map(str::to_owned);
+    let cluster = redis.get("cluster", Value::flag).unwrap_or(false);
+    let sentinel = redis.get("sentinel", |value: Value<'_>| {
+        let name = value.text()?.to_owned();
+        if cluster {
+            return Err(Wrong::new("there is a Cluster already", "leave out sentinel or cluster"));
+        }
+        Ok(name)
+    });
+    let timeout = redis.get("response_timeout", duration_ms).unwrap_or(500);
+    let password = redis.get("sentinel_password_file", secret_file);
+    let place = redis::Place {
+        url: url.clone().unwrap_or_else(|| SecretString::from(String::new())),
+        nodes: redis.get("nodes", owned_texts).unwrap_or_default(),
+        topology: match sentinel {
+            Some(name) => Topology::Sentinel(name),
+            None if cluster => Topology::Cluster,
+            None => Topology::Single,
+        },
+        sentinel_user: redis.get("sentinel_user", text),
+        sentinel_password: password,
+        certificates: certificates(redis),
+        response_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(500)),
+    };
+    if url.is_some()
+        && let Err(error) = place.check()
+    {
+        redis.note(Wrong::new(error.to_string(), "see docs/redis.md"));
+    }
+    place
+}
+
+fn owned_texts(value: Value<'_>) -> Result<Vec<String>, Wrong> {
+    Ok(value.texts()?.into_iter().map(str::to_owned).collect())
+}
+
+/// Whom a TLS connection trusts, and the own certificate.
+fn certificates(redis: &Section<'_>) -> Option<TlsCertificates> {
+    let root_cert = redis.get("ca_file", bytes_of_file);
+    let client_cert = redis.get("client_cert_file", bytes_of_file);
+    let client_key = redis.get("client_key_file", bytes_of_file);
+    if client_cert.is_some() != client_key.is_some() {
+        redis.note_if_lacking(&["client_cert_file", "client_key_file"]);
+    }
+    let client_tls = client_cert
+        .zip(client_key)
+        .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+    let any = root_cert.is_some() || client_tls.is_some();
+    any.then_some(TlsCertificates { client_tls, root_cert })
 }
 
 fn wrong_template(error: &TemplateError) -> Wrong {

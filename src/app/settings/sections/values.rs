@@ -51,14 +51,27 @@ pub(super) fn by_kind(section: &Section<'_>) -> Vec<(Kind, String)> {
     names.filter_map(|name| Some((Kind::parse(&name)?, name))).collect()
 }
 
-pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, Wrong> {
+/// The largest file that a setting may name. Unit: bytes. Chosen: certificates and keys are small.
+const FILE_BYTES_MAX: usize = 1 << 20;
+
+pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
     let path = value.text()?;
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let bytes = std::fs::read(path).map_err(|error| {
         Wrong::new(
             format!("can't read the file {path}: {error}"),
             "name a file that tripline may read",
         )
     })?;
+    if bytes.len() > FILE_BYTES_MAX {
+        return Err(Wrong::new(format!("the file {path} is too large"), "name the right file"));
+    }
+    Ok(bytes)
+}
+
+pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, Wrong> {
+    let path = value.text()?;
+    let not_text = |_| Wrong::new(format!("the file {path} is no text"), "name the right file");
+    let text = String::from_utf8(bytes_of_file(value)?).map_err(not_text)?;
     let text = text.trim();
     if text.is_empty() {
         return Err(Wrong::new(format!("the file {path} is empty"), "put the secret into it"));

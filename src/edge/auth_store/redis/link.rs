@@ -1,0 +1,306 @@
+//! The connection to Redis: one server, the master that Sentinel names, or a Cluster.
+//!
+//! Made when it is first needed, shared by all who ask, and made anew after an error that a new
+//! connection may mend: after a failover the old master answers that it is read-only now.
+
+use ::redis::aio::{ConnectionLike, MultiplexedConnection};
+use ::redis::cluster::ClusterClient;
+use ::redis::cluster_async::ClusterConnection;
+use ::redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    IntoConnectionInfo, Pipeline, RedisError, RedisFuture, ServerErrorKind, TlsCertificates,
+    TlsMode, Value,
+};
+use secrecy::{ExposeSecret, SecretString};
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
+
+/// How long a connection may take to be made.
+const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// How long after a failure nobody tries to connect again, so that those who wait fail together.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// How the servers stand together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// One server, or an address behind which the master is.
+    Single,
+    /// Sentinels know the master of that name.
+    Sentinel(String),
+    /// A Cluster.
+    Cluster,
+}
+
+/// Where Redis is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// `redis://user:password@host:port/db`, or `rediss://` for TLS.
+    pub url: SecretString,
+    /// `host:port` of the Sentinels or of further nodes of the Cluster, beside that of the URL.
+    pub nodes: Vec<String>,
+    /// How the servers stand together.
+    pub topology: Topology,
+    /// The user at the Sentinels, if they want one.
+    pub sentinel_user: Option<String>,
+    /// The password at the Sentinels, if they want one.
+    pub sentinel_password: Option<SecretString>,
+    /// Whom to trust, and the client's own certificate. Default: the system's authorities.
+    pub certificates: Option<TlsCertificates>,
+    /// How long an answer is waited for. Default: 500 ms.
+    pub response_timeout: Duration,
+}
+
+/// A place that can't be used. Never holds the URL, which may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// The URL.
+    #[error("the URL of Redis can't be used; write redis://user:password@host:port/db")]
+    Url,
+    /// A node.
+    #[error("a node of Redis can't be used; write host:port")]
+    Node,
+    /// A certificate.
+    #[error("a certificate for Redis can't be used; write PEM files, and a URL with rediss://")]
+    Certificate,
+}
+
+impl Place {
+    /// Whether it can be used; nothing is connected to.
+    ///
+    /// # Errors
+    /// What can't be used.
+    pub fn check(&self) -> Result<(), PlaceError> {
+        Link::new(self).map(|_| ())
+    }
+}
+
+/// A way to a connection.
+enum Way {
+    Single(Box<Client>),
+    Sentinel(Box<Mutex<SentinelClient>>),
+    Cluster(Box<ClusterClient>),
+}
+
+/// A connection, or when the last try failed.
+#[derive(Default)]
+struct Held {
+    live: Option<Live>,
+    failed: Option<Instant>,
+    /// How often a connection was made.
+    count: u64,
+}
+
+/// A connection that is made when it is needed.
+pub(super) struct Link {
+    way: Way,
+    config: AsyncConnectionConfig,
+    held: Mutex<Held>,
+}
+
+/// An open connection. Clones share it.
+#[derive(Clone)]
+pub(super) enum Live {
+    /// To one server.
+    One(MultiplexedConnection),
+    /// To a Cluster.
+    Cluster(ClusterConnection),
+}
+
+impl ConnectionLike for Live {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Self::One(connection) => connection.req_packed_command(cmd),
+            Self::Cluster(connection) => connection.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Self::One(connection) => connection.req_packed_commands(pipeline, offset, count),
+            Self::Cluster(connection) => connection.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Self::One(connection) => connection.get_db(),
+            Self::Cluster(connection) => connection.get_db(),
+        }
+    }
+}
+
+impl Link {
+    /// Prepares a connection; none is made yet.
+    pub(super) fn new(place: &Place) -> Result<Self, PlaceError> {
+        let url = place.url.expose_secret();
+        let info = url.into_connection_info().map_err(|_| PlaceError::Url)?;
+        let way = match &place.topology {
+            Topology::Single => Way::Single(Box::new(single(info, place)?)),
+            Topology::Sentinel(name) => {
+                Way::Sentinel(Box::new(Mutex::new(sentinel(&info, name, place)?)))
+            }
+            Topology::Cluster => Way::Cluster(Box::new(cluster(&info, place)?)),
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_WITHIN))
+            .set_response_timeout(Some(place.response_timeout));
+        Ok(Self { way, config, held: Mutex::default() })
+    }
+
+    /// Whether the keys of one command may lie on several servers.
+    pub(super) const fn is_cluster(&self) -> bool {
+        matches!(self.way, Way::Cluster(_))
+    }
+
+    /// The connection and its number; made if there is none.
+    pub(super) async fn connection(&self) -> Result<(Live, u64), RedisError> {
+        let mut held = self.held.lock().await;
+        if let Some(live) = &held.live {
+            return Ok((live.clone(), held.count));
+        }
+        if held.failed.is_some_and(|failed| failed.elapsed() < PAUSE) {
+            return Err((ErrorKind::Io, "could not connect a moment ago").into());
+        }
+        match self.connect().await {
+            Ok(live) => {
+                *held = Held { live: Some(live.clone()), failed: None, count: held.count + 1 };
+                Ok((live, held.count))
+            }
+            Err(error) => {
+                held.failed = Some(Instant::now());
+                Err(error)
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Live, RedisError> {
+        let connect = async {
+            match &self.way {
+                Way::Single(client) => client
+                    .get_multiplexed_async_connection_with_config(&self.config)
+                    .await
+                    .map(Live::One),
+                Way::Sentinel(client) => client
+                    .lock()
+                    .await
+                    .get_async_connection_with_config(&self.config)
+                    .await
+                    .map(Live::One),
+                Way::Cluster(client) => client.get_async_connection().await.map(Live::Cluster),
+            }
+        };
+        // Sentinels are asked one after the other, and some may be gone.
+        let connected = tokio::time::timeout(3 * CONNECT_WITHIN, connect).await;
+        connected.unwrap_or_else(|_| Err((ErrorKind::Io, "connecting took too long").into()))
+    }
+
+    /// Drops the connection of that number where the error says that a new one may do better.
+    pub(super) async fn note(&self, error: &RedisError, number: u64) {
+        let moved = matches!(
+            error.kind(),
+            ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
+        );
+        let dropped = error.is_connection_dropped() || error.is_io_error() || error.is_timeout();
+        let mut held = self.held.lock().await;
+        if (moved || dropped) && held.count == number {
+            held.live = None;
+        }
+    }
+}
+
+/// Whether the URL asks for TLS.
+fn is_tls(info: &ConnectionInfo) -> bool {
+    matches!(info.addr(), ConnectionAddr::TcpTls { .. })
+}
+
+fn certificates<'a>(
+    info: &ConnectionInfo,
+    place: &'a Place,
+) -> Result<Option<&'a TlsCertificates>, PlaceError> {
+    let certificates = place.certificates.as_ref();
+    if certificates.is_some() && !is_tls(info) {
+        return Err(PlaceError::Certificate);
+    }
+    Ok(certificates)
+}
+
+fn single(info: ConnectionInfo, place: &Place) -> Result<Client, PlaceError> {
+    match certificates(&info, place)? {
+        Some(certificates) => {
+            Client::build_with_tls(info, certificates.clone()).map_err(|_| PlaceError::Certificate)
+        }
+        None => Client::open(info).map_err(|_| PlaceError::Url),
+    }
+}
+
+/// The nodes beside that of the URL, reached like it.
+fn nodes(info: &ConnectionInfo, place: &Place) -> Result<Vec<ConnectionAddr>, PlaceError> {
+    let tls = is_tls(info);
+    let read = |node: &String| {
+        let (host, port) = node.rsplit_once(':')?;
+        let (host, port) = (host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?);
+        Some(if tls {
+            ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
+        } else {
+            ConnectionAddr::Tcp(host, port)
+        })
+    };
+    place.nodes.iter().map(|node| read(node).ok_or(PlaceError::Node)).collect()
+}
+
+fn sentinel(
+    info: &ConnectionInfo,
+    name: &str,
+    place: &Place,
+) -> Result<SentinelClient, PlaceError> {
+    let mut sentinels = vec![info.addr().clone()];
+    sentinels.extend(nodes(info, place)?);
+    let redis = info.redis_settings();
+    let mut builder = SentinelClientBuilder::new(sentinels, name, SentinelServerType::Master)
+        .map_err(|_| PlaceError::Url)?
+        .set_client_to_redis_db(redis.db());
+    if let Some(user) = redis.username() {
+        builder = builder.set_client_to_redis_username(user);
+    }
+    if let Some(password) = redis.password() {
+        builder = builder.set_client_to_redis_password(password);
+    }
+    if let Some(user) = &place.sentinel_user {
+        builder = builder.set_client_to_sentinel_username(user);
+    }
+    if let Some(password) = &place.sentinel_password {
+        builder = builder.set_client_to_sentinel_password(password.expose_secret());
+    }
+    if is_tls(info) {
+        builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+    }
+    if let Some(certificates) = certificates(info, place)? {
+        builder = builder
+            .set_client_to_redis_certificates(certificates.clone())
+            .set_client_to_sentinel_certificates(certificates.clone());
+    }
+    builder.build().map_err(|_| PlaceError::Certificate)
+}
+
+fn cluster(info: &ConnectionInfo, place: &Place) -> Result<ClusterClient, PlaceError> {
+    let redis = info.redis_settings().clone();
+    let further = nodes(info, place)?;
+    let certificates = certificates(info, place)?.cloned();
+    let alike = |addr| info.clone().set_addr(addr).set_redis_settings(redis.clone());
+    let mut first: Vec<ConnectionInfo> = further.into_iter().map(alike).collect();
+    first.push(info.clone());
+    let mut builder = ClusterClient::builder(first)
+        .connection_timeout(CONNECT_WITHIN)
+        .response_timeout(place.response_timeout)
+        .retries(2);
+    if let Some(certificates) = certificates {
+        builder = builder.certs(certificates);
+    }
+    builder.build().map_err(|_| PlaceError::Url)
+}

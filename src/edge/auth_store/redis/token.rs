@@ -1,0 +1,55 @@
+//! The breaker that all members share, counted in Redis by one script.
+
+use super::RedisStore;
+use crate::judge::breaker::Allowed;
+use crate::model::finding::FindingId;
+use ::redis::RedisError;
+
+/// The tokens of all members. In braces, so that those of all and of a tenant share a hash slot.
+const TOKENS_KEY: &str = "tripline:{breaker}:";
+
+/// What Redis said to a wish for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Granted {
+    /// There was one.
+    Yes,
+    /// There is none left in this hour.
+    No,
+    /// It could not be asked.
+    Unreachable,
+}
+
+impl RedisStore {
+    /// Takes a token for `finding`; the same finding takes one, however often it is asked.
+    pub async fn take_token(
+        &self,
+        tenant: Option<&str>,
+        allowed: Allowed,
+        finding: FindingId,
+    ) -> Granted {
+        match self.token(tenant, allowed, finding).await {
+            Ok(1) => Granted::Yes,
+            Ok(_) => Granted::No,
+            Err(error) => {
+                tracing::warn!(%error, "Redis could not be asked for a token of the breaker");
+                Granted::Unreachable
+            }
+        }
+    }
+
+    async fn token(
+        &self,
+        tenant: Option<&str>,
+        allowed: Allowed,
+        finding: FindingId,
+    ) -> Result<u64, RedisError> {
+        let (mut live, number) = self.link.connection().await?;
+        let mut invocation = self.scripts.token.prepare_invoke();
+        invocation.key(format!("{TOKENS_KEY}all"));
+        if let Some(tenant) = tenant {
+            invocation.key(format!("{TOKENS_KEY}tenant:{tenant}"));
+        }
+        invocation.arg(finding.to_string()).arg(allowed.for_all).arg(allowed.for_tenant);
+        self.noted(invocation.invoke_async(&mut live).await, number).await
+    }
+}

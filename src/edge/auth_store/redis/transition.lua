@@ -1,0 +1,46 @@
+-- One transition of one credential: exactly once, never back.
+--
+-- KEYS  1 the credential's state: a hash
+--       2 the change stream; left out where it lies in another slot of a Cluster
+-- ARGV  1 decision    2 generation   3 status   4 kind      5 id
+--       6 reason      7 finding      8 until    9 at       10 state ends at (unix seconds, or '')
+--      11 stream length at most     12 channel (or '')     13 whether gateways read the state
+--      14 own commands, as JSON: a list of lists of words
+-- Answers {'applied'}, {'already'} (this decision is in force) or {'stale', generation, decision,
+-- status, finding} (another one of that generation or a newer one is).
+
+local held = redis.call('HMGET', KEYS[1], 'decision', 'generation', 'status', 'finding')
+local same = held[1] == ARGV[1]
+if same and (not held[3] or held[3] == ARGV[3]) then
+  return { 'already' }
+end
+if held[2] and not same and tonumber(held[2]) >= tonumber(ARGV[2]) then
+  return { 'stale', held[2], held[1] or '', held[3] or '', held[4] or '' }
+end
+
+for _, words in ipairs(cjson.decode(ARGV[14])) do
+  redis.call(unpack(words))
+end
+
+redis.call('HSET', KEYS[1], 'decision', ARGV[1], 'generation', ARGV[2], 'status', ARGV[3],
+  'finding', ARGV[7])
+if ARGV[13] == '1' then
+  redis.call('HSET', KEYS[1], 'reason', ARGV[6], 'until', ARGV[8], 'at', ARGV[9])
+end
+if ARGV[10] == '' then
+  redis.call('PERSIST', KEYS[1])
+else
+  redis.call('EXPIREAT', KEYS[1], ARGV[10])
+end
+
+if KEYS[2] then
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[11], '*',
+    'decision', ARGV[1], 'generation', ARGV[2], 'status', ARGV[3], 'kind', ARGV[4], 'id', ARGV[5],
+    'reason', ARGV[6], 'finding', ARGV[7], 'until', ARGV[8], 'at', ARGV[9])
+end
+if ARGV[12] ~= '' then
+  redis.call('PUBLISH', ARGV[12], cjson.encode({
+    decision = ARGV[1], generation = tonumber(ARGV[2]), status = ARGV[3], kind = ARGV[4],
+    id = ARGV[5], reason = ARGV[6], finding = ARGV[7], ['until'] = ARGV[8], at = ARGV[9] }))
+end
+return { 'applied' }
