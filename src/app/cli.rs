@@ -6,7 +6,7 @@ use crate::app::exit::Exit;
 use crate::app::format::{self, Format};
 use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
-use crate::app::{budget, demo, explain, replay, run, scenario};
+use crate::app::{budget, decisions, demo, explain, journal, replay, run, scenario};
 use crate::edge::logging;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
@@ -59,6 +59,21 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: client::Findings,
+    },
+    /// Look at decisions; say yes or no to revocations that wait for people.
+    Decisions {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do.
+        #[command(subcommand)]
+        command: decisions::Decisions,
+    },
+    /// Look after the journal.
+    Journal {
+        /// What to do.
+        #[command(subcommand)]
+        command: journal::Journal,
     },
     /// Explain a finding, or all that was found of a credential: the numbers, what was decided,
     /// and what held it back.
@@ -167,6 +182,8 @@ pub fn run(cli: Cli) -> Exit {
             .map_or_else(|exit| exit, |settings| backtest::run(&args, settings)),
         Command::Credentials { connection, command } => client::credentials(&connection, command),
         Command::Findings { connection, command } => client::findings(&connection, command),
+        Command::Decisions { connection, command } => decisions::run(&connection, command),
+        Command::Journal { command } => journal::run(&command),
         Command::Explain { connection, id } => explain::explain(&connection, &id),
         Command::Budget { connection } => budget::budget(&connection),
         Command::Generate { what } => generate(what),

@@ -16,9 +16,14 @@ use std::time::Duration;
 /// Where the daemon is.
 #[derive(Clone, Debug, Args)]
 pub struct Connection {
-    /// The daemon's address.
-    #[arg(long, env = "TRIPLINE_URL", default_value = "http://127.0.0.1:7878", global = true)]
-    pub url: String,
+    /// The daemon's address. [default: its Unix socket, where it is found, else
+    /// <http://127.0.0.1:7878>]
+    #[arg(long, env = "TRIPLINE_URL", global = true)]
+    pub url: Option<String>,
+    /// The daemon's Unix socket. [default: ./tripline-data/tripline.sock or
+    /// /run/tripline/tripline.sock, whichever is there]
+    #[arg(long, env = "TRIPLINE_SOCKET", global = true)]
+    pub socket: Option<PathBuf>,
     /// A file with a bearer token.
     #[arg(long, env = "TRIPLINE_TOKEN_FILE", global = true)]
     pub token_file: Option<PathBuf>,
@@ -133,8 +138,25 @@ impl ClientError {
     }
 }
 
+/// Where a socket is looked for.
+const SOCKETS: [&str; 2] = ["tripline-data/tripline.sock", "/run/tripline/tripline.sock"];
+/// Where the daemon listens if nothing else is said.
+const URL_DEFAULT: &str = "http://127.0.0.1:7878";
+
+impl Connection {
+    /// The socket to use, if it is not the address.
+    fn socket(&self) -> Option<PathBuf> {
+        let found = || SOCKETS.iter().map(PathBuf::from).find(|path| path.exists());
+        self.socket.clone().or_else(|| if self.url.is_none() { found() } else { None })
+    }
+}
+
 pub(super) struct Client {
     http: reqwest::Client,
+    /// Where requests go.
+    base: String,
+    /// Where the daemon is, as people are told.
+    place: String,
     connection: Connection,
     token: Option<SecretString>,
 }
@@ -146,16 +168,25 @@ impl Client {
             text.map(|text| SecretString::from(text.trim().to_owned()))
                 .map_err(|source| ClientError::Token { path: path.clone(), source })
         });
-        let http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5)).build();
+        let mut http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
+        let mut base = connection.url.clone().unwrap_or_else(|| URL_DEFAULT.to_owned());
+        let mut place = base.clone();
+        if let Some(socket) = connection.socket() {
+            place = socket.display().to_string();
+            "http://localhost".clone_into(&mut base);
+            http = http.unix_socket(socket);
+        }
         Ok(Self {
-            http: http.map_err(ClientError::Answer)?,
+            http: http.build().map_err(ClientError::Answer)?,
+            base,
+            place,
             connection: connection.clone(),
             token: token.transpose()?,
         })
     }
 
     fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
-        let url = format!("{}{path}", self.connection.url.trim_end_matches('/'));
+        let url = format!("{}{path}", self.base.trim_end_matches('/'));
         let request = self.http.request(method, url);
         match &self.token {
             Some(token) => request.bearer_auth(token.expose_secret()),
@@ -167,7 +198,7 @@ impl Client {
         &self,
         request: reqwest::RequestBuilder,
     ) -> Result<reqwest::Response, ClientError> {
-        let url = self.connection.url.clone();
+        let url = self.place.clone();
         let sent = request.send().await;
         let response = sent.map_err(|source| ClientError::Unreachable { url, source })?;
         let status = response.status();
@@ -188,7 +219,7 @@ impl Client {
         response.json().await.map_err(ClientError::Answer)
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
         let request = self.request(reqwest::Method::POST, path).json(body);
         self.send(request).await?.json().await.map_err(ClientError::Answer)
     }
@@ -292,7 +323,7 @@ async fn order_one(
 }
 
 /// Asks on a terminal; elsewhere nobody can answer.
-fn confirmed(verb: &str, id: &str) -> bool {
+pub(super) fn confirmed(verb: &str, id: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }

@@ -79,6 +79,8 @@ impl Random {
 /// The fleet and its thief, and the client that sends their events.
 struct Stage {
     http: reqwest::Client,
+    /// Orders over the Unix socket, as a person does.
+    operator: reqwest::Client,
     base: String,
     random: Random,
     sent: u64,
@@ -117,15 +119,22 @@ fn demo_settings(port: u16, folder: &std::path::Path) -> Option<Settings> {
     let text = format!("posture.default = \"revoke\"\nceiling.default = \"{CONTRACT}\"\n");
     let mut settings = settings::check("demo", &text, BTreeMap::new()).ok()?;
     folder.clone_into(&mut settings.data_dir);
+    settings.admin.path = Some(folder.join("tripline.sock"));
     settings.http.listen = SocketAddr::from(([127, 0, 0, 1], port));
     Some(settings)
 }
 
 async fn play(settings: Settings) -> Result<(), DemoError> {
+    let mut operator = reqwest::Client::builder();
+    if let Some(socket) = settings.admin.path.clone() {
+        operator = operator.unix_socket(socket);
+    }
+    let operator = operator.build()?;
     let daemon = Daemon::start(settings).await?;
     let base = format!("http://{}", daemon.address());
     let stage = Stage {
         http: reqwest::Client::new(),
+        operator,
         base,
         random: Random(0x7269_706c_696e_6521),
         sent: 0,
@@ -351,9 +360,9 @@ impl Stage {
     }
 
     async fn restore(&self) -> Result<(), DemoError> {
-        let url = format!("{}/v1/credentials/api_key:{LEAKED}/restore", self.base);
+        let url = format!("http://localhost/v1/credentials/api_key:{LEAKED}/restore");
         let said = serde_json::json!({ "reason": "the leak was found and closed", "by": "demo" });
-        let answer: Value = self.http.post(url).json(&said).send().await?.json().await?;
+        let answer: Value = self.operator.post(url).json(&said).send().await?.json().await?;
         if answer.get("changed") == Some(&Value::Bool(true)) {
             Ok(())
         } else {

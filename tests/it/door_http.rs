@@ -13,6 +13,19 @@ fn daemon(config: &str) -> (tempfile::TempDir, Daemon) {
     (folder, daemon)
 }
 
+/// The settings of a token, and the header that shows it.
+pub fn token_of(folder: &tempfile::TempDir, name: &str, role: &str) -> (String, String) {
+    let token = format!("token-of-{name}-0123456789abcdef");
+    let path = folder.path().join(name);
+    std::fs::write(&path, &token).expect("writes");
+    let config = format!(
+        "[http.tokens.{name}]\nroles = [\"{role}\", \"read\", \"check\", \"ingest\"]\n\
+         token_file = \"{}\"\n",
+        path.display()
+    );
+    (config, format!("Bearer {token}"))
+}
+
 fn gzip(text: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     encoder.write_all(text).expect("packs");
@@ -212,20 +225,23 @@ fn a_throttled_credential_is_slowed_down_and_told_for_how_long() {
 
 #[test]
 fn orders_need_a_reason_and_a_request_that_no_web_page_can_forge() {
-    let (_folder, daemon) = daemon("");
+    let secrets = tempfile::tempdir().expect("a folder");
+    let (config, token) = token_of(&secrets, "ada", "operate");
+    let (_folder, daemon) = daemon(&config);
+    let bearer = ("authorization", token.as_str());
     let order = |headers: &[(&str, &str)], body: &str| {
         daemon.send("POST", "/v1/credentials/key_1/revoke", headers, body).0
     };
-    assert_eq!(order(&[JSON], "{}"), 400);
-    assert_eq!(order(&[JSON], r#"{"reason":" "}"#), 400);
-    assert_eq!(order(&[JSON], r#"{"reason":"two\nlines"}"#), 400);
-    assert_eq!(order(&[JSON], r#"{"reason":"r","more":1}"#), 400);
-    assert_eq!(order(&[("content-type", "text/plain")], r#"{"reason":"r"}"#), 415);
-    assert_eq!(order(&[JSON, ("host", "evil.example")], r#"{"reason":"r"}"#), 403);
-    assert_eq!(daemon.check("key_1"), 204);
-    assert_eq!(order(&[JSON], r#"{"reason":"r"}"#), 200);
+    assert_eq!(order(&[JSON, bearer], "{}"), 400);
+    assert_eq!(order(&[JSON, bearer], r#"{"reason":" "}"#), 400);
+    assert_eq!(order(&[JSON, bearer], r#"{"reason":"two\nlines"}"#), 400);
+    assert_eq!(order(&[JSON, bearer], r#"{"reason":"r","more":1}"#), 400);
+    assert_eq!(order(&[("content-type", "text/plain"), bearer], r#"{"reason":"r"}"#), 415);
+    assert_eq!(daemon.check_as("key_1", &token), 204);
+    assert_eq!(order(&[JSON, bearer], r#"{"reason":"r"}"#), 200);
+    let headers = [JSON, bearer];
     let (status, _) =
-        daemon.send("POST", "/v1/credentials/%00/revoke", &[JSON], r#"{"reason":"r"}"#);
+        daemon.send("POST", "/v1/credentials/%00/revoke", &headers, r#"{"reason":"r"}"#);
     assert_eq!(status, 400);
 }
 

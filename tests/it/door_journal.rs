@@ -42,7 +42,7 @@ fn what_was_appended_is_there_after_a_restart_and_the_chain_goes_on() {
     assert_eq!(seen, (0..4).map(entry).collect::<Vec<_>>());
     journal.append(&[entry(4)]).expect("appends");
     drop(journal);
-    assert_eq!(verify(&path).expect("whole").lines, 5);
+    assert_eq!(verify(&path, None).expect("whole").lines, 5);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_last_line_torn_anywhere_is_cut_off_and_reported() {
         assert_eq!(seen.len(), 2);
         journal.append(&[entry(9)]).expect("goes on");
         drop(journal);
-        assert_eq!(verify(&path).expect("whole").lines, 3);
+        assert_eq!(verify(&path, None).expect("whole").lines, 3);
     }
 }
 
@@ -107,7 +107,7 @@ fn lines_that_were_cut_off_at_the_end_are_missed() {
     let whole = std::fs::read(&path).expect("reads");
     let last = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').expect("lines") + 1;
     std::fs::write(&path, &whole[..last]).expect("writes");
-    for error in [open(&path).expect_err("is cut"), verify(&path).expect_err("is cut")] {
+    for error in [open(&path).expect_err("is cut"), verify(&path, None).expect_err("is cut")] {
         assert!(matches!(error, JournalError::Truncated { has: 3, knew: 4, .. }), "{error}");
     }
 }
@@ -120,7 +120,7 @@ fn a_journal_that_was_made_up_whole_is_known_by_its_index() {
     let (mut journal, ..) = open(&made_up).expect("opens");
     journal.append(&(5..10).map(entry).collect::<Vec<_>>()).expect("appends");
     std::fs::copy(&made_up, &path).expect("copies");
-    let error = verify(&path).expect_err("is another");
+    let error = verify(&path, None).expect_err("is another");
     assert!(matches!(error, JournalError::Replaced { line: 4, .. }), "{error}");
 }
 
@@ -133,7 +133,7 @@ fn a_full_file_gives_way_to_the_next_and_the_chain_runs_through_all() {
         journal.append(&[entry(number)]).expect("appends");
     }
     drop(journal);
-    let found = verify(&path).expect("whole");
+    let found = verify(&path, None).expect("whole");
     assert!(found.lines == 20 && found.files > 3, "{found:?}");
     let (_journal, found, seen) = open(&path).expect("opens");
     assert_eq!((found.lines, seen.len()), (20, 20));
@@ -142,5 +142,5 @@ fn a_full_file_gives_way_to_the_next_and_the_chain_runs_through_all() {
         .filter(|path| path.file_name().is_some_and(|n| n.to_string_lossy().contains("-0000")))
         .collect();
     std::fs::remove_file(&full[0]).expect("removes");
-    assert!(matches!(verify(&path), Err(JournalError::Broken { .. })), "a gap is found");
+    assert!(matches!(verify(&path, None), Err(JournalError::Broken { .. })), "a gap is found");
 }

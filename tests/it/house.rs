@@ -57,7 +57,7 @@ revoke = [\"SET jwt:{jtii} 1\"]
         "write shadow, alert, throttle, suspend, revoke",
         "this is out of range",
         "`reason` is missing",
-        "all credentials would share this key",
+        "this key would not name the credential",
         "there is no placeholder {jtii}",
         "TRIPLINE_HTTP__LISTENN",
     ] {
@@ -145,7 +145,8 @@ fn people_read_and_order_from_the_command_line() {
     daemon.post_events(&event("key_1", now).repeat(2000));
     let ask = |arguments: &[&str]| {
         let mut all = arguments.to_vec();
-        all.extend(["--url", daemon.base()]);
+        let socket = daemon.socket();
+        all.extend(["--socket", socket.to_str().expect("text")]);
         let done = tripline(&all, &[]);
         (done.status.code(), text(&done.stdout), text(&done.stderr))
     };
@@ -177,6 +178,14 @@ fn people_read_and_order_from_the_command_line() {
     assert!(shown.contains("revoked") && shown.contains("leaked"), "{shown}");
     let (code, ..) = ask(&["credentials", "restore", "key_1", "--reason", "rotated"]);
     assert_eq!(code, Some(0));
+    let (_, decided, _) = ask(&["decisions", "list", "--credential", "key_1"]);
+    let order = ["restore", "revoke", "held by posture"].map(|part| decided.find(part));
+    assert!(order.iter().all(Option::is_some) && order.is_sorted(), "newest first:\n{decided}");
+    let id = decided.split(' ').nth(1).expect("an id");
+    let (_, shown, _) = ask(&["decisions", "show", id]);
+    assert!(shown.contains("rotated") && shown.contains("generation   2"), "{shown}");
+    let (code, _, said) = ask(&["decisions", "show", "d_0000000000000000"]);
+    assert_eq!((code, said.contains("no such decision")), (Some(1), true), "{said}");
     let (_, listed, _) = ask(&["findings", "list", "-o", "json"]);
     let listed: serde_json::Value = serde_json::from_str(&listed).expect("JSON");
     assert!(listed.as_array().is_some_and(|list| !list.is_empty()));

@@ -10,6 +10,7 @@ mod door_budget;
 mod door_http;
 mod door_journal;
 mod door_kafka;
+mod door_people;
 mod door_prometheus;
 mod door_redis;
 mod door_redis_servers;

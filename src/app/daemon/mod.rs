@@ -13,6 +13,7 @@ mod outbox;
 mod past;
 
 use super::settings::Settings;
+use crate::edge::api::local::{self, Peer};
 use crate::edge::api::{self, auth::Tokens};
 use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
 use crate::edge::auth_store::{AuthStore, AuthStoreError};
@@ -36,7 +37,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
 /// How often time passes for the machines.
@@ -65,6 +66,15 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// The Unix socket can't be bound.
+    #[error("can't listen on the socket {}; set admin.socket to another short path", path.display())]
+    Socket {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The journal can't be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -87,7 +97,8 @@ pub enum StartError {
 pub struct Daemon {
     address: SocketAddr,
     stop: watch::Sender<bool>,
-    server: Server,
+    servers: Vec<Server>,
+    socket: Option<PathBuf>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     ticker: tokio::task::JoinHandle<()>,
     data: DataPlane,
@@ -108,6 +119,7 @@ impl Daemon {
         let bind = |source| StartError::Bind { address: settings.http.listen, source };
         let listener = TcpListener::bind(settings.http.listen).await.map_err(bind)?;
         let address = listener.local_addr().map_err(bind)?;
+        let socket = bind_socket(&settings.admin)?;
         let opened = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let decides = start_control_plane(opened.decides, opened.stores, &opened.metrics)?;
@@ -139,9 +151,10 @@ impl Daemon {
             dead_letters: Arc::clone(&opened.dead_letters),
             durable: decides.durable,
             stopping: Arc::clone(&stopping),
+            listeners: api::changes::Listeners::default(),
             requests: 0.into(),
         }));
-        let (stop, server) = serve(listener, router);
+        let (stop, servers) = serve(listener, socket, router);
         let dead_letters = opened.dead_letters;
         let ticker = tokio::spawn(tick(data.clone(), control.clone(), Arc::clone(&dead_letters)));
         tracing::info!(
@@ -151,7 +164,8 @@ impl Daemon {
         Ok(Self {
             address,
             stop,
-            server,
+            servers,
+            socket: settings.admin.path,
             tasks: decides.tasks,
             ticker,
             data,
@@ -174,8 +188,13 @@ impl Daemon {
         self.stopping.store(true, Ordering::Relaxed);
         // The server hears of it unless it has ended by itself.
         let _ended = self.stop.send(true);
-        if tokio::time::timeout(GRACE, self.server).await.is_err() {
+        let ended = futures_util::future::join_all(self.servers);
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
             tracing::warn!("some requests did not finish in time");
+        }
+        if let Some(socket) = &self.socket {
+            // Somebody may have removed it.
+            let _gone = std::fs::remove_file(socket);
         }
         self.ticker.abort();
         self.data.tell_all(|| DataMessage::Stop).await;
@@ -328,14 +347,34 @@ fn start_data_plane(
 type Server = tokio::task::JoinHandle<std::io::Result<()>>;
 
 /// Serves until it is told to stop; requests under way may finish.
-fn serve(listener: TcpListener, router: axum::Router) -> (watch::Sender<bool>, Server) {
-    let (stop, mut stopped) = watch::channel(false);
-    let told = async move {
-        // The sender lives as long as the daemon.
-        let _gone = stopped.wait_for(|stopped| *stopped).await;
+fn serve(
+    listener: TcpListener,
+    socket: Option<UnixListener>,
+    router: axum::Router,
+) -> (watch::Sender<bool>, Vec<Server>) {
+    let (stop, stopped) = watch::channel(false);
+    let told = || {
+        let mut stopped = stopped.clone();
+        async move {
+            // The sender lives as long as the daemon.
+            let _gone = stopped.wait_for(|stopped| *stopped).await;
+        }
     };
-    let serving = axum::serve(listener, router).with_graceful_shutdown(told);
-    (stop, tokio::spawn(serving.into_future()))
+    let mut servers = Vec::new();
+    if let Some(socket) = socket {
+        let service = router.clone().into_make_service_with_connect_info::<Peer>();
+        let serving = axum::serve(socket, service).with_graceful_shutdown(told());
+        servers.push(tokio::spawn(serving.into_future()));
+    }
+    let serving = axum::serve(listener, router).with_graceful_shutdown(told());
+    servers.push(tokio::spawn(serving.into_future()));
+    (stop, servers)
+}
+
+fn bind_socket(params: &local::Params) -> Result<Option<UnixListener>, StartError> {
+    let Some(path) = &params.path else { return Ok(None) };
+    let bound = local::bind(path, params.mode);
+    bound.map(Some).map_err(|source| StartError::Socket { path: path.clone(), source })
 }
 
 fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StartError + use<> {

@@ -5,6 +5,7 @@ mod sections;
 pub mod units;
 
 use crate::edge::api::auth::Role;
+use crate::edge::api::local;
 use crate::edge::auth_store;
 use crate::edge::kafka;
 use crate::edge::outgoing;
@@ -36,7 +37,7 @@ pub struct Http {
     pub listen: SocketAddr,
     /// The largest body. Unit: bytes.
     pub body_bytes_max: usize,
-    /// Who may do what; none: everybody on this machine may do everything.
+    /// Who may do what; none: everybody on this machine may do everything but order.
     pub tokens: Vec<Token>,
 }
 
@@ -57,6 +58,8 @@ pub struct Settings {
     pub threads: usize,
     /// What partitions go by.
     pub partition: partition::Params,
+    /// The Unix socket.
+    pub admin: local::Params,
     /// What the control plane goes by.
     pub control: control::Params,
     /// The auth stores beside the embedded one.

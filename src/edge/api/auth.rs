@@ -3,8 +3,9 @@
 //! Tokens are compared by their SHA-256 in constant time, all of them, whichever fits.
 
 use super::Shared;
+use super::local::Peer;
 use super::problem::Problem;
-use axum::extract::FromRequestParts;
+use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -47,7 +48,7 @@ struct Known {
     roles: Vec<Role>,
 }
 
-/// The tokens that are known; without any, everybody on this machine may do everything.
+/// The tokens that are known; without any, everybody on this machine may do everything but order.
 #[derive(Default)]
 pub struct Tokens(Vec<Known>);
 
@@ -120,6 +121,30 @@ fn admit_local(headers: &HeaderMap) -> Result<String, Problem> {
     ))
 }
 
+/// What nobody may do over TCP without a token.
+fn admit_operator(tokens: &Tokens, parts: &Parts) -> Result<String, Problem> {
+    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() {
+        return Ok(peer.account.clone());
+    }
+    if tokens.0.is_empty() {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "over TCP only the holder of a token may order",
+            "order over the Unix socket (tripline does where it finds it, or with --socket), or \
+             set up [http.tokens]",
+        ));
+    }
+    tokens.admit(&parts.headers, Role::Operate)
+}
+
+/// Who may read: over the Unix socket everybody who may open it.
+fn admit_reader(tokens: &Tokens, parts: &Parts) -> Result<(), Problem> {
+    if parts.extensions.get::<ConnectInfo<Peer>>().is_some() {
+        return Ok(());
+    }
+    tokens.admit(&parts.headers, Role::Read).map(|_| ())
+}
+
 /// A request that may send events.
 #[derive(Debug)]
 pub(super) struct Ingest;
@@ -128,7 +153,8 @@ pub(super) struct Ingest;
 #[derive(Debug)]
 pub(super) struct Reader;
 
-/// A request that may suspend, revoke and restore, by that holder of a token.
+/// A request that may suspend, revoke and restore, by that holder of a token or user of this
+/// machine.
 #[derive(Debug)]
 pub(super) struct Operator(pub(super) String);
 
@@ -144,7 +170,7 @@ impl FromRequestParts<Arc<Shared>> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        shared.tokens.admit(&parts.headers, Role::Read).map(|_| Self)
+        admit_reader(&shared.tokens, parts).map(|()| Self)
     }
 }
 
@@ -152,7 +178,7 @@ impl FromRequestParts<Arc<Shared>> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        shared.tokens.admit(&parts.headers, Role::Operate).map(Self)
+        admit_operator(&shared.tokens, parts).map(Self)
     }
 }
 

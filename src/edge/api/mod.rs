@@ -1,10 +1,14 @@
 //! The HTTP door: events in, answers to gateways, and what people read and order.
 
 pub mod auth;
+mod body;
 mod budget;
+pub mod changes;
 mod check;
+mod decisions;
 mod events;
 mod health;
+pub mod local;
 mod people;
 mod problem;
 mod stream;
@@ -65,6 +69,8 @@ pub struct Shared {
     pub durable: Arc<AtomicBool>,
     /// Whether tripline is stopping.
     pub stopping: Arc<AtomicBool>,
+    /// Who may still listen to changes.
+    pub listeners: changes::Listeners,
     /// Requests with events since the start.
     pub requests: AtomicU64,
 }
@@ -82,6 +88,7 @@ fn open_api_router() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(events::post_events))
         .routes(routes!(check::get_check))
+        .routes(routes!(changes::get_changes))
         .routes(routes!(people::list_credentials))
         .routes(routes!(people::show_credential))
         .routes(routes!(people::suspend))
@@ -89,7 +96,11 @@ fn open_api_router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(people::restore))
         .routes(routes!(people::list_findings))
         .routes(routes!(people::show_finding))
-        .routes(routes!(people::list_decisions))
+        .routes(routes!(decisions::list_decisions))
+        .routes(routes!(decisions::show_decision))
+        .routes(routes!(decisions::list_approvals))
+        .routes(routes!(decisions::approve))
+        .routes(routes!(decisions::reject))
         .routes(routes!(budget::show_budget))
         .routes(routes!(health::metrics))
         .routes(routes!(health::livez))

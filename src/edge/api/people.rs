@@ -2,31 +2,29 @@
 #![expect(unused_qualifications, reason = "the macro of the routes writes them")]
 
 use super::auth::{Operator, Reader};
+use super::body::{Body, Heard, Said};
 use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::clock;
 use crate::engine::control::PersonOrder;
 use crate::engine::partition::View;
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, Order};
+use crate::model::decision::Order;
 use crate::model::finding::{Action, FindingId};
 use crate::wire::decision_json::DecisionJson;
 use crate::wire::finding_json::FindingJson;
 use crate::wire::view_json::CredentialJson;
 use axum::Json;
-use axum::extract::{FromRequest, Path, Query, Request};
+use axum::extract::{Path, Query};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::IntoParams;
 
 /// How many rows an answer has at most.
 const ROWS_MAX: usize = 1000;
 const ROWS_DEFAULT: usize = 100;
-/// The longest reason. Unit: bytes.
-const REASON_BYTES_MAX: usize = 1000;
 
 /// Which rows are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -36,37 +34,25 @@ pub(super) struct Rows {
     /// Only findings whose episode runs.
     open: Option<bool>,
     /// Only those of this credential, `kind:id` or the id of an API key.
-    credential: Option<String>,
+    pub(super) credential: Option<String>,
 }
 
 impl Rows {
-    fn most(&self) -> usize {
+    pub(super) fn most(&self) -> usize {
         self.limit.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX)
     }
-}
-
-/// What a person says with an order.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Said {
-    /// Why.
-    reason: String,
-    /// Who, where tokens don't tell.
-    by: Option<String>,
-    /// How long a suspension lasts. Unit: seconds.
-    lasts_s: Option<u32>,
 }
 
 /// What an order came to.
 #[derive(Debug, Serialize)]
 pub(super) struct Done {
     /// Whether anything changed.
-    changed: bool,
+    pub(super) changed: bool,
     /// The decision that was made.
-    decision: Option<DecisionJson>,
+    pub(super) decision: Option<DecisionJson>,
 }
 
-fn parse(id: &str) -> Result<Credential, Problem> {
+pub(super) fn parse(id: &str) -> Result<Credential, Problem> {
     Credential::parse(id).map_err(|_| {
         Problem::bad_request("a credential is named kind:id, or by the id of an API key")
     })
@@ -181,21 +167,11 @@ async fn order(
     order: Order,
     said: Said,
 ) -> Result<Json<Done>, Problem> {
-    let reason = said.reason.trim().to_owned();
-    let fits = |text: &str| {
-        !text.is_empty() && text.len() <= REASON_BYTES_MAX && !text.chars().any(char::is_control)
-    };
-    if !fits(&reason) || said.by.as_deref().is_some_and(|by| !fits(by)) {
-        return Err(Problem::bad_request("say why, in `reason`: 1 to 1000 bytes on one line"));
-    }
-    let by = match said.by {
-        Some(by) => format!("{by} ({token})"),
-        None => token.clone(),
-    };
+    let Heard { reason, by } = said.heard(&token)?;
     let order = PersonOrder {
         credential: parse(id)?,
         order,
-        by: CompactString::from(by),
+        by,
         account: CompactString::from(token),
         reason,
         lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
@@ -239,49 +215,4 @@ pub(super) async fn show_finding(
         let detail = "its id begins with f_; the newest 10,000 are kept";
         Problem::new(StatusCode::NOT_FOUND, "there is no such finding", detail)
     })
-}
-
-/// Decisions, newest first.
-#[utoipa::path(
-    get, path = "/v1/decisions", params(Rows),
-    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
-)]
-pub(super) async fn list_decisions(
-    axum::extract::State(shared): State,
-    _reader: Reader,
-    Query(rows): Query<Rows>,
-) -> Result<Json<Vec<DecisionJson>>, Problem> {
-    let wanted = rows.credential.as_deref().map(parse).transpose()?;
-    let of =
-        |decision: &Decision| wanted.as_ref().is_none_or(|wanted| decision.credential == *wanted);
-    let found = shared.board.decisions(rows.most(), of);
-    Ok(Json(found.into_iter().map(DecisionJson).collect()))
-}
-
-/// A JSON body, and nothing else: a form of a web page on another site can't be sent as one.
-pub(super) struct Body<T>(T);
-
-impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, _shared: &Arc<Shared>) -> Result<Self, Problem> {
-        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !kind.is_some_and(|kind| kind.starts_with("application/json")) {
-            let detail = "send Content-Type: application/json";
-            return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "this is no JSON",
-                detail,
-            ));
-        }
-        let bytes = axum::body::to_bytes(request.into_body(), 64 * 1024).await.map_err(|_| {
-            Problem::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is too large",
-                "send 64 KiB at most",
-            )
-        })?;
-        let read = serde_json::from_slice(&bytes);
-        read.map(Self).map_err(|_| Problem::bad_request("send {\"reason\": \"why\"}"))
-    }
 }

@@ -22,8 +22,8 @@ const SCHEMA: &str = "
     CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), line INTEGER, hash TEXT);
 ";
 
-/// The last line that the index knows, and its hash.
-pub(super) type Head = (u64, String);
+/// A line that is known to have been written, and its hash.
+pub type Head = (u64, String);
 
 /// A decision's row.
 #[derive(Clone, Debug)]

@@ -15,7 +15,8 @@ pub use history::History;
 use crate::model::credential::Credential;
 use crate::wire::journal_json::{Entry, LineError, Link, decode, encode};
 use files::{full, index_of, lock_of, open_active, segments, sync_folder};
-use index::{Head, Index, Row};
+pub use index::Head;
+use index::{Index, Row};
 use std::fs::{File, TryLockError};
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -62,9 +63,9 @@ pub enum JournalError {
     },
     /// Lines are missing at the end.
     #[error(
-        "the journal {} ends at line {has}, but its index remembers line {knew}: lines were cut \
-         off from outside, or an older copy was put back; bring the newest files back, or remove \
-         the index (journal.db) to go on with what is left",
+        "the journal {} ends at line {has}, but line {knew} is known to have been written: lines \
+         were cut off from outside, or an older copy was put back; bring the newest files back, or \
+         remove the index (journal.db) to go on with what is left",
         path.display()
     )]
     Truncated {
@@ -77,8 +78,9 @@ pub enum JournalError {
     },
     /// All lines follow each other, but they aren't the ones that were written.
     #[error(
-        "line {line} of the journal {} is not the one that its index remembers: the journal was \
-         replaced; bring the right files back, or remove the index (journal.db) to accept these",
+        "line {line} of the journal {} is not the one that is known to have been written: the \
+         journal was replaced; bring the right files back, or remove the index (journal.db) to \
+         accept these",
         path.display()
     )]
     Replaced {
@@ -324,11 +326,20 @@ impl Indexer<'_> {
     }
 }
 
-/// Verifies the journal at `path` without changing it, as far as its index knows too.
+/// Reads a head as `LINE:HASH`.
+pub fn parse_head(text: &str) -> Option<Head> {
+    let (line, hash) = text.split_once(':')?;
+    let whole = hash.len() == Link::first().as_str().len();
+    let digits = whole && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    Some((line.parse().ok()?, hash.to_owned())).filter(|_| digits)
+}
+
+/// Verifies the journal at `path` without changing it, against what its index knows and against a
+/// `head` that was kept elsewhere.
 ///
 /// # Errors
 /// When it can't be read, its chain is broken, or its end is missing.
-pub fn verify(path: &Path) -> Result<Found, JournalError> {
+pub fn verify(path: &Path, head: Option<&Head>) -> Result<Found, JournalError> {
     let index = Index::open_to_read(&index_of(path)).ok();
     let known = index.and_then(|index| index.head().ok().flatten());
     let mut files = segments(path).map_or(0, |all| all.len());
@@ -340,7 +351,11 @@ pub fn verify(path: &Path) -> Result<Found, JournalError> {
             files = now;
             continue;
         }
-        return outcome.map(|(_, found)| found);
+        let found = outcome.map(|(_, found)| found)?;
+        if head.is_some() {
+            read_chain(path, head, |_| {}, |_, _| {})?;
+        }
+        return Ok(found);
     }
 }
 

@@ -128,13 +128,33 @@ impl Daemon {
         self.send("GET", "/v1/check", &[("x-tripline-credential", credential)], "").0
     }
 
-    /// Orders something as a person.
+    /// The same, asked by the holder of a token (`Bearer …`).
+    pub fn check_as(&self, credential: &str, bearer: &str) -> u16 {
+        let headers = [("x-tripline-credential", credential), ("authorization", bearer)];
+        self.send("GET", "/v1/check", &headers, "").0
+    }
+
+    /// Orders something as a person, over the Unix socket.
     pub fn order(&self, verb: &str, credential: &str) -> Value {
         let path = format!("/v1/credentials/{credential}/{verb}");
-        let json = [("content-type", "application/json")];
-        let (status, body) = self.send("POST", &path, &json, r#"{"reason":"asked by a test"}"#);
+        let (status, body) = self.say(&path, r#"{"reason":"asked by a test"}"#);
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).expect("JSON")
+    }
+
+    /// The Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.data().join("tripline.sock")
+    }
+
+    /// Sends JSON over the Unix socket; gives status and body.
+    pub fn say(&self, path: &str, json: &str) -> (u16, String) {
+        let client = reqwest::blocking::Client::builder().unix_socket(self.socket());
+        let client = client.build().expect("a client");
+        let request = client.post(format!("http://localhost{path}"));
+        let request = request.header("content-type", "application/json").body(json.to_owned());
+        let response = request.send().expect("the daemon answers");
+        (response.status().as_u16(), response.text().expect("text"))
     }
 
     /// The value of a metric, by its whole name with labels.

@@ -12,6 +12,7 @@ use crate::wire::decoder::Decoder;
 use crate::wire::mapping::{Mapping, Pointer, Target};
 use hashbrown::HashMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) fn http(section: Section<'_>) -> Http {
@@ -197,4 +198,16 @@ pub(super) fn outgoing(section: Section<'_>) -> outgoing::Params {
     };
     section.finish();
     params
+}
+
+/// The Unix socket over which this machine's people order.
+pub(super) fn admin(section: Section<'_>) -> (Option<PathBuf>, u32) {
+    let socket = section.get("socket", path);
+    let mode = section.get("socket_mode", |value| {
+        let text = value.text()?;
+        let read = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
+        read.ok_or_else(|| Wrong::new("these are no permissions of a file", "write \"0660\""))
+    });
+    section.finish();
+    (socket, mode.unwrap_or(0o600))
 }

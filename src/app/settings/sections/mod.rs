@@ -8,9 +8,10 @@ mod values;
 
 use super::Settings;
 use super::reader::Section;
+use crate::edge::api::local;
 use crate::engine::partition;
 use detection::{engine, profile};
-use doors::{access_log, dead_letters, decoder, http, kafka, outgoing};
+use doors::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
 use response::{control, journal};
 use stores::auth_stores;
 use values::{path, within};
@@ -22,8 +23,16 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
     let decoder = decoder(&intake, access_log);
     let threads = intake.get("threads", |v| within(v, 1, 64)).unwrap_or(2);
     intake.finish();
+    let data_dir = root.get("data_dir", path).unwrap_or_else(|| "tripline-data".into());
+    let (socket, mode) = admin(root.section("admin"));
+    let path_of_socket = match socket {
+        Some(path) if path.as_os_str().is_empty() => None,
+        Some(path) => Some(path),
+        None => Some(data_dir.join("tripline.sock")),
+    };
     let settings = Settings {
-        data_dir: root.get("data_dir", path).unwrap_or_else(|| "tripline-data".into()),
+        data_dir,
+        admin: local::Params { path: path_of_socket, mode },
         http: http(root.section("http")),
         kafka: kafka(root.section("kafka")),
         decoder,

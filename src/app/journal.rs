@@ -1,0 +1,64 @@
+//! `tripline journal`: whether it is whole.
+
+use super::exit::Exit;
+use super::{say, say_error, say_problem};
+use crate::edge::journal;
+use clap::Subcommand;
+use std::path::PathBuf;
+
+/// What to do with the journal.
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// Read it whole and say whether anything was changed, taken out, put in or cut off. Needs no
+    /// daemon, and may be asked while one runs. Exit code 1 if it is not whole.
+    Verify {
+        /// The data folder, or the journal's newest file in it.
+        #[arg(default_value = "tripline-data")]
+        path: PathBuf,
+        /// `LINES:HASH` that an earlier run of this command said, kept elsewhere: lines that were
+        /// cut off since then are noticed even where the whole folder was changed.
+        #[arg(long)]
+        head: Option<String>,
+    },
+}
+
+/// Runs `tripline journal …`.
+pub fn run(command: &Journal) -> Exit {
+    match command {
+        Journal::Verify { path, head } => verify(path.clone(), head.as_deref()),
+    }
+}
+
+fn verify(mut path: PathBuf, head: Option<&str>) -> Exit {
+    if path.is_dir() {
+        path = path.join("journal.ndjson");
+    }
+    let head = match head.map(journal::parse_head) {
+        Some(None) => {
+            say_problem("--head is LINES:HASH, as this command said before");
+            return Exit::Usage;
+        }
+        Some(Some(head)) => Some(head),
+        None => None,
+    };
+    match journal::verify(&path, head.as_ref()) {
+        Ok(found) => {
+            if found.torn_bytes > 0 {
+                say_problem(&format!(
+                    "the last line is torn ({} bytes), as after a crash or while it is written; \
+                     nothing acts on it, and the next start cuts it off",
+                    found.torn_bytes
+                ));
+            }
+            say(&format!(
+                "{} lines in {} files, each chained to the one before; head {}:{}",
+                found.lines, found.files, found.lines, found.head
+            ));
+            Exit::Good
+        }
+        Err(error) => {
+            say_error(&error);
+            Exit::Findings
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What people send: JSON, with a reason.
+
+use super::Shared;
+use super::problem::Problem;
+use axum::extract::{FromRequest, Request};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use compact_str::CompactString;
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::ToSchema;
+
+/// The longest reason. Unit: bytes.
+const REASON_BYTES_MAX: usize = 1000;
+
+/// What a person says with an order.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Said {
+    /// Why.
+    reason: String,
+    /// Who, where tokens don't tell.
+    by: Option<String>,
+    /// How long a suspension lasts. Unit: seconds.
+    pub(super) lasts_s: Option<u32>,
+}
+
+/// What was said, checked.
+pub(super) struct Heard {
+    /// Why.
+    pub(super) reason: String,
+    /// Who, as people read it.
+    pub(super) by: CompactString,
+}
+
+impl Said {
+    /// Checks what was said by the holder of `account`.
+    pub(super) fn heard(&self, account: &str) -> Result<Heard, Problem> {
+        let reason = self.reason.trim().to_owned();
+        let fits = |text: &str| {
+            let length = (1..=REASON_BYTES_MAX).contains(&text.len());
+            length && !text.chars().any(char::is_control)
+        };
+        if !fits(&reason) || self.by.as_deref().is_some_and(|by| !fits(by)) {
+            return Err(Problem::bad_request("say why, in `reason`: 1 to 1000 bytes on one line"));
+        }
+        let by = match &self.by {
+            Some(by) => CompactString::from(format!("{by} ({account})")),
+            None => CompactString::from(account),
+        };
+        Ok(Heard { reason, by })
+    }
+}
+
+/// A JSON body, and nothing else: a form of a web page on another site can't be sent as one.
+pub(super) struct Body<T>(pub(super) T);
+
+impl<T: serde::de::DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _shared: &Arc<Shared>) -> Result<Self, Problem> {
+        let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !kind.is_some_and(|kind| kind.starts_with("application/json")) {
+            let detail = "send Content-Type: application/json";
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "this is no JSON",
+                detail,
+            ));
+        }
+        let bytes = axum::body::to_bytes(request.into_body(), 64 * 1024).await.map_err(|_| {
+            Problem::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large",
+                "send 64 KiB at most",
+            )
+        })?;
+        let read = serde_json::from_slice(&bytes);
+        read.map(Self).map_err(|_| Problem::bad_request("send {\"reason\": \"why\"}"))
+    }
+}

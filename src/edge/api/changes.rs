@@ -1,0 +1,213 @@
+//! `GET /v1/changes`: what changed since a cursor, for gateways that keep a copy.
+//!
+//! A cursor is `EPOCH:NUMBER`. Numbers rise with each change of the embedded store; the epoch names
+//! the store, so that a cursor of a store that was replaced is known, and answered from the start.
+//! Asked with `Accept: text/event-stream`, the same comes as server-sent events, and goes on.
+#![expect(unused_qualifications, reason = "the macro of the routes writes them")]
+
+use super::State;
+use super::auth::may_check;
+use super::problem::Problem;
+use crate::edge::auth_store::embedded::{Changed, EmbeddedStore};
+use axum::Json;
+use axum::extract::Query;
+use axum::http::header::ACCEPT;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::Stream;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use utoipa::IntoParams;
+
+/// How many changes an answer has at most.
+const PAGE_MAX: u32 = 1000;
+/// How many streams there are at once. Chosen: gateways are few.
+const STREAMS_MAX: usize = 256;
+
+/// Who may still listen.
+#[derive(Clone, Debug)]
+pub struct Listeners(Arc<Semaphore>);
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(STREAMS_MAX)))
+    }
+}
+
+/// From where on.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct Since {
+    /// The cursor of the last answer; without one, everything.
+    since: Option<String>,
+}
+
+/// A change of a credential: the newest one.
+#[derive(Debug, Serialize)]
+struct ChangeJson {
+    kind: &'static str,
+    id: String,
+    /// `active`, `throttled`, `suspended` or `revoked`.
+    status: &'static str,
+    /// When it ends by itself.
+    until: Option<String>,
+    generation: u64,
+    decision: String,
+    finding: Option<String>,
+    reason: String,
+    at: String,
+}
+
+impl From<&Changed> for ChangeJson {
+    fn from(change: &Changed) -> Self {
+        Self {
+            kind: change.credential.kind().as_str(),
+            id: change.credential.id().to_owned(),
+            status: change.status.as_str(),
+            until: change.until.map(|until| until.to_string()),
+            generation: change.generation.0,
+            decision: change.decision.to_string(),
+            finding: change.finding.map(|finding| finding.to_string()),
+            reason: change.reason.clone(),
+            at: change.at.to_string(),
+        }
+    }
+}
+
+/// What changed.
+#[derive(Debug, Serialize)]
+struct ChangesJson {
+    /// Whether what follows begins from the start: forget what you hold.
+    reset: bool,
+    changes: Vec<ChangeJson>,
+    /// The cursor of the next question.
+    next: String,
+    /// Whether there is more by now: ask again at once.
+    more: bool,
+}
+
+/// Where a reader stands.
+struct Reader {
+    store: EmbeddedStore,
+    epoch: String,
+    number: u64,
+    /// Whether it has to forget what it holds.
+    reset: bool,
+}
+
+impl Reader {
+    fn new(store: EmbeddedStore, since: Option<&str>) -> Self {
+        let epoch = store.epoch();
+        let number = since.and_then(|since| {
+            let (of, number) = since.rsplit_once(':')?;
+            number.parse().ok().filter(|_| of == epoch)
+        });
+        Self { store, epoch, number: number.unwrap_or(0), reset: number.is_none() }
+    }
+
+    fn cursor(&self, number: u64) -> String {
+        format!("{}:{number}", self.epoch)
+    }
+
+    /// The next page.
+    async fn page(&mut self) -> Result<Vec<Changed>, Problem> {
+        let (store, number) = (self.store.clone(), self.number);
+        let read = tokio::task::spawn_blocking(move || store.changes(number, PAGE_MAX)).await;
+        let Ok(Ok((changes, _))) = read else {
+            return Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the embedded store can't be read",
+                "see the log, and ask again",
+            ));
+        };
+        self.number = changes.last().map_or(number, |last| last.number);
+        Ok(changes)
+    }
+}
+
+/// What changed since a cursor, oldest first; with `Accept: text/event-stream` as a stream.
+#[utoipa::path(
+    get, path = "/v1/changes", params(Since),
+    responses(
+        (status = 200, body = Object),
+        (status = 401, body = Problem),
+        (status = 503, body = Problem, description = "Too many streams")
+    )
+)]
+pub(super) async fn get_changes(
+    axum::extract::State(shared): State,
+    Query(since): Query<Since>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    may_check(&shared.tokens, &headers)?;
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let streams = text(ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("text/event-stream"));
+    let since = since.since.as_deref().or_else(|| text("last-event-id"));
+    let newest = shared.embedded.newest();
+    let mut reader = Reader::new(shared.embedded.clone(), since);
+    if streams {
+        let Ok(permit) = Arc::clone(&shared.listeners.0).try_acquire_owned() else {
+            return Err(Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many streams",
+                format!("there are {STREAMS_MAX} already"),
+            ));
+        };
+        let stream = stream(reader, newest, permit);
+        return Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response());
+    }
+    let reset = reader.reset;
+    let changes = reader.page().await?;
+    let answer = ChangesJson {
+        reset,
+        changes: changes.iter().map(ChangeJson::from).collect(),
+        next: reader.cursor(reader.number),
+        more: changes.len() >= PAGE_MAX as usize,
+    };
+    Ok(Json(answer).into_response())
+}
+
+/// What a stream holds.
+struct Streaming {
+    reader: Reader,
+    newest: watch::Receiver<u64>,
+    waiting: VecDeque<Changed>,
+    _permit: OwnedSemaphorePermit,
+}
+
+fn stream(
+    reader: Reader,
+    newest: watch::Receiver<u64>,
+    permit: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    let streaming = Streaming { reader, newest, waiting: VecDeque::new(), _permit: permit };
+    futures_util::stream::unfold(streaming, async |mut streaming| {
+        let event = streaming.next().await?;
+        Some((Ok(event), streaming))
+    })
+}
+
+impl Streaming {
+    /// The next event; none once the store is gone.
+    async fn next(&mut self) -> Option<Event> {
+        if std::mem::take(&mut self.reader.reset) {
+            return Some(Event::default().event("reset").data("{}"));
+        }
+        loop {
+            if let Some(change) = self.waiting.pop_front() {
+                let json = serde_json::to_string(&ChangeJson::from(&change)).unwrap_or_default();
+                let event = Event::default().event("change").id(self.reader.cursor(change.number));
+                return Some(event.data(json));
+            }
+            // Marked as seen before it is read: what comes meanwhile wakes us again.
+            self.newest.borrow_and_update();
+            self.waiting = self.reader.page().await.ok()?.into();
+            if self.waiting.is_empty() {
+                self.newest.changed().await.ok()?;
+            }
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What was decided, and what waits for people.
+
+use super::auth::{Operator, Reader};
+use super::body::{Body, Heard, Said};
+use super::people::{Done, Rows, parse};
+use super::problem::Problem;
+use super::{Shared, State};
+use crate::edge::clock;
+use crate::edge::journal::History;
+use crate::edge::planes::VoteError;
+use crate::engine::approvals::{NoVote, Waiting};
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, DecisionId, Vote};
+use crate::wire::decision_json::DecisionJson;
+use axum::Json;
+use axum::extract::{Path, Query};
+use axum::http::StatusCode;
+use compact_str::CompactString;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Decisions, newest first: of one credential all that the journal has, otherwise the newest.
+#[utoipa::path(
+    get, path = "/v1/decisions", params(Rows),
+    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+)]
+pub(super) async fn list_decisions(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+    Query(rows): Query<Rows>,
+) -> Result<Json<Vec<DecisionJson>>, Problem> {
+    let most = rows.most();
+    let found = match rows.credential.as_deref().map(parse).transpose()? {
+        Some(credential) => decisions_of(shared.history.clone(), credential, most).await?,
+        None => shared.board.decisions(most, |_| true),
+    };
+    Ok(Json(found.into_iter().map(DecisionJson).collect()))
+}
+
+async fn decisions_of(
+    history: History,
+    credential: Credential,
+    most: usize,
+) -> Result<Vec<Decision>, Problem> {
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    read(move || history.of(&credential, most)).await
+}
+
+/// Reads the journal away from the threads that answer.
+async fn read<T: Send + 'static>(
+    look: impl FnOnce() -> Result<T, crate::edge::journal::JournalError> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(look).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the journal can't be read");
+            Err(unreadable())
+        }
+        Err(_) => Err(unreadable()),
+    }
+}
+
+fn unreadable() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the journal can't be read",
+        "see the log; `tripline journal verify` says what is wrong with it",
+    )
+}
+
+/// One decision, however old.
+#[utoipa::path(
+    get, path = "/v1/decisions/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem))
+)]
+pub(super) async fn show_decision(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+    Path(id): Path<String>,
+) -> Result<Json<DecisionJson>, Problem> {
+    let id = DecisionId::parse(&id).ok_or_else(no_decision)?;
+    let history = shared.history.clone();
+    let found = read(move || history.decision(id)).await?;
+    found.map(|decision| Json(DecisionJson(decision))).ok_or_else(no_decision)
+}
+
+fn no_decision() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such decision", "its id begins with d_")
+}
+
+/// A revocation that waits for people.
+#[derive(Debug, Serialize)]
+pub(super) struct WaitingJson {
+    /// What was decided meanwhile.
+    decision: DecisionJson,
+    /// Until when people may say yes or no.
+    until: String,
+    /// Who said yes.
+    agreed: Vec<String>,
+}
+
+impl From<Waiting> for WaitingJson {
+    fn from(waiting: Waiting) -> Self {
+        Self {
+            until: waiting.until.to_string(),
+            agreed: waiting.agreed.iter().map(|(_, by)| by.to_string()).collect(),
+            decision: DecisionJson(waiting.decision),
+        }
+    }
+}
+
+/// The revocations that wait for people, the most urgent first.
+#[utoipa::path(
+    get, path = "/v1/approvals",
+    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+)]
+pub(super) async fn list_approvals(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+) -> Json<Vec<WaitingJson>> {
+    let waiting = shared.control.waiting().await.unwrap_or_default();
+    Json(waiting.into_iter().map(WaitingJson::from).collect())
+}
+
+/// Says yes to a revocation that waits for people.
+#[utoipa::path(
+    post, path = "/v1/decisions/{id}/approve", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem), (status = 409, body = Problem))
+)]
+pub(super) async fn approve(
+    axum::extract::State(shared): State,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    vote(shared, operator, &id, true, &said).await
+}
+
+/// Says no to a revocation that waits for people: the suspension ends by itself.
+#[utoipa::path(
+    post, path = "/v1/decisions/{id}/reject", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem), (status = 409, body = Problem))
+)]
+pub(super) async fn reject(
+    axum::extract::State(shared): State,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    vote(shared, operator, &id, false, &said).await
+}
+
+async fn vote(
+    shared: Arc<Shared>,
+    Operator(account): Operator,
+    id: &str,
+    agrees: bool,
+    said: &Said,
+) -> Result<Json<Done>, Problem> {
+    let Heard { reason, by } = said.heard(&account)?;
+    let decision = DecisionId::parse(id).ok_or_else(no_decision)?;
+    let account = CompactString::from(account);
+    let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };
+    match shared.control.vote(vote).await {
+        Ok(decision) => {
+            let decision = decision.map(DecisionJson);
+            Ok(Json(Done { changed: decision.is_some(), decision }))
+        }
+        Err(error) => Err(refused(error)),
+    }
+}
+
+fn refused(error: VoteError) -> Problem {
+    let (status, title) = match error {
+        VoteError::NoVote(NoVote::NotWaiting) => (StatusCode::NOT_FOUND, "nothing waits there"),
+        VoteError::NoVote(NoVote::TooLate) => (StatusCode::CONFLICT, "that comes too late"),
+        VoteError::NoVote(NoVote::Already) => (StatusCode::CONFLICT, "one person has one voice"),
+        VoteError::NotDurable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not carried out"),
+    };
+    Problem::new(status, title, error.to_string())
+}

@@ -1,0 +1,62 @@
+//! The Unix socket: who may open it may operate, and is known by their user id.
+
+use axum::extract::connect_info::Connected;
+use axum::serve::IncomingStream;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use tokio::net::UnixListener;
+
+/// Where the socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// Its path; none: there is no socket. Default: `tripline.sock` in the data folder.
+    pub path: Option<PathBuf>,
+    /// Who may open it, as permissions of a file. Default: 0600, the user of the daemon.
+    pub mode: u32,
+}
+
+/// Who connected.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// `uid:1000`.
+    pub(super) account: String,
+}
+
+impl Connected<IncomingStream<'_, UnixListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+        // A peer that can't be told has an account of its own.
+        let account = stream
+            .io()
+            .peer_cred()
+            .map_or_else(|_| "uid:unknown".to_owned(), |cred| format!("uid:{}", cred.uid()));
+        Self { account }
+    }
+}
+
+/// Binds the socket; takes the place of one that a daemon left behind.
+///
+/// # Errors
+/// When something else is at that path, or it can't be bound. Must be called within a tokio
+/// runtime.
+pub fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this is no socket")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    // Nobody may open it before its permissions are set: they are set on a name of its own.
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    if let Err(error) = std::fs::remove_file(&part)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let listener = UnixListener::bind(&part)?;
+    std::fs::set_permissions(&part, std::fs::Permissions::from_mode(mode))?;
+    std::fs::rename(&part, path)?;
+    Ok(listener)
+}
