@@ -15,6 +15,7 @@ pub mod mapping;
 pub mod native;
 pub mod refusal;
 pub mod secret;
+pub mod security_event;
 pub mod standard_webhook;
 pub mod time;
 pub mod view_json;

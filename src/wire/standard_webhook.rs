@@ -54,6 +54,15 @@ impl Signer {
         mac.update(body);
         format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()))
     }
+
+    /// The headers of that message: its id, its time, its signature.
+    pub fn headers(&self, id: &str, timestamp_s: i64, body: &[u8]) -> [(&'static str, String); 3] {
+        [
+            ("webhook-id", id.to_owned()),
+            ("webhook-timestamp", timestamp_s.to_string()),
+            ("webhook-signature", self.sign(id, timestamp_s, body)),
+        ]
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests use files, processes and the clock")]
 
 mod detectors;
+mod door_auth_stores;
 mod door_budget;
 mod door_http;
 mod door_journal;

@@ -22,6 +22,7 @@ use crate::edge::dead_letter::DeadLetters;
 use crate::edge::journal::{History, JournalError};
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::{Metrics, MetricsError};
+use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
@@ -29,6 +30,7 @@ use crate::model::decision::Posture;
 use crate::wire::secret::Fingerprinter;
 use breaker::SharedBreaker;
 use control_plane::{ControlThread, ToStore};
+use jsonwebtoken::jwk::JwkSet;
 use outbox::Backlog;
 use past::Past;
 use std::net::SocketAddr;
@@ -84,6 +86,9 @@ pub enum StartError {
     /// An auth store can't be set up.
     #[error(transparent)]
     AuthStore(#[from] AuthStoreError),
+    /// No request to other servers can be made.
+    #[error(transparent)]
+    Outgoing(#[from] OutgoingSetupError),
     /// A metric can't be registered.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -151,6 +156,7 @@ impl Daemon {
             dead_letters: Arc::clone(&opened.dead_letters),
             durable: decides.durable,
             stopping: Arc::clone(&stopping),
+            keys: opened.keys,
             listeners: api::changes::Listeners::default(),
             requests: 0.into(),
         }));
@@ -225,6 +231,7 @@ struct ToDecide {
 /// Everything that is opened before anything starts.
 struct Opened {
     decides: ToDecide,
+    keys: JwkSet,
     embedded: EmbeddedStore,
     stores: Vec<AuthStore>,
     metrics: Metrics,
@@ -244,12 +251,15 @@ impl Opened {
         let seed = keys::random_seed().map_err(at(folder))?;
         let epoch = format!("{:016x}", seed.0);
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
+        let outgoing = Outgoing::new(&settings.outgoing)?;
         let mut stores = vec![AuthStore::embedded(embedded.clone())];
         for params in settings.stores.clone() {
-            stores.push(AuthStore::open(params, &epoch)?);
+            stores.push(AuthStore::open(params, &epoch, &outgoing)?);
         }
         let mut settings = settings.clone();
         let breaker = SharedBreaker::among(&stores, &mut settings.control.breaker);
+        let keys = stores.iter().filter_map(AuthStore::transmitter);
+        let keys = keys.flat_map(|transmitter| transmitter.keys().keys).collect();
         let mut past = Past::read(&settings, &folder.join("journal.ndjson"), &stores)?;
         let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
@@ -260,6 +270,7 @@ impl Opened {
         }
         Ok(Self {
             decides: ToDecide { past, ledger: ledger_file, breaker },
+            keys: JwkSet { keys },
             embedded,
             stores,
             metrics,

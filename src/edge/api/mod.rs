@@ -8,6 +8,7 @@ mod check;
 mod decisions;
 mod events;
 mod health;
+mod keys;
 pub mod local;
 mod people;
 mod problem;
@@ -25,6 +26,7 @@ use crate::wire::secret::Fingerprinter;
 use auth::Tokens;
 use axum::Router;
 use axum::http::header::AUTHORIZATION;
+use jsonwebtoken::jwk::JwkSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -69,6 +71,8 @@ pub struct Shared {
     pub durable: Arc<AtomicBool>,
     /// Whether tripline is stopping.
     pub stopping: Arc<AtomicBool>,
+    /// The public keys of those who sign what stores are told.
+    pub keys: JwkSet,
     /// Who may still listen to changes.
     pub listeners: changes::Listeners,
     /// Requests with events since the start.
@@ -102,6 +106,7 @@ fn open_api_router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(decisions::approve))
         .routes(routes!(decisions::reject))
         .routes(routes!(budget::show_budget))
+        .routes(routes!(keys::jwks))
         .routes(routes!(health::metrics))
         .routes(routes!(health::livez))
         .routes(routes!(health::readyz))

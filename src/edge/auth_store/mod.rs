@@ -7,11 +7,16 @@
 //! the kinds of credentials that it is told of.
 
 pub mod embedded;
+pub mod oauth;
 pub mod redis;
+pub mod shared_signals;
 pub mod template;
+pub mod webhook;
 
+use crate::edge::outgoing::{Outgoing, OutgoingError};
 use crate::model::credential::{Credential, Kinds};
-use crate::model::decision::{Decision, Delivery, Holding, Standing};
+use crate::model::decision::{Decision, Delivery, Holding, Receipt, Standing};
+use crate::wire::security_event::Transmitter;
 use std::sync::Arc;
 
 /// The name of the embedded store.
@@ -34,6 +39,12 @@ pub struct Params {
 pub enum KindOfStore {
     /// Redis.
     Redis(Box<redis::Params>),
+    /// A webhook.
+    Webhook(webhook::Params),
+    /// An OAuth 2.0 authorization server.
+    OAuth(oauth::Params),
+    /// A Shared Signals receiver.
+    SharedSignals(Box<shared_signals::Params>),
 }
 
 /// Why a store can't be set up.
@@ -78,6 +89,12 @@ enum Door {
     Embedded(embedded::EmbeddedStore),
     /// Redis.
     Redis(redis::RedisStore),
+    /// A webhook.
+    Webhook(webhook::WebhookStore),
+    /// An OAuth 2.0 authorization server.
+    OAuth(oauth::OAuthStore),
+    /// A Shared Signals receiver.
+    SharedSignals(Box<shared_signals::SharedSignalsStore>),
 }
 
 impl AuthStore {
@@ -90,9 +107,17 @@ impl AuthStore {
     ///
     /// # Errors
     /// When its parameters can't be used.
-    pub fn open(params: Params, epoch: &str) -> Result<Self, AuthStoreError> {
+    pub fn open(params: Params, epoch: &str, outgoing: &Outgoing) -> Result<Self, AuthStoreError> {
+        let outgoing = outgoing.clone();
         let door = match params.of {
             KindOfStore::Redis(redis) => Door::Redis(redis::RedisStore::new(*redis, epoch)?),
+            KindOfStore::Webhook(webhook) => {
+                Door::Webhook(webhook::WebhookStore::new(webhook, outgoing))
+            }
+            KindOfStore::OAuth(oauth) => Door::OAuth(oauth::OAuthStore::new(oauth, outgoing)),
+            KindOfStore::SharedSignals(receiver) => Door::SharedSignals(Box::new(
+                shared_signals::SharedSignalsStore::new(*receiver, outgoing),
+            )),
         };
         Ok(Self { name: params.name.into(), kinds: params.kinds, door })
     }
@@ -116,6 +141,7 @@ impl AuthStore {
     pub const fn can_be_read(&self) -> bool {
         match &self.door {
             Door::Embedded(_) | Door::Redis(_) => true,
+            Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => false,
         }
     }
 
@@ -124,13 +150,16 @@ impl AuthStore {
         match &self.door {
             Door::Embedded(store) => Reading::Held(store.read(wanted)),
             Door::Redis(store) => store.read(wanted).await,
+            Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => Reading::Unreachable,
         }
     }
 
     /// Whether it still has what was written last.
     pub async fn pulse(&self) -> Pulse {
         match &self.door {
-            Door::Embedded(_) => Pulse::Kept,
+            Door::Embedded(_) | Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => {
+                Pulse::Kept
+            }
             Door::Redis(store) => store.pulse().await,
         }
     }
@@ -138,8 +167,16 @@ impl AuthStore {
     /// Where all members count the tokens of the breaker, if this store can.
     pub fn shared_tokens(&self) -> Option<redis::RedisStore> {
         match &self.door {
-            Door::Embedded(_) => None,
             Door::Redis(store) => Some(store.clone()),
+            Door::Embedded(_) | Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => None,
+        }
+    }
+
+    /// Who signs what it is told, where that is verified by a public key.
+    pub fn transmitter(&self) -> Option<&Transmitter> {
+        match &self.door {
+            Door::SharedSignals(store) => Some(store.transmitter()),
+            Door::Embedded(_) | Door::Redis(_) | Door::Webhook(_) | Door::OAuth(_) => None,
         }
     }
 
@@ -148,6 +185,23 @@ impl AuthStore {
         match &self.door {
             Door::Embedded(store) => store.carry_out(decision).await,
             Door::Redis(store) => store.carry_out(decision).await,
+            Door::Webhook(store) => store.carry_out(decision).await.into(),
+            Door::OAuth(store) => store.carry_out(decision).await.into(),
+            Door::SharedSignals(store) => store.carry_out(decision).await.into(),
+        }
+    }
+}
+
+/// Whether asking again can help where there was no answer.
+fn receipt_of(error: &OutgoingError) -> Receipt {
+    match error {
+        OutgoingError::NotAllowed(_) => {
+            tracing::error!(%error, "a store may not be asked");
+            Receipt::Refused
+        }
+        OutgoingError::Unreachable(_) | OutgoingError::TimedOut(_) => {
+            tracing::debug!(%error, "a store could not be asked");
+            Receipt::Unreachable
         }
     }
 }

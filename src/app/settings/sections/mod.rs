@@ -2,6 +2,7 @@
 
 mod detection;
 mod doors;
+mod receivers;
 mod response;
 mod stores;
 mod values;

@@ -1,5 +1,6 @@
 //! Auth stores: where decisions are carried out.
 
+use super::receivers;
 use super::values::{by_kind, bytes_of_file, secret_file, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::duration_ms;
@@ -17,6 +18,12 @@ use std::time::Duration;
 pub(super) fn auth_stores(section: &Section<'_>) -> Vec<auth_store::Params> {
     let mut stores = Vec::new();
     stores.extend(redis_store(section.section("redis")));
+    for kind in receivers::KINDS {
+        let named = section.section(kind);
+        for name in named.names() {
+            stores.extend(receivers::read(kind, &name, named.section(&name)));
+        }
+    }
     for name in section.names() {
         section.unknown(&name);
     }
@@ -24,7 +31,7 @@ pub(super) fn auth_stores(section: &Section<'_>) -> Vec<auth_store::Params> {
 }
 
 /// What a store is told of: the kinds that it names, or all.
-fn kinds(section: &Section<'_>) -> Kinds {
+pub(super) fn kinds(section: &Section<'_>) -> Kinds {
     let read = |value: Value<'_>| {
         let known = Kind::ALL.map(Kind::as_str).join(", ");
         let wrong = || Wrong::new("there is no such kind", format!("write some of {known}"));

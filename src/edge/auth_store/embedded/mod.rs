@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use table::Table;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many decisions are written together at most. Chosen.
 const TOGETHER_MAX: usize = 512;
@@ -29,7 +29,7 @@ pub struct EmbeddedError {
     doing: &'static str,
     path: String,
     #[source]
-    source: rusqlite::Error,
+    source: Box<dyn std::error::Error + Send + Sync>,
 }
 
 /// What stands about a credential, as `/v1/check` needs it.
@@ -91,9 +91,15 @@ type Waiting = (Decision, oneshot::Sender<Delivery>);
 /// `SQLite` on disk, and in memory what is not active.
 #[derive(Clone, Debug)]
 pub struct EmbeddedStore {
-    standing: Arc<RwLock<Directory<Entry>>>,
-    table: Arc<Mutex<Table>>,
-    waiting: Arc<Mutex<Vec<Waiting>>>,
+    held: Arc<Held>,
+    writes: mpsc::UnboundedSender<Waiting>,
+}
+
+/// What the store holds.
+#[derive(Debug)]
+struct Held {
+    standing: RwLock<Directory<Entry>>,
+    table: Mutex<Table>,
     newest: watch::Sender<u64>,
 }
 
@@ -103,11 +109,9 @@ impl EmbeddedStore {
     /// # Errors
     /// When the file can't be opened or is no store.
     pub fn open(path: &Path, epoch: &str) -> Result<Self, EmbeddedError> {
-        let fault = |doing| {
-            let path = path.display().to_string();
-            move |source| EmbeddedError { doing, path, source }
-        };
-        let table = Table::open(path, epoch).map_err(fault("open"))?;
+        let fault =
+            |doing, source| EmbeddedError { doing, path: path.display().to_string(), source };
+        let table = Table::open(path, epoch).map_err(|error| fault("open", error.into()))?;
         let mut standing = Directory::default();
         let read = table.out_of_service(|changed| {
             standing.put(Entry {
@@ -118,20 +122,23 @@ impl EmbeddedStore {
                 status: changed.status,
             });
         });
-        read.map_err(fault("read"))?;
+        read.map_err(|error| fault("read", error.into()))?;
         let newest = watch::Sender::new(table.changes());
-        Ok(Self {
-            standing: Arc::new(RwLock::new(standing)),
-            table: Arc::new(Mutex::new(table)),
-            waiting: Arc::default(),
-            newest,
-        })
+        let held = Held { standing: RwLock::new(standing), table: Mutex::new(table), newest };
+        let held = Arc::new(held);
+        let (writes, waiting) = mpsc::unbounded_channel();
+        let writer = Arc::clone(&held);
+        std::thread::Builder::new()
+            .name("embedded".to_owned())
+            .spawn(move || writer.write_all(waiting))
+            .map_err(|error| fault("start the thread of", error.into()))?;
+        Ok(Self { held, writes })
     }
 
     /// What stands about a credential at `now`; none: it is active.
     /// Cost: a read lock and one look-up, no allocation.
     pub fn stored(&self, kind: Kind, id: &str, now: EventTime) -> Option<Stored> {
-        let standing = self.standing.read();
+        let standing = self.held.standing.read();
         let entry = standing.get(standing.place(kind, id)?)?;
         let until = (entry.until_ms != NEVER).then(|| EventTime::from_ms(entry.until_ms));
         let stored = Stored { status: entry.status, generation: entry.generation, until };
@@ -143,7 +150,7 @@ impl EmbeddedStore {
     /// Cost: a read lock and one look-up, no allocation.
     /// Source: generic cell rate algorithm, ITU-T I.371, annex A.
     pub fn pass(&self, kind: Kind, id: &str, now: EventTime) -> Passage {
-        let standing = self.standing.read();
+        let standing = self.held.standing.read();
         let place = standing.place(kind, id);
         let Some(entry) = place.and_then(|place| standing.get(place)) else {
             return Passage::Free;
@@ -169,7 +176,7 @@ impl EmbeddedStore {
 
     /// Some of the credentials that are not active, at most `most`, by name.
     pub fn out_of_service(&self, most: usize) -> Vec<Credential> {
-        let standing = self.standing.read();
+        let standing = self.held.standing.read();
         let mut found: Vec<Credential> =
             standing.iter().take(most).map(|entry| entry.credential.clone()).collect();
         found.sort();
@@ -178,7 +185,7 @@ impl EmbeddedStore {
 
     /// How many credentials are not active.
     pub fn len(&self) -> usize {
-        self.standing.read().len()
+        self.held.standing.read().len()
     }
 
     /// Whether all credentials are active.
@@ -188,7 +195,7 @@ impl EmbeddedStore {
 
     /// What the store holds about credentials, in their order; what is active it need not hold.
     pub fn read(&self, wanted: &[Standing]) -> Vec<Option<Holding>> {
-        let standing = self.standing.read();
+        let standing = self.held.standing.read();
         let held = |wanted: &Standing| {
             let entry = standing.get(standing.place_of(&wanted.credential)?)?;
             let held = Holding::from(entry.generation);
@@ -207,40 +214,40 @@ impl EmbeddedStore {
         since: u64,
         most: u32,
     ) -> Result<(Vec<Changed>, String), rusqlite::Error> {
-        let table = self.table.lock();
+        let table = self.held.table.lock();
         Ok((table.since(since, most)?, table.epoch().to_owned()))
     }
 
     /// The name of the table in which the numbers of changes mean something. Blocks.
     pub fn epoch(&self) -> String {
-        self.table.lock().epoch().to_owned()
+        self.held.table.lock().epoch().to_owned()
     }
 
     /// Hears of the number of the newest change.
     pub fn newest(&self) -> watch::Receiver<u64> {
-        self.newest.subscribe()
+        self.held.newest.subscribe()
     }
 
     /// Carries out a decision; it is on disk when it returns.
     pub async fn carry_out(&self, decision: &Decision) -> Delivery {
         let (reply, answer) = oneshot::channel();
-        self.waiting.lock().push((decision.clone(), reply));
-        let store = self.clone();
-        // Whoever comes first writes for all that wait.
-        let _joined = tokio::task::spawn_blocking(move || store.write_waiting()).await;
+        // The thread that writes ends only after the last sender.
+        let _ended = self.writes.send((decision.clone(), reply));
         answer.await.unwrap_or(Receipt::Unreachable.into())
     }
+}
 
-    fn write_waiting(&self) {
-        let mut table = self.table.lock();
-        let mut waiting = self.waiting.lock();
-        let together = waiting.len().min(TOGETHER_MAX);
-        let taken: Vec<Waiting> = waiting.drain(..together).collect();
-        drop(waiting);
-        if taken.is_empty() {
-            return;
+impl Held {
+    /// Writes what waits until the last sender is gone. Blocks.
+    fn write_all(&self, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+        let mut taken = Vec::new();
+        while waiting.blocking_recv_many(&mut taken, TOGETHER_MAX) > 0 {
+            self.write(taken.drain(..).unzip());
         }
-        let (decisions, replies): (Vec<_>, Vec<_>) = taken.into_iter().unzip();
+    }
+
+    fn write(&self, (decisions, replies): (Vec<Decision>, Vec<oneshot::Sender<Delivery>>)) {
+        let mut table = self.table.lock();
         match table.write(&decisions) {
             Ok(deliveries) => {
                 self.remember(&decisions, &deliveries);

@@ -1,0 +1,86 @@
+//! Auth stores that are told by requests: webhooks, authorization servers, Shared Signals.
+
+use super::stores::kinds;
+use super::values::{bytes_of_file, secret_file};
+use crate::app::settings::reader::{Section, Value, Wrong};
+use crate::edge::auth_store::{self, KindOfStore, oauth, shared_signals, webhook};
+use crate::edge::outgoing::Target;
+use crate::model::credential::{Kind, Kinds};
+use crate::wire::security_event::Transmitter;
+use crate::wire::standard_webhook::Signer;
+use secrecy::ExposeSecret;
+
+/// What they are called in the configuration.
+pub(super) const KINDS: [&str; 3] = ["webhook", "oauth", "shared_signals"];
+
+/// Reads one; none where something is wrong, which was noted.
+pub(super) fn read(kind: &str, name: &str, section: Section<'_>) -> Option<auth_store::Params> {
+    let named = section.names().iter().any(|name| name == "kinds");
+    let mut kinds = kinds(&section);
+    let of = match kind {
+        "webhook" => webhook(&section),
+        "oauth" => {
+            if !named {
+                kinds = Kinds::of([Kind::Jwt, Kind::RefreshToken]);
+            }
+            oauth(&section)
+        }
+        _ => shared_signals(&section),
+    };
+    section.finish();
+    Some(auth_store::Params { name: format!("{kind}.{name}"), kinds, of: of? })
+}
+
+/// An address to which requests go.
+pub(super) fn target(value: Value<'_>) -> Result<Target, Wrong> {
+    let wrong = |error: crate::edge::outgoing::NoTarget| {
+        Wrong::new(error.to_string(), "write https://host/path")
+    };
+    Target::parse(value.text()?).map_err(wrong)
+}
+
+/// The key of a webhook's signatures.
+pub(super) fn signer(value: Value<'_>) -> Result<Signer, Wrong> {
+    let secret = secret_file(value)?;
+    Signer::parse(secret.expose_secret()).map_err(|error| {
+        let remedy = "make one: echo whsec_$(openssl rand -base64 32)";
+        Wrong::new(error.to_string(), remedy)
+    })
+}
+
+fn webhook(section: &Section<'_>) -> Option<KindOfStore> {
+    section.note_if_lacking(&["url", "secret_file"]);
+    let (url, signer) = (section.get("url", target), section.get("secret_file", signer));
+    Some(KindOfStore::Webhook(webhook::Params { url: url?, signer: signer? }))
+}
+
+fn oauth(section: &Section<'_>) -> Option<KindOfStore> {
+    section.note_if_lacking(&["url", "client_id", "client_secret_file"]);
+    let url = section.get("url", target);
+    let client_id = section.get("client_id", |value| value.text().map(str::to_owned));
+    let client_secret = section.get("client_secret_file", secret_file);
+    let suspend_revokes = section.get("suspend_revokes", Value::flag).unwrap_or(false);
+    Some(KindOfStore::OAuth(oauth::Params {
+        url: url?,
+        client_id: client_id?,
+        client_secret: client_secret?,
+        suspend_revokes,
+    }))
+}
+
+fn shared_signals(section: &Section<'_>) -> Option<KindOfStore> {
+    section.note_if_lacking(&["url", "issuer", "audience", "signing_key_file"]);
+    let text = |value: Value<'_>| value.text().map(str::to_owned);
+    let url = section.get("url", target);
+    let issuer = section.get("issuer", text);
+    let audience = section.get("audience", text);
+    let bearer = section.get("bearer_file", secret_file);
+    let transmitter = section.get("signing_key_file", |value| {
+        let pem = bytes_of_file(value)?;
+        let (issuer, audience) = (issuer.clone().unwrap_or_default(), audience.clone());
+        Transmitter::new(issuer, audience.unwrap_or_default(), &pem)
+            .map_err(|error| Wrong::new(error.to_string(), "see docs/auth-stores.md"))
+    });
+    let params = shared_signals::Params { url: url?, transmitter: transmitter?, bearer };
+    Some(KindOfStore::SharedSignals(Box::new(params)))
+}
