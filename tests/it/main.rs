@@ -8,6 +8,7 @@
 mod detectors;
 mod door_auth_stores;
 mod door_budget;
+mod door_gateways;
 mod door_http;
 mod door_journal;
 mod door_kafka;

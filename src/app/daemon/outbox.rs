@@ -42,6 +42,9 @@ const PAGE: u32 = 2_000;
 const WAITING_MIN: usize = 1_000;
 const LOADED_MAX: usize = 1_000;
 
+/// For how many decisions an empty backlog keeps its memory.
+const KEPT_MAX: usize = 10_000;
+
 /// What an outbox needs.
 #[derive(Debug)]
 pub(super) struct Task {
@@ -354,6 +357,9 @@ impl Work {
                 let (decision, again) = (Arc::new(decision), owed.again);
                 self.outbox.push(Due { decision, arrived: None, again }, now_ms);
             }
+        }
+        if self.backlog.is_empty() && self.backlog.capacity() > KEPT_MAX {
+            self.backlog.shrink_to_fit();
         }
     }
 

@@ -118,6 +118,10 @@ impl Past {
                 tracing::info!(store, decisions, "due from before the restart");
             }
         }
+        for due in &mut unsettled.due {
+            // Most were settled by later lines.
+            due.shrink_to_fit();
+        }
         let history = History::open(path.to_owned())?;
         Ok(Self { control, board, journal, history, due: unsettled.due })
     }

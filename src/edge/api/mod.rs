@@ -26,6 +26,7 @@ use crate::wire::secret::Fingerprinter;
 use auth::Tokens;
 use axum::Router;
 use axum::http::header::AUTHORIZATION;
+use axum::routing::{MethodFilter, any, on};
 use jsonwebtoken::jwk::JwkSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -36,6 +37,13 @@ use tower_http::timeout::TimeoutLayer;
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
+
+/// The methods with which a gateway may ask beside GET and HEAD.
+const METHODS_BESIDE_GET: MethodFilter = MethodFilter::POST
+    .or(MethodFilter::PUT)
+    .or(MethodFilter::PATCH)
+    .or(MethodFilter::DELETE)
+    .or(MethodFilter::OPTIONS);
 
 /// How long a request may take; streams are not bound by it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
@@ -128,6 +136,10 @@ pub fn router(shared: Arc<Shared>) -> Router {
     };
     bounded
         .layer(timeout)
+        // Envoy asks with the method of the request, and appends its path.
+        .route("/v1/check", on(METHODS_BESIDE_GET, check::get_check))
+        .route("/v1/check/", any(check::get_check))
+        .route("/v1/check/{*path}", any(check::get_check))
         .route("/v1/stream", axum::routing::get(stream::stream))
         .route("/openapi.json", axum::routing::get(description))
         .fallback(problem::not_found)

@@ -2,15 +2,14 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// A request that was sent.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// Its method.
-    pub method: Method,
     /// Its path.
     pub path: String,
     /// Its headers.
@@ -52,11 +51,11 @@ impl Receiver {
         let listener = listener.expect("binds");
         let port = listener.local_addr().expect("an address").port();
         let shared = Arc::clone(&state);
-        let take = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
+        let take = move |uri: Uri, headers: HeaderMap, body: Bytes| {
             let shared = Arc::clone(&shared);
             async move {
                 let (path, body) = (uri.path().to_owned(), body.to_vec());
-                shared.received.lock().expect("kept").push(Request { method, path, headers, body });
+                shared.received.lock().push(Request { path, headers, body });
                 if shared.hangs.load(Ordering::Relaxed) {
                     std::future::pending::<()>().await;
                 }
@@ -94,7 +93,7 @@ impl Receiver {
 
     /// What it was sent, oldest first.
     pub fn received(&self) -> Vec<Request> {
-        self.state.received.lock().expect("kept").clone()
+        self.state.received.lock().clone()
     }
 }
 
