@@ -6,6 +6,9 @@ use tripline::app::cli::{Cli, run};
 use tripline::app::exit::Exit;
 
 fn main() -> ExitCode {
+    // Points at which a test lets the process end, named by the variable FAILPOINTS.
+    #[cfg(feature = "failpoints")]
+    let _scenario = fail::FailScenario::setup();
     // One provider of cryptography for all of TLS. Only a second call would fail.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match Cli::try_parse() {

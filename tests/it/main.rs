@@ -21,6 +21,7 @@ mod engine_budget;
 mod engine_control;
 mod engine_partition;
 mod house;
+mod kills;
 mod scenarios;
 mod support;
 mod tidy;

@@ -121,6 +121,7 @@ impl Task {
                 && deliveries.len() < UNDER_WAY_MAX
                 && let Some(due) = work.outbox.next(work.now_ms())
             {
+                fail::fail_point!("outbox.before_delivery", |_| std::process::abort());
                 let store = self.store.clone();
                 deliveries.push(async move { (store.carry_out(&due.decision).await, due) });
             }
@@ -137,6 +138,7 @@ impl Task {
                     None => open = false,
                 },
                 Some((delivery, due)) = deliveries.next(), if !deliveries.is_empty() => {
+                    fail::fail_point!("outbox.delivered", |_| std::process::abort());
                     self.settle(&mut work, delivery, &due).await;
                 }
                 Some(decisions) = &mut loading, if loads => {

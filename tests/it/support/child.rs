@@ -25,6 +25,12 @@ impl Process {
         self.0.wait().expect("waits").code()
     }
 
+    /// Waits for its end; gives the signal that ended it, if one did.
+    pub fn wait_for_signal(&mut self) -> Option<i32> {
+        use std::os::unix::process::ExitStatusExt;
+        self.0.wait().expect("waits").signal()
+    }
+
     /// Whether it still runs.
     pub fn runs(&mut self) -> bool {
         self.0.try_wait().expect("asks").is_none()

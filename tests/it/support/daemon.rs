@@ -29,6 +29,12 @@ impl Daemon {
 
     /// The same, in a folder that may have been used before.
     pub fn start_in(folder: &Path, config: &str) -> Self {
+        let log = || std::fs::read_to_string(folder.join("log.ndjson")).unwrap_or_default();
+        Self::try_start_in(folder, config, &[]).unwrap_or_else(|| panic!("it ended: {}", log()))
+    }
+
+    /// The same, with variables of the environment; none if it ends before it is ready.
+    pub fn try_start_in(folder: &Path, config: &str, environment: &[(&str, &str)]) -> Option<Self> {
         let port = super::free_port();
         let path = folder.join("tripline.toml");
         let text = format!(
@@ -40,14 +46,18 @@ impl Daemon {
         let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log");
         let mut command = Command::new(BINARY);
         command.arg("run").arg("--config").arg(&path).stdout(Stdio::null()).stderr(file);
+        command.envs(environment.iter().copied());
         let process = Process::start(&mut command);
         let base = format!("http://127.0.0.1:{port}");
         let mut daemon = Self { process, base, folder: folder.to_owned(), log };
         until("the daemon is ready", Duration::from_secs(20), || {
-            assert!(daemon.process.runs(), "it ended: {}", daemon.log());
-            daemon.try_get("/readyz").filter(|(status, _)| *status == 200)
-        });
-        daemon
+            if !daemon.process.runs() {
+                return Some(false);
+            }
+            let ready = daemon.try_get("/readyz").is_some_and(|(status, _)| status == 200);
+            ready.then_some(true)
+        })
+        .then_some(daemon)
     }
 
     /// Its log so far.
@@ -77,6 +87,11 @@ impl Daemon {
         self.process.wait();
     }
 
+    /// Waits for its end; says whether it ended other than by SIGKILL.
+    pub fn ended_by_itself(mut self) -> bool {
+        self.process.wait_for_signal() != Some(9)
+    }
+
     /// Sends a request; gives status and body.
     pub fn send(
         &self,
@@ -88,7 +103,8 @@ impl Daemon {
         self.try_send(method, path, headers, body.into()).expect("the daemon answers")
     }
 
-    fn try_send(
+    /// The same; none if it ends before it has answered.
+    pub fn try_send(
         &self,
         method: &str,
         path: &str,
@@ -149,12 +165,22 @@ impl Daemon {
 
     /// Sends JSON over the Unix socket; gives status and body.
     pub fn say(&self, path: &str, json: &str) -> (u16, String) {
+        self.try_say(path, json).expect("the daemon answers")
+    }
+
+    /// The same; none if it ends before it has answered.
+    pub fn try_say(&self, path: &str, json: &str) -> Option<(u16, String)> {
         let client = reqwest::blocking::Client::builder().unix_socket(self.socket());
         let client = client.build().expect("a client");
         let request = client.post(format!("http://localhost{path}"));
         let request = request.header("content-type", "application/json").body(json.to_owned());
-        let response = request.send().expect("the daemon answers");
-        (response.status().as_u16(), response.text().expect("text"))
+        let response = request.send().ok()?;
+        Some((response.status().as_u16(), response.text().ok()?))
+    }
+
+    /// Ends it by SIGKILL where it stands.
+    pub fn kill_now(&self) {
+        self.process.signal("KILL");
     }
 
     /// The value of a metric, by its whole name with labels.

@@ -136,7 +136,9 @@ impl Table {
         for decision in decisions {
             deliveries.push(write(&transaction, decision, &mut changes)?);
         }
+        fail::fail_point!("embedded.before_commit", |_| std::process::abort());
         transaction.commit()?;
+        fail::fail_point!("embedded.committed", |_| std::process::abort());
         self.changes = changes;
         Ok(deliveries)
     }
