@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench enforcement` starts `tripline run`, Debian's Redis and librdkafka's mock
 //! brokers on loopback, lets one credential after the other cross its ceiling, and prints p50 and
-//! p99 in milliseconds. `-- --test` runs it small. The reader polls Redis, which costs some of it.
+//! p99 in milliseconds, alone and beside a load of 50,000 events a second. `-- --test` runs it small. The reader polls Redis, which costs some of it.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
@@ -11,9 +11,14 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 const CEILING: usize = 60;
+/// The load beside which it is measured. Unit: events a second, and in one request.
+const PER_S: u32 = 50_000;
+const BATCH: u32 = 1_000;
 
 struct Killed(Child);
 
@@ -84,6 +89,27 @@ fn measure(
     );
 }
 
+/// Sends 50,000 events a second of 20,000 credentials, which have no ceiling; gives the rate that was reached.
+fn load(base: &str, busy: &AtomicBool) -> f64 {
+    let http = reqwest::blocking::Client::new();
+    let (begun, mut sent) = (Instant::now(), 0_u32);
+    while busy.load(Ordering::Relaxed) {
+        let (now, mut body) = (now_ms(), String::new());
+        for n in sent..sent + BATCH {
+            let name = n % 20_000;
+            body.push_str(&format!(
+                "{{\"time\":{now},\"credential\":\"load_{name}\",\"kind\":\"session\"}}\n"
+            ));
+        }
+        let answer = http.post(format!("{base}/v1/events")).body(body).send().expect("answers");
+        assert!(answer.status().is_success());
+        sent += BATCH;
+        let due = begun + Duration::from_secs(1) * sent / PER_S;
+        std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
+    }
+    f64::from(sent) / begun.elapsed().as_secs_f64()
+}
+
 fn main() {
     let rounds = if std::env::args().any(|argument| argument == "--test") { 20 } else { 500 };
     let folder = tempfile::tempdir().expect("a folder");
@@ -97,7 +123,8 @@ fn main() {
     let config = folder.path().join("tripline.toml");
     let settings = format!(
         "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\nposture.default = \"revoke\"\n\
-         ceiling.default = \"{CEILING}/min\"\nbreaker.per_hour = 1000000\n\
+         ceiling.default = \"{CEILING}/min\"\n\
+         ceiling.kind.session = \"none\"\nbreaker.per_hour = 1000000\n\
          auth_store.redis.url = \"redis://127.0.0.1:{redis_port}/\"\n\
          [kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n",
         folder.path().join("data").display()
@@ -117,6 +144,19 @@ fn main() {
         let answer = http.post(format!("{base}/v1/events")).body(body).send().expect("answers");
         assert!(answer.status().is_success());
     });
+
+    let busy = Arc::new(AtomicBool::new(true));
+    let load = std::thread::spawn({
+        let (busy, base) = (Arc::clone(&busy), base.clone());
+        move || load(&base, &busy)
+    });
+    measure("http beside a load", rounds, &mut redis, |key, times| {
+        let body: String = (0..times).map(|_| event(key)).collect();
+        let answer = http.post(format!("{base}/v1/events")).body(body).send().expect("answers");
+        assert!(answer.status().is_success());
+    });
+    busy.store(false, Ordering::Relaxed);
+    println!("  of {:.0} events/s", load.join().expect("it ran"));
 
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &brokers).set("linger.ms", "0");

@@ -1,7 +1,6 @@
 //! Auth stores that are told by requests: webhooks, authorization servers, Shared Signals.
 
-use super::stores::kinds;
-use super::values::{bytes_of_file, secret_file};
+use super::values::{bytes_of_file, kinds, secret_file};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::edge::auth_store::{self, KindOfStore, oauth, shared_signals, webhook};
 use crate::edge::outgoing::Target;

@@ -1,7 +1,7 @@
 //! Auth stores: where decisions are carried out.
 
 use super::receivers;
-use super::values::{by_kind, bytes_of_file, secret_file, within};
+use super::values::{by_kind, bytes_of_file, kinds, secret_file, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::duration_ms;
 use crate::edge::auth_store::redis::{
@@ -10,7 +10,7 @@ use crate::edge::auth_store::redis::{
 };
 use crate::edge::auth_store::template::{Command, Template, TemplateError};
 use crate::edge::auth_store::{self, KindOfStore};
-use crate::model::credential::{Kind, Kinds};
+use crate::model::credential::Kind;
 use hashbrown::HashMap;
 use secrecy::SecretString;
 use std::time::Duration;
@@ -28,17 +28,6 @@ pub(super) fn auth_stores(section: &Section<'_>) -> Vec<auth_store::Params> {
         section.unknown(&name);
     }
     stores
-}
-
-/// What a store is told of: the kinds that it names, or all.
-pub(super) fn kinds(section: &Section<'_>) -> Kinds {
-    let read = |value: Value<'_>| {
-        let known = Kind::ALL.map(Kind::as_str).join(", ");
-        let wrong = || Wrong::new("there is no such kind", format!("write some of {known}"));
-        let kinds = value.texts()?.into_iter().map(|text| Kind::parse(text).ok_or_else(wrong));
-        kinds.collect::<Result<Vec<_>, _>>().map(Kinds::of)
-    };
-    section.get("kinds", read).unwrap_or(Kinds::ALL)
 }
 
 fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {

@@ -1,7 +1,7 @@
 //! Readers of single values that several sections share.
 
 use crate::app::settings::reader::{Section, Value, Wrong};
-use crate::model::credential::Kind;
+use crate::model::credential::{Kind, Kinds};
 use crate::model::decision::Posture;
 use secrecy::SecretString;
 use std::path::PathBuf;
@@ -43,6 +43,17 @@ pub(super) fn kind(value: Value<'_>) -> Result<Kind, Wrong> {
 
 pub(super) fn posture(value: Value<'_>) -> Result<Posture, Wrong> {
     one_of(value, Posture::parse, &Posture::ALL.map(Posture::as_str))
+}
+
+/// What a store is told of: the kinds that it names, or all.
+pub(super) fn kinds(section: &Section<'_>) -> Kinds {
+    let read = |value: Value<'_>| {
+        let known = Kind::ALL.map(Kind::as_str).join(", ");
+        let wrong = || Wrong::new("there is no such kind", format!("write some of {known}"));
+        let kinds = value.texts()?.into_iter().map(|text| Kind::parse(text).ok_or_else(wrong));
+        kinds.collect::<Result<Vec<_>, _>>().map(Kinds::of)
+    };
+    section.get("kinds", read).unwrap_or(Kinds::ALL)
 }
 
 /// The kinds named in a table by kind.
