@@ -18,6 +18,7 @@ mod facts;
 pub mod fleet;
 pub mod keyring;
 pub mod machine;
+pub mod notices;
 pub mod outbox;
 pub mod partition;
 pub mod reconcile;
