@@ -6,7 +6,7 @@ use crate::app::exit::Exit;
 use crate::app::format::{self, Format};
 use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
-use crate::app::{budget, decisions, demo, explain, journal, replay, run, scenario};
+use crate::app::{budget, decisions, demo, explain, journal, notify, replay, run, scenario};
 use crate::edge::logging;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
@@ -74,6 +74,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: journal::Journal,
+    },
+    /// Try the receivers of notifications.
+    Notify {
+        /// What to do.
+        #[command(subcommand)]
+        command: notify::Notify,
     },
     /// Explain a finding, or all that was found of a credential: the numbers, what was decided,
     /// and what held it back.
@@ -183,6 +189,11 @@ pub fn run(cli: Cli) -> Exit {
         Command::Credentials { connection, command } => client::credentials(&connection, command),
         Command::Findings { connection, command } => client::findings(&connection, command),
         Command::Decisions { connection, command } => decisions::run(&connection, command),
+        Command::Notify { command: notify::Notify::Test { config, receiver } } => {
+            logging::start("warn");
+            load(config.as_ref())
+                .map_or_else(|exit| exit, |settings| notify::test(&settings, receiver.as_deref()))
+        }
         Command::Journal { command } => journal::run(&command),
         Command::Explain { connection, id } => explain::explain(&connection, &id),
         Command::Budget { connection } => budget::budget(&connection),

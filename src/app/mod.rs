@@ -13,6 +13,7 @@ pub mod exit;
 pub mod explain;
 pub mod format;
 pub mod journal;
+pub mod notify;
 pub mod replay;
 pub mod run;
 pub mod scenario;

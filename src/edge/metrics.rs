@@ -50,6 +50,7 @@ pub struct Metrics {
     pub breaker_left: IntGauge,
     pub posture: IntGaugeVec,
     pub enforcement: IntCounterVec,
+    pub notifications: IntCounterVec,
     pub enforcement_seconds: HistogramVec,
     pub decision_seconds: Histogram,
     pub outbox: IntGaugeVec,
@@ -283,6 +284,12 @@ impl Metrics {
                 [stores, &Receipt::ALL.map(Receipt::as_str)],
             )?,
             enforcement_seconds,
+            notifications: t.counters_by_two(
+                "notifications_total",
+                "Notifications, by receiver and what became of them.",
+                ["receiver", "result"],
+                [&[], &[]],
+            )?,
             decision_seconds: t.histogram(
                 "decision_seconds",
                 "Time from the arrival of the event to the durable decision.",

@@ -16,5 +16,6 @@ pub mod ledger_file;
 pub mod logging;
 pub mod memory;
 pub mod metrics;
+pub mod notify;
 pub mod outgoing;
 pub mod planes;

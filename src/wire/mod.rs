@@ -13,6 +13,7 @@ pub mod journal_json;
 pub mod ledger_json;
 pub mod mapping;
 pub mod native;
+pub mod notify;
 pub mod refusal;
 pub mod secret;
 pub mod security_event;

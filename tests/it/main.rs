@@ -13,6 +13,7 @@ mod door_gateways;
 mod door_http;
 mod door_journal;
 mod door_kafka;
+mod door_notify;
 mod door_people;
 mod door_prometheus;
 mod door_redis;

@@ -6,6 +6,7 @@
 //! While the disk fails nothing is carried out; decisions wait and are tried again every tick.
 
 use super::breaker::SharedBreaker;
+use super::notify::Notifiers;
 use crate::detect::episode::Change;
 use crate::edge::board::Board;
 use crate::edge::clock;
@@ -14,6 +15,7 @@ use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, NotDurable, Ticket, VoteError};
 use crate::engine::control::{Control, PersonOrder, TokenWanted};
+use crate::engine::notices::News;
 use crate::engine::outbox::Due;
 use crate::engine::partition::Signal;
 use crate::judge::budget::{Budgets, Cohorts};
@@ -80,6 +82,8 @@ pub(super) struct ControlThread {
     pub(super) durable: Arc<AtomicBool>,
     /// The breaker that all members share.
     pub(super) breaker: SharedBreaker,
+    /// Who is told.
+    pub(super) notifiers: Notifiers,
     /// When what is proven was last shown.
     pub(super) proof_at: Option<EventTime>,
 }
@@ -197,6 +201,10 @@ impl ControlThread {
             );
         }
         self.board.post_finding(finding);
+        if !self.notifiers.is_empty() {
+            let finding = Arc::new(finding.clone());
+            self.notifiers.tell(&News::Finding(signal.change, finding));
+        }
         let others = |wanted: TokenWanted<'_>| self.breaker.take(wanted);
         if let Some(decision) = self.control.on_signal_of_member(signal, now, others) {
             note(decision, arrived, waiting);
@@ -306,8 +314,11 @@ impl ControlThread {
             held_by = ?decision.held_by, by = %decision.by, "{}", decision.reason
         );
         self.board.post_decision(decision.clone());
+        let decision = Arc::new(decision);
+        if !self.notifiers.is_empty() {
+            self.notifiers.tell(&News::Decision(Arc::clone(&decision)));
+        }
         if decision.carried_out {
-            let decision = Arc::new(decision);
             for store in &self.stores {
                 if store.kinds.has(decision.credential.kind()) {
                     let (decision, arrived) = (Arc::clone(&decision), Some(arrived));

@@ -9,6 +9,7 @@
 mod breaker;
 mod control_plane;
 mod data_plane;
+mod notify;
 mod outbox;
 mod past;
 
@@ -22,6 +23,7 @@ use crate::edge::dead_letter::DeadLetters;
 use crate::edge::journal::{History, JournalError};
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::{Metrics, MetricsError};
+use crate::edge::notify::Receiver;
 use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::edge::{clock, kafka, keys};
@@ -31,6 +33,7 @@ use crate::wire::secret::Fingerprinter;
 use breaker::SharedBreaker;
 use control_plane::{ControlThread, ToStore};
 use jsonwebtoken::jwk::JwkSet;
+use notify::Notifiers;
 use outbox::Backlog;
 use past::Past;
 use std::net::SocketAddr;
@@ -226,6 +229,7 @@ struct ToDecide {
     past: Past,
     ledger: LedgerFile,
     breaker: SharedBreaker,
+    receivers: Vec<Receiver>,
 }
 
 /// Everything that is opened before anything starts.
@@ -258,6 +262,8 @@ impl Opened {
         }
         let mut settings = settings.clone();
         let breaker = SharedBreaker::among(&stores, &mut settings.control.breaker);
+        let receivers = settings.receivers.iter().cloned();
+        let receivers = receivers.map(|one| Receiver::new(one, outgoing.clone())).collect();
         let keys = stores.iter().filter_map(AuthStore::transmitter);
         let keys = keys.flat_map(|transmitter| transmitter.keys().keys).collect();
         let mut past = Past::read(&settings, &folder.join("journal.ndjson"), &stores)?;
@@ -269,7 +275,7 @@ impl Opened {
             metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
         }
         Ok(Self {
-            decides: ToDecide { past, ledger: ledger_file, breaker },
+            decides: ToDecide { past, ledger: ledger_file, breaker, receivers },
             keys: JwkSet { keys },
             embedded,
             stores,
@@ -300,7 +306,7 @@ struct Decides {
 }
 
 fn start_control_plane(
-    ToDecide { past, ledger, breaker }: ToDecide,
+    ToDecide { past, ledger, breaker, receivers }: ToDecide,
     stores: Vec<AuthStore>,
     metrics: &Metrics,
 ) -> Result<Decides, StartError> {
@@ -313,7 +319,9 @@ fn start_control_plane(
         metrics: metrics.clone(),
         history: past.history.clone(),
     };
-    let (stores, tasks) = start_outboxes(stores.into_iter().map(task), past.due);
+    let (notifiers, notifying) = Notifiers::start(receivers, metrics);
+    let (stores, mut tasks) = start_outboxes(stores.into_iter().map(task), past.due);
+    tasks.extend(notifying);
     let thread = ControlThread {
         control: past.control,
         journal: past.journal,
@@ -321,6 +329,7 @@ fn start_control_plane(
         board: Arc::clone(&board),
         stores,
         breaker,
+        notifiers,
         metrics: metrics.clone(),
         durable: Arc::clone(&durable),
         proof_at: None,

@@ -8,6 +8,7 @@ use crate::edge::api::auth::Role;
 use crate::edge::api::local;
 use crate::edge::auth_store;
 use crate::edge::kafka;
+use crate::edge::notify;
 use crate::edge::outgoing;
 use crate::engine::control;
 use crate::engine::partition;
@@ -64,6 +65,8 @@ pub struct Settings {
     pub control: control::Params,
     /// The auth stores beside the embedded one.
     pub stores: Vec<auth_store::Params>,
+    /// Receivers of notifications.
+    pub receivers: Vec<notify::Params>,
     /// What requests to other servers go by.
     pub outgoing: outgoing::Params,
     /// The key of fingerprints; none: one is made in the data folder.

@@ -11,7 +11,7 @@ use crate::detect::episode::Change;
 use crate::model::decision::Decision;
 use crate::model::finding::{Finding, FindingId};
 use crate::model::time::EventTime;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Messages that wait at most; beyond that the oldest is dropped. Chosen: a megabyte or two.
@@ -65,6 +65,8 @@ pub struct Mailbox {
     style: Style,
     limit: Limit,
     known: BTreeMap<FindingId, Heard>,
+    /// Findings that were left out, as the limit was reached.
+    missed: BTreeSet<FindingId>,
     waiting: VecDeque<Message>,
     /// Attempts at the first message, and when the next one is due.
     attempts: u32,
@@ -82,6 +84,7 @@ impl Mailbox {
             style,
             limit: Limit::new(params.per_minute),
             known: BTreeMap::new(),
+            missed: BTreeSet::new(),
             waiting: VecDeque::new(),
             attempts: 0,
             due: EventTime::default(),
@@ -122,22 +125,23 @@ impl Mailbox {
         if action < self.params.from {
             return;
         }
-        if self.known.len() >= KNOWN_MAX {
-            return self.leave_out();
+        // One that was left out is counted once, and told by an update once there is room, if it
+        // still lasts; so neither an escalation nor an end comes as a surprise.
+        if self.known.len() >= KNOWN_MAX || !self.limit.take(now) {
+            let is_new = self.missed.len() >= KNOWN_MAX || self.missed.insert(finding.id);
+            if is_new {
+                self.leave_out();
+            }
+            return;
         }
+        self.missed.remove(&finding.id);
         let known = Known { told: action, finding, decision: None };
-        let told = self.limit.take(now);
-        // One that was left out is not remembered, so its next escalation or end is not a surprise;
-        // an update tells it anew once there is room, if it still lasts.
-        if told {
-            self.known.insert(known.finding.id, Heard { known: known.clone(), at: now });
-            self.push(Message::finding(Stage::Opened, known, None, now));
-        } else {
-            self.leave_out();
-        }
+        self.known.insert(known.finding.id, Heard { known: known.clone(), at: now });
+        self.push(Message::finding(Stage::Opened, known, None, now));
     }
 
     fn close(&mut self, finding: Arc<Finding>, now: EventTime) {
+        self.missed.remove(&finding.id);
         // An end is bounded by the beginnings, so it takes no token.
         if let Some(heard) = self.known.remove(&finding.id) {
             let known = Known { finding, ..heard.known };
@@ -265,5 +269,151 @@ impl Mailbox {
     /// What became of messages since this was last asked.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Mailbox, Outcome, WAITING_MAX};
+    use crate::detect::episode::Change;
+    use crate::engine::notices::{Message, News, Notice, Params, Stage, Style};
+    use crate::model::credential::Credential;
+    use crate::model::finding::{Action, Detector, Finding, FindingId, Gates, Reached};
+    use crate::model::time::EventTime;
+    use std::sync::Arc;
+
+    fn at(ms: i64) -> EventTime {
+        EventTime::from_ms(1_700_000_000_000 + ms)
+    }
+
+    fn news(name: &str, action: Action, change: Change) -> News {
+        let credential = Credential::parse(name).expect("valid");
+        News::Finding(
+            change,
+            Arc::new(Finding {
+                id: FindingId::of(&credential, Detector::Burst, at(0)),
+                credential,
+                tenant: None,
+                detector: Detector::Burst,
+                action,
+                opened: at(0),
+                reached: Reached::default(),
+                gates: Gates::default(),
+                updated: at(0),
+                closed: None,
+                evidence_nats: 1.0,
+                summary: String::new(),
+                evidence: vec![],
+                expires: None,
+            }),
+        )
+    }
+
+    fn mailbox(per_minute: u32, style: Style) -> Mailbox {
+        Mailbox::new(Params { from: Action::Alert, per_minute }, style)
+    }
+
+    /// Delivers everything that is due.
+    fn delivered(mailbox: &mut Mailbox, now: EventTime) -> Vec<Message> {
+        let mut all = Vec::new();
+        while let Some(message) = mailbox.next(now) {
+            mailbox.done(&message.id, Outcome::Delivered, now);
+            all.push(message);
+        }
+        all
+    }
+
+    fn stages(messages: &[Message]) -> Vec<Option<Stage>> {
+        let stage = |message: &Message| match message.notice {
+            Notice::Finding { stage, .. } => Some(stage),
+            Notice::Decision(_) | Notice::More(_) => None,
+        };
+        messages.iter().map(stage).collect()
+    }
+
+    #[test]
+    fn a_finding_is_told_once_worse_once_and_over_once() {
+        let mut mailbox = mailbox(100, Style::Feed);
+        let changes = [
+            (Action::Observe, Change::Opened),
+            (Action::Alert, Change::Escalated),
+            (Action::Alert, Change::Updated),
+            (Action::Throttle, Change::Escalated),
+            (Action::Throttle, Change::Updated),
+            (Action::Alert, Change::Updated),
+            (Action::Throttle, Change::Closed),
+            (Action::Throttle, Change::Closed),
+        ];
+        for (action, change) in changes {
+            mailbox.hear(news("k", action, change), at(0));
+        }
+        let told = delivered(&mut mailbox, at(0));
+        let wanted = [Stage::Opened, Stage::Escalated, Stage::Closed].map(Some);
+        assert_eq!(stages(&told), wanted);
+        mailbox.hear(news("mild", Action::Observe, Change::Opened), at(0));
+        mailbox.hear(news("mild", Action::Observe, Change::Closed), at(0));
+        assert!(mailbox.is_empty(), "who heard of no beginning hears of no end");
+    }
+
+    #[test]
+    fn beyond_the_limit_each_finding_counts_once_and_is_told_once_there_is_room() {
+        let mut mailbox = mailbox(2, Style::Feed);
+        for _ in 0..10 {
+            for name in ["a", "b", "c", "d"] {
+                mailbox.hear(news(name, Action::Alert, Change::Updated), at(0));
+            }
+        }
+        assert_eq!(mailbox.take_tally().limited, 2);
+        assert_eq!(delivered(&mut mailbox, at(0)).len(), 2);
+        mailbox.tick(at(30_000));
+        let more = delivered(&mut mailbox, at(30_000));
+        assert_eq!(more.first().map(|one| one.notice.clone()), Some(Notice::More(2)));
+        mailbox.hear(news("c", Action::Alert, Change::Updated), at(60_000));
+        assert_eq!(stages(&delivered(&mut mailbox, at(60_000))), [Some(Stage::Opened)]);
+    }
+
+    #[test]
+    fn what_fails_is_tried_ever_more_rarely_and_given_up_after_a_quarter_of_an_hour() {
+        let mut mailbox = mailbox(100, Style::Feed);
+        mailbox.hear(news("k", Action::Alert, Change::Opened), at(0));
+        let (mut now, mut attempts) = (0, Vec::new());
+        while now < 20 * 60_000 {
+            mailbox.hear(news("k", Action::Alert, Change::Updated), at(now));
+            mailbox.tick(at(now));
+            if let Some(message) = mailbox.next(at(now)) {
+                attempts.push(now);
+                mailbox.done(&message.id, Outcome::Later(0), at(now));
+            }
+            now += 1000;
+        }
+        let pauses: Vec<i64> =
+            attempts.iter().zip(attempts.iter().skip(1)).map(|(one, next)| next - one).collect();
+        assert!(pauses.is_sorted() && pauses.last() == Some(&60_000), "{pauses:?}");
+        assert_eq!(mailbox.take_tally().expired, 1);
+    }
+
+    #[test]
+    fn no_more_wait_than_there_is_room_for() {
+        let mut mailbox = mailbox(100_000, Style::Feed);
+        for n in 0..WAITING_MAX + 5 {
+            mailbox.hear(news(&format!("k{n}"), Action::Alert, Change::Opened), at(0));
+        }
+        assert_eq!((mailbox.len(), mailbox.take_tally().dropped), (WAITING_MAX, 5));
+    }
+
+    #[test]
+    fn an_alert_is_said_again_each_minute_until_it_is_over_or_silent() {
+        let mut mailbox = mailbox(100, Style::Alert);
+        mailbox.hear(news("k", Action::Alert, Change::Opened), at(0));
+        assert_eq!(delivered(&mut mailbox, at(0)).len(), 1);
+        let mut said = 0;
+        for second in 0..=300 {
+            mailbox.tick(at(second * 1000));
+            said += mailbox.again(at(second * 1000)).len();
+        }
+        assert_eq!(said, 5);
+        mailbox.tick(at(11 * 60_000));
+        assert_eq!(stages(&delivered(&mut mailbox, at(11 * 60_000))), [Some(Stage::Closed)]);
+        assert!(mailbox.again(at(20 * 60_000)).is_empty());
     }
 }

@@ -2,6 +2,7 @@
 
 mod detection;
 mod doors;
+mod notify;
 mod receivers;
 mod response;
 mod stores;
@@ -42,6 +43,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         partition: partition::Params { profile: profile(root), ..engine(root.section("engine")) },
         control: control(root),
         stores: auth_stores(&root.section("auth_store")),
+        receivers: notify::receivers(&root.section("notify")),
         outgoing: outgoing(root.section("outgoing")),
         fingerprint_key_file: root.get("fingerprint_key_file", path),
         journal_rotate_bytes: journal(root.section("journal")),

@@ -1,0 +1,83 @@
+//! Receivers of notifications.
+
+use super::receivers::{signer, target};
+use super::values::{one_of, secret_file, within};
+use crate::app::settings::reader::{Section, Value, Wrong};
+use crate::edge::notify::{self, KindOfReceiver};
+use crate::edge::outgoing::Target;
+use crate::engine::notices;
+use crate::model::finding::Action;
+use secrecy::ExposeSecret;
+
+const KINDS: [&str; 4] = ["alertmanager", "webhook", "slack", "pagerduty"];
+/// Where `PagerDuty` takes events.
+const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
+
+/// Reads `[notify]`.
+pub(super) fn receivers(section: &Section<'_>) -> Vec<notify::Params> {
+    let mut receivers = Vec::new();
+    for kind in KINDS {
+        let named = section.section(kind);
+        for name in named.names() {
+            receivers.extend(receiver(kind, &name, named.section(&name)));
+        }
+    }
+    for name in section.names() {
+        section.unknown(&name);
+    }
+    receivers
+}
+
+fn receiver(kind: &str, name: &str, section: Section<'_>) -> Option<notify::Params> {
+    let from = section.get("from", |value| {
+        one_of(value, Action::parse, &["alert", "throttle", "suspend", "revoke"])
+    });
+    let per_minute = section.get("per_minute", |value| within(value, 1, 100_000));
+    let default = notices::Params::default();
+    let wants = notices::Params {
+        from: from.unwrap_or(default.from),
+        per_minute: per_minute.and_then(|n| u32::try_from(n).ok()).unwrap_or(default.per_minute),
+    };
+    let of = match kind {
+        "alertmanager" => alertmanager(&section),
+        "webhook" => webhook(&section),
+        "slack" => slack(&section),
+        _ => pagerduty(&section),
+    };
+    section.finish();
+    Some(notify::Params { name: format!("{kind}.{name}"), wants, of: of? })
+}
+
+fn alertmanager(section: &Section<'_>) -> Option<KindOfReceiver> {
+    section.note_if_lacking(&["url"]);
+    let url = section.get("url", |value| {
+        let wrong = || Wrong::new("this is no address", "write http://alertmanager:9093/");
+        let text = format!("{}/", value.text()?.trim_end_matches('/'));
+        let base = Target::parse(&text).map_err(|_| wrong())?;
+        base.join("api/v2/alerts").map_err(|_| wrong())
+    });
+    url.map(KindOfReceiver::Alertmanager)
+}
+
+fn webhook(section: &Section<'_>) -> Option<KindOfReceiver> {
+    section.note_if_lacking(&["url", "secret_file"]);
+    let (url, signer) = (section.get("url", target), section.get("secret_file", signer));
+    Some(KindOfReceiver::Webhook(url?, signer?))
+}
+
+fn slack(section: &Section<'_>) -> Option<KindOfReceiver> {
+    section.note_if_lacking(&["url_file"]);
+    let url = section.get("url_file", |value: Value<'_>| {
+        let secret = secret_file(value)?;
+        let wrong = |_| Wrong::new("this file holds no address", "write https://host/path into it");
+        Target::parse(secret.expose_secret()).map_err(wrong)
+    });
+    url.map(KindOfReceiver::Slack)
+}
+
+fn pagerduty(section: &Section<'_>) -> Option<KindOfReceiver> {
+    section.note_if_lacking(&["routing_key_file"]);
+    let url = section.get("url", target).or_else(|| Target::parse(PAGERDUTY).ok());
+    let key = section.get("routing_key_file", secret_file);
+    Some(KindOfReceiver::PagerDuty(url?, key?))
+}

@@ -1,0 +1,146 @@
+//! Receivers of notifications.
+
+use super::clock;
+use super::outgoing::{Outgoing, OutgoingError, Target};
+use crate::engine::notices::mailbox::Outcome;
+use crate::engine::notices::{self, Known, Message, Style};
+use crate::wire::notify;
+use crate::wire::standard_webhook::Signer;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+
+/// A receiver of the configuration.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Its name in metrics and logs: `slack.NAME`.
+    pub name: String,
+    /// What it wants.
+    pub wants: notices::Params,
+    /// What it is.
+    pub of: KindOfReceiver,
+}
+
+/// What a receiver is. Addresses are not shown whole: that of a chat is a secret.
+#[derive(Clone, Debug)]
+pub enum KindOfReceiver {
+    /// An Alertmanager.
+    Alertmanager(Target),
+    /// A webhook with own JSON, signed.
+    Webhook(Target, Signer),
+    /// Slack, or whoever reads what Slack reads.
+    Slack(Target),
+    /// `PagerDuty`, with the routing key of a service.
+    PagerDuty(Target, SecretString),
+}
+
+/// A receiver.
+#[derive(Clone, Debug)]
+pub struct Receiver {
+    params: Params,
+    outgoing: Outgoing,
+}
+
+impl Receiver {
+    /// Makes a receiver; nothing is connected to.
+    pub const fn new(params: Params, outgoing: Outgoing) -> Self {
+        Self { params, outgoing }
+    }
+
+    /// Its name in metrics and logs.
+    pub fn name(&self) -> &str {
+        &self.params.name
+    }
+
+    /// What it wants.
+    pub const fn wants(&self) -> notices::Params {
+        self.params.wants
+    }
+
+    /// What it makes of messages.
+    pub const fn style(&self) -> Style {
+        match self.params.of {
+            KindOfReceiver::Alertmanager(_) => Style::Alert,
+            KindOfReceiver::PagerDuty(..) => Style::Incident,
+            KindOfReceiver::Webhook(..) | KindOfReceiver::Slack(_) => Style::Feed,
+        }
+    }
+
+    /// Delivers a message.
+    pub async fn deliver(&self, message: &Message) -> Outcome {
+        let mut headers = json_headers();
+        let (target, body) = match &self.params.of {
+            KindOfReceiver::Alertmanager(target) => {
+                let alerts = notify::alerts(message);
+                if alerts.is_empty() {
+                    return Outcome::Delivered;
+                }
+                (target, Value::Array(alerts))
+            }
+            KindOfReceiver::Slack(target) => (target, notify::slack(message)),
+            KindOfReceiver::PagerDuty(target, key) => {
+                match notify::pagerduty(message, key.expose_secret()) {
+                    Some(event) => (target, event),
+                    None => return Outcome::Delivered,
+                }
+            }
+            KindOfReceiver::Webhook(target, signer) => {
+                let body = notify::native(message);
+                let now_s = clock::now().ms().div_euclid(1000);
+                let text = body.to_string();
+                for (name, value) in signer.headers(&message.id, now_s, text.as_bytes()) {
+                    if let Ok(value) = HeaderValue::from_str(&value) {
+                        headers.insert(HeaderName::from_static(name), value);
+                    }
+                }
+                (target, body)
+            }
+        };
+        self.post(target, headers, &body).await
+    }
+
+    /// Says again what lasts, to an Alertmanager.
+    pub async fn say_again(&self, known: &[Known]) -> Outcome {
+        let KindOfReceiver::Alertmanager(target) = &self.params.of else {
+            return Outcome::Delivered;
+        };
+        let alerts = Value::Array(notify::alerts_again(known, clock::now()));
+        self.post(target, json_headers(), &alerts).await
+    }
+
+    async fn post(&self, target: &Target, headers: HeaderMap, body: &Value) -> Outcome {
+        let sent = self.outgoing.post(target, headers, body.to_string().into_bytes()).await;
+        let name = self.name();
+        match sent {
+            Ok(answer) if answer.is_success() => Outcome::Delivered,
+            Ok(answer) if answer.is_passing() => {
+                let wait = answer.retry_after.map_or(0, |wait| wait.as_millis());
+                tracing::warn!(receiver = name, status = answer.status, "not taken yet");
+                Outcome::Later(i64::try_from(wait).unwrap_or(i64::MAX))
+            }
+            Ok(answer) => {
+                tracing::error!(
+                    receiver = name,
+                    status = answer.status,
+                    "the receiver refuses; check its address and its secret"
+                );
+                Outcome::Refused
+            }
+            Err(error @ OutgoingError::NotAllowed(_)) => {
+                tracing::error!(receiver = name, %error, "the receiver may not be asked");
+                Outcome::Refused
+            }
+            Err(error @ (OutgoingError::Unreachable(_) | OutgoingError::TimedOut(_))) => {
+                tracing::warn!(receiver = name, %error, "not delivered yet");
+                Outcome::Later(0)
+            }
+        }
+    }
+}
+
+fn json_headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers
+}
