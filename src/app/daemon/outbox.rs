@@ -30,6 +30,8 @@ use tokio::time::Instant;
 
 /// Deliveries under way at once. Chosen: what a Redis over a network takes without a queue.
 const UNDER_WAY_MAX: usize = 128;
+/// The same to a receiver of requests, which may be small. Chosen.
+const UNDER_WAY_MAX_BY_REQUEST: usize = 8;
 /// How long the task waits at most before it looks again.
 const IDLE: Duration = Duration::from_secs(5);
 /// How often a store is compared whole.
@@ -79,6 +81,8 @@ struct Page {
 
 /// Where the comparison of the store stands.
 enum Comparing {
+    /// The store can't be read.
+    Never,
     /// The next one begins then.
     At(Instant),
     /// The page from this place on is next.
@@ -103,7 +107,9 @@ impl Task {
     /// Delivers until the control plane has ended and nothing is under way any more.
     pub(super) async fn run(self, mut news: mpsc::UnboundedReceiver<Due>, backlog: Backlog) {
         let begun = Instant::now();
-        let comparing = Comparing::At(begun);
+        let readable = self.store.can_be_read();
+        let comparing = if readable { Comparing::At(begun) } else { Comparing::Never };
+        let under_way_max = if readable { UNDER_WAY_MAX } else { UNDER_WAY_MAX_BY_REQUEST };
         let outbox = Outbox::default();
         let mut work = Work { outbox, backlog, comparing, reachable: true, begun };
         let mut deliveries = FuturesUnordered::new();
@@ -118,7 +124,7 @@ impl Task {
             let waiting = work.outbox.len() + work.backlog.len();
             gauge.set(i64::try_from(waiting).unwrap_or(i64::MAX));
             while open
-                && deliveries.len() < UNDER_WAY_MAX
+                && deliveries.len() < under_way_max
                 && let Some(due) = work.outbox.next(work.now_ms())
             {
                 fail::fail_point!("outbox.before_delivery", |_| std::process::abort());
@@ -128,10 +134,10 @@ impl Task {
             if !loads && let Some(owed) = work.to_load() {
                 (loads, loading) = (true, Some(self.load(owed)).into());
             }
-            if !compares && let Some(from) = self.page_due(&work) {
+            if !compares && let Some(from) = work.page_due() {
                 (compares, page) = (true, Some(self.compare(from)).into());
             }
-            let wake = work.wake();
+            let wake = work.wake(under_way_max);
             tokio::select! {
                 due = news.recv(), if open => match due {
                     Some(due) => work.take(due),
@@ -149,7 +155,7 @@ impl Task {
                     (compares, page) = (false, None.into());
                     self.reconcile(&mut work, found).await;
                 }
-                _ = pulse.tick(), if open && !feels => {
+                _ = pulse.tick(), if open && readable && !feels => {
                     (feels, feeling) = (true, Some(self.feel()).into());
                 }
                 Some(pulse) = &mut feeling, if feels => {
@@ -197,16 +203,6 @@ impl Task {
             found.collect()
         };
         async move { tokio::task::spawn_blocking(read).await.unwrap_or_default() }.boxed()
-    }
-
-    /// The page to compare next, if it is time and nothing waits that would change the answer.
-    fn page_due(&self, work: &Work) -> Option<u32> {
-        let idle = work.backlog.is_empty() && work.outbox.len() < WAITING_MIN;
-        match work.comparing {
-            _ if !self.store.can_be_read() || !idle => None,
-            Comparing::At(at) => (at <= Instant::now()).then_some(0),
-            Comparing::Next(from) => Some(from),
-        }
     }
 
     fn compare(&self, from: u32) -> Compared {
@@ -340,6 +336,17 @@ impl Work {
         self.outbox.push(due, now_ms);
     }
 
+    /// The page to compare next, if it is time and nothing waits that would change the answer.
+    fn page_due(&self) -> Option<u32> {
+        let idle = self.backlog.is_empty() && self.outbox.len() < WAITING_MIN;
+        match self.comparing {
+            Comparing::Never => None,
+            _ if !idle => None,
+            Comparing::At(at) => (at <= Instant::now()).then_some(0),
+            Comparing::Next(from) => Some(from),
+        }
+    }
+
     /// The decisions of the backlog to load now.
     fn to_load(&self) -> Option<Vec<(Credential, Owed)>> {
         let room = self.outbox.len() < WAITING_MIN && !self.backlog.is_empty();
@@ -366,14 +373,14 @@ impl Work {
     }
 
     /// When to look again, should nothing happen.
-    fn wake(&self) -> Instant {
+    fn wake(&self, under_way_max: usize) -> Instant {
         let deadline = self.outbox.deadline().map(|ms| self.begun + Duration::from_millis(ms));
         let idle = Instant::now() + IDLE;
         // With all hands full, the next thing to wait for is a delivery's end.
-        let deadline = deadline.filter(|_| self.outbox.under_way() < UNDER_WAY_MAX);
+        let deadline = deadline.filter(|_| self.outbox.under_way() < under_way_max);
         let comparing = match self.comparing {
             Comparing::At(at) => at.max(Instant::now() + Duration::from_millis(10)),
-            Comparing::Next(_) => idle,
+            Comparing::Next(_) | Comparing::Never => idle,
         };
         deadline.unwrap_or(idle).min(comparing).min(idle)
     }
