@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::words::{finding_text, name, text};
-use super::{say, say_aside, say_error, say_problem};
+use super::{say, say_aside, say_error};
 use crate::wire::view_json::CredentialJson;
 use clap::{Args, Subcommand, ValueEnum};
 use futures_util::StreamExt;
@@ -118,6 +118,8 @@ pub(super) enum ClientError {
     },
     #[error("the daemon said {status}: {title}; {detail}")]
     Refused { status: u16, title: String, detail: String },
+    #[error("nothing was done; --yes goes on without asking")]
+    Declined,
     #[error("the daemon's answer can't be understood")]
     Answer(#[source] reqwest::Error),
     #[error("can't read the token file {}", path.display())]
@@ -132,7 +134,7 @@ impl ClientError {
     const fn exit(&self) -> Exit {
         match self {
             Self::Unreachable { .. } => Exit::Unavailable,
-            Self::Refused { .. } | Self::Answer(_) => Exit::Findings,
+            Self::Refused { .. } | Self::Answer(_) | Self::Declined => Exit::Findings,
             Self::Token { .. } => Exit::Usage,
         }
     }
@@ -296,8 +298,7 @@ async fn order_one(
     lasts_s: Option<u32>,
 ) -> Result<(), ClientError> {
     if verb != "restore" && !order.yes && !confirmed(verb, &order.id) {
-        say_problem("nothing was done; --yes goes on without asking");
-        return Ok(());
+        return Err(ClientError::Declined);
     }
     let body = serde_json::json!({
         "reason": order.reason,

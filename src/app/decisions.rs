@@ -2,7 +2,6 @@
 
 use super::client::{Client, ClientError, Connection, block_on, confirmed, escaped};
 use super::exit::Exit;
-use super::say_problem;
 use super::words::{name, text};
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -76,8 +75,7 @@ pub fn run(connection: &Connection, command: Decisions) -> Exit {
 
 async fn say_yes_or_no(client: &Client, verb: &str, vote: VoteArgs) -> Result<(), ClientError> {
     if verb == "approve" && !vote.yes && !confirmed("approve the revocation of", &vote.id) {
-        say_problem("nothing was done; --yes goes on without asking");
-        return Ok(());
+        return Err(ClientError::Declined);
     }
     let by = vote.by.filter(|by| !by.is_empty());
     let body = serde_json::json!({ "reason": vote.reason, "by": by });

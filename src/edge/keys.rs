@@ -21,6 +21,14 @@ pub fn random_seed() -> io::Result<HashSeed> {
     Ok(HashSeed(half()?, half()?))
 }
 
+/// Makes an empty file for the own user alone, if there is none.
+///
+/// # Errors
+/// When it can't be made.
+pub fn create_private(path: &Path) -> io::Result<()> {
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path).map(|_| ())
+}
+
 /// Reads the fingerprint key at `path`; makes one if there is none, readable by its owner alone.
 ///
 /// # Errors

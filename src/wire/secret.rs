@@ -1,6 +1,6 @@
 //! What looks like a secret is never kept: a JWT gives its claims, anything else a fingerprint.
 
-use crate::model::credential::{ID_BYTES_MAX, Kind, check_id};
+use crate::model::credential::{Credential, ID_BYTES_MAX, IdError, Kind, check_id};
 use crate::model::time::EventTime;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -118,6 +118,21 @@ impl Fingerprinter {
     /// Fingerprints under that key. All members of a fleet need the same one.
     pub fn new(key: Vec<u8>) -> Self {
         Self(SecretSlice::from(key))
+    }
+
+    /// The credential that a person or a gateway names: `kind:id`, the id of an API key, or the
+    /// secret itself, which is never kept.
+    ///
+    /// # Errors
+    /// When it can't be the name of one.
+    pub fn credential(&self, named: &str) -> Result<Credential, IdError> {
+        let parts = named.split_once(':').and_then(|(kind, id)| Some((Kind::parse(kind)?, id)));
+        let (kind, id) = parts.unwrap_or((Kind::ApiKey, named));
+        if looks_like_secret(id) {
+            let found = self.identify(id);
+            return Credential::new(found.kind.unwrap_or(kind), &found.id);
+        }
+        Credential::new(kind, id)
     }
 
     /// `fp_` and 32 hexadecimal digits: the first half of HMAC-SHA256 (RFC 2104).

@@ -309,3 +309,70 @@ fn the_journal_says_whether_it_is_whole() {
     let (code, told) = verify(&["--head", &head]);
     assert_eq!((code, told.contains("is known to have been written")), (Some(1), true), "{told}");
 }
+
+#[test]
+fn a_secret_that_is_pasted_into_an_order_takes_effect_and_is_never_kept() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    let secret = "ghp_PLANTED0123456789abcdef0123456789";
+    daemon.post_events(&crate::support::daemon::uses(secret, now_ms(), 3));
+    daemon.order("revoke", secret);
+    until("the key is refused", PATIENCE, || {
+        let asked = |name| daemon.send("GET", "/v1/check", &[(name, secret)], "").0;
+        (asked("x-api-key") == 403 && asked("x-tripline-credential") == 403).then_some(())
+    });
+    let shown = daemon.get(&format!("/v1/credentials/{secret}"));
+    assert_eq!(shown["status"], "revoked");
+    let told = daemon.send("GET", "/v1/changes", &[], "").1;
+    let (log, data) = (daemon.log(), daemon.data());
+    daemon.terminate();
+    assert!(!log.contains("PLANTED") && !told.contains("PLANTED"), "{log}");
+    for file in std::fs::read_dir(data).expect("a folder") {
+        let path = file.expect("a file").path();
+        let bytes = std::fs::read(&path).expect("reads");
+        assert!(!String::from_utf8_lossy(&bytes).contains("PLANTED"), "{}", path.display());
+        let mode = std::fs::metadata(&path).expect("is there").permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{} is for its user alone", path.display());
+    }
+}
+
+#[test]
+fn a_suspension_ordered_by_one_person_has_an_end_and_what_waits_lasts_as_long_as_people_may_take() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "[approval]\npeople = 2\nwithin = \"24h\"\n");
+    let say = |verb: &str, seconds: u64| {
+        let json = format!("{{\"reason\":\"r\",\"lasts_s\":{seconds}}}");
+        daemon.say(&format!("/v1/credentials/key_1/{verb}"), &json).0
+    };
+    assert_eq!([say("suspend", 0), say("suspend", 4_294_967_295), say("revoke", 60)], [400; 3]);
+    assert_eq!(daemon.say("/v1/credentials/key_1/revoke", "{\"reason\":\"\u{202e}r\"}").0, 400);
+    let decision = daemon.order("revoke", "key_1")["decision"].clone();
+    let hour = |field: &str| decision[field].as_str().expect("a time")[8..13].to_owned();
+    assert_eq!(decision["action"], "suspend");
+    assert_ne!(hour("at")[..2], hour("until")[..2], "until the next day: {decision}");
+}
+
+#[test]
+fn changes_name_credentials_so_a_page_of_another_name_may_not_read_them() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    assert_eq!(daemon.send("GET", "/v1/changes", &[("host", "evil.example")], "").0, 403);
+    let first = daemon.get("/v1/changes");
+    let epoch = first["next"].as_str().expect("a cursor").split(':').next().expect("an epoch");
+    for ahead in ["999999", "9223372036854775808", "18446744073709551615"] {
+        let answer = daemon.get(&format!("/v1/changes?since={epoch}:{ahead}"));
+        assert_eq!(answer["reset"], true, "{ahead} lies ahead");
+    }
+}
+
+#[test]
+fn no_password_of_an_address_stands_in_a_message_about_a_configuration() {
+    let folder = folder();
+    let path = folder.path().join("tripline.toml");
+    let text = "[auth_store.redis]\nurl = \"redis://u:PLANTED@127.0.0.1:1/\"\nurll = 1\nkey = \"x\"\n\
+                [auth_store.webhook.w]\nurl = \"https://u:PLANTED@host/\"\n";
+    std::fs::write(&path, text).expect("writes");
+    let done = Command::new(BINARY).arg("check").arg(&path).output().expect("runs");
+    let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+    assert!(said.contains("urll") && !said.contains("PLANTED"), "{said}");
+}

@@ -5,11 +5,15 @@ use crate::edge::auth_store::redis::{Granted, RedisStore};
 use crate::engine::control::TokenWanted;
 use crate::judge::breaker;
 use compact_str::CompactString;
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
 /// How long an answer is waited for; decisions wait meanwhile.
 const WITHIN: Duration = Duration::from_millis(300);
+
+/// How long a store that did not answer is not asked: decisions and people's orders would wait.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Asks the store that all members share for a token, where there is one.
 #[derive(Debug)]
@@ -17,7 +21,7 @@ pub(super) enum SharedBreaker {
     /// There is none: what is allowed is divided among the members.
     Divided,
     /// Redis counts for all.
-    Redis(RedisStore, Handle),
+    Redis(RedisStore, Handle, Cell<Option<Instant>>),
 }
 
 impl SharedBreaker {
@@ -28,7 +32,7 @@ impl SharedBreaker {
         match shared.filter(|_| params.members > 1) {
             Some(store) => {
                 params.members = 1;
-                Self::Redis(store, Handle::current())
+                Self::Redis(store, Handle::current(), Cell::new(None))
             }
             None => Self::Divided,
         }
@@ -37,10 +41,17 @@ impl SharedBreaker {
     /// Whether all members together have a token left for a revocation. Blocks for as long as a
     /// store may take to answer; no answer is a no: tripline fails towards not revoking.
     pub(super) fn take(&self, wanted: TokenWanted<'_>) -> bool {
-        let Self::Redis(store, runtime) = self else { return true };
+        let Self::Redis(store, runtime, silent) = self else { return true };
+        if silent.get().is_some_and(|since| since.elapsed() < PAUSE) {
+            return false;
+        }
         let tenant = wanted.tenant.map(CompactString::as_str);
         let asked = store.take_token(tenant, wanted.allowed, wanted.finding);
         let answer = runtime.block_on(async { tokio::time::timeout(WITHIN, asked).await });
+        silent.set(match answer {
+            Ok(Granted::Yes | Granted::No) => None,
+            Ok(Granted::Unreachable) | Err(_) => Some(Instant::now()),
+        });
         answer == Ok(Granted::Yes)
     }
 }

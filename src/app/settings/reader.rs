@@ -42,7 +42,7 @@ pub struct Problems {
 impl Problems {
     /// The mistakes found in the file of that name and text.
     pub fn new(name: &str, text: &str, problems: Vec<Problem>) -> Self {
-        Self { source: NamedSource::new(name, text.to_owned()), problems }
+        Self { source: NamedSource::new(name, without_passwords(text)), problems }
     }
 
     /// The mistakes.
@@ -120,6 +120,29 @@ impl Wrong {
     pub fn new(message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self(message.into(), remedy.into())
     }
+}
+
+/// The text with asterisks for what stands before the `@` of an address, at the same places: messages
+/// show lines of it.
+fn without_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        let end = after.find(['"', '\'', '\n', ' ']).unwrap_or(after.len());
+        let (address, further) = after.split_at(end);
+        match address.rfind('@') {
+            Some(at) => {
+                shown.extend(std::iter::repeat_n('*', at));
+                shown.push_str(address.get(at..).unwrap_or(""));
+            }
+            None => shown.push_str(address),
+        }
+        rest = further;
+    }
+    shown.push_str(rest);
+    shown
 }
 
 /// A value of a field, from the file or from the environment.

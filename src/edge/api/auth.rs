@@ -195,6 +195,15 @@ pub(super) fn may_check(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Prob
     tokens.admit(headers, Role::Check).map(|_| ()).map_err(|_| no_check())
 }
 
+/// Whether a gateway may follow changes. They name credentials, so without tokens only this machine
+/// may, by its own name.
+pub(super) fn may_follow(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
+    if tokens.0.is_empty() {
+        return admit_local(headers).map(|_| ());
+    }
+    may_check(tokens, headers)
+}
+
 fn no_check() -> Problem {
     Problem::new(
         StatusCode::UNAUTHORIZED,

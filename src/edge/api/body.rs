@@ -33,13 +33,18 @@ pub(super) struct Heard {
     pub(super) by: CompactString,
 }
 
+/// Whether a character turns the direction of text, so that a line reads as it is not.
+const fn turns_text(char: char) -> bool {
+    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 impl Said {
     /// Checks what was said by the holder of `account`.
     pub(super) fn heard(&self, account: &str) -> Result<Heard, Problem> {
         let reason = self.reason.trim().to_owned();
         let fits = |text: &str| {
             let length = (1..=REASON_BYTES_MAX).contains(&text.len());
-            length && !text.chars().any(char::is_control)
+            length && !text.chars().any(|char| char.is_control() || turns_text(char))
         };
         if !fits(&reason) || self.by.as_deref().is_some_and(|by| !fits(by)) {
             return Err(Problem::bad_request("say why, in `reason`: 1 to 1000 bytes on one line"));

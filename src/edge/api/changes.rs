@@ -6,7 +6,7 @@
 #![expect(unused_qualifications, reason = "the macro of the routes writes them")]
 
 use super::State;
-use super::auth::may_check;
+use super::auth::may_follow;
 use super::problem::Problem;
 use crate::edge::auth_store::embedded::{Changed, EmbeddedStore};
 use axum::Json;
@@ -103,7 +103,9 @@ impl Reader {
         let epoch = store.epoch();
         let number = since.and_then(|since| {
             let (of, number) = since.rsplit_once(':')?;
-            number.parse().ok().filter(|_| of == epoch)
+            let number: u64 = number.parse().ok()?;
+            // One that lies ahead is of a store that was put back since.
+            (of == epoch && number <= *store.newest().borrow()).then_some(number)
         });
         Self { store, epoch, number: number.unwrap_or(0), reset: number.is_none() }
     }
@@ -142,7 +144,7 @@ pub(super) async fn get_changes(
     Query(since): Query<Since>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    may_check(&shared.tokens, &headers)?;
+    may_follow(&shared.tokens, &headers)?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let streams = text(ACCEPT.as_str()).is_some_and(|kinds| kinds.contains("text/event-stream"));
     let since = since.since.as_deref().or_else(|| text("last-event-id"));

@@ -30,7 +30,7 @@ pub(super) async fn list_decisions(
     Query(rows): Query<Rows>,
 ) -> Result<Json<Vec<DecisionJson>>, Problem> {
     let most = rows.most();
-    let found = match rows.credential.as_deref().map(parse).transpose()? {
+    let found = match rows.credential.as_deref().map(|id| parse(&shared, id)).transpose()? {
         Some(credential) => decisions_of(shared.history.clone(), credential, most).await?,
         None => shared.board.decisions(most, |_| true),
     };

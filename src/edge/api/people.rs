@@ -25,6 +25,9 @@ use utoipa::IntoParams;
 /// How many rows an answer has at most.
 const ROWS_MAX: usize = 1000;
 const ROWS_DEFAULT: usize = 100;
+/// The longest suspension that a person may order. Unit: seconds. Chosen: 7 days; beyond that it is
+/// a revocation, which may need a second person.
+const SUSPENSION_S_MAX: u32 = 7 * 86_400;
 
 /// Which rows are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -52,8 +55,9 @@ pub(super) struct Done {
     pub(super) decision: Option<DecisionJson>,
 }
 
-pub(super) fn parse(id: &str) -> Result<Credential, Problem> {
-    Credential::parse(id).map_err(|_| {
+/// The credential that is named; a secret that was pasted is never kept.
+pub(super) fn parse(shared: &Shared, id: &str) -> Result<Credential, Problem> {
+    shared.fingerprints.credential(id).map_err(|_| {
         Problem::bad_request("a credential is named kind:id, or by the id of an API key")
     })
 }
@@ -102,7 +106,7 @@ pub(super) async fn show_credential(
     _reader: Reader,
     Path(id): Path<String>,
 ) -> Result<Json<CredentialJson>, Problem> {
-    let credential = parse(&id)?;
+    let credential = parse(&shared, &id)?;
     let view = shared.data.look_up(&credential).await;
     let described = describe(&shared, &credential, view.as_ref());
     if view.is_none() && !described.was_decided_on() {
@@ -168,8 +172,14 @@ async fn order(
     said: Said,
 ) -> Result<Json<Done>, Problem> {
     let Heard { reason, by } = said.heard(&token)?;
+    let lasts = said.lasts_s.is_none_or(|seconds| (1..=SUSPENSION_S_MAX).contains(&seconds));
+    let suspends = order == Order::Act(Action::Suspend);
+    if !lasts || (said.lasts_s.is_some() && !suspends) {
+        let detail = "lasts_s is for a suspension: 1 second to 7 days";
+        return Err(Problem::bad_request(detail));
+    }
     let order = PersonOrder {
-        credential: parse(id)?,
+        credential: parse(&shared, id)?,
         order,
         by,
         account: CompactString::from(token),
@@ -192,7 +202,7 @@ pub(super) async fn list_findings(
     _reader: Reader,
     Query(rows): Query<Rows>,
 ) -> Result<Json<Vec<FindingJson>>, Problem> {
-    let wanted = rows.credential.as_deref().map(parse).transpose()?;
+    let wanted = rows.credential.as_deref().map(|id| parse(&shared, id)).transpose()?;
     let found = shared.board.findings(rows.most(), |finding| {
         (!rows.open.unwrap_or(false) || finding.closed.is_none())
             && wanted.as_ref().is_none_or(|wanted| finding.credential == *wanted)

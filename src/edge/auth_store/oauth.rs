@@ -50,6 +50,10 @@ impl OAuthStore {
             }
             Order::Act(Action::Suspend | Action::Revoke) => {}
         }
+        // A server says yes to a token that it doesn't know, and a fingerprint is none.
+        if decision.credential.id().starts_with("fp_") {
+            return Receipt::Unsupported;
+        }
         let Some(headers) = self.headers() else { return Receipt::Refused };
         let body = form(decision).into_bytes();
         match self.outgoing.post(&self.params.url, headers, body).await {

@@ -4,6 +4,7 @@
 //! after the journal is durable, so it is never ahead of it; where it is, the journal was cut.
 
 use super::Place;
+use crate::edge::keys;
 use crate::model::credential::Credential;
 use crate::model::decision::DecisionId;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
@@ -56,6 +57,8 @@ impl Index {
     }
 
     fn try_open(path: &Path) -> rusqlite::Result<Self> {
+        // For the own user alone. Should that fail, opening says why.
+        let _made = keys::create_private(path);
         let mut connection = Connection::open(path)?;
         // What a crash takes from it is made anew from the journal.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")?;

@@ -263,8 +263,8 @@ impl Control {
             order: Order::Act(verdict.action),
             posture,
             carried_out: verdict.carried_out,
+            until: self.until(verdict.action, &verdict.held_by, now),
             held_by: verdict.held_by,
-            until: self.until(verdict.action, now),
             at: now,
             // A credential used after its end must be refused for longer than it lives.
             expires: finding.expires.filter(|expires| *expires > now),
@@ -274,10 +274,13 @@ impl Control {
         }
     }
 
-    fn until(&self, action: Action, now: EventTime) -> Option<EventTime> {
+    /// When an action ends by itself. What waits for people lasts for as long as they may take.
+    fn until(&self, action: Action, held_by: &[Guardrail], now: EventTime) -> Option<EventTime> {
+        let waits = held_by.contains(&Guardrail::Approval);
+        let within_ms = if waits { self.params.approval.within_ms } else { 0 };
         match action {
             Action::Throttle => Some(now.plus_ms(self.params.throttle_ms)),
-            Action::Suspend => Some(now.plus_ms(self.params.suspend_ms)),
+            Action::Suspend => Some(now.plus_ms(self.params.suspend_ms.max(within_ms))),
             Action::Observe | Action::Alert | Action::Revoke => None,
         }
     }

@@ -42,7 +42,7 @@ impl Control {
             Order::Act(action) => {
                 let until = order.lasts_ms.map(|ms| now.plus_ms(ms));
                 let by_default = match ordered {
-                    Order::Act(ordered) => self.until(ordered, now),
+                    Order::Act(ordered) => self.until(ordered, &held_by, now),
                     Order::Restore => None,
                 };
                 (action, until.filter(|_| action < Action::Revoke).or(by_default))

@@ -1,5 +1,6 @@
 //! The table on disk: `SQLite`, what stands about each credential and the number of its last change.
 
+use crate::edge::keys;
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{
     Decision, DecisionId, Delivery, Generation, Holding, Receipt, Status,
@@ -76,6 +77,9 @@ pub(super) struct Table {
 impl Table {
     /// Opens or creates it; `epoch` names a new one.
     pub(super) fn open(path: &Path, epoch: &str) -> rusqlite::Result<Self> {
+        // It is made for the own user alone; what SQLite adds beside it has the same rights. Should
+        // that fail, opening says why.
+        let _made = keys::create_private(path);
         let mut connection = Connection::open(path)?;
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
