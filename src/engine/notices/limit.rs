@@ -5,7 +5,7 @@ use crate::model::time::EventTime;
 /// A minute. Unit: milliseconds.
 const MINUTE_MS: i64 = 60_000;
 
-/// The bucket. A token is [`MINUTE_MS`] parts; `per_minute` parts come back each millisecond.
+/// The bucket. A token is a minute of parts; `per_minute` parts come back each millisecond.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit {
     per_minute: i64,
