@@ -280,3 +280,22 @@ fn an_order_of_a_person_reaches_all_stores_and_no_secret_reaches_the_log_or_the_
         }
     }
 }
+
+#[test]
+fn a_store_that_could_do_nothing_is_a_mistake() {
+    let secrets = Secrets::new();
+    let text = format!(
+        "[auth_store.webhook.w]\nurl = \"https://host/\"\nkinds = []\nsecret_file = \"{}\"\n\
+         [auth_store.oauth.o]\nurl = \"https://host/\"\nclient_id = \"\"\nclient_secret_file = \"{}\"\n\
+         [auth_store.shared_signals.s]\nurl = \"ftp://host/\"\nissuer = \" \"\naudience = \"a\"\n\
+         signing_key_file = \"{}\"\n",
+        secrets.path("webhook").display(),
+        secrets.path("oauth").display(),
+        secrets.path("webhook").display(),
+    );
+    let problems = tripline::app::settings::check("test", &text, [].into()).expect_err("mistakes");
+    let said = problems.render(false);
+    for part in ["told of nothing", "client_id", "issuer", "an address is https://", "P-256"] {
+        assert!(said.contains(part), "{part} is missing in\n{said}");
+    }
+}

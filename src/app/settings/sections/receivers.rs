@@ -1,6 +1,6 @@
 //! Auth stores that are told by requests: webhooks, authorization servers, Shared Signals.
 
-use super::values::{bytes_of_file, kinds, secret_file};
+use super::values::{bytes_of_file, kinds, secret_file, some_text};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::edge::auth_store::{self, KindOfStore, oauth, shared_signals, webhook};
 use crate::edge::outgoing::Target;
@@ -56,7 +56,7 @@ fn webhook(section: &Section<'_>) -> Option<KindOfStore> {
 fn oauth(section: &Section<'_>) -> Option<KindOfStore> {
     section.note_if_lacking(&["url", "client_id", "client_secret_file"]);
     let url = section.get("url", target);
-    let client_id = section.get("client_id", |value| value.text().map(str::to_owned));
+    let client_id = section.get("client_id", some_text);
     let client_secret = section.get("client_secret_file", secret_file);
     let suspend_revokes = section.get("suspend_revokes", Value::flag).unwrap_or(false);
     Some(KindOfStore::OAuth(oauth::Params {
@@ -69,10 +69,9 @@ fn oauth(section: &Section<'_>) -> Option<KindOfStore> {
 
 fn shared_signals(section: &Section<'_>) -> Option<KindOfStore> {
     section.note_if_lacking(&["url", "issuer", "audience", "signing_key_file"]);
-    let text = |value: Value<'_>| value.text().map(str::to_owned);
     let url = section.get("url", target);
-    let issuer = section.get("issuer", text);
-    let audience = section.get("audience", text);
+    let issuer = section.get("issuer", some_text);
+    let audience = section.get("audience", some_text);
     let bearer = section.get("bearer_file", secret_file);
     let transmitter = section.get("signing_key_file", |value| {
         let pem = bytes_of_file(value)?;

@@ -50,7 +50,14 @@ pub(super) fn kinds(section: &Section<'_>) -> Kinds {
     let read = |value: Value<'_>| {
         let known = Kind::ALL.map(Kind::as_str).join(", ");
         let wrong = || Wrong::new("there is no such kind", format!("write some of {known}"));
-        let kinds = value.texts()?.into_iter().map(|text| Kind::parse(text).ok_or_else(wrong));
+        let texts = value.texts()?;
+        if texts.is_empty() {
+            return Err(Wrong::new(
+                "this store would be told of nothing",
+                "leave kinds out for all",
+            ));
+        }
+        let kinds = texts.into_iter().map(|text| Kind::parse(text).ok_or_else(wrong));
         kinds.collect::<Result<Vec<_>, _>>().map(Kinds::of)
     };
     section.get("kinds", read).unwrap_or(Kinds::ALL)
@@ -60,6 +67,15 @@ pub(super) fn kinds(section: &Section<'_>) -> Kinds {
 pub(super) fn by_kind(section: &Section<'_>) -> Vec<(Kind, String)> {
     let names = section.names().into_iter();
     names.filter_map(|name| Some((Kind::parse(&name)?, name))).collect()
+}
+
+/// A text with something in it, on one line.
+pub(super) fn some_text(value: Value<'_>) -> Result<String, Wrong> {
+    let text = value.text()?;
+    if text.trim().is_empty() || text.chars().any(char::is_control) {
+        return Err(Wrong::new("a text on one line is expected here", "write it, or leave it out"));
+    }
+    Ok(text.to_owned())
 }
 
 /// The largest file that a setting may name. Unit: bytes. Chosen: certificates and keys are small.
