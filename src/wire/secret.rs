@@ -8,6 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
 use serde::Deserialize;
 use sha2::Sha256;
+use std::borrow::Cow;
 
 /// Beginnings of secrets as their issuers make them. Ids of access keys (`AKIA…`) are no secrets.
 const PREFIXES: [&str; 38] = [
@@ -126,13 +127,19 @@ impl Fingerprinter {
     /// # Errors
     /// When it can't be the name of one.
     pub fn credential(&self, named: &str) -> Result<Credential, IdError> {
+        let (kind, id) = self.named(named);
+        Credential::new(kind, &id)
+    }
+
+    /// The same as its kind and id, which may be no good name. Allocates for a secret alone.
+    pub fn named<'a>(&self, named: &'a str) -> (Kind, Cow<'a, str>) {
         let parts = named.split_once(':').and_then(|(kind, id)| Some((Kind::parse(kind)?, id)));
         let (kind, id) = parts.unwrap_or((Kind::ApiKey, named));
         if looks_like_secret(id) {
             let found = self.identify(id);
-            return Credential::new(found.kind.unwrap_or(kind), &found.id);
+            return (found.kind.unwrap_or(kind), Cow::Owned(found.id));
         }
-        Credential::new(kind, id)
+        (kind, Cow::Borrowed(id))
     }
 
     /// `fp_` and 32 hexadecimal digits: the first half of HMAC-SHA256 (RFC 2104).

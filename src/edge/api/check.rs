@@ -7,7 +7,6 @@ use crate::edge::auth_store::embedded::Passage;
 use crate::edge::clock;
 use crate::model::credential::Kind;
 use crate::model::decision::Status;
-use crate::wire::secret::looks_like_secret;
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -40,10 +39,8 @@ fn answer(shared: &Shared, headers: &HeaderMap) -> Response {
     }
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(named) = text("x-tripline-credential") {
-        return match named.split_once(':').map(|(kind, id)| (Kind::parse(kind), id)) {
-            Some((Some(kind), id)) => pass_named(shared, kind, id),
-            _ => pass_named(shared, Kind::ApiKey, named),
-        };
+        let (kind, id) = shared.fingerprints.named(named);
+        return if id.is_empty() { no_credential() } else { pass(shared, kind, &id) };
     }
     let bearer = text(AUTHORIZATION.as_str()).and_then(|value| {
         let (scheme, token) = value.split_once(' ')?;
@@ -65,18 +62,6 @@ fn no_credential() -> Response {
         "send X-Tripline-Credential, Authorization: Bearer or X-Api-Key",
     )
     .into_response()
-}
-
-/// A credential by its name, as events name it: where that was a secret, by what stands for it.
-fn pass_named(shared: &Shared, kind: Kind, id: &str) -> Response {
-    if id.is_empty() {
-        return no_credential();
-    }
-    if looks_like_secret(id) {
-        let found = shared.fingerprints.identify(id);
-        return pass(shared, found.kind.unwrap_or(kind), &found.id);
-    }
-    pass(shared, kind, id)
 }
 
 fn pass(shared: &Shared, kind: Kind, id: &str) -> Response {

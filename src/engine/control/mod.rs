@@ -193,7 +193,7 @@ impl Control {
         let id = finding.id;
         let mut granted = false;
         let verdict = verdict::judge(finding.action, given, || {
-            let others = |allowed| others(TokenWanted { tenant, allowed, finding: id, at: now });
+            let others = |allowed| others(TokenWanted { tenant, allowed, finding: id });
             granted = self.breaker.take(tenant, (self.active, now), &params.breaker, others);
             granted
         });

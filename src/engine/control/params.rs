@@ -9,7 +9,6 @@ use crate::judge::posture::Postures;
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, Guardrail, Order, Vote};
 use crate::model::finding::FindingId;
-use crate::model::time::EventTime;
 use compact_str::CompactString;
 
 /// Who is said to have ordered what no person did.
@@ -95,6 +94,4 @@ pub struct TokenWanted<'a> {
     pub allowed: Allowed,
     /// For which finding: all members that act on it need one token together.
     pub finding: FindingId,
-    /// When.
-    pub at: EventTime,
 }
