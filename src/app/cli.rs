@@ -6,7 +6,9 @@ use crate::app::exit::Exit;
 use crate::app::format::{self, Format};
 use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
-use crate::app::{budget, decisions, demo, explain, journal, notify, replay, run, scenario};
+use crate::app::{
+    budget, credentials, decisions, demo, explain, findings, journal, notify, replay, run, scenario,
+};
 use crate::edge::logging;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use std::path::PathBuf;
@@ -49,7 +51,7 @@ pub enum Command {
         connection: Connection,
         /// What to do.
         #[command(subcommand)]
-        command: client::Credentials,
+        command: credentials::Credentials,
     },
     /// Look at findings.
     Findings {
@@ -58,7 +60,7 @@ pub enum Command {
         connection: Connection,
         /// What to do.
         #[command(subcommand)]
-        command: client::Findings,
+        command: findings::Findings,
     },
     /// Look at decisions; say yes or no to revocations that wait for people.
     Decisions {
@@ -186,8 +188,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Simulate(args) => simulate::run(&args),
         Command::Backtest(args) => load(args.config.as_ref())
             .map_or_else(|exit| exit, |settings| backtest::run(&args, settings)),
-        Command::Credentials { connection, command } => client::credentials(&connection, command),
-        Command::Findings { connection, command } => client::findings(&connection, command),
+        Command::Credentials { connection, command } => credentials::run(&connection, command),
+        Command::Findings { connection, command } => findings::run(&connection, command),
         Command::Decisions { connection, command } => decisions::run(&connection, command),
         Command::Notify { command: notify::Notify::Test { config, receiver } } => {
             logging::start("warn");

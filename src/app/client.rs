@@ -1,11 +1,8 @@
-//! Commands against a running daemon, over its API.
+//! The way to a running daemon: over its Unix socket or its address.
 
 use super::exit::Exit;
-use super::words::{finding_text, name, text};
 use super::{say, say_aside, say_error};
-use crate::wire::view_json::CredentialJson;
-use clap::{Args, Subcommand, ValueEnum};
-use futures_util::StreamExt;
+use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -41,44 +38,13 @@ pub enum Output {
     Json,
 }
 
-/// What to do with credentials.
-#[derive(Debug, Subcommand)]
-pub enum Credentials {
-    /// The busiest of the last minute, and those out of service.
-    List {
-        /// How many at most.
-        #[arg(long, default_value_t = 20)]
-        limit: u32,
-    },
-    /// One credential: its windows beside what is usual, and what stands about it.
-    Show {
-        /// `kind:id`, or the id of an API key.
-        id: String,
-    },
-    /// Take it out of service for a while.
-    Suspend {
-        /// Which, and why.
-        #[command(flatten)]
-        order: OrderArgs,
-        /// For how long. Unit: seconds. [default: of the configuration]
-        #[arg(long)]
-        lasts_s: Option<u32>,
-    },
-    /// Take it out of service for good.
-    Revoke(OrderArgs),
-    /// Put it back into service.
-    Restore(OrderArgs),
-}
-
-/// What an order needs.
+/// Why something is ordered, and by whom.
 #[derive(Debug, Args)]
-pub struct OrderArgs {
-    /// `kind:id`, or the id of an API key.
-    pub id: String,
+pub struct Because {
     /// Why; it stands in the journal.
     #[arg(long)]
     pub reason: String,
-    /// Who; beside the token's name.
+    /// Who; beside the name of the token or the user.
     #[arg(long, env = "USER")]
     pub by: Option<String>,
     /// Don't ask.
@@ -86,25 +52,12 @@ pub struct OrderArgs {
     pub yes: bool,
 }
 
-/// What to do with findings.
-#[derive(Debug, Subcommand)]
-pub enum Findings {
-    /// The newest.
-    List {
-        /// How many at most.
-        #[arg(long, default_value_t = 20)]
-        limit: u32,
-        /// Only those whose episode runs.
-        #[arg(long)]
-        open: bool,
-    },
-    /// One finding.
-    Show {
-        /// Its id, which begins with `f_`.
-        id: String,
-    },
-    /// Findings and decisions as they happen.
-    Tail,
+impl Because {
+    /// As the API takes it.
+    pub(super) fn json(&self) -> Value {
+        let by = self.by.as_deref().filter(|by| !by.is_empty());
+        serde_json::json!({ "reason": self.reason, "by": by })
+    }
 }
 
 /// What went wrong.
@@ -226,6 +179,16 @@ impl Client {
         self.send(request).await?.json().await.map_err(ClientError::Answer)
     }
 
+    /// Asks for a stream of events.
+    pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response, ClientError> {
+        self.send(self.request(reqwest::Method::GET, path)).await
+    }
+
+    /// How results are written.
+    pub(super) const fn output(&self) -> Output {
+        self.connection.output
+    }
+
     /// Writes an answer as JSON, or by `table`.
     pub(super) fn write(&self, answer: &Value, table: impl FnOnce(&Value) -> String) {
         match self.connection.output {
@@ -268,61 +231,6 @@ pub(super) fn escaped(id: &str) -> String {
     text
 }
 
-/// Runs `tripline credentials …`.
-pub fn credentials(connection: &Connection, command: Credentials) -> Exit {
-    block_on(async move {
-        let client = Client::new(connection)?;
-        match command {
-            Credentials::List { limit } => {
-                let found = client.get(&format!("/v1/credentials?limit={limit}")).await?;
-                client.write(&found, credentials_table);
-            }
-            Credentials::Show { id } => {
-                let found = client.get(&format!("/v1/credentials/{}", escaped(&id))).await?;
-                client.write(&found, credential_text);
-            }
-            Credentials::Suspend { order, lasts_s } => {
-                order_one(&client, "suspend", order, lasts_s).await?;
-            }
-            Credentials::Revoke(order) => order_one(&client, "revoke", order, None).await?,
-            Credentials::Restore(order) => order_one(&client, "restore", order, None).await?,
-        }
-        Ok(())
-    })
-}
-
-async fn order_one(
-    client: &Client,
-    verb: &str,
-    order: OrderArgs,
-    lasts_s: Option<u32>,
-) -> Result<(), ClientError> {
-    if verb != "restore" && !order.yes && !confirmed(verb, &order.id) {
-        return Err(ClientError::Declined);
-    }
-    let body = serde_json::json!({
-        "reason": order.reason,
-        "by": order.by.filter(|by| !by.is_empty()),
-        "lasts_s": lasts_s,
-    });
-    let path = format!("/v1/credentials/{}/{verb}", escaped(&order.id));
-    let done = client.post(&path, &body).await?;
-    client.write(&done, |done| {
-        if done.get("changed") == Some(&Value::Bool(true)) {
-            let decision = done.get("decision").unwrap_or(&Value::Null);
-            format!(
-                "{}: {verb} ordered as {}, generation {}",
-                order.id,
-                text(decision, "id"),
-                text(decision, "generation"),
-            )
-        } else {
-            format!("{}: nothing to do, it stands already", order.id)
-        }
-    });
-    Ok(())
-}
-
 /// Asks on a terminal; elsewhere nobody can answer.
 pub(super) fn confirmed(verb: &str, id: &str) -> bool {
     if !std::io::stdin().is_terminal() {
@@ -331,128 +239,6 @@ pub(super) fn confirmed(verb: &str, id: &str) -> bool {
     say_aside(&format!("{verb} {id}? Requests with it will be refused. [y/N]"));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).is_ok() && line.trim().eq_ignore_ascii_case("y")
-}
-
-/// Runs `tripline findings …`.
-pub fn findings(connection: &Connection, command: Findings) -> Exit {
-    block_on(async move {
-        let client = Client::new(connection)?;
-        match command {
-            Findings::List { limit, open } => {
-                let found = client.get(&format!("/v1/findings?limit={limit}&open={open}")).await?;
-                client.write(&found, findings_table);
-            }
-            Findings::Show { id } => {
-                let found = client.get(&format!("/v1/findings/{}", escaped(&id))).await?;
-                client.write(&found, finding_text);
-            }
-            Findings::Tail => tail(&client).await?,
-        }
-        Ok(())
-    })
-}
-
-async fn tail(client: &Client) -> Result<(), ClientError> {
-    let response = client.send(client.request(reqwest::Method::GET, "/v1/stream")).await?;
-    let mut chunks = response.bytes_stream();
-    let mut held = Vec::new();
-    while let Some(chunk) = chunks.next().await {
-        held.extend_from_slice(&chunk.map_err(ClientError::Answer)?);
-        while let Some(end) = held.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = held.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            let Some(data) = line.strip_prefix("data:") else { continue };
-            let value: Value = serde_json::from_str(data.trim()).unwrap_or_default();
-            match client.connection.output {
-                Output::Json => say(data),
-                Output::Table => say(&one_line(&value)),
-            }
-        }
-    }
-    Ok(())
-}
-
-fn one_line(value: &Value) -> String {
-    let what = if value.get("detector").is_some() { "finding" } else { "decision" };
-    let words = if what == "finding" { text(value, "summary") } else { text(value, "reason") };
-    let at = if what == "finding" { text(value, "updated") } else { text(value, "at") };
-    format!("{at} {what} {} {} {} {words}", text(value, "id"), text(value, "action"), name(value))
-}
-
-fn credentials_table(found: &Value) -> String {
-    let mut out = format!(
-        "{:<34} {:<12} {:>10} {:>10}  {}\n",
-        "CREDENTIAL", "STATUS", "60 S", "USUAL", "TENANT"
-    );
-    for one in found.as_array().into_iter().flatten() {
-        let Ok(one) = serde_json::from_value::<CredentialJson>(one.clone()) else { continue };
-        let minute = one.windows.iter().find(|window| window.window_s == 60);
-        let (count, usual) = minute.map_or((0, 0.0), |window| (window.count, window.expected));
-        let tenant = one.tenant.as_deref().unwrap_or("-");
-        let name = format!("{}:{}", one.kind, one.credential);
-        out.push_str(&format!(
-            "{name:<34} {:<12} {count:>10} {usual:>10.1}  {tenant}\n",
-            one.status
-        ));
-    }
-    out
-}
-
-pub(super) fn credential_text(found: &Value) -> String {
-    let Ok(one) = serde_json::from_value::<CredentialJson>(found.clone()) else {
-        return found.to_string();
-    };
-    let mut out = format!("{}:{}\n", one.kind, one.credential);
-    let mut row = |name: &str, value: &str| out.push_str(&format!("  {name:<12} {value}\n"));
-    row("status", &one.status);
-    if let Some(until) = &one.until {
-        row("until", until);
-    }
-    if let (Some(by), Some(reason)) = (&one.by, &one.reason) {
-        row("decided by", by);
-        row("because", reason);
-    }
-    row("tenant", one.tenant.as_deref().unwrap_or("-"));
-    row("first seen", one.first_seen.as_deref().unwrap_or("-"));
-    row("last seen", one.last_seen.as_deref().unwrap_or("-"));
-    match one.limit_per_min {
-        Some(0) => row("ceiling", "none"),
-        Some(limit) => row("ceiling", &format!("{limit} a minute")),
-        None => {}
-    }
-    for finding in &one.open_findings {
-        row("open", finding);
-    }
-    out.push_str(&format!(
-        "  {:<12} {:>10} {:>10} {:>10}\n",
-        "window", "count", "expected", "most ever"
-    ));
-    for window in &one.windows {
-        let name = format!("{} s", window.window_s);
-        out.push_str(&format!(
-            "  {name:<12} {:>10} {:>10.1} {:>10.0}\n",
-            window.count, window.expected, window.peak
-        ));
-    }
-    out
-}
-
-fn findings_table(found: &Value) -> String {
-    let mut out = String::new();
-    for one in found.as_array().into_iter().flatten() {
-        let state = if one.get("closed").is_none_or(Value::is_null) { "open" } else { "closed" };
-        out.push_str(&format!(
-            "{} {} {:<8} {:<8} {:<6} {} {}\n",
-            text(one, "opened"),
-            text(one, "id"),
-            text(one, "detector"),
-            text(one, "action"),
-            state,
-            name(one),
-            text(one, "summary"),
-        ));
-    }
-    if out.is_empty() { "no findings\n".to_owned() } else { out }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `tripline decisions`: what was decided, and what waits for people.
 
-use super::client::{Client, ClientError, Connection, block_on, confirmed, escaped};
+use super::client::{Because, Client, ClientError, Connection, block_on, confirmed, escaped};
 use super::exit::Exit;
 use super::words::{name, text};
 use clap::{Args, Subcommand};
@@ -37,15 +37,9 @@ pub enum Decisions {
 pub struct VoteArgs {
     /// The decision's id, which begins with `d_`.
     pub id: String,
-    /// Why; it stands in the journal.
-    #[arg(long)]
-    pub reason: String,
-    /// Who; beside the token's or the user's name.
-    #[arg(long, env = "USER")]
-    pub by: Option<String>,
-    /// Don't ask.
-    #[arg(long)]
-    pub yes: bool,
+    /// Why, and who.
+    #[command(flatten)]
+    pub because: Because,
 }
 
 /// Runs `tripline decisions …`.
@@ -74,12 +68,11 @@ pub fn run(connection: &Connection, command: Decisions) -> Exit {
 }
 
 async fn say_yes_or_no(client: &Client, verb: &str, vote: VoteArgs) -> Result<(), ClientError> {
-    if verb == "approve" && !vote.yes && !confirmed("approve the revocation of", &vote.id) {
+    if verb == "approve" && !vote.because.yes && !confirmed("approve the revocation of", &vote.id) {
         return Err(ClientError::Declined);
     }
-    let by = vote.by.filter(|by| !by.is_empty());
-    let body = serde_json::json!({ "reason": vote.reason, "by": by });
-    let done = client.post(&format!("/v1/decisions/{}/{verb}", escaped(&vote.id)), &body).await?;
+    let path = format!("/v1/decisions/{}/{verb}", escaped(&vote.id));
+    let done = client.post(&path, &vote.because.json()).await?;
     client.write(&done, |done| match done.get("decision").filter(|one| !one.is_null()) {
         Some(decision) => {
             format!("{}: revoked as {}", name(decision), text(decision, "id"))

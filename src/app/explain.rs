@@ -1,7 +1,8 @@
 //! `tripline explain`: what was seen, what was usual, which gates it passed, what held it back, and
 //! what would have changed the outcome.
 
-use crate::app::client::{Client, Connection, block_on, credential_text, escaped};
+use crate::app::client::{Client, Connection, block_on, escaped};
+use crate::app::credentials::credential_text;
 use crate::app::exit::Exit;
 use crate::app::words::{finding_text, name, text};
 use crate::model::finding::Gate;

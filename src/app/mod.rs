@@ -6,11 +6,13 @@
 pub mod budget;
 pub mod cli;
 pub mod client;
+pub mod credentials;
 pub mod daemon;
 pub mod decisions;
 pub mod demo;
 pub mod exit;
 pub mod explain;
+pub mod findings;
 pub mod format;
 pub mod journal;
 pub mod notify;

@@ -121,7 +121,9 @@ fn a_redis_killed_at_any_moment_has_everything_in_the_end() {
         becomes(&redis, &format!("key_{round}"), "revoked");
     }
     // A server without persistence forgot all but the last: they were asserted again.
-    assert!(daemon.metric("tripline_standing") >= 10.0);
+    until("all ten are shown to stand", PATIENCE, || {
+        (daemon.metric("tripline_standing") >= 10.0).then_some(())
+    });
 }
 
 #[test]

@@ -1,0 +1,159 @@
+//! `tripline credentials`: looks at credentials; suspends, revokes and restores them.
+
+use super::client::{Because, Client, ClientError, Connection, block_on, confirmed, escaped};
+use super::exit::Exit;
+use super::words::text;
+use crate::wire::view_json::CredentialJson;
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+/// What to do with credentials.
+#[derive(Debug, Subcommand)]
+pub enum Credentials {
+    /// The busiest of the last minute, and those out of service.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// One credential: its windows beside what is usual, and what stands about it.
+    Show {
+        /// `kind:id`, or the id of an API key.
+        id: String,
+    },
+    /// Take it out of service for a while.
+    Suspend {
+        /// Which, and why.
+        #[command(flatten)]
+        order: OrderArgs,
+        /// For how long. Unit: seconds. [default: of the configuration]
+        #[arg(long)]
+        lasts_s: Option<u32>,
+    },
+    /// Take it out of service for good.
+    Revoke(OrderArgs),
+    /// Put it back into service.
+    Restore(OrderArgs),
+}
+
+/// What an order needs.
+#[derive(Debug, Args)]
+pub struct OrderArgs {
+    /// `kind:id`, or the id of an API key.
+    pub id: String,
+    /// Why, and who.
+    #[command(flatten)]
+    pub because: Because,
+}
+
+/// Runs `tripline credentials …`.
+pub fn run(connection: &Connection, command: Credentials) -> Exit {
+    block_on(async move {
+        let client = Client::new(connection)?;
+        match command {
+            Credentials::List { limit } => {
+                let found = client.get(&format!("/v1/credentials?limit={limit}")).await?;
+                client.write(&found, credentials_table);
+            }
+            Credentials::Show { id } => {
+                let found = client.get(&format!("/v1/credentials/{}", escaped(&id))).await?;
+                client.write(&found, credential_text);
+            }
+            Credentials::Suspend { order, lasts_s } => {
+                order_one(&client, "suspend", order, lasts_s).await?;
+            }
+            Credentials::Revoke(order) => order_one(&client, "revoke", order, None).await?,
+            Credentials::Restore(order) => order_one(&client, "restore", order, None).await?,
+        }
+        Ok(())
+    })
+}
+
+async fn order_one(
+    client: &Client,
+    verb: &str,
+    order: OrderArgs,
+    lasts_s: Option<u32>,
+) -> Result<(), ClientError> {
+    if verb != "restore" && !order.because.yes && !confirmed(verb, &order.id) {
+        return Err(ClientError::Declined);
+    }
+    let mut body = order.because.json();
+    if let (Some(fields), Some(lasts_s)) = (body.as_object_mut(), lasts_s) {
+        fields.insert("lasts_s".to_owned(), lasts_s.into());
+    }
+    let path = format!("/v1/credentials/{}/{verb}", escaped(&order.id));
+    let done = client.post(&path, &body).await?;
+    client.write(&done, |done| {
+        if done.get("changed") == Some(&Value::Bool(true)) {
+            let decision = done.get("decision").unwrap_or(&Value::Null);
+            format!(
+                "{}: {verb} ordered as {}, generation {}",
+                order.id,
+                text(decision, "id"),
+                text(decision, "generation"),
+            )
+        } else {
+            format!("{}: nothing to do, it stands already", order.id)
+        }
+    });
+    Ok(())
+}
+
+fn credentials_table(found: &Value) -> String {
+    let mut out = format!(
+        "{:<34} {:<12} {:>10} {:>10}  {}\n",
+        "CREDENTIAL", "STATUS", "60 S", "USUAL", "TENANT"
+    );
+    for one in found.as_array().into_iter().flatten() {
+        let Ok(one) = serde_json::from_value::<CredentialJson>(one.clone()) else { continue };
+        let minute = one.windows.iter().find(|window| window.window_s == 60);
+        let (count, usual) = minute.map_or((0, 0.0), |window| (window.count, window.expected));
+        let tenant = one.tenant.as_deref().unwrap_or("-");
+        let name = format!("{}:{}", one.kind, one.credential);
+        out.push_str(&format!(
+            "{name:<34} {:<12} {count:>10} {usual:>10.1}  {tenant}\n",
+            one.status
+        ));
+    }
+    out
+}
+
+pub(super) fn credential_text(found: &Value) -> String {
+    let Ok(one) = serde_json::from_value::<CredentialJson>(found.clone()) else {
+        return found.to_string();
+    };
+    let mut out = format!("{}:{}\n", one.kind, one.credential);
+    let mut row = |name: &str, value: &str| out.push_str(&format!("  {name:<12} {value}\n"));
+    row("status", &one.status);
+    if let Some(until) = &one.until {
+        row("until", until);
+    }
+    if let (Some(by), Some(reason)) = (&one.by, &one.reason) {
+        row("decided by", by);
+        row("because", reason);
+    }
+    row("tenant", one.tenant.as_deref().unwrap_or("-"));
+    row("first seen", one.first_seen.as_deref().unwrap_or("-"));
+    row("last seen", one.last_seen.as_deref().unwrap_or("-"));
+    match one.limit_per_min {
+        Some(0) => row("ceiling", "none"),
+        Some(limit) => row("ceiling", &format!("{limit} a minute")),
+        None => {}
+    }
+    for finding in &one.open_findings {
+        row("open", finding);
+    }
+    out.push_str(&format!(
+        "  {:<12} {:>10} {:>10} {:>10}\n",
+        "window", "count", "expected", "most ever"
+    ));
+    for window in &one.windows {
+        let name = format!("{} s", window.window_s);
+        out.push_str(&format!(
+            "  {name:<12} {:>10} {:>10.1} {:>10.0}\n",
+            window.count, window.expected, window.peak
+        ));
+    }
+    out
+}
