@@ -37,12 +37,15 @@ pub fn test(settings: &Settings, named: Option<&str>) -> Exit {
             return Exit::Configuration;
         }
     };
-    let receivers: Vec<Receiver> = settings
-        .receivers
-        .iter()
-        .filter(|params| wanted(&params.name))
-        .map(|params| Receiver::new(params.clone(), outgoing.clone()))
-        .collect();
+    let chosen = settings.receivers.iter().filter(|params| wanted(&params.name));
+    let opened = chosen.map(|params| Receiver::open(params.clone(), outgoing.clone()));
+    let receivers: Vec<Receiver> = match opened.collect() {
+        Ok(receivers) => receivers,
+        Err(error) => {
+            say_error(&error);
+            return Exit::Configuration;
+        }
+    };
     if receivers.is_empty() {
         say_problem("there is no such receiver; set up [notify.slack.NAME] or another");
         return Exit::Configuration;

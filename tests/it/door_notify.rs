@@ -1,12 +1,14 @@
 //! Notifications: who is told what, how often, and what happens if nobody listens.
 
+use crate::support::broker::Broker;
 use crate::support::child::Process;
 use crate::support::daemon::{BINARY, Daemon, now_ms, uses};
 use crate::support::receiver::Receiver;
-use crate::support::{free_port, skipped, until};
+use crate::support::{free_port, pause, skipped, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -145,6 +147,101 @@ fn a_test_message_says_that_it_is_one_and_names_who_did_not_take_it() {
     let (code, told) = test(&["webhook.siem"]);
     assert_eq!((code, told.contains("could NOT be reached")), (Some(1), true), "{told}");
     assert_eq!(test(&["slack.nobody"]).0, Some(78));
+}
+
+#[test]
+fn a_topic_has_every_finding_and_decision_as_a_cloud_event_in_order_by_credential() {
+    if skipped("broker") {
+        return;
+    }
+    let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::start());
+    broker.create_topic("abuse", 1);
+    let config = format!(
+        "{BASE}[notify.kafka.siem]\nbrokers = \"{}\"\ntopic = \"abuse\"\n",
+        broker.address()
+    );
+    let daemon = Daemon::start(&folder, &config);
+    let lines: String = (0..40).map(|n| uses(&format!("key_{n}"), now_ms(), 1000)).collect();
+    daemon.post_events(&lines);
+    let records = broker.read_until("abuse", |records| {
+        let keys: BTreeSet<&str> = records.iter().map(|one| one.key.as_str()).collect();
+        keys.len() == 40 && records.len() >= 80
+    });
+    let mut ids = BTreeSet::new();
+    for record in &records {
+        assert_eq!(record.content_type, "application/cloudevents+json");
+        assert_eq!(text(&record.body, "/specversion"), "1.0");
+        assert_eq!(text(&record.body, "/subject"), format!("api_key:{}", record.key));
+        assert!(text(&record.body, "/type").starts_with(&text(&record.body, "/data/type")));
+        assert!(ids.insert(text(&record.body, "/id")), "nothing twice: {record:?}");
+    }
+    let of_one: Vec<String> = records
+        .iter()
+        .filter(|one| one.key == "key_7")
+        .map(|one| text(&one.body, "/type"))
+        .collect();
+    assert_eq!(of_one.first().map(String::as_str), Some("tripline.finding.opened"), "{of_one:?}");
+    assert!(of_one.iter().any(|one| one.starts_with("tripline.decision.")), "{of_one:?}");
+}
+
+#[test]
+fn a_topic_that_cannot_be_reached_holds_nothing_up_and_has_all_in_the_end() {
+    if skipped("broker") {
+        return;
+    }
+    let (folder, broker) = (tempfile::tempdir().expect("a folder"), Broker::start());
+    broker.create_topic("abuse", 1);
+    let config = format!(
+        "{BASE}[notify.kafka.siem]\nbrokers = \"{}\"\ntopic = \"abuse\"\nformat = \"ocsf\"\n",
+        broker.address()
+    );
+    let daemon = Daemon::start(&folder, &config);
+    broker.pause();
+    daemon.post_events(&uses("key_1", now_ms(), 2000));
+    until("the key is refused all the same", Duration::from_secs(5), || {
+        (daemon.check("key_1") == 403).then_some(())
+    });
+    // Longer than a record may take to be stored.
+    pause(Duration::from_secs(6));
+    broker.resume();
+    let records =
+        broker.read_until("abuse", |records| records.iter().any(|one| one.body["action_id"] == 2));
+    assert_eq!(records[0].body["activity_id"], 1, "first it is created");
+}
+
+/// What consumers of the class rely on.
+#[test]
+fn an_ocsf_finding_has_all_that_its_class_requires() {
+    let (folder, receiver) = (tempfile::tempdir().expect("a folder"), Receiver::start());
+    let secret = write(folder.path(), "webhook", &format!("whsec_{}", STANDARD.encode([7; 32])));
+    let config = format!(
+        "{BASE}[notify.webhook.siem]\nurl = \"{}\"\nsecret_file = \"{secret}\"\nformat = \"ocsf\"\n",
+        receiver.url("/webhook")
+    );
+    let daemon = Daemon::start(&folder, &config);
+    // One long ago, whose end follows from what comes now; then one that is denied.
+    daemon.post_events(&uses("key_1", now_ms() - 400_000, 2000));
+    daemon.post_events(&uses("key_1", now_ms(), 1));
+    daemon.post_events(&uses("key_2", now_ms(), 2000));
+    let told = |key: &str, field: &str, is: u64| {
+        until(&format!("{field} of {key} is {is}"), PATIENCE, || {
+            let all = bodies(&receiver, "webhook").into_iter();
+            all.into_iter().find(|one| text(one, "/resources/0/uid") == key && one[field] == is)
+        })
+    };
+    let (created, closed) = (told("key_1", "activity_id", 1), told("key_1", "activity_id", 3));
+    let (other, denied) = (told("key_2", "activity_id", 1), told("key_2", "action_id", 2));
+    for (first, one) in [(&created, &created), (&created, &closed), (&other, &denied)] {
+        let activity = one["activity_id"].as_u64().expect("a number");
+        assert_eq!(one["type_uid"], 200_400 + activity, "{one}");
+        assert_eq!((&one["class_uid"], &one["category_uid"]), (&2004.into(), &2.into()));
+        assert_eq!(one["finding_info"]["uid"], first["finding_info"]["uid"], "one finding: {one}");
+        assert!(one["time"].is_i64() && one["severity_id"].is_u64(), "{one}");
+        assert_eq!(text(one, "/metadata/version"), "1.4.0");
+        assert_eq!(text(one, "/metadata/product/vendor_name"), "tripline");
+    }
+    assert_eq!((&denied["severity_id"], &closed["status_id"]), (&5.into(), &4.into()));
+    assert_eq!(text(&denied, "/metadata/profiles/0"), "security_control");
 }
 
 /// Debian's Alertmanager, which tells `receiver`.

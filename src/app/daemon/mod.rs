@@ -23,7 +23,7 @@ use crate::edge::dead_letter::DeadLetters;
 use crate::edge::journal::{History, JournalError};
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::{Metrics, MetricsError};
-use crate::edge::notify::Receiver;
+use crate::edge::notify::{NoReceiver, Receiver};
 use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::edge::{clock, kafka, keys};
@@ -89,6 +89,9 @@ pub enum StartError {
     /// An auth store can't be set up.
     #[error(transparent)]
     AuthStore(#[from] AuthStoreError),
+    /// A receiver of notifications can't be set up.
+    #[error(transparent)]
+    Receiver(#[from] NoReceiver),
     /// No request to other servers can be made.
     #[error(transparent)]
     Outgoing(#[from] OutgoingSetupError),
@@ -263,7 +266,8 @@ impl Opened {
         let mut settings = settings.clone();
         let breaker = SharedBreaker::among(&stores, &mut settings.control.breaker);
         let receivers = settings.receivers.iter().cloned();
-        let receivers = receivers.map(|one| Receiver::new(one, outgoing.clone())).collect();
+        let receivers = receivers.map(|one| Receiver::open(one, outgoing.clone()));
+        let receivers = receivers.collect::<Result<_, _>>()?;
         let keys = stores.iter().filter_map(AuthStore::transmitter);
         let keys = keys.flat_map(|transmitter| transmitter.keys().keys).collect();
         let mut past = Past::read(&settings, &folder.join("journal.ndjson"), &stores)?;

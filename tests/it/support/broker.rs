@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::{ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::Message;
+use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -79,6 +79,35 @@ impl Broker {
         produce(&self.address(), topic, records)
     }
 
+    /// Reads a topic from its beginning until `enough` of its records, as JSON with their keys and
+    /// content types.
+    pub fn read_until(&self, topic: &str, enough: impl Fn(&[Record]) -> bool) -> Vec<Record> {
+        let mut config = self.client();
+        let consumer: BaseConsumer = config
+            .set("group.id", "reader")
+            .set("auto.offset.reset", "earliest")
+            .create()
+            .expect("a client");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Beginning).expect("a partition");
+        consumer.assign(&list).expect("assigns");
+        let mut records = Vec::new();
+        until("enough records", Duration::from_secs(30), || {
+            let record = consumer.poll(Duration::from_millis(200))?.ok()?;
+            let text = |bytes: Option<&[u8]>| {
+                String::from_utf8(bytes.unwrap_or_default().to_vec()).expect("text")
+            };
+            let header = record.headers().expect("headers").get(0);
+            records.push(Record {
+                key: text(record.key()),
+                content_type: text(header.value),
+                body: serde_json::from_slice(record.payload().expect("a body")).expect("JSON"),
+            });
+            enough(&records).then_some(())
+        });
+        records
+    }
+
     /// The offsets that a group has committed, by partition.
     pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
         let mut config = self.client();
@@ -92,6 +121,17 @@ impl Broker {
         };
         (0..partitions).filter_map(|partition| Some((partition, offset(partition)?))).collect()
     }
+}
+
+/// A record that was read.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Its key.
+    pub key: String,
+    /// What its `content-type` says.
+    pub content_type: String,
+    /// What it holds.
+    pub body: serde_json::Value,
 }
 
 fn client(address: &str) -> ClientConfig {

@@ -11,6 +11,7 @@ use crate::wire::access_log::{AccessLog, Field};
 use crate::wire::decoder::Decoder;
 use crate::wire::mapping::{Mapping, Pointer, Target};
 use hashbrown::HashMap;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -145,25 +146,30 @@ pub(super) fn kafka(section: Section<'_>) -> Option<kafka::Params> {
     let decoder = decoder(&section, access_log(section.section("access_log")));
     let dead_letter_topic = section.get("dead_letter_topic", text);
     let stall_ms = section.get("stall_after", duration_ms).unwrap_or(60_000);
-    let raw = section.section("librdkafka");
-    let mut librdkafka = std::collections::BTreeMap::new();
-    for name in raw.names() {
-        if OWNED.contains(&name.as_str()) {
-            raw.note(Wrong::new(
-                format!("`{name}` is set by tripline"),
-                "remove it: offsets are committed only behind what was applied",
-            ));
-        }
-        if let Some(value) = raw.get(&name, text) {
-            librdkafka.insert(name, value);
-        }
-    }
+    let librdkafka = librdkafka(&section.section("librdkafka"), &OWNED);
     if brokers.is_none() || topics.is_none() {
         section.note_if_lacking(&["brokers", "topics"]);
     }
     section.finish();
     let (brokers, topics) = (brokers?, topics?);
     Some(kafka::Params { brokers, topics, group, decoder, dead_letter_topic, stall_ms, librdkafka })
+}
+
+/// Raw settings of librdkafka, but for those that are `owned`.
+pub(super) fn librdkafka(raw: &Section<'_>, owned: &[&str]) -> BTreeMap<String, String> {
+    let mut settings = BTreeMap::new();
+    for name in raw.names() {
+        if owned.contains(&name.as_str()) {
+            raw.note(Wrong::new(
+                format!("`{name}` is set by tripline"),
+                "remove it: what tripline promises of order and delivery rests on it",
+            ));
+        }
+        if let Some(value) = raw.get(&name, |value| value.text().map(str::to_owned)) {
+            settings.insert(name, value);
+        }
+    }
+    settings
 }
 
 /// Settings of librdkafka on which tripline's promises rest.

@@ -1,15 +1,19 @@
 //! Receivers of notifications.
 
+use super::doors::librdkafka;
 use super::receivers::{signer, target};
-use super::values::{one_of, secret_file, within};
+use super::values::{one_of, secret_file, some_text, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
-use crate::edge::notify::{self, KindOfReceiver};
+use crate::edge::notify::{self, KindOfReceiver, topic};
 use crate::edge::outgoing::Target;
 use crate::engine::notices;
 use crate::model::finding::Action;
+use crate::wire::form::Form;
 use secrecy::ExposeSecret;
 
-const KINDS: [&str; 4] = ["alertmanager", "webhook", "slack", "pagerduty"];
+const KINDS: [&str; 5] = ["alertmanager", "webhook", "slack", "pagerduty", "kafka"];
+/// Messages a minute to a topic, unless it is said. Chosen: a machine reads them.
+const TOPIC_PER_MINUTE: u32 = 6000;
 /// Where `PagerDuty` takes events.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
@@ -34,14 +38,16 @@ fn receiver(kind: &str, name: &str, section: Section<'_>) -> Option<notify::Para
     });
     let per_minute = section.get("per_minute", |value| within(value, 1, 100_000));
     let default = notices::Params::default();
+    let per_minute_default = if kind == "kafka" { TOPIC_PER_MINUTE } else { default.per_minute };
     let wants = notices::Params {
         from: from.unwrap_or(default.from),
-        per_minute: per_minute.and_then(|n| u32::try_from(n).ok()).unwrap_or(default.per_minute),
+        per_minute: per_minute.and_then(|n| u32::try_from(n).ok()).unwrap_or(per_minute_default),
     };
     let of = match kind {
         "alertmanager" => alertmanager(&section),
         "webhook" => webhook(&section),
         "slack" => slack(&section),
+        "kafka" => topic(&section),
         _ => pagerduty(&section),
     };
     section.finish();
@@ -62,7 +68,8 @@ fn alertmanager(section: &Section<'_>) -> Option<KindOfReceiver> {
 fn webhook(section: &Section<'_>) -> Option<KindOfReceiver> {
     section.note_if_lacking(&["url", "secret_file"]);
     let (url, signer) = (section.get("url", target), section.get("secret_file", signer));
-    Some(KindOfReceiver::Webhook(url?, signer?))
+    let form = form(section, Form::Native);
+    Some(KindOfReceiver::Webhook(url?, signer?, form))
 }
 
 fn slack(section: &Section<'_>) -> Option<KindOfReceiver> {
@@ -80,4 +87,25 @@ fn pagerduty(section: &Section<'_>) -> Option<KindOfReceiver> {
     let url = section.get("url", target).or_else(|| Target::parse(PAGERDUTY).ok());
     let key = section.get("routing_key_file", secret_file);
     Some(KindOfReceiver::PagerDuty(url?, key?))
+}
+
+fn topic(section: &Section<'_>) -> Option<KindOfReceiver> {
+    section.note_if_lacking(&["brokers", "topic"]);
+    let brokers = section.get("brokers", some_text);
+    let topic = section.get("topic", some_text);
+    let form = form(section, Form::CloudEvents);
+    let librdkafka = librdkafka(&section.section("librdkafka"), &OWNED);
+    Some(KindOfReceiver::Kafka(topic::Params {
+        brokers: brokers?,
+        topic: topic?,
+        form,
+        librdkafka,
+    }))
+}
+
+/// Settings of librdkafka on which order and delivery rest.
+const OWNED: [&str; 2] = ["bootstrap.servers", "enable.idempotence"];
+
+fn form(section: &Section<'_>, default: Form) -> Form {
+    section.get("format", |value| one_of(value, Form::parse, &Form::NAMES)).unwrap_or(default)
 }

@@ -1,15 +1,20 @@
 //! Receivers of notifications.
 
+pub mod topic;
+
 use super::clock;
 use super::outgoing::{Outgoing, OutgoingError, Target};
 use crate::engine::notices::mailbox::Outcome;
 use crate::engine::notices::{self, Known, Message, Style};
+use crate::wire::form::{Form, JSON};
 use crate::wire::notify;
 use crate::wire::standard_webhook::Signer;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use rdkafka::error::KafkaError;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
+use topic::Topic;
 
 /// A receiver of the configuration.
 #[derive(Clone, Debug)]
@@ -27,66 +32,102 @@ pub struct Params {
 pub enum KindOfReceiver {
     /// An Alertmanager.
     Alertmanager(Target),
-    /// A webhook with own JSON, signed.
-    Webhook(Target, Signer),
+    /// A webhook, signed.
+    Webhook(Target, Signer, Form),
     /// Slack, or whoever reads what Slack reads.
     Slack(Target),
     /// `PagerDuty`, with the routing key of a service.
     PagerDuty(Target, SecretString),
+    /// A Kafka topic.
+    Kafka(topic::Params),
+}
+
+/// Why there is no such receiver.
+#[derive(Debug, thiserror::Error)]
+#[error("no producer for the receiver {name}: {source}; check its librdkafka settings")]
+pub struct NoReceiver {
+    name: String,
+    source: KafkaError,
 }
 
 /// A receiver.
 #[derive(Clone, Debug)]
 pub struct Receiver {
-    params: Params,
+    name: String,
+    wants: notices::Params,
+    way: Way,
     outgoing: Outgoing,
+}
+
+/// How a receiver is reached.
+#[derive(Clone, Debug)]
+enum Way {
+    Alertmanager(Target),
+    Webhook(Target, Signer, Form),
+    Slack(Target),
+    PagerDuty(Target, SecretString),
+    Kafka(Topic),
 }
 
 impl Receiver {
     /// Makes a receiver; nothing is connected to.
-    pub const fn new(params: Params, outgoing: Outgoing) -> Self {
-        Self { params, outgoing }
+    ///
+    /// # Errors
+    /// If librdkafka refuses its settings.
+    pub fn open(params: Params, outgoing: Outgoing) -> Result<Self, NoReceiver> {
+        let Params { name, wants, of } = params;
+        let way = match of {
+            KindOfReceiver::Alertmanager(target) => Way::Alertmanager(target),
+            KindOfReceiver::Webhook(target, signer, form) => Way::Webhook(target, signer, form),
+            KindOfReceiver::Slack(target) => Way::Slack(target),
+            KindOfReceiver::PagerDuty(target, key) => Way::PagerDuty(target, key),
+            KindOfReceiver::Kafka(params) => match Topic::open(params) {
+                Ok(topic) => Way::Kafka(topic),
+                Err(source) => return Err(NoReceiver { name, source }),
+            },
+        };
+        Ok(Self { name, wants, way, outgoing })
     }
 
     /// Its name in metrics and logs.
     pub fn name(&self) -> &str {
-        &self.params.name
+        &self.name
     }
 
     /// What it wants.
     pub const fn wants(&self) -> notices::Params {
-        self.params.wants
+        self.wants
     }
 
     /// What it makes of messages.
     pub const fn style(&self) -> Style {
-        match self.params.of {
-            KindOfReceiver::Alertmanager(_) => Style::Alert,
-            KindOfReceiver::PagerDuty(..) => Style::Incident,
-            KindOfReceiver::Webhook(..) | KindOfReceiver::Slack(_) => Style::Feed,
+        match self.way {
+            Way::Alertmanager(_) => Style::Alert,
+            Way::PagerDuty(..) => Style::Incident,
+            Way::Webhook(..) | Way::Slack(_) | Way::Kafka(_) => Style::Feed,
         }
     }
 
     /// Delivers a message.
     pub async fn deliver(&self, message: &Message) -> Outcome {
-        let mut headers = json_headers();
-        let (target, body) = match &self.params.of {
-            KindOfReceiver::Alertmanager(target) => {
+        let mut headers = content(JSON);
+        let (target, body) = match &self.way {
+            Way::Kafka(topic) => return topic.deliver(&self.name, message).await,
+            Way::Alertmanager(target) => {
                 let alerts = notify::alerts(message);
                 if alerts.is_empty() {
                     return Outcome::Delivered;
                 }
                 (target, Value::Array(alerts))
             }
-            KindOfReceiver::Slack(target) => (target, notify::slack(message)),
-            KindOfReceiver::PagerDuty(target, key) => {
-                match notify::pagerduty(message, key.expose_secret()) {
-                    Some(event) => (target, event),
-                    None => return Outcome::Delivered,
-                }
-            }
-            KindOfReceiver::Webhook(target, signer) => {
-                let body = notify::native(message);
+            Way::Slack(target) => (target, notify::slack(message)),
+            Way::PagerDuty(target, key) => match notify::pagerduty(message, key.expose_secret()) {
+                Some(event) => (target, event),
+                None => return Outcome::Delivered,
+            },
+            Way::Webhook(target, signer, form) => {
+                headers = content(form.media_type());
+                let body = form.write(message);
                 let now_s = clock::now().ms().div_euclid(1000);
                 let text = body.to_string();
                 for (name, value) in signer.headers(&message.id, now_s, text.as_bytes()) {
@@ -102,11 +143,11 @@ impl Receiver {
 
     /// Says again what lasts, to an Alertmanager.
     pub async fn say_again(&self, known: &[Known]) -> Outcome {
-        let KindOfReceiver::Alertmanager(target) = &self.params.of else {
+        let Way::Alertmanager(target) = &self.way else {
             return Outcome::Delivered;
         };
         let alerts = Value::Array(notify::alerts_again(known, clock::now()));
-        self.post(target, json_headers(), &alerts).await
+        self.post(target, content(JSON), &alerts).await
     }
 
     async fn post(&self, target: &Target, headers: HeaderMap, body: &Value) -> Outcome {
@@ -139,8 +180,8 @@ impl Receiver {
     }
 }
 
-fn json_headers() -> HeaderMap {
+fn content(media_type: &'static str) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     headers
 }
