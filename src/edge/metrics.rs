@@ -48,6 +48,8 @@ pub struct Metrics {
     pub held: IntCounterVec,
     pub violations: IntCounterVec,
     pub breaker_left: IntGauge,
+    /// How far the system's clock is ahead of the one that is gone by.
+    pub clock_step: Gauge,
     pub posture: IntGaugeVec,
     pub enforcement: IntCounterVec,
     pub notifications: IntCounterVec,
@@ -129,6 +131,12 @@ impl Table {
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
         let metric = IntGauge::new(format!("tripline_{name}"), help)?;
+        self.registry.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn float_gauge(&self, name: &str, help: &str) -> Result<Gauge, MetricsError> {
+        let metric = Gauge::new(format!("tripline_{name}"), help)?;
         self.registry.register(Box::new(metric.clone()))?;
         Ok(metric)
     }
@@ -269,6 +277,10 @@ impl Metrics {
                 "Decisions lowered because they would have broken an invariant; always 0.",
                 "invariant",
                 Invariant::ALL.map(Invariant::as_str),
+            )?,
+            clock_step: t.float_gauge(
+                "clock_step_seconds",
+                "How far the system's clock has stepped ahead of the one that is gone by; 0 if not.",
             )?,
             breaker_left: t.gauge("breaker_tokens", "Revocations that the breaker has left.")?,
             posture: t.gauges(

@@ -25,5 +25,6 @@ pub mod reconcile;
 pub mod register;
 pub mod restraint;
 pub mod slab;
+pub mod steady_clock;
 pub mod tally;
 pub mod tenants;

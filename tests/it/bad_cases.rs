@@ -171,6 +171,58 @@ fn failed_requests_with_a_victims_id_do_nothing_to_the_victim() {
     assert_eq!(decisions, serde_json::json!([]));
 }
 
+/// A daemon whose clock a test sets, by libfaketime.
+fn with_a_clock(folder: &tempfile::TempDir, config: &str) -> (Daemon, impl Fn(&str)) {
+    let libraries = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
+    let mut libraries = libraries.map(|one| one.path().join("faketime/libfaketime.so.1"));
+    let library = libraries.find(|path| path.exists()).expect("libfaketime, which ./test installs");
+    let clock = folder.path().join("clock");
+    let set = {
+        let clock = clock.clone();
+        move |offset: &str| std::fs::write(&clock, offset).expect("sets the clock")
+    };
+    set("+0");
+    let environment = [
+        ("LD_PRELOAD", library.to_str().expect("text")),
+        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().expect("text")),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let daemon = Daemon::try_start_in(folder.path(), config, &environment);
+    (daemon.expect("it starts"), set)
+}
+
+#[test]
+fn a_clock_that_jumps_an_hour_and_back_ends_no_suspension_and_hides_no_abuse() {
+    if skipped("faketime") {
+        return;
+    }
+    let folder = folder();
+    let config = "posture.default = \"revoke\"\nceiling.default = \"600/min\"\n";
+    let (daemon, set) = with_a_clock(&folder, config);
+    let step = |is: f64| {
+        until(&format!("the step is seen: {is}"), PATIENCE, || {
+            ((daemon.metric("tripline_clock_step_seconds") - is).abs() < 60.0).then_some(())
+        });
+    };
+    daemon.order("suspend", "key_suspended");
+    for (n, offset, seconds) in [(1, "+3600", 3600.0), (2, "-3600", -3600.0)] {
+        set(offset);
+        step(seconds);
+        assert_eq!(daemon.check("key_suspended"), 403, "it isn't over by a clock set {offset}");
+        let loud = format!("key_loud_{n}");
+        daemon.post_events(&uses(&loud, now_ms(), 2000));
+        until("abuse is seen meanwhile", PATIENCE, || (daemon.check(&loud) == 403).then_some(()));
+        set("+0");
+        step(0.0);
+    }
+    daemon.post_events(&uses("key_after", now_ms(), 2000));
+    until("and afterwards", PATIENCE, || (daemon.check("key_after") == 403).then_some(()));
+    assert_eq!(daemon.check("key_suspended"), 403);
+    let log = daemon.log();
+    assert_eq!(log.matches("the system's clock stepped; it is not followed").count(), 2, "{log}");
+}
+
 /// Two members that see the same events decide both; the store takes one.
 #[test]
 fn two_daemons_that_decide_on_the_same_finding_have_one_effect() {

@@ -254,6 +254,7 @@ impl ControlThread {
         }
         metrics.beat("control_plane", now.ms() as f64 / 1000.0);
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.clock_step.set(clock::deviation_ms() as f64 / 1000.0);
         metrics.approvals.set(count(self.control.waiting(now).len()));
         metrics.standing.set(count(self.control.register().len()));
         metrics.journal_lines.set(i64::try_from(self.journal.head().0).unwrap_or(i64::MAX));
