@@ -152,6 +152,44 @@ fn of_ten_thousand_credentials_over_their_ceiling_at_once_the_breaker_lets_three
     assert!((daemon.metric(revoked) - 3.0).abs() < 0.5, "three in an hour");
 }
 
+/// A launch, or a replay by a broken client: everybody does at once what nobody ever did.
+#[test]
+fn ten_thousand_credentials_that_burst_at_once_have_a_common_cause_and_are_throttled() {
+    let folder = folder();
+    let config = "posture.default = \"revoke\"\nceiling.default = \"60/min\"\n";
+    let daemon = Daemon::start(&folder, config);
+    let post = |lines: &str| {
+        until("it is taken", PATIENCE, || {
+            (daemon.send("POST", "/v1/events", &[], lines).0 == 200).then_some(())
+        });
+    };
+    let everybody = |at: i64, count: usize| {
+        for batch in 0..20 {
+            let of_one = |n| {
+                let name = format!("key_{}", batch * 500 + n);
+                uses(&name, at, count).replace("acme", &name)
+            };
+            post(&(0..500).map(of_one).collect::<String>());
+        }
+    };
+    // Eight hours of a quiet life each, then a minute in which all are loud.
+    for hour in (1..=8).rev() {
+        everybody(now_ms() - hour * 3_600_000, 3);
+    }
+    everybody(now_ms(), 100);
+    let held = "tripline_decisions_held_total{guardrail=\"fleet_suppression\"}";
+    let throttled = "tripline_decisions_total{action=\"throttle\",carried_out=\"true\"}";
+    until("nearly all are throttled", Duration::from_mins(1), || {
+        let is = |metric| daemon.metric(metric) >= 9_000.0;
+        (is(held) && is(throttled)).then_some(())
+    });
+    let revoked = "tripline_decisions_total{action=\"revoke\",carried_out=\"true\"}";
+    assert!(
+        daemon.metric(revoked) <= 3.0,
+        "those before the cause was known, as the breaker allows"
+    );
+}
+
 #[test]
 fn failed_requests_with_a_victims_id_do_nothing_to_the_victim() {
     let folder = folder();
