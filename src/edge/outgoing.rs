@@ -32,6 +32,18 @@ pub struct Params {
     pub authorities: Option<PathBuf>,
 }
 
+impl Params {
+    /// Whether `target` could never be connected to, whatever its name resolves to.
+    pub fn shuts_out(&self, target: &Target) -> bool {
+        match target.literal() {
+            Some(address) => {
+                !Guard(self.networks.clone()).lets_through(address, target.is_encrypted())
+            }
+            None => self.networks.is_empty() && !target.is_encrypted(),
+        }
+    }
+}
+
 impl Default for Params {
     fn default() -> Self {
         Self { networks: Vec::new(), timeout: Duration::from_secs(5), authorities: None }
@@ -79,6 +91,15 @@ impl Target {
     pub fn join(&self, path: &str) -> Result<Self, NoTarget> {
         let url = self.0.join(path).map_err(|_| NoTarget)?;
         if url.origin() == self.0.origin() { Ok(Self(url)) } else { Err(NoTarget) }
+    }
+
+    /// Its address, where it is not a name.
+    fn literal(&self) -> Option<IpAddr> {
+        match self.0.host() {
+            Some(url::Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+            Some(url::Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+            Some(url::Host::Domain(_)) | None => None,
+        }
     }
 
     fn is_encrypted(&self) -> bool {
@@ -183,12 +204,7 @@ impl Outgoing {
     ) -> Result<Answer, OutgoingError> {
         let encrypted = target.is_encrypted();
         // A literal address is not resolved, so the resolver does not see it.
-        let literal = match target.0.host() {
-            Some(url::Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-            Some(url::Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-            Some(url::Host::Domain(_)) | None => None,
-        };
-        if literal.is_some_and(|address| !self.guard.lets_through(address, encrypted)) {
+        if target.literal().is_some_and(|address| !self.guard.lets_through(address, encrypted)) {
             return Err(OutgoingError::NotAllowed(target.clone()));
         }
         let client = if encrypted { &self.encrypted } else { &self.plain };
@@ -215,7 +231,10 @@ fn authorities(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, OutgoingSetu
         OutgoingSetupError::Authorities { path: path.clone(), source }
     };
     let text = std::fs::read(path).map_err(|error| fault(error.into()))?;
-    reqwest::Certificate::from_pem_bundle(&text).map_err(|error| fault(error.into()))
+    match reqwest::Certificate::from_pem_bundle(&text) {
+        Ok(found) if found.is_empty() => Err(fault("it holds no certificate in PEM".into())),
+        found => found.map_err(|error| fault(error.into())),
+    }
 }
 
 fn seconds(headers: &HeaderMap) -> Option<Duration> {

@@ -10,7 +10,7 @@
 //! never goes back.
 
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, Receipt};
+use crate::model::decision::{Decision, Delivery, Receipt};
 use crate::model::time::EventTime;
 use hashbrown::HashMap;
 use siphasher::sip::SipHasher13;
@@ -23,6 +23,10 @@ const PAUSE_MS_MIN: u64 = 50;
 const PAUSE_MS_MAX: u64 = 5_000;
 /// The pause after a refusal: only a person can mend it. Unit: milliseconds. Chosen.
 const PAUSE_MS_REFUSED: u64 = 30_000;
+
+/// The longest that a store is left alone because it asks for it. Unit: milliseconds. Chosen: a
+/// credential must not stay in service for an hour because of a slip in a header.
+const WAIT_MS_MAX: u64 = 300_000;
 
 /// A decision that is due, and when the event behind it arrived.
 #[derive(Clone, Debug)]
@@ -64,6 +68,8 @@ pub struct Outbox {
     turns: BTreeMap<Turn, Credential>,
     next_turn: u64,
     under_way: usize,
+    /// Until when the store asked to be left alone.
+    quiet_until_ms: u64,
 }
 
 impl Outbox {
@@ -113,6 +119,9 @@ impl Outbox {
 
     /// The next decision to deliver at `now_ms`, which is then under way.
     pub fn next(&mut self, now_ms: u64) -> Option<Due> {
+        if now_ms < self.quiet_until_ms {
+            return None;
+        }
         let first = self.turns.first_entry().filter(|first| first.key().0 <= now_ms)?;
         let one = self.waiting.get_mut(&first.remove())?;
         one.turn = None;
@@ -122,11 +131,14 @@ impl Outbox {
 
     /// When [`Outbox::next`] next has something; none: nothing waits.
     pub fn deadline(&self) -> Option<u64> {
-        self.turns.first_key_value().map(|((at_ms, _), _)| *at_ms)
+        self.turns.first_key_value().map(|((at_ms, _), _)| (*at_ms).max(self.quiet_until_ms))
     }
 
     /// Takes the store's answer to a delivery.
-    pub fn done(&mut self, delivered: &Due, receipt: Receipt, now_ms: u64) -> Done {
+    pub fn done(&mut self, delivered: &Due, delivery: Delivery, now_ms: u64) -> Done {
+        let receipt = delivery.receipt;
+        let quiet_until_ms = now_ms.saturating_add(delivery.wait_ms.min(WAIT_MS_MAX));
+        self.quiet_until_ms = self.quiet_until_ms.max(quiet_until_ms);
         self.under_way = self.under_way.saturating_sub(1);
         let credential = &delivered.decision.credential;
         let Some(one) = self.waiting.get_mut(credential) else { return Done::Settled };
@@ -176,7 +188,9 @@ fn jitter(decision: &Decision, attempts: u32, most: u64) -> u64 {
 mod tests {
     use super::{Done, Due, Outbox};
     use crate::model::credential::Credential;
-    use crate::model::decision::{Decision, DecisionId, Generation, Order, Posture, Receipt};
+    use crate::model::decision::{
+        Decision, DecisionId, Delivery, Generation, Order, Posture, Receipt,
+    };
     use crate::model::finding::Action;
     use crate::model::time::EventTime;
     use proptest::prelude::*;
@@ -217,7 +231,7 @@ mod tests {
         for _ in 0..12 {
             let one = outbox.next(now).expect("due");
             assert!(outbox.next(now).is_none());
-            assert_eq!(outbox.done(&one, Receipt::Unreachable, now), Done::Again);
+            assert_eq!(outbox.done(&one, Receipt::Unreachable.into(), now), Done::Again);
             let at = outbox.deadline().expect("waits");
             pauses.push(at - now);
             assert!(outbox.next(at - 1).is_none());
@@ -226,8 +240,22 @@ mod tests {
         assert!((50..=100).contains(&pauses[0]), "{pauses:?}");
         assert!(pauses[11] >= 2_500 && pauses[11] <= 5_000, "{pauses:?}");
         let one = outbox.next(now).expect("due");
-        assert_eq!(outbox.done(&one, Receipt::Applied, now), Done::Settled);
+        assert_eq!(outbox.done(&one, Receipt::Applied.into(), now), Done::Settled);
         assert!(outbox.is_empty() && outbox.deadline().is_none());
+    }
+
+    #[test]
+    fn a_store_that_asks_to_be_left_alone_is_left_alone_but_not_for_good() {
+        for (asked_ms, least) in [(30_000, 30_000), (u64::MAX, 300_000)] {
+            let mut outbox = Outbox::default();
+            outbox.push(due(1, 1), 0);
+            let one = outbox.next(0).expect("due");
+            outbox.done(&one, Delivery { wait_ms: asked_ms, ..Receipt::Unreachable.into() }, 0);
+            outbox.push(due(2, 1), 1);
+            assert!(outbox.next(least - 1).is_none(), "nor asked about another credential");
+            assert_eq!(outbox.deadline(), Some(least));
+            assert!(outbox.next(least).is_some() && outbox.next(least).is_some());
+        }
     }
 
     #[test]
@@ -235,7 +263,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(due(1, 1), 0);
         let one = outbox.next(0).expect("due");
-        outbox.done(&one, Receipt::Refused, 0);
+        outbox.done(&one, Receipt::Refused.into(), 0);
         assert!(outbox.next(100).is_none());
         outbox.retry_now(100);
         assert!(outbox.next(100).is_some());
@@ -274,16 +302,16 @@ mod tests {
                         let before = in_force.insert(id, one.decision.generation.0);
                         prop_assert!(before.is_none_or(|held| held <= one.decision.generation.0));
                     }
-                    outbox.done(&one, receipt, now);
+                    outbox.done(&one, receipt.into(), now);
                 }
             }
             for one in under_way.drain(..) {
-                outbox.done(&one, Receipt::Unreachable, now);
+                outbox.done(&one, Receipt::Unreachable.into(), now);
             }
             while let Some(at) = outbox.deadline() {
                 let one = outbox.next(at).expect("due at its deadline");
                 in_force.insert(one.decision.credential.id().to_owned(), one.decision.generation.0);
-                outbox.done(&one, Receipt::Applied, at);
+                outbox.done(&one, Receipt::Applied.into(), at);
             }
             prop_assert_eq!(outbox.under_way(), 0);
             for (id, generation) in newest {

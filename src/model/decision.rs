@@ -377,11 +377,13 @@ pub struct Delivery {
     pub receipt: Receipt,
     /// What the store holds, where it refused an older decision.
     pub held: Option<Holding>,
+    /// For how long the store asks to be left alone. Unit: milliseconds.
+    pub wait_ms: u64,
 }
 
 impl From<Receipt> for Delivery {
     fn from(receipt: Receipt) -> Self {
-        Self { receipt, held: None }
+        Self { receipt, held: None, wait_ms: 0 }
     }
 }
 

@@ -76,6 +76,50 @@ fn what_is_no_toml_is_said_with_its_line() {
 }
 
 #[test]
+fn what_could_never_work_is_said_before_it_is_tried() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("writes");
+        path.display().to_string()
+    };
+    let (token, none) = (file("token", &"a1".repeat(16)), file("none.pem", "no certificate"));
+    let hook = file("hook", "whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=");
+    let one = |name: &str| {
+        format!("[http.tokens.{name}]\nroles = [\"read\"]\ntoken_file = \"{token}\"\n")
+    };
+    let webhook = |url: &str| {
+        format!("[auth_store.webhook.own]\nurl = \"{url}\"\nsecret_file = \"{hook}\"\n")
+    };
+    let redis =
+        |further: &str| format!("[auth_store.redis]\nurl = \"redis://127.0.0.1/\"\n{further}\n");
+    for (config, said) in [
+        (format!("{}{}", one("one"), one("two")), "one and two have the same token"),
+        ("[admin]\nsocket_mode = \"0777\"".to_owned(), "others must not"),
+        ("[admin]\nsocket_mode = \"0000\"".to_owned(), "its owner must be able to"),
+        (format!("[outgoing]\nca_file = \"{none}\""), "can't use the certificate authorities"),
+        (webhook("http://hooks.example/"), "may not be asked"),
+        (webhook("https://10.0.0.7/"), "may not be asked"),
+        (redis(&format!("ca_file = \"{none}\"")), "no certificates in PEM"),
+        (redis(&format!("client_cert_file = \"{none}\"")), "no certificates in PEM"),
+        (redis(&format!("url_file = \"{token}\"")), "name two servers"),
+        (redis("sentinel = \"\""), "a text on one line"),
+        (redis("nodes = [\"127.0.0.1:7000\"]"), "neither a Sentinel nor a Cluster"),
+        (redis("cluster = true").replace("1/", "1/2"), "leave /db out"),
+        (redis("").replace("redis://127.0.0.1/", "rediss://127.0.0.1/#insecure"), "#insecure"),
+        ("[notify.slack.a]\nurl_file = \"x\"\nfrom = \"observe\"".to_owned(), "no `observe` here"),
+        ("[notify.kafka.a]\ntopic = \"x\"".to_owned(), "brokers"),
+    ] {
+        let path = file("tripline.toml", &config);
+        let done = tripline(&["check", &path], &[]);
+        assert_eq!(done.status.code(), Some(78), "{config}");
+        let told = text(&done.stderr).replace('│', " ");
+        let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(told.contains(said), "{config}\nsays: {told}");
+    }
+}
+
+#[test]
 fn an_address_that_others_reach_needs_tokens() {
     let environment = [("TRIPLINE_HTTP__LISTEN", "0.0.0.0:7878")];
     let done = tripline(&["run"], &environment);

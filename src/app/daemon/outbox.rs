@@ -176,7 +176,7 @@ impl Task {
     fn note_pulse(&self, work: &mut Work, pulse: Pulse) {
         match pulse {
             Pulse::Kept => self.mark_reachable(work),
-            Pulse::Unreachable => work.reachable = false,
+            Pulse::Unreachable => self.mark_unreachable(work),
             Pulse::Lost => {
                 self.mark_reachable(work);
                 tracing::warn!(
@@ -221,7 +221,7 @@ impl Task {
     async fn reconcile(&self, work: &mut Work, found: Option<Page>) {
         let store = self.store.name();
         let Some(page) = found else {
-            work.reachable = false;
+            self.mark_unreachable(work);
             work.comparing = Comparing::At(Instant::now() + PULSE_EVERY);
             return;
         };
@@ -252,6 +252,17 @@ impl Task {
     }
 
     /// A store that is back may have been replaced: it is compared, and told what waits.
+    /// Says so once, however many decisions wait.
+    fn mark_unreachable(&self, work: &mut Work) {
+        if std::mem::replace(&mut work.reachable, false) {
+            tracing::warn!(
+                store = self.store.name(),
+                waiting = work.outbox.len() + work.backlog.len(),
+                "the store can't be reached; decisions wait for it"
+            );
+        }
+    }
+
     fn mark_reachable(&self, work: &mut Work) {
         if !std::mem::replace(&mut work.reachable, true) {
             tracing::info!(store = self.store.name(), "the store can be reached again");
@@ -264,12 +275,12 @@ impl Task {
     }
 
     async fn settle(&self, work: &mut Work, delivery: Delivery, due: &Due) {
-        let Delivery { receipt, held } = delivery;
+        let Delivery { receipt, held, wait_ms: _ } = delivery;
         let store = self.store.name();
         self.metrics.enforcement.with_label_values(&[store, receipt.as_str()]).inc();
-        let done = work.outbox.done(due, receipt, work.now_ms());
+        let done = work.outbox.done(due, delivery, work.now_ms());
         if receipt == Receipt::Unreachable {
-            work.reachable = false;
+            self.mark_unreachable(work);
         } else {
             self.mark_reachable(work);
         }
@@ -280,7 +291,7 @@ impl Task {
             self.metrics.enforcement_seconds.with_label_values(&[store]).observe(seconds);
         }
         if done == Done::Again {
-            tracing::warn!(
+            tracing::debug!(
                 store, decision = %due.decision.id, receipt = receipt.as_str(),
                 "not carried out yet; it is tried again"
             );

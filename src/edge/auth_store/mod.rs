@@ -13,7 +13,7 @@ pub mod shared_signals;
 pub mod template;
 pub mod webhook;
 
-use crate::edge::outgoing::{Outgoing, OutgoingError};
+use crate::edge::outgoing::{Answer, Outgoing, OutgoingError};
 use crate::model::credential::{Credential, Kinds};
 use crate::model::decision::{Decision, Delivery, Holding, Receipt, Standing};
 use crate::wire::security_event::Transmitter;
@@ -185,16 +185,23 @@ impl AuthStore {
         match &self.door {
             Door::Embedded(store) => store.carry_out(decision).await,
             Door::Redis(store) => store.carry_out(decision).await,
-            Door::Webhook(store) => store.carry_out(decision).await.into(),
-            Door::OAuth(store) => store.carry_out(decision).await.into(),
-            Door::SharedSignals(store) => store.carry_out(decision).await.into(),
+            Door::Webhook(store) => store.carry_out(decision).await,
+            Door::OAuth(store) => store.carry_out(decision).await,
+            Door::SharedSignals(store) => store.carry_out(decision).await,
         }
     }
 }
 
+/// What to make of a server that can't take a decision now.
+fn later(answer: &Answer) -> Delivery {
+    let wait = answer.retry_after.map_or(0, |wait| wait.as_millis());
+    let wait_ms = u64::try_from(wait).unwrap_or(u64::MAX);
+    Delivery { wait_ms, ..Receipt::Unreachable.into() }
+}
+
 /// Whether asking again can help where there was no answer.
-fn receipt_of(error: &OutgoingError) -> Receipt {
-    match error {
+fn unanswered(error: &OutgoingError) -> Delivery {
+    let receipt = match error {
         OutgoingError::NotAllowed(_) => {
             tracing::error!(%error, "a store may not be asked");
             Receipt::Refused
@@ -203,5 +210,6 @@ fn receipt_of(error: &OutgoingError) -> Receipt {
             tracing::debug!(%error, "a store could not be asked");
             Receipt::Unreachable
         }
-    }
+    };
+    receipt.into()
 }

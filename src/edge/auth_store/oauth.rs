@@ -5,7 +5,7 @@
 
 use crate::edge::outgoing::{Outgoing, Target};
 use crate::model::credential::Kind;
-use crate::model::decision::{Decision, Order, Receipt};
+use crate::model::decision::{Decision, Delivery, Order, Receipt};
 use crate::model::finding::Action;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
@@ -41,33 +41,33 @@ impl OAuthStore {
     }
 
     /// Revokes, where that is what a decision orders.
-    pub async fn carry_out(&self, decision: &Decision) -> Receipt {
+    pub async fn carry_out(&self, decision: &Decision) -> Delivery {
         match decision.order {
-            Order::Act(Action::Observe | Action::Alert) => return Receipt::Already,
-            Order::Act(Action::Throttle) | Order::Restore => return Receipt::Unsupported,
+            Order::Act(Action::Observe | Action::Alert) => return Receipt::Already.into(),
+            Order::Act(Action::Throttle) | Order::Restore => return Receipt::Unsupported.into(),
             Order::Act(Action::Suspend) if !self.params.suspend_revokes => {
-                return Receipt::Unsupported;
+                return Receipt::Unsupported.into();
             }
             Order::Act(Action::Suspend | Action::Revoke) => {}
         }
         // A server says yes to a token that it doesn't know, and a fingerprint is none.
         if decision.credential.id().starts_with("fp_") {
-            return Receipt::Unsupported;
+            return Receipt::Unsupported.into();
         }
-        let Some(headers) = self.headers() else { return Receipt::Refused };
+        let Some(headers) = self.headers() else { return Receipt::Refused.into() };
         let body = form(decision).into_bytes();
         match self.outgoing.post(&self.params.url, headers, body).await {
             // A token that the server does not know is revoked, too.
-            Ok(answer) if answer.is_success() => Receipt::Applied,
-            Ok(answer) if answer.is_passing() => Receipt::Unreachable,
+            Ok(answer) if answer.is_success() => Receipt::Applied.into(),
+            Ok(answer) if answer.is_passing() => super::later(&answer),
             Ok(answer) => {
                 tracing::error!(
                     status = answer.status, server = %self.params.url,
                     "the authorization server refuses; check client_id, its secret and its rights"
                 );
-                Receipt::Refused
+                Receipt::Refused.into()
             }
-            Err(error) => super::receipt_of(&error),
+            Err(error) => super::unanswered(&error),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::edge::clock;
 use crate::edge::outgoing::{Outgoing, Target};
-use crate::model::decision::{Decision, Order, Receipt};
+use crate::model::decision::{Decision, Delivery, Order, Receipt};
 use crate::model::finding::Action;
 use crate::wire::security_event::Transmitter;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -42,19 +42,19 @@ impl SharedSignalsStore {
     }
 
     /// Tells the receiver of a suspension or a revocation.
-    pub async fn carry_out(&self, decision: &Decision) -> Receipt {
+    pub async fn carry_out(&self, decision: &Decision) -> Delivery {
         match decision.order {
-            Order::Act(Action::Observe | Action::Alert) => return Receipt::Already,
-            Order::Act(Action::Throttle) | Order::Restore => return Receipt::Unsupported,
+            Order::Act(Action::Observe | Action::Alert) => return Receipt::Already.into(),
+            Order::Act(Action::Throttle) | Order::Restore => return Receipt::Unsupported.into(),
             Order::Act(Action::Suspend | Action::Revoke) => {}
         }
         let signed = self.params.transmitter.sign(decision, clock::now());
         let (Some(statement), Some(headers)) = (signed, self.headers()) else {
-            return Receipt::Refused;
+            return Receipt::Refused.into();
         };
         match self.outgoing.post(&self.params.url, headers, statement.into_bytes()).await {
-            Ok(answer) if answer.is_success() => Receipt::Applied,
-            Ok(answer) if answer.is_passing() => Receipt::Unreachable,
+            Ok(answer) if answer.is_success() => Receipt::Applied.into(),
+            Ok(answer) if answer.is_passing() => super::later(&answer),
             Ok(answer) => {
                 let body: serde_json::Value =
                     serde_json::from_slice(&answer.body).unwrap_or_default();
@@ -63,9 +63,9 @@ impl SharedSignalsStore {
                     status = answer.status, code, receiver = %self.params.url,
                     "the receiver refuses; check issuer, audience and where it finds the keys"
                 );
-                Receipt::Refused
+                Receipt::Refused.into()
             }
-            Err(error) => super::receipt_of(&error),
+            Err(error) => super::unanswered(&error),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::edge::clock;
 use crate::edge::outgoing::{Outgoing, Target};
-use crate::model::decision::{Decision, Receipt};
+use crate::model::decision::{Decision, Delivery, Receipt};
 use crate::wire::decision_json::DecisionJson;
 use crate::wire::standard_webhook::Signer;
 use axum::http::header::CONTENT_TYPE;
@@ -34,10 +34,10 @@ impl WebhookStore {
     }
 
     /// Tells the receiver of a decision.
-    pub async fn carry_out(&self, decision: &Decision) -> Receipt {
-        let Some(status) = decision.order.status() else { return Receipt::Already };
+    pub async fn carry_out(&self, decision: &Decision) -> Delivery {
+        let Some(status) = decision.order.status() else { return Receipt::Already.into() };
         let Ok(mut body) = serde_json::to_value(DecisionJson(decision.clone())) else {
-            return Receipt::Refused;
+            return Receipt::Refused.into();
         };
         if let Some(fields) = body.as_object_mut() {
             fields.insert("type".to_owned(), "tripline.decision".into());
@@ -50,17 +50,17 @@ impl WebhookStore {
             &body,
         );
         match self.outgoing.post(&self.params.url, header_map(&headers), body).await {
-            Ok(answer) if answer.is_success() => Receipt::Applied,
-            Ok(answer) if answer.status == 409 => Receipt::Already,
-            Ok(answer) if answer.is_passing() => Receipt::Unreachable,
+            Ok(answer) if answer.is_success() => Receipt::Applied.into(),
+            Ok(answer) if answer.status == 409 => Receipt::Already.into(),
+            Ok(answer) if answer.is_passing() => super::later(&answer),
             Ok(answer) => {
                 tracing::error!(
                     status = answer.status, receiver = %self.params.url,
                     "the webhook refuses; redirects are not followed"
                 );
-                Receipt::Refused
+                Receipt::Refused.into()
             }
-            Err(error) => super::receipt_of(&error),
+            Err(error) => super::unanswered(&error),
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::wire::access_log::{AccessLog, Field};
 use crate::wire::decoder::Decoder;
 use crate::wire::mapping::{Mapping, Pointer, Target};
 use hashbrown::HashMap;
+use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -37,7 +38,7 @@ pub(super) fn http(section: Section<'_>) -> Http {
         });
         let secret = token.get("token_file", |value| {
             let secret = secret_file(value)?;
-            if secrecy::ExposeSecret::expose_secret(&secret).len() < 16 {
+            if secret.expose_secret().len() < 16 {
                 return Err(Wrong::new(
                     "this token is too short",
                     "use 16 characters or more, from `openssl rand -hex 32`",
@@ -50,6 +51,16 @@ pub(super) fn http(section: Section<'_>) -> Http {
             _ => token.note_if_lacking(&["roles", "token_file"]),
         }
         token.finish();
+    }
+    for (number, token) in tokens.iter().enumerate() {
+        let secret = |token: &Token| token.secret.expose_secret().to_owned();
+        let twin = tokens.iter().take(number).find(|other| secret(other) == secret(token));
+        if let Some(twin) = twin {
+            by_name.note(Wrong::new(
+                format!("{} and {} have the same token", twin.name, token.name),
+                "give each its own: the journal names who ordered by it",
+            ));
+        }
     }
     by_name.finish();
     if !listen.ip().is_loopback() && tokens.is_empty() {
@@ -197,11 +208,18 @@ pub(super) fn outgoing(section: Section<'_>) -> outgoing::Params {
         value.texts()?.into_iter().map(read).collect()
     });
     let timeout = section.get("timeout", duration_ms).and_then(|ms| u64::try_from(ms).ok());
-    let params = outgoing::Params {
+    let mut params = outgoing::Params {
         networks: networks.unwrap_or_default(),
         timeout: timeout.map_or(default.timeout, Duration::from_millis),
-        authorities: section.get("ca_file", path),
+        authorities: None,
     };
+    let authorities = section.get("ca_file", |value| {
+        let with = outgoing::Params { authorities: Some(path(value)?), ..params.clone() };
+        outgoing::Outgoing::new(&with)
+            .map_err(|error| Wrong::new(error.to_string(), "name a file with certificates in PEM"))
+            .map(|_| with.authorities)
+    });
+    params.authorities = authorities.flatten();
     section.finish();
     params
 }
@@ -212,7 +230,15 @@ pub(super) fn admin(section: Section<'_>) -> (Option<PathBuf>, u32) {
     let mode = section.get("socket_mode", |value| {
         let text = value.text()?;
         let read = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-        read.ok_or_else(|| Wrong::new("these are no permissions of a file", "write \"0660\""))
+        let mode =
+            read.ok_or_else(|| Wrong::new("these are no permissions of a file", "write \"0660\""))?;
+        if mode & 0o007 != 0 || mode & 0o600 != 0o600 {
+            return Err(Wrong::new(
+                "who may open the socket may order; others must not, its owner must be able to",
+                "write \"0600\", or \"0660\" for a group",
+            ));
+        }
+        Ok(mode)
     });
     section.finish();
     (socket, mode.unwrap_or(0o600))

@@ -32,6 +32,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         Some(path) => Some(path),
         None => Some(data_dir.join("tripline.sock")),
     };
+    let outgoing = outgoing(root.section("outgoing"));
     let settings = Settings {
         data_dir,
         admin: local::Params { path: path_of_socket, mode },
@@ -42,9 +43,9 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         threads: usize::try_from(threads).unwrap_or(2),
         partition: partition::Params { profile: profile(root), ..engine(root.section("engine")) },
         control: control(root),
-        stores: auth_stores(&root.section("auth_store")),
-        receivers: notify::receivers(&root.section("notify")),
-        outgoing: outgoing(root.section("outgoing")),
+        stores: auth_stores(&root.section("auth_store"), &outgoing),
+        receivers: notify::receivers(&root.section("notify"), &outgoing),
+        outgoing,
         fingerprint_key_file: root.get("fingerprint_key_file", path),
         journal_rotate_bytes: journal(root.section("journal")),
         dead_letters_bytes_max: dead_letters(root.section("dead_letters")),

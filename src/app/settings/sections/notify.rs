@@ -1,11 +1,11 @@
 //! Receivers of notifications.
 
 use super::doors::librdkafka;
-use super::receivers::{signer, target};
+use super::receivers::{signer, target_of, url};
 use super::values::{one_of, secret_file, some_text, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::edge::notify::{self, KindOfReceiver, topic};
-use crate::edge::outgoing::Target;
+use crate::edge::outgoing::{self, Target};
 use crate::engine::notices;
 use crate::model::finding::Action;
 use crate::wire::form::Form;
@@ -18,12 +18,12 @@ const TOPIC_PER_MINUTE: u32 = 6000;
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
 /// Reads `[notify]`.
-pub(super) fn receivers(section: &Section<'_>) -> Vec<notify::Params> {
+pub(super) fn receivers(section: &Section<'_>, allowed: &outgoing::Params) -> Vec<notify::Params> {
     let mut receivers = Vec::new();
     for kind in KINDS {
         let named = section.section(kind);
         for name in named.names() {
-            receivers.extend(receiver(kind, &name, named.section(&name)));
+            receivers.extend(receiver(kind, &name, named.section(&name), allowed));
         }
     }
     for name in section.names() {
@@ -32,9 +32,15 @@ pub(super) fn receivers(section: &Section<'_>) -> Vec<notify::Params> {
     receivers
 }
 
-fn receiver(kind: &str, name: &str, section: Section<'_>) -> Option<notify::Params> {
+fn receiver(
+    kind: &str,
+    name: &str,
+    section: Section<'_>,
+    allowed: &outgoing::Params,
+) -> Option<notify::Params> {
     let from = section.get("from", |value| {
-        one_of(value, Action::parse, &["alert", "throttle", "suspend", "revoke"])
+        let told = |text: &str| Action::parse(text).filter(|action| *action >= Action::Alert);
+        one_of(value, told, &["alert", "throttle", "suspend", "revoke"])
     });
     let per_minute = section.get("per_minute", |value| within(value, 1, 100_000));
     let default = notices::Params::default();
@@ -44,47 +50,46 @@ fn receiver(kind: &str, name: &str, section: Section<'_>) -> Option<notify::Para
         per_minute: per_minute.and_then(|n| u32::try_from(n).ok()).unwrap_or(per_minute_default),
     };
     let of = match kind {
-        "alertmanager" => alertmanager(&section),
-        "webhook" => webhook(&section),
-        "slack" => slack(&section),
+        "alertmanager" => alertmanager(&section, allowed),
+        "webhook" => webhook(&section, allowed),
+        "slack" => slack(&section, allowed),
         "kafka" => topic(&section),
-        _ => pagerduty(&section),
+        _ => pagerduty(&section, allowed),
     };
     section.finish();
     Some(notify::Params { name: format!("{kind}.{name}"), wants, of: of? })
 }
 
-fn alertmanager(section: &Section<'_>) -> Option<KindOfReceiver> {
+fn alertmanager(section: &Section<'_>, allowed: &outgoing::Params) -> Option<KindOfReceiver> {
     section.note_if_lacking(&["url"]);
     let url = section.get("url", |value| {
         let wrong = || Wrong::new("this is no address", "write http://alertmanager:9093/");
         let text = format!("{}/", value.text()?.trim_end_matches('/'));
-        let base = Target::parse(&text).map_err(|_| wrong())?;
+        let base = target_of(&text, allowed)?;
         base.join("api/v2/alerts").map_err(|_| wrong())
     });
     url.map(KindOfReceiver::Alertmanager)
 }
 
-fn webhook(section: &Section<'_>) -> Option<KindOfReceiver> {
+fn webhook(section: &Section<'_>, allowed: &outgoing::Params) -> Option<KindOfReceiver> {
     section.note_if_lacking(&["url", "secret_file"]);
-    let (url, signer) = (section.get("url", target), section.get("secret_file", signer));
+    let (url, signer) = (url(section, allowed), section.get("secret_file", signer));
     let form = form(section, Form::Native);
     Some(KindOfReceiver::Webhook(url?, signer?, form))
 }
 
-fn slack(section: &Section<'_>) -> Option<KindOfReceiver> {
+fn slack(section: &Section<'_>, allowed: &outgoing::Params) -> Option<KindOfReceiver> {
     section.note_if_lacking(&["url_file"]);
     let url = section.get("url_file", |value: Value<'_>| {
         let secret = secret_file(value)?;
-        let wrong = |_| Wrong::new("this file holds no address", "write https://host/path into it");
-        Target::parse(secret.expose_secret()).map_err(wrong)
+        target_of(secret.expose_secret(), allowed)
     });
     url.map(KindOfReceiver::Slack)
 }
 
-fn pagerduty(section: &Section<'_>) -> Option<KindOfReceiver> {
+fn pagerduty(section: &Section<'_>, allowed: &outgoing::Params) -> Option<KindOfReceiver> {
     section.note_if_lacking(&["routing_key_file"]);
-    let url = section.get("url", target).or_else(|| Target::parse(PAGERDUTY).ok());
+    let url = url(section, allowed).or_else(|| Target::parse(PAGERDUTY).ok());
     let key = section.get("routing_key_file", secret_file);
     Some(KindOfReceiver::PagerDuty(url?, key?))
 }

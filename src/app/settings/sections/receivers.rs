@@ -3,7 +3,7 @@
 use super::values::{bytes_of_file, kinds, secret_file, some_text};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::edge::auth_store::{self, KindOfStore, oauth, shared_signals, webhook};
-use crate::edge::outgoing::Target;
+use crate::edge::outgoing::{self, Target};
 use crate::model::credential::{Kind, Kinds};
 use crate::wire::security_event::Transmitter;
 use crate::wire::standard_webhook::Signer;
@@ -13,29 +13,44 @@ use secrecy::ExposeSecret;
 pub(super) const KINDS: [&str; 3] = ["webhook", "oauth", "shared_signals"];
 
 /// Reads one; none where something is wrong, which was noted.
-pub(super) fn read(kind: &str, name: &str, section: Section<'_>) -> Option<auth_store::Params> {
+pub(super) fn read(
+    kind: &str,
+    name: &str,
+    section: Section<'_>,
+    allowed: &outgoing::Params,
+) -> Option<auth_store::Params> {
     let named = section.names().iter().any(|name| name == "kinds");
     let mut kinds = kinds(&section);
     let of = match kind {
-        "webhook" => webhook(&section),
+        "webhook" => webhook(&section, allowed),
         "oauth" => {
             if !named {
                 kinds = Kinds::of([Kind::Jwt, Kind::RefreshToken]);
             }
-            oauth(&section)
+            oauth(&section, allowed)
         }
-        _ => shared_signals(&section),
+        _ => shared_signals(&section, allowed),
     };
     section.finish();
     Some(auth_store::Params { name: format!("{kind}.{name}"), kinds, of: of? })
 }
 
-/// An address to which requests go.
-pub(super) fn target(value: Value<'_>) -> Result<Target, Wrong> {
-    let wrong = |error: crate::edge::outgoing::NoTarget| {
-        Wrong::new(error.to_string(), "write https://host/path")
-    };
-    Target::parse(value.text()?).map_err(wrong)
+/// An address to which requests may go.
+pub(super) fn target(value: Value<'_>, allowed: &outgoing::Params) -> Result<Target, Wrong> {
+    target_of(value.text()?, allowed)
+}
+
+/// The same of a text.
+pub(super) fn target_of(text: &str, allowed: &outgoing::Params) -> Result<Target, Wrong> {
+    let target = Target::parse(text)
+        .map_err(|error| Wrong::new(error.to_string(), "write https://host/path"))?;
+    if allowed.shuts_out(&target) {
+        return Err(Wrong::new(
+            format!("{target} may not be asked: it is not public, or not encrypted"),
+            "write https://, or add its network to outgoing.networks",
+        ));
+    }
+    Ok(target)
 }
 
 /// The key of a webhook's signatures.
@@ -47,15 +62,20 @@ pub(super) fn signer(value: Value<'_>) -> Result<Signer, Wrong> {
     })
 }
 
-fn webhook(section: &Section<'_>) -> Option<KindOfStore> {
+/// The address of a receiver.
+pub(super) fn url(section: &Section<'_>, allowed: &outgoing::Params) -> Option<Target> {
+    section.get("url", |value| target(value, allowed))
+}
+
+fn webhook(section: &Section<'_>, allowed: &outgoing::Params) -> Option<KindOfStore> {
     section.note_if_lacking(&["url", "secret_file"]);
-    let (url, signer) = (section.get("url", target), section.get("secret_file", signer));
+    let (url, signer) = (url(section, allowed), section.get("secret_file", signer));
     Some(KindOfStore::Webhook(webhook::Params { url: url?, signer: signer? }))
 }
 
-fn oauth(section: &Section<'_>) -> Option<KindOfStore> {
+fn oauth(section: &Section<'_>, allowed: &outgoing::Params) -> Option<KindOfStore> {
     section.note_if_lacking(&["url", "client_id", "client_secret_file"]);
-    let url = section.get("url", target);
+    let url = url(section, allowed);
     let client_id = section.get("client_id", some_text);
     let client_secret = section.get("client_secret_file", secret_file);
     let suspend_revokes = section.get("suspend_revokes", Value::flag).unwrap_or(false);
@@ -67,9 +87,9 @@ fn oauth(section: &Section<'_>) -> Option<KindOfStore> {
     }))
 }
 
-fn shared_signals(section: &Section<'_>) -> Option<KindOfStore> {
+fn shared_signals(section: &Section<'_>, allowed: &outgoing::Params) -> Option<KindOfStore> {
     section.note_if_lacking(&["url", "issuer", "audience", "signing_key_file"]);
-    let url = section.get("url", target);
+    let url = url(section, allowed);
     let issuer = section.get("issuer", some_text);
     let audience = section.get("audience", some_text);
     let bearer = section.get("bearer_file", secret_file);

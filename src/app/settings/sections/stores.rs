@@ -1,7 +1,7 @@
 //! Auth stores: where decisions are carried out.
 
 use super::receivers;
-use super::values::{by_kind, bytes_of_file, kinds, secret_file, within};
+use super::values::{by_kind, bytes_of_file, kinds, secret_file, some_text, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::duration_ms;
 use crate::edge::auth_store::redis::{
@@ -10,18 +10,24 @@ use crate::edge::auth_store::redis::{
 };
 use crate::edge::auth_store::template::{Command, Template, TemplateError};
 use crate::edge::auth_store::{self, KindOfStore};
+use crate::edge::outgoing;
 use crate::model::credential::Kind;
 use hashbrown::HashMap;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::SecretString;
 use std::time::Duration;
 
-pub(super) fn auth_stores(section: &Section<'_>) -> Vec<auth_store::Params> {
+pub(super) fn auth_stores(
+    section: &Section<'_>,
+    allowed: &outgoing::Params,
+) -> Vec<auth_store::Params> {
     let mut stores = Vec::new();
     stores.extend(redis_store(section.section("redis")));
     for kind in receivers::KINDS {
         let named = section.section(kind);
         for name in named.names() {
-            stores.extend(receivers::read(kind, &name, named.section(&name)));
+            stores.extend(receivers::read(kind, &name, named.section(&name), allowed));
         }
     }
     for name in section.names() {
@@ -67,14 +73,18 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
 /// Where Redis is, and how its servers stand together.
 fn place(redis: &Section<'_>) -> redis::Place {
     let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
-    let url = redis.get("url", secret).or_else(|| redis.get("url_file", secret_file));
+    let (url, from_file) = (redis.get("url", secret), redis.get("url_file", secret_file));
+    if url.is_some() && from_file.is_some() {
+        redis.note(Wrong::new("url and url_file name two servers", "leave out one of them"));
+    }
+    let url = url.or(from_file);
     if url.is_none() {
         redis.note_if_lacking(&["url"]);
     }
     let text = |value: Value<'_>| value.text().map(str::to_owned);
     let cluster = redis.get("cluster", Value::flag).unwrap_or(false);
     let sentinel = redis.get("sentinel", |value: Value<'_>| {
-        let name = value.text()?.to_owned();
+        let name = some_text(value)?;
         if cluster {
             return Err(Wrong::new("there is a Cluster already", "leave out sentinel or cluster"));
         }
@@ -109,9 +119,9 @@ fn owned_texts(value: Value<'_>) -> Result<Vec<String>, Wrong> {
 
 /// Whom a TLS connection trusts, and the own certificate.
 fn certificates(redis: &Section<'_>) -> Option<TlsCertificates> {
-    let root_cert = redis.get("ca_file", bytes_of_file);
-    let client_cert = redis.get("client_cert_file", bytes_of_file);
-    let client_key = redis.get("client_key_file", bytes_of_file);
+    let root_cert = redis.get("ca_file", certificates_file);
+    let client_cert = redis.get("client_cert_file", certificates_file);
+    let client_key = redis.get("client_key_file", key_file);
     if client_cert.is_some() != client_key.is_some() {
         redis.note_if_lacking(&["client_cert_file", "client_key_file"]);
     }
@@ -120,6 +130,28 @@ fn certificates(redis: &Section<'_>) -> Option<TlsCertificates> {
         .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
     let any = root_cert.is_some() || client_tls.is_some();
     any.then_some(TlsCertificates { client_tls, root_cert })
+}
+
+/// A file of certificates in PEM.
+fn certificates_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
+    let bytes = bytes_of_file(value)?;
+    let mut found = CertificateDer::pem_slice_iter(&bytes).peekable();
+    if found.peek().is_some() && found.all(|one| one.is_ok()) {
+        return Ok(bytes);
+    }
+    Err(Wrong::new("this file holds no certificates in PEM", "name one that begins -----BEGIN"))
+}
+
+/// A file with a private key in PEM.
+fn key_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
+    let bytes = bytes_of_file(value)?;
+    match PrivateKeyDer::from_pem_slice(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(Wrong::new(
+            "this file holds no private key in PEM",
+            "name one that begins -----BEGIN PRIVATE KEY-----",
+        )),
+    }
 }
 
 fn wrong_template(error: &TemplateError) -> Wrong {

@@ -162,7 +162,7 @@ fn write(
             return Ok(Receipt::Already.into());
         }
         if decision.generation <= held.generation {
-            return Ok(Delivery { receipt: Receipt::Stale, held: Some(held) });
+            return Ok(Delivery { held: Some(held), ..Receipt::Stale.into() });
         }
     }
     *changes += 1;

@@ -60,6 +60,15 @@ pub enum PlaceError {
     /// A node.
     #[error("a node of Redis can't be used; write host:port")]
     Node,
+    /// Nodes of nothing.
+    #[error("there are nodes, and neither a Sentinel nor a Cluster; set sentinel or cluster")]
+    Nodes,
+    /// A Cluster has one database.
+    #[error("a Cluster has no databases; leave /db out of the URL")]
+    Database,
+    /// A connection that anybody could pretend to be the server of.
+    #[error("#insecure takes any certificate; leave it out and name the authority in ca_file")]
+    Insecure,
     /// A certificate.
     #[error("a certificate for Redis can't be used; write PEM files, and a URL with rediss://")]
     Certificate,
@@ -72,6 +81,20 @@ impl Place {
     /// What can't be used.
     pub fn check(&self) -> Result<(), PlaceError> {
         Link::new(self).map(|_| ())
+    }
+
+    /// Whether what the URL says and what stands beside it go together.
+    fn check_together(&self, info: &ConnectionInfo) -> Result<(), PlaceError> {
+        if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
+            return Err(PlaceError::Insecure);
+        }
+        if self.topology == Topology::Cluster && info.redis_settings().db() != 0 {
+            return Err(PlaceError::Database);
+        }
+        if self.topology == Topology::Single && !self.nodes.is_empty() {
+            return Err(PlaceError::Nodes);
+        }
+        Ok(())
     }
 }
 
@@ -140,6 +163,7 @@ impl Link {
     pub(super) fn new(place: &Place) -> Result<Self, PlaceError> {
         let url = place.url.expose_secret();
         let info = url.into_connection_info().map_err(|_| PlaceError::Url)?;
+        place.check_together(&info)?;
         let way = match &place.topology {
             Topology::Single => Way::Single(Box::new(single(info, place)?)),
             Topology::Sentinel(name) => {

@@ -355,10 +355,8 @@ fn delivery_of(answer: &[String]) -> Delivery {
         Some("already") => Receipt::Already.into(),
         Some("stale") => {
             let generation = word(1).and_then(|word| word.parse().ok());
-            Delivery {
-                receipt: Receipt::Stale,
-                held: holding_of((generation, word(2), word(3), word(4))),
-            }
+            let held = holding_of((generation, word(2), word(3), word(4)));
+            Delivery { held, ..Receipt::Stale.into() }
         }
         _ => Receipt::Refused.into(),
     }
