@@ -193,7 +193,18 @@ fn a_gateway_asks_by_name_by_secret_or_by_token() {
         (check(&[("x-api-key", secret)]) == 403).then_some(())
     });
     assert_eq!(check(&[("authorization", &format!("Bearer {secret}"))]), 403);
-    assert_eq!(check(&[("x-api-key", "sk-another-0123456789abcd")]), 204);
+    let another = ("x-api-key", "sk-another-0123456789abcd");
+    assert_eq!(check(&[another]), 204);
+    // Whichever of them the service behind would take.
+    let junk = ("authorization", "Bearer sk-junk-0123456789abcdef");
+    assert_eq!(check(&[junk, ("x-api-key", secret)]), 403, "a junk token hides nothing");
+    assert_eq!(check(&[another, ("x-api-key", secret)]), 403, "nor does another key");
+    assert_eq!(check(&[junk, another]), 204);
+    assert_eq!(check(&[another; 5]), 401, "there is an end to it");
+    let named = ("x-tripline-credential", "api_key:key_1");
+    assert_eq!(check(&[named]), 204);
+    assert_eq!(check(&[named, named]), 401, "one name, or none");
+    assert_eq!(check(&[("x-tripline-credential", "api_key:schlüssel")]), 204);
 
     // {"alg":"ES256"} . {"jti":"j1","exp":4000000000}
     let token = "eyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiJqMSIsImV4cCI6NDAwMDAwMDAwMH0.c2lnbmF0dXJl";

@@ -38,6 +38,19 @@ impl Default for Listeners {
     }
 }
 
+impl Listeners {
+    /// Takes a place among them, until it is dropped.
+    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
+            Problem::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "too many streams",
+                format!("there are {STREAMS_MAX} already"),
+            )
+        })
+    }
+}
+
 /// From where on.
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct Since {
@@ -151,14 +164,7 @@ pub(super) async fn get_changes(
     let newest = shared.embedded.newest();
     let mut reader = Reader::new(shared.embedded.clone(), since);
     if streams {
-        let Ok(permit) = Arc::clone(&shared.listeners.0).try_acquire_owned() else {
-            return Err(Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many streams",
-                format!("there are {STREAMS_MAX} already"),
-            ));
-        };
-        let stream = stream(reader, newest, permit);
+        let stream = stream(reader, newest, shared.listeners.place()?);
         return Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response());
     }
     let reset = reader.reset;

@@ -11,6 +11,9 @@ use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 
+/// Secrets that a request may hold. Chosen: a bearer token, an API key, and one of each to spare.
+const SECRETS_MAX: usize = 4;
+
 /// 204: let it pass. 401: it has no credential. 403: out of service. 429: slow it down.
 #[utoipa::path(
     get, path = "/v1/check",
@@ -37,22 +40,47 @@ fn answer(shared: &Shared, headers: &HeaderMap) -> Response {
     if let Err(problem) = may_check(&shared.tokens, headers) {
         return problem.into_response();
     }
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(named) = text("x-tripline-credential") {
-        let (kind, id) = shared.fingerprints.named(named);
-        return if id.is_empty() { no_credential() } else { pass(shared, kind, &id) };
+    let mut named = headers.get_all("x-tripline-credential").iter();
+    if let Some(name) = named.next() {
+        let name = std::str::from_utf8(name.as_bytes());
+        return match (name, named.next()) {
+            (Ok(name), None) => {
+                let (kind, id) = shared.fingerprints.named(name);
+                if id.is_empty() { no_credential() } else { pass(shared, kind, &id) }
+            }
+            _ => ambiguous(),
+        };
     }
-    let bearer = text(AUTHORIZATION.as_str()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    match bearer.or_else(|| text("x-api-key")).filter(|secret| !secret.is_empty()) {
-        Some(secret) => {
-            let found = shared.fingerprints.identify(secret);
-            pass(shared, found.kind.unwrap_or_default(), &found.id)
+    let bearers = headers.get_all(AUTHORIZATION).iter().filter_map(bearer);
+    let keys = headers.get_all("x-api-key").iter().filter_map(|key| key.to_str().ok());
+    let mut passed = None;
+    for (number, secret) in bearers.chain(keys).filter(|secret| !secret.is_empty()).enumerate() {
+        if number == SECRETS_MAX {
+            return ambiguous();
         }
-        None => no_credential(),
+        let found = shared.fingerprints.identify(secret);
+        let response = pass(shared, found.kind.unwrap_or_default(), &found.id);
+        // Which of them the service behind will take is not known here: all must be in service.
+        match response.status() {
+            StatusCode::NO_CONTENT => passed = Some(response),
+            _ => return response,
+        }
     }
+    passed.unwrap_or_else(no_credential)
+}
+
+fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+fn ambiguous() -> Response {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "the request names no single credential",
+        "send X-Tripline-Credential once, in UTF-8, or a few secrets at most",
+    )
+    .into_response()
 }
 
 fn no_credential() -> Response {

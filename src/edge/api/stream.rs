@@ -2,6 +2,7 @@
 
 use super::State;
 use super::auth::Reader;
+use super::problem::Problem;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
 use futures_util::{Stream, StreamExt};
@@ -11,13 +12,15 @@ use tokio_stream::wrappers::BroadcastStream;
 pub(super) async fn stream(
     axum::extract::State(shared): State,
     _reader: Reader,
-) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let news = BroadcastStream::new(shared.board.listen()).map(|news| {
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let place = shared.listeners.place()?;
+    let news = BroadcastStream::new(shared.board.listen()).map(move |news| {
+        let _held = &place;
         Ok(match news {
             Ok(news) => Event::default().event(news.event).data(&*news.data),
             // The listener was too slow: it is told that it missed some.
             Err(_) => Event::default().event("missed").data("{}"),
         })
     });
-    Sse::new(news).keep_alive(KeepAlive::default())
+    Ok(Sse::new(news).keep_alive(KeepAlive::default()))
 }
