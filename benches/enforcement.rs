@@ -6,46 +6,21 @@
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
+mod support;
+
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use support::{free_port, start, start_redis, until};
 
 const CEILING: usize = 60;
 /// The load beside which it is measured. Unit: events a second, and in one request.
 const PER_S: u32 = 50_000;
 const BATCH: u32 = 1_000;
-
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-fn start(command: &mut Command) -> Killed {
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    Killed(quiet.spawn().expect("starts"))
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(30), "waited in vain until {what}");
-        std::thread::park_timeout(Duration::from_micros(200));
-    }
-}
 
 fn now_ms() -> u128 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
@@ -113,10 +88,8 @@ fn load(base: &str, busy: &AtomicBool) -> f64 {
 fn main() {
     let rounds = if std::env::args().any(|argument| argument == "--test") { 20 } else { 500 };
     let folder = tempfile::tempdir().expect("a folder");
-    let (redis_port, port) = (free_port(), free_port());
-    let text = redis_port.to_string();
-    let arguments = ["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-    let _redis = start(Command::new("redis-server").args(arguments));
+    let (_redis, redis_url) = start_redis();
+    let port = free_port();
     let cluster: MockCluster<'_, DefaultProducerContext> = MockCluster::new(1).expect("brokers");
     cluster.create_topic("auth", 4, 1).expect("a topic");
     let brokers = cluster.bootstrap_servers();
@@ -125,15 +98,14 @@ fn main() {
         "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\nposture.default = \"revoke\"\n\
          ceiling.default = \"{CEILING}/min\"\n\
          ceiling.kind.session = \"none\"\nbreaker.per_hour = 1000000\n\
-         auth_store.redis.url = \"redis://127.0.0.1:{redis_port}/\"\n\
+         auth_store.redis.url = \"{redis_url}\"\n\
          [kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n",
         folder.path().join("data").display()
     );
     std::fs::write(&config, settings).expect("writes");
     let binary = env!("CARGO_BIN_EXE_tripline");
     let _daemon = start(Command::new(binary).arg("run").arg("--config").arg(&config));
-    let client = redis::Client::open(format!("redis://127.0.0.1:{redis_port}/")).expect("a URL");
-    until("Redis answers", || client.get_connection().is_ok());
+    let client = redis::Client::open(redis_url).expect("a URL");
     let mut redis = client.get_connection().expect("connects");
     let http = reqwest::blocking::Client::new();
     let base = format!("http://127.0.0.1:{port}");

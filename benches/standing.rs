@@ -2,16 +2,18 @@
 //! to be asserted again in an emptied Redis, what memory they need, and how fast `/v1/check`
 //! answers beside them, as a share of what an empty axum handler answers in the same run.
 //!
-//! `cargo bench --bench standing` needs Debian's redis-server and wrk. `-- 200000` takes that
-//! many credentials. `-- --test` runs it small,
-//! and fails below half of what is aimed at.
+//! `cargo bench --bench standing` needs Debian's redis-server and wrk. `-- 200000` takes that many
+//! credentials. `-- --test` runs it small, and fails below half of what is aimed at.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
-use std::net::TcpListener;
+mod support;
+
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use support::{Killed, free_port, start, start_redis, until};
 use tripline::edge::journal::Journal;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{Decision, DecisionId, Generation, Order, Posture};
@@ -20,34 +22,6 @@ use tripline::model::time::EventTime;
 use tripline::wire::journal_json::Entry;
 
 const TOGETHER: u32 = 10_000;
-
-struct Killed(Child);
-
-impl Drop for Killed {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ended = self.0.kill();
-        let _reaped = self.0.wait();
-    }
-}
-
-fn start(command: &mut Command) -> Killed {
-    let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    Killed(quiet.spawn().expect("starts"))
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind(("127.0.0.1", 0)).expect("a port").local_addr().expect("an address").port()
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) -> Duration {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_mins(5), "waited in vain until {what}");
-        std::thread::park_timeout(Duration::from_millis(20));
-    }
-    begun.elapsed()
-}
 
 fn revocation(number: u32) -> Decision {
     let credential = Credential::parse(&format!("key_{number:08}")).expect("a name");
@@ -97,12 +71,19 @@ struct Load {
     p99_ms: f64,
 }
 
-/// Runs wrk against `url`; `rate` holds it to about so many requests a second by waiting.
-fn wrk(folder: &Path, url: &str, seconds: u64, delay_ms: Option<f64>) -> Load {
+/// Connections of wrk that ask as fast as they can, and that wait between their questions: a wait
+/// is a whole number of milliseconds, so many are needed for an even rate.
+const HURRIED: u32 = 32;
+const PATIENT: u32 = 256;
+
+/// Runs wrk against `url`, as fast as it goes or at about so many requests a second.
+fn wrk(folder: &Path, url: &str, seconds: u64, per_s: Option<f64>) -> Load {
     let script = folder.join("check.lua");
-    let delay = delay_ms.map_or(String::new(), |ms| {
-        format!("function delay() return math.random() * {} end\n", 2.0 * ms)
+    let delay = per_s.map_or(String::new(), |per_s| {
+        let most_ms = 2.0 * f64::from(PATIENT) / per_s * 1000.0;
+        format!("function delay() return math.floor(math.random() * {most_ms} + 0.5) end\n")
     });
+    let connections = if per_s.is_some() { PATIENT } else { HURRIED };
     let text = format!(
         "local n = 0\n\
          request = function()\n\
@@ -118,7 +99,10 @@ fn wrk(folder: &Path, url: &str, seconds: u64, delay_ms: Option<f64>) -> Load {
     );
     std::fs::write(&script, text).expect("writes");
     let mut command = Command::new("wrk");
-    command.args(["-t1", "-c32", &format!("-d{seconds}s"), "-s"]).arg(&script).arg(url);
+    command
+        .args(["-t1", &format!("-c{connections}"), &format!("-d{seconds}s"), "-s"])
+        .arg(&script)
+        .arg(url);
     let output = command.output().expect("wrk runs; it is in Debian's package wrk");
     let told = String::from_utf8_lossy(&output.stdout);
     let line = told.lines().find_map(|line| line.strip_prefix("FIGURES ")).expect("figures");
@@ -190,18 +174,15 @@ fn main() {
     let wanted = arguments.iter().find_map(|argument| argument.parse().ok());
     let count: u32 = wanted.unwrap_or(if small { 20_000 } else { 1_000_000 });
     let folder = tempfile::tempdir().expect("a folder");
-    let (redis_port, port) = (free_port(), free_port());
-    let text = redis_port.to_string();
-    let arguments = ["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-    let _redis = start(Command::new("redis-server").args(arguments));
+    let (_redis, redis_url) = start_redis();
+    let port = free_port();
     let settings = format!(
         "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\n\
-         auth_store.redis.url = \"redis://127.0.0.1:{redis_port}/\"\n",
+         auth_store.redis.url = \"{redis_url}\"\n",
         folder.path().join("data").display()
     );
     std::fs::write(folder.path().join("tripline.toml"), settings).expect("writes");
-    let client = redis::Client::open(format!("redis://127.0.0.1:{redis_port}/")).expect("a URL");
-    until("Redis answers", || client.get_connection().is_ok());
+    let client = redis::Client::open(redis_url).expect("a URL");
     let redis = client.get_connection().expect("connects");
     let mut world = World { folder, redis, port };
 
@@ -232,10 +213,37 @@ fn main() {
     println!("memory of {count} standing: {more:.0} MB more than of none");
 
     let _done: () = redis::cmd("FLUSHALL").query(&mut world.redis).expect("flushes");
-    let again = until("all are asserted again", || world.in_redis() >= count as usize);
-    println!("after FLUSHALL, asserted again: {again:.1?}");
+    let asserting = AtomicBool::new(true);
+    let mut another = client.get_connection().expect("connects");
+    std::thread::scope(|scope| {
+        let pinging = scope.spawn(|| pings(&mut another, &asserting));
+        let again = until("all are asserted again", || world.in_redis() >= count as usize);
+        asserting.store(false, Ordering::Relaxed);
+        let waits = pinging.join().expect("pings");
+        println!("after FLUSHALL, asserted again: {again:.1?}; meanwhile {waits}");
+    });
     until("it is quiet", || world.settled());
     measure_check(&world, small);
+}
+
+/// How long another client of Redis waits for its answers, as long as `asserting` holds.
+fn pings(redis: &mut redis::Connection, asserting: &AtomicBool) -> String {
+    let mut waits_ms = Vec::new();
+    while asserting.load(Ordering::Relaxed) {
+        let begun = Instant::now();
+        let _pong: String = redis::cmd("PING").query(redis).expect("answers");
+        waits_ms.push(begun.elapsed().as_secs_f64() * 1000.0);
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    waits_ms.sort_by(f64::total_cmp);
+    let at = |share: usize| waits_ms.get(waits_ms.len() * share / 1000).copied().unwrap_or(0.0);
+    let longest = waits_ms.last().copied().unwrap_or(0.0);
+    format!(
+        "a PING takes p50 {:.1}, p99 {:.1}, p99.9 {:.1} ms and {longest:.0} ms at the most",
+        at(500),
+        at(990),
+        at(999)
+    )
 }
 
 fn measure_check(world: &World, small: bool) {
@@ -259,8 +267,7 @@ fn measure_check(world: &World, small: bool) {
     ratios.sort_by(f64::total_cmp);
     let ratio = ratios.get(2).copied().expect("five");
     println!("check / empty: {ratio:.2} (median of 5, {ratios:.2?})");
-    // 32 connections that wait this long after each answer ask at about half the rate.
-    let half = wrk(folder, &world.url(), seconds, Some(32_000.0 / fastest * 2.0));
+    let half = wrk(folder, &world.url(), seconds, Some(fastest / 2.0));
     let share = half.per_s / fastest;
     println!("at {share:.2} of its rate: p99 {:.1} ms", half.p99_ms);
     assert!(!small || ratio > 0.4, "far below what is aimed at: {ratio:.2}");
