@@ -91,6 +91,8 @@ impl Asleep {
     }
 }
 
+crate::codec!(Asleep { baseline, known, identity, last_seen, climbs, units, cadence, failures, sleep, networks, endpoints, quantum });
+
 #[cfg(test)]
 mod tests {
     use super::{Asleep, Cadence, SILENCE_S};

@@ -182,3 +182,5 @@ impl Seen for Burst {
         ]
     }
 }
+
+crate::codec!(Burst { window, count, expected, peak, ratio, evidence_nats });

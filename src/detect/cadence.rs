@@ -154,6 +154,9 @@ impl Seen for NewRhythm {
     }
 }
 
+crate::codec!(Cadence { last_ms, gap, recent, usual });
+crate::codec!(NewRhythm { variation, usual, ratio });
+
 #[cfg(test)]
 mod tests {
     use super::{Cadence, Params, look};

@@ -130,6 +130,8 @@ pub fn look(windows: &Windows, limit_per_min: u32, quantum: Quantum) -> Option<P
     })
 }
 
+crate::codec!(Passed { limit_per_min, count, seconds });
+
 #[cfg(test)]
 mod tests {
     use super::{Limits, Passed};

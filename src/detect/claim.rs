@@ -43,6 +43,23 @@ pub enum Sight {
 }
 
 impl Sight {
+    /// Who saw it.
+    pub const fn detector(&self) -> Detector {
+        match self {
+            Self::Ceiling(_) => Detector::Ceiling,
+            Self::Burst(_) => Detector::Burst,
+            Self::Ramp(_) => Detector::Ramp,
+            Self::Origin(_) => Detector::Origin,
+            Self::FanOut(_) => Detector::FanOut,
+            Self::Endpoints(_) => Detector::Endpoints,
+            Self::Failures(_) => Detector::Failures,
+            Self::Cost(_) => Detector::Cost,
+            Self::Cadence(_) => Detector::Cadence,
+            Self::Dormant(_) => Detector::Dormant,
+            Self::TenantFlood(_) => Detector::TenantFlood,
+        }
+    }
+
     fn seen(&self) -> &dyn Seen {
         match self {
             Self::Ceiling(seen) => seen,
@@ -81,19 +98,7 @@ impl Claim {
 
     /// Who makes it.
     pub const fn detector(&self) -> Detector {
-        match self.sight {
-            Sight::Ceiling(_) => Detector::Ceiling,
-            Sight::Burst(_) => Detector::Burst,
-            Sight::Ramp(_) => Detector::Ramp,
-            Sight::Origin(_) => Detector::Origin,
-            Sight::FanOut(_) => Detector::FanOut,
-            Sight::Endpoints(_) => Detector::Endpoints,
-            Sight::Failures(_) => Detector::Failures,
-            Sight::Cost(_) => Detector::Cost,
-            Sight::Cadence(_) => Detector::Cadence,
-            Sight::Dormant(_) => Detector::Dormant,
-            Sight::TenantFlood(_) => Detector::TenantFlood,
-        }
+        self.sight.detector()
     }
 
     /// Whether the credential must learn nothing while it lasts: there is more use than ever, or
@@ -146,6 +151,8 @@ impl Claim {
         measures
     }
 }
+
+crate::codec!(Claim { action, sight, context, gates });
 
 #[cfg(test)]
 mod tests {

@@ -87,3 +87,5 @@ impl Context {
         ]
     }
 }
+
+crate::codec!(Context { rate, novel, surprise_nats, recent, slept_days, age_s, hours });

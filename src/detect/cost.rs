@@ -146,3 +146,6 @@ impl Seen for Spending {
         ]
     }
 }
+
+crate::codec!(Cost { now, peak, held });
+crate::codec!(Spending { units, peak, ratio, evidence_nats });

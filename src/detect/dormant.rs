@@ -138,6 +138,9 @@ impl Seen for Woken {
     }
 }
 
+crate::codec!(Sleep { woke_hour, slept_days, longest_days });
+crate::codec!(Woken { slept_days, longest_days, source_nats, evidence_nats });
+
 #[cfg(test)]
 mod tests {
     use super::{DAY_S, Params, Sleep, look};

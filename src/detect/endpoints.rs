@@ -58,3 +58,5 @@ impl Seen for Sweep {
         ]
     }
 }
+
+crate::codec!(Sweep { endpoints, usual, ratio, evidence_nats });

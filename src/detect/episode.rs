@@ -91,3 +91,5 @@ impl Episode {
         self.abnormal.plus_ms(CALM_MS)
     }
 }
+
+crate::codec!(Episode { opened, reached, gates, abnormal, told, action, strongest });

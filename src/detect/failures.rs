@@ -160,3 +160,6 @@ impl Seen for Failing {
         ]
     }
 }
+
+crate::codec!(Failures { usual, now, minute });
+crate::codec!(Failing { rejected, attempts, usual_ratio, evidence_nats });

@@ -102,3 +102,5 @@ impl Seen for FanOut {
         ]
     }
 }
+
+crate::codec!(FanOut { networks, usual, ratio, evidence_nats });

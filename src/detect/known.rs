@@ -274,6 +274,12 @@ impl Known {
     }
 }
 
+crate::codec!(Novel);
+crate::codec!(Probation);
+crate::codec!(Recent { new, all, expected });
+crate::codec!(Learned { networks, endpoints, countries, agents, events, distinct });
+crate::codec!(Known { learned, probation, new_now, new_recent, missed, missed_last });
+
 #[cfg(test)]
 mod tests {
     use super::{Known, PROBATION_MIN};

@@ -33,3 +33,5 @@ impl Maxima {
         self.endpoints = self.endpoints.max(now.endpoints);
     }
 }
+
+crate::codec!(Maxima { counts, climbs, units, networks, endpoints });

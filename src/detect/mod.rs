@@ -8,6 +8,7 @@ pub mod burst;
 pub mod cadence;
 pub mod ceiling;
 pub mod claim;
+mod codec;
 pub mod context;
 pub mod cost;
 pub mod dormant;

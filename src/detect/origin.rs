@@ -153,3 +153,5 @@ impl Seen for NewSource {
         ]
     }
 }
+
+crate::codec!(NewSource { novel, surprise_nats, network_nats, networks, recent, rise_nats });

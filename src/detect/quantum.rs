@@ -69,6 +69,8 @@ const fn divisor(a: u32, b: u32) -> u32 {
     if a == 0 { b } else { divisor(b % a, a) }
 }
 
+crate::codec!(Quantum);
+
 #[cfg(test)]
 mod tests {
     use super::{Quantum, Window, Windows};

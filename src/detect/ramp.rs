@@ -177,6 +177,9 @@ impl Seen for Climb {
     }
 }
 
+crate::codec!(Ramp { sums, peaks });
+crate::codec!(Climb { factor, sum_nats, peak_nats, ratio, count, usual });
+
 #[cfg(test)]
 mod tests {
     use super::{Params, Ramp, Usual, look};

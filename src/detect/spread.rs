@@ -96,6 +96,8 @@ fn faded(usual: u8) -> u8 {
     (f32::from(usual) * KEEP_PER_DAY) as u8
 }
 
+crate::codec!(Spread { sketch, usual, held });
+
 #[cfg(test)]
 mod tests {
     use super::{STRETCH_MIN, Spread};

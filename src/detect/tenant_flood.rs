@@ -177,6 +177,9 @@ impl Seen for Flood {
     }
 }
 
+crate::codec!(Season { by_hour, long, minutes });
+crate::codec!(Flood { requests, share, usual_share, ratio, evidence_nats });
+
 #[cfg(test)]
 mod tests {
     use super::{Minute, Params, Season, look};

@@ -236,6 +236,9 @@ impl Windows {
     }
 }
 
+crate::codec!(each Window);
+crate::codec!(Windows { newest, sums, narrow, wide, minutes });
+
 #[cfg(test)]
 mod tests {
     use super::{MINUTES, Placed, SECONDS, Window, Windows};

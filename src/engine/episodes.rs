@@ -156,3 +156,5 @@ impl EpisodeTable {
         (0_u32..).zip(&self.slots).filter(|(_, slot)| closes(slot)).map(|(at, _)| at).collect()
     }
 }
+
+crate::codec!(OpenEpisodes { number, by_detector, suspected, maxima, gravest, expires });

@@ -78,6 +78,8 @@ impl FleetFailures {
     }
 }
 
+crate::codec!(FleetFailures { rejected, attempts, usual_ratio });
+
 #[cfg(test)]
 mod tests {
     use super::{Cohorts, FleetFailures};

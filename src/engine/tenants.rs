@@ -92,3 +92,5 @@ impl Tenants {
         }
     }
 }
+
+crate::codec!(Running { requests, busiest, busiest_requests });

@@ -49,6 +49,8 @@ pub fn moved(from: u16, to: i32, part: i32) -> u16 {
     u16::try_from(from + step).unwrap_or(u16::MAX)
 }
 
+crate::codec!(Compact);
+
 #[cfg(test)]
 mod tests {
     use super::Compact;

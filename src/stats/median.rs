@@ -37,6 +37,8 @@ impl RunningMedian {
     }
 }
 
+crate::codec!(RunningMedian { ln_estimate, samples });
+
 #[cfg(test)]
 mod tests {
     use super::RunningMedian;

@@ -4,6 +4,7 @@
 
 pub mod beta_binomial;
 pub mod bound;
+pub mod codec;
 pub mod compact;
 pub mod cusum;
 pub mod decay;

@@ -57,6 +57,8 @@ pub const fn narrow(value: f64) -> f32 {
     value as f32
 }
 
+crate::codec!(GammaRate { events, seconds });
+
 #[cfg(test)]
 mod tests {
     use super::{Fading, GammaRate, Prior};

@@ -346,6 +346,9 @@ impl Profile {
     }
 }
 
+crate::codec!(Identity { first_seen, limit_per_min, tenant, kind, hours });
+crate::codec!(Profile { windows, baseline, known, ramp, cadence, cost, sleep, networks, endpoints, failures, quantum, identity, episode, hot });
+
 #[cfg(test)]
 mod tests {
     use super::{Identity, Params, Prior, Profile};
