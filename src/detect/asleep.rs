@@ -91,7 +91,20 @@ impl Asleep {
     }
 }
 
-crate::codec!(Asleep { baseline, known, identity, last_seen, climbs, units, cadence, failures, sleep, networks, endpoints, quantum });
+crate::codec!(Asleep {
+    baseline,
+    known,
+    identity,
+    last_seen,
+    climbs,
+    units,
+    cadence,
+    failures,
+    sleep,
+    networks,
+    endpoints,
+    quantum
+});
 
 #[cfg(test)]
 mod tests {

@@ -348,7 +348,17 @@ impl Baseline {
 }
 
 crate::codec!(Learned { short, long, until, dispersion, peak });
-crate::codec!(Baseline { peak, dispersion, short, long, squares, learned_until, max_now, max_held, squares_held });
+crate::codec!(Baseline {
+    peak,
+    dispersion,
+    short,
+    long,
+    squares,
+    learned_until,
+    max_now,
+    max_held,
+    squares_held
+});
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@ use crate::detect::episode::{Change, Episode};
 use crate::detect::maxima::Maxima;
 use crate::model::finding::{Action, Detector};
 use crate::model::time::EventTime;
+use crate::stats::codec::{Codec, Input};
 
 /// After this long an open episode no longer keeps its credential from learning.
 /// Unit: milliseconds. Default: 24 h.
@@ -158,3 +159,16 @@ impl EpisodeTable {
 }
 
 crate::codec!(OpenEpisodes { number, by_detector, suspected, maxima, gravest, expires });
+
+impl Codec for EpisodeTable {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.slots.encode(out);
+        self.free.encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (slots, free): (Vec<Option<OpenEpisodes>>, Vec<u32>) = Codec::decode(input)?;
+        let open = slots.iter().flatten().count();
+        (open + free.len() == slots.len()).then_some(Self { slots, free, open })
+    }
+}

@@ -2,6 +2,7 @@
 //! fail.
 
 use crate::model::credential::Kind;
+use crate::stats::codec::{Codec, Input};
 use crate::stats::median::RunningMedian;
 use crate::stats::rate::Prior;
 
@@ -101,5 +102,21 @@ mod tests {
         let mut probed = FleetFailures::default();
         (0..1000).for_each(|n| probed.count(n < 400));
         assert!(probed.ratio_of_others(400, 400) < 0.01);
+    }
+}
+
+impl Codec for Cohorts {
+    fn encode(&self, out: &mut Vec<u8>) {
+        for median in &self.0 {
+            median.encode(out);
+        }
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let mut cohorts = Self::default();
+        for median in &mut cohorts.0 {
+            *median = Codec::decode(input)?;
+        }
+        Some(cohorts)
     }
 }

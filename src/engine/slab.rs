@@ -73,6 +73,41 @@ impl<T> Slab<T> {
         self.places
     }
 
+    /// How many numbers were given, and those that are free, in the order in which they are taken.
+    pub fn shape(&self) -> (u32, &[u32]) {
+        (self.places, &self.free)
+    }
+
+    /// A slab of that shape, whose places are still to be filled; none if it is no shape.
+    pub fn of_shape(places: u32, free: Vec<u32>) -> Option<Self> {
+        let mut seen = vec![false; places as usize];
+        for number in &free {
+            let place = seen.get_mut(*number as usize)?;
+            if std::mem::replace(place, true) {
+                return None;
+            }
+        }
+        let mut chunks = Vec::with_capacity((places as usize).div_ceil(CHUNK));
+        let mut left = places as usize;
+        while left > 0 {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            chunk.resize_with(left.min(CHUNK), || None);
+            left -= chunk.len();
+            chunks.push(chunk);
+        }
+        Some(Self { chunks, free, places })
+    }
+
+    /// Fills a place of [`Slab::of_shape`]; false if there is none, or it is taken.
+    pub fn fill(&mut self, number: u32, value: T) -> bool {
+        self.place(number).is_some_and(|place| place.replace(value).is_none())
+    }
+
+    /// The first number from `from` on that has a value.
+    pub fn next_from(&self, from: u32) -> Option<u32> {
+        (from..self.places).find(|number| self.get(*number).is_some())
+    }
+
     /// All values, by number.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.chunks.iter().flatten().flatten()

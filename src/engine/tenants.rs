@@ -1,6 +1,7 @@
 //! The tenants that a partition tells apart, by number, and what each takes of the fleet.
 
 use crate::detect::tenant_flood::{Minute, Season};
+use crate::stats::codec::{Codec, Input};
 use compact_str::CompactString;
 use hashbrown::HashMap;
 
@@ -94,3 +95,22 @@ impl Tenants {
 }
 
 crate::codec!(Running { requests, busiest, busiest_requests });
+
+impl Codec for Tenants {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.names.encode(out);
+        self.running.encode(out);
+        self.seasons.encode(out);
+        self.fleet.encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let names: Vec<CompactString> = Codec::decode(input)?;
+        let (running, seasons): (Vec<_>, Vec<_>) = Codec::decode(input)?;
+        let numbers: HashMap<_, _> = names.iter().cloned().zip(0..).collect();
+        let (known, fleet) = (names.len(), Codec::decode(input)?);
+        let whole = known <= usize::from(TENANTS_MAX)
+            && [numbers.len(), running.len(), seasons.len()] == [known; 3];
+        whole.then_some(Self { names, numbers, running, seasons, fleet })
+    }
+}

@@ -20,6 +20,7 @@ mod door_redis;
 mod door_redis_servers;
 mod end_to_end;
 mod engine_budget;
+mod engine_checkpoint;
 mod engine_control;
 mod engine_partition;
 mod house;

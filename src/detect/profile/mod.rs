@@ -347,7 +347,22 @@ impl Profile {
 }
 
 crate::codec!(Identity { first_seen, limit_per_min, tenant, kind, hours });
-crate::codec!(Profile { windows, baseline, known, ramp, cadence, cost, sleep, networks, endpoints, failures, quantum, identity, episode, hot });
+crate::codec!(Profile {
+    windows,
+    baseline,
+    known,
+    ramp,
+    cadence,
+    cost,
+    sleep,
+    networks,
+    endpoints,
+    failures,
+    quantum,
+    identity,
+    episode,
+    hot
+});
 
 #[cfg(test)]
 mod tests {

@@ -6,9 +6,11 @@
 //! **Invariants.** T-1: the watermark never goes back. S-4: an offset is applied once. S-10: only
 //! authenticated requests count against a credential. M-1: the keyring is bounded.
 
+mod checkpoint;
 mod view;
 mod watch;
 
+pub use checkpoint::{Restoring, Useless, VERSION};
 pub use view::{View, WindowView};
 
 use super::batch::{Batch, HashSeed, Row};

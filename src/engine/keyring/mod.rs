@@ -10,6 +10,10 @@
 //! least recently used of a few candidates makes room, sleepers first, never one with an open
 //! episode.
 
+mod saving;
+
+pub use saving::Restoring;
+
 use super::batch::HashSeed;
 use super::slab::Slab;
 use crate::detect::asleep::{Asleep, SILENCE_S};
@@ -17,6 +21,7 @@ use crate::detect::profile::{Identity, Params, Profile};
 use crate::model::credential::Kind;
 use compact_str::CompactString;
 use hashbrown::HashTable;
+use saving::Saving;
 
 /// How many entries are looked at to find one that may go. Chosen.
 const CANDIDATES: u32 = 16;
@@ -68,6 +73,7 @@ pub struct Keyring {
     length_max: u32,
     evict_hand: u32,
     sleep_hand: u32,
+    saving: Option<Box<Saving>>,
 }
 
 impl Keyring {
@@ -81,6 +87,7 @@ impl Keyring {
             length_max: u32::try_from(length_max).unwrap_or(ASLEEP - 1).clamp(1, ASLEEP - 1),
             evict_hand: 0,
             sleep_hand: 0,
+            saving: None,
         }
     }
 
@@ -106,6 +113,7 @@ impl Keyring {
 
     /// The entry of that number, to change; none for a sleeper's.
     pub fn get_mut(&mut self, number: u32) -> Option<&mut Entry> {
+        self.save_first(number);
         self.awake.get_mut(number)
     }
 
@@ -160,6 +168,7 @@ impl Keyring {
         if number & ASLEEP == 0 {
             return Some(number);
         }
+        self.save_first(number);
         let Sleeper { id, asleep } = self.asleep.remove(number & !ASLEEP)?;
         let tag = tag_of(self.seed.hash(asleep.identity().kind, &id));
         let woken = self.awake.insert(Entry { id, profile: asleep.wake(params) });
@@ -185,6 +194,9 @@ impl Keyring {
                     && profile.episode().is_none()
                     && !profile.is_hot()
             });
+            if silent {
+                self.save_first(number);
+            }
             if let Some(Entry { id, profile }) = silent.then(|| self.awake.remove(number)).flatten()
             {
                 let tag = tag_of(self.seed.hash(profile.kind(), &id));
@@ -219,6 +231,7 @@ impl Keyring {
             Some(number) => number | ASLEEP,
             None => self.least_recently_used()?,
         };
+        self.save_first(number);
         let (kind, id) = if number & ASLEEP == 0 {
             let entry = self.awake.remove(number)?;
             (entry.profile.kind(), entry.id)

@@ -1,0 +1,194 @@
+//! A copy of the keyring as it was at one moment, taken while it goes on.
+//!
+//! ```text
+//!  begin: the shape of the slabs          an entry that is about to change is written first,
+//!  part, part, …: entries by number       then skipped when its turn comes
+//! ```
+//! So a copy of a million credentials holds an event up by the writing of one entry at most.
+//!
+//! **Invariant.** Every entry that was there at the beginning is written once, as it was then, and
+//! no other. Shape of an entry: its number, its id, what is remembered of it.
+
+use super::{ASLEEP, Entry, HashSeed, Keyring, Sleeper, Slot, spread, tag_of};
+use crate::engine::slab::Slab;
+use crate::stats::codec::{Codec, Input};
+
+crate::codec!(Entry { id, profile });
+crate::codec!(Sleeper { id, asleep });
+
+/// Which places of a slab need no writing any more.
+#[derive(Clone, Debug)]
+struct Places {
+    done: Vec<u64>,
+    /// Those before it are done.
+    next: u32,
+    /// How many there were at the beginning.
+    count: u32,
+}
+
+impl Places {
+    fn of<T>(slab: &Slab<T>) -> Self {
+        let (count, free) = slab.shape();
+        let mut places = Self { done: vec![0; count.div_ceil(64) as usize], next: 0, count };
+        for number in free {
+            places.claim(*number);
+        }
+        places
+    }
+
+    /// Whether that place is to be written; only once.
+    fn claim(&mut self, number: u32) -> bool {
+        let Some(word) = self.done.get_mut(number as usize / 64) else { return false };
+        let bit = 1 << (number % 64);
+        let first = *word & bit == 0;
+        *word |= bit;
+        first && number < self.count
+    }
+}
+
+/// What is written, and what is not written yet.
+#[derive(Clone, Debug)]
+pub(super) struct Saving {
+    awake: Places,
+    asleep: Places,
+    out: Vec<u8>,
+}
+
+impl Saving {
+    fn write(&mut self, number: u32, value: &impl Codec) {
+        number.encode(&mut self.out);
+        value.encode(&mut self.out);
+    }
+}
+
+impl Keyring {
+    /// Begins a copy; writes what does not depend on any credential.
+    pub fn begin_saving(&mut self, out: &mut Vec<u8>) {
+        let saving = Saving {
+            awake: Places::of(&self.awake),
+            asleep: Places::of(&self.asleep),
+            out: Vec::new(),
+        };
+        self.saving = Some(Box::new(saving));
+        (self.evict_hand, self.sleep_hand).encode(out);
+        encode_shape(&self.awake, out);
+        encode_shape(&self.asleep, out);
+    }
+
+    /// Writes up to `most` further entries; gives what was written since the last call, and whether
+    /// that was all. Nothing, if no copy was begun.
+    pub fn save_part(&mut self, most: u32) -> (Vec<u8>, bool) {
+        let Some(mut saving) = self.saving.take() else { return (Vec::new(), true) };
+        let mut left = most;
+        while left > 0 && saving.awake.next < saving.awake.count {
+            let number = saving.awake.next;
+            saving.awake.next += 1;
+            if saving.awake.claim(number)
+                && let Some(entry) = self.awake.get(number)
+            {
+                saving.write(number, entry);
+                left -= 1;
+            }
+        }
+        while left > 0 && saving.asleep.next < saving.asleep.count {
+            let number = saving.asleep.next;
+            saving.asleep.next += 1;
+            if saving.asleep.claim(number)
+                && let Some(sleeper) = self.asleep.get(number)
+            {
+                saving.write(number | ASLEEP, sleeper);
+                left -= 1;
+            }
+        }
+        let part = std::mem::take(&mut saving.out);
+        let is_last = left > 0;
+        if !is_last {
+            self.saving = Some(saving);
+        }
+        (part, is_last)
+    }
+
+    /// Gives the copy up.
+    pub fn stop_saving(&mut self) {
+        self.saving = None;
+    }
+
+    /// Writes an entry that is about to change, if a copy needs it.
+    pub(super) fn save_first(&mut self, number: u32) {
+        if let Some(mut saving) = self.saving.take() {
+            if number & ASLEEP == 0 {
+                if saving.awake.claim(number)
+                    && let Some(entry) = self.awake.get(number)
+                {
+                    saving.write(number, entry);
+                }
+            } else if saving.asleep.claim(number & !ASLEEP)
+                && let Some(sleeper) = self.asleep.get(number & !ASLEEP)
+            {
+                saving.write(number, sleeper);
+            }
+            self.saving = Some(saving);
+        }
+    }
+}
+
+fn encode_shape<T>(slab: &Slab<T>, out: &mut Vec<u8>) {
+    let (places, free) = slab.shape();
+    places.encode(out);
+    crate::stats::codec::count(free.len()).encode(out);
+    for number in free {
+        number.encode(out);
+    }
+}
+
+fn decode_shape<T>(input: &mut Input<'_>) -> Option<Slab<T>> {
+    let places = u32::decode(input)?;
+    let free = Vec::decode(input)?;
+    Slab::of_shape(places, free).filter(|slab: &Slab<T>| slab.places() < ASLEEP)
+}
+
+/// A keyring that is read back.
+#[derive(Debug)]
+pub struct Restoring(Keyring);
+
+impl Restoring {
+    /// Reads what [`Keyring::begin_saving`] wrote; none if that was not it.
+    pub fn begin(length_max: usize, seed: HashSeed, input: &mut Input<'_>) -> Option<Self> {
+        let mut keyring = Keyring::new(length_max, seed);
+        (keyring.evict_hand, keyring.sleep_hand) = Codec::decode(input)?;
+        keyring.awake = decode_shape(input)?;
+        keyring.asleep = decode_shape(input)?;
+        Some(Self(keyring))
+    }
+
+    /// Reads a part; none if that was not one.
+    pub fn part(&mut self, mut input: Input<'_>) -> Option<()> {
+        let Self(keyring) = self;
+        while !input.is_empty() {
+            let number = u32::decode(&mut input)?;
+            let (kind, id, fits) = if number & ASLEEP == 0 {
+                let entry = Entry::decode(&mut input)?;
+                let (kind, id) = (entry.profile.kind(), entry.id.clone());
+                (kind, id, keyring.awake.fill(number, entry))
+            } else {
+                let sleeper = Sleeper::decode(&mut input)?;
+                let (kind, id) = (sleeper.asleep.identity().kind, sleeper.id.clone());
+                (kind, id, keyring.asleep.fill(number & !ASLEEP, sleeper))
+            };
+            if !fits {
+                return None;
+            }
+            let tag = tag_of(keyring.seed.hash(kind, &id));
+            let slot = Slot { tag, number };
+            keyring.index.insert_unique(spread(tag), slot, |slot| spread(slot.tag));
+        }
+        Some(())
+    }
+
+    /// The keyring; none if entries are missing.
+    pub fn finish(self) -> Option<Keyring> {
+        let Self(keyring) = self;
+        let filled = keyring.awake.iter().count() + keyring.asleep.iter().count();
+        (filled == keyring.len()).then_some(keyring)
+    }
+}

@@ -1,0 +1,146 @@
+//! A partition as bytes and back: what restarts from an offset as if nothing had happened.
+//!
+//! ```text
+//!  begin_checkpoint: the head, at one offset
+//!  checkpoint_part:  credentials, a few at a time, between batches -> parts
+//!  Restoring:        head, parts -> the partition as it was at that offset
+//! ```
+//! **Invariant** D-1: a partition that was read back and is given the events from its offset on
+//! tells what one tells that never stopped.
+
+use super::{BusiestMinute, Params, Partition};
+use crate::engine::batch::HashSeed;
+use crate::engine::keyring;
+use crate::engine::tally::Tally;
+use crate::model::credential::Kind;
+use crate::stats::codec::{Codec, Input};
+use std::sync::Arc;
+
+/// Which version of the layout is written. Rises whenever a type of it changes; older ones are
+/// read on.
+pub const VERSION: u16 = 1;
+
+crate::codec!(BusiestMinute { hash, requests, minute });
+
+/// Why a checkpoint is of no use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Useless {
+    /// It does not hold what it should.
+    #[error("it does not hold what it should: it is damaged")]
+    Damaged,
+    /// A newer tripline wrote it.
+    #[error("a newer tripline wrote it (layout {0}, this one reads up to {VERSION})")]
+    Newer(u16),
+    /// It was written under another fingerprint key, so no credential would be found.
+    #[error("it was written under another fingerprint key; use that one, or remove it")]
+    OtherKey,
+}
+
+/// Tells checkpoints of one seed from those of another.
+fn mark(seed: HashSeed) -> u64 {
+    seed.hash(Kind::ApiKey, "the mark of a checkpoint")
+}
+
+impl Partition {
+    /// Begins a checkpoint of the partition as it is now; gives its head. The signals so far must
+    /// have been taken: they belong to the time before it.
+    pub fn begin_checkpoint(&mut self) -> Vec<u8> {
+        debug_assert!(self.signals.is_empty(), "signals would be lost");
+        let mut head = Vec::new();
+        let out = &mut head;
+        mark(self.seed).encode(out);
+        self.next_offset.encode(out);
+        (self.newest, self.now).encode(out);
+        (self.next_close, self.settles_at).encode(out);
+        self.minute.encode(out);
+        self.hours.encode(out);
+        self.busiest_minute.encode(out);
+        (self.hot.clone(), self.hot_floor).encode(out);
+        self.episodes.encode(out);
+        self.tenants.encode(out);
+        self.cohorts.encode(out);
+        self.failing.encode(out);
+        self.keyring.begin_saving(out);
+        head
+    }
+
+    /// Writes up to `most` further credentials of the checkpoint that was begun; gives what was
+    /// written since the last call, and whether that was all.
+    pub fn checkpoint_part(&mut self, most: u32) -> (Vec<u8>, bool) {
+        self.keyring.save_part(most)
+    }
+
+    /// Gives up the checkpoint that was begun.
+    pub fn abandon_checkpoint(&mut self) {
+        self.keyring.stop_saving();
+    }
+}
+
+/// A partition that is read back.
+#[derive(Debug)]
+pub struct Restoring {
+    partition: Partition,
+    keyring: keyring::Restoring,
+    version: u16,
+}
+
+impl Restoring {
+    /// Reads a head that was written in that version.
+    ///
+    /// # Errors
+    /// Why it is of no use.
+    pub fn begin(
+        (head, version): (&[u8], u16),
+        params: Arc<Params>,
+        seed: HashSeed,
+    ) -> Result<Self, Useless> {
+        if version > VERSION {
+            return Err(Useless::Newer(version));
+        }
+        let mut input = Input::new(head, version);
+        if u64::decode(&mut input) != Some(mark(seed)) {
+            return Err(Useless::OtherKey);
+        }
+        Self::read(&mut input, params, seed).ok_or(Useless::Damaged)
+    }
+
+    fn read(input: &mut Input<'_>, params: Arc<Params>, seed: HashSeed) -> Option<Self> {
+        let length_max = params.credentials_max;
+        let mut partition = Partition::new(params, seed);
+        partition.next_offset = Codec::decode(input)?;
+        (partition.newest, partition.now) = Codec::decode(input)?;
+        (partition.next_close, partition.settles_at) = Codec::decode(input)?;
+        partition.minute = Codec::decode(input)?;
+        partition.hours = Codec::decode(input)?;
+        partition.busiest_minute = Codec::decode(input)?;
+        (partition.hot, partition.hot_floor) = Codec::decode(input)?;
+        partition.episodes = Codec::decode(input)?;
+        partition.tenants = Codec::decode(input)?;
+        partition.cohorts = Codec::decode(input)?;
+        partition.failing = Codec::decode(input)?;
+        let keyring = keyring::Restoring::begin(length_max, seed, input)?;
+        partition.tally = Tally::default();
+        let version = input.version();
+        input.is_empty().then_some(Self { partition, keyring, version })
+    }
+
+    /// Reads a part.
+    ///
+    /// # Errors
+    /// Why it is of no use.
+    pub fn part(&mut self, bytes: &[u8]) -> Result<(), Useless> {
+        self.keyring.part(Input::new(bytes, self.version)).ok_or(Useless::Damaged)
+    }
+
+    /// The partition, under the limits of its parameters.
+    ///
+    /// # Errors
+    /// Why it is of no use.
+    pub fn finish(self) -> Result<Partition, Useless> {
+        let Self { mut partition, keyring, .. } = self;
+        partition.keyring = keyring.finish().ok_or(Useless::Damaged)?;
+        let params = Arc::clone(&partition.params);
+        partition.set_params(params);
+        Ok(partition)
+    }
+}

@@ -1,0 +1,155 @@
+//! Checkpoints: what was written down and read back goes on as if nothing had happened.
+
+use proptest::prelude::*;
+use std::borrow::Cow;
+use std::sync::Arc;
+use tripline::engine::batch::{Batch, HashSeed};
+use tripline::engine::partition::{Clock, Params, Partition, Restoring, Signal, Useless, VERSION};
+use tripline::model::event::{AuthEvent, Outcome};
+use tripline::model::time::EventTime;
+
+const SEED: HashSeed = HashSeed(5, 6);
+const START_MS: i64 = 1_700_000_040_000;
+
+/// The head of a checkpoint and its parts.
+type Written = (Vec<u8>, Vec<Vec<u8>>);
+
+/// Uses of a few credentials, some of them in bursts, with silences of hours in which they fall
+/// asleep: one batch a step.
+fn batches(steps: &[(u8, u8, u16)]) -> Vec<(Batch, i64)> {
+    let (mut ms, mut offset) = (START_MS, 0);
+    let each = steps.iter().map(|(who, what, passes)| {
+        ms += match what % 16 {
+            0 => i64::from(*passes) * 200,
+            1..8 => i64::from(*passes),
+            _ => 900,
+        };
+        let times = if what % 16 == 2 { 2000 } else { 1 + usize::from(what % 3) };
+        let mut event =
+            AuthEvent::new(EventTime::from_ms(ms), Cow::Owned(format!("k{}", who % 40)));
+        event.tenant = Some(Cow::Owned(format!("t{}", who % 3)));
+        event.ip = Some([203, 0, *what, 1].into());
+        event.endpoint = Some(Cow::Owned(format!("/v1/{}", what % 5)));
+        event.tokens = Some(u64::from(*passes));
+        if what % 7 == 0 {
+            event.outcome = Outcome::Rejected;
+        }
+        let mut batch = Batch::default();
+        for _ in 0..times {
+            batch.push(&event, offset, SEED);
+            offset += 1;
+        }
+        (batch, ms)
+    });
+    each.collect()
+}
+
+fn params(credentials_max: usize) -> Arc<Params> {
+    let mut params = Params { credentials_max, ..Params::default() };
+    params.profile.limits.by_kind = [600; 5];
+    Arc::new(params)
+}
+
+fn apply(partition: &mut Partition, (batch, ms): &(Batch, i64)) -> Vec<Signal> {
+    partition.apply(batch, Clock::Intake(EventTime::from_ms(*ms)));
+    partition.drain_signals().collect()
+}
+
+fn written(partition: &mut Partition) -> Written {
+    let head = partition.begin_checkpoint();
+    let (part, is_last) = partition.checkpoint_part(u32::MAX);
+    assert!(is_last);
+    (head, vec![part])
+}
+
+fn read(written: &Written, params: Arc<Params>) -> Result<Partition, Useless> {
+    let mut restoring = Restoring::begin((&written.0, VERSION), params, SEED)?;
+    for part in &written.1 {
+        restoring.part(part)?;
+    }
+    restoring.finish()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// The oracle: a partition that never stops.
+    #[test]
+    fn a_partition_that_was_read_back_goes_on_as_one_that_never_stopped(
+        steps in prop::collection::vec(any::<(u8, u8, u16)>(), 20..300),
+        (at, most) in (0.0..1.0_f64, 1_u32..6),
+        credentials_max in 8_usize..50,
+    ) {
+        let (steps, params) = (batches(&steps), params(credentials_max));
+        let begins = (steps.len() as f64 * at) as usize;
+        let mut undisturbed = Partition::new(Arc::clone(&params), SEED);
+        let mut signals: Vec<Vec<Signal>> = Vec::new();
+        let mut checkpoint: Written = (Vec::new(), Vec::new());
+        let mut under_way = false;
+        for (number, step) in steps.iter().enumerate() {
+            if number == begins {
+                checkpoint.0 = undisturbed.begin_checkpoint();
+                under_way = true;
+            }
+            signals.push(apply(&mut undisturbed, step));
+            if under_way {
+                // Between the batches, while everything goes on.
+                let (part, is_last) = undisturbed.checkpoint_part(most);
+                checkpoint.1.push(part);
+                under_way = !is_last;
+            }
+        }
+        while under_way {
+            let (part, is_last) = undisturbed.checkpoint_part(most);
+            checkpoint.1.push(part);
+            under_way = !is_last;
+        }
+        let mut restored = read(&checkpoint, params).expect("it is read back");
+        // Some of what was applied comes again, as after a crash.
+        for (step, told) in steps.iter().zip(&signals).skip(begins.saturating_sub(3)) {
+            let is_new = step.0.rows().iter().any(|row| row.offset >= restored.next_offset());
+            let again = apply(&mut restored, step);
+            prop_assert_eq!(again.as_slice(), if is_new { told.as_slice() } else { &[] });
+        }
+        prop_assert_eq!(written(&mut restored), written(&mut undisturbed), "and so is all else");
+    }
+
+    #[test]
+    fn no_damage_makes_it_panic_or_take_memory(
+        steps in prop::collection::vec(any::<(u8, u8, u16)>(), 20..60),
+        (place, bit, cut) in (any::<prop::sample::Index>(), 0_u8..8, any::<bool>()),
+    ) {
+        let mut partition = Partition::new(params(50), SEED);
+        for step in &batches(&steps) {
+            apply(&mut partition, step);
+        }
+        let (mut head, mut parts) = written(&mut partition);
+        let at = place.index(head.len() + parts[0].len());
+        let damaged = if at < head.len() { &mut head } else { &mut parts[0] };
+        let at = at % damaged.len();
+        if cut { damaged.truncate(at) } else { damaged[at] ^= 1 << bit }
+        // A changed number may pass: that is what checksums are for.
+        let _read = read(&(head, parts), params(50));
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_key_or_of_a_newer_tripline_is_refused() {
+    let mut partition = Partition::new(params(10), SEED);
+    let (head, _) = written(&mut partition);
+    let begin = |version, seed| Restoring::begin((&head, version), params(10), seed).err();
+    assert_eq!(begin(VERSION, SEED), None);
+    assert_eq!(begin(VERSION, HashSeed(5, 7)), Some(Useless::OtherKey));
+    assert_eq!(begin(VERSION + 1, SEED), Some(Useless::Newer(VERSION + 1)));
+}
+
+#[test]
+fn limits_are_those_of_the_configuration_after_a_restart() {
+    let mut partition = Partition::new(params(10), SEED);
+    apply(&mut partition, &batches(&[(1, 1, 1)])[0]);
+    let written = written(&mut partition);
+    let mut stricter = Params::default();
+    stricter.profile.limits.by_kind = [7; 5];
+    let mut restored = read(&written, Arc::new(stricter)).expect("it is read back");
+    assert_eq!(restored.busiest(1)[0].limit_per_min, 7);
+}
