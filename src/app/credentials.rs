@@ -2,7 +2,7 @@
 
 use super::client::{Because, Client, ClientError, Connection, block_on, confirmed, escaped};
 use super::exit::Exit;
-use super::words::text;
+use super::words::{held_by, text};
 use crate::wire::view_json::CredentialJson;
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -84,20 +84,49 @@ async fn order_one(
     }
     let path = format!("/v1/credentials/{}/{verb}", escaped(&order.id));
     let done = client.post(&path, &body).await?;
-    client.write(&done, |done| {
-        if done.get("changed") == Some(&Value::Bool(true)) {
-            let decision = done.get("decision").unwrap_or(&Value::Null);
-            format!(
-                "{}: {verb} ordered as {}, generation {}",
-                order.id,
-                text(decision, "id"),
-                text(decision, "generation"),
-            )
-        } else {
-            format!("{}: nothing to do, it stands already", order.id)
-        }
-    });
+    client.write(&done, |done| outcome(verb, &order.id, done));
     Ok(())
+}
+
+/// What became of an order, for people.
+fn outcome(verb: &str, id: &str, done: &Value) -> String {
+    let decision = done.get("decision").filter(|one| !one.is_null());
+    let Some(decision) = decision else {
+        let before = text(done, "before");
+        return match (verb, before.as_str()) {
+            ("restore", _) => {
+                format!("{id}: nothing to restore, it is in service; is that its name?")
+            }
+            ("revoke", "suspended") => format!(
+                "{id}: suspended, and waits for people to agree; see `tripline decisions list --waiting`"
+            ),
+            _ => format!("{id}: nothing to do, it is {before} already"),
+        };
+    };
+    let (decided, until) = (text(decision, "id"), text(decision, "until"));
+    let mut out =
+        format!("{id}: {verb} ordered as {decided}, generation {}", text(decision, "generation"));
+    if held_by(decision).contains(&"approval") {
+        out = format!(
+            "{id}: suspended until {until}; it is revoked once somebody else agrees:\n  \
+             tripline decisions approve {decided} --reason …"
+        );
+    }
+    let texts = |name: &str| {
+        let all = done.get(name).and_then(Value::as_array).into_iter().flatten();
+        all.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
+    };
+    let (cannot, open) = (texts("cannot"), texts("open_findings"));
+    if !cannot.is_empty() {
+        out.push_str(&format!("\n  {cannot} can't restore: have the credential issued anew there"));
+    }
+    if !open.is_empty() {
+        out.push_str(&format!(
+            "\n  {open} goes on: nothing is done on it for a while ([actions] restored_for), then it \
+             is judged anew;\n  if it is meant to go on, use [allow_list]; if it is not, revoke"
+        ));
+    }
+    out
 }
 
 fn credentials_table(found: &Value) -> String {

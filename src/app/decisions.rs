@@ -2,7 +2,7 @@
 
 use super::client::{Because, Client, ClientError, Connection, block_on, confirmed, escaped};
 use super::exit::Exit;
-use super::words::{name, text};
+use super::words::{held_by, name, text};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
@@ -85,18 +85,23 @@ async fn say_yes_or_no(client: &Client, verb: &str, vote: VoteArgs) -> Result<()
     Ok(())
 }
 
-fn held_by(decision: &Value) -> String {
-    let held = decision.get("held_by").and_then(Value::as_array);
-    let names: Vec<&str> = held.into_iter().flatten().filter_map(Value::as_str).collect();
-    names.join(",")
+/// How far the stores are: all of them, or which of them is not.
+fn carried(decision: &Value) -> String {
+    let stores = decision.get("stores").and_then(Value::as_object);
+    let differ = stores.into_iter().flatten().filter_map(|(store, answer)| {
+        let answer = answer.as_str()?;
+        (!matches!(answer, "applied" | "already")).then(|| format!("{store} {answer}"))
+    });
+    let differ: Vec<String> = differ.collect();
+    if differ.is_empty() { "done".to_owned() } else { format!("ordered; {}", differ.join(", ")) }
 }
 
 fn row(decision: &Value) -> String {
     let carried_out = decision.get("carried_out") == Some(&Value::Bool(true));
-    let held = held_by(decision);
+    let held = held_by(decision).join(",");
     let state = match (carried_out, held.is_empty()) {
-        (true, true) => "done".to_owned(),
-        (true, false) => format!("done, held by {held}"),
+        (true, true) => carried(decision),
+        (true, false) => format!("{}, held by {held}", carried(decision)),
         (false, true) => "not done".to_owned(),
         (false, false) => format!("not done, held by {held}"),
     };

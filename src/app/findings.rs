@@ -2,8 +2,8 @@
 
 use super::client::{Client, ClientError, Connection, Output, block_on, escaped};
 use super::exit::Exit;
-use super::say;
 use super::words::{finding_text, name, text};
+use super::{say, say_aside};
 use clap::Subcommand;
 use futures_util::StreamExt;
 use serde_json::Value;
@@ -58,6 +58,10 @@ async fn tail(client: &Client) -> Result<(), ClientError> {
             let line: Vec<u8> = held.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
             let Some(data) = line.strip_prefix("data:") else { continue };
+            if data.trim() == "{}" {
+                say_aside("some were missed: `tripline findings list` has them");
+                continue;
+            }
             let value: Value = serde_json::from_str(data.trim()).unwrap_or_default();
             match client.output() {
                 Output::Json => say(data),

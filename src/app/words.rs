@@ -47,3 +47,9 @@ pub(super) fn finding_text(found: &Value) -> String {
     out.push_str(&format!("  reached: {}\n  numbers: {}\n", pairs("reached"), pairs("evidence")));
     out
 }
+
+/// The guardrails that held a decision back.
+pub(super) fn held_by(decision: &Value) -> Vec<&str> {
+    let held = decision.get("held_by").and_then(Value::as_array);
+    held.into_iter().flatten().filter_map(Value::as_str).collect()
+}

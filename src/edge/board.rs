@@ -1,12 +1,13 @@
 //! The board: recent findings and decisions, as people ask for them.
 
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, DecisionId, Receipt};
 use crate::model::finding::{Finding, FindingId};
 use crate::wire::decision_json::DecisionJson;
 use crate::wire::finding_json::FindingJson;
+use crate::wire::journal_json::StoreReceipt;
 use hashbrown::HashMap;
 use parking_lot::RwLock;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tokio::sync::broadcast;
 
@@ -29,6 +30,7 @@ struct Kept {
     findings: HashMap<FindingId, Finding>,
     order: VecDeque<FindingId>,
     decisions: VecDeque<Decision>,
+    receipts: HashMap<DecisionId, BTreeMap<String, Receipt>>,
 }
 
 /// Recent findings and decisions.
@@ -68,10 +70,25 @@ impl Board {
     /// Puts up a decision of the journal, without telling anybody.
     pub fn keep_decision(&self, decision: Decision) {
         let mut kept = self.kept.write();
+        kept.receipts.entry(decision.id).or_default();
         kept.decisions.push_back(decision);
-        if kept.decisions.len() > KEPT_MAX {
-            kept.decisions.pop_front();
+        if kept.decisions.len() > KEPT_MAX
+            && let Some(oldest) = kept.decisions.pop_front()
+        {
+            kept.receipts.remove(&oldest.id);
         }
+    }
+
+    /// Puts up what a store answered to a decision that is on the board.
+    pub fn post_receipt(&self, receipt: &StoreReceipt) {
+        if let Some(by_store) = self.kept.write().receipts.get_mut(&receipt.decision) {
+            by_store.insert(receipt.store.clone(), receipt.receipt);
+        }
+    }
+
+    /// What the stores answered to a decision; none if it is not on the board any more.
+    pub fn receipts(&self, decision: DecisionId) -> Option<BTreeMap<String, Receipt>> {
+        self.kept.read().receipts.get(&decision).cloned()
     }
 
     fn tell(&self, event: &'static str, value: &impl serde::Serialize) {

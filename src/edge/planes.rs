@@ -84,6 +84,17 @@ impl Ticket {
     }
 }
 
+/// What one thread of the data plane holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct InUse {
+    /// The thread's number, among all of them.
+    pub thread: usize,
+    /// Credentials that it remembers.
+    pub credentials: u64,
+    /// How many of them have open episodes.
+    pub open: u64,
+}
+
 /// What the control plane is told.
 #[derive(Debug)]
 pub enum ControlMessage {
@@ -103,8 +114,8 @@ pub enum ControlMessage {
     Vote(Vote, oneshot::Sender<Result<Option<Decision>, VoteError>>),
     /// A question about what waits for people.
     Waiting(oneshot::Sender<Vec<Waiting>>),
-    /// How many credentials one data thread remembers, by its number.
-    Credentials(usize, u64),
+    /// What one thread of the data plane holds.
+    InUse(InUse),
     /// Hours in which credentials were newly used, in the order of [`Kind::ALL`].
     /// Unit: credential-hours.
     ActiveHours([u64; Kind::ALL.len()]),

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 /// than people can look at.
 const WAITING_MAX: usize = 10_000;
 
+/// For how long whoever comes too late is told so. Unit: milliseconds. Chosen: a day.
+const LATE_MS: i64 = 86_400_000;
+
 /// Who has to agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
@@ -70,13 +73,11 @@ pub enum Outcome {
 pub struct Approvals(BTreeMap<DecisionId, Waiting>);
 
 impl Approvals {
-    /// Lets a decision wait; false if too many do.
-    pub fn wait(&mut self, waiting: Waiting) -> bool {
-        let fits = self.0.len() < WAITING_MAX;
-        if fits {
+    /// Lets a decision wait. Where too many do, only what a person ordered still waits.
+    pub fn wait(&mut self, waiting: Waiting, by_person: bool) {
+        if by_person || self.0.len() < WAITING_MAX {
             self.0.insert(waiting.decision.id, waiting);
         }
-        fits
     }
 
     /// Takes a vote.
@@ -86,7 +87,6 @@ impl Approvals {
     pub fn vote(&mut self, vote: &Vote, params: Params) -> Result<Outcome, NoVote> {
         let waiting = self.0.get_mut(&vote.decision).ok_or(NoVote::NotWaiting)?;
         if vote.at >= waiting.until {
-            self.0.remove(&vote.decision);
             return Err(NoVote::TooLate);
         }
         if !vote.agrees {
@@ -115,7 +115,7 @@ impl Approvals {
     /// Forgets what waited for too long, a while after: until then whoever comes hears that they
     /// are late.
     pub fn forget(&mut self, now: EventTime) {
-        self.0.retain(|_, waiting| now.ms_since(waiting.until) < 86_400_000);
+        self.0.retain(|_, waiting| now.ms_since(waiting.until) < LATE_MS);
     }
 
     /// Whether anything waits about a credential at `now`.
@@ -123,6 +123,11 @@ impl Approvals {
         self.0
             .values()
             .any(|waiting| waiting.decision.credential == *credential && now < waiting.until)
+    }
+
+    /// How many wait at `now`.
+    pub fn count(&self, now: EventTime) -> usize {
+        self.0.values().filter(|waiting| now < waiting.until).count()
     }
 
     /// What still waits at `now`, oldest first.

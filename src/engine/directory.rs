@@ -106,11 +106,12 @@ impl<T: Named> Directory<T> {
         self.values.is_empty()
     }
 
-    /// The values in the `most` places from `from` on, and where the next page begins. A value
+    /// The values in the `most` places from `from` on with their places, and where the next page
+    /// begins. A value
     /// that stays is in exactly one page; one that is put in meanwhile may be missed.
-    pub fn page(&self, from: u32, most: u32) -> (impl Iterator<Item = &T>, Option<u32>) {
+    pub fn page(&self, from: u32, most: u32) -> (impl Iterator<Item = (u32, &T)>, Option<u32>) {
         let end = from.saturating_add(most).min(self.values.places());
-        let found = (from..end).filter_map(|place| self.values.get(place));
+        let found = (from..end).filter_map(|place| Some((place, self.values.get(place)?)));
         (found, (end < self.values.places()).then_some(end))
     }
 
@@ -160,7 +161,7 @@ mod tests {
             let mut from = Some(0);
             while let Some(start) = from {
                 let (page, next) = directory.page(start, 3);
-                paged.extend(page.map(|one| (one.0.id().to_owned(), one.1)));
+                paged.extend(page.map(|(_, one)| (one.0.id().to_owned(), one.1)));
                 from = next;
             }
             prop_assert_eq!(paged, oracle);

@@ -81,6 +81,22 @@ impl FleetFailures {
 
 crate::codec!(FleetFailures { rejected, attempts, usual_ratio });
 
+impl Codec for Cohorts {
+    fn encode(&self, out: &mut Vec<u8>) {
+        for median in &self.0 {
+            median.encode(out);
+        }
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let mut cohorts = Self::default();
+        for median in &mut cohorts.0 {
+            *median = Codec::decode(input)?;
+        }
+        Some(cohorts)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Cohorts, FleetFailures};
@@ -102,21 +118,5 @@ mod tests {
         let mut probed = FleetFailures::default();
         (0..1000).for_each(|n| probed.count(n < 400));
         assert!(probed.ratio_of_others(400, 400) < 0.01);
-    }
-}
-
-impl Codec for Cohorts {
-    fn encode(&self, out: &mut Vec<u8>) {
-        for median in &self.0 {
-            median.encode(out);
-        }
-    }
-
-    fn decode(input: &mut Input<'_>) -> Option<Self> {
-        let mut cohorts = Self::default();
-        for median in &mut cohorts.0 {
-            *median = Codec::decode(input)?;
-        }
-        Some(cohorts)
     }
 }

@@ -129,7 +129,7 @@ impl Outbox {
         Some(one.due.clone())
     }
 
-    /// When [`Outbox::next`] next has something; none: nothing waits.
+    /// When [`Outbox::next`] next has something; none: nothing waits but what is under way.
     pub fn deadline(&self) -> Option<u64> {
         self.turns.first_key_value().map(|((at_ms, _), _)| (*at_ms).max(self.quiet_until_ms))
     }
@@ -166,7 +166,8 @@ impl Outbox {
         Done::Again
     }
 
-    /// Lets everything that waits be tried at once: the store is back.
+    /// Lets everything that waits be tried at once: the store is back. Where it asked to be left
+    /// alone it still is.
     pub fn retry_now(&mut self, now_ms: u64) {
         let later: Vec<Turn> = self.turns.range((now_ms + 1, 0)..).map(|(turn, _)| *turn).collect();
         for turn in later {

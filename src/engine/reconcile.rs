@@ -20,6 +20,10 @@ pub fn compare(standing: &Standing, held: Option<&Holding>, now: EventTime) -> C
     if standing.until.is_some_and(|until| until <= now) {
         return Comparison::Agrees;
     }
+    // What has ended by itself a store may have forgotten.
+    if standing.expires.is_some_and(|expires| expires <= now) {
+        return Comparison::Agrees;
+    }
     match held {
         // A store that knows nothing lets pass, as it should.
         None if standing.status == Status::Active => Comparison::Agrees,
@@ -49,6 +53,7 @@ mod tests {
             status,
             generation: Generation(generation),
             until: until.map(EventTime::from_ms),
+            expires: None,
             finding: None,
             at,
             by_person: false,
@@ -77,6 +82,11 @@ mod tests {
         let now = EventTime::from_ms(100);
         let over = standing(Status::Suspended, 1, Some(100));
         assert_eq!(compare(&over, None, now), Comparison::Agrees);
+        let revoked = standing(Status::Revoked, 1, None);
+        let expired = Standing { expires: Some(now), ..revoked.clone() };
+        assert_eq!(compare(&expired, None, now), Comparison::Agrees);
+        let living = Standing { expires: Some(now.plus_ms(1)), ..revoked };
+        assert_eq!(compare(&living, None, now), Comparison::Lacks);
         let active = standing(Status::Active, 2, None);
         assert_eq!(compare(&active, None, now), Comparison::Agrees);
         let behind = held(1, Some(Status::Revoked));

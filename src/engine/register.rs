@@ -5,7 +5,7 @@
 
 use super::directory::{Directory, Named};
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId, Generation, Holding, Standing, Status};
+use crate::model::decision::{Decision, DecisionId, Generation, Standing, Status};
 use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
 use hashbrown::HashMap;
@@ -40,8 +40,11 @@ impl Named for Entry {
 }
 
 impl Entry {
-    fn standing(&self) -> Standing {
+    /// What stands, of an entry that is forgotten at `forgets`.
+    fn standing(&self, forgets: Option<EventTime>) -> Standing {
+        let revoked = self.status == Status::Revoked;
         Standing {
+            expires: forgets.filter(|_| revoked).map(|at| at.plus_ms(-AFTERLIFE_MS)),
             credential: self.credential.clone(),
             decision: self.decision,
             status: self.status,
@@ -66,7 +69,7 @@ pub struct Register {
 impl Register {
     /// What stands about a credential, expired or not.
     pub fn get(&self, credential: &Credential) -> Option<Standing> {
-        self.entries.get(self.entries.place_of(credential)?).map(Entry::standing)
+        self.standing(self.entries.place_of(credential)?)
     }
 
     /// The rank of the newest decision on a credential; 0 if there is none.
@@ -119,30 +122,17 @@ impl Register {
         }
     }
 
+    fn standing(&self, place: u32) -> Option<Standing> {
+        let entry = self.entries.get(place)?;
+        Some(entry.standing(self.forgets_of.get(&place).copied()))
+    }
+
     fn clear_times(&mut self, place: u32) {
         if let Some(before) = self.entries.get(place) {
             self.ends.remove(&(EventTime::from_ms(before.until_ms), place));
         }
         if let Some(forgets) = self.forgets_of.remove(&place) {
             self.forgets.remove(&(forgets, place));
-        }
-    }
-
-    /// Learns that a store holds a newer decision than this register knows, of another member or
-    /// an older journal: it stands until something is decided here, or the store says otherwise.
-    pub fn adopt(&mut self, credential: &Credential, held: Holding) {
-        let Some(place) = self.entries.place_of(credential) else { return };
-        if self.entries.get(place).is_none_or(|entry| entry.generation >= held.generation) {
-            return;
-        }
-        self.clear_times(place);
-        if let Some(entry) = self.entries.get_mut(place) {
-            entry.generation = held.generation;
-            entry.decision = held.decision.unwrap_or(entry.decision);
-            entry.finding = held.finding;
-            entry.status = held.status.unwrap_or(entry.status);
-            // Whoever decided ends it.
-            entry.until_ms = NEVER;
         }
     }
 
@@ -153,7 +143,7 @@ impl Register {
             return None;
         }
         self.ends.remove(&first);
-        self.entries.get(first.1).map(Entry::standing)
+        self.standing(first.1)
     }
 
     /// Forgets what nobody needs any more at `now`.
@@ -175,7 +165,9 @@ impl Register {
     /// credential that is decided on meanwhile is in one page or is told anew.
     pub fn page(&self, from: u32, most: u32) -> (Vec<Standing>, Option<u32>) {
         let (found, next) = self.entries.page(from, most);
-        (found.map(Entry::standing).collect(), next)
+        let standing =
+            |(place, entry): (u32, &Entry)| entry.standing(self.forgets_of.get(&place).copied());
+        (found.map(standing).collect(), next)
     }
 }
 

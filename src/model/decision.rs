@@ -361,12 +361,14 @@ pub struct Holding {
     pub status: Option<Status>,
     /// The finding behind it, where the store says it.
     pub finding: Option<FindingId>,
+    /// When it ends by itself, where the store says it.
+    pub until: Option<EventTime>,
 }
 
 impl From<Generation> for Holding {
     /// A store that says no more than the generation.
     fn from(generation: Generation) -> Self {
-        Self { generation, decision: None, status: None, finding: None }
+        Self { generation, decision: None, status: None, finding: None, until: None }
     }
 }
 
@@ -400,6 +402,8 @@ pub struct Standing {
     pub generation: Generation,
     /// When it ends by itself.
     pub until: Option<EventTime>,
+    /// When the credential itself ends, where known: stores may forget it then.
+    pub expires: Option<EventTime>,
     /// The finding behind it.
     pub finding: Option<FindingId>,
     /// When it was ordered.

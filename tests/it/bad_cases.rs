@@ -261,6 +261,26 @@ fn a_clock_that_jumps_an_hour_and_back_ends_no_suspension_and_hides_no_abuse() {
     assert_eq!(log.matches("the system's clock stepped; it is not followed").count(), 2, "{log}");
 }
 
+#[test]
+fn people_see_which_store_has_not_been_told_yet() {
+    if skipped("redis") {
+        return;
+    }
+    let (folder, mut redis) = (folder(), RedisServer::start());
+    let daemon = Daemon::start(&folder, &with_redis(&redis, ""));
+    redis.kill();
+    daemon.order("revoke", "key_1");
+    let answers = |wanted: &str| {
+        until(&format!("redis is {wanted}"), PATIENCE, || {
+            let stores = daemon.get("/v1/decisions")[0]["stores"].clone();
+            (stores["embedded"] == "applied" && stores["redis"] == wanted).then_some(())
+        });
+    };
+    answers("waiting");
+    redis.restart();
+    answers("applied");
+}
+
 /// Two members that see the same events decide both; the store takes one.
 #[test]
 fn two_daemons_that_decide_on_the_same_finding_have_one_effect() {

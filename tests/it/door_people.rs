@@ -179,6 +179,13 @@ fn people_say_yes_and_no_from_the_command_line() {
             String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned(),
         )
     };
+    let because = ["--reason", "leaked", "--yes"];
+    let (_, told) = ask("ada", &[&["credentials", "revoke", "key_9"], &because[..]].concat());
+    assert!(told.contains("suspended until") && told.contains("decisions approve d_"), "{told}");
+    let (_, told) = ask("ada", &[&["credentials", "revoke", "key_9"], &because[..]].concat());
+    assert!(told.contains("waits for people"), "{told}");
+    let (_, told) = ask("ada", &["credentials", "restore", "kye_9", "--reason", "a typo"]);
+    assert!(told.contains("nothing to restore"), "{told}");
     let (code, told) = ask("ada", &["decisions", "list", "--waiting"]);
     assert_eq!(code, Some(0));
     assert!(told.contains(&id) && told.contains("agreed: ada"), "{told}");

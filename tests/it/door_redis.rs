@@ -87,6 +87,7 @@ pub fn standing(decision: &Decision) -> Standing {
         status: decision.order.status().expect("an action"),
         generation: decision.generation,
         until: decision.until,
+        expires: decision.expires,
         finding: decision.finding,
         at: decision.at,
         by_person: false,
@@ -158,6 +159,7 @@ fn a_stale_generation_is_refused_and_restore_brings_it_back() {
         decision: Some(restore.id),
         status: Some(Status::Active),
         finding: None,
+        until: None,
     };
     assert_eq!(delivery.held, Some(held), "it says what it holds");
     assert_eq!(world.hash("tripline:credential:{api_key:k}")["status"], "active");
@@ -308,6 +310,11 @@ fn own_commands_replace_the_hash_and_run_exactly_once() {
     world.carry_out(&decision("jwt:j2", REVOKE, 1));
     let ttl: i64 = world.server.ask(&["TTL", "jwt:deny:j2"]);
     assert!((3590..=3601).contains(&ttl), "without an end of its own: the default, {ttl}");
+
+    let throttle = decision("key_2", Order::Act(Action::Throttle), 1);
+    assert_eq!(world.carry_out(&throttle), Receipt::Unsupported, "there is no command for it");
+    let after = decision("key_2", REVOKE, 2);
+    assert_eq!(world.carry_out(&after), Receipt::Applied);
 
     world.server.ask::<()>(&["SET", "session:s1", "ada"]);
     world.carry_out(&decision("session:s1", REVOKE, 1));

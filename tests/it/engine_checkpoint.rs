@@ -77,11 +77,11 @@ proptest! {
     #[test]
     fn a_partition_that_was_read_back_goes_on_as_one_that_never_stopped(
         steps in prop::collection::vec(any::<(u8, u8, u16)>(), 20..300),
-        (at, most) in (0.0..1.0_f64, 1_u32..6),
+        (at, most) in (any::<prop::sample::Index>(), 1_u32..6),
         credentials_max in 8_usize..50,
     ) {
         let (steps, params) = (batches(&steps), params(credentials_max));
-        let begins = (steps.len() as f64 * at) as usize;
+        let begins = at.index(steps.len());
         let mut undisturbed = Partition::new(Arc::clone(&params), SEED);
         let mut signals: Vec<Vec<Signal>> = Vec::new();
         let mut checkpoint: Written = (Vec::new(), Vec::new());

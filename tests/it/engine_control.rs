@@ -7,7 +7,9 @@ use tripline::engine::partition::{Exposure, Signal};
 use tripline::judge::allow_list::Entry;
 use tripline::judge::posture::Postures;
 use tripline::model::credential::Credential;
-use tripline::model::decision::{Guardrail, Order, Posture, Status};
+use tripline::model::decision::{
+    DecisionId, Generation, Guardrail, Holding, Order, Posture, Status,
+};
 use tripline::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
 use tripline::model::time::EventTime;
 
@@ -133,6 +135,45 @@ fn a_person_who_restores_has_the_last_word_on_what_they_saw() {
     assert_eq!(control.on_signal(&other_detector, at(200)), None);
     let later_episode = signal("k", Action::Revoke, at(300), Change::Opened);
     assert_eq!(control.on_signal(&later_episode, at(300)).map(|d| d.generation.0), Some(3));
+}
+
+#[test]
+fn what_goes_on_for_an_hour_after_a_person_restored_is_judged_anew() {
+    let mut control = control(Posture::Revoke);
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    control.on_signal(&opened, at(0)).expect("decided");
+    control.on_person(person("k", Order::Restore), at(100)).expect("stood");
+    let goes_on = signal("k", Action::Revoke, at(0), Change::Updated);
+    assert_eq!(control.on_signal(&goes_on, at(99 + HOUR_MS)), None);
+    let again = control.on_signal(&goes_on, at(100 + HOUR_MS)).expect("decided");
+    assert_eq!((again.carried_out, again.generation.0), (true, 3));
+}
+
+/// What another member decided, and a store says.
+#[test]
+fn a_newer_decision_of_another_member_becomes_one_of_this_journal() {
+    let mut control = control(Posture::Revoke);
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    let own = control.on_signal(&opened, at(0)).expect("decided");
+    let theirs = DecisionId::of(&key("k"), Generation(2), at(50), (None, Order::Restore));
+    let held = Holding {
+        generation: Generation(2),
+        decision: Some(theirs),
+        status: Some(Status::Active),
+        finding: None,
+        until: None,
+    };
+    let adopted = control.on_newer(&key("k"), held, at(60)).expect("it is told to other stores");
+    assert_eq!((adopted.id, adopted.order, adopted.carried_out), (theirs, Order::Restore, true));
+    assert_eq!(control.on_newer(&key("k"), held, at(70)), None, "once");
+    assert_eq!(control.standing(&key("k")).map(|one| one.status), Some(Status::Active));
+    assert_eq!(control.on_signal(&opened, at(80)), None, "it is a person's word, or was over");
+    let mut after = Control::new(Arc::new(Params::default()));
+    for decision in [&own, &adopted] {
+        after.recover(decision, at(90));
+    }
+    assert_eq!(after.standing(&key("k")), control.standing(&key("k")), "over a restart too");
+    assert_eq!(control.on_newer(&key("unknown"), held, at(90)), None);
 }
 
 #[test]

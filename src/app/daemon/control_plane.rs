@@ -13,7 +13,7 @@ use crate::edge::clock;
 use crate::edge::journal::Journal;
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
-use crate::edge::planes::{ControlMessage, NotDurable, Ticket, VoteError};
+use crate::edge::planes::{ControlMessage, InUse, NotDurable, Ticket, VoteError};
 use crate::engine::control::{Control, PersonOrder, TokenWanted};
 use crate::engine::notices::News;
 use crate::engine::outbox::Due;
@@ -101,7 +101,7 @@ impl ControlThread {
     /// Runs until it is told to stop. Blocks.
     pub(super) fn run(mut self, mut messages: mpsc::Receiver<ControlMessage>) {
         let mut waiting = Waiting::default();
-        let mut credentials = BTreeMap::new();
+        let mut in_use = BTreeMap::new();
         let mut taken = Vec::new();
         loop {
             if messages.blocking_recv_many(&mut taken, TOGETHER_MAX) == 0 {
@@ -110,11 +110,9 @@ impl ControlThread {
             let mut stops = false;
             for message in taken.drain(..) {
                 match message {
-                    ControlMessage::Credentials(thread, count) => {
-                        credentials.insert(thread, count);
-                        let sum: u64 = credentials.values().sum();
-                        self.control.set_active(sum);
-                        self.metrics.credentials.set(i64::try_from(sum).unwrap_or(i64::MAX));
+                    ControlMessage::InUse(told) => {
+                        in_use.insert(told.thread, told);
+                        self.note_in_use(&in_use);
                     }
                     ControlMessage::Params(params) => self.control.set_params(params),
                     ControlMessage::ActiveHours(hours) => self.control.note_active_hours(&hours),
@@ -146,6 +144,15 @@ impl ControlThread {
         }
     }
 
+    /// Adds up what the threads of the data plane hold.
+    fn note_in_use(&mut self, by_thread: &BTreeMap<usize, InUse>) {
+        let credentials: u64 = by_thread.values().map(|one| one.credentials).sum();
+        let open: u64 = by_thread.values().map(|one| one.open).sum();
+        self.control.set_active(credentials);
+        self.metrics.credentials.set(i64::try_from(credentials).unwrap_or(i64::MAX));
+        self.metrics.open_episodes.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
     fn answer(&self, reply: oneshot::Sender<(Cohorts, Budgets)>) {
         // Whoever asked may have gone away.
         let _gone = reply.send((*self.control.ledger().cohorts(), self.control.params().budgets));
@@ -161,11 +168,16 @@ impl ControlThread {
                 waiting.tickets.extend(ticket);
             }
             ControlMessage::Person(order, reply) => self.obey(&order, reply, now, waiting),
-            ControlMessage::Receipt(receipt) => waiting.entries.push(Entry::Receipt(receipt)),
+            ControlMessage::Receipt(receipt) => {
+                self.board.post_receipt(&receipt);
+                waiting.entries.push(Entry::Receipt(receipt));
+            }
             ControlMessage::Vote(vote, reply) => self.count_vote(vote, reply, waiting),
             ControlMessage::Newer(holdings) => {
                 for (credential, held) in holdings {
-                    self.control.on_newer(&credential, held);
+                    if let Some(decision) = self.control.on_newer(&credential, held, now) {
+                        note(decision, now, waiting);
+                    }
                 }
             }
             ControlMessage::Stale(decision, held) => {
@@ -182,7 +194,7 @@ impl ControlThread {
                     self.metrics.ledger_errors.inc();
                 }
             }
-            ControlMessage::Credentials(..)
+            ControlMessage::InUse(_)
             | ControlMessage::ActiveHours(_)
             | ControlMessage::Budget(_)
             | ControlMessage::Standing(..)
@@ -255,7 +267,7 @@ impl ControlThread {
         metrics.beat("control_plane", now.ms() as f64 / 1000.0);
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.clock_step.set(clock::deviation_ms() as f64 / 1000.0);
-        metrics.approvals.set(count(self.control.waiting(now).len()));
+        metrics.approvals.set(count(self.control.approvals().count(now)));
         metrics.standing.set(count(self.control.register().len()));
         metrics.journal_lines.set(i64::try_from(self.journal.head().0).unwrap_or(i64::MAX));
         metrics.breaker_left.set(i64::try_from(self.control.breaker_left()).unwrap_or(i64::MAX));

@@ -2,7 +2,7 @@
 
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
-use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, Hours, SLOTS};
+use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, Hours, InUse, SLOTS};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition::{Clock, Params, Partition, Signal, View};
 use crate::model::time::EventTime;
@@ -114,13 +114,12 @@ impl Owner {
             self.shared.metrics.add("http", &tally);
             self.hours.add(&tally.active_hours);
             credentials += partition.credentials() as u64;
-            open += partition.open_episodes();
+            open += partition.open_episodes() as u64;
         }
         self.send(signals, now);
         self.tell_hours();
         self.shared.metrics.beat("data_plane", now.ms() as f64 / 1000.0);
-        self.shared.metrics.open_episodes.set(i64::try_from(open).unwrap_or(i64::MAX));
-        let told = ControlMessage::Credentials(self.number, credentials);
+        let told = ControlMessage::InUse(InUse { thread: self.number, credentials, open });
         // The control plane ends after this thread.
         let _ended = self.shared.control.tell_blocking(told);
     }

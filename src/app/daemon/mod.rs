@@ -133,7 +133,7 @@ impl Daemon {
         let socket = bind_socket(&settings.admin)?;
         let opened = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let decides = start_control_plane(opened.decides, opened.stores, &opened.metrics)?;
+        let decides = start_control_plane(opened.decides, opened.stores.clone(), &opened.metrics)?;
         let control = decides.control;
 
         let kafka = kafka::Shared {
@@ -153,6 +153,7 @@ impl Daemon {
             board: decides.board,
             history: decides.history,
             embedded: opened.embedded,
+            stores: opened.stores,
             metrics: opened.metrics,
             fingerprints: opened.fingerprints,
             decoder: settings.decoder.clone(),

@@ -71,7 +71,9 @@ async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metric
             },
             _ = tick.tick() => mailbox.tick(clock::now()),
         }
-        if let Some(message) = mailbox.next(clock::now()) {
+        let mut lasts = true;
+        while let Some(message) = mailbox.next(clock::now()) {
+            lasts = false;
             let outcome = receiver.deliver(&message).await;
             match outcome {
                 Outcome::Delivered => count("delivered", 1),
@@ -79,7 +81,11 @@ async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metric
                 Outcome::Later(_) => count("again", 1),
             }
             mailbox.done(&message.id, outcome, clock::now());
-        } else {
+            while let Ok(news) = news.try_recv() {
+                mailbox.hear(news, clock::now());
+            }
+        }
+        if lasts {
             let lasting = mailbox.again(clock::now());
             if !lasting.is_empty() {
                 // It is said again in a minute, however this goes.

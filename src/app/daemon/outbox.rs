@@ -11,7 +11,7 @@
 
 use crate::edge::auth_store::{AuthStore, Pulse, Reading};
 use crate::edge::clock;
-use crate::edge::journal::History;
+use crate::edge::journal::{History, JournalError};
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, ControlPlane};
 use crate::engine::outbox::{Done, Due, Outbox};
@@ -34,6 +34,8 @@ const UNDER_WAY_MAX: usize = 128;
 const UNDER_WAY_MAX_BY_REQUEST: usize = 8;
 /// How long the task waits at most before it looks again.
 const IDLE: Duration = Duration::from_secs(5);
+/// How long after the journal could not be read it is not read again.
+const LOAD_PAUSE: Duration = Duration::from_secs(1);
 /// How often a store is compared whole.
 const COMPARE_EVERY: Duration = Duration::from_mins(1);
 /// How often a store is asked whether it kept its state.
@@ -94,12 +96,16 @@ struct Work {
     outbox: Outbox,
     backlog: Backlog,
     comparing: Comparing,
+    /// When the journal may be read again, after it could not be.
+    loads_at: Instant,
     /// Whether the last delivery or question was answered.
     reachable: bool,
     begun: Instant,
 }
 
-type Loaded = BoxFuture<'static, Vec<(Credential, Owed, Option<Decision>)>>;
+type Loaded = BoxFuture<'static, Vec<(Credential, Owed, Read)>>;
+/// A decision of the journal; none if it has none of that id.
+type Read = Result<Option<Decision>, JournalError>;
 type Compared = BoxFuture<'static, Option<Page>>;
 type Felt = BoxFuture<'static, Pulse>;
 
@@ -111,7 +117,7 @@ impl Task {
         let comparing = if readable { Comparing::At(begun) } else { Comparing::Never };
         let under_way_max = if readable { UNDER_WAY_MAX } else { UNDER_WAY_MAX_BY_REQUEST };
         let outbox = Outbox::default();
-        let mut work = Work { outbox, backlog, comparing, reachable: true, begun };
+        let mut work = Work { outbox, backlog, comparing, loads_at: begun, reachable: true, begun };
         let mut deliveries = FuturesUnordered::new();
         let mut loading: OptionFuture<Loaded> = None.into();
         let mut page: OptionFuture<Compared> = None.into();
@@ -191,16 +197,10 @@ impl Task {
     fn load(&self, owed: Vec<(Credential, Owed)>) -> Loaded {
         let history = self.history.clone();
         let read = move || {
-            let found = owed.into_iter().map(|(credential, owed)| {
-                let decision = history.decision(owed.decision).unwrap_or_else(|error| {
-                    tracing::error!(
-                        %error, decision = %owed.decision, "a decision can't be read back"
-                    );
-                    None
-                });
-                (credential, owed, decision)
-            });
-            found.collect()
+            let read = |(credential, owed): (Credential, Owed)| {
+                (credential, owed, history.decision(owed.decision))
+            };
+            owed.into_iter().map(read).collect()
         };
         async move { tokio::task::spawn_blocking(read).await.unwrap_or_default() }.boxed()
     }
@@ -251,7 +251,6 @@ impl Task {
         };
     }
 
-    /// A store that is back may have been replaced: it is compared, and told what waits.
     /// Says so once, however many decisions wait.
     fn mark_unreachable(&self, work: &mut Work) {
         if std::mem::replace(&mut work.reachable, false) {
@@ -263,6 +262,7 @@ impl Task {
         }
     }
 
+    /// A store that is back may have been replaced: it is compared, and told what waits.
     fn mark_reachable(&self, work: &mut Work) {
         if !std::mem::replace(&mut work.reachable, true) {
             tracing::info!(store = self.store.name(), "the store can be reached again");
@@ -360,22 +360,38 @@ impl Work {
 
     /// The decisions of the backlog to load now.
     fn to_load(&self) -> Option<Vec<(Credential, Owed)>> {
-        let room = self.outbox.len() < WAITING_MIN && !self.backlog.is_empty();
+        let room = self.outbox.len() < WAITING_MIN
+            && !self.backlog.is_empty()
+            && self.loads_at <= Instant::now();
         let some = self.backlog.iter().take(LOADED_MAX);
         room.then(|| some.map(|(credential, owed)| (credential.clone(), *owed)).collect())
     }
 
-    fn take_loaded(&mut self, loaded: Vec<(Credential, Owed, Option<Decision>)>) {
+    fn take_loaded(&mut self, loaded: Vec<(Credential, Owed, Read)>) {
         let now_ms = self.now_ms();
+        if loaded.is_empty() {
+            self.loads_at = Instant::now() + LOAD_PAUSE;
+        }
         for (credential, owed, decision) in loaded {
             // Unless something newer came meanwhile, it still waits here.
             if self.backlog.get(&credential) != Some(&owed) {
                 continue;
             }
+            let decision = match decision {
+                Ok(decision) => decision,
+                Err(error) => {
+                    // It waits on: no decision is lost to a disk that fails for a while.
+                    tracing::error!(%error, decision = %owed.decision, "the journal can't be read");
+                    self.loads_at = Instant::now() + LOAD_PAUSE;
+                    continue;
+                }
+            };
             self.backlog.remove(&credential);
             if let Some(decision) = decision {
                 let (decision, again) = (Arc::new(decision), owed.again);
                 self.outbox.push(Due { decision, arrived: None, again }, now_ms);
+            } else {
+                tracing::error!(decision = %owed.decision, "the journal has no such decision");
             }
         }
         if self.backlog.is_empty() && self.backlog.capacity() > KEPT_MAX {
@@ -389,9 +405,10 @@ impl Work {
         let idle = Instant::now() + IDLE;
         // With all hands full, the next thing to wait for is a delivery's end.
         let deadline = deadline.filter(|_| self.outbox.under_way() < under_way_max);
+        // What is not begun now begins once something is settled, or at the next look.
         let comparing = match self.comparing {
-            Comparing::At(at) => at.max(Instant::now() + Duration::from_millis(10)),
-            Comparing::Next(_) | Comparing::Never => idle,
+            Comparing::At(at) if at > Instant::now() => at,
+            Comparing::At(_) | Comparing::Next(_) | Comparing::Never => idle,
         };
         deadline.unwrap_or(idle).min(comparing).min(idle)
     }

@@ -93,6 +93,7 @@ impl Past {
                     board.keep_decision(*decision);
                 }
                 Entry::Receipt(answer) => {
+                    board.post_receipt(&answer);
                     if answer.receipt.is_settled() {
                         unsettled.settled(&answer);
                     }

@@ -105,7 +105,7 @@ struct ChangesJson {
 /// Where a reader stands.
 struct Reader {
     store: EmbeddedStore,
-    epoch: String,
+    epoch: Arc<str>,
     number: u64,
     /// Whether it has to forget what it holds.
     reset: bool,
@@ -118,7 +118,7 @@ impl Reader {
             let (of, number) = since.rsplit_once(':')?;
             let number: u64 = number.parse().ok()?;
             // One that lies ahead is of a store that was put back since.
-            (of == epoch && number <= *store.newest().borrow()).then_some(number)
+            (of == &*epoch && number <= *store.newest().borrow()).then_some(number)
         });
         Self { store, epoch, number: number.unwrap_or(0), reset: number.is_none() }
     }
@@ -131,7 +131,7 @@ impl Reader {
     async fn page(&mut self) -> Result<Vec<Changed>, Problem> {
         let (store, number) = (self.store.clone(), self.number);
         let read = tokio::task::spawn_blocking(move || store.changes(number, PAGE_MAX)).await;
-        let Ok(Ok((changes, _))) = read else {
+        let Ok(Ok(changes)) = read else {
             return Err(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the embedded store can't be read",

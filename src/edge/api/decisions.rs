@@ -17,6 +17,7 @@ use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use compact_str::CompactString;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Decisions, newest first: of one credential all that the journal has, otherwise the newest.
@@ -28,13 +29,36 @@ pub(super) async fn list_decisions(
     axum::extract::State(shared): State,
     _reader: Reader,
     Query(rows): Query<Rows>,
-) -> Result<Json<Vec<DecisionJson>>, Problem> {
+) -> Result<Json<Vec<Carried>>, Problem> {
     let most = rows.most();
     let found = match rows.credential.as_deref().map(|id| parse(&shared, id)).transpose()? {
         Some(credential) => decisions_of(shared.history.clone(), credential, most).await?,
         None => shared.board.decisions(most, |_| true),
     };
-    Ok(Json(found.into_iter().map(DecisionJson).collect()))
+    Ok(Json(found.into_iter().map(|decision| Carried::new(&shared, decision)).collect()))
+}
+
+/// A decision, and how far the stores are with it.
+#[derive(Debug, Serialize)]
+pub(super) struct Carried {
+    #[serde(flatten)]
+    decision: DecisionJson,
+    /// What each store answered, or `waiting`; left out of old decisions and those that no store is
+    /// told of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stores: Option<BTreeMap<String, &'static str>>,
+}
+
+impl Carried {
+    fn new(shared: &Shared, decision: Decision) -> Self {
+        let told = shared.stores.iter().filter(|store| store.takes(&decision.credential));
+        let receipts = shared.board.receipts(decision.id).filter(|_| decision.carried_out);
+        let stores = receipts.map(|receipts| {
+            let answered = |name: &str| receipts.get(name).map_or("waiting", |one| one.as_str());
+            told.map(|store| (store.name().to_owned(), answered(store.name()))).collect()
+        });
+        Self { decision: DecisionJson(decision), stores }
+    }
 }
 
 async fn decisions_of(
@@ -77,11 +101,11 @@ pub(super) async fn show_decision(
     axum::extract::State(shared): State,
     _reader: Reader,
     Path(id): Path<String>,
-) -> Result<Json<DecisionJson>, Problem> {
+) -> Result<Json<Carried>, Problem> {
     let id = DecisionId::parse(&id).ok_or_else(no_decision)?;
     let history = shared.history.clone();
     let found = read(move || history.decision(id)).await?;
-    found.map(|decision| Json(DecisionJson(decision))).ok_or_else(no_decision)
+    found.map(|decision| Json(Carried::new(&shared, decision))).ok_or_else(no_decision)
 }
 
 fn no_decision() -> Problem {
@@ -164,10 +188,7 @@ async fn vote(
     let account = CompactString::from(account);
     let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };
     match shared.control.vote(vote).await {
-        Ok(decision) => {
-            let decision = decision.map(DecisionJson);
-            Ok(Json(Done { changed: decision.is_some(), decision }))
-        }
+        Ok(decision) => Ok(Json(Done::of(decision))),
         Err(error) => Err(refused(error)),
     }
 }

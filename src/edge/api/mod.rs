@@ -14,6 +14,7 @@ mod people;
 mod problem;
 mod stream;
 
+use crate::edge::auth_store::AuthStore;
 use crate::edge::auth_store::embedded::EmbeddedStore;
 use crate::edge::board::Board;
 use crate::edge::dead_letter::DeadLetters;
@@ -61,6 +62,8 @@ pub struct Shared {
     pub history: History,
     /// What stands about credentials.
     pub embedded: EmbeddedStore,
+    /// Where decisions are carried out.
+    pub stores: Vec<AuthStore>,
     /// Counters.
     pub metrics: Metrics,
     /// What stands for secrets.

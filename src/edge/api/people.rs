@@ -5,11 +5,12 @@ use super::auth::{Operator, Reader};
 use super::body::{Body, Heard, Said};
 use super::problem::Problem;
 use super::{Shared, State};
+use crate::edge::auth_store::AuthStore;
 use crate::edge::clock;
 use crate::engine::control::PersonOrder;
 use crate::engine::partition::View;
 use crate::model::credential::Credential;
-use crate::model::decision::Order;
+use crate::model::decision::{Decision, Order, Status};
 use crate::model::finding::{Action, FindingId};
 use crate::wire::decision_json::DecisionJson;
 use crate::wire::finding_json::FindingJson;
@@ -47,12 +48,26 @@ impl Rows {
 }
 
 /// What an order came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(super) struct Done {
     /// Whether anything changed.
     pub(super) changed: bool,
     /// The decision that was made.
     pub(super) decision: Option<DecisionJson>,
+    /// What stood about the credential before.
+    before: &'static str,
+    /// The stores that can't do it.
+    cannot: Vec<String>,
+    /// What goes on: findings on which nothing is done for a while, as a person restored.
+    open_findings: Vec<String>,
+}
+
+impl Done {
+    /// Of a vote.
+    pub(super) fn of(decision: Option<Decision>) -> Self {
+        let decision = decision.map(DecisionJson);
+        Self { changed: decision.is_some(), decision, ..Self::default() }
+    }
 }
 
 /// The credential that is named; a secret that was pasted is never kept.
@@ -178,8 +193,19 @@ async fn order(
         let detail = "lasts_s is for a suspension: 1 second to 7 days";
         return Err(Problem::bad_request(detail));
     }
+    let credential = parse(&shared, id)?;
+    let before = shared.embedded.stored(credential.kind(), credential.id(), clock::now());
+    let before = before.map_or(Status::Active, |stored| stored.status).as_str();
+    let (mut cannot, mut open_findings) = (Vec::new(), Vec::new());
+    if order == Order::Restore {
+        let kind = credential.kind();
+        let cant = |one: &&AuthStore| one.takes(&credential) && !one.can_restore(kind);
+        cannot.extend(shared.stores.iter().filter(cant).map(|one| one.name().to_owned()));
+        let view = shared.data.look_up(&credential).await;
+        open_findings.extend(view.into_iter().flat_map(|view| view.open).map(|id| id.to_string()));
+    }
     let order = PersonOrder {
-        credential: parse(&shared, id)?,
+        credential,
         order,
         by,
         account: CompactString::from(token),
@@ -189,7 +215,7 @@ async fn order(
     let decision = shared.control.order(order).await.map_err(|error| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out", error.to_string())
     })?;
-    Ok(Json(Done { changed: decision.is_some(), decision: decision.map(DecisionJson) }))
+    Ok(Json(Done { before, cannot, open_findings, ..Done::of(decision) }))
 }
 
 /// Findings, newest first.

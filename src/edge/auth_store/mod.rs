@@ -14,8 +14,8 @@ pub mod template;
 pub mod webhook;
 
 use crate::edge::outgoing::{Answer, Outgoing, OutgoingError};
-use crate::model::credential::{Credential, Kinds};
-use crate::model::decision::{Decision, Delivery, Holding, Receipt, Standing};
+use crate::model::credential::{Credential, Kind, Kinds};
+use crate::model::decision::{Decision, Delivery, Holding, Order, Receipt, Standing};
 use crate::wire::security_event::Transmitter;
 use std::sync::Arc;
 
@@ -135,6 +135,16 @@ impl AuthStore {
     /// Whether it is told of that credential.
     pub fn takes(&self, credential: &Credential) -> bool {
         self.kinds.has(credential.kind())
+    }
+
+    /// Whether it can put a credential of that kind back into service; a pure receiver of
+    /// revocations can't.
+    pub fn can_restore(&self, kind: Kind) -> bool {
+        match &self.door {
+            Door::Redis(store) => store.can(Order::Restore, kind),
+            Door::Embedded(_) | Door::Webhook(_) => true,
+            Door::OAuth(_) | Door::SharedSignals(_) => false,
+        }
     }
 
     /// Whether it can be asked what it holds; a receiver of messages can't.

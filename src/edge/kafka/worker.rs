@@ -4,7 +4,7 @@ use super::group::{Board, Context, Message, Progress};
 use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, letter};
-use crate::edge::planes::{ControlMessage, DataMessage, Hours, Ticket};
+use crate::edge::planes::{ControlMessage, DataMessage, Hours, InUse, SLOTS, Ticket};
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Clock, Partition, Signal, View};
 use crate::model::time::EventTime;
@@ -245,19 +245,21 @@ impl Worker {
     /// Event time goes on by the clock only where all that was produced has been applied: a
     /// partition that is behind must not see its own records as late.
     fn tick(&mut self, owned: &mut [Owned], now: EventTime) {
-        let mut credentials = 0;
+        let (mut credentials, mut open) = (0, 0);
         for one in owned {
             if one.queue_is_idle(now) {
                 one.partition.tick(now);
             }
             credentials += one.partition.credentials() as u64;
+            open += one.partition.open_episodes() as u64;
             let signals: Vec<Signal> = one.partition.drain_signals().collect();
             let before = one.partition.next_offset();
             self.send(one, signals, before, now);
         }
         self.tell_hours();
         self.shared.metrics.beat("kafka", now.ms() as f64 / 1000.0);
-        let told = ControlMessage::Credentials(1000 + self.number, credentials);
+        let thread = SLOTS + self.number;
+        let told = ControlMessage::InUse(InUse { thread, credentials, open });
         let _ended = self.shared.control.tell_blocking(told);
     }
 }

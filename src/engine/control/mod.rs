@@ -7,13 +7,13 @@
 //! host makes a decision durable before it carries it out (S-2), and hands it back with
 //! [`Control::recover`] after a restart.
 //!
-//! A restoring person has the last word on what they saw: findings that had opened by then are not
-//! acted on again; a later episode is.
+//! A restoring person has the last word on what they saw: on findings that had opened by then
+//! nothing is done for an hour; if they go on for longer, or begin anew, they are judged anew.
 
 mod params;
 mod person;
 
-pub use params::{Params, PersonOrder, SELF, TokenWanted};
+pub use params::{OTHER, Params, PersonOrder, SELF, TokenWanted};
 
 use super::approvals::{Approvals, Waiting};
 use super::decided::{DECIDED_MS, Memory, Still};
@@ -110,6 +110,11 @@ impl Control {
         &self.register
     }
 
+    /// What waits for people.
+    pub const fn approvals(&self) -> &Approvals {
+        &self.approvals
+    }
+
     /// The revocations that wait for people at `now`, oldest first.
     pub fn waiting(&self, now: EventTime) -> Vec<Waiting> {
         self.approvals.waiting(now)
@@ -174,7 +179,8 @@ impl Control {
         };
         let restored = standing.status == Status::Active
             && standing.by_person
-            && finding.opened <= standing.at;
+            && finding.opened <= standing.at
+            && now.ms_since(standing.at) < self.params.restored_ms;
         let in_force = standing.until.is_none_or(|until| now < until);
         restored || (in_force && Order::Act(finding.action).status() <= Some(standing.status))
     }
@@ -312,7 +318,7 @@ impl Control {
         if decision.held_by.contains(&Guardrail::Approval) {
             let until = decision.at.plus_ms(self.params.approval.within_ms);
             let waiting = Waiting { decision: decision.clone(), until, agreed: Vec::new() };
-            self.approvals.wait(waiting);
+            self.approvals.wait(waiting, by_person);
         }
     }
 
@@ -368,9 +374,11 @@ impl Control {
         if let Some(finding) = decision.finding.filter(|_| own && recent) {
             self.decided.note(finding, decision);
         }
-        let ends = own && decision.order == Order::Restore;
-        if ends {
+        let restores = decision.order == Order::Restore;
+        if restores {
             self.decided.forget_credential(&decision.credential);
+        }
+        if own && restores {
             self.register.note(decision, false);
         } else {
             self.note(decision, !own);
@@ -393,8 +401,7 @@ impl Control {
         }
         let as_grave = held.status.is_some_and(|status| Some(status) >= refused.order.status());
         if refused.by == SELF && (as_grave || refused.order == Order::Restore) {
-            self.register.adopt(&refused.credential, held);
-            return None;
+            return self.on_newer(&refused.credential, held, now);
         }
         let generation = held.generation.next();
         let cause = (refused.finding, refused.order);
@@ -408,8 +415,45 @@ impl Control {
         Some(decision)
     }
 
-    /// A store holds a newer decision than this journal has: another member's.
-    pub fn on_newer(&mut self, credential: &Credential, held: Holding) {
-        self.register.adopt(credential, held);
+    /// A store holds a newer decision than this journal has: another member's. It becomes one of
+    /// this journal, so that this member's other stores are told, and go by it after a restart.
+    pub fn on_newer(
+        &mut self,
+        credential: &Credential,
+        held: Holding,
+        now: EventTime,
+    ) -> Option<Decision> {
+        let standing = self.register.get(credential)?;
+        if standing.generation >= held.generation {
+            return None;
+        }
+        let order = match held.status.unwrap_or(standing.status) {
+            Status::Active => Order::Restore,
+            Status::Throttled => Order::Act(Action::Throttle),
+            Status::Suspended => Order::Act(Action::Suspend),
+            Status::Revoked => Order::Act(Action::Revoke),
+        };
+        let made = || DecisionId::of(credential, held.generation, now, (held.finding, order));
+        let wanted = if let Order::Act(action) = order { action } else { Action::Observe };
+        let decision = Decision {
+            id: held.decision.unwrap_or_else(made),
+            finding: held.finding,
+            credential: credential.clone(),
+            tenant: None,
+            generation: held.generation,
+            wanted,
+            order,
+            posture: self.params.postures.of(credential.kind(), None),
+            carried_out: true,
+            held_by: Vec::new(),
+            until: held.until,
+            at: now,
+            expires: standing.expires,
+            by: CompactString::const_new(OTHER),
+            reason: "known from a store".to_owned(),
+            evidence: Vec::new(),
+        };
+        self.note(&decision, true);
+        Some(decision)
     }
 }

@@ -13,6 +13,8 @@ use compact_str::CompactString;
 
 /// Who is said to have ordered what no person did.
 pub const SELF: &str = "tripline";
+/// Who is said to have ordered what a store holds and this member's journal did not know.
+pub const OTHER: &str = "another member";
 
 /// What the control plane goes by.
 #[derive(Clone, Debug)]
@@ -36,6 +38,9 @@ pub struct Params {
     pub throttle_ms: i64,
     /// How long a suspension lasts. Unit: milliseconds. Default: 60 min.
     pub suspend_ms: i64,
+    /// How long the word of a person who restores holds against an episode that goes on.
+    /// Unit: milliseconds. Default: 60 min.
+    pub restored_ms: i64,
 }
 
 impl Default for Params {
@@ -50,6 +55,7 @@ impl Default for Params {
             warm_up_ms: 5 * 60_000,
             throttle_ms: 15 * 60_000,
             suspend_ms: 60 * 60_000,
+            restored_ms: 60 * 60_000,
         }
     }
 }

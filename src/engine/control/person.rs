@@ -48,6 +48,10 @@ impl Control {
                 (action, until.filter(|_| action < Action::Revoke).or(by_default))
             }
         };
+        if ordered == Order::Restore {
+            // Episodes may still run: once the person's word holds no more they are judged anew.
+            self.decided.forget_credential(&order.credential);
+        }
         let generation = self.register.generation(&order.credential).next();
         let decision = Decision {
             id: DecisionId::of(&order.credential, generation, now, (finding, ordered)),

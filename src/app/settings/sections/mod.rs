@@ -11,6 +11,7 @@ mod values;
 use super::Settings;
 use super::reader::Section;
 use crate::edge::api::local;
+use crate::edge::planes;
 use crate::engine::partition;
 use detection::{engine, profile};
 use doors::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
@@ -23,7 +24,8 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
     let intake = root.section("intake");
     let access_log = access_log(intake.section("access_log"));
     let decoder = decoder(&intake, access_log);
-    let threads = intake.get("threads", |v| within(v, 1, 64)).unwrap_or(2);
+    let threads_max = i64::try_from(planes::SLOTS).unwrap_or(1);
+    let threads = intake.get("threads", |v| within(v, 1, threads_max)).unwrap_or(2);
     intake.finish();
     let data_dir = root.get("data_dir", path).unwrap_or_else(|| "tripline-data".into());
     let (socket, mode) = admin(root.section("admin"));

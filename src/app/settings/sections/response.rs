@@ -32,6 +32,7 @@ pub(super) fn control(root: &Section<'_>) -> control::Params {
     params.throttle_ms = section.get("throttle_for", duration_ms).unwrap_or(params.throttle_ms);
     params.warm_up_ms = section.get("warm_up", duration_ms).unwrap_or(params.warm_up_ms);
     params.suspend_ms = section.get("suspend_for", duration_ms).unwrap_or(params.suspend_ms);
+    params.restored_ms = section.get("restored_for", duration_ms).unwrap_or(params.restored_ms);
     section.finish();
 
     let section = root.section("breaker");

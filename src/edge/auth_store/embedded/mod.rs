@@ -100,6 +100,7 @@ pub struct EmbeddedStore {
 struct Held {
     standing: RwLock<Directory<Entry>>,
     table: Mutex<Table>,
+    epoch: Arc<str>,
     newest: watch::Sender<u64>,
 }
 
@@ -124,7 +125,9 @@ impl EmbeddedStore {
         });
         read.map_err(|error| fault("read", error.into()))?;
         let newest = watch::Sender::new(table.changes());
-        let held = Held { standing: RwLock::new(standing), table: Mutex::new(table), newest };
+        let epoch = table.epoch().into();
+        let held =
+            Held { standing: RwLock::new(standing), table: Mutex::new(table), epoch, newest };
         let held = Arc::new(held);
         let (writes, waiting) = mpsc::unbounded_channel();
         let writer = Arc::clone(&held);
@@ -199,28 +202,24 @@ impl EmbeddedStore {
         let held = |wanted: &Standing| {
             let entry = standing.get(standing.place_of(&wanted.credential)?)?;
             let held = Holding::from(entry.generation);
-            Some(Holding { status: Some(entry.status), ..held })
+            let until = (entry.until_ms != NEVER).then(|| EventTime::from_ms(entry.until_ms));
+            Some(Holding { status: Some(entry.status), until, ..held })
         };
         wanted.iter().map(held).collect()
     }
 
     /// The newest change of each credential that changed after `since`, oldest first, at most
-    /// `most`, with the name of the table in which these numbers mean something. Blocks.
+    /// `most`. Blocks.
     ///
     /// # Errors
     /// What `SQLite` says.
-    pub fn changes(
-        &self,
-        since: u64,
-        most: u32,
-    ) -> Result<(Vec<Changed>, String), rusqlite::Error> {
-        let table = self.held.table.lock();
-        Ok((table.since(since, most)?, table.epoch().to_owned()))
+    pub fn changes(&self, since: u64, most: u32) -> Result<Vec<Changed>, rusqlite::Error> {
+        self.held.table.lock().since(since, most)
     }
 
-    /// The name of the table in which the numbers of changes mean something. Blocks.
-    pub fn epoch(&self) -> String {
-        self.held.table.lock().epoch().to_owned()
+    /// The name of the table in which the numbers of changes mean something.
+    pub fn epoch(&self) -> Arc<str> {
+        Arc::clone(&self.held.epoch)
     }
 
     /// Hears of the number of the newest change.

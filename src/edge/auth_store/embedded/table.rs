@@ -26,8 +26,8 @@ const SCHEMA: &str = "
     CREATE TABLE epoch (name TEXT NOT NULL);
 ";
 
-const READ: &str =
-    "SELECT generation, decision, status, finding FROM credentials WHERE kind = ?1 AND id = ?2";
+const READ: &str = "SELECT generation, decision, status, finding, until_ms FROM credentials
+    WHERE kind = ?1 AND id = ?2";
 
 const WRITE: &str = "
     INSERT INTO credentials
@@ -188,6 +188,7 @@ fn holding(row: &Row<'_>) -> rusqlite::Result<Holding> {
         decision: DecisionId::parse(&row.get::<_, String>(1)?),
         status: Status::parse(&row.get::<_, String>(2)?),
         finding: finding.as_deref().and_then(FindingId::parse),
+        until: row.get::<_, Option<i64>>(4)?.map(EventTime::from_ms),
     })
 }
 

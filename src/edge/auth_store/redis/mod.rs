@@ -141,9 +141,19 @@ impl RedisStore {
     pub async fn carry_out(&self, decision: &Decision) -> Delivery {
         let Some(status) = decision.order.status() else { return Receipt::Already.into() };
         match self.transition(decision, status).await {
-            Ok(answer) => delivery_of(&answer),
+            Ok(answer) => {
+                let delivery = delivery_of(&answer);
+                let done = matches!(delivery.receipt, Receipt::Applied | Receipt::Already);
+                let can = self.can(decision.order, decision.credential.kind());
+                if done && !can { Receipt::Unsupported.into() } else { delivery }
+            }
             Err(error) => receipt_of(&error).into(),
         }
+    }
+
+    /// Whether it has a way to do that to a credential of that kind: own commands may have none.
+    pub fn can(&self, order: Order, kind: Kind) -> bool {
+        self.params.commands.get(&kind).is_none_or(|own| !own.of(order).is_empty())
     }
 
     async fn transition(
@@ -240,7 +250,13 @@ impl RedisStore {
         let own = self.params.commands.contains_key(&credential.kind());
         let key = if own { &self.params.guard_key } else { &self.params.key };
         let mut command = ::redis::cmd("HMGET");
-        command.arg(key.of(credential)).arg(&["generation", "decision", "status", "finding"]);
+        command.arg(key.of(credential)).arg(&[
+            "generation",
+            "decision",
+            "status",
+            "finding",
+            "until",
+        ]);
         command
     }
 
@@ -285,15 +301,16 @@ impl RedisStore {
     }
 }
 
-/// What a hash says: generation, decision, status, finding.
-type Row = (Option<u64>, Option<String>, Option<String>, Option<String>);
+/// What a hash says: generation, decision, status, finding, until.
+type Row = (Option<u64>, Option<String>, Option<String>, Option<String>, Option<String>);
 
-fn holding_of((generation, decision, status, finding): Row) -> Option<Holding> {
+fn holding_of((generation, decision, status, finding, until): Row) -> Option<Holding> {
     Some(Holding {
         generation: Generation(generation?),
         decision: decision.as_deref().and_then(DecisionId::parse),
         status: status.as_deref().and_then(Status::parse),
         finding: finding.as_deref().and_then(FindingId::parse),
+        until: until.and_then(|seconds| seconds.parse().ok()).map(EventTime::from_s),
     })
 }
 
@@ -355,7 +372,7 @@ fn delivery_of(answer: &[String]) -> Delivery {
         Some("already") => Receipt::Already.into(),
         Some("stale") => {
             let generation = word(1).and_then(|word| word.parse().ok());
-            let held = holding_of((generation, word(2), word(3), word(4)));
+            let held = holding_of((generation, word(2), word(3), word(4), word(5)));
             Delivery { held, ..Receipt::Stale.into() }
         }
         _ => Receipt::Refused.into(),

@@ -7,15 +7,16 @@
 --      11 stream length at most     12 channel (or '')     13 whether gateways read the state
 --      14 own commands, as JSON: a list of lists of words
 -- Answers {'applied'}, {'already'} (this decision is in force) or {'stale', generation, decision,
--- status, finding} (another one of that generation or a newer one is).
+-- status, finding, until} (another one of that generation or a newer one is).
 
-local held = redis.call('HMGET', KEYS[1], 'decision', 'generation', 'status', 'finding')
+local held = redis.call('HMGET', KEYS[1], 'decision', 'generation', 'status', 'finding', 'until')
 local same = held[1] == ARGV[1]
 if same and (not held[3] or held[3] == ARGV[3]) then
   return { 'already' }
 end
 if held[2] and not same and tonumber(held[2]) >= tonumber(ARGV[2]) then
-  return { 'stale', held[2], held[1] or '', held[3] or '', held[4] or '' }
+  return { 'stale', held[2], held[1] or '', held[3] or '', held[4] or '',
+    held[5] or '' }
 end
 
 for _, words in ipairs(cjson.decode(ARGV[14])) do
