@@ -5,6 +5,7 @@ use crate::app::client::{Client, Connection, block_on, escaped};
 use crate::app::credentials::credential_text;
 use crate::app::exit::Exit;
 use crate::app::words::{finding_text, name, text};
+use crate::model::decision::Guardrail;
 use crate::model::finding::Gate;
 use serde_json::Value;
 
@@ -148,28 +149,71 @@ fn decided(decision: &Value) -> String {
     );
     out.push_str(&format!("  why: {}\n", text(decision, "reason")));
     for guardrail in held {
-        out.push_str(&format!("  {guardrail}: {}\n", remedy(guardrail)));
+        let remedy = match Guardrail::parse(guardrail) {
+            Some(Guardrail::Approval) => approval(&text(decision, "id")),
+            Some(known) => remedy(known).to_owned(),
+            None => "the daemon knows this guardrail and this command doesn't: they are of two \
+                     versions"
+                .to_owned(),
+        };
+        out.push_str(&format!("  {guardrail}: {remedy}\n"));
     }
     out
 }
 
+/// Who has to agree, and how.
+fn approval(id: &str) -> String {
+    format!("{}: tripline decisions approve {id}", remedy(Guardrail::Approval))
+}
+
 /// What would have changed the outcome.
-fn remedy(guardrail: &str) -> &'static str {
+const fn remedy(guardrail: Guardrail) -> &'static str {
     match guardrail {
-        "posture" => "the posture allows less; raise [posture] once you trust what you see",
-        "allow_list" => "an entry of [allow_list] protects it; remove the entry to act",
-        "breaker" => "the revocations of this hour are used up; see [breaker]",
-        "catch_up" => "the past was being read; had it been live, it would have acted",
-        "budget" => "not yet proven to be safe; `tripline budget` says what is missing",
-        "fleet_suppression" => "many credentials burst at once, which is nobody's theft",
-        _ => "a fault of tripline's own held it back; see the log and report it",
+        Guardrail::Posture => {
+            "the posture allows less; raise [posture] once you trust what you see"
+        }
+        Guardrail::AllowList => "an entry of [allow_list] protects it; remove the entry to act",
+        Guardrail::Breaker => "the revocations of this hour are used up; see [breaker]",
+        Guardrail::CatchUp => "the past was being read; had it been live, it would have acted",
+        Guardrail::Budget => "not yet proven to be safe; `tripline budget` says what is missing",
+        Guardrail::FleetSuppression => "many credentials burst at once, which is nobody's theft",
+        Guardrail::Maturity => {
+            "too little is known of it to revoke it for its rate; that takes 7 days of age and use \
+             in 24 hours ([burst] mature_hours)"
+        }
+        Guardrail::WarmUp => {
+            "tripline had started a moment before and knew little of anybody; see [actions] warm_up"
+        }
+        Guardrail::Approval => "people have to agree",
+        Guardrail::Invariant => "a fault of tripline's own held it back; see the log and report it",
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::explanation;
+    use super::{explanation, remedy};
+    use crate::model::decision::Guardrail;
     use serde_json::json;
+
+    #[test]
+    fn only_a_broken_invariant_is_called_a_fault() {
+        for guardrail in Guardrail::ALL {
+            let faults = remedy(guardrail).contains("fault");
+            assert_eq!(faults, guardrail == Guardrail::Invariant, "{}", guardrail.as_str());
+        }
+    }
+
+    #[test]
+    fn what_waits_for_people_says_how_they_agree() {
+        let decision = json!([{
+            "id": "d_1", "at": "-", "action": "suspend", "wanted": "revoke", "by": "tripline",
+            "carried_out": true, "held_by": ["approval", "of_tomorrow"], "reason": "-",
+        }]);
+        let said = explanation("api_key:k", None, &[], &decision);
+        let line = "  approval: people have to agree: tripline decisions approve d_1";
+        assert!(said.lines().any(|one| one == line), "{said}");
+        assert!(!said.contains("fault") && said.contains("two versions"), "{said}");
+    }
 
     #[test]
     fn a_burst_says_which_gates_it_passed_and_what_more_would_have_taken() {
