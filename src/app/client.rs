@@ -69,9 +69,9 @@ pub(super) enum ClientError {
         #[source]
         source: reqwest::Error,
     },
-    #[error("the daemon said {status}: {title}; {detail}")]
-    Refused { status: u16, title: String, detail: String },
-    #[error("nothing was done; --yes goes on without asking")]
+    #[error("the daemon said {status}: {title}; {detail}{hint}")]
+    Refused { status: u16, title: String, detail: String, hint: String },
+    #[error("nothing was done{}; --yes goes on without asking", unasked())]
     Declined,
     #[error("the daemon's answer can't be understood")]
     Answer(#[source] reqwest::Error),
@@ -93,6 +93,15 @@ impl ClientError {
     }
 }
 
+/// Why nobody said yes, where nobody could be asked.
+fn unasked() -> &'static str {
+    if std::io::stdin().is_terminal() {
+        ""
+    } else {
+        ": standard input is no terminal, so nobody could be asked"
+    }
+}
+
 /// Where a socket is looked for.
 const SOCKETS: [&str; 2] = ["tripline-data/tripline.sock", "/run/tripline/tripline.sock"];
 /// Where the daemon listens if nothing else is said.
@@ -103,6 +112,22 @@ impl Connection {
     fn socket(&self) -> Option<PathBuf> {
         let found = || SOCKETS.iter().map(PathBuf::from).find(|path| path.exists());
         self.socket.clone().or_else(|| if self.url.is_none() { found() } else { None })
+    }
+
+    /// How to come with more rights, said to who came over TCP without a token.
+    fn hint(&self) -> String {
+        if self.token_file.is_some() || self.socket().is_some() {
+            return String::new();
+        }
+        let sought = if self.url.is_some() {
+            "no socket was looked for, as there is a --url or TRIPLINE_URL".to_owned()
+        } else {
+            format!("no socket was found at {}", SOCKETS.join(" or "))
+        };
+        format!(
+            "\n  {sought}; name the daemon's with --socket PATH or TRIPLINE_SOCKET (its log says \
+             where it is), or a token with --token-file FILE"
+        )
     }
 }
 
@@ -162,10 +187,17 @@ impl Client {
         }
         let problem: Value = response.json().await.unwrap_or_default();
         let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+        let hint = match status {
+            reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN => {
+                self.connection.hint()
+            }
+            _ => String::new(),
+        };
         Err(ClientError::Refused {
             status: status.as_u16(),
             title: text("title"),
             detail: text("detail"),
+            hint,
         })
     }
 

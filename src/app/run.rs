@@ -26,6 +26,7 @@ async fn serve(settings: Settings) -> Exit {
             return Exit::Unavailable;
         }
     };
+    let socket = settings.admin.path.clone();
     let daemon = match Daemon::start(settings).await {
         Ok(daemon) => daemon,
         Err(error) => {
@@ -33,6 +34,10 @@ async fn serve(settings: Settings) -> Exit {
             return Exit::Unavailable;
         }
     };
+    // Whole, as the command line may be used from another folder.
+    if let Some(path) = socket.map(|path| std::path::absolute(&path).unwrap_or(path)) {
+        tracing::info!(socket = %path.display(), "people order over this socket, or with a token");
+    }
     first_of(&mut term, &mut int).await;
     tokio::select! {
         () = daemon.stop() => Exit::Good,

@@ -40,6 +40,29 @@ fn without_tokens_orders_come_over_the_socket_of_the_data_folder_only() {
 }
 
 #[test]
+fn the_command_line_says_how_to_come_with_more_rights() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    let socket = daemon.socket().display().to_string();
+    assert!(daemon.log().contains(&socket), "the log says where the socket is");
+    let order = |further: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command.args(["credentials", "revoke", "key_1", "--reason", "asked by a test"]);
+        command.stdin(std::process::Stdio::null()).current_dir(folder.path());
+        let done = command.args(further).output().expect("runs");
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let (code, told) = order(&["--url", daemon.base(), "--yes"]);
+    assert_eq!(code, Some(1), "{told}");
+    for part in ["403", "--url", "--socket PATH", "TRIPLINE_SOCKET", "--token-file FILE"] {
+        assert!(told.contains(part), "{part} is missing in: {told}");
+    }
+    let (code, told) = order(&["--socket", &socket]);
+    assert_eq!((code, told.contains("standard input is no terminal")), (Some(1), true), "{told}");
+    assert_eq!(order(&["--socket", &socket, "--yes"]).0, Some(0));
+}
+
+#[test]
 fn a_socket_that_a_killed_daemon_left_is_replaced_and_another_file_is_not() {
     let folder = folder();
     let daemon = Daemon::start(&folder, "");
