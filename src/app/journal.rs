@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::{say, say_error, say_problem};
 use crate::edge::journal;
 use clap::Subcommand;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What to do with the journal.
 #[derive(Debug, Subcommand)]
@@ -25,14 +25,12 @@ pub enum Journal {
 /// Runs `tripline journal …`.
 pub fn run(command: &Journal) -> Exit {
     match command {
-        Journal::Verify { path, head } => verify(path.clone(), head.as_deref()),
+        Journal::Verify { path, head } => verify(path, head.as_deref()),
     }
 }
 
-fn verify(mut path: PathBuf, head: Option<&str>) -> Exit {
-    if path.is_dir() {
-        path = path.join("journal.ndjson");
-    }
+fn verify(named: &Path, head: Option<&str>) -> Exit {
+    let path = if named.is_dir() { named.join("journal.ndjson") } else { named.to_owned() };
     let head = match head.map(journal::parse_head) {
         Some(None) => {
             say_problem("--head is LINES:HASH, as this command said before");
@@ -50,9 +48,13 @@ fn verify(mut path: PathBuf, head: Option<&str>) -> Exit {
                     found.torn_bytes
                 ));
             }
+            let lines = counted(found.lines, "line");
+            let files = counted(found.files as u64, "file");
             say(&format!(
-                "{} lines in {} files, each chained to the one before; head {}:{}",
-                found.lines, found.files, found.lines, found.head
+                "{}: {lines} in {files}, each chained to the one before; head {}:{}",
+                named.display(),
+                found.lines,
+                found.head
             ));
             Exit::Good
         }
@@ -61,4 +63,9 @@ fn verify(mut path: PathBuf, head: Option<&str>) -> Exit {
             Exit::Findings
         }
     }
+}
+
+/// A count with its word: `1 file`, `2 files`.
+fn counted(count: u64, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }

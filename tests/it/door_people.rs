@@ -321,6 +321,8 @@ fn the_journal_says_whether_it_is_whole() {
     };
     let (code, told) = verify(&[]);
     assert_eq!(code, Some(0), "{told}");
+    assert!(told.starts_with(&format!("{}: ", data.display())), "it says what it read: {told}");
+    assert!(told.contains(" in 1 file, "), "{told}");
     let head = told.trim().rsplit(' ').next().expect("a head").to_owned();
     assert_eq!(verify(&["--head", &head]).0, Some(0));
     assert_eq!(verify(&["--head", "12"]).0, Some(64));
