@@ -193,8 +193,10 @@ pub fn run(cli: Cli) -> Exit {
         Command::Decisions { connection, command } => decisions::run(&connection, command),
         Command::Notify { command: notify::Notify::Test { config, receiver } } => {
             logging::start("warn");
-            load(config.as_ref())
-                .map_or_else(|exit| exit, |settings| notify::test(&settings, receiver.as_deref()))
+            let test = |settings: Settings| {
+                notify::test(&settings, config.as_deref(), receiver.as_deref())
+            };
+            load(config.as_ref()).map_or_else(|exit| exit, test)
         }
         Command::Journal { command } => journal::run(&command),
         Command::Explain { connection, id } => explain::explain(&connection, &id),

@@ -4,13 +4,13 @@ use super::exit::Exit;
 use super::settings::Settings;
 use super::{say, say_error, say_problem};
 use crate::edge::clock;
-use crate::edge::notify::Receiver;
+use crate::edge::notify::{Attempt, Receiver};
 use crate::edge::outgoing::Outgoing;
-use crate::engine::notices::mailbox::Outcome;
 use crate::engine::notices::{Known, Message, Stage};
+use crate::model::finding::Finding;
 use crate::wire::notify::test_finding;
 use clap::Subcommand;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What to do with receivers.
@@ -27,9 +27,15 @@ pub enum Notify {
     },
 }
 
-/// Sends a test message to the receivers of `settings`, or to the one that is `named`.
-pub fn test(settings: &Settings, named: Option<&str>) -> Exit {
+/// Sends a test message to the receivers of `settings`, which stand in the file `config`, or to the
+/// one that is `named`.
+pub fn test(settings: &Settings, config: Option<&Path>, named: Option<&str>) -> Exit {
     let wanted = |name: &str| named.is_none_or(|named| named == name);
+    if !settings.receivers.iter().any(|params| wanted(&params.name)) {
+        let names: Vec<&str> = settings.receivers.iter().map(|one| one.name.as_str()).collect();
+        say_problem(&nobody(&names, config, named));
+        return Exit::Configuration;
+    }
     let outgoing = match Outgoing::new(&settings.outgoing) {
         Ok(outgoing) => outgoing,
         Err(error) => {
@@ -46,10 +52,6 @@ pub fn test(settings: &Settings, named: Option<&str>) -> Exit {
             return Exit::Configuration;
         }
     };
-    if receivers.is_empty() {
-        say_problem("there is no such receiver; set up [notify.slack.NAME] or another");
-        return Exit::Configuration;
-    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(test_all(&receivers)),
@@ -60,35 +62,62 @@ pub fn test(settings: &Settings, named: Option<&str>) -> Exit {
     }
 }
 
+/// Why nobody can be tried.
+fn nobody(names: &[&str], config: Option<&Path>, named: Option<&str>) -> String {
+    match (named, config) {
+        (Some(named), _) if !names.is_empty() => {
+            format!("there is no receiver {named}; there are: {}", names.join(", "))
+        }
+        (_, Some(config)) => format!(
+            "no receiver is set up in {}; add [notify.slack.NAME] or another",
+            config.display()
+        ),
+        (_, None) => "no receiver is set up; name the configuration: --config FILE".to_owned(),
+    }
+}
+
 async fn test_all(receivers: &[Receiver]) -> Exit {
     let mut exit = Exit::Good;
     for receiver in receivers {
-        let outcome = test_one(receiver).await;
-        let told = match outcome {
-            Some(Outcome::Delivered) => "took it",
-            Some(Outcome::Refused) => {
-                "REFUSED it: check its address and its secret; the line above says why"
-            }
-            Some(Outcome::Later(_)) | None => {
-                "could NOT be reached: check its address, the network and outgoing.networks"
-            }
-        };
-        if outcome != Some(Outcome::Delivered) {
+        let attempt = test_one(receiver).await;
+        if attempt != Some(Attempt::Delivered) {
             exit = Exit::Findings;
         }
-        say(&format!("{} {told}", receiver.name()));
+        say(&format!("{} {}", receiver.name(), told(attempt)));
     }
     exit
 }
 
-async fn test_one(receiver: &Receiver) -> Option<Outcome> {
-    let now = clock::now();
-    let finding = Arc::new(test_finding(now)?);
-    let known = Known { told: finding.action, finding, decision: None };
-    let opened = Message::finding(Stage::Opened, known.clone(), None, now);
-    let outcome = receiver.deliver(&opened).await;
-    if outcome != Outcome::Delivered {
-        return Some(outcome);
+/// What came of an attempt, and what to do.
+fn told(attempt: Option<Attempt>) -> String {
+    match attempt {
+        Some(Attempt::Delivered) => "took it".to_owned(),
+        Some(Attempt::Refused(why)) => {
+            format!("REFUSED it: {why}; check its address and its secret")
+        }
+        Some(Attempt::NotAsked(why)) => format!("was NOT asked: {why}"),
+        Some(Attempt::NotNow(status, _)) => {
+            format!("did NOT take it now: answered {status}; `tripline run` would try it again")
+        }
+        Some(Attempt::Unanswered(why)) => {
+            format!("could NOT be reached: {why}; check its address and the network")
+        }
+        None => "was NOT asked: there is no test message".to_owned(),
     }
-    Some(receiver.deliver(&Message::finding(Stage::Closed, known, None, clock::now())).await)
+}
+
+async fn test_one(receiver: &Receiver) -> Option<Attempt> {
+    let now = clock::now();
+    let finding = test_finding(now)?;
+    let message = |stage, finding: Finding, at| {
+        let known = Known { told: finding.action, finding: Arc::new(finding), decision: None };
+        Message::finding(stage, known, None, at)
+    };
+    let attempt = receiver.attempt(&message(Stage::Opened, finding.clone(), now)).await;
+    if attempt != Attempt::Delivered {
+        return Some(attempt);
+    }
+    let over = clock::now();
+    let closed = Finding { updated: over, closed: Some(over), ..finding };
+    Some(receiver.attempt(&message(Stage::Closed, closed, over)).await)
 }

@@ -13,6 +13,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Url};
 use std::fmt;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,7 +64,9 @@ impl fmt::Debug for Target {
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}/…", self.0.scheme(), self.0.host_str().unwrap_or("?"))
+        let host = self.0.host_str().unwrap_or("?");
+        let port = self.0.port_or_known_default().unwrap_or(0);
+        write!(f, "{}://{host}:{port}/…", self.0.scheme())
     }
 }
 
@@ -138,10 +141,33 @@ pub enum OutgoingError {
     NotAllowed(Target),
     /// There was no connection, or it broke.
     #[error("can't reach {0}")]
-    Unreachable(Target),
+    Unreachable(Broken),
     /// There was no answer in time; the request may have been taken.
     #[error("{0} did not answer in time")]
     TimedOut(Target),
+}
+
+/// A connection that was not made or did not last, and why.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{target}: {cause}")]
+pub struct Broken {
+    target: Target,
+    cause: Cause,
+}
+
+/// Why there is no connection, as far as it can be told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+enum Cause {
+    #[error("the connection was refused; nothing listens there")]
+    Refused,
+    #[error("the name was not found")]
+    NoName,
+    #[error("no way leads there")]
+    NoWay,
+    #[error("TLS failed: {0}")]
+    Tls(String),
+    #[error("the connection broke")]
+    BrokeOff,
 }
 
 /// Why no request can be made at all.
@@ -243,19 +269,49 @@ fn seconds(headers: &HeaderMap) -> Option<Duration> {
 }
 
 fn fault(error: &reqwest::Error, target: &Target) -> OutgoingError {
-    let mut cause: Option<&dyn std::error::Error> = Some(error);
-    while let Some(one) = cause {
+    let mut cause = Cause::BrokeOff;
+    let mut link: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(one) = link {
         if one.is::<NotAllowed>() {
             return OutgoingError::NotAllowed(target.clone());
         }
-        cause = one.source();
+        if let Some(told) = told(one) {
+            cause = told;
+        }
+        link = one.source();
     }
     if error.is_timeout() {
         OutgoingError::TimedOut(target.clone())
     } else {
-        OutgoingError::Unreachable(target.clone())
+        OutgoingError::Unreachable(Broken { target: target.clone(), cause })
     }
 }
+
+/// What one error of a chain tells of the cause.
+fn told(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
+    if error.is::<NoName>() {
+        return Some(Cause::NoName);
+    }
+    let error = error.downcast_ref::<io::Error>()?;
+    // What an I/O error wraps is no link of its own in the chain.
+    if let Some(inner) = error.get_ref() {
+        let tls = inner.downcast_ref::<rustls::Error>();
+        return tls.map_or_else(|| told(inner), |tls| Some(Cause::Tls(tls.to_string())));
+    }
+    let kind = error.kind();
+    if kind == io::ErrorKind::ConnectionRefused {
+        Some(Cause::Refused)
+    } else if matches!(kind, io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable) {
+        Some(Cause::NoWay)
+    } else {
+        None
+    }
+}
+
+/// A name that has no address, or of which none could be learned.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the name was not found")]
+struct NoName;
 
 /// Every address of a name is in a network that may not be connected to.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -272,8 +328,8 @@ impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
         let (guard, encrypted) = (Arc::clone(&self.guard), self.encrypted);
         Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(|_| NoName)?;
+            let found: Vec<SocketAddr> = found.collect();
             let known = !found.is_empty();
             let allowed: Vec<SocketAddr> = found
                 .into_iter()
@@ -337,8 +393,43 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Guard, Target, is_public};
+    use super::{Guard, Outgoing, Params, Target, is_public};
     use std::net::IpAddr;
+    use tokio::net::TcpListener;
+
+    /// What a request to `url` fails with.
+    async fn failure(url: &str) -> String {
+        let networks = vec!["127.0.0.0/8".parse().expect("a network")];
+        let outgoing = Outgoing::new(&Params { networks, ..Params::default() }).expect("set up");
+        let target = Target::parse(url).expect("an address");
+        let sent = outgoing.post(&target, reqwest::header::HeaderMap::new(), Vec::new()).await;
+        sent.expect_err("no answer").to_string()
+    }
+
+    #[tokio::test]
+    async fn why_there_is_no_answer_is_said_with_the_port_and_without_the_path() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let plain = tokio::spawn(async move {
+            // It speaks no TLS, then it is gone.
+            let (stream, _) = listener.accept().await.expect("a connection");
+            stream.readable().await.expect("a greeting");
+            let read = stream.try_read(&mut [0; 4096]).expect("a greeting");
+            assert!(read < 4096, "nothing unread resets the connection");
+            stream.try_write(b"HTTP/1.1 400 Bad Request\r\n\r\n").expect("written");
+        });
+        let said = failure(&format!("https://127.0.0.1:{port}/secret")).await;
+        assert!(said.contains(&format!("127.0.0.1:{port}/…: TLS failed: ")), "{said}");
+        plain.await.expect("served");
+        let said = failure(&format!("http://127.0.0.1:{port}/secret")).await;
+        assert!(
+            said.contains(&format!("127.0.0.1:{port}/…: the connection was refused")),
+            "{said}"
+        );
+        let said = failure("http://nobody.invalid/secret").await;
+        assert!(said.contains("nobody.invalid:80/…: the name was not found"), "{said}");
+        assert!(!said.contains("secret"), "{said}");
+    }
 
     fn address(text: &str) -> IpAddr {
         text.parse().expect("an address")
@@ -392,6 +483,7 @@ mod tests {
         let target =
             Target::parse("https://hooks.example.com/services/T0/B0/secret").expect("good");
         assert_eq!(format!("{target} {target:?}").matches("secret").count(), 0);
+        assert_eq!(target.to_string(), "https://hooks.example.com:443/…");
         for wrong in ["ftp://host/", "https://", "https://user:pw@host/", "file:///etc/passwd"] {
             assert!(Target::parse(wrong).is_err(), "{wrong}");
         }

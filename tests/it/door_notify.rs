@@ -131,7 +131,8 @@ fn a_test_message_says_that_it_is_one_and_names_who_did_not_take_it() {
         let mut command = Command::new(BINARY);
         let done = command.args(["notify", "test", "--config", &path]).args(further).output();
         let done = done.expect("runs");
-        (done.status.code(), String::from_utf8_lossy(&done.stdout).into_owned())
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8_lossy(&said).into_owned())
     };
     let (code, told) = test(&[]);
     assert_eq!((code, told.matches("took it").count()), (Some(0), 3), "{told}");
@@ -140,13 +141,37 @@ fn a_test_message_says_that_it_is_one_and_names_who_did_not_take_it() {
     let actions: Vec<String> =
         bodies(&receiver, "pagerduty").iter().map(|one| text(one, "/event_action")).collect();
     assert_eq!(actions, ["trigger", "resolve"], "it leaves nothing open");
+    let closed: Vec<bool> = bodies(&receiver, "webhook")
+        .iter()
+        .map(|one| one["finding"]["closed"].is_string())
+        .collect();
+    assert_eq!(closed, [false, true], "what is over says when it ended");
+    receiver.answer(500);
+    let (code, told) = test(&["slack.oncall"]);
+    assert_eq!(
+        (code, told.contains("did NOT take it now: answered 500")),
+        (Some(1), true),
+        "{told}"
+    );
+    assert!(!told.contains("could NOT be reached"), "{told}");
     receiver.answer(403);
     let (code, told) = test(&["slack.oncall"]);
     assert_eq!((code, told.contains("slack.oncall REFUSED")), (Some(1), true), "{told}");
     receiver.stop();
     let (code, told) = test(&["webhook.siem"]);
     assert_eq!((code, told.contains("could NOT be reached")), (Some(1), true), "{told}");
-    assert_eq!(test(&["slack.nobody"]).0, Some(78));
+    assert!(told.contains("the connection was refused"), "{told}");
+    let (code, told) = test(&["slack.nobody"]);
+    assert_eq!(code, Some(78));
+    assert!(told.contains("there is no receiver slack.nobody; there are: "), "{told}");
+    assert!(told.contains("slack.oncall") && told.contains("webhook.siem"), "{told}");
+    let done = Command::new(BINARY).args(["notify", "test"]).output().expect("runs");
+    let told = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert_eq!(done.status.code(), Some(78));
+    assert!(
+        told.contains("no receiver is set up; name the configuration: --config FILE"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -50,6 +50,32 @@ pub struct NoReceiver {
     source: KafkaError,
 }
 
+/// What came of an attempt at a message, as people are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// The receiver has it.
+    Delivered,
+    /// The receiver will never take it: what it answered.
+    Refused(String),
+    /// The receiver may not be asked: why.
+    NotAsked(String),
+    /// The receiver answered with that status: not now, not within so many milliseconds.
+    NotNow(u16, i64),
+    /// There was no answer: why.
+    Unanswered(String),
+}
+
+impl From<Attempt> for Outcome {
+    fn from(attempt: Attempt) -> Self {
+        match attempt {
+            Attempt::Delivered => Self::Delivered,
+            Attempt::Refused(_) | Attempt::NotAsked(_) => Self::Refused,
+            Attempt::NotNow(_, wait_ms) => Self::Later(wait_ms),
+            Attempt::Unanswered(_) => Self::Later(0),
+        }
+    }
+}
+
 /// A receiver.
 #[derive(Clone, Debug)]
 pub struct Receiver {
@@ -110,20 +136,25 @@ impl Receiver {
 
     /// Delivers a message.
     pub async fn deliver(&self, message: &Message) -> Outcome {
+        self.attempt(message).await.into()
+    }
+
+    /// Delivers a message, and says what came of it.
+    pub async fn attempt(&self, message: &Message) -> Attempt {
         let mut headers = content(JSON);
         let (target, body) = match &self.way {
             Way::Kafka(topic) => return topic.deliver(&self.name, message).await,
             Way::Alertmanager(target) => {
                 let alerts = notify::alerts(message);
                 if alerts.is_empty() {
-                    return Outcome::Delivered;
+                    return Attempt::Delivered;
                 }
                 (target, Value::Array(alerts))
             }
             Way::Slack(target) => (target, notify::slack(message)),
             Way::PagerDuty(target, key) => match notify::pagerduty(message, key.expose_secret()) {
                 Some(event) => (target, event),
-                None => return Outcome::Delivered,
+                None => return Attempt::Delivered,
             },
             Way::Webhook(target, signer, form) => {
                 headers = content(form.media_type());
@@ -147,18 +178,18 @@ impl Receiver {
             return Outcome::Delivered;
         };
         let alerts = Value::Array(notify::alerts_again(known, clock::now()));
-        self.post(target, content(JSON), &alerts).await
+        self.post(target, content(JSON), &alerts).await.into()
     }
 
-    async fn post(&self, target: &Target, headers: HeaderMap, body: &Value) -> Outcome {
+    async fn post(&self, target: &Target, headers: HeaderMap, body: &Value) -> Attempt {
         let sent = self.outgoing.post(target, headers, body.to_string().into_bytes()).await;
         let name = self.name();
         match sent {
-            Ok(answer) if answer.is_success() => Outcome::Delivered,
+            Ok(answer) if answer.is_success() => Attempt::Delivered,
             Ok(answer) if answer.is_passing() => {
                 let wait = answer.retry_after.map_or(0, |wait| wait.as_millis());
                 tracing::warn!(receiver = name, status = answer.status, "not taken yet");
-                Outcome::Later(i64::try_from(wait).unwrap_or(i64::MAX))
+                Attempt::NotNow(answer.status, i64::try_from(wait).unwrap_or(i64::MAX))
             }
             Ok(answer) => {
                 tracing::error!(
@@ -166,15 +197,15 @@ impl Receiver {
                     status = answer.status,
                     "the receiver refuses; check its address and its secret"
                 );
-                Outcome::Refused
+                Attempt::Refused(format!("answered {}", answer.status))
             }
             Err(error @ OutgoingError::NotAllowed(_)) => {
                 tracing::error!(receiver = name, %error, "the receiver may not be asked");
-                Outcome::Refused
+                Attempt::NotAsked(error.to_string())
             }
             Err(error @ (OutgoingError::Unreachable(_) | OutgoingError::TimedOut(_))) => {
                 tracing::warn!(receiver = name, %error, "not delivered yet");
-                Outcome::Later(0)
+                Attempt::Unanswered(error.to_string())
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Records are keyed by credential, so that what happens to one stays in order.
 
-use crate::engine::notices::mailbox::Outcome;
+use super::Attempt;
 use crate::engine::notices::{Message, Notice};
 use crate::wire::form::Form;
 use rdkafka::ClientConfig;
@@ -66,7 +66,7 @@ impl Topic {
     }
 
     /// Stores a message.
-    pub(super) async fn deliver(&self, receiver: &str, message: &Message) -> Outcome {
+    pub(super) async fn deliver(&self, receiver: &str, message: &Message) -> Attempt {
         let body = self.form.write(message).to_string();
         let credential = match &message.notice {
             Notice::Finding { known, .. } => Some(known.finding.credential.id()),
@@ -78,17 +78,17 @@ impl Topic {
         record.key = credential;
         record.headers = Some(OwnedHeaders::new().insert(media_type));
         match self.producer.send(record, Duration::ZERO).await {
-            Ok(_) => Outcome::Delivered,
+            Ok(_) => Attempt::Delivered,
             Err((error, _)) if is_final(&error) => {
                 tracing::error!(
                     receiver, %error,
                     "the topic refuses; check that it exists and may be written to"
                 );
-                Outcome::Refused
+                Attempt::Refused(error.to_string())
             }
             Err((error, _)) => {
                 tracing::warn!(receiver, %error, "not delivered yet");
-                Outcome::Later(0)
+                Attempt::Unanswered(error.to_string())
             }
         }
     }
