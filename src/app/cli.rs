@@ -9,9 +9,9 @@ use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{
     budget, credentials, decisions, demo, explain, findings, journal, notify, replay, run, scenario,
 };
-use crate::edge::logging;
+use crate::edge::{clock, logging};
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Watches how every API key, token and session is used, notices abuse within a second, and takes
 /// the credential out of service.
@@ -273,13 +273,16 @@ fn run_scenarios(scenarios: &[PathBuf], output: client::Output) -> Exit {
     exit
 }
 
-fn run_check(file: &PathBuf) -> Exit {
-    match load(Some(file)) {
+fn run_check(file: &Path) -> Exit {
+    match settings::load_at(file, Some(clock::now())) {
         Ok(_) => {
             super::say(&format!("{}: no mistakes", file.display()));
             Exit::Good
         }
-        Err(exit) => exit,
+        Err(error) => {
+            super::say_error(&error);
+            Exit::Configuration
+        }
     }
 }
 

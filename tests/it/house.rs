@@ -93,6 +93,11 @@ fn what_could_never_work_is_said_before_it_is_tried() {
     };
     let redis =
         |further: &str| format!("[auth_store.redis]\nurl = \"redis://127.0.0.1/\"\n{further}\n");
+    let allowed = |until: &str| {
+        format!(
+            "[allow_list.tenant.acme]\nowner = \"sre\"\nreason = \"test\"\nexpires = \"{until}\"\n"
+        )
+    };
     for (config, said) in [
         (format!("{}{}", one("one"), one("two")), "one and two have the same token"),
         ("[admin]\nsocket_mode = \"0777\"".to_owned(), "others must not"),
@@ -109,6 +114,7 @@ fn what_could_never_work_is_said_before_it_is_tried() {
         (redis("").replace("redis://127.0.0.1/", "rediss://127.0.0.1/#insecure"), "#insecure"),
         ("[notify.slack.a]\nurl_file = \"x\"\nfrom = \"observe\"".to_owned(), "no `observe` here"),
         ("[notify.kafka.a]\ntopic = \"x\"".to_owned(), "brokers"),
+        (allowed("2026-01-01T00:00:00Z"), "expired on 2026-01-01T00:00:00Z"),
     ] {
         let path = file("tripline.toml", &config);
         let done = tripline(&["check", &path], &[]);
@@ -117,6 +123,11 @@ fn what_could_never_work_is_said_before_it_is_tried() {
         let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(told.contains(said), "{config}\nsays: {told}");
     }
+    let path = file("tripline.toml", &allowed("9999-01-01T00:00:00Z"));
+    assert_eq!(tripline(&["check", &path], &[]).status.code(), Some(0));
+    // An entry that ran out while the daemon was up must not keep it from starting again.
+    let past = allowed("2026-01-01T00:00:00Z");
+    assert!(tripline::app::settings::check("config", &past, [].into()).is_ok());
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::edge::notify;
 use crate::edge::outgoing;
 use crate::engine::control;
 use crate::engine::partition;
+use crate::model::time::EventTime;
 use crate::wire::access_log::AccessLog;
 use crate::wire::decoder::Decoder;
 use reader::{Place, Problems, Reader, Wrong};
@@ -86,8 +87,22 @@ pub fn check(
     text: &str,
     environment: BTreeMap<String, String>,
 ) -> Result<Settings, Problems> {
+    check_at(name, text, environment, None)
+}
+
+/// Checks a configuration, and with the time also whether something in it has expired: a person
+/// who looks at the file is told, a daemon that starts again long after is not held up.
+///
+/// # Errors
+/// All its mistakes.
+pub fn check_at(
+    name: &str,
+    text: &str,
+    environment: BTreeMap<String, String>,
+    now: Option<EventTime>,
+) -> Result<Settings, Problems> {
     let (table, syntax) = toml::de::DeTable::parse_recoverable(text);
-    let reader = Reader::new(environment);
+    let reader = Reader::new(environment, now);
     for error in &syntax {
         let place = error.span().map_or(Place::Missing, |span| Place::File(span.start, span.len()));
         let message = format!("this is no TOML: {}", error.message());
@@ -117,9 +132,17 @@ pub fn environment() -> BTreeMap<String, String> {
 /// # Errors
 /// When it can't be read, or all its mistakes.
 pub fn load(path: &Path) -> Result<Settings, LoadError> {
+    load_at(path, None)
+}
+
+/// Reads and checks the file at `path`, and with the time also what has expired by then.
+///
+/// # Errors
+/// When it can't be read, or all its mistakes.
+pub fn load_at(path: &Path, now: Option<EventTime>) -> Result<Settings, LoadError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-    Ok(check(&path.display().to_string(), &text, environment())?)
+    Ok(check_at(&path.display().to_string(), &text, environment(), now)?)
 }
 
 /// Why there are no settings.

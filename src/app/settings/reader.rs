@@ -3,6 +3,7 @@
 //! A field of the file is overridden by the environment: `[http] listen` by
 //! `TRIPLINE_HTTP__LISTEN`.
 
+use crate::model::time::EventTime;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -247,15 +248,17 @@ pub struct Reader {
     problems: RefCell<Vec<Problem>>,
     environment: BTreeMap<String, String>,
     used: RefCell<BTreeSet<String>>,
+    now: Option<EventTime>,
 }
 
 /// What variables of the environment begin with.
 pub const PREFIX: &str = "TRIPLINE_";
 
 impl Reader {
-    /// A reader with those variables of the environment.
-    pub fn new(environment: BTreeMap<String, String>) -> Self {
-        Self { problems: RefCell::default(), environment, used: RefCell::default() }
+    /// A reader with those variables of the environment. With the time, what has expired by then
+    /// is a mistake, too.
+    pub fn new(environment: BTreeMap<String, String>, now: Option<EventTime>) -> Self {
+        Self { problems: RefCell::default(), environment, used: RefCell::default(), now }
     }
 
     /// The root of a file.
@@ -323,6 +326,11 @@ impl<'a> Section<'a> {
         let (_, value) = self.table?.iter().find(|(name, _)| name.get_ref() == key)?;
         let span = value.span();
         Some((value, Place::File(span.start, span.len())))
+    }
+
+    /// The time, where what has expired is a mistake.
+    pub const fn now(&self) -> Option<EventTime> {
+        self.reader.now
     }
 
     /// Whether the section stands in the file.

@@ -92,8 +92,14 @@ fn entries(section: &Section<'_>) -> HashMap<String, Entry> {
         let owner = entry.get("owner", text);
         let reason = entry.get("reason", text);
         let time = |value: Value<'_>| {
-            let read = crate::wire::time::rfc3339(value.text()?);
-            read.ok_or_else(|| Wrong::new("this is no time", "write \"2026-12-31T00:00:00Z\""))
+            let text = value.text()?;
+            let read = crate::wire::time::rfc3339(text);
+            let expires = read
+                .ok_or_else(|| Wrong::new("this is no time", "write \"2026-12-31T00:00:00Z\""))?;
+            if entry.now().is_some_and(|now| expires <= now) {
+                return Err(Wrong::new(format!("it expired on {text}"), "remove it, or renew it"));
+            }
+            Ok(expires)
         };
         let expires: Option<EventTime> = entry.get("expires", time);
         match (owner, reason) {
