@@ -317,6 +317,8 @@ fn the_api_describes_itself_and_its_health() {
     for path in ["/v1/events", "/v1/check", "/v1/credentials/{id}/restore", "/metrics", "/readyz"] {
         assert!(description["paths"][path].is_object(), "{path}");
     }
+    let streamed = &description["paths"]["/v1/stream"]["get"]["responses"]["200"]["content"];
+    assert!(streamed["text/event-stream"].is_object(), "{streamed}");
     assert_eq!(daemon.send("GET", "/livez", &[], "").0, 200);
     let (status, body) = daemon.send("GET", "/readyz?verbose=1", &[], "");
     assert_eq!((status, body.contains("ok journal")), (200, true));

@@ -123,15 +123,22 @@ fn open_api_router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(health::readyz))
 }
 
+/// What goes on until the listener leaves: no time bounds it.
+fn streams_router() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new().routes(routes!(stream::stream))
+}
+
 /// The description of the API, as JSON.
 pub fn open_api() -> String {
-    open_api_router().into_openapi().to_pretty_json().unwrap_or_default()
+    let all = open_api_router().merge(streams_router());
+    all.into_openapi().to_pretty_json().unwrap_or_default()
 }
 
 /// All routes.
 pub fn router(shared: Arc<Shared>) -> Router {
     let document: Arc<str> = open_api().into();
     let (bounded, _) = open_api_router().split_for_parts();
+    let (streams, _) = streams_router().split_for_parts();
     let timeout =
         TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT);
     let description = move || async move {
@@ -139,11 +146,11 @@ pub fn router(shared: Arc<Shared>) -> Router {
     };
     bounded
         .layer(timeout)
+        .merge(streams)
         // Envoy asks with the method of the request, and appends its path.
         .route("/v1/check", on(METHODS_BESIDE_GET, check::get_check))
         .route("/v1/check/", any(check::get_check))
         .route("/v1/check/{*path}", any(check::get_check))
-        .route("/v1/stream", axum::routing::get(stream::stream))
         .route("/openapi.json", axum::routing::get(description))
         .fallback(problem::not_found)
         .method_not_allowed_fallback(problem::method_not_allowed)

@@ -9,6 +9,20 @@ use futures_util::{Stream, StreamExt};
 use std::convert::Infallible;
 use tokio_stream::wrappers::BroadcastStream;
 
+/// Findings and decisions as they happen, as server-sent events. `event` is `finding` or `decision`
+/// and `data` its JSON, as in `/v1/findings` and `/v1/decisions`; or it is `missed`, which says that
+/// the listener was too slow and some are left out.
+#[utoipa::path(
+    get, path = "/v1/stream",
+    responses(
+        (
+            status = 200, body = String, content_type = "text/event-stream",
+            description = "Events from now on; the answer does not end by itself"
+        ),
+        (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 503, body = Problem, description = "Too many streams")
+    )
+)]
 pub(super) async fn stream(
     axum::extract::State(shared): State,
     _reader: Reader,
