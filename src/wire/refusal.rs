@@ -85,14 +85,18 @@ impl Refusal {
             Self::InvalidUtf8 => "send UTF-8",
             Self::InvalidJson => "send one complete JSON object a line",
             Self::TooDeep => "send flat objects",
-            Self::WrongType => "compare the field types with the contract of the auth event",
+            Self::WrongType => "compare the types of the fields with docs/events.md",
             Self::MissingTime => "set `time` to RFC 3339 or integer milliseconds since 1970",
             Self::InvalidTime => "write `time` as 2026-11-23T18:54:00.123Z or as milliseconds",
             Self::TimeInFuture => "set the sender's clock",
             Self::TimeTooOld => "send milliseconds, not seconds, and set the sender's clock",
             Self::NoCredential => "nothing, if the request carried none; else set `credential`",
             Self::InvalidCredential => "send an id of 1 to 256 bytes without control characters",
-            Self::InvalidField => "compare `kind`, `outcome` and names with the contract",
+            Self::InvalidField => {
+                "`kind` is api_key, jwt, session, refresh_token or agent_token; `outcome` is \
+                 accepted, rejected or throttled; names have at most 256 bytes and no control \
+                 characters"
+            }
             Self::MalformedLine => "log in the combined or the common format",
         }
     }
@@ -200,5 +204,23 @@ pub fn of_json(text: &str, error: &serde_json::Error) -> Refusal {
     match error.classify() {
         Category::Data => Refusal::WrongType,
         Category::Io | Category::Syntax | Category::Eof => Refusal::InvalidJson,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+    use crate::model::credential::{Kind, NAME_BYTES_MAX};
+    use crate::model::event::Outcome;
+
+    #[test]
+    fn who_sends_an_unknown_word_is_told_the_known_ones() {
+        let remedy = Refusal::InvalidField.remedy();
+        let kinds = Kind::ALL.map(Kind::as_str);
+        let outcomes = Outcome::ALL.map(Outcome::as_str);
+        for word in kinds.into_iter().chain(outcomes) {
+            assert!(remedy.contains(word), "{word} is missing in: {remedy}");
+        }
+        assert!(remedy.contains(&NAME_BYTES_MAX.to_string()), "{remedy}");
     }
 }
