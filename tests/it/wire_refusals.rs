@@ -240,6 +240,36 @@ fn an_operators_own_json_is_read_by_pointers() {
 }
 
 #[test]
+fn the_documented_examples_are_read_as_the_page_says() {
+    let page = include_str!("../../docs/events.md");
+    for format in Decoder::FORMATS {
+        let (_, section) = page.split_once(&format!("\n## {format}\n")).expect("a section");
+        let section = section.split("\n## ").next().unwrap_or("");
+        let block = |language: &str| {
+            let (_, block) = section.split_once(&format!("```{language}\n"))?;
+            Some(block.split("\n```").next().unwrap_or(""))
+        };
+        let config = block("toml").unwrap_or("");
+        let settings = tripline::app::settings::check("docs/events.md", config, [].into());
+        let decoder = settings.expect("no mistakes").decoder;
+        assert_eq!(decoder.format(), format);
+        let example = block("json").or_else(|| block("text")).expect("an example");
+        let mut read = 0;
+        decoder.decode(example.as_bytes(), &limits(), &fingerprints(), &mut |answer| {
+            let event = answer.expect("it is read");
+            assert_eq!(event.time.ms() / 1000, 1_795_460_040, "{format}");
+            assert_eq!(event.outcome, Outcome::Accepted, "{format}");
+            assert!(matches!(&*event.credential, "key_7f3a" | "AKIAIOSFODNN7EXAMPLE"));
+            read += 1;
+        });
+        assert_eq!(read, 1, "{format}");
+    }
+    for field in Target::ALL.map(Target::as_str).into_iter().chain(["time", "credential"]) {
+        assert!(page.contains(&format!("`{field}`")), "{field} is not told");
+    }
+}
+
+#[test]
 fn a_planted_secret_never_leaves_the_decoder() {
     let secrets = [
         "sk-PLANTED0123456789abcdef",
