@@ -1,7 +1,8 @@
 //! State update without parsing, and what a credential costs in memory.
 //!
 //! `cargo bench --bench engine` prints nanoseconds per event at 1,000,000 credentials under
-//! Zipf(1.0), and the resident growth per credential. `-- --test` runs it small.
+//! Zipf(1.0), the resident growth per credential, and the cost of a checkpoint of all of them.
+//! `-- --test` runs it small.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
@@ -12,9 +13,10 @@ use std::time::Instant;
 use tripline::detect::asleep::Asleep;
 use tripline::detect::profile::Profile;
 use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::partition::{Clock, Params, Partition};
+use tripline::engine::partition::{Clock, Params, Partition, Restoring};
 use tripline::model::event::AuthEvent;
 use tripline::model::time::EventTime;
+use tripline::wire::checkpoint_bytes;
 
 const SEED: HashSeed = HashSeed(0x5eed, 0x5eed);
 const START_MS: i64 = 1_700_000_000_000;
@@ -97,6 +99,61 @@ fn sleepers(credentials: usize) {
     );
 }
 
+/// What a checkpoint costs: how long a part holds the partition up, while `batches` go on between
+/// the parts, and how long it takes to write and to read back.
+fn checkpoint(partition: &mut Partition, batches: &[Batch]) {
+    let (mut longest, mut writing, mut parts) = (0.0_f64, 0.0, Vec::new());
+    let mut timed = |work: &mut dyn FnMut()| {
+        let begun = Instant::now();
+        work();
+        longest = longest.max(begun.elapsed().as_secs_f64());
+        writing += begun.elapsed().as_secs_f64();
+    };
+    timed(&mut || parts.push(partition.begin_checkpoint()));
+    let mut going = batches.iter().cycle();
+    let mut is_last = false;
+    while !is_last {
+        timed(&mut || {
+            let (part, last) = partition.checkpoint_part(10_000);
+            parts.push(part);
+            is_last = last;
+        });
+        if let Some(batch) = going.next() {
+            partition.apply(batch, Clock::Events);
+        }
+    }
+    let bytes: usize = parts.iter().map(Vec::len).sum();
+    let begun = Instant::now();
+    let file = checkpoint_bytes::write(parts.iter().map(Vec::as_slice)).unwrap_or_default();
+    let packing = begun.elapsed().as_secs_f64();
+    println!(
+        "a checkpoint of {} credentials: {:.0} MB, {:.0} MB packed; {writing:.1} s of the \
+         partition, {:.1} ms at a time at the most, {packing:.1} s to pack",
+        partition.credentials(),
+        bytes as f64 / 1e6,
+        file.len() as f64 / 1e6,
+        longest * 1000.0
+    );
+    let begun = Instant::now();
+    let mut restoring = None;
+    let read = checkpoint_bytes::read(&file, |version, frame| {
+        match &mut restoring {
+            None => {
+                let params = Arc::new(Params::default());
+                restoring = Some(Restoring::begin((&frame, version), params, SEED)?);
+            }
+            Some(restoring) => restoring.part(&frame)?,
+        }
+        Ok(())
+    });
+    let whole = restoring.is_some_and(|restoring| restoring.finish().is_ok());
+    println!(
+        "  read back: {:.1} s, whole: {}",
+        begun.elapsed().as_secs_f64(),
+        read.is_ok() && whole
+    );
+}
+
 fn main() {
     let small = std::env::args().any(|argument| argument == "--test");
     let (credentials, events) = if small { (10_000, 200_000) } else { (1_000_000, 20_000_000) };
@@ -146,6 +203,7 @@ fn main() {
         "state update: {:.0} ns an event over {applied} events, {signals} signals",
         spent / applied * 1e9
     );
+    checkpoint(&mut partition, &batches);
     drop(partition);
     sleepers(credentials);
 }

@@ -1,9 +1,10 @@
 //! Keys that stay on this machine: of fingerprints, and of the hash by which credentials are found.
 
 use crate::engine::batch::HashSeed;
-use std::fs::OpenOptions;
+use sha2::{Digest, Sha256};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 /// A replay goes by a known seed, so that two runs are alike.
@@ -19,6 +20,23 @@ const KEY_BYTES: usize = 32;
 pub fn random_seed() -> io::Result<HashSeed> {
     let half = || getrandom::u64().map_err(io::Error::other);
     Ok(HashSeed(half()?, half()?))
+}
+
+/// The seed of the hash by which credentials are found. It follows from the fingerprint key, so that
+/// a checkpoint is of use after a restart, and to every member with that key.
+pub fn seed_of(key: &[u8]) -> HashSeed {
+    let digest = Sha256::new().chain_update(b"tripline hash seed").chain_update(key).finalize();
+    let (words, _) = digest.as_slice().as_chunks::<8>();
+    let word = |at: usize| words.get(at).map_or(0, |word| u64::from_le_bytes(*word));
+    HashSeed(word(0), word(1))
+}
+
+/// Makes a folder for the own user alone, if there is none.
+///
+/// # Errors
+/// When it can't be made.
+pub fn create_private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
 /// Makes an empty file for the own user alone, if there is none.

@@ -48,6 +48,12 @@ pub struct Metrics {
     pub held: IntCounterVec,
     pub violations: IntCounterVec,
     pub breaker_left: IntGauge,
+    /// Checkpoints that were not written, or are of no use.
+    pub checkpoint_errors: IntCounter,
+    /// When the last checkpoint was written.
+    pub checkpoint_at: Gauge,
+    /// Bytes of checkpoints written.
+    pub checkpoint_bytes: IntCounter,
     /// How far the system's clock is ahead of the one that is gone by.
     pub clock_step: Gauge,
     pub posture: IntGaugeVec,
@@ -278,6 +284,16 @@ impl Metrics {
                 "invariant",
                 Invariant::ALL.map(Invariant::as_str),
             )?,
+            checkpoint_errors: t.counter(
+                "checkpoint_errors_total",
+                "Checkpoints that were not written, or are of no use.",
+            )?,
+            checkpoint_at: t.float_gauge(
+                "checkpoint_timestamp_seconds",
+                "When the last checkpoint was written; 0 before the first.",
+            )?,
+            checkpoint_bytes: t
+                .counter("checkpoint_bytes_total", "Bytes of checkpoints written.")?,
             clock_step: t.float_gauge(
                 "clock_step_seconds",
                 "How far the system's clock has stepped ahead of the one that is gone by; 0 if not.",
@@ -418,6 +434,12 @@ impl Metrics {
             let rate = rates.get(rank).copied().unwrap_or(0.0);
             self.top_rate.with_label_values(&[(rank + 1).to_string()]).set(rate);
         }
+    }
+
+    /// Notes that a checkpoint of so many bytes was written at `now_s`.
+    pub fn note_checkpoint(&self, bytes: usize, now_s: f64) {
+        self.checkpoint_bytes.inc_by(bytes as u64);
+        self.checkpoint_at.set(now_s);
     }
 
     /// Notes that a stage lives at `now_s`.

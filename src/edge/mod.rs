@@ -19,3 +19,4 @@ pub mod metrics;
 pub mod notify;
 pub mod outgoing;
 pub mod planes;
+pub mod snapshots;

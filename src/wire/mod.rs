@@ -5,6 +5,7 @@
 pub mod access_log;
 pub mod body;
 pub mod budget_json;
+pub mod checkpoint_bytes;
 pub mod cloud_event;
 pub mod cloudtrail;
 pub mod decision_json;

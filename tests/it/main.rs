@@ -9,6 +9,7 @@ mod bad_cases;
 mod detectors;
 mod door_auth_stores;
 mod door_budget;
+mod door_checkpoints;
 mod door_gateways;
 mod door_http;
 mod door_journal;

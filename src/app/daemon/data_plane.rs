@@ -1,10 +1,10 @@
 //! A thread of the data plane: owns the partitions of its slots, and nothing else does.
 
+use super::saving::{Saving, Slot, per_slot};
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
-use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, Hours, InUse, SLOTS};
-use crate::engine::batch::HashSeed;
-use crate::engine::partition::{Clock, Params, Partition, Signal, View};
+use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, Hours, InUse, Ticket};
+use crate::engine::partition::{Clock, Partition, Signal, View};
 use crate::model::time::EventTime;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -12,10 +12,6 @@ use tokio::sync::mpsc;
 /// What every thread of the data plane gets.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
-    /// What partitions go by.
-    pub(super) params: Arc<Params>,
-    /// The hash seed.
-    pub(super) seed: HashSeed,
     /// Where signals go.
     pub(super) control: ControlPlane,
     /// Where tallies go.
@@ -25,27 +21,40 @@ pub(super) struct Shared {
 /// One thread's partitions.
 struct Owner {
     number: usize,
-    partitions: Vec<(usize, Partition)>,
+    partitions: Vec<Slot>,
     hours: Hours,
+    /// What was told last.
+    told: Ticket,
+    saving: Saving,
     shared: Shared,
 }
 
-/// Runs thread `number` of `threads` until it is told to stop. Blocks.
+/// Runs thread `number`, which owns `partitions`, until it is told to stop. Blocks.
 pub(super) fn run(
     number: usize,
-    threads: usize,
+    (partitions, saving): (Vec<Slot>, Saving),
     shared: Shared,
     mut messages: mpsc::Receiver<DataMessage>,
 ) {
-    let slots = (0..SLOTS).filter(|slot| slot % threads == number);
-    let params = per_slot(&shared.params);
-    let new = |slot| (slot, Partition::new(Arc::clone(&params), shared.seed));
-    let partitions = slots.map(new).collect();
-    let mut owner = Owner { number, partitions, hours: Hours::default(), shared };
-    while let Some(message) = messages.blocking_recv() {
-        if !owner.take(message) {
+    let (hours, told) = (Hours::default(), Ticket::default());
+    let mut owner = Owner { number, partitions, hours, told, saving, shared };
+    loop {
+        let message = if owner.saving.is_under_way() {
+            match messages.try_recv() {
+                Ok(message) => Some(message),
+                Err(mpsc::error::TryRecvError::Empty) => {
+                    owner.save();
+                    continue;
+                }
+                Err(mpsc::error::TryRecvError::Disconnected) => None,
+            }
+        } else {
+            messages.blocking_recv()
+        };
+        if !message.is_some_and(|message| owner.take(message)) {
             break;
         }
+        owner.save();
     }
     // What was handed over before the end is applied.
     messages.close();
@@ -53,12 +62,8 @@ pub(super) fn run(
         owner.take(message);
     }
     owner.tell_hours();
-}
-
-/// The limit of credentials is for all slots together.
-fn per_slot(params: &Params) -> Arc<Params> {
-    let credentials_max = params.credentials_max.div_ceil(SLOTS);
-    Arc::new(Params { credentials_max, ..params.clone() })
+    let Owner { mut partitions, told, saving, .. } = owner;
+    saving.end(&mut partitions, &told);
 }
 
 impl Owner {
@@ -117,6 +122,7 @@ impl Owner {
             open += partition.open_episodes() as u64;
         }
         self.send(signals, now);
+        self.saving.tick(now, &mut self.partitions, &self.told);
         self.tell_hours();
         self.shared.metrics.beat("data_plane", now.ms() as f64 / 1000.0);
         let told = ControlMessage::InUse(InUse { thread: self.number, credentials, open });
@@ -131,9 +137,15 @@ impl Owner {
         }
     }
 
-    fn send(&self, signals: Vec<Signal>, arrived: EventTime) {
+    /// Writes down a part of what it owns, if it is time.
+    fn save(&mut self) {
+        self.saving.go_on(&mut self.partitions, &self.told);
+    }
+
+    fn send(&mut self, signals: Vec<Signal>, arrived: EventTime) {
         if !signals.is_empty() {
-            let message = ControlMessage::Signals(signals, arrived, None);
+            self.told = self.told.next();
+            let message = ControlMessage::Signals(signals, arrived, Some(self.told.clone()));
             // The control plane ends after this thread.
             let _ended = self.shared.control.tell_blocking(message);
         }

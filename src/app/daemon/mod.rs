@@ -12,6 +12,7 @@ mod data_plane;
 mod notify;
 mod outbox;
 mod past;
+mod saving;
 
 use super::settings::Settings;
 use crate::edge::api::local::{self, Peer};
@@ -26,6 +27,7 @@ use crate::edge::metrics::{Metrics, MetricsError};
 use crate::edge::notify::{NoReceiver, Receiver};
 use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
+use crate::edge::snapshots::Snapshots;
 use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
 use crate::model::decision::Posture;
@@ -36,6 +38,7 @@ use jsonwebtoken::jwk::JwkSet;
 use notify::Notifiers;
 use outbox::Backlog;
 use past::Past;
+use saving::Saving;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -145,7 +148,10 @@ impl Daemon {
             dead_letters: Arc::clone(&opened.dead_letters),
             stopping: Arc::clone(&stopping),
         };
-        let (data, data_threads) = start_data_plane(&settings, kafka)?;
+        let (data, data_threads, writes) =
+            start_data_plane(&settings, &opened.snapshots, kafka).await?;
+        let mut tasks = decides.tasks;
+        tasks.push(writes);
 
         let router = api::router(Arc::new(api::Shared {
             data: data.clone(),
@@ -179,7 +185,7 @@ impl Daemon {
             stop,
             servers,
             socket: settings.admin.path,
-            tasks: decides.tasks,
+            tasks,
             ticker,
             data,
             control,
@@ -242,6 +248,7 @@ struct Opened {
     keys: JwkSet,
     embedded: EmbeddedStore,
     stores: Vec<AuthStore>,
+    snapshots: Snapshots,
     metrics: Metrics,
     fingerprints: Arc<Fingerprinter>,
     seed: HashSeed,
@@ -256,8 +263,8 @@ impl Opened {
         let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
         let letters = folder.join("dead-letters.ndjson");
         let dead_letters = DeadLetters::open(&letters, settings.dead_letters_bytes_max);
-        let seed = keys::random_seed().map_err(at(folder))?;
-        let epoch = format!("{:016x}", seed.0);
+        let seed = keys::seed_of(&key);
+        let epoch = format!("{:016x}", keys::random_seed().map_err(at(folder))?.0);
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
         let outgoing = Outgoing::new(&settings.outgoing)?;
         let mut stores = vec![AuthStore::embedded(embedded.clone())];
@@ -274,6 +281,7 @@ impl Opened {
         let mut past = Past::read(&settings, &folder.join("journal.ndjson"), &stores)?;
         let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
+        let checkpoints = folder.join("checkpoints");
         let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
         for posture in Posture::ALL {
             let in_force = i64::from(posture == settings.control.postures.default);
@@ -284,6 +292,7 @@ impl Opened {
             keys: JwkSet { keys },
             embedded,
             stores,
+            snapshots: Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?,
             metrics,
             fingerprints: Arc::new(Fingerprinter::new(key)),
             seed,
@@ -343,30 +352,35 @@ fn start_control_plane(
     Ok(Decides { control, board, history: past.history, durable, tasks, thread })
 }
 
+/// The ways to the data plane, its threads, and the task that writes its checkpoints.
+type DataThreads = (DataPlane, Vec<JoinHandle<()>>, tokio::task::JoinHandle<()>);
+
 /// Starts the threads that own slots and, if it is configured, the Kafka door.
-fn start_data_plane(
+async fn start_data_plane(
     settings: &Settings,
+    snapshots: &Snapshots,
     kafka: kafka::Shared,
-) -> Result<(DataPlane, Vec<JoinHandle<()>>), StartError> {
+) -> Result<DataThreads, StartError> {
+    let mut slots = saving::restored(snapshots, &kafka.partition, kafka.seed).await;
+    let (writer, writes) = snapshots.start();
     let of_slots = settings.threads.max(1);
     let workers = if settings.kafka.is_some() { of_slots } else { 0 };
     let (data, mut ends) = DataPlane::new(of_slots, workers);
     let kafka_ends = ends.split_off(of_slots);
     let mut threads = Vec::new();
     for (number, end) in ends.into_iter().enumerate() {
-        let shared = data_plane::Shared {
-            params: Arc::clone(&kafka.partition),
-            seed: kafka.seed,
-            control: kafka.control.clone(),
-            metrics: kafka.metrics.clone(),
-        };
-        let run = move || data_plane::run(number, of_slots, shared, end);
+        let shared =
+            data_plane::Shared { control: kafka.control.clone(), metrics: kafka.metrics.clone() };
+        let (own, others) = slots.into_iter().partition(|(slot, _)| slot % of_slots == number);
+        slots = others;
+        let owned = (own, Saving::new(writer.clone(), settings.checkpoint_every_ms));
+        let run = move || data_plane::run(number, owned, shared, end);
         threads.push(spawn(&format!("data-{number}"), run)?);
     }
     if let Some(params) = settings.kafka.clone() {
         threads.push(spawn("kafka", move || kafka::run(&params, &kafka, kafka_ends))?);
     }
-    Ok((data, threads))
+    Ok((data, threads, writes))
 }
 
 type Server = tokio::task::JoinHandle<std::io::Result<()>>;

@@ -74,6 +74,8 @@ pub struct Settings {
     pub fingerprint_key_file: Option<PathBuf>,
     /// How large a file of the journal gets before the next one begins. Unit: bytes.
     pub journal_rotate_bytes: u64,
+    /// How often what is remembered of credentials is written down. Unit: milliseconds.
+    pub checkpoint_every_ms: i64,
     /// The largest dead-letter file. Unit: bytes.
     pub dead_letters_bytes_max: u64,
 }

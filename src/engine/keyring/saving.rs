@@ -115,6 +115,13 @@ impl Keyring {
 
     /// Writes an entry that is about to change, if a copy needs it.
     pub(super) fn save_first(&mut self, number: u32) {
+        if self.saving.is_some() {
+            self.save_now(number);
+        }
+    }
+
+    #[cold]
+    fn save_now(&mut self, number: u32) {
         if let Some(mut saving) = self.saving.take() {
             if number & ASLEEP == 0 {
                 if saving.awake.claim(number)

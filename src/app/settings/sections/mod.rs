@@ -15,7 +15,7 @@ use crate::edge::planes;
 use crate::engine::partition;
 use detection::{engine, profile};
 use doors::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
-use response::{control, journal};
+use response::{checkpoints, control, journal};
 use stores::auth_stores;
 use values::{path, within};
 
@@ -50,6 +50,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         outgoing,
         fingerprint_key_file: root.get("fingerprint_key_file", path),
         journal_rotate_bytes: journal(root.section("journal")),
+        checkpoint_every_ms: checkpoints(root.section("checkpoints")),
         dead_letters_bytes_max: dead_letters(root.section("dead_letters")),
     };
     finish_root(root);

@@ -1,0 +1,121 @@
+//! When the partitions of a thread are written down: one after the other, a part at a time, between
+//! its messages.
+
+use crate::edge::planes::{SLOTS, Ticket};
+use crate::edge::snapshots::{Finished, Snapshots, Writer};
+use crate::engine::batch::HashSeed;
+use crate::engine::partition::{Params, Partition};
+use crate::model::time::EventTime;
+use std::sync::Arc;
+
+/// Credentials written at once. Chosen: some milliseconds.
+const PART: u32 = 10_000;
+
+/// The partition of one slot.
+pub(super) type Slot = (usize, Partition);
+
+fn place(slot: usize) -> String {
+    format!("http/slot-{slot:02}")
+}
+
+/// The limit of credentials is for all slots together.
+pub(super) fn per_slot(params: &Params) -> Arc<Params> {
+    let credentials_max = params.credentials_max.div_ceil(SLOTS);
+    Arc::new(Params { credentials_max, ..params.clone() })
+}
+
+/// The partitions of all slots as they were written down, or new ones.
+pub(super) async fn restored(snapshots: &Snapshots, params: &Params, seed: HashSeed) -> Vec<Slot> {
+    let params = per_slot(params);
+    let (mut slots, mut credentials) = (Vec::with_capacity(SLOTS), 0);
+    for slot in 0..SLOTS {
+        let found = snapshots.restore(&place(slot), &params, seed).await;
+        credentials += found.as_ref().map_or(0, Partition::credentials);
+        slots.push((slot, found.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed))));
+    }
+    if credentials > 0 {
+        tracing::info!(credentials, "what was remembered of credentials is read back");
+    }
+    slots
+}
+
+/// What is written down now.
+#[derive(Debug)]
+struct UnderWay {
+    /// Which of the thread's partitions.
+    index: usize,
+    offset: i64,
+    frames: Vec<Vec<u8>>,
+    /// What was told before it.
+    told: Ticket,
+}
+
+/// Writes down what a thread owns, again and again.
+#[derive(Debug)]
+pub(super) struct Saving {
+    writer: Writer,
+    every_ms: i64,
+    due: Option<EventTime>,
+    under_way: Option<UnderWay>,
+}
+
+impl Saving {
+    /// Writes down all partitions once in `every_ms`.
+    pub(super) const fn new(writer: Writer, every_ms: i64) -> Self {
+        Self { writer, every_ms, due: None, under_way: None }
+    }
+
+    /// Whether there is something to go on with.
+    pub(super) const fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Begins with the first partition, if it is time.
+    pub(super) fn tick(&mut self, now: EventTime, slots: &mut [Slot], told: &Ticket) {
+        let due = *self.due.get_or_insert(now.plus_ms(self.every_ms));
+        if now >= due && self.under_way.is_none() {
+            self.due = Some(now.plus_ms(self.every_ms));
+            self.begin(0, slots, told);
+        }
+    }
+
+    fn begin(&mut self, index: usize, slots: &mut [Slot], told: &Ticket) {
+        self.under_way = slots.get_mut(index).map(|(_, partition)| UnderWay {
+            index,
+            offset: partition.next_offset(),
+            frames: vec![partition.begin_checkpoint()],
+            told: told.clone(),
+        });
+    }
+
+    /// Writes down a part, if something is under way.
+    pub(super) fn go_on(&mut self, slots: &mut [Slot], told: &Ticket) {
+        let Some(mut one) = self.under_way.take() else { return };
+        let Some((slot, partition)) = slots.get_mut(one.index) else { return };
+        let (part, is_last) = partition.checkpoint_part(PART);
+        one.frames.push(part);
+        if !is_last {
+            self.under_way = Some(one);
+            return;
+        }
+        let UnderWay { index, offset, frames, told: before } = one;
+        let finished = Finished { place: place(*slot), offset, frames, told: before };
+        if self.writer.try_send(finished).is_err() {
+            tracing::warn!("checkpoints are written too slowly; one is left out");
+        }
+        self.begin(index + 1, slots, told);
+    }
+
+    /// Writes down everything once more, at the end. Blocks.
+    pub(super) fn end(mut self, slots: &mut [Slot], told: &Ticket) {
+        self.under_way = None;
+        for (slot, partition) in slots {
+            let offset = partition.next_offset();
+            let mut frames = vec![partition.begin_checkpoint()];
+            frames.push(partition.checkpoint_part(u32::MAX).0);
+            let finished = Finished { place: place(*slot), offset, frames, told: told.clone() };
+            // The task that writes ends only after this thread.
+            let _ended = self.writer.blocking_send(finished);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Where checkpoints are kept: written beside the threads that own the state, read at the start.
+//!
+//! A checkpoint becomes readable whole or not at all, and only once everything that was told before
+//! it is in the journal. The two newest of a place are kept: where the newest is damaged, the one
+//! before is used.
+
+use super::clock;
+use super::planes::Ticket;
+use crate::edge::metrics::Metrics;
+use crate::engine::batch::HashSeed;
+use crate::engine::partition::{Params, Partition, Restoring, Useless};
+use crate::wire::checkpoint_bytes;
+use futures_util::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Name;
+use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// How many of a place are kept.
+const KEPT: usize = 2;
+/// How many may wait to be written; further ones are left out. Chosen: one for each slot.
+const QUEUE_MAX: usize = super::planes::SLOTS;
+/// How often it is looked whether what was told is in the journal.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+/// How long that may take before the checkpoint is given up.
+const JOURNAL_WAIT: Duration = Duration::from_secs(30);
+
+/// A checkpoint that is to be written.
+#[derive(Debug)]
+pub struct Finished {
+    /// Of which partition: `http/slot-07` say.
+    pub place: String,
+    /// From which offset it restarts.
+    pub offset: i64,
+    /// Its head and its parts.
+    pub frames: Vec<Vec<u8>>,
+    /// What was told before it.
+    pub told: Ticket,
+}
+
+/// Where checkpoints are kept.
+#[derive(Clone, Debug)]
+pub struct Snapshots {
+    store: Arc<dyn ObjectStore>,
+    metrics: Metrics,
+}
+
+/// The way to the task that writes. Without one there is nowhere to write to.
+pub type Writer = mpsc::Sender<Finished>;
+
+impl Snapshots {
+    /// Keeps checkpoints in `folder`, which is made.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn open(folder: &Path, metrics: &Metrics) -> std::io::Result<Self> {
+        super::keys::create_private_folder(folder)?;
+        let store = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
+        let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(false));
+        Ok(Self { store, metrics: metrics.clone() })
+    }
+
+    /// Starts the task that writes what it is sent, until nobody can send any more.
+    pub fn start(&self) -> (Writer, tokio::task::JoinHandle<()>) {
+        let (sender, mut finished) = mpsc::channel(QUEUE_MAX);
+        let snapshots = self.clone();
+        let task = tokio::spawn(async move {
+            while let Some(one) = finished.recv().await {
+                snapshots.write(one).await;
+            }
+        });
+        (sender, task)
+    }
+
+    async fn write(&self, finished: Finished) {
+        let (place, offset) = (finished.place.clone(), finished.offset);
+        match self.store(finished).await {
+            Ok(bytes) => {
+                self.metrics.note_checkpoint(bytes, clock::now().ms() as f64 / 1000.0);
+            }
+            Err(error) => {
+                self.metrics.checkpoint_errors.inc();
+                tracing::error!(place, offset, error, "a checkpoint was not written");
+            }
+        }
+    }
+
+    async fn store(&self, finished: Finished) -> Result<usize, String> {
+        let Finished { place, offset, frames, told } = finished;
+        let durable = async {
+            while !told.is_settled() {
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        let durable = tokio::time::timeout(JOURNAL_WAIT, durable).await;
+        durable.map_err(|_| "what was told before it is not in the journal".to_owned())?;
+        let packed = move || checkpoint_bytes::write(frames.iter().map(Vec::as_slice));
+        let packed = tokio::task::spawn_blocking(packed).await;
+        let packed =
+            packed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+        let length = packed.len();
+        let name = Name::from(format!("{place}/{offset:020}"));
+        let put = self.store.put(&name, PutPayload::from(packed)).await;
+        put.map_err(|error| error.to_string())?;
+        for old in self.names(&place).await?.into_iter().skip(KEPT) {
+            self.store.delete(&old).await.map_err(|error| error.to_string())?;
+        }
+        Ok(length)
+    }
+
+    /// The checkpoints of a place, newest first.
+    async fn names(&self, place: &str) -> Result<Vec<Name>, String> {
+        let listed = self.store.list(Some(&Name::from(place)));
+        let found: Vec<Name> = listed
+            .map_ok(|one| one.location)
+            .try_collect()
+            .await
+            .map_err(|error| error.to_string())?;
+        let is_one = |name: &Name| {
+            name.filename().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        let mut found: Vec<Name> = found.into_iter().filter(is_one).collect();
+        found.sort_unstable_by(|one, other| other.cmp(one));
+        Ok(found)
+    }
+
+    /// The partition of a place by its newest checkpoint that is of use; none if there is none.
+    pub async fn restore(
+        &self,
+        place: &str,
+        params: &Arc<Params>,
+        seed: HashSeed,
+    ) -> Option<Partition> {
+        let names = self.names(place).await.unwrap_or_else(|error| {
+            tracing::error!(place, error, "no checkpoint can be read; it begins anew");
+            Vec::new()
+        });
+        for name in names {
+            let (params, file) = (Arc::clone(params), name.to_string());
+            let bytes = match self.store.get(&name).await {
+                Ok(found) => found.bytes().await,
+                Err(error) => Err(error),
+            };
+            let read = match bytes {
+                Ok(bytes) => tokio::task::spawn_blocking(move || read(&bytes, &params, seed)).await,
+                Err(error) => {
+                    tracing::error!(file, %error, "a checkpoint can't be read");
+                    continue;
+                }
+            };
+            match read {
+                Ok(Ok(partition)) => return Some(partition),
+                Ok(Err(useless)) => {
+                    self.metrics.checkpoint_errors.inc();
+                    tracing::error!(file, why = %useless, "a checkpoint is of no use; the one before is");
+                }
+                Err(error) => tracing::error!(file, %error, "a checkpoint can't be read"),
+            }
+        }
+        None
+    }
+}
+
+fn read(bytes: &[u8], params: &Arc<Params>, seed: HashSeed) -> Result<Partition, Useless> {
+    let mut restoring: Option<Restoring> = None;
+    checkpoint_bytes::read(bytes, |version, frame| {
+        match &mut restoring {
+            Some(restoring) => restoring.part(&frame)?,
+            None => {
+                restoring = Some(Restoring::begin((&frame, version), Arc::clone(params), seed)?);
+            }
+        }
+        Ok(())
+    })?;
+    restoring.ok_or(Useless::Damaged)?.finish()
+}

@@ -1,0 +1,116 @@
+//! Checkpoints: what is remembered of a credential outlives restarts and crashes.
+
+use crate::support::daemon::{Daemon, event, now_ms};
+use crate::support::until;
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const OFTEN: &str = "[checkpoints]\nevery = \"1s\"\n";
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+/// A day of a quiet key that ended an hour ago: a request a minute.
+fn a_day(key: &str) -> String {
+    let end = now_ms() - 3_600_000;
+    (0..1440).rev().map(|minute| event(key, end - minute * 60_000)).collect()
+}
+
+fn seen(daemon: &Daemon, key: &str) -> Option<(Value, Value)> {
+    let (status, body) = daemon.send("GET", &format!("/v1/credentials/{key}"), &[], "");
+    let found: Value = serde_json::from_str(&body).expect("JSON");
+    let at = |pointer: &str| found.pointer(pointer).cloned().expect("a field");
+    (status == 200).then(|| (at("/first_seen"), at("/windows/4/peak")))
+}
+
+fn remembers(daemon: &Daemon, key: &str) -> (Value, Value) {
+    until(&format!("{key} is remembered"), PATIENCE, || seen(daemon, key))
+}
+
+fn written(daemon: &Daemon) {
+    // Those of all slots, begun after the events.
+    let at = || daemon.metric("tripline_checkpoint_timestamp_seconds");
+    let begun = now_ms() as f64 / 1000.0 + 2.5;
+    until("everything is written down", PATIENCE, || (at() > begun).then_some(()));
+}
+
+/// The checkpoints of the slot that holds the most, newest first.
+fn largest(data: &Path) -> Vec<PathBuf> {
+    let files = |folder: PathBuf| {
+        let files = std::fs::read_dir(folder).expect("a folder");
+        let mut files: Vec<_> = files.map(|file| file.expect("a file").path()).collect();
+        files.sort();
+        files.reverse();
+        files
+    };
+    let slots = files(data.join("checkpoints/http"));
+    let of = slots.into_iter().map(files);
+    let size = |files: &Vec<PathBuf>| {
+        let newest = files.first().expect("a checkpoint");
+        std::fs::metadata(newest).expect("a file").len()
+    };
+    of.max_by_key(size).expect("a slot")
+}
+
+#[test]
+fn what_was_learned_outlives_a_stop_and_a_crash() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, OFTEN);
+    daemon.post_events(&a_day("key_1"));
+    let before = remembers(&daemon, "key_1");
+    assert_eq!(daemon.terminate(), Some(0));
+    let daemon = Daemon::start_in(folder.path(), OFTEN);
+    assert_eq!(seen(&daemon, "key_1"), Some(before.clone()), "after a stop");
+    daemon.post_events(&a_day("key_2"));
+    let other = remembers(&daemon, "key_2");
+    written(&daemon);
+    daemon.kill();
+    let daemon = Daemon::start_in(folder.path(), OFTEN);
+    assert_eq!(seen(&daemon, "key_1"), Some(before), "after a crash");
+    assert_eq!(seen(&daemon, "key_2"), Some(other));
+    assert!(daemon.metric("tripline_checkpoint_errors_total") < 1.0);
+}
+
+#[test]
+fn a_damaged_checkpoint_is_told_and_the_one_before_is_used() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    daemon.post_events(&a_day("key_1"));
+    let before = remembers(&daemon, "key_1");
+    daemon.terminate();
+    let daemon = Daemon::start_in(folder.path(), "");
+    daemon.post_events(&event("key_1", now_ms()));
+    until("it is applied", PATIENCE, || {
+        (daemon.metric("tripline_events_total{intake=\"http\"}") >= 1.0).then_some(())
+    });
+    let data = daemon.data();
+    daemon.terminate();
+    let files = largest(&data);
+    assert_eq!(files.len(), 2, "two are kept: {files:?}");
+    let mut bytes = std::fs::read(&files[0]).expect("reads");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&files[0], bytes).expect("writes");
+    let daemon = Daemon::start_in(folder.path(), "");
+    assert_eq!(seen(&daemon, "key_1").map(|one| one.0), Some(before.0));
+    assert!(daemon.log().contains("a checkpoint is of no use"), "{}", daemon.log());
+    assert!(daemon.metric("tripline_checkpoint_errors_total") >= 1.0);
+}
+
+#[test]
+fn a_checkpoint_of_another_fingerprint_key_is_refused_and_said() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    daemon.post_events(&a_day("key_1"));
+    remembers(&daemon, "key_1");
+    let data = daemon.data();
+    daemon.terminate();
+    std::fs::write(data.join("fingerprint.key"), [7; 32]).expect("writes");
+    let daemon = Daemon::start_in(folder.path(), "");
+    assert_eq!(seen(&daemon, "key_1"), None);
+    assert!(daemon.log().contains("another fingerprint key"), "{}", daemon.log());
+}
