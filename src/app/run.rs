@@ -8,6 +8,8 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs until SIGTERM or SIGINT; a second one ends it at once.
 pub fn run(settings: Settings) -> Exit {
+    // Whatever is written is for the own user alone; the socket's permissions are set by themselves.
+    let _before = rustix::process::umask(rustix::fs::Mode::from_bits_truncate(0o077));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     match runtime {
         Ok(runtime) => runtime.block_on(serve(settings)),

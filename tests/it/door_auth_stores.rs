@@ -4,7 +4,7 @@
 use crate::door_redis::{REVOKE, decision};
 use crate::support::daemon::Daemon;
 use crate::support::receiver::{Receiver, Request};
-use crate::support::until;
+use crate::support::{kept, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
@@ -274,8 +274,7 @@ fn an_order_of_a_person_reaches_all_stores_and_no_secret_reaches_the_log_or_the_
     let encoded = STANDARD.encode(SECRET);
     for planted in ["PLANTED", &encoded] {
         assert!(!log.contains(planted), "{log}");
-        for file in std::fs::read_dir(&data).expect("a folder") {
-            let bytes = std::fs::read(file.expect("a file").path()).expect("reads");
+        for (_, bytes) in kept(&data) {
             assert!(!String::from_utf8_lossy(&bytes).contains(planted));
         }
     }

@@ -1,7 +1,7 @@
 //! The HTTP door: what it takes, whom it lets in, and what it says.
 
 use crate::support::daemon::{Daemon, event, now_ms, uses};
-use crate::support::until;
+use crate::support::{kept, until};
 use std::io::Write;
 use std::time::Duration;
 
@@ -175,8 +175,7 @@ fn tokens_open_what_their_roles_say() {
     let (log, data) = (daemon.log(), daemon.data());
     assert_eq!(daemon.terminate(), Some(0));
     assert!(!log.contains("0123456789"), "{log}");
-    for file in std::fs::read_dir(data).expect("a folder") {
-        let bytes = std::fs::read(file.expect("a file").path()).expect("reads");
+    for (_, bytes) in kept(&data) {
         assert!(!String::from_utf8_lossy(&bytes).contains("0123456789"));
     }
 }
@@ -215,8 +214,7 @@ fn a_gateway_asks_by_name_by_secret_or_by_token() {
     let (log, data) = (daemon.log(), daemon.data());
     assert_eq!(daemon.terminate(), Some(0));
     assert!(!log.contains("PLANTED"), "{log}");
-    for file in std::fs::read_dir(data).expect("a folder") {
-        let bytes = std::fs::read(file.expect("a file").path()).expect("reads");
+    for (_, bytes) in kept(&data) {
         assert!(!String::from_utf8_lossy(&bytes).contains("PLANTED"));
     }
 }

@@ -4,7 +4,7 @@ use crate::support::broker::Broker;
 use crate::support::child::Process;
 use crate::support::daemon::{BINARY, Daemon, now_ms, uses};
 use crate::support::receiver::Receiver;
-use crate::support::{free_port, pause, skipped, until};
+use crate::support::{free_port, kept, pause, skipped, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
@@ -77,8 +77,7 @@ fn each_receiver_is_told_once_of_a_finding_and_of_what_was_done() {
     let (log, data) = (daemon.log(), daemon.data());
     daemon.terminate();
     assert!(!log.contains("PLANTED"), "{log}");
-    for file in std::fs::read_dir(data).expect("a folder") {
-        let bytes = std::fs::read(file.expect("a file").path()).expect("reads");
+    for (_, bytes) in kept(&data) {
         assert!(!String::from_utf8_lossy(&bytes).contains("PLANTED"));
     }
 }

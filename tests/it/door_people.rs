@@ -2,7 +2,7 @@
 
 use crate::door_http::token_of;
 use crate::support::daemon::{BINARY, Daemon, now_ms};
-use crate::support::until;
+use crate::support::{kept, until};
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -359,9 +359,7 @@ fn a_secret_that_is_pasted_into_an_order_takes_effect_and_is_never_kept() {
     let (log, data) = (daemon.log(), daemon.data());
     daemon.terminate();
     assert!(!log.contains("PLANTED") && !told.contains("PLANTED"), "{log}");
-    for file in std::fs::read_dir(data).expect("a folder") {
-        let path = file.expect("a file").path();
-        let bytes = std::fs::read(&path).expect("reads");
+    for (path, bytes) in kept(&data) {
         assert!(!String::from_utf8_lossy(&bytes).contains("PLANTED"), "{}", path.display());
         let mode = std::fs::metadata(&path).expect("is there").permissions().mode();
         assert_eq!(mode & 0o077, 0, "{} is for its user alone", path.display());

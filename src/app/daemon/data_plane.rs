@@ -1,10 +1,10 @@
-//! A thread of the data plane: owns the partitions of its slots, and nothing else does.
+//! A thread of the data plane: owns its slots, and nothing else does.
 
 use super::saving::{Saving, Slot, per_slot};
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, Hours, InUse, Ticket};
-use crate::engine::partition::{Clock, Partition, Signal, View};
+use crate::engine::partition::{Clock, Signal, View};
 use crate::model::time::EventTime;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -18,10 +18,17 @@ pub(super) struct Shared {
     pub(super) metrics: Metrics,
 }
 
-/// One thread's partitions.
+/// How far back the newest event of a slot may be that gets events of the present.
+/// Unit: milliseconds. Chosen.
+const PRESENT_MS: i64 = 120_000;
+/// After how long without events a slot that got some of the past is taken to have all of it.
+/// Unit: milliseconds. Chosen: well above the time between two requests of a client.
+const QUIET_MS: i64 = 10_000;
+
+/// One thread's slots.
 struct Owner {
     number: usize,
-    partitions: Vec<Slot>,
+    slots: Vec<Slot>,
     hours: Hours,
     /// What was told last.
     told: Ticket,
@@ -29,15 +36,15 @@ struct Owner {
     shared: Shared,
 }
 
-/// Runs thread `number`, which owns `partitions`, until it is told to stop. Blocks.
+/// Runs thread `number`, which owns `slots`, until it is told to stop. Blocks.
 pub(super) fn run(
     number: usize,
-    (partitions, saving): (Vec<Slot>, Saving),
+    (slots, saving): (Vec<Slot>, Saving),
     shared: Shared,
     mut messages: mpsc::Receiver<DataMessage>,
 ) {
     let (hours, told) = (Hours::default(), Ticket::default());
-    let mut owner = Owner { number, partitions, hours, told, saving, shared };
+    let mut owner = Owner { number, slots, hours, told, saving, shared };
     loop {
         let message = if owner.saving.is_under_way() {
             match messages.try_recv() {
@@ -62,15 +69,17 @@ pub(super) fn run(
         owner.take(message);
     }
     owner.tell_hours();
-    let Owner { mut partitions, told, saving, .. } = owner;
-    saving.end(&mut partitions, &told);
+    let Owner { mut slots, told, saving, .. } = owner;
+    saving.end(&mut slots, &told);
 }
 
 impl Owner {
     fn take(&mut self, message: DataMessage) -> bool {
         match message {
             DataMessage::Batch(slot, mut batch, arrived) => {
-                if let Some((_, partition)) = self.partitions.iter_mut().find(|(s, _)| *s == slot) {
+                if let Some(one) = self.slots.iter_mut().find(|one| one.number == slot) {
+                    one.arrived = arrived;
+                    let partition = &mut one.partition;
                     batch.number_from(partition.next_offset());
                     partition.apply(&batch, Clock::Intake(clock::now()));
                     if let Some(newest) = batch.newest() {
@@ -86,20 +95,20 @@ impl Owner {
             }
             DataMessage::LookUp(credential, reply) => {
                 let (kind, id) = (credential.kind(), credential.id());
-                let found = self.partitions.iter().find_map(|(_, p)| p.look_up(kind, id));
+                let found = self.slots.iter().find_map(|one| one.partition.look_up(kind, id));
                 // Whoever asked may have gone away.
                 let _gone = reply.send(found);
             }
             DataMessage::Busiest(most, reply) => {
-                let of = |(_, partition): &mut (usize, Partition)| partition.busiest(most);
-                let mut views: Vec<View> = self.partitions.iter_mut().flat_map(of).collect();
+                let of = |one: &mut Slot| one.partition.busiest(most);
+                let mut views: Vec<View> = self.slots.iter_mut().flat_map(of).collect();
                 views.sort_by_key(|view| std::cmp::Reverse(view.last_minute()));
                 views.truncate(most);
                 let _gone = reply.send(views);
             }
             DataMessage::Params(params) => {
                 let params = per_slot(&params);
-                for (_, partition) in &mut self.partitions {
+                for Slot { partition, .. } in &mut self.slots {
                     partition.set_params(Arc::clone(&params));
                 }
             }
@@ -112,8 +121,14 @@ impl Owner {
     fn tick(&mut self, now: EventTime) {
         let mut signals = Vec::new();
         let (mut credentials, mut open) = (0, 0);
-        for (_, partition) in &mut self.partitions {
-            partition.tick(now);
+        for Slot { partition, arrived, .. } in &mut self.slots {
+            // While the past comes in, time goes on by its events alone: those who were busy in it
+            // have not been silent since.
+            let of_present = now.ms_since(partition.watermark()) < PRESENT_MS;
+            let quiet = partition.credentials() > 0 && now.ms_since(*arrived) >= QUIET_MS;
+            if of_present || quiet {
+                partition.tick(now);
+            }
             signals.extend(partition.drain_signals());
             let tally = partition.take_tally();
             self.shared.metrics.add("http", &tally);
@@ -122,7 +137,7 @@ impl Owner {
             open += partition.open_episodes() as u64;
         }
         self.send(signals, now);
-        self.saving.tick(now, &mut self.partitions, &self.told);
+        self.saving.tick(now, &mut self.slots, &self.told);
         self.tell_hours();
         self.shared.metrics.beat("data_plane", now.ms() as f64 / 1000.0);
         let told = ControlMessage::InUse(InUse { thread: self.number, credentials, open });
@@ -139,7 +154,7 @@ impl Owner {
 
     /// Writes down a part of what it owns, if it is time.
     fn save(&mut self) {
-        self.saving.go_on(&mut self.partitions, &self.told);
+        self.saving.go_on(&mut self.slots, &self.told);
     }
 
     fn send(&mut self, signals: Vec<Signal>, arrived: EventTime) {

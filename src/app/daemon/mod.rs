@@ -371,7 +371,7 @@ async fn start_data_plane(
     for (number, end) in ends.into_iter().enumerate() {
         let shared =
             data_plane::Shared { control: kafka.control.clone(), metrics: kafka.metrics.clone() };
-        let (own, others) = slots.into_iter().partition(|(slot, _)| slot % of_slots == number);
+        let (own, others) = slots.into_iter().partition(|one| one.number % of_slots == number);
         slots = others;
         let owned = (own, Saving::new(writer.clone(), settings.checkpoint_every_ms));
         let run = move || data_plane::run(number, owned, shared, end);

@@ -11,8 +11,16 @@ use std::sync::Arc;
 /// Credentials written at once. Chosen: some milliseconds.
 const PART: u32 = 10_000;
 
-/// The partition of one slot.
-pub(super) type Slot = (usize, Partition);
+/// One slot of the HTTP intake.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Its number.
+    pub(super) number: usize,
+    /// Its state.
+    pub(super) partition: Partition,
+    /// When events came last.
+    pub(super) arrived: EventTime,
+}
 
 fn place(slot: usize) -> String {
     format!("http/slot-{slot:02}")
@@ -31,7 +39,11 @@ pub(super) async fn restored(snapshots: &Snapshots, params: &Params, seed: HashS
     for slot in 0..SLOTS {
         let found = snapshots.restore(&place(slot), &params, seed).await;
         credentials += found.as_ref().map_or(0, Partition::credentials);
-        slots.push((slot, found.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed))));
+        slots.push(Slot {
+            number: slot,
+            partition: found.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed)),
+            arrived: EventTime::MIN,
+        });
     }
     if credentials > 0 {
         tracing::info!(credentials, "what was remembered of credentials is read back");
@@ -80,7 +92,7 @@ impl Saving {
     }
 
     fn begin(&mut self, index: usize, slots: &mut [Slot], told: &Ticket) {
-        self.under_way = slots.get_mut(index).map(|(_, partition)| UnderWay {
+        self.under_way = slots.get_mut(index).map(|Slot { partition, .. }| UnderWay {
             index,
             offset: partition.next_offset(),
             frames: vec![partition.begin_checkpoint()],
@@ -91,7 +103,7 @@ impl Saving {
     /// Writes down a part, if something is under way.
     pub(super) fn go_on(&mut self, slots: &mut [Slot], told: &Ticket) {
         let Some(mut one) = self.under_way.take() else { return };
-        let Some((slot, partition)) = slots.get_mut(one.index) else { return };
+        let Some(Slot { number, partition, .. }) = slots.get_mut(one.index) else { return };
         let (part, is_last) = partition.checkpoint_part(PART);
         one.frames.push(part);
         if !is_last {
@@ -99,7 +111,7 @@ impl Saving {
             return;
         }
         let UnderWay { index, offset, frames, told: before } = one;
-        let finished = Finished { place: place(*slot), offset, frames, told: before };
+        let finished = Finished { place: place(*number), offset, frames, told: before };
         if self.writer.try_send(finished).is_err() {
             tracing::warn!("checkpoints are written too slowly; one is left out");
         }
@@ -109,11 +121,11 @@ impl Saving {
     /// Writes down everything once more, at the end. Blocks.
     pub(super) fn end(mut self, slots: &mut [Slot], told: &Ticket) {
         self.under_way = None;
-        for (slot, partition) in slots {
+        for Slot { number, partition, .. } in slots {
             let offset = partition.next_offset();
             let mut frames = vec![partition.begin_checkpoint()];
             frames.push(partition.checkpoint_part(u32::MAX).0);
-            let finished = Finished { place: place(*slot), offset, frames, told: told.clone() };
+            let finished = Finished { place: place(*number), offset, frames, told: told.clone() };
             // The task that writes ends only after this thread.
             let _ended = self.writer.blocking_send(finished);
         }

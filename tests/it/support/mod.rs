@@ -54,3 +54,23 @@ pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option
 pub fn pause(length: Duration) {
     std::thread::park_timeout(length);
 }
+
+/// Every file below a data folder and what it holds; checkpoints unpacked.
+pub fn kept(data: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(data).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(kept(&path));
+            continue;
+        }
+        let bytes = std::fs::read(&path).expect("reads");
+        let mut unpacked = Vec::new();
+        let read = tripline::wire::checkpoint_bytes::read(&bytes, |_, frame| {
+            unpacked.extend(frame);
+            Ok(())
+        });
+        found.push((path, if read.is_ok() { unpacked } else { bytes }));
+    }
+    found
+}
