@@ -166,17 +166,15 @@ impl Stage {
         );
         self.history().await?;
         self.live(Duration::from_secs(3)).await?;
+        // What is only observed is told to nobody, and happens by chance in so many hours.
         let before = self.findings().await?;
-        if !before.is_empty() {
-            return Err(DemoError::Untrue("the quiet fleet raised a finding"));
+        if let Some(told) = before.iter().find(|finding| finding["action"] != "observe") {
+            line(None, &format!("   {told}"));
+            return Err(DemoError::Untrue("the quiet fleet raised an alert"));
         }
         line(
             None,
-            &format!(
-                "   {} events read, no finding; {LEAKED} is {}",
-                self.sent,
-                self.check().await?
-            ),
+            &format!("   {} events read, no alert; {LEAKED} is {}", self.sent, self.check().await?),
         );
 
         line(
