@@ -27,13 +27,7 @@ impl<T> Slab<T> {
             return number;
         }
         let number = self.places;
-        if (number as usize).is_multiple_of(CHUNK) {
-            self.chunks.push(Vec::with_capacity(CHUNK));
-        }
-        if let Some(chunk) = self.chunks.last_mut() {
-            chunk.push(Some(value));
-        }
-        self.places += 1;
+        self.push(Some(value));
         number
     }
 
@@ -78,34 +72,38 @@ impl<T> Slab<T> {
         (self.places, &self.free)
     }
 
-    /// A slab of that shape, whose places are still to be filled; none if it is no shape.
-    pub fn of_shape(places: u32, free: Vec<u32>) -> Option<Self> {
-        let mut seen = vec![false; places as usize];
-        for number in &free {
-            let place = seen.get_mut(*number as usize)?;
-            if std::mem::replace(place, true) {
+    /// The slab with those values under their numbers and those numbers free; none if the two do not
+    /// fill all places up to the last one, once each.
+    pub fn of(mut values: Vec<(u32, T)>, free: Vec<u32>) -> Option<Self> {
+        values.sort_unstable_by_key(|(number, _)| *number);
+        let mut vacant = free.clone();
+        vacant.sort_unstable();
+        let mut vacant = vacant.into_iter().peekable();
+        let mut slab = Self::default();
+        for (number, value) in values {
+            while vacant.next_if_eq(&slab.places).is_some() {
+                slab.push(None);
+            }
+            if number != slab.places {
                 return None;
             }
+            slab.push(Some(value));
         }
-        let mut chunks = Vec::with_capacity((places as usize).div_ceil(CHUNK));
-        let mut left = places as usize;
-        while left > 0 {
-            let mut chunk = Vec::with_capacity(CHUNK);
-            chunk.resize_with(left.min(CHUNK), || None);
-            left -= chunk.len();
-            chunks.push(chunk);
+        while vacant.next_if_eq(&slab.places).is_some() {
+            slab.push(None);
         }
-        Some(Self { chunks, free, places })
+        slab.free = free;
+        vacant.next().is_none().then_some(slab)
     }
 
-    /// Fills a place of [`Slab::of_shape`]; false if there is none, or it is taken.
-    pub fn fill(&mut self, number: u32, value: T) -> bool {
-        self.place(number).is_some_and(|place| place.replace(value).is_none())
-    }
-
-    /// The first number from `from` on that has a value.
-    pub fn next_from(&self, from: u32) -> Option<u32> {
-        (from..self.places).find(|number| self.get(*number).is_some())
+    fn push(&mut self, place: Option<T>) {
+        if (self.places as usize).is_multiple_of(CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.push(place);
+        }
+        self.places += 1;
     }
 
     /// All values, by number.
@@ -139,6 +137,13 @@ mod tests {
                 prop_assert_eq!(slab.len(), map.len());
                 prop_assert!(slab.iter().eq(map.values()));
             }
+            let values: Vec<(u32, u32)> = map.into_iter().rev().collect();
+            let mut again = Slab::of(values.clone(), slab.free.clone()).expect("the same places");
+            prop_assert!(again.iter().eq(slab.iter()));
+            prop_assert_eq!(again.insert(7), slab.insert(7), "the next number too");
+            let doubled = values.first().map(|first| vec![*first, *first]);
+            prop_assert!(doubled.is_none_or(|doubled| Slab::of(doubled, Vec::new()).is_none()));
+            prop_assert!(Slab::of(values, vec![u32::MAX]).is_none(), "nor a place far off");
         }
     }
 }

@@ -24,11 +24,6 @@ impl<'a> Input<'a> {
         self.version
     }
 
-    /// How many bytes are left.
-    pub const fn len(&self) -> usize {
-        self.rest.len()
-    }
-
     /// Whether all was read.
     pub const fn is_empty(&self) -> bool {
         self.rest.is_empty()

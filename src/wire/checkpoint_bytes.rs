@@ -6,7 +6,9 @@
 //! The first frame is the head, the others are parts. What was cut off has no end; what was changed
 //! fails its checksum.
 
-use crate::engine::partition::{Useless, VERSION};
+use crate::engine::batch::HashSeed;
+use crate::engine::partition::{Params, Partition, Restoring, Useless, VERSION};
+use std::sync::Arc;
 
 const MAGIC: &[u8; 8] = b"TRIPLNCP";
 /// The length that stands for the end.
@@ -37,6 +39,24 @@ pub fn write<'a>(frames: impl IntoIterator<Item = &'a [u8]>) -> std::io::Result<
     out.extend_from_slice(&END.to_le_bytes());
     out.extend_from_slice(&count.to_le_bytes());
     Ok(out)
+}
+
+/// Reads the partition of a checkpoint.
+///
+/// # Errors
+/// Why it is of no use.
+pub fn partition(bytes: &[u8], params: &Arc<Params>, seed: HashSeed) -> Result<Partition, Useless> {
+    let mut restoring: Option<Restoring> = None;
+    read(bytes, |version, frame| {
+        match &mut restoring {
+            Some(restoring) => restoring.part(&frame)?,
+            None => {
+                restoring = Some(Restoring::begin((&frame, version), Arc::clone(params), seed)?);
+            }
+        }
+        Ok(())
+    })?;
+    restoring.ok_or(Useless::Damaged)?.finish()
 }
 
 /// Reads a checkpoint: the version of its layout, and its frames one after the other.

@@ -108,11 +108,6 @@ impl Keyring {
         (part, is_last)
     }
 
-    /// Gives the copy up.
-    pub fn stop_saving(&mut self) {
-        self.saving = None;
-    }
-
     /// Writes an entry that is about to change, if a copy needs it.
     pub(super) fn save_first(&mut self, number: u32) {
         if self.saving.is_some() {
@@ -139,63 +134,70 @@ impl Keyring {
     }
 }
 
-fn encode_shape<T>(slab: &Slab<T>, out: &mut Vec<u8>) {
-    let (places, free) = slab.shape();
-    places.encode(out);
-    crate::stats::codec::count(free.len()).encode(out);
-    for number in free {
-        number.encode(out);
+/// A keyring that is read back. It takes no more memory than what was read.
+#[derive(Debug)]
+pub struct Restoring {
+    keyring: Keyring,
+    awake: Read<Entry>,
+    asleep: Read<Sleeper>,
+}
+
+/// What was read of a slab: how many places it had, those that are free, and the others so far.
+#[derive(Debug)]
+struct Read<T> {
+    places: u32,
+    free: Vec<u32>,
+    values: Vec<(u32, T)>,
+}
+
+impl<T> Read<T> {
+    fn begin(input: &mut Input<'_>) -> Option<Self> {
+        let (places, free) = Codec::decode(input)?;
+        Some(Self { places, free, values: Vec::new() })
+    }
+
+    fn finish(self) -> Option<Slab<T>> {
+        Slab::of(self.values, self.free).filter(|slab| slab.places() == self.places)
     }
 }
 
-fn decode_shape<T>(input: &mut Input<'_>) -> Option<Slab<T>> {
-    let places = u32::decode(input)?;
-    let free = Vec::decode(input)?;
-    Slab::of_shape(places, free).filter(|slab: &Slab<T>| slab.places() < ASLEEP)
+fn encode_shape<T>(slab: &Slab<T>, out: &mut Vec<u8>) {
+    let (places, free) = slab.shape();
+    (places, free.to_vec()).encode(out);
 }
-
-/// A keyring that is read back.
-#[derive(Debug)]
-pub struct Restoring(Keyring);
 
 impl Restoring {
     /// Reads what [`Keyring::begin_saving`] wrote; none if that was not it.
     pub fn begin(length_max: usize, seed: HashSeed, input: &mut Input<'_>) -> Option<Self> {
         let mut keyring = Keyring::new(length_max, seed);
         (keyring.evict_hand, keyring.sleep_hand) = Codec::decode(input)?;
-        keyring.awake = decode_shape(input)?;
-        keyring.asleep = decode_shape(input)?;
-        Some(Self(keyring))
+        Some(Self { keyring, awake: Read::begin(input)?, asleep: Read::begin(input)? })
     }
 
     /// Reads a part; none if that was not one.
     pub fn part(&mut self, mut input: Input<'_>) -> Option<()> {
-        let Self(keyring) = self;
         while !input.is_empty() {
             let number = u32::decode(&mut input)?;
-            let (kind, id, fits) = if number & ASLEEP == 0 {
-                let entry = Entry::decode(&mut input)?;
-                let (kind, id) = (entry.profile.kind(), entry.id.clone());
-                (kind, id, keyring.awake.fill(number, entry))
+            if number & ASLEEP == 0 {
+                self.awake.values.push((number, Codec::decode(&mut input)?));
             } else {
-                let sleeper = Sleeper::decode(&mut input)?;
-                let (kind, id) = (sleeper.asleep.identity().kind, sleeper.id.clone());
-                (kind, id, keyring.asleep.fill(number & !ASLEEP, sleeper))
-            };
-            if !fits {
-                return None;
+                self.asleep.values.push((number & !ASLEEP, Codec::decode(&mut input)?));
             }
-            let tag = tag_of(keyring.seed.hash(kind, &id));
-            let slot = Slot { tag, number };
-            keyring.index.insert_unique(spread(tag), slot, |slot| spread(slot.tag));
         }
         Some(())
     }
 
-    /// The keyring; none if entries are missing.
+    /// The keyring; none if entries are missing, or stand there twice.
     pub fn finish(self) -> Option<Keyring> {
-        let Self(keyring) = self;
-        let filled = keyring.awake.iter().count() + keyring.asleep.iter().count();
-        (filled == keyring.len()).then_some(keyring)
+        let Self { mut keyring, awake, asleep } = self;
+        (keyring.awake, keyring.asleep) = (awake.finish()?, asleep.finish()?);
+        let places = keyring.awake.places().max(keyring.asleep.places());
+        for number in (0..places).chain((0..places).map(|number| number | ASLEEP)) {
+            let Some((kind, id)) = keyring.name(number) else { continue };
+            let tag = tag_of(keyring.seed.hash(kind, id));
+            let slot = Slot { tag, number };
+            keyring.index.insert_unique(spread(tag), slot, |slot| spread(slot.tag));
+        }
+        Some(keyring)
     }
 }

@@ -69,11 +69,6 @@ impl Partition {
     pub fn checkpoint_part(&mut self, most: u32) -> (Vec<u8>, bool) {
         self.keyring.save_part(most)
     }
-
-    /// Gives up the checkpoint that was begun.
-    pub fn abandon_checkpoint(&mut self) {
-        self.keyring.stop_saving();
-    }
 }
 
 /// A partition that is read back.
