@@ -8,7 +8,7 @@ use super::clock;
 use super::planes::Ticket;
 use crate::edge::metrics::Metrics;
 use crate::engine::batch::HashSeed;
-use crate::engine::partition::{Params, Partition, Restoring, Useless};
+use crate::engine::partition::{Params, Partition};
 use crate::wire::checkpoint_bytes;
 use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
@@ -21,8 +21,9 @@ use tokio::sync::mpsc;
 
 /// How many of a place are kept.
 const KEPT: usize = 2;
-/// How many may wait to be written; further ones are left out. Chosen: one for each slot.
-const QUEUE_MAX: usize = super::planes::SLOTS;
+/// How many are made or wait to be written at once; the next one begins when there is room. Chosen: a
+/// quarter of the slots, as they take as much memory as the state itself.
+const QUEUE_MAX: usize = super::planes::SLOTS / 4;
 /// How often it is looked whether what was told is in the journal.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long that may take before the checkpoint is given up.
@@ -145,7 +146,10 @@ impl Snapshots {
                 Err(error) => Err(error),
             };
             let read = match bytes {
-                Ok(bytes) => tokio::task::spawn_blocking(move || read(&bytes, &params, seed)).await,
+                Ok(bytes) => {
+                    let read = move || checkpoint_bytes::partition(&bytes, &params, seed);
+                    tokio::task::spawn_blocking(read).await
+                }
                 Err(error) => {
                     tracing::error!(file, %error, "a checkpoint can't be read");
                     continue;
@@ -155,25 +159,11 @@ impl Snapshots {
                 Ok(Ok(partition)) => return Some(partition),
                 Ok(Err(useless)) => {
                     self.metrics.checkpoint_errors.inc();
-                    tracing::error!(file, why = %useless, "a checkpoint is of no use; the one before is");
+                    tracing::error!(file, why = %useless, "a checkpoint is of no use; the one before it is tried");
                 }
                 Err(error) => tracing::error!(file, %error, "a checkpoint can't be read"),
             }
         }
         None
     }
-}
-
-fn read(bytes: &[u8], params: &Arc<Params>, seed: HashSeed) -> Result<Partition, Useless> {
-    let mut restoring: Option<Restoring> = None;
-    checkpoint_bytes::read(bytes, |version, frame| {
-        match &mut restoring {
-            Some(restoring) => restoring.part(&frame)?,
-            None => {
-                restoring = Some(Restoring::begin((&frame, version), Arc::clone(params), seed)?);
-            }
-        }
-        Ok(())
-    })?;
-    restoring.ok_or(Useless::Damaged)?.finish()
 }

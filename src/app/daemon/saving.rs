@@ -7,6 +7,7 @@ use crate::engine::batch::HashSeed;
 use crate::engine::partition::{Params, Partition};
 use crate::model::time::EventTime;
 use std::sync::Arc;
+use tokio::sync::mpsc::OwnedPermit;
 
 /// Credentials written at once. Chosen: some milliseconds.
 const PART: u32 = 10_000;
@@ -22,7 +23,8 @@ pub(super) struct Slot {
     pub(super) arrived: EventTime,
 }
 
-fn place(slot: usize) -> String {
+/// The name of a slot among checkpoints.
+fn name(slot: usize) -> String {
     format!("http/slot-{slot:02}")
 }
 
@@ -37,7 +39,7 @@ pub(super) async fn restored(snapshots: &Snapshots, params: &Params, seed: HashS
     let params = per_slot(params);
     let (mut slots, mut credentials) = (Vec::with_capacity(SLOTS), 0);
     for slot in 0..SLOTS {
-        let found = snapshots.restore(&place(slot), &params, seed).await;
+        let found = snapshots.restore(&name(slot), &params, seed).await;
         credentials += found.as_ref().map_or(0, Partition::credentials);
         slots.push(Slot {
             number: slot,
@@ -54,6 +56,8 @@ pub(super) async fn restored(snapshots: &Snapshots, params: &Params, seed: HashS
 /// What is written down now.
 #[derive(Debug)]
 struct UnderWay {
+    /// Its place among those that are written.
+    place: OwnedPermit<Finished>,
     /// Which of the thread's partitions.
     index: usize,
     offset: i64,
@@ -68,13 +72,15 @@ pub(super) struct Saving {
     writer: Writer,
     every_ms: i64,
     due: Option<EventTime>,
+    /// The partition that comes next; none while it is not time.
+    next: Option<usize>,
     under_way: Option<UnderWay>,
 }
 
 impl Saving {
     /// Writes down all partitions once in `every_ms`.
     pub(super) const fn new(writer: Writer, every_ms: i64) -> Self {
-        Self { writer, every_ms, due: None, under_way: None }
+        Self { writer, every_ms, due: None, next: None, under_way: None }
     }
 
     /// Whether there is something to go on with.
@@ -82,17 +88,27 @@ impl Saving {
         self.under_way.is_some()
     }
 
-    /// Begins with the first partition, if it is time.
+    /// Begins with the first partition, if it is time, or with the next one.
     pub(super) fn tick(&mut self, now: EventTime, slots: &mut [Slot], told: &Ticket) {
         let due = *self.due.get_or_insert(now.plus_ms(self.every_ms));
-        if now >= due && self.under_way.is_none() {
+        if now >= due && self.next.is_none() {
             self.due = Some(now.plus_ms(self.every_ms));
-            self.begin(0, slots, told);
+            self.next = Some(0);
         }
+        self.begin(slots, told);
     }
 
-    fn begin(&mut self, index: usize, slots: &mut [Slot], told: &Ticket) {
-        self.under_way = slots.get_mut(index).map(|Slot { partition, .. }| UnderWay {
+    /// Begins with the next partition, if there is one, and room to write it.
+    fn begin(&mut self, slots: &mut [Slot], told: &Ticket) {
+        let Some(index) = self.next.filter(|_| self.under_way.is_none()) else { return };
+        let Some(Slot { partition, .. }) = slots.get_mut(index) else {
+            self.next = None;
+            return;
+        };
+        let Ok(place) = self.writer.clone().try_reserve_owned() else { return };
+        self.next = Some(index + 1);
+        self.under_way = Some(UnderWay {
+            place,
             index,
             offset: partition.next_offset(),
             frames: vec![partition.begin_checkpoint()],
@@ -110,12 +126,9 @@ impl Saving {
             self.under_way = Some(one);
             return;
         }
-        let UnderWay { index, offset, frames, told: before } = one;
-        let finished = Finished { place: place(*number), offset, frames, told: before };
-        if self.writer.try_send(finished).is_err() {
-            tracing::warn!("checkpoints are written too slowly; one is left out");
-        }
-        self.begin(index + 1, slots, told);
+        let UnderWay { place, offset, frames, told: before, .. } = one;
+        place.send(Finished { place: name(*number), offset, frames, told: before });
+        self.begin(slots, told);
     }
 
     /// Writes down everything once more, at the end. Blocks.
@@ -125,7 +138,7 @@ impl Saving {
             let offset = partition.next_offset();
             let mut frames = vec![partition.begin_checkpoint()];
             frames.push(partition.checkpoint_part(u32::MAX).0);
-            let finished = Finished { place: place(*number), offset, frames, told: told.clone() };
+            let finished = Finished { place: name(*number), offset, frames, told: told.clone() };
             // The task that writes ends only after this thread.
             let _ended = self.writer.blocking_send(finished);
         }
