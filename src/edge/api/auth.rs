@@ -8,7 +8,7 @@ use super::problem::Problem;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -82,11 +82,7 @@ impl Tokens {
         if self.0.is_empty() {
             return admit_local(headers);
         }
-        let token = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let token = token.and_then(|text| {
-            let (scheme, token) = text.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-        });
+        let token = headers.get(AUTHORIZATION).and_then(bearer);
         let known = token.and_then(|token| self.holder(token)).ok_or_else(|| {
             Problem::new(
                 StatusCode::UNAUTHORIZED,
@@ -119,6 +115,12 @@ fn admit_local(headers: &HeaderMap) -> Result<String, Problem> {
         "without tokens only this machine may ask",
         "ask 127.0.0.1 or localhost, or set up [http.tokens]",
     ))
+}
+
+/// The token of an `Authorization: Bearer …`.
+pub(super) fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 /// What nobody may do over TCP without a token.

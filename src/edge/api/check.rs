@@ -1,6 +1,6 @@
 //! `GET /v1/check`: whether a request with this credential may pass. Forward-auth for gateways.
 
-use super::auth::may_check;
+use super::auth::{bearer, may_check};
 use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::auth_store::embedded::Passage;
@@ -67,11 +67,6 @@ fn answer(shared: &Shared, headers: &HeaderMap) -> Response {
         }
     }
     passed.unwrap_or_else(no_credential)
-}
-
-fn bearer(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn ambiguous() -> Response {
