@@ -200,6 +200,23 @@ fn a_gateway_asks_by_name_by_secret_or_by_token() {
     assert_eq!(check(&[another, ("x-api-key", secret)]), 403, "nor does another key");
     assert_eq!(check(&[junk, another]), 204);
     assert_eq!(check(&[another; 5]), 401, "there is an end to it");
+    // Ways in which some service finds the revoked key and tripline would not.
+    for (hidden, value) in [
+        ("authorization", format!("Bearer {secret} x")),
+        ("authorization", format!("Bearer {secret}, x")),
+        ("authorization", format!("Bearer {secret},{secret}")),
+        ("authorization", secret.to_owned()),
+        ("authorization", format!("Basic {secret}")),
+        ("x-api-key", format!("{secret},{secret}")),
+        ("x-api-key", format!("{secret} x")),
+        ("x-api-key", String::new()),
+    ] {
+        assert_eq!(check(&[(hidden, &value)]), 401, "{hidden}: {value}");
+        assert_eq!(check(&[(hidden, &value), another]), 401, "{hidden}: {value} beside another");
+    }
+    for tabbed in [format!("Bearer\t{secret}"), format!("bearer   {secret}")] {
+        assert_eq!(check(&[("authorization", &tabbed)]), 403, "{tabbed}");
+    }
     let named = ("x-tripline-credential", "api_key:key_1");
     assert_eq!(check(&[named]), 204);
     assert_eq!(check(&[named, named]), 401, "one name, or none");

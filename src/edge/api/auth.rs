@@ -119,7 +119,7 @@ fn admit_local(headers: &HeaderMap) -> Result<String, Problem> {
 
 /// The token of an `Authorization: Bearer …`.
 pub(super) fn bearer(value: &HeaderValue) -> Option<&str> {
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    let (scheme, token) = value.to_str().ok()?.split_once([' ', '\t'])?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 

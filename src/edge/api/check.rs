@@ -51,13 +51,13 @@ fn answer(shared: &Shared, headers: &HeaderMap) -> Response {
             _ => ambiguous(),
         };
     }
-    let bearers = headers.get_all(AUTHORIZATION).iter().filter_map(bearer);
-    let keys = headers.get_all("x-api-key").iter().filter_map(|key| key.to_str().ok());
+    let bearers = headers.get_all(AUTHORIZATION).iter().map(bearer);
+    let keys = headers.get_all("x-api-key").iter().map(|key| key.to_str().ok().map(str::trim));
     let mut passed = None;
-    for (number, secret) in bearers.chain(keys).filter(|secret| !secret.is_empty()).enumerate() {
-        if number == SECRETS_MAX {
-            return ambiguous();
-        }
+    for (number, secret) in bearers.chain(keys).enumerate() {
+        let secret = secret.filter(|secret| number < SECRETS_MAX && is_one(secret));
+        // What is skipped here the service behind might read in its own way.
+        let Some(secret) = secret else { return ambiguous() };
         let found = shared.fingerprints.identify(secret);
         let response = pass(shared, found.kind.unwrap_or_default(), &found.id);
         // Which of them the service behind will take is not known here: all must be in service.
@@ -69,11 +69,17 @@ fn answer(shared: &Shared, headers: &HeaderMap) -> Response {
     passed.unwrap_or_else(no_credential)
 }
 
+/// Whether every reader takes the same secret from it: one visible word.
+fn is_one(secret: &str) -> bool {
+    !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+}
+
 fn ambiguous() -> Response {
     Problem::new(
         StatusCode::UNAUTHORIZED,
         "the request names no single credential",
-        "send X-Tripline-Credential once, in UTF-8, or a few secrets at most",
+        "send X-Tripline-Credential once, in UTF-8; or Authorization: Bearer and X-Api-Key, a few at \
+         most, each with one secret and nothing else",
     )
     .into_response()
 }
