@@ -14,7 +14,7 @@ use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Name;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -24,6 +24,8 @@ const KEPT: usize = 2;
 /// How many are made or wait to be written at once; the next one begins when there is room. Chosen: a
 /// quarter of the slots, as they take as much memory as the state itself.
 const QUEUE_MAX: usize = super::planes::SLOTS / 4;
+/// How the name of a checkpoint ends that is of no use.
+const USELESS: &str = "useless";
 /// How often it is looked whether what was told is in the journal.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long that may take before the checkpoint is given up.
@@ -45,6 +47,7 @@ pub struct Finished {
 /// Where checkpoints are kept.
 #[derive(Clone, Debug)]
 pub struct Snapshots {
+    folder: PathBuf,
     store: Arc<dyn ObjectStore>,
     metrics: Metrics,
 }
@@ -61,7 +64,7 @@ impl Snapshots {
         super::keys::create_private_folder(folder)?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
         let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(false));
-        Ok(Self { store, metrics: metrics.clone() })
+        Ok(Self { folder: folder.to_owned(), store, metrics: metrics.clone() })
     }
 
     /// Starts the task that writes what it is sent, until nobody can send any more.
@@ -139,8 +142,9 @@ impl Snapshots {
             tracing::error!(place, error, "no checkpoint can be read; it begins anew");
             Vec::new()
         });
+        let there_were_some = !names.is_empty();
         for name in names {
-            let (params, file) = (Arc::clone(params), name.to_string());
+            let params = Arc::clone(params);
             let bytes = match self.store.get(&name).await {
                 Ok(found) => found.bytes().await,
                 Err(error) => Err(error),
@@ -148,22 +152,38 @@ impl Snapshots {
             let read = match bytes {
                 Ok(bytes) => {
                     let read = move || checkpoint_bytes::partition(&bytes, &params, seed);
-                    tokio::task::spawn_blocking(read).await
+                    tokio::task::spawn_blocking(read).await.map_err(|error| error.to_string())
                 }
-                Err(error) => {
-                    tracing::error!(file, %error, "a checkpoint can't be read");
-                    continue;
-                }
+                Err(error) => Err(error.to_string()),
             };
-            match read {
+            let why = match read {
                 Ok(Ok(partition)) => return Some(partition),
-                Ok(Err(useless)) => {
-                    self.metrics.checkpoint_errors.inc();
-                    tracing::error!(file, why = %useless, "a checkpoint is of no use; the one before it is tried");
-                }
-                Err(error) => tracing::error!(file, %error, "a checkpoint can't be read"),
-            }
+                Ok(Err(useless)) => useless.to_string(),
+                Err(error) => error,
+            };
+            self.set_aside(&name, &why).await;
+        }
+        if there_were_some {
+            tracing::error!(
+                place,
+                "no checkpoint is of use: what was remembered of its credentials is lost, and they \
+                 are learned anew"
+            );
         }
         None
+    }
+
+    /// Keeps a checkpoint that is of no use under another name: it must not pass for a newer one
+    /// than those that are written from now on.
+    async fn set_aside(&self, name: &Name, why: &str) {
+        self.metrics.checkpoint_errors.inc();
+        let aside = Name::from(format!("{name}.{USELESS}"));
+        let kept = self.store.rename(name, &aside).await.is_ok();
+        tracing::error!(
+            file = %self.folder.join(name.as_ref()).display(),
+            kept_as = kept.then(|| self.folder.join(aside.as_ref()).display().to_string()),
+            why,
+            "a checkpoint is of no use; the one before it is tried"
+        );
     }
 }

@@ -102,6 +102,28 @@ fn a_damaged_checkpoint_is_told_and_the_one_before_is_used() {
 }
 
 #[test]
+fn what_is_learned_after_all_checkpoints_were_damaged_is_kept_again() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    daemon.post_events(&a_day("key_1"));
+    remembers(&daemon, "key_1");
+    let data = daemon.data();
+    daemon.terminate();
+    for file in largest(&data) {
+        std::fs::write(file, "damaged").expect("writes");
+    }
+    let daemon = Daemon::start_in(folder.path(), "");
+    assert!(daemon.log().contains("are learned anew"), "{}", daemon.log());
+    // Fewer events than before: the offset begins anew.
+    daemon.post_events(&event("key_1", now_ms()));
+    let after = remembers(&daemon, "key_1");
+    daemon.terminate();
+    let daemon = Daemon::start_in(folder.path(), "");
+    assert_eq!(seen(&daemon, "key_1"), Some(after));
+    assert!(daemon.metric("tripline_checkpoint_errors_total") < 1.0, "it was said once");
+}
+
+#[test]
 fn a_checkpoint_of_another_fingerprint_key_is_refused_and_said() {
     let folder = folder();
     let daemon = Daemon::start(&folder, "");

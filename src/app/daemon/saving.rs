@@ -90,9 +90,12 @@ impl Saving {
 
     /// Begins with the first partition, if it is time, or with the next one.
     pub(super) fn tick(&mut self, now: EventTime, slots: &mut [Slot], told: &Ticket) {
-        let due = *self.due.get_or_insert(now.plus_ms(self.every_ms));
+        // A clock that was set back must not put it off.
+        let latest = now.plus_ms(self.every_ms);
+        let due = self.due.map_or(latest, |due| due.min(latest));
+        self.due = Some(due);
         if now >= due && self.next.is_none() {
-            self.due = Some(now.plus_ms(self.every_ms));
+            self.due = Some(latest);
             self.next = Some(0);
         }
         self.begin(slots, told);
