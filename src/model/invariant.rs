@@ -108,3 +108,68 @@ pub fn broken_by(decision: &Decision, given: &Circumstances) -> Option<Invariant
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Circumstances, Invariant, broken_by};
+    use crate::model::credential::Credential;
+    use crate::model::decision::{Decision, DecisionId, Generation, Order, Posture};
+    use crate::model::finding::{Action, Detector, FindingId, Measure};
+    use crate::model::time::EventTime;
+
+    /// A revocation that keeps to all of them.
+    fn good() -> (Decision, Circumstances) {
+        let credential = Credential::parse("k").expect("valid");
+        let at = EventTime::from_ms(0);
+        let order = Order::Act(Action::Revoke);
+        let decision = Decision {
+            id: DecisionId::of(&credential, Generation(1), at, (None, order)),
+            finding: Some(FindingId::of(&credential, Detector::Ceiling, at)),
+            credential,
+            tenant: None,
+            generation: Generation(1),
+            wanted: Action::Revoke,
+            order,
+            posture: Posture::Revoke,
+            carried_out: true,
+            held_by: Vec::new(),
+            until: None,
+            at,
+            expires: None,
+            by: "tripline".into(),
+            reason: String::new(),
+            evidence: vec![Measure::new("count", 1.0)],
+        };
+        let given = Circumstances {
+            generation_before: Generation(0),
+            catch_up: false,
+            allow_listed: false,
+            breaker_granted: true,
+            mature: true,
+        };
+        (decision, given)
+    }
+
+    #[test]
+    fn each_invariant_is_known_when_it_would_be_broken() {
+        let broken = |change: fn(&mut Decision, &mut Circumstances)| {
+            let (mut decision, mut given) = good();
+            change(&mut decision, &mut given);
+            broken_by(&decision, &given)
+        };
+        assert_eq!(broken(|_, _| {}), None);
+        assert_eq!(broken(|one, _| one.generation.0 = 2), Some(Invariant::GenerationRises));
+        assert_eq!(broken(|_, given| given.catch_up = true), Some(Invariant::CatchUpHolds));
+        assert_eq!(broken(|_, given| given.allow_listed = true), Some(Invariant::AllowListHolds));
+        let posture = broken(|one, _| one.posture = Posture::Suspend);
+        assert_eq!(posture, Some(Invariant::PostureHolds));
+        let breaker = broken(|_, given| given.breaker_granted = false);
+        assert_eq!(breaker, Some(Invariant::RevocationsWithinBreaker));
+        assert_eq!(broken(|_, given| given.mature = false), Some(Invariant::ImmatureNotRevoked));
+        assert_eq!(broken(|one, _| one.evidence.clear()), Some(Invariant::CarriesEvidence));
+        let kept = broken(|one, given| (one.carried_out, given.catch_up) = (false, true));
+        assert_eq!(kept, None, "what is not carried out breaks nothing");
+        let person = broken(|one, given| (one.finding, given.allow_listed) = (None, true));
+        assert_eq!(person, None, "people may do at once what tripline may not");
+    }
+}
