@@ -76,6 +76,8 @@ pub(super) type Backlog = HashMap<Credential, Owed>;
 
 /// What a comparison of a page found.
 struct Page {
+    /// Whether the store was asked: of nothing it need not be.
+    asked: bool,
     lacks: Vec<(Credential, Owed)>,
     newer: Vec<(Credential, Holding)>,
     next: Option<u32>,
@@ -225,7 +227,9 @@ impl Task {
             work.comparing = Comparing::At(Instant::now() + PULSE_EVERY);
             return;
         };
-        self.mark_reachable(work);
+        if page.asked {
+            self.mark_reachable(work);
+        }
         let count = |held, count| {
             self.metrics.reconciled.with_label_values(&[store, held]).inc_by(count);
         };
@@ -279,10 +283,13 @@ impl Task {
         let store = self.store.name();
         self.metrics.enforcement.with_label_values(&[store, receipt.as_str()]).inc();
         let done = work.outbox.done(due, delivery, work.now_ms());
-        if receipt == Receipt::Unreachable {
-            self.mark_unreachable(work);
-        } else {
-            self.mark_reachable(work);
+        match receipt {
+            Receipt::Unreachable => self.mark_unreachable(work),
+            // It answers, and does not work: that is neither.
+            Receipt::Refused => {}
+            Receipt::Applied | Receipt::Already | Receipt::Stale | Receipt::Unsupported => {
+                self.mark_reachable(work);
+            }
         }
         if receipt.is_settled()
             && let Some(arrived) = due.arrived
@@ -321,7 +328,8 @@ impl Task {
 
 fn sorted(standing: Vec<Standing>, held: Vec<Option<Holding>>, next: Option<u32>) -> Page {
     let now = clock::now();
-    let mut page = Page { lacks: Vec::new(), newer: Vec::new(), next };
+    let asked = !standing.is_empty();
+    let mut page = Page { asked, lacks: Vec::new(), newer: Vec::new(), next };
     for (standing, held) in standing.into_iter().zip(held) {
         match (compare(&standing, held.as_ref(), now), held) {
             (Comparison::Lacks, _) => {
