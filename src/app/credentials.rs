@@ -2,7 +2,7 @@
 
 use super::client::{Because, Client, ClientError, Connection, block_on, confirmed, escaped};
 use super::exit::Exit;
-use super::words::{held_by, text};
+use super::words::{held_by, name, text};
 use crate::wire::view_json::CredentialJson;
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -104,8 +104,13 @@ fn outcome(verb: &str, id: &str, done: &Value) -> String {
         };
     };
     let (decided, until) = (text(decision, "id"), text(decision, "until"));
-    let mut out =
-        format!("{id}: {verb} ordered as {decided}, generation {}", text(decision, "generation"));
+    // As it is known: a secret that was typed stands for its fingerprint.
+    let id = name(decision);
+    let mut out = format!(
+        "{id}: {verb} ordered as {decided}, generation {}\n  how far each store is: tripline \
+         decisions show {decided}",
+        text(decision, "generation")
+    );
     if held_by(decision).contains(&"approval") {
         out = format!(
             "{id}: suspended until {until}; it is revoked once somebody else agrees:\n  \
@@ -122,8 +127,8 @@ fn outcome(verb: &str, id: &str, done: &Value) -> String {
     }
     if !open.is_empty() {
         out.push_str(&format!(
-            "\n  {open} goes on: nothing is done on it for a while ([actions] restored_for), then it \
-             is judged anew;\n  if it is meant to go on, use [allow_list]; if it is not, revoke"
+            "\n  {open} still open: nothing is done on it for a while ([actions] restored_for), then \
+             it is judged anew;\n  if it is meant to go on, use [allow_list]; if it is not, revoke"
         ));
     }
     out
