@@ -118,6 +118,7 @@ fn revoke(id: &str) -> PersonOrder {
         account: "ada".into(),
         reason: "it was stolen".to_owned(),
         lasts_ms: None,
+        held: false,
     }
 }
 

@@ -58,6 +58,7 @@ fn person(id: &str, order: Order) -> PersonOrder {
         account: "ada".into(),
         reason,
         lasts_ms: None,
+        held: false,
     }
 }
 
@@ -184,6 +185,12 @@ fn a_person_may_revoke_what_nobody_suspects_and_asking_twice_changes_nothing() {
     assert!(decision.carried_out);
     assert_eq!(control.on_person(revoke, at(1)), None);
     assert_eq!(control.on_person(person("unknown", Order::Restore), at(1)), None);
+    // As when the journal was moved away and a store still refuses it.
+    let held = PersonOrder { held: true, ..person("lost", Order::Restore) };
+    let restored = control.on_person(held, at(1)).expect("it is out of service somewhere");
+    let store = Holding { status: Some(Status::Revoked), ..Holding::from(Generation(7)) };
+    let again = control.on_stale(&restored, store, at(2)).expect("a person's word is given again");
+    assert_eq!((again.order, again.generation), (Order::Restore, Generation(8)));
 }
 
 #[test]

@@ -89,10 +89,13 @@ pub(super) async fn list_credentials(
 ) -> Json<Vec<CredentialJson>> {
     let most = rows.most();
     let mut found: Vec<CredentialJson> = Vec::new();
+    let busiest = shared.data.busiest(most).await;
     for credential in shared.embedded.out_of_service(most) {
-        found.push(describe(&shared, &credential, None));
+        // Whether somebody still tries is the first question about it.
+        let view = busiest.iter().find(|view| view.credential == credential);
+        found.push(describe(&shared, &credential, view));
     }
-    for view in shared.data.busiest(most).await {
+    for view in busiest {
         if !found.iter().any(|one| one.is(&view.credential)) {
             found.push(describe(&shared, &view.credential, Some(&view)));
         }
@@ -195,7 +198,7 @@ async fn order(
     }
     let credential = parse(&shared, id)?;
     let before = shared.embedded.stored(credential.kind(), credential.id(), clock::now());
-    let before = before.map_or(Status::Active, |stored| stored.status).as_str();
+    let before = before.map_or(Status::Active, |stored| stored.status);
     let (mut cannot, mut open_findings) = (Vec::new(), Vec::new());
     if order == Order::Restore {
         let kind = credential.kind();
@@ -211,11 +214,12 @@ async fn order(
         account: CompactString::from(token),
         reason,
         lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
+        held: before != Status::Active,
     };
     let decision = shared.control.order(order).await.map_err(|error| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out", error.to_string())
     })?;
-    Ok(Json(Done { before, cannot, open_findings, ..Done::of(decision) }))
+    Ok(Json(Done { before: before.as_str(), cannot, open_findings, ..Done::of(decision) }))
 }
 
 /// Findings, newest first.

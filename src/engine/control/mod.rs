@@ -381,7 +381,7 @@ impl Control {
         if own && restores {
             self.register.note(decision, false);
         } else {
-            self.note(decision, !own);
+            self.note(decision, !own && decision.by != OTHER);
         }
     }
 
@@ -400,7 +400,8 @@ impl Control {
             return None;
         }
         let as_grave = held.status.is_some_and(|status| Some(status) >= refused.order.status());
-        if refused.by == SELF && (as_grave || refused.order == Order::Restore) {
+        let gives_way = as_grave || refused.order == Order::Restore;
+        if refused.by == OTHER || (refused.by == SELF && gives_way) {
             return self.on_newer(&refused.credential, held, now);
         }
         let generation = held.generation.next();
@@ -453,7 +454,58 @@ impl Control {
             reason: "known from a store".to_owned(),
             evidence: Vec::new(),
         };
-        self.note(&decision, true);
+        // A person may have ordered it there, or its time was over: a store does not say.
+        self.note(&decision, false);
         Some(decision)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Control, Params};
+    use crate::detect::episode::Change;
+    use crate::engine::partition::{Exposure, Signal};
+    use crate::judge::posture::Postures;
+    use crate::model::credential::Credential;
+    use crate::model::decision::Posture;
+    use crate::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
+    use crate::model::invariant::Invariant;
+    use crate::model::time::EventTime;
+    use std::sync::Arc;
+
+    fn revocation(now: EventTime) -> Signal {
+        let credential = Credential::parse("k").expect("valid");
+        let finding = Finding {
+            id: FindingId::of(&credential, Detector::Ceiling, now),
+            credential,
+            tenant: None,
+            detector: Detector::Ceiling,
+            action: Action::Revoke,
+            opened: now,
+            reached: Reached::default(),
+            gates: Gates::default(),
+            updated: now,
+            closed: None,
+            evidence_nats: 700.0,
+            summary: String::new(),
+            evidence: vec![Measure::new("count", 1.0)],
+            expires: None,
+        };
+        Signal { finding, change: Change::Opened, catch_up: false, seen: Exposure::default() }
+    }
+
+    #[test]
+    fn after_one_broken_invariant_nothing_above_an_alert_is_carried_out() {
+        let postures = Postures { default: Posture::Revoke, ..Postures::default() };
+        let params = Arc::new(Params { postures, ..Params::default() });
+        let now = EventTime::from_ms(0);
+        let before = Control::new(Arc::clone(&params)).on_signal(&revocation(now), now);
+        let before = before.expect("decided");
+        let mut control = Control::new(params);
+        assert!(before.carried_out);
+        control.lower(before, Invariant::CatchUpHolds);
+        let after = control.on_signal(&revocation(now), now).expect("decided");
+        assert_eq!((after.carried_out, after.posture), (false, Posture::Alert));
+        assert_eq!(control.violations().iter().sum::<u64>(), 1, "and it is counted");
     }
 }

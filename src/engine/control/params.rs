@@ -75,6 +75,8 @@ pub struct PersonOrder {
     pub reason: String,
     /// How long it lasts; none: the default of the action. Unit: milliseconds.
     pub lasts_ms: Option<i64>,
+    /// Whether a store has it out of service, whatever the journal says.
+    pub held: bool,
 }
 
 impl PersonOrder {

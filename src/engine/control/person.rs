@@ -22,7 +22,7 @@ impl Control {
         let stands = before
             .as_ref()
             .is_some_and(|standing| standing.status == status && standing.until.is_none());
-        let never_was = before.is_none() && status == Status::Active;
+        let never_was = before.is_none() && status == Status::Active && !order.held;
         let waits = status == Status::Revoked && self.approvals.waits(&order.credential, now);
         if stands || never_was || waits {
             return None;
