@@ -26,6 +26,8 @@ pub enum Change {
     Updated,
     /// It has been calm for long enough.
     Closed,
+    /// It was open when its state was written down, and is told again as that is read back.
+    Recalled,
 }
 
 /// One stretch of abnormal use, as one detector sees it.

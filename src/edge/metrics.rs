@@ -54,6 +54,16 @@ pub struct Metrics {
     pub checkpoint_at: Gauge,
     /// Bytes of checkpoints written.
     pub checkpoint_bytes: IntCounter,
+    /// Failed writes to the event log, and damage found in it.
+    pub event_log_errors: IntCounter,
+    /// Segments that were given up as the event log was full.
+    pub event_log_given_up: IntCounter,
+    /// Bytes of the event log.
+    pub event_log_bytes: IntGauge,
+    /// Time to append to it.
+    pub event_log_seconds: Histogram,
+    /// Events that are watched but not kept.
+    pub events_not_kept: IntCounter,
     /// How far the system's clock is ahead of the one that is gone by.
     pub clock_step: Gauge,
     pub posture: IntGaugeVec,
@@ -283,6 +293,24 @@ impl Metrics {
                 "Decisions lowered because they would have broken an invariant; always 0.",
                 "invariant",
                 Invariant::ALL.map(Invariant::as_str),
+            )?,
+            event_log_errors: t.counter(
+                "event_log_errors_total",
+                "Failed writes to the event log, and segments of it that are of no use.",
+            )?,
+            event_log_given_up: t.counter(
+                "event_log_given_up_total",
+                "Segments of the event log that were removed before a checkpoint held them.",
+            )?,
+            event_log_bytes: t.gauge("event_log_bytes", "Bytes of the event log.")?,
+            event_log_seconds: t.histogram(
+                "event_log_seconds",
+                "Time to append to the event log, with the fsync where it is asked for.",
+                &LATENCY_S,
+            )?,
+            events_not_kept: t.counter(
+                "events_not_kept_total",
+                "Events watched that the event log does not hold: a crash would lose them.",
             )?,
             checkpoint_errors: t.counter(
                 "checkpoint_errors_total",

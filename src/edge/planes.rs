@@ -26,8 +26,10 @@ const CONTROL_QUEUE_MAX: usize = 4096;
 /// What a thread of the data plane is told.
 #[derive(Debug)]
 pub enum DataMessage {
-    /// Events of a slot, which arrived at that time.
+    /// Events of a slot with their offsets, which arrived at that time.
     Batch(usize, Batch, EventTime),
+    /// The same, read again from the event log.
+    Again(usize, Batch, EventTime),
     /// A question about one credential.
     LookUp(Credential, oneshot::Sender<Option<View>>),
     /// A question about the busiest credentials.
@@ -197,6 +199,23 @@ impl DataPlane {
             place.send(DataMessage::Batch(slot, batch, arrived));
         }
         Ok(())
+    }
+
+    /// Hands over a batch that is read again; waits while the queue is full. False once the thread ended.
+    /// Blocks.
+    pub fn send_blocking(&self, slot: usize, batch: Batch, arrived: EventTime) -> bool {
+        let thread = self.threads.get(slot % self.of_slots);
+        let batch = DataMessage::Again(slot, batch, arrived);
+        thread.is_some_and(|thread| thread.blocking_send(batch).is_ok())
+    }
+
+    /// Tells every thread that owns slots how far time has come; waits where a queue is full.
+    /// Blocks.
+    pub fn tick_blocking(&self, now: EventTime) {
+        for thread in self.threads.iter().take(self.of_slots) {
+            // A thread that has ended needs no telling.
+            let _ended = thread.blocking_send(DataMessage::Tick(now));
+        }
     }
 
     /// What is remembered of a credential, over all threads.

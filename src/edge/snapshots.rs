@@ -16,6 +16,7 @@ use object_store::path::Path as Name;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
@@ -42,6 +43,43 @@ pub struct Finished {
     pub frames: Vec<Vec<u8>>,
     /// What was told before it.
     pub told: Ticket,
+    /// Hears of it once it is written.
+    pub kept: Arc<Kept>,
+}
+
+/// From which offsets a partition can restart: by the newest of its checkpoints, and by the oldest
+/// that is kept for the case that the newer ones are damaged. 0: from the begin.
+#[derive(Debug, Default)]
+pub struct Kept {
+    newest: AtomicI64,
+    oldest: AtomicI64,
+}
+
+impl Kept {
+    /// The offset of the newest checkpoint.
+    pub fn newest(&self) -> i64 {
+        self.newest.load(Ordering::Acquire)
+    }
+
+    /// The offset of the oldest checkpoint that may be gone back to.
+    pub fn oldest(&self) -> i64 {
+        self.oldest.load(Ordering::Acquire)
+    }
+
+    fn note(&self, names: &[Name]) {
+        let offset = |name: Option<&Name>| name?.filename()?.split('-').next()?.parse().ok();
+        self.newest.store(offset(names.first()).unwrap_or(0), Ordering::Release);
+        self.oldest.store(offset(names.get(KEPT - 1)).unwrap_or(0), Ordering::Release);
+    }
+}
+
+/// A partition that was read back, and from where it can restart again.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// The partition; none if no checkpoint is of use.
+    pub partition: Option<Partition>,
+    /// Its checkpoints.
+    pub kept: Arc<Kept>,
 }
 
 /// Where checkpoints are kept.
@@ -93,7 +131,7 @@ impl Snapshots {
     }
 
     async fn store(&self, finished: Finished) -> Result<usize, String> {
-        let Finished { place, offset, frames, told } = finished;
+        let Finished { place, offset, frames, told, kept } = finished;
         let durable = async {
             while !told.is_settled() {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -106,11 +144,14 @@ impl Snapshots {
         let packed =
             packed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let length = packed.len();
-        let name = Name::from(format!("{place}/{offset:020}"));
+        // Two of one offset are two: where one is damaged, the other need not be.
+        let name = Name::from(format!("{place}/{offset:020}-{:013}", clock::now().ms()));
         let put = self.store.put(&name, PutPayload::from(packed)).await;
         put.map_err(|error| error.to_string())?;
-        for old in self.names(&place).await?.into_iter().skip(KEPT) {
-            self.store.delete(&old).await.map_err(|error| error.to_string())?;
+        let names = self.names(&place).await?;
+        kept.note(&names);
+        for old in names.iter().skip(KEPT) {
+            self.store.delete(old).await.map_err(|error| error.to_string())?;
         }
         Ok(length)
     }
@@ -124,20 +165,25 @@ impl Snapshots {
             .await
             .map_err(|error| error.to_string())?;
         let is_one = |name: &Name| {
-            name.filename().is_some_and(|name| name.bytes().all(|byte| byte.is_ascii_digit()))
+            let belongs = |byte: u8| byte.is_ascii_digit() || byte == b'-';
+            name.filename().is_some_and(|name| name.bytes().all(belongs))
         };
         let mut found: Vec<Name> = found.into_iter().filter(is_one).collect();
         found.sort_unstable_by(|one, other| other.cmp(one));
         Ok(found)
     }
 
-    /// The partition of a place by its newest checkpoint that is of use; none if there is none.
-    pub async fn restore(
-        &self,
-        place: &str,
-        params: &Arc<Params>,
-        seed: HashSeed,
-    ) -> Option<Partition> {
+    /// The partition of a place by its newest checkpoint that is of use.
+    pub async fn restore(&self, place: &str, params: &Arc<Params>, seed: HashSeed) -> Restored {
+        let kept = Arc::new(Kept::default());
+        let partition = self.read(place, params, seed).await;
+        if partition.is_some() {
+            kept.note(&self.names(place).await.unwrap_or_default());
+        }
+        Restored { partition, kept }
+    }
+
+    async fn read(&self, place: &str, params: &Arc<Params>, seed: HashSeed) -> Option<Partition> {
         let names = self.names(place).await.unwrap_or_else(|error| {
             tracing::error!(place, error, "no checkpoint can be read; it begins anew");
             Vec::new()

@@ -5,6 +5,8 @@ use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use crate::model::event::{AuthEvent, Outcome};
 use crate::model::facts::Facts;
 use crate::model::time::EventTime;
+use crate::stats::codec::{Codec, Input, count};
+use compact_str::CompactString;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
@@ -26,7 +28,26 @@ impl HashSeed {
         hasher.write(id.as_bytes());
         hasher.finish()
     }
+
+    /// The hash of several texts, one after the other.
+    pub fn hash_all(self, texts: &[&[u8]]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        for text in texts {
+            hasher.write_u64(text.len() as u64);
+            hasher.write(text);
+        }
+        hasher.finish()
+    }
+
+    /// Tells what was written under one seed from what was under another.
+    pub fn mark(self) -> u64 {
+        self.hash(Kind::ApiKey, "the mark of a checkpoint")
+    }
 }
+
+crate::codec!(each Outcome);
+crate::codec!(Facts { values, prefix, tokens });
+crate::codec!(Stretch { start, length });
 
 /// A stretch of the batch's text.
 #[derive(Clone, Copy, Debug)]
@@ -148,10 +169,54 @@ impl Batch {
         self.rows.iter().map(|row| row.time).max()
     }
 
-    /// Gives its events offsets from `first` on, as a partition does that hands out its own.
-    pub fn number_from(&mut self, first: i64) {
-        for (row, offset) in self.rows.iter_mut().zip(first..) {
-            row.offset = offset;
+    /// Appends its events as bytes, without their offsets.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        count(self.text.len()).encode(out);
+        out.extend_from_slice(self.text.as_bytes());
+        count(self.rows.len()).encode(out);
+        for row in &self.rows {
+            (row.time, row.expires).encode(out);
+            row.facts.encode(out);
+            (row.credential, row.tenant).encode(out);
+            (row.kind, row.outcome).encode(out);
         }
+    }
+
+    /// Reads back what [`Batch::encode`] wrote under the same seed, with offsets from `first` on;
+    /// none if these are not its bytes.
+    pub fn decode(input: &mut Input<'_>, first: i64, seed: HashSeed) -> Option<Self> {
+        let text: CompactString = Codec::decode(input)?;
+        let mut batch = Self { text: text.into(), rows: Vec::new() };
+        for offset in (first..).take(input.count()?) {
+            let (time, expires) = Codec::decode(input)?;
+            let facts = Codec::decode(input)?;
+            let (credential, tenant): (Stretch, Option<Stretch>) = Codec::decode(input)?;
+            let (kind, outcome) = Codec::decode(input)?;
+            let id = batch.read(credential);
+            let hash = seed.hash(kind, (!id.is_empty()).then_some(id)?);
+            batch.rows.push(Row {
+                time,
+                offset,
+                hash,
+                expires,
+                facts,
+                credential,
+                tenant,
+                kind,
+                outcome,
+            });
+        }
+        Some(batch)
+    }
+
+    /// Gives its events offsets from `first` on, as an intake does that hands out its own; gives
+    /// the offset after the last one.
+    pub fn number_from(&mut self, first: i64) -> i64 {
+        let mut next = first;
+        for row in &mut self.rows {
+            row.offset = next;
+            next += 1;
+        }
+        next
     }
 }

@@ -61,14 +61,16 @@ impl Memory {
     }
 
     /// Whether as much was decided on `finding` before, and nothing that held it back has passed.
-    pub fn covers(&self, finding: &Finding, still: Still) -> bool {
+    /// Where it is told `again` after a restart nothing has: of what all credentials do together
+    /// only a part is known by then.
+    pub fn covers(&self, finding: &Finding, still: Still, again: bool) -> bool {
         let decided = self.by_credential.get(&finding.credential);
         let decided = decided.and_then(|all| all.iter().find(|one| one.finding == finding.id));
         decided.is_some_and(|decided| {
-            decided.action >= finding.action
-                && (!decided.catch_up || still.catch_up)
+            let holds = (!decided.catch_up || still.catch_up)
                 && (!decided.fleet || still.fleet)
-                && (!decided.warm_up || still.warm_up)
+                && (!decided.warm_up || still.warm_up);
+            decided.action >= finding.action && (holds || again)
         })
     }
 

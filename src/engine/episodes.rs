@@ -144,6 +144,15 @@ impl EpisodeTable {
         self.open == 0
     }
 
+    /// All open episodes: their numbers here, those of their profiles, and they.
+    pub fn open(&self) -> impl Iterator<Item = (u32, u32, Episode)> {
+        let slots = (0_u32..).zip(&self.slots);
+        let open = slots.filter_map(|(at, slot)| Some((at, slot.as_ref()?)));
+        open.flat_map(|(at, open)| {
+            open.by_detector.iter().flatten().map(move |episode| (at, open.number, *episode))
+        })
+    }
+
     /// When the next episode closes if it stays calm.
     pub fn next_close(&self) -> Option<EventTime> {
         self.slots.iter().flatten().filter_map(OpenEpisodes::closes_at).min()

@@ -25,10 +25,10 @@ impl Restraint {
             return;
         }
         self.ledger.hear(finding, signal.change == Change::Closed);
-        if signal.change == Change::Opened {
+        if matches!(signal.change, Change::Opened | Change::Recalled) {
             let fleet = self.fleets.get_mut(finding.credential.kind() as usize);
             if let Some(fleet) = fleet {
-                fleet.note(finding.opened, active, params);
+                fleet.note(finding.id, finding.opened, active, params);
             }
         }
     }

@@ -5,8 +5,9 @@
 //!
 //! **Does not** say whose episodes they are: the cause is what they have in common.
 
+use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is a common cause.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,18 +34,18 @@ const REMEMBERED_S: i64 = 600;
 /// The bursts of all credentials that opened of late.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
-    /// How many opened, by second of event time.
-    opened: BTreeMap<i64, u32>,
+    /// Which opened, by second of event time.
+    opened: BTreeMap<i64, BTreeSet<FindingId>>,
     holds_until: Option<EventTime>,
 }
 
 impl Fleet {
-    /// Notes that an episode opened at `at`, of a fleet of `active` credentials. A credential has
-    /// one episode at a time, which lasts for longer than the window, so episodes stand for
-    /// credentials.
-    pub fn note(&mut self, at: EventTime, active: u64, params: &Params) {
+    /// Notes that an episode opened at `at`, of a fleet of `active` credentials; it may be told more
+    /// than once. A credential has one episode at a time, which lasts for longer than the window, so
+    /// episodes stand for credentials.
+    pub fn note(&mut self, id: FindingId, at: EventTime, active: u64, params: &Params) {
         let second = at.ms().div_euclid(1000);
-        *self.opened.entry(second).or_insert(0) += 1;
+        self.opened.entry(second).or_default().insert(id);
         if let Some(newest) = self.opened.last_key_value().map(|(newest, _)| *newest) {
             self.opened = self.opened.split_off(&(newest - REMEMBERED_S));
         }
@@ -62,12 +63,13 @@ impl Fleet {
     /// first, from another partition.
     fn most_around(&self, second: i64) -> u32 {
         let nearby = self.opened.range(second - WINDOW_S + 1..second + WINDOW_S);
-        let nearby: Vec<(i64, u32)> = nearby.map(|(at, count)| (*at, *count)).collect();
-        let ending_at = |end: i64| -> u32 {
+        let nearby: Vec<(i64, usize)> = nearby.map(|(at, which)| (*at, which.len())).collect();
+        let ending_at = |end: i64| -> usize {
             let within = nearby.iter().filter(|(at, _)| (end - WINDOW_S + 1..=end).contains(at));
             within.map(|(_, count)| *count).sum()
         };
-        (second..second + WINDOW_S).map(ending_at).max().unwrap_or(0)
+        let most = (second..second + WINDOW_S).map(ending_at).max().unwrap_or(0);
+        u32::try_from(most).unwrap_or(u32::MAX)
     }
 
     /// Whether what is found at `at` may have a common cause.
@@ -79,16 +81,25 @@ impl Fleet {
 #[cfg(test)]
 mod tests {
     use super::{Fleet, Params};
+    use crate::model::credential::{Credential, Kind};
+    use crate::model::finding::{Detector, FindingId};
     use crate::model::time::EventTime;
 
     fn at(second: i64) -> EventTime {
         EventTime::from_s(1_700_000_000 + second)
     }
 
+    fn named(number: usize) -> FindingId {
+        let credential = Credential::new(Kind::ApiKey, &format!("key_{number}")).expect("an id");
+        FindingId::of(&credential, Detector::Burst, at(0))
+    }
+
     fn after(openings: impl IntoIterator<Item = i64>, active: u64) -> Fleet {
         let mut fleet = Fleet::default();
-        for second in openings {
-            fleet.note(at(second), active, &Params::default());
+        for (number, second) in (0..).zip(openings) {
+            // That one is told twice makes no two of it.
+            fleet.note(named(number), at(second), active, &Params::default());
+            fleet.note(named(number), at(second), active, &Params::default());
         }
         fleet
     }
@@ -116,7 +127,7 @@ mod tests {
     #[test]
     fn what_happened_long_before_has_no_say() {
         let mut fleet = after([0; 9], 10);
-        fleet.note(at(100_000), 10, &Params::default());
+        fleet.note(named(9), at(100_000), 10, &Params::default());
         assert!(!fleet.suppresses(at(100_000)));
     }
 }

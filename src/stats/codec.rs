@@ -35,7 +35,8 @@ impl<'a> Input<'a> {
         Some(*first)
     }
 
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+    /// The next bytes; none if there are not so many.
+    pub fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (first, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
         Some(first)

@@ -10,6 +10,7 @@ pub mod cloud_event;
 pub mod cloudtrail;
 pub mod decision_json;
 pub mod decoder;
+pub mod event_log_bytes;
 pub mod finding_json;
 pub mod form;
 pub mod journal_json;

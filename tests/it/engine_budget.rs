@@ -44,7 +44,7 @@ fn signal(id: &str, detector: Detector, action: Action, change: Change, times: [
         evidence: vec![Measure::new("count", 20_000.0)],
         expires: None,
     };
-    Signal { finding, change, catch_up: false, seen: Exposure::default() }
+    Signal { finding, change, catch_up: false, again: false, seen: Exposure::default() }
 }
 
 fn burst(id: &str, action: Action, change: Change, times: [i64; 2]) -> Signal {

@@ -41,7 +41,7 @@ fn signal(id: &str, action: Action, opened: EventTime, change: Change) -> Signal
         evidence: vec![Measure::new("count", 20_000.0)],
         expires: None,
     };
-    Signal { finding, change, catch_up: false, seen: Exposure::default() }
+    Signal { finding, change, catch_up: false, again: false, seen: Exposure::default() }
 }
 
 fn control(posture: Posture) -> Control {
@@ -253,4 +253,39 @@ fn after_a_restart_what_stood_still_stands_and_the_breaker_remembers() {
     assert_eq!(after.on_signal(&again, at(60_000)), None);
     let restored = after.on_person(person("k1", Order::Restore), at(70_000)).expect("stood");
     assert_eq!(restored.generation.0, 2);
+}
+
+/// Ten that burst within a second, of ten: a common cause.
+fn bursts(change: Change) -> impl Iterator<Item = Signal> {
+    (0..10).map(move |n| {
+        let mut signal = signal(&format!("k{n}"), Action::Suspend, at(n), change);
+        signal.finding.detector = Detector::Burst;
+        signal
+    })
+}
+
+#[test]
+fn a_common_cause_is_known_again_after_a_restart_from_what_was_open() {
+    let mut control = control(Posture::Revoke);
+    for recalled in bursts(Change::Recalled) {
+        assert_eq!(control.on_signal(&recalled, at(1_000)), None, "it was judged before");
+    }
+    let next = signal("k11", Action::Revoke, at(2_000), Change::Opened);
+    let decision = control.on_signal(&next, at(2_000)).expect("decided");
+    assert!(decision.held_by.contains(&Guardrail::FleetSuppression), "{:?}", decision.held_by);
+}
+
+#[test]
+fn what_is_told_again_after_a_restart_is_not_judged_by_the_little_that_is_known_then() {
+    let mut before = control(Posture::Revoke);
+    bursts(Change::Opened).for_each(|signal| drop(before.on_signal(&signal, at(1_000))));
+    let mut opened = signal("k11", Action::Revoke, at(2_000), Change::Opened);
+    let held = before.on_signal(&opened, at(2_000)).expect("decided");
+    assert!(held.held_by.contains(&Guardrail::FleetSuppression), "{:?}", held.held_by);
+    let mut after = control(Posture::Revoke);
+    after.recover(&held, at(3_000));
+    opened.again = true;
+    assert_eq!(after.on_signal(&opened, at(3_000)), None, "the others are not read yet");
+    opened.again = false;
+    assert!(after.on_signal(&opened, at(3_000)).is_some(), "it goes on, and they don't");
 }

@@ -7,6 +7,7 @@
 //! seed, which is printed.
 
 use crate::support::daemon::{BINARY, Daemon, now_ms};
+use crate::support::random::{Random, number};
 use crate::support::redis_server::RedisServer;
 use crate::support::{pause, skipped, until};
 use serde_json::Value;
@@ -27,27 +28,6 @@ const POINTS: [&str; 8] = [
     "embedded.before_commit",
     "embedded.committed",
 ];
-
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// Numbers that follow from a seed.
-/// Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-
-    fn index(&mut self, length: usize) -> usize {
-        usize::try_from(self.below(length as u64)).expect("small")
-    }
-}
 
 /// What the daemon said was ordered.
 #[derive(Default)]
@@ -184,7 +164,7 @@ fn kills_lose_nothing_and_double_nothing() {
     let mut world = World {
         redis: RedisServer::start(),
         folder: tempfile::tempdir().expect("a folder"),
-        random: Random(seed),
+        random: Random::new(seed),
         said: Said::default(),
         verified: Verified::default(),
     };

@@ -6,10 +6,12 @@
 #![expect(clippy::disallowed_methods, reason = "tests use files, processes and the clock")]
 
 mod bad_cases;
+mod crashes;
 mod detectors;
 mod door_auth_stores;
 mod door_budget;
 mod door_checkpoints;
+mod door_event_log;
 mod door_gateways;
 mod door_http;
 mod door_journal;

@@ -213,7 +213,7 @@ impl ControlThread {
             );
         }
         self.board.post_finding(finding);
-        if !self.notifiers.is_empty() {
+        if !self.notifiers.is_empty() && signal.change != Change::Recalled {
             let finding = Arc::new(finding.clone());
             self.notifiers.tell(&News::Finding(signal.change, finding));
         }

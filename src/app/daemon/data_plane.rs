@@ -1,21 +1,29 @@
 //! A thread of the data plane: owns its slots, and nothing else does.
 
-use super::saving::{Saving, Slot, per_slot};
-use crate::edge::clock;
+use super::saving::{Saving, Slot, per_slot, restored};
+use super::{Settings, StartError, spawn};
+use crate::edge::event_log::{Ends, EventLog, Replayed};
+use crate::edge::intake::Intake;
 use crate::edge::metrics::Metrics;
-use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, Hours, InUse, Ticket};
+use crate::edge::planes::{
+    ControlMessage, ControlPlane, DataMessage, DataPlane, Hours, InUse, SLOTS, Ticket,
+};
+use crate::edge::snapshots::Snapshots;
+use crate::edge::{clock, kafka};
+use crate::engine::batch::Batch;
 use crate::engine::partition::{Clock, Signal, View};
 use crate::model::time::EventTime;
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use tokio::sync::mpsc;
 
 /// What every thread of the data plane gets.
 #[derive(Clone, Debug)]
-pub(super) struct Shared {
+struct Shared {
     /// Where signals go.
-    pub(super) control: ControlPlane,
+    control: ControlPlane,
     /// Where tallies go.
-    pub(super) metrics: Metrics,
+    metrics: Metrics,
 }
 
 /// How far back the newest event of a slot may be that gets events of the present.
@@ -24,6 +32,102 @@ const PRESENT_MS: i64 = 120_000;
 /// After how long without events a slot that got some of the past is taken to have all of it.
 /// Unit: milliseconds. Chosen: well above the time between two requests of a client.
 const QUIET_MS: i64 = 10_000;
+
+/// How far apart the moments are by which time goes on as the event log is read.
+/// Unit: milliseconds. As often as it does otherwise.
+const STEP_MS: i64 = 200;
+
+/// The data plane as it runs, and the ways to it.
+pub(super) struct Watches {
+    /// The ways to its threads.
+    pub(super) data: DataPlane,
+    /// The way in for what comes by HTTP.
+    pub(super) intake: Intake,
+    /// Its threads.
+    pub(super) threads: Vec<JoinHandle<()>>,
+    /// The thread that appends to the event log.
+    pub(super) event_log: JoinHandle<()>,
+    /// The task that writes checkpoints.
+    pub(super) writes: tokio::task::JoinHandle<()>,
+}
+
+/// Starts the threads that own slots, each as its checkpoint and the event log have it, and the
+/// Kafka door if it is configured.
+pub(super) async fn start(
+    settings: &Settings,
+    (snapshots, event_log): (&Snapshots, EventLog),
+    kafka: kafka::Shared,
+) -> Result<Watches, StartError> {
+    let mut slots = restored(snapshots, &kafka.partition, kafka.seed).await;
+    recall(&mut slots, &kafka.control).await;
+    let (writer, writes) = snapshots.start();
+    let kept = slots.iter().map(|slot| Arc::clone(&slot.kept)).collect();
+    let mut from: Ends = [0; SLOTS];
+    for (from, slot) in from.iter_mut().zip(&slots) {
+        *from = slot.partition.next_offset();
+    }
+    let of_slots = settings.threads.max(1);
+    let workers = if settings.kafka.is_some() { of_slots } else { 0 };
+    let (data, mut ends) = DataPlane::new(of_slots, workers);
+    let kafka_ends = ends.split_off(of_slots);
+    let mut threads = Vec::new();
+    for (number, end) in ends.into_iter().enumerate() {
+        let shared = Shared { control: kafka.control.clone(), metrics: kafka.metrics.clone() };
+        let (own, others) = slots.into_iter().partition(|one| one.number % of_slots == number);
+        slots = others;
+        let owned = (own, Saving::new(writer.clone(), settings.checkpoint_every_ms));
+        threads.push(spawn(&format!("data-{number}"), move || run(number, owned, shared, end))?);
+    }
+    let (event_log, replayed) = replay(event_log, data.clone(), from).await;
+    let (appender, event_log) = event_log.start(kept).map_err(StartError::Thread)?;
+    if let Some(params) = settings.kafka.clone() {
+        threads.push(spawn("kafka", move || kafka::run(&params, &kafka, kafka_ends))?);
+    }
+    let intake = Intake::new(data.clone(), appender, replayed);
+    Ok(Watches { data, intake, threads, event_log, writes })
+}
+
+/// Tells the control plane of what was open, before anything else is told.
+async fn recall(slots: &mut [Slot], control: &ControlPlane) {
+    let now = clock::now();
+    let of = |slot: &Slot| (slot.partition.credentials(), slot.partition.open_episodes());
+    let held = slots.iter().map(of);
+    let (credentials, open) = held.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    // Of all threads together; they tell for themselves soon.
+    let in_use = InUse { thread: 0, credentials: credentials as u64, open: open as u64 };
+    control.tell(ControlMessage::InUse(in_use)).await;
+    let mut signals = Vec::new();
+    for slot in slots {
+        slot.partition.recall(now);
+        signals.extend(slot.partition.drain_signals());
+    }
+    control.tell(ControlMessage::Signals(signals, now, None)).await;
+}
+
+/// Gives the threads what the event log holds beyond their checkpoints, as it arrived.
+async fn replay(mut event_log: EventLog, data: DataPlane, from: Ends) -> (EventLog, Replayed) {
+    let replayed = tokio::task::spawn_blocking(move || {
+        let mut ticked: Option<EventTime> = None;
+        let replayed = event_log.replay(from, |slot, batch, arrived| {
+            if ticked.is_none_or(|at| arrived.ms_since(at) >= STEP_MS) {
+                ticked = Some(arrived);
+                data.tick_blocking(arrived);
+            }
+            data.send_blocking(slot, batch, arrived);
+        });
+        if replayed.events > 0 {
+            tracing::info!(
+                events = replayed.events,
+                "what came after the last checkpoints is read again from the event log"
+            );
+        }
+        (event_log, replayed)
+    });
+    match replayed.await {
+        Ok(replayed) => replayed,
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
 
 /// One thread's slots.
 struct Owner {
@@ -37,7 +141,7 @@ struct Owner {
 }
 
 /// Runs thread `number`, which owns `slots`, until it is told to stop. Blocks.
-pub(super) fn run(
+fn run(
     number: usize,
     (slots, saving): (Vec<Slot>, Saving),
     shared: Shared,
@@ -76,22 +180,11 @@ pub(super) fn run(
 impl Owner {
     fn take(&mut self, message: DataMessage) -> bool {
         match message {
-            DataMessage::Batch(slot, mut batch, arrived) => {
-                if let Some(one) = self.slots.iter_mut().find(|one| one.number == slot) {
-                    one.arrived = arrived;
-                    let partition = &mut one.partition;
-                    batch.number_from(partition.next_offset());
-                    partition.apply(&batch, Clock::Intake(clock::now()));
-                    if let Some(newest) = batch.newest() {
-                        let lag_s = clock::now().ms_since(newest) as f64 / 1000.0;
-                        self.shared.metrics.event_lag.observe(lag_s.max(0.0));
-                    }
-                    let signals: Vec<Signal> = partition.drain_signals().collect();
-                    let tally = partition.take_tally();
-                    self.shared.metrics.add("http", &tally);
-                    self.hours.add(&tally.active_hours);
-                    self.send(signals, arrived);
-                }
+            DataMessage::Batch(slot, batch, arrived) => {
+                self.apply((slot, &batch), arrived, Clock::Intake(arrived));
+            }
+            DataMessage::Again(slot, batch, arrived) => {
+                self.apply((slot, &batch), arrived, Clock::Again { arrived, now: clock::now() });
             }
             DataMessage::LookUp(credential, reply) => {
                 let (kind, id) = (credential.kind(), credential.id());
@@ -116,6 +209,22 @@ impl Owner {
             DataMessage::Stop => return false,
         }
         true
+    }
+
+    fn apply(&mut self, (slot, batch): (usize, &Batch), arrived: EventTime, clock: Clock) {
+        let Some(one) = self.slots.iter_mut().find(|one| one.number == slot) else { return };
+        one.arrived = arrived;
+        let partition = &mut one.partition;
+        partition.apply(batch, clock);
+        if let Some(newest) = batch.newest() {
+            let lag_s = clock::now().ms_since(newest) as f64 / 1000.0;
+            self.shared.metrics.event_lag.observe(lag_s.max(0.0));
+        }
+        let signals: Vec<Signal> = partition.drain_signals().collect();
+        let tally = partition.take_tally();
+        self.shared.metrics.add("http", &tally);
+        self.hours.add(&tally.active_hours);
+        self.send(signals, arrived);
     }
 
     fn tick(&mut self, now: EventTime) {

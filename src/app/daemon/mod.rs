@@ -21,6 +21,7 @@ use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
 use crate::edge::auth_store::{AuthStore, AuthStoreError};
 use crate::edge::board::Board;
 use crate::edge::dead_letter::DeadLetters;
+use crate::edge::event_log::EventLog;
 use crate::edge::journal::{History, JournalError};
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::{Metrics, MetricsError};
@@ -38,7 +39,6 @@ use jsonwebtoken::jwk::JwkSet;
 use notify::Notifiers;
 use outbox::Backlog;
 use past::Past;
-use saving::Saving;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,6 +118,7 @@ pub struct Daemon {
     data: DataPlane,
     control: ControlPlane,
     data_threads: Vec<JoinHandle<()>>,
+    event_log: JoinHandle<()>,
     control_thread: JoinHandle<()>,
     stopping: Arc<AtomicBool>,
     dead_letters: Arc<DeadLetters>,
@@ -148,13 +149,15 @@ impl Daemon {
             dead_letters: Arc::clone(&opened.dead_letters),
             stopping: Arc::clone(&stopping),
         };
-        let (data, data_threads, writes) =
-            start_data_plane(&settings, &opened.snapshots, kafka).await?;
+        let kept = (&opened.snapshots, opened.event_log);
+        let watches = data_plane::start(&settings, kept, kafka).await?;
         let mut tasks = decides.tasks;
-        tasks.push(writes);
+        tasks.push(watches.writes);
+        let data = watches.data;
 
         let router = api::router(Arc::new(api::Shared {
             data: data.clone(),
+            intake: watches.intake,
             control: control.clone(),
             board: decides.board,
             history: decides.history,
@@ -189,7 +192,8 @@ impl Daemon {
             ticker,
             data,
             control,
-            data_threads,
+            data_threads: watches.threads,
+            event_log: watches.event_log,
             control_thread: decides.thread,
             stopping,
             dead_letters,
@@ -220,6 +224,8 @@ impl Daemon {
         join(self.data_threads).await;
         self.control.tell(ControlMessage::Stop).await;
         join(vec![self.control_thread]).await;
+        // The last one who could append went with the servers.
+        join(vec![self.event_log]).await;
         for task in self.tasks {
             if tokio::time::timeout(GRACE, task).await.is_err() {
                 tracing::warn!(
@@ -249,6 +255,7 @@ struct Opened {
     embedded: EmbeddedStore,
     stores: Vec<AuthStore>,
     snapshots: Snapshots,
+    event_log: EventLog,
     metrics: Metrics,
     fingerprints: Arc<Fingerprinter>,
     seed: HashSeed,
@@ -282,6 +289,7 @@ impl Opened {
         let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
         let checkpoints = folder.join("checkpoints");
+        let events = folder.join("events");
         let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
         for posture in Posture::ALL {
             let in_force = i64::from(posture == settings.control.postures.default);
@@ -292,6 +300,8 @@ impl Opened {
             keys: JwkSet { keys },
             embedded,
             stores,
+            event_log: EventLog::open(&events, settings.event_log, seed, &metrics)
+                .map_err(at(&events))?,
             snapshots: Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?,
             metrics,
             fingerprints: Arc::new(Fingerprinter::new(key)),
@@ -350,37 +360,6 @@ fn start_control_plane(
     };
     let thread = spawn("control", move || thread.run(messages))?;
     Ok(Decides { control, board, history: past.history, durable, tasks, thread })
-}
-
-/// The ways to the data plane, its threads, and the task that writes its checkpoints.
-type DataThreads = (DataPlane, Vec<JoinHandle<()>>, tokio::task::JoinHandle<()>);
-
-/// Starts the threads that own slots and, if it is configured, the Kafka door.
-async fn start_data_plane(
-    settings: &Settings,
-    snapshots: &Snapshots,
-    kafka: kafka::Shared,
-) -> Result<DataThreads, StartError> {
-    let mut slots = saving::restored(snapshots, &kafka.partition, kafka.seed).await;
-    let (writer, writes) = snapshots.start();
-    let of_slots = settings.threads.max(1);
-    let workers = if settings.kafka.is_some() { of_slots } else { 0 };
-    let (data, mut ends) = DataPlane::new(of_slots, workers);
-    let kafka_ends = ends.split_off(of_slots);
-    let mut threads = Vec::new();
-    for (number, end) in ends.into_iter().enumerate() {
-        let shared =
-            data_plane::Shared { control: kafka.control.clone(), metrics: kafka.metrics.clone() };
-        let (own, others) = slots.into_iter().partition(|one| one.number % of_slots == number);
-        slots = others;
-        let owned = (own, Saving::new(writer.clone(), settings.checkpoint_every_ms));
-        let run = move || data_plane::run(number, owned, shared, end);
-        threads.push(spawn(&format!("data-{number}"), run)?);
-    }
-    if let Some(params) = settings.kafka.clone() {
-        threads.push(spawn("kafka", move || kafka::run(&params, &kafka, kafka_ends))?);
-    }
-    Ok((data, threads, writes))
 }
 
 type Server = tokio::task::JoinHandle<std::io::Result<()>>;

@@ -2,7 +2,7 @@
 //! its messages.
 
 use crate::edge::planes::{SLOTS, Ticket};
-use crate::edge::snapshots::{Finished, Snapshots, Writer};
+use crate::edge::snapshots::{Finished, Kept, Restored, Snapshots, Writer};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition::{Params, Partition};
 use crate::model::time::EventTime;
@@ -21,6 +21,8 @@ pub(super) struct Slot {
     pub(super) partition: Partition,
     /// When events came last.
     pub(super) arrived: EventTime,
+    /// Its checkpoints.
+    pub(super) kept: Arc<Kept>,
 }
 
 /// The name of a slot among checkpoints.
@@ -40,11 +42,13 @@ pub(super) async fn restored(snapshots: &Snapshots, params: &Params, seed: HashS
     let (mut slots, mut credentials) = (Vec::with_capacity(SLOTS), 0);
     for slot in 0..SLOTS {
         let found = snapshots.restore(&name(slot), &params, seed).await;
-        credentials += found.as_ref().map_or(0, Partition::credentials);
+        let Restored { partition, kept } = found;
+        credentials += partition.as_ref().map_or(0, Partition::credentials);
         slots.push(Slot {
             number: slot,
-            partition: found.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed)),
+            partition: partition.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed)),
             arrived: EventTime::MIN,
+            kept,
         });
     }
     if credentials > 0 {
@@ -122,7 +126,7 @@ impl Saving {
     /// Writes down a part, if something is under way.
     pub(super) fn go_on(&mut self, slots: &mut [Slot], told: &Ticket) {
         let Some(mut one) = self.under_way.take() else { return };
-        let Some(Slot { number, partition, .. }) = slots.get_mut(one.index) else { return };
+        let Some(Slot { number, partition, kept, .. }) = slots.get_mut(one.index) else { return };
         let (part, is_last) = partition.checkpoint_part(PART);
         one.frames.push(part);
         if !is_last {
@@ -130,18 +134,20 @@ impl Saving {
             return;
         }
         let UnderWay { place, offset, frames, told: before, .. } = one;
-        place.send(Finished { place: name(*number), offset, frames, told: before });
+        let kept = Arc::clone(kept);
+        place.send(Finished { place: name(*number), offset, frames, told: before, kept });
         self.begin(slots, told);
     }
 
     /// Writes down everything once more, at the end. Blocks.
     pub(super) fn end(mut self, slots: &mut [Slot], told: &Ticket) {
         self.under_way = None;
-        for Slot { number, partition, .. } in slots {
+        for Slot { number, partition, kept, .. } in slots {
             let offset = partition.next_offset();
             let mut frames = vec![partition.begin_checkpoint()];
             frames.push(partition.checkpoint_part(u32::MAX).0);
-            let finished = Finished { place: name(*number), offset, frames, told: told.clone() };
+            let (place, told, kept) = (name(*number), told.clone(), Arc::clone(kept));
+            let finished = Finished { place, offset, frames, told, kept };
             // The task that writes ends only after this thread.
             let _ended = self.writer.blocking_send(finished);
         }

@@ -7,6 +7,7 @@ pub mod units;
 use crate::edge::api::auth::Role;
 use crate::edge::api::local;
 use crate::edge::auth_store;
+use crate::edge::event_log;
 use crate::edge::kafka;
 use crate::edge::notify;
 use crate::edge::outgoing;
@@ -76,6 +77,8 @@ pub struct Settings {
     pub journal_rotate_bytes: u64,
     /// How often what is remembered of credentials is written down. Unit: milliseconds.
     pub checkpoint_every_ms: i64,
+    /// The event log.
+    pub event_log: event_log::Params,
     /// The largest dead-letter file. Unit: bytes.
     pub dead_letters_bytes_max: u64,
 }

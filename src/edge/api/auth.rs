@@ -147,9 +147,9 @@ fn admit_reader(tokens: &Tokens, parts: &Parts) -> Result<(), Problem> {
     tokens.admit(&parts.headers, Role::Read).map(|_| ())
 }
 
-/// A request that may send events.
+/// A request that may send events, by that holder of a token or user of this machine.
 #[derive(Debug)]
-pub(super) struct Ingest;
+pub(super) struct Ingest(pub(super) String);
 
 /// A request that may read.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ impl FromRequestParts<Arc<Shared>> for Ingest {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        shared.tokens.admit(&parts.headers, Role::Ingest).map(|_| Self)
+        shared.tokens.admit(&parts.headers, Role::Ingest).map(Self)
     }
 }
 

@@ -5,6 +5,7 @@ use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::clock;
 use crate::edge::dead_letter::{Place, letter};
+use crate::edge::intake;
 use crate::edge::planes::{DataPlane, NotTaken, SLOTS};
 use crate::engine::batch::Batch;
 use crate::model::time::EventTime;
@@ -26,11 +27,16 @@ const FUTURE_MS_MAX: i64 = 3_600_000;
 /// How many refused lines an answer names; all are counted.
 const NAMED_MAX: usize = 100;
 
+/// What names a request, so that it is taken once however often it is sent.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
 /// What became of the events.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct Answer {
     /// Events taken.
     accepted: usize,
+    /// Whether they outlive a crash; they are watched in any case.
+    durable: bool,
     /// Lines refused.
     refused: usize,
     /// The first hundred of them.
@@ -49,11 +55,16 @@ struct RefusedLine {
 }
 
 /// Takes auth events: one JSON object a line, or a JSON array; `Content-Encoding: gzip` is read.
+/// With an `Idempotency-Key` a request that was sent again is taken once.
 #[utoipa::path(
     post, path = "/v1/events",
+    params(("Idempotency-Key" = Option<String>, Header, description =
+        "Names the request: one that is sent again, since no answer came, is not counted twice")),
     request_body(content = String, content_type = "application/x-ndjson"),
     responses(
         (status = 200, body = Answer, description = "Counts, and each refused line"),
+        (status = 202, body = Answer, description =
+            "The same, but the disk is full or failing: a crash would lose these events"),
         (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 413, body = Problem, description = "The body is too large"),
         (status = 429, body = Problem, description = "A queue is full; nothing was taken"),
@@ -61,7 +72,7 @@ struct RefusedLine {
 )]
 pub(super) async fn post_events(
     axum::extract::State(shared): State,
-    _ingest: Ingest,
+    Ingest(sender): Ingest,
     request: Request,
 ) -> Response {
     let (parts, body) = request.into_parts();
@@ -75,7 +86,13 @@ pub(super) async fn post_events(
         }
     };
     match read(body, gzip, shared.body_bytes_max).await {
-        Ok(body) => take(&shared, &body),
+        Ok(body) => {
+            // A key that was used again for something else names another request.
+            let key = parts.headers.get(IDEMPOTENCY_KEY);
+            let key =
+                key.map(|key| shared.seed.hash_all(&[sender.as_bytes(), key.as_bytes(), &body]));
+            take(&shared, &body, key).await
+        }
         Err(problem) => problem.into_response(),
     }
 }
@@ -95,7 +112,7 @@ async fn read(body: Body, gzip: bool, bytes_max: usize) -> Result<Bytes, Problem
     if unpacked.len() > bytes_max { Err(too_large()) } else { Ok(unpacked.into()) }
 }
 
-fn take(shared: &Shared, body: &[u8]) -> Response {
+async fn take(shared: &Shared, body: &[u8], key: Option<u64>) -> Response {
     let arrived = clock::now();
     let request = shared.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let limits = Limits { time_max: arrived.plus_ms(FUTURE_MS_MAX), ..Limits::default() };
@@ -115,8 +132,12 @@ fn take(shared: &Shared, body: &[u8]) -> Response {
         Err(refusal) => refusals.push((line, refusal)),
     });
     let batches = (0..).zip(slots).filter(|(_, batch)| !batch.is_empty()).collect();
-    if let Err(error) = shared.data.send(batches, arrived) {
-        return not_taken(shared, error).into_response();
+    answer.durable = match shared.intake.take(intake::Request { arrived, key, batches }).await {
+        Ok(durable) => durable,
+        Err(error) => return not_taken(shared, error).into_response(),
+    };
+    if !answer.durable {
+        shared.metrics.events_not_kept.inc_by(answer.accepted as u64);
     }
     if secrets > 0 {
         shared.metrics.secrets_replaced.inc_by(secrets);
@@ -135,7 +156,8 @@ fn take(shared: &Shared, body: &[u8]) -> Response {
             remedy: refusal.remedy(),
         })
         .collect();
-    Json(answer).into_response()
+    let status = if answer.durable { StatusCode::OK } else { StatusCode::ACCEPTED };
+    (status, Json(answer)).into_response()
 }
 
 fn not_taken(shared: &Shared, error: NotTaken) -> Problem {

@@ -18,6 +18,7 @@ use crate::edge::auth_store::AuthStore;
 use crate::edge::auth_store::embedded::EmbeddedStore;
 use crate::edge::board::Board;
 use crate::edge::dead_letter::DeadLetters;
+use crate::edge::intake::Intake;
 use crate::edge::journal::History;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlPlane, DataPlane};
@@ -54,6 +55,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Shared {
     /// The ways to the data plane.
     pub data: DataPlane,
+    /// The way in for events.
+    pub intake: Intake,
     /// The way to the control plane.
     pub control: ControlPlane,
     /// Recent findings and decisions.

@@ -238,7 +238,7 @@ impl Worker {
                 self.shared.partition = params;
             }
             DataMessage::Tick(now) => self.tick(owned, now),
-            DataMessage::Batch(..) | DataMessage::Stop => {}
+            DataMessage::Batch(..) | DataMessage::Again(..) | DataMessage::Stop => {}
         }
     }
 

@@ -154,12 +154,16 @@ impl Control {
             self.decided.forget_finding(&finding.credential, finding.id);
             return None;
         }
+        // It was judged before it was written down.
+        if signal.change == Change::Recalled {
+            return None;
+        }
         let still = Still {
             catch_up: signal.catch_up,
             fleet: self.restraint.suppresses(finding),
             warm_up: self.is_warming_up(now),
         };
-        let nothing_new = self.decided.covers(finding, still);
+        let nothing_new = self.decided.covers(finding, still, signal.again);
         if !finding.action.is_enforced() || nothing_new || self.is_settled(finding, now) {
             return None;
         }
@@ -491,7 +495,13 @@ mod tests {
             evidence: vec![Measure::new("count", 1.0)],
             expires: None,
         };
-        Signal { finding, change: Change::Opened, catch_up: false, seen: Exposure::default() }
+        Signal {
+            finding,
+            change: Change::Opened,
+            catch_up: false,
+            again: false,
+            seen: Exposure::default(),
+        }
     }
 
     #[test]

@@ -98,7 +98,10 @@ impl Mailbox {
     pub fn hear(&mut self, news: News, now: EventTime) {
         match news {
             News::Finding(Change::Closed, finding) => self.close(finding, now),
-            News::Finding(Change::Opened | Change::Escalated | Change::Updated, finding) => {
+            News::Finding(
+                Change::Opened | Change::Escalated | Change::Updated | Change::Recalled,
+                finding,
+            ) => {
                 self.open(finding, now);
             }
             News::Decision(decision) => self.decide(decision, now),

@@ -12,7 +12,6 @@ use super::{BusiestMinute, Params, Partition};
 use crate::engine::batch::HashSeed;
 use crate::engine::keyring;
 use crate::engine::tally::Tally;
-use crate::model::credential::Kind;
 use crate::stats::codec::{Codec, Input};
 use std::sync::Arc;
 
@@ -36,11 +35,6 @@ pub enum Useless {
     OtherKey,
 }
 
-/// Tells checkpoints of one seed from those of another.
-fn mark(seed: HashSeed) -> u64 {
-    seed.hash(Kind::ApiKey, "the mark of a checkpoint")
-}
-
 impl Partition {
     /// Begins a checkpoint of the partition as it is now; gives its head. The signals so far must
     /// have been taken: they belong to the time before it.
@@ -48,7 +42,7 @@ impl Partition {
         debug_assert!(self.signals.is_empty(), "signals would be lost");
         let mut head = Vec::new();
         let out = &mut head;
-        mark(self.seed).encode(out);
+        self.seed.mark().encode(out);
         self.next_offset.encode(out);
         (self.newest, self.now).encode(out);
         (self.next_close, self.settles_at).encode(out);
@@ -93,7 +87,7 @@ impl Restoring {
             return Err(Useless::Newer(version));
         }
         let mut input = Input::new(head, version);
-        if u64::decode(&mut input) != Some(mark(seed)) {
+        if u64::decode(&mut input) != Some(seed.mark()) {
             return Err(Useless::OtherKey);
         }
         Self::read(&mut input, params, seed).ok_or(Useless::Damaged)

@@ -72,6 +72,8 @@ pub struct Signal {
     pub change: Change,
     /// Whether the past was being read.
     pub catch_up: bool,
+    /// Whether it may have been told before, as its events are read again after a restart.
+    pub again: bool,
     /// What had been seen by then.
     pub seen: Exposure,
 }
@@ -88,8 +90,15 @@ pub struct Exposure {
 /// What the partition goes by for the present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// The intake clock says so.
+    /// The intake clock says so; the events have just arrived.
     Intake(EventTime),
+    /// The events arrived then, and are read again after a restart; the intake clock says now.
+    Again {
+        /// When they arrived: what is ahead of it is ahead of the clock.
+        arrived: EventTime,
+        /// The present, by which the past is known.
+        now: EventTime,
+    },
     /// Each event is of the present, as when the past is replayed.
     Events,
 }
@@ -115,6 +124,8 @@ pub struct Partition {
     next_offset: i64,
     applying: Option<i64>,
     newest: EventTime,
+    arrived: EventTime,
+    again: bool,
     now: EventTime,
     next_close: EventTime,
     settles_at: u32,
@@ -141,6 +152,8 @@ impl Partition {
             next_offset: 0,
             applying: None,
             newest: EventTime::MIN,
+            arrived: EventTime::MIN,
+            again: false,
             now: EventTime::MIN,
             next_close: EventTime::MAX,
             settles_at: 0,
@@ -213,9 +226,12 @@ impl Partition {
     /// Applies a batch; what people and the control plane must know waits in
     /// [`Partition::drain_signals`].
     pub fn apply(&mut self, batch: &Batch, clock: Clock) {
-        if let Clock::Intake(now) = clock {
-            self.now = now;
+        match clock {
+            Clock::Intake(now) => (self.arrived, self.now) = (now, now),
+            Clock::Again { arrived, now } => (self.arrived, self.now) = (arrived, now),
+            Clock::Events => {}
         }
+        self.again = matches!(clock, Clock::Again { .. });
         self.applying = None;
         let mut numbers = [None; AHEAD];
         for rows in batch.rows().chunks(AHEAD) {
@@ -230,6 +246,7 @@ impl Partition {
             for (row, number) in rows.iter().zip(&numbers) {
                 if clock == Clock::Events {
                     self.now = self.now.max(row.time);
+                    self.arrived = self.now;
                 }
                 self.apply_row(batch, row, *number);
             }
@@ -254,8 +271,8 @@ impl Partition {
         self.applying = Some(row.offset);
         self.tally.applied += 1;
         let mut time = row.time;
-        if time > self.now.plus_ms(self.params.skew_ms_max) {
-            time = self.now;
+        if time > self.arrived.plus_ms(self.params.skew_ms_max) {
+            time = self.arrived;
             self.tally.clamped += 1;
         }
         self.tally.late += u64::from(time < self.watermark());

@@ -172,7 +172,7 @@ impl Partition {
         }
         let catch_up = self.now.ms_since(finding.updated) > self.params.catch_up_ms;
         let seen = self.seen();
-        self.signals.push(Signal { finding, change, catch_up, seen });
+        self.signals.push(Signal { finding, change, catch_up, again: self.again, seen });
     }
 
     fn finding(&self, number: u32, at: u32, episode: &Episode) -> Option<Finding> {
@@ -195,6 +195,16 @@ impl Partition {
             evidence: claim.measures(),
             expires: self.episodes.get(at).and_then(|episodes| episodes.expires),
         })
+    }
+
+    /// Tells of all that is open, at `now`, as of a partition that was read back: who judges has
+    /// forgotten it.
+    pub fn recall(&mut self, now: EventTime) {
+        self.now = now;
+        let open: Vec<(u32, u32, Episode)> = self.episodes.open().collect();
+        for (at, number, episode) in open {
+            self.tell(number, at, &episode, Change::Recalled);
+        }
     }
 
     #[cold]

@@ -20,6 +20,15 @@ impl Process {
         assert!(sent.expect("kill runs").success(), "kill -{name} {pid}");
     }
 
+    /// What ends it by SIGKILL, whoever holds it then.
+    pub fn killer(&self) -> impl FnOnce() + Send + use<> {
+        let pid = self.0.id().to_string();
+        move || {
+            // It may have been killed, and reaped, before.
+            let _gone = Command::new("kill").args(["-KILL", &pid]).stderr(Stdio::null()).status();
+        }
+    }
+
     /// Waits for its end; gives the exit code, if no signal ended it.
     pub fn wait(&mut self) -> Option<i32> {
         self.0.wait().expect("waits").code()

@@ -178,6 +178,11 @@ impl Daemon {
         Some((response.status().as_u16(), response.text().ok()?))
     }
 
+    /// What ends it by SIGKILL, whoever holds it then.
+    pub fn killer(&self) -> impl FnOnce() + Send + use<> {
+        self.process.killer()
+    }
+
     /// Ends it by SIGKILL where it stands.
     pub fn kill_now(&self) {
         self.process.signal("KILL");

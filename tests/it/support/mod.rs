@@ -3,6 +3,7 @@
 pub mod broker;
 pub mod child;
 pub mod daemon;
+pub mod random;
 pub mod receiver;
 pub mod redis_server;
 

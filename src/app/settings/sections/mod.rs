@@ -5,6 +5,7 @@ mod doors;
 mod notify;
 mod receivers;
 mod response;
+mod state;
 mod stores;
 mod values;
 
@@ -15,7 +16,8 @@ use crate::edge::planes;
 use crate::engine::partition;
 use detection::{engine, profile};
 use doors::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
-use response::{checkpoints, control, journal};
+use response::{control, journal};
+use state::{checkpoints, event_log};
 use stores::auth_stores;
 use values::{path, within};
 
@@ -51,6 +53,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         fingerprint_key_file: root.get("fingerprint_key_file", path),
         journal_rotate_bytes: journal(root.section("journal")),
         checkpoint_every_ms: checkpoints(root.section("checkpoints")),
+        event_log: event_log(root.section("event_log")),
         dead_letters_bytes_max: dead_letters(root.section("dead_letters")),
     };
     finish_root(root);

@@ -113,16 +113,6 @@ fn entries(section: &Section<'_>) -> HashMap<String, Entry> {
     entries
 }
 
-/// How often what is remembered of credentials is written down. Unit: milliseconds.
-pub(super) fn checkpoints(section: Section<'_>) -> i64 {
-    let every = section.get("every", |value| match duration_ms(value)? {
-        ms if ms < 1_000 => Err(Wrong::new("this is too often", "write 1s or more")),
-        ms => Ok(ms),
-    });
-    section.finish();
-    every.unwrap_or(60_000)
-}
-
 pub(super) fn journal(section: Section<'_>) -> u64 {
     let rotate = section.get("rotate", |value| match bytes(value)? {
         small if small < 64 * 1024 => Err(Wrong::new("this is too small", "write 64KiB or more")),

@@ -1,0 +1,317 @@
+//! The thread that appends: all that waits with one write, and one fsync.
+
+use super::{Ends, EventLog, Params, SEGMENT, Segment, Sync};
+use crate::edge::metrics::Metrics;
+use crate::edge::planes::SLOTS;
+use crate::edge::snapshots::Kept;
+use crate::engine::batch::HashSeed;
+use crate::wire::event_log_bytes::{frame, head};
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::{Error, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+/// What may wait to be appended. Unit: bytes. Chosen: a second of a busy intake and more.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+/// What is written together at most. Unit: bytes. Chosen.
+const TOGETHER_BYTES_MAX: usize = 8 << 20;
+/// How often old segments are removed, and a disk that failed is tried again.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a sender waits at most until its events are durable.
+pub const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
+/// A record on its way to the log.
+#[derive(Debug)]
+struct Appending {
+    body: Vec<u8>,
+    ends: Vec<(usize, i64)>,
+    answer: oneshot::Sender<bool>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The way to the log.
+#[derive(Clone, Debug)]
+pub struct Appender {
+    ways: mpsc::Sender<Appending>,
+    room: Arc<Semaphore>,
+}
+
+/// What was handed to the log.
+#[derive(Debug)]
+pub struct Appended(Option<oneshot::Receiver<bool>>);
+
+impl Appended {
+    /// Waits until it is as durable as the configuration wants; false if the disk is full, failing,
+    /// or too slow.
+    pub async fn is_durable(self) -> bool {
+        let Some(answer) = self.0 else { return false };
+        tokio::time::timeout(ANSWER_WAIT, answer).await.is_ok_and(|answer| answer == Ok(true))
+    }
+}
+
+impl Appender {
+    /// Hands over a record, which holds events of these slots up to these offsets. Never waits.
+    pub fn append(&self, body: Vec<u8>, ends: Vec<(usize, i64)>) -> Appended {
+        let bytes = u32::try_from(body.len().min(WAITING_BYTES_MAX)).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(bytes) else {
+            return Appended(None);
+        };
+        let (answer, durable) = oneshot::channel();
+        let appending = Appending { body, ends, answer, _room: room };
+        Appended(self.ways.send(appending).is_ok().then_some(durable))
+    }
+}
+
+pub(super) fn start(
+    log: EventLog,
+    kept: Vec<Arc<Kept>>,
+) -> std::io::Result<(Appender, std::thread::JoinHandle<()>)> {
+    let (ways, waiting) = mpsc::channel();
+    let EventLog { folder, params, seed, metrics, segments, next } = log;
+    let mut thread = Thread {
+        folder,
+        params,
+        seed,
+        metrics,
+        kept,
+        sealed: segments.into(),
+        next,
+        active: None,
+        fails: None,
+        unsynced: false,
+        looked: Instant::now(),
+    };
+    thread.give_up();
+    let run = move || thread.run(&waiting);
+    let thread = std::thread::Builder::new().name("event-log".to_owned()).spawn(run)?;
+    Ok((Appender { ways, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)) }, thread))
+}
+
+/// The segment that is written now.
+#[derive(Debug)]
+struct Active {
+    file: File,
+    segment: Segment,
+}
+
+#[derive(Debug)]
+struct Thread {
+    folder: PathBuf,
+    params: Params,
+    seed: HashSeed,
+    metrics: Metrics,
+    kept: Vec<Arc<Kept>>,
+    sealed: VecDeque<Segment>,
+    next: u64,
+    active: Option<Active>,
+    /// Since when the disk fails; it is tried again once in a while.
+    fails: Option<Instant>,
+    unsynced: bool,
+    looked: Instant,
+}
+
+impl Thread {
+    /// Runs until nobody can append any more. Blocks.
+    fn run(mut self, waiting: &mpsc::Receiver<Appending>) {
+        loop {
+            let wait = LOOK_EVERY.saturating_sub(self.looked.elapsed());
+            match waiting.recv_timeout(wait) {
+                Ok(first) => self.append(first, waiting),
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+                Err(mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+            if self.looked.elapsed() >= LOOK_EVERY {
+                self.looked = Instant::now();
+                self.sync_each_second();
+                self.give_up();
+            }
+        }
+        self.sync_each_second();
+    }
+
+    /// Appends what waits, beginning with `first`.
+    fn append(&mut self, first: Appending, waiting: &mpsc::Receiver<Appending>) {
+        let mut bytes = Vec::new();
+        let mut together = Vec::new();
+        let mut next = Some(first);
+        while let Some(one) = next {
+            frame(&one.body, &mut bytes);
+            together.push(one);
+            next = (bytes.len() < TOGETHER_BYTES_MAX).then(|| waiting.try_recv().ok()).flatten();
+        }
+        let ends = together.iter().flat_map(|one| one.ends.iter().copied());
+        let durable = match self.write(&bytes, ends) {
+            Ok(()) => {
+                if self.fails.take().is_some() {
+                    tracing::info!("the event log can be written again");
+                }
+                true
+            }
+            Err(Refusal::StillFails) => false,
+            Err(Refusal::Now(error)) => {
+                self.fail(&error);
+                false
+            }
+        };
+        for one in together {
+            // The sender may have gone away.
+            let _gone = one.answer.send(durable);
+        }
+    }
+
+    fn write(
+        &mut self,
+        bytes: &[u8],
+        ends: impl Iterator<Item = (usize, i64)>,
+    ) -> Result<(), Refusal> {
+        if self.fails.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
+            return Err(Refusal::StillFails);
+        }
+        let room = self.params.segment_bytes();
+        if self.active.as_ref().is_some_and(|active| active.segment.bytes >= room) {
+            self.seal();
+        }
+        let mut active = match self.active.take() {
+            Some(active) => active,
+            None => self.begin()?,
+        };
+        let timer = self.metrics.event_log_seconds.start_timer();
+        let written = active.file.write_all(bytes).and_then(|()| match self.params.sync {
+            Sync::BeforeAnswer => active.file.sync_data(),
+            Sync::EverySecond | Sync::Never => Ok(()),
+        });
+        timer.observe_duration();
+        let segment = &mut active.segment;
+        segment.bytes += bytes.len() as u64;
+        for (slot, end) in ends {
+            if let Some(known) = segment.ends.get_mut(slot) {
+                *known = end.max(*known);
+            }
+        }
+        self.active = Some(active);
+        if let Err(error) = written {
+            // What the last write left behind is unknown: nothing is written after it.
+            self.seal();
+            return Err(error.into());
+        }
+        self.unsynced = self.params.sync == Sync::EverySecond;
+        Ok(())
+    }
+
+    /// Begins the next segment.
+    fn begin(&mut self) -> Result<Active, Refusal> {
+        self.has_room()?;
+        let path = self.folder.join(format!("{:020}.{SEGMENT}", self.next));
+        self.next += 1;
+        let mut file = OpenOptions::new().append(true).create_new(true).open(&path)?;
+        let head = head(self.seed);
+        let begun = file.write_all(&head).and_then(|()| File::open(&self.folder)?.sync_all());
+        if let Err(error) = begun {
+            // An empty segment is removed at the next start too.
+            let _stays = std::fs::remove_file(&path);
+            return Err(error.into());
+        }
+        let segment = Segment { path, bytes: head.len() as u64, ends: [0; SLOTS] };
+        Ok(Active { file, segment })
+    }
+
+    /// Whether the disk has room beyond what it keeps for the journal.
+    fn has_room(&self) -> Result<(), Error> {
+        let disk = rustix::fs::statvfs(&self.folder)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < self.params.reserve_bytes {
+            let text = format!(
+                "{free} bytes are free, and event_log.reserve keeps {} for the journal",
+                self.params.reserve_bytes
+            );
+            return Err(Error::other(text));
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.metrics.event_log_errors.inc();
+        if self.fails.is_none() {
+            tracing::error!(
+                folder = %self.folder.display(), error = %error,
+                "events are watched but not kept: a crash would lose those since the last checkpoint"
+            );
+        }
+        self.fails = Some(Instant::now());
+    }
+
+    fn seal(&mut self) {
+        self.sealed.extend(self.active.take().map(|active| active.segment));
+    }
+
+    fn sync_each_second(&mut self) {
+        if let Some(active) = self.active.as_ref().filter(|_| self.unsynced) {
+            let synced = active.file.sync_data();
+            self.unsynced = false;
+            if let Err(error) = synced {
+                self.seal();
+                self.fail(&error);
+            }
+        }
+        // A segment grows by what was written since the last look, and the disk by what others do.
+        if self.active.is_some()
+            && let Err(error) = self.has_room()
+        {
+            self.seal();
+            self.fail(&error);
+        }
+    }
+
+    /// Removes segments of which checkpoints hold everything, and the oldest ones beyond the limit.
+    fn give_up(&mut self) {
+        let held: Ends =
+            std::array::from_fn(|slot| self.kept.get(slot).map_or(0, |kept| kept.oldest()));
+        let is_held =
+            |segment: &Segment| segment.ends.iter().zip(&held).all(|(end, held)| end <= held);
+        self.sealed.retain(|segment| !(is_held(segment) && is_removed(segment)));
+        // One that is written on and on would hold everything for ever, where little comes in.
+        if self.active.as_ref().is_some_and(|active| is_held(&active.segment)) {
+            self.seal();
+            self.sealed.retain(|segment| !(is_held(segment) && is_removed(segment)));
+        }
+        let active = self.active.as_ref().map_or(0, |active| active.segment.bytes);
+        let mut bytes = active + self.sealed.iter().map(|segment| segment.bytes).sum::<u64>();
+        while bytes > self.params.bytes_max
+            && let Some(oldest) = self.sealed.pop_front()
+        {
+            bytes = bytes.saturating_sub(oldest.bytes);
+            self.metrics.event_log_given_up.inc();
+            tracing::error!(
+                file = %oldest.path.display(), removed = is_removed(&oldest),
+                "the event log is full, as checkpoints are not written: a crash would lose its \
+                 oldest events; look at tripline_checkpoint_errors_total, or raise event_log.max"
+            );
+        }
+        self.metrics.event_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+}
+
+/// Removes the file of a segment; says whether it is gone.
+fn is_removed(segment: &Segment) -> bool {
+    match std::fs::remove_file(&segment.path) {
+        Ok(()) => true,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    }
+}
+
+/// Why nothing was written.
+enum Refusal {
+    /// The disk failed a moment ago, and was not tried again.
+    StillFails,
+    /// It fails now.
+    Now(Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Now(error)
+    }
+}

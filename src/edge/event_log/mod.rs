@@ -1,0 +1,238 @@
+//! The event log: what came by HTTP, kept until checkpoints hold it, so that nothing that was
+//! acknowledged is lost.
+//!
+//! ```text
+//!  intake --> data plane: watched at once
+//!         \-> appender: one write, one fsync for all that wait --> the answer to the sender
+//!  start:  checkpoints, then the segments of the log, as they arrived --> data plane
+//! ```
+//! A slot is a partition as those of Kafka are: its events have offsets, and a checkpoint says from
+//! which one on they are read again. **Invariant**: what [`Appended::is_durable`] said true of is
+//! read again after a crash. **Does not** hold detection up: where the disk is slow or full, events
+//! are watched all the same, and the sender is told that they are not kept.
+
+mod appender;
+
+pub use appender::{ANSWER_WAIT, Appended, Appender};
+
+use super::metrics::Metrics;
+use super::planes::SLOTS;
+use super::snapshots::Kept;
+use crate::engine::batch::{Batch, HashSeed};
+use crate::model::time::EventTime;
+use crate::wire::event_log_bytes::{self, Found, HEAD_BYTES, Told};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How the names of segments end.
+const SEGMENT: &str = "events";
+/// How the names of segments end that are of no use.
+const USELESS: &str = "useless";
+
+/// When what was appended is forced to disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// Before the sender is answered: it outlives a crash of the machine.
+    #[default]
+    BeforeAnswer,
+    /// Once a second: a crash of the machine loses up to that, one of tripline nothing.
+    EverySecond,
+    /// When the operating system sees fit: a crash of tripline loses nothing.
+    Never,
+}
+
+impl Sync {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::BeforeAnswer, Self::EverySecond, Self::Never];
+
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BeforeAnswer => "before_answer",
+            Self::EverySecond => "every_second",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// What the event log goes by.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// When what was appended is forced to disk.
+    pub sync: Sync,
+    /// The most it holds; beyond that the oldest is given up. Unit: bytes.
+    pub bytes_max: u64,
+    /// What it leaves free on its disk, for the journal above all. Unit: bytes.
+    pub reserve_bytes: u64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { sync: Sync::default(), bytes_max: 8 << 30, reserve_bytes: 256 << 20 }
+    }
+}
+
+impl Params {
+    /// How large a segment gets. Unit: bytes. Chosen: a sixteenth, so that little is given up at
+    /// once, and no more than is read into memory with ease.
+    fn segment_bytes(&self) -> u64 {
+        (self.bytes_max / 16).clamp(64 << 10, 64 << 20)
+    }
+}
+
+/// The offset after the last event, by slot.
+pub type Ends = [i64; SLOTS];
+
+/// A segment that is written no more.
+#[derive(Clone, Debug)]
+struct Segment {
+    path: PathBuf,
+    bytes: u64,
+    ends: Ends,
+}
+
+/// What was found in the log at the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed {
+    /// The next offset of each slot.
+    pub next: Ends,
+    /// Hashes of the idempotency keys of its requests, oldest first.
+    pub keys: Vec<u64>,
+    /// Events that no checkpoint holds.
+    pub events: u64,
+}
+
+/// The event log before anything is appended.
+#[derive(Debug)]
+pub struct EventLog {
+    folder: PathBuf,
+    params: Params,
+    seed: HashSeed,
+    metrics: Metrics,
+    segments: Vec<Segment>,
+    /// The number of the next segment.
+    next: u64,
+}
+
+impl EventLog {
+    /// Opens the log in `folder`, which is made.
+    ///
+    /// # Errors
+    /// When it can't be made or read.
+    pub fn open(
+        folder: &Path,
+        params: Params,
+        seed: HashSeed,
+        metrics: &Metrics,
+    ) -> std::io::Result<Self> {
+        super::keys::create_private_folder(folder)?;
+        let mut numbers = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            let stem = path.file_stem().and_then(|stem| stem.to_str());
+            // Those that were set aside count, so that their names are not used again.
+            let number = stem.and_then(|stem| stem.split('.').next()?.parse::<u64>().ok());
+            numbers.extend(number.map(|number| (number, path)));
+        }
+        numbers.sort();
+        let next = numbers.last().map_or(0, |(number, _)| number + 1);
+        let is_one =
+            |path: &PathBuf| path.extension().is_some_and(|extension| extension == SEGMENT);
+        let paths = numbers.into_iter().map(|(_, path)| path).filter(is_one);
+        let segments = paths.map(|path| Segment { path, bytes: 0, ends: [0; SLOTS] }).collect();
+        let (folder, metrics) = (folder.to_owned(), metrics.clone());
+        Ok(Self { folder, params, seed, metrics, segments, next })
+    }
+
+    /// Reads the log: what arrived when in which slot, of all that lies at or after `from`. Blocks.
+    pub fn replay(
+        &mut self,
+        from: Ends,
+        mut each: impl FnMut(usize, Batch, EventTime),
+    ) -> Replayed {
+        let mut replayed = Replayed { next: from, keys: Vec::new(), events: 0 };
+        let seed = self.seed;
+        let mut segments = std::mem::take(&mut self.segments);
+        segments.retain_mut(|segment| {
+            self.read(segment, &mut |told| match told {
+                Told::Key(key) => replayed.keys.push(key),
+                Told::Part(arrived, part) => {
+                    let next = replayed.next.get_mut(part.slot);
+                    let Some(next) = next.filter(|next| part.end > **next) else { return };
+                    let Some(batch) = part.batch(seed) else { return };
+                    replayed.events += u64::try_from(part.end - part.first.max(*next)).unwrap_or(0);
+                    *next = part.end;
+                    each(part.slot, batch, arrived);
+                }
+            })
+        });
+        self.segments = segments;
+        replayed
+    }
+
+    /// Reads a segment; says whether it is of use.
+    fn read(&self, segment: &mut Segment, each: &mut dyn FnMut(Told<'_>)) -> bool {
+        let path = segment.path.clone();
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                self.set_aside(&path, &error.to_string());
+                return false;
+            }
+        };
+        if bytes.len() <= HEAD_BYTES || bytes.iter().take(HEAD_BYTES).all(|byte| *byte == 0) {
+            // It was just begun when tripline or the machine ended.
+            return std::fs::remove_file(&path)
+                .is_err_and(|error| error.kind() != ErrorKind::NotFound);
+        }
+        segment.bytes = bytes.len() as u64;
+        let read = event_log_bytes::read(&bytes, self.seed, |told| {
+            if let Told::Part(_, part) = told
+                && let Some(end) = segment.ends.get_mut(part.slot)
+            {
+                *end = part.end.max(*end);
+            }
+            each(told);
+        });
+        let damaged = match read {
+            Ok(Found { damaged, .. }) => damaged,
+            Err(useless) => {
+                self.set_aside(&path, &useless.to_string());
+                return false;
+            }
+        };
+        if damaged > 0 {
+            self.metrics.event_log_errors.inc();
+            tracing::error!(
+                file = %path.display(), records = damaged,
+                "the event log was changed from outside, or its disk is failing: these records are \
+                 lost, those after them are read"
+            );
+        }
+        true
+    }
+
+    fn set_aside(&self, path: &Path, why: &str) {
+        self.metrics.event_log_errors.inc();
+        let aside = path.with_extension(format!("{SEGMENT}.{USELESS}"));
+        let kept = std::fs::rename(path, &aside).is_ok();
+        tracing::error!(
+            file = %path.display(),
+            kept_as = kept.then(|| aside.display().to_string()),
+            why,
+            "a segment of the event log is of no use; its events are not read again"
+        );
+    }
+
+    /// Starts the thread that appends, and gives up what the checkpoints `kept` of the slots hold.
+    ///
+    /// # Errors
+    /// When there is no thread to be had.
+    pub fn start(
+        self,
+        kept: Vec<Arc<Kept>>,
+    ) -> std::io::Result<(Appender, std::thread::JoinHandle<()>)> {
+        appender::start(self, kept)
+    }
+}
