@@ -54,6 +54,10 @@ pub struct Metrics {
     pub checkpoint_at: Gauge,
     /// Bytes of checkpoints written.
     pub checkpoint_bytes: IntCounter,
+    /// Times that a partition went on before what was read of it.
+    pub consumer_resets: IntCounter,
+    /// Offsets that held no record.
+    pub consumer_skipped: IntCounter,
     /// Failed writes to the event log, and damage found in it.
     pub event_log_errors: IntCounter,
     /// Segments that were given up as the event log was full.
@@ -293,6 +297,14 @@ impl Metrics {
                 "Decisions lowered because they would have broken an invariant; always 0.",
                 "invariant",
                 Invariant::ALL.map(Invariant::as_str),
+            )?,
+            consumer_resets: t.counter(
+                "consumer_resets_total",
+                "Partitions of Kafka that were made anew or cut off while they were read.",
+            )?,
+            consumer_skipped: t.counter(
+                "consumer_skipped_total",
+                "Offsets without a record: compacted, of transactions, or removed unread.",
             )?,
             event_log_errors: t.counter(
                 "event_log_errors_total",

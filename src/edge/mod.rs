@@ -21,4 +21,5 @@ pub mod metrics;
 pub mod notify;
 pub mod outgoing;
 pub mod planes;
+pub mod saving;
 pub mod snapshots;

@@ -8,17 +8,19 @@ use super::clock;
 use super::planes::Ticket;
 use crate::edge::metrics::Metrics;
 use crate::engine::batch::HashSeed;
-use crate::engine::partition::{Params, Partition};
+use crate::engine::partition::{Params, Partition, Useless};
 use crate::wire::checkpoint_bytes;
 use futures_util::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Name;
+use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
+use url::Url;
 
 /// How many of a place are kept.
 const KEPT: usize = 2;
@@ -67,10 +69,22 @@ impl Kept {
     }
 
     fn note(&self, names: &[Name]) {
-        let offset = |name: Option<&Name>| name?.filename()?.split('-').next()?.parse().ok();
+        let offset = |name: Option<&Name>| number_and_offset(name?).map(|(_, offset)| offset);
         self.newest.store(offset(names.first()).unwrap_or(0), Ordering::Release);
         self.oldest.store(offset(names.get(KEPT - 1)).unwrap_or(0), Ordering::Release);
     }
+
+    /// The offsets begin anew: nothing that was written holds from here on.
+    pub fn reset(&self) {
+        self.newest.store(0, Ordering::Release);
+        self.oldest.store(0, Ordering::Release);
+    }
+}
+
+/// The number of a checkpoint and its offset.
+fn number_and_offset(name: &Name) -> Option<(u64, i64)> {
+    let (number, offset) = name.filename()?.split_once('-')?;
+    Some((number.parse().ok()?, offset.parse().ok()?))
 }
 
 /// A partition that was read back, and from where it can restart again.
@@ -85,9 +99,38 @@ pub struct Restored {
 /// Where checkpoints are kept.
 #[derive(Clone, Debug)]
 pub struct Snapshots {
-    folder: PathBuf,
+    /// How people name it.
+    shown: String,
     store: Arc<dyn ObjectStore>,
+    /// A file that can't be read there is damaged; elsewhere it may be the way to it.
+    is_folder: bool,
+    /// Whether other members keep theirs there too.
+    is_shared: bool,
     metrics: Metrics,
+}
+
+/// The beginnings of URLs at which checkpoints can be kept.
+pub const SCHEMES: [&str; 4] = ["file", "s3", "gs", "az"];
+/// The variables of the environment by which stores of objects are set up begin with one of these.
+const VARIABLES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+
+/// The store of checkpoints can't be used.
+#[derive(Debug, thiserror::Error)]
+#[error("can't keep checkpoints at {at}: {why}")]
+pub struct NoSnapshots {
+    at: String,
+    why: String,
+}
+
+/// Why a checkpoint that may be there can't be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Withheld {
+    /// The store does not answer.
+    #[error("the store of checkpoints does not answer: {0}")]
+    Unreachable(String),
+    /// It is of use to other members alone.
+    #[error("the checkpoint {0} is not for this member: {1}")]
+    OfOthers(String, Useless),
 }
 
 /// The way to the task that writes. Without one there is nowhere to write to.
@@ -102,7 +145,33 @@ impl Snapshots {
         super::keys::create_private_folder(folder)?;
         let store = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
         let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(false));
-        Ok(Self { folder: folder.to_owned(), store, metrics: metrics.clone() })
+        let shown = folder.display().to_string();
+        Ok(Self { shown, store, is_folder: true, is_shared: false, metrics: metrics.clone() })
+    }
+
+    /// Keeps checkpoints at a URL of one of [`SCHEMES`]; who may do that stands in the environment, as
+    /// is usual for each.
+    ///
+    /// # Errors
+    /// When it can't be used. Whether it answers is not asked.
+    pub fn open_at(url: &Url, metrics: &Metrics) -> Result<Self, NoSnapshots> {
+        let refused = |why: String| NoSnapshots { at: url.to_string(), why };
+        if let ("file", Ok(folder)) = (url.scheme(), url.to_file_path()) {
+            let opened = Self::open(&folder, metrics).map_err(|error| refused(error.to_string()));
+            return opened.map(|snapshots| Self { is_shared: true, ..snapshots });
+        }
+        let of_stores = |name: &str| VARIABLES.iter().any(|begin| name.starts_with(begin));
+        let variables = std::env::vars().filter(|(name, _)| of_stores(name));
+        let (store, prefix) = object_store::parse_url_opts(url, variables)
+            .map_err(|error| refused(format!("{error}; s3, gs and az need --features cloud")))?;
+        let store = Arc::new(PrefixStore::new(store, prefix));
+        let (shown, metrics) = (url.to_string(), metrics.clone());
+        Ok(Self { shown, store, is_folder: false, is_shared: true, metrics })
+    }
+
+    /// Whether the store answers.
+    pub async fn is_reachable(&self) -> bool {
+        self.names("asked whether it answers").await.is_ok()
     }
 
     /// Starts the task that writes what it is sent, until nobody can send any more.
@@ -117,7 +186,8 @@ impl Snapshots {
         (sender, task)
     }
 
-    async fn write(&self, finished: Finished) {
+    /// Writes a checkpoint; says of it if that fails.
+    pub async fn write(&self, finished: Finished) {
         let (place, offset) = (finished.place.clone(), finished.offset);
         match self.store(finished).await {
             Ok(bytes) => {
@@ -144,8 +214,10 @@ impl Snapshots {
         let packed =
             packed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let length = packed.len();
-        // Two of one offset are two: where one is damaged, the other need not be.
-        let name = Name::from(format!("{place}/{offset:020}-{:013}", clock::now().ms()));
+        // By number, as offsets begin anew with a topic, and clocks are set back.
+        let number = self.names(&place).await?.first().and_then(number_and_offset);
+        let number = number.map_or(0, |(number, _)| number + 1);
+        let name = Name::from(format!("{place}/{number:010}-{offset:020}"));
         let put = self.store.put(&name, PutPayload::from(packed)).await;
         put.map_err(|error| error.to_string())?;
         let names = self.names(&place).await?;
@@ -164,30 +236,37 @@ impl Snapshots {
             .try_collect()
             .await
             .map_err(|error| error.to_string())?;
-        let is_one = |name: &Name| {
-            let belongs = |byte: u8| byte.is_ascii_digit() || byte == b'-';
-            name.filename().is_some_and(|name| name.bytes().all(belongs))
-        };
+        let is_one = |name: &Name| number_and_offset(name).is_some();
         let mut found: Vec<Name> = found.into_iter().filter(is_one).collect();
-        found.sort_unstable_by(|one, other| other.cmp(one));
+        found.sort_unstable_by_key(|name| std::cmp::Reverse(number_and_offset(name)));
         Ok(found)
     }
 
     /// The partition of a place by its newest checkpoint that is of use.
-    pub async fn restore(&self, place: &str, params: &Arc<Params>, seed: HashSeed) -> Restored {
+    ///
+    /// # Errors
+    /// When there may be one, but it can't be had.
+    pub async fn restore(
+        &self,
+        place: &str,
+        params: &Arc<Params>,
+        seed: HashSeed,
+    ) -> Result<Restored, Withheld> {
         let kept = Arc::new(Kept::default());
-        let partition = self.read(place, params, seed).await;
+        let partition = self.read(place, params, seed).await?;
         if partition.is_some() {
-            kept.note(&self.names(place).await.unwrap_or_default());
+            kept.note(&self.names(place).await.map_err(Withheld::Unreachable)?);
         }
-        Restored { partition, kept }
+        Ok(Restored { partition, kept })
     }
 
-    async fn read(&self, place: &str, params: &Arc<Params>, seed: HashSeed) -> Option<Partition> {
-        let names = self.names(place).await.unwrap_or_else(|error| {
-            tracing::error!(place, error, "no checkpoint can be read; it begins anew");
-            Vec::new()
-        });
+    async fn read(
+        &self,
+        place: &str,
+        params: &Arc<Params>,
+        seed: HashSeed,
+    ) -> Result<Option<Partition>, Withheld> {
+        let names = self.names(place).await.map_err(Withheld::Unreachable)?;
         let there_were_some = !names.is_empty();
         for name in names {
             let params = Arc::clone(params);
@@ -195,6 +274,11 @@ impl Snapshots {
                 Ok(found) => found.bytes().await,
                 Err(error) => Err(error),
             };
+            if let Err(error) = &bytes
+                && !self.is_folder
+            {
+                return Err(Withheld::Unreachable(error.to_string()));
+            }
             let read = match bytes {
                 Ok(bytes) => {
                     let read = move || checkpoint_bytes::partition(&bytes, &params, seed);
@@ -203,7 +287,10 @@ impl Snapshots {
                 Err(error) => Err(error.to_string()),
             };
             let why = match read {
-                Ok(Ok(partition)) => return Some(partition),
+                Ok(Ok(partition)) => return Ok(Some(partition)),
+                Ok(Err(useless @ (Useless::OtherKey | Useless::Newer(_)))) if self.is_shared => {
+                    return Err(Withheld::OfOthers(format!("{}/{name}", self.shown), useless));
+                }
                 Ok(Err(useless)) => useless.to_string(),
                 Err(error) => error,
             };
@@ -216,7 +303,7 @@ impl Snapshots {
                  are learned anew"
             );
         }
-        None
+        Ok(None)
     }
 
     /// Keeps a checkpoint that is of no use under another name: it must not pass for a newer one
@@ -226,8 +313,8 @@ impl Snapshots {
         let aside = Name::from(format!("{name}.{USELESS}"));
         let kept = self.store.rename(name, &aside).await.is_ok();
         tracing::error!(
-            file = %self.folder.join(name.as_ref()).display(),
-            kept_as = kept.then(|| self.folder.join(aside.as_ref()).display().to_string()),
+            file = format!("{}/{name}", self.shown),
+            kept_as = kept.then(|| format!("{}/{aside}", self.shown)),
             why,
             "a checkpoint is of no use; the one before it is tried"
         );

@@ -16,6 +16,7 @@ mod door_gateways;
 mod door_http;
 mod door_journal;
 mod door_kafka;
+mod door_kafka_state;
 mod door_notify;
 mod door_people;
 mod door_prometheus;

@@ -1,13 +1,14 @@
 //! A thread of the data plane: owns its slots, and nothing else does.
 
-use super::saving::{Saving, Slot, per_slot, restored};
+use super::slots::{Slot, per_slot, restored};
 use super::{Settings, StartError, spawn};
-use crate::edge::event_log::{Ends, EventLog, Replayed};
+use crate::edge::event_log::{Appender, Ends, EventLog, Replayed};
 use crate::edge::intake::Intake;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{
     ControlMessage, ControlPlane, DataMessage, DataPlane, Hours, InUse, SLOTS, Ticket,
 };
+use crate::edge::saving::Saving;
 use crate::edge::snapshots::Snapshots;
 use crate::edge::{clock, kafka};
 use crate::engine::batch::Batch;
@@ -45,20 +46,20 @@ pub(super) struct Watches {
     pub(super) intake: Intake,
     /// Its threads.
     pub(super) threads: Vec<JoinHandle<()>>,
-    /// The thread that appends to the event log.
-    pub(super) event_log: JoinHandle<()>,
-    /// The task that writes checkpoints.
+    /// The task that writes checkpoints of slots.
     pub(super) writes: tokio::task::JoinHandle<()>,
+    /// The way to the event log, and its thread.
+    pub(super) event_log: (Appender, JoinHandle<()>),
 }
 
 /// Starts the threads that own slots, each as its checkpoint and the event log have it, and the
 /// Kafka door if it is configured.
 pub(super) async fn start(
     settings: &Settings,
-    (snapshots, event_log): (&Snapshots, EventLog),
+    (snapshots, event_log): (Snapshots, EventLog),
     kafka: kafka::Shared,
 ) -> Result<Watches, StartError> {
-    let mut slots = restored(snapshots, &kafka.partition, kafka.seed).await;
+    let mut slots = restored(&snapshots, &kafka.partition, kafka.seed).await;
     recall(&mut slots, &kafka.control).await;
     let (writer, writes) = snapshots.start();
     let kept = slots.iter().map(|slot| Arc::clone(&slot.kept)).collect();
@@ -75,16 +76,16 @@ pub(super) async fn start(
         let shared = Shared { control: kafka.control.clone(), metrics: kafka.metrics.clone() };
         let (own, others) = slots.into_iter().partition(|one| one.number % of_slots == number);
         slots = others;
-        let owned = (own, Saving::new(writer.clone(), settings.checkpoint_every_ms));
+        let owned = (own, Saving::new(writer.clone(), kafka.checkpoint_every_ms));
         threads.push(spawn(&format!("data-{number}"), move || run(number, owned, shared, end))?);
     }
     let (event_log, replayed) = replay(event_log, data.clone(), from).await;
-    let (appender, event_log) = event_log.start(kept).map_err(StartError::Thread)?;
+    let event_log = event_log.start(kept).map_err(StartError::Thread)?;
     if let Some(params) = settings.kafka.clone() {
         threads.push(spawn("kafka", move || kafka::run(&params, &kafka, kafka_ends))?);
     }
-    let intake = Intake::new(data.clone(), appender, replayed);
-    Ok(Watches { data, intake, threads, event_log, writes })
+    let intake = Intake::new(data.clone(), event_log.0.clone(), replayed);
+    Ok(Watches { data, intake, threads, writes, event_log })
 }
 
 /// Tells the control plane of what was open, before anything else is told.

@@ -12,7 +12,7 @@ mod data_plane;
 mod notify;
 mod outbox;
 mod past;
-mod saving;
+mod slots;
 
 use super::settings::Settings;
 use crate::edge::api::local::{self, Peer};
@@ -21,14 +21,14 @@ use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
 use crate::edge::auth_store::{AuthStore, AuthStoreError};
 use crate::edge::board::Board;
 use crate::edge::dead_letter::DeadLetters;
-use crate::edge::event_log::EventLog;
+use crate::edge::event_log::{Appender, EventLog};
 use crate::edge::journal::{History, JournalError};
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::{Metrics, MetricsError};
 use crate::edge::notify::{NoReceiver, Receiver};
 use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
-use crate::edge::snapshots::Snapshots;
+use crate::edge::snapshots::{NoSnapshots, Snapshots};
 use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
 use crate::model::decision::Posture;
@@ -98,6 +98,9 @@ pub enum StartError {
     /// No request to other servers can be made.
     #[error(transparent)]
     Outgoing(#[from] OutgoingSetupError),
+    /// The store of checkpoints can't be used.
+    #[error(transparent)]
+    Snapshots(#[from] NoSnapshots),
     /// A metric can't be registered.
     #[error(transparent)]
     Metrics(#[from] MetricsError),
@@ -118,7 +121,7 @@ pub struct Daemon {
     data: DataPlane,
     control: ControlPlane,
     data_threads: Vec<JoinHandle<()>>,
-    event_log: JoinHandle<()>,
+    event_log: (Appender, JoinHandle<()>),
     control_thread: JoinHandle<()>,
     stopping: Arc<AtomicBool>,
     dead_letters: Arc<DeadLetters>,
@@ -131,16 +134,19 @@ impl Daemon {
     /// When anything that it needs can't be had. Must be called within a tokio runtime.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         make_folder(&settings.data_dir).map_err(at(&settings.data_dir))?;
-        let bind = |source| StartError::Bind { address: settings.http.listen, source };
-        let listener = TcpListener::bind(settings.http.listen).await.map_err(bind)?;
-        let address = listener.local_addr().map_err(bind)?;
+        let (listener, address) = bind_address(settings.http.listen).await?;
         let socket = bind_socket(&settings.admin)?;
         let opened = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let decides = start_control_plane(opened.decides, opened.stores.clone(), &opened.metrics)?;
         let control = decides.control;
 
+        let (writer, writes) = opened.shared_snapshots.start();
         let kafka = kafka::Shared {
+            snapshots: opened.shared_snapshots,
+            writer,
+            checkpoint_every_ms: settings.checkpoint_every_ms,
+            runtime: tokio::runtime::Handle::current(),
             partition: Arc::new(settings.partition.clone()),
             seed: opened.seed,
             fingerprints: Arc::clone(&opened.fingerprints),
@@ -149,14 +155,13 @@ impl Daemon {
             dead_letters: Arc::clone(&opened.dead_letters),
             stopping: Arc::clone(&stopping),
         };
-        let kept = (&opened.snapshots, opened.event_log);
+        let kept = (opened.snapshots, opened.event_log);
         let watches = data_plane::start(&settings, kept, kafka).await?;
         let mut tasks = decides.tasks;
-        tasks.push(watches.writes);
-        let data = watches.data;
+        tasks.extend([writes, watches.writes]);
 
         let router = api::router(Arc::new(api::Shared {
-            data: data.clone(),
+            data: watches.data.clone(),
             intake: watches.intake,
             control: control.clone(),
             board: decides.board,
@@ -177,8 +182,8 @@ impl Daemon {
             requests: 0.into(),
         }));
         let (stop, servers) = serve(listener, socket, router);
-        let dead_letters = opened.dead_letters;
-        let ticker = tokio::spawn(tick(data.clone(), control.clone(), Arc::clone(&dead_letters)));
+        let told = (watches.data.clone(), control.clone());
+        let ticker = tokio::spawn(tick(told, Arc::clone(&opened.dead_letters)));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
             posture = %settings.control.postures.default, "tripline runs"
@@ -190,13 +195,13 @@ impl Daemon {
             socket: settings.admin.path,
             tasks,
             ticker,
-            data,
+            data: watches.data,
             control,
             data_threads: watches.threads,
             event_log: watches.event_log,
             control_thread: decides.thread,
             stopping,
-            dead_letters,
+            dead_letters: opened.dead_letters,
         })
     }
 
@@ -224,8 +229,9 @@ impl Daemon {
         join(self.data_threads).await;
         self.control.tell(ControlMessage::Stop).await;
         join(vec![self.control_thread]).await;
-        // The last one who could append went with the servers.
-        join(vec![self.event_log]).await;
+        let (appender, event_log) = self.event_log;
+        appender.stop();
+        join(vec![event_log]).await;
         for task in self.tasks {
             if tokio::time::timeout(GRACE, task).await.is_err() {
                 tracing::warn!(
@@ -255,6 +261,7 @@ struct Opened {
     embedded: EmbeddedStore,
     stores: Vec<AuthStore>,
     snapshots: Snapshots,
+    shared_snapshots: Snapshots,
     event_log: EventLog,
     metrics: Metrics,
     fingerprints: Arc<Fingerprinter>,
@@ -291,6 +298,7 @@ impl Opened {
         let checkpoints = folder.join("checkpoints");
         let events = folder.join("events");
         let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
+        let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
         for posture in Posture::ALL {
             let in_force = i64::from(posture == settings.control.postures.default);
             metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
@@ -302,7 +310,11 @@ impl Opened {
             stores,
             event_log: EventLog::open(&events, settings.event_log, seed, &metrics)
                 .map_err(at(&events))?,
-            snapshots: Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?,
+            shared_snapshots: match &settings.checkpoints_url {
+                Some(url) => Snapshots::open_at(url, &metrics)?,
+                None => snapshots.clone(),
+            },
+            snapshots,
             metrics,
             fingerprints: Arc::new(Fingerprinter::new(key)),
             seed,
@@ -389,6 +401,13 @@ fn serve(
     (stop, servers)
 }
 
+async fn bind_address(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let bind = |source| StartError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    Ok((listener, address))
+}
+
 fn bind_socket(params: &local::Params) -> Result<Option<UnixListener>, StartError> {
     let Some(path) = &params.path else { return Ok(None) };
     let bound = local::bind(path, params.mode);
@@ -430,7 +449,7 @@ fn start_outboxes(tasks: impl Iterator<Item = outbox::Task>, due: Vec<Backlog>) 
     started.unzip()
 }
 
-async fn tick(data: DataPlane, control: ControlPlane, dead_letters: Arc<DeadLetters>) {
+async fn tick((data, control): (DataPlane, ControlPlane), dead_letters: Arc<DeadLetters>) {
     let mut interval = tokio::time::interval(TICK);
     loop {
         interval.tick().await;

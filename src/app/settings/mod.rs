@@ -21,6 +21,7 @@ use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use url::Url;
 
 /// A bearer token.
 #[derive(Clone, Debug)]
@@ -77,6 +78,8 @@ pub struct Settings {
     pub journal_rotate_bytes: u64,
     /// How often what is remembered of credentials is written down. Unit: milliseconds.
     pub checkpoint_every_ms: i64,
+    /// Where checkpoints of Kafka partitions are kept; none: in the data folder.
+    pub checkpoints_url: Option<Url>,
     /// The event log.
     pub event_log: event_log::Params,
     /// The largest dead-letter file. Unit: bytes.

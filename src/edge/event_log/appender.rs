@@ -32,10 +32,18 @@ struct Appending {
     _room: OwnedSemaphorePermit,
 }
 
+/// What the log is told.
+#[derive(Debug)]
+enum Message {
+    Append(Appending),
+    /// Append what waits, then end.
+    Stop,
+}
+
 /// The way to the log.
 #[derive(Clone, Debug)]
 pub struct Appender {
-    ways: mpsc::Sender<Appending>,
+    ways: mpsc::Sender<Message>,
     room: Arc<Semaphore>,
 }
 
@@ -61,7 +69,13 @@ impl Appender {
         };
         let (answer, durable) = oneshot::channel();
         let appending = Appending { body, ends, answer, _room: room };
-        Appended(self.ways.send(appending).is_ok().then_some(durable))
+        Appended(self.ways.send(Message::Append(appending)).is_ok().then_some(durable))
+    }
+
+    /// Lets the log end once it has what was handed over.
+    pub fn stop(&self) {
+        // It ends by itself only if it panicked.
+        let _ended = self.ways.send(Message::Stop);
     }
 }
 
@@ -114,14 +128,15 @@ struct Thread {
 }
 
 impl Thread {
-    /// Runs until nobody can append any more. Blocks.
-    fn run(mut self, waiting: &mpsc::Receiver<Appending>) {
-        loop {
+    /// Runs until it is told to stop. Blocks.
+    fn run(mut self, waiting: &mpsc::Receiver<Message>) {
+        let mut goes_on = true;
+        while goes_on {
             let wait = LOOK_EVERY.saturating_sub(self.looked.elapsed());
             match waiting.recv_timeout(wait) {
-                Ok(first) => self.append(first, waiting),
+                Ok(Message::Append(first)) => goes_on = self.append(first, waiting),
+                Ok(Message::Stop) | Err(mpsc::RecvTimeoutError::Disconnected) => goes_on = false,
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
-                Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
             if self.looked.elapsed() >= LOOK_EVERY {
                 self.looked = Instant::now();
@@ -132,15 +147,21 @@ impl Thread {
         self.sync_each_second();
     }
 
-    /// Appends what waits, beginning with `first`.
-    fn append(&mut self, first: Appending, waiting: &mpsc::Receiver<Appending>) {
+    /// Appends what waits, beginning with `first`; says whether it goes on then.
+    fn append(&mut self, first: Appending, waiting: &mpsc::Receiver<Message>) -> bool {
         let mut bytes = Vec::new();
-        let mut together = Vec::new();
-        let mut next = Some(first);
-        while let Some(one) = next {
-            frame(&one.body, &mut bytes);
-            together.push(one);
-            next = (bytes.len() < TOGETHER_BYTES_MAX).then(|| waiting.try_recv().ok()).flatten();
+        frame(&first.body, &mut bytes);
+        let mut together = vec![first];
+        let mut goes_on = true;
+        while bytes.len() < TOGETHER_BYTES_MAX && goes_on {
+            match waiting.try_recv() {
+                Ok(Message::Append(one)) => {
+                    frame(&one.body, &mut bytes);
+                    together.push(one);
+                }
+                Ok(Message::Stop) => goes_on = false,
+                Err(_) => break,
+            }
         }
         let ends = together.iter().flat_map(|one| one.ends.iter().copied());
         let durable = match self.write(&bytes, ends) {
@@ -160,6 +181,7 @@ impl Thread {
             // The sender may have gone away.
             let _gone = one.answer.send(durable);
         }
+        goes_on
     }
 
     fn write(

@@ -1,8 +1,10 @@
 //! What the manager and the workers share: the ways between them, and the ear that hears of
 //! rebalances.
 
-use super::Place;
-use crate::engine::partition::Partition;
+use super::handover::{From, Held, goes_on};
+use super::{Place, Shared};
+use crate::edge::clock;
+use crate::edge::snapshots::Kept;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -10,45 +12,100 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 /// How long a worker may take to hand a partition back.
 const GIVE_WAIT: Duration = Duration::from_secs(5);
+/// How long the broker may take to answer.
+pub(super) const BROKER_WAIT: Duration = Duration::from_secs(5);
+/// How long this process may have stood still before it has to hear from the group whether it still
+/// belongs to it. Unit: milliseconds. Chosen: half of the session.
+const SILENT_MS_MAX: i64 = 5_000;
+/// How long it then listens. Unit: milliseconds. Chosen: many round trips.
+const LISTEN_MS: i64 = 1_000;
 
-/// How far each partition was applied, and how far it may be committed: the next offset.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How far a partition has come.
+#[derive(Debug)]
 pub(super) struct Progress {
-    pub(super) applied: i64,
-    pub(super) durable: i64,
+    /// The offset after the last record applied.
+    pub(super) applied: AtomicI64,
+    /// Up to where it is committed.
+    committed: AtomicI64,
+    /// Its checkpoints.
+    kept: Arc<Kept>,
+    /// Whether more may be known of it than this member has.
+    pub(super) provisional: bool,
 }
 
-/// The progress of all partitions, as the manager reads it.
-pub(super) type Board = Arc<Mutex<BTreeMap<Place, Progress>>>;
+impl Progress {
+    /// That of a partition that is taken over.
+    pub(super) fn of(held: &Held) -> Arc<Self> {
+        Arc::new(Self {
+            applied: AtomicI64::new(held.partition.next_offset()),
+            committed: AtomicI64::new(0),
+            kept: Arc::clone(&held.kept),
+            provisional: held.provisional,
+        })
+    }
+}
+
+/// Whether this process may act for the group: not right after it stood still, as another member may
+/// have taken over.
+#[derive(Debug, Default)]
+pub(super) struct Membership {
+    /// When the group was last heard, by this process' clock. Unit: milliseconds.
+    heard_ms: AtomicI64,
+    /// Until when it only listens. Unit: milliseconds.
+    listens_ms: AtomicI64,
+}
+
+impl Membership {
+    /// The consumer was asked for news of the group.
+    pub(super) fn note_heard(&self) {
+        let now = clock::now().ms();
+        let before = self.heard_ms.swap(now, Ordering::AcqRel);
+        if before != 0 && now - before > SILENT_MS_MAX {
+            tracing::warn!(
+                silent_ms = now - before,
+                "this process stood still; it waits to hear whether it still belongs to the group"
+            );
+            self.listens_ms.store(now + LISTEN_MS, Ordering::Release);
+        }
+    }
+
+    /// Whether the group may still count on this process.
+    pub(super) fn holds(&self) -> bool {
+        let now = clock::now().ms();
+        now - self.heard_ms.load(Ordering::Acquire) <= SILENT_MS_MAX
+            && now >= self.listens_ms.load(Ordering::Acquire)
+    }
+}
+
+/// The partitions of this member, and how far each has come.
+pub(super) type Board = Arc<Mutex<BTreeMap<Place, Arc<Progress>>>>;
 
 /// What a worker is told by the manager.
 pub(super) enum Message {
-    /// This partition is yours; its state, if some was kept.
-    Take(Place, PartitionQueue<Context>, Option<Box<Partition>>),
+    /// This partition is yours from now on.
+    Take(Place, PartitionQueue<Context>, Held, Arc<Progress>),
     /// This partition is no longer yours; hand back its state.
-    Give(Place, mpsc::SyncSender<Option<Box<Partition>>>),
+    Give(Place, mpsc::SyncSender<Option<Held>>),
     /// Hand back everything and end.
     Stop,
 }
 
-/// What a rebalance did.
-pub(super) enum Change {
-    /// These are this member's from now on.
-    Assigned(Vec<Place>),
-    /// Given back to the group; their state is kept in case they come again.
-    Revoked(Vec<(Place, Box<Partition>)>),
-}
-
 /// Hears of rebalances, within the consumer's poll.
 pub(super) struct Context {
-    pub(super) changes: Mutex<VecDeque<Change>>,
+    pub(super) shared: Shared,
+    /// Partitions that this member was assigned, and that no worker has yet.
+    pub(super) assigned: Mutex<VecDeque<Place>>,
+    /// Partitions between two owners, and those that went away, in case they come again.
+    pub(super) held: Arc<Mutex<BTreeMap<Place, Held>>>,
     pub(super) workers: Vec<mpsc::Sender<Message>>,
     pub(super) board: Board,
+    pub(super) membership: Arc<Membership>,
 }
 
 impl std::fmt::Debug for Context {
@@ -71,18 +128,51 @@ impl Context {
     }
 
     /// Takes partitions back from their owners, once these have finished the batch at hand.
-    pub(super) fn take_back(&self, places: Vec<Place>) -> Vec<(Place, Box<Partition>)> {
-        let mut kept = Vec::new();
+    pub(super) fn take_back(&self, places: &[Place]) {
         for place in places {
             let (reply, answer) = mpsc::sync_channel(1);
-            let told = self.worker(&place).map(|w| w.send(Message::Give(place.clone(), reply)));
-            if matches!(told, Some(Ok(())))
-                && let Ok(Some(partition)) = answer.recv_timeout(GIVE_WAIT)
-            {
-                kept.push((place, partition));
+            let worker = self.worker(place);
+            let told = worker.is_some_and(|w| w.send(Message::Give(place.clone(), reply)).is_ok());
+            if told && let Ok(Some(held)) = answer.recv_timeout(GIVE_WAIT) {
+                self.held.lock().insert(place.clone(), held);
             }
         }
-        kept
+    }
+
+    /// Takes partitions back, writes them down, and commits how far they have come.
+    pub(super) fn hand_over(&self, consumer: &BaseConsumer<Self>, places: &[Place]) {
+        self.take_back(places);
+        // What another member may own by now is not this one's to write down.
+        if !consumer.assignment_lost() {
+            let of = |place: &Place| Some((place.clone(), self.held.lock().remove(place)?));
+            let (places, mut held): (Vec<Place>, Vec<Held>) = places.iter().filter_map(of).unzip();
+            self.shared.write_down(&mut held);
+            self.held.lock().extend(places.iter().cloned().zip(held));
+            if let Err(error) = commit(consumer, &self.board, CommitMode::Sync) {
+                tracing::warn!(error = %error, "offsets were not committed; records come again");
+            }
+        }
+        self.board.lock().retain(|place, _| !places.contains(place));
+    }
+
+    /// Finds out from where a partition goes on that is assigned. Blocks.
+    pub(super) fn prepare(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        place: &Place,
+        group: Option<i64>,
+    ) -> From {
+        let held = self.held.lock().remove(place);
+        let mut held = self.shared.known(place, held);
+        let next = held.partition.next_offset();
+        let from = match consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
+            Ok(log) => goes_on(place, &mut held, log, group),
+            // Where it is not there, the broker says so as it is read.
+            Err(_) if next > 0 => From::Offset(next),
+            Err(_) => From::Group,
+        };
+        self.held.lock().insert(place.clone(), held);
+        from
     }
 }
 
@@ -100,15 +190,32 @@ pub(super) fn list(places: impl IntoIterator<Item = Place>) -> TopicPartitionLis
 
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if let Rebalance::Revoke(revoked) = rebalance {
-            let revoked = places(revoked);
-            let kept = self.take_back(revoked.clone());
-            let only = |place: &Place| revoked.contains(place);
-            if let Err(error) = commit(consumer, &self.board, CommitMode::Sync, only) {
-                tracing::warn!(error = %error, "offsets were not committed; records come again");
+        match rebalance {
+            Rebalance::Revoke(revoked) => {
+                let revoked = places(revoked);
+                self.hand_over(consumer, &revoked);
+                self.assigned.lock().retain(|place| !revoked.contains(place));
             }
-            self.board.lock().retain(|place, _| !revoked.contains(place));
-            self.changes.lock().push_back(Change::Revoked(kept));
+            Rebalance::Assign(assigned) => {
+                let places = places(assigned);
+                let committed =
+                    consumer.committed_offsets(list(places.iter().cloned()), BROKER_WAIT);
+                let committed = committed.ok();
+                for place in places {
+                    let group = committed.as_ref().and_then(|committed| {
+                        let found = committed.find_partition(&place.0, place.1)?.offset();
+                        if let Offset::Offset(offset) = found { Some(offset) } else { None }
+                    });
+                    if let From::Offset(offset) = self.prepare(consumer, &place, group)
+                        && let Some(mut one) = assigned.find_partition(&place.0, place.1)
+                        && let Err(error) = one.set_offset(Offset::Offset(offset))
+                    {
+                        tracing::error!(error = %error, offset, "an offset can't be gone on from");
+                    }
+                    self.membership.note_heard();
+                }
+            }
+            Rebalance::Error(_) => {}
         }
     }
 
@@ -117,23 +224,32 @@ impl ConsumerContext for Context {
             if let Err(error) = consumer.pause(assigned) {
                 tracing::warn!(error = %error, "an assignment can't be paused");
             }
-            self.changes.lock().push_back(Change::Assigned(places(assigned)));
+            self.assigned.lock().extend(places(assigned));
         }
     }
 }
 
-/// Commits how far partitions are durable, of those that `wanted` picks.
+/// Commits up to where checkpoints hold the partitions of this member.
 pub(super) fn commit(
     consumer: &BaseConsumer<Context>,
     board: &Board,
     mode: CommitMode,
-    wanted: impl Fn(&Place) -> bool,
 ) -> KafkaResult<()> {
     let mut offsets = TopicPartitionList::new();
+    let mut newer = Vec::new();
     for (place, progress) in board.lock().iter() {
-        if progress.durable > 0 && wanted(place) {
-            offsets.add_partition_offset(&place.0, place.1, Offset::Offset(progress.durable))?;
+        let newest = progress.kept.newest();
+        if newest > 0 && newest != progress.committed.load(Ordering::Relaxed) {
+            offsets.add_partition_offset(&place.0, place.1, Offset::Offset(newest))?;
+            newer.push((Arc::clone(progress), newest));
         }
     }
-    if offsets.count() == 0 { Ok(()) } else { consumer.commit(&offsets, mode) }
+    if newer.is_empty() {
+        return Ok(());
+    }
+    consumer.commit(&offsets, mode)?;
+    for (progress, newest) in newer {
+        progress.committed.store(newest, Ordering::Relaxed);
+    }
+    Ok(())
 }

@@ -1,11 +1,12 @@
 //! The manager: rebalances, commits, and the watch for stalls.
 
-use super::group::{Board, Change, Context, Message, commit, list};
+use super::group::{BROKER_WAIT, Board, Context, Membership, Message, Progress, commit, list};
+use super::handover::{From, Held};
 use super::worker::{Worker, dead_letter_producer};
 use super::{Ends, Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::planes::{Hours, Ticket};
-use crate::engine::partition::Partition;
+use crate::edge::saving::Saving;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
 use rdkafka::Offset;
@@ -18,17 +19,14 @@ use std::time::Duration;
 
 /// How long the manager waits for news.
 const WAIT: Duration = Duration::from_millis(50);
-/// How often offsets are committed. Unit: milliseconds.
+/// How often it is looked whether checkpoints let offsets be committed. Unit: milliseconds.
 const COMMIT_EVERY_MS: i64 = 1_000;
 /// How often lag is measured. Unit: milliseconds.
 const LAG_EVERY_MS: i64 = 5_000;
-/// How long the broker may take to answer the manager.
-const BROKER_WAIT: Duration = Duration::from_secs(5);
-
-/// Runs the door until it is told to stop; then everything applied is durable and committed.
+/// Runs the door until it is told to stop; then everything applied is written down and committed.
 /// Blocks.
 pub fn run(params: &Params, shared: &Shared, ends: Ends) {
-    let board = Board::default();
+    let common = Common::default();
     let mut orders = Vec::new();
     let mut threads = Vec::new();
     let producer = dead_letter_producer(params);
@@ -38,7 +36,8 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             number,
             params: params.clone(),
             shared: shared.clone(),
-            board: Arc::clone(&board),
+            membership: Arc::clone(&common.membership),
+            saving: Saving::new(shared.writer.clone(), shared.checkpoint_every_ms),
             dead_letter_producer: producer.clone(),
             ticket: Ticket::default(),
             hours: Hours::default(),
@@ -51,9 +50,8 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         }
         orders.push(sender);
     }
-    let mut kept = BTreeMap::new();
     while !shared.stopping.load(Ordering::Relaxed) {
-        let mut consumption = match Consumption::begin(params, shared, &orders, &board) {
+        let mut consumption = match Consumption::begin(params, shared, &orders, &common) {
             Ok(consumption) => consumption,
             Err(error) => {
                 shared.metrics.consumer_errors.inc();
@@ -62,7 +60,6 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
                 continue;
             }
         };
-        consumption.kept = std::mem::take(&mut kept);
         consumption.watch();
         if shared.stopping.load(Ordering::Relaxed) {
             consumption.end(&orders, threads);
@@ -70,18 +67,23 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         }
         shared.metrics.consumer_stalls.inc();
         tracing::error!("the Kafka consumer stands still; it is made anew");
-        kept = consumption.abandon();
+        consumption.abandon();
     }
+}
+
+/// What outlives a consumer.
+#[derive(Default)]
+struct Common {
+    board: Board,
+    held: Arc<Mutex<BTreeMap<Place, Held>>>,
+    membership: Arc<Membership>,
 }
 
 /// One consumer's life.
 struct Consumption<'a> {
     params: &'a Params,
     shared: &'a Shared,
-    board: Board,
     consumer: Arc<BaseConsumer<Context>>,
-    /// State of partitions that went away, in case they come again.
-    kept: BTreeMap<Place, Box<Partition>>,
     committed_at: EventTime,
     measured_at: EventTime,
     moved_at: EventTime,
@@ -94,13 +96,16 @@ impl<'a> Consumption<'a> {
         params: &'a Params,
         shared: &'a Shared,
         workers: &[mpsc::Sender<Message>],
-        board: &Board,
+        common: &Common,
     ) -> KafkaResult<Self> {
-        board.lock().clear();
+        common.board.lock().clear();
         let context = Context {
-            changes: Mutex::default(),
+            shared: shared.clone(),
+            assigned: Mutex::default(),
+            held: Arc::clone(&common.held),
             workers: workers.to_vec(),
-            board: Arc::clone(board),
+            board: Arc::clone(&common.board),
+            membership: Arc::clone(&common.membership),
         };
         let consumer: BaseConsumer<Context> = params.consumer().create_with_context(context)?;
         let topics: Vec<&str> = params.topics.iter().map(String::as_str).collect();
@@ -109,9 +114,7 @@ impl<'a> Consumption<'a> {
         Ok(Self {
             params,
             shared,
-            board: Arc::clone(board),
             consumer: Arc::new(consumer),
-            kept: BTreeMap::new(),
             committed_at: now,
             measured_at: now,
             moved_at: now,
@@ -127,25 +130,23 @@ impl<'a> Consumption<'a> {
                 self.shared.metrics.consumer_errors.inc();
                 tracing::warn!(error = %error, "Kafka");
             }
-            loop {
-                let change = self.consumer.context().changes.lock().pop_front();
-                match change {
-                    Some(Change::Assigned(places)) => self.assign(places),
-                    Some(Change::Revoked(kept)) => self.kept.extend(kept),
-                    None => break,
-                }
+            self.consumer.context().membership.note_heard();
+            let assigned = std::mem::take(&mut *self.consumer.context().assigned.lock());
+            if !assigned.is_empty() {
+                self.assign(assigned.into());
             }
             let now = clock::now();
             if now.ms_since(self.committed_at) >= COMMIT_EVERY_MS {
                 self.committed_at = now;
-                if let Err(error) = commit(&self.consumer, &self.board, CommitMode::Async, |_| true)
-                {
+                let board = &self.consumer.context().board;
+                if let Err(error) = commit(&self.consumer, board, CommitMode::Async) {
                     tracing::warn!(error = %error, "offsets were not committed; it is tried again");
                 }
             }
             if now.ms_since(self.measured_at) >= LAG_EVERY_MS {
                 self.measured_at = now;
                 self.measure(now);
+                self.look_for_checkpoints();
             }
             if self.behind > 0 && now.ms_since(self.moved_at) >= self.params.stall_ms {
                 return;
@@ -156,23 +157,15 @@ impl<'a> Consumption<'a> {
     /// Splits off the queues of new partitions, hands them to their owners, and lets them flow.
     fn assign(&mut self, places: Vec<Place>) {
         let all = list(places.iter().cloned());
-        let committed = self.consumer.committed_offsets(all.clone(), BROKER_WAIT);
+        let context = self.consumer.context();
         for place in places {
-            let resumes = committed.as_ref().ok().and_then(|committed| {
-                let found = committed.find_partition(&place.0, place.1)?;
-                if let Offset::Offset(offset) = found.offset() { Some(offset) } else { None }
-            });
-            // Kept state is of use unless another member has committed beyond it. Where a commit was
-            // lost in the rebalance, records come again, and the state knows them by position.
-            let kept = self
-                .kept
-                .remove(&place)
-                .filter(|partition| resumes.is_none_or(|offset| offset <= partition.next_offset()));
             let queue = self.consumer.split_partition_queue(&place.0, place.1);
-            let worker = self.consumer.context().worker(&place);
-            if let (Some(queue), Some(worker)) = (queue, worker) {
+            let (held, worker) = (context.held.lock().remove(&place), context.worker(&place));
+            if let (Some(queue), Some(held), Some(worker)) = (queue, held, worker) {
+                let progress = Progress::of(&held);
+                context.board.lock().insert(place.clone(), Arc::clone(&progress));
                 // A worker ends only after the manager.
-                let _ended = worker.send(Message::Take(place, queue, kept));
+                let _ended = worker.send(Message::Take(place, queue, held, progress));
             }
         }
         if let Err(error) = self.consumer.resume(&all) {
@@ -184,12 +177,45 @@ impl<'a> Consumption<'a> {
         self.moved_at = clock::now();
     }
 
+    /// Goes on from the checkpoints of partitions that began without, once their store answers.
+    fn look_for_checkpoints(&mut self) {
+        let context = self.consumer.context();
+        let provisional: Vec<Place> = {
+            let board = context.board.lock();
+            let provisional = board.iter().filter(|(_, progress)| progress.provisional);
+            provisional.map(|(place, _)| place.clone()).collect()
+        };
+        let reachable = async {
+            let asked = self.shared.snapshots.is_reachable();
+            tokio::time::timeout(BROKER_WAIT, asked).await == Ok(true)
+        };
+        if provisional.is_empty() || !self.shared.runtime.block_on(reachable) {
+            return;
+        }
+        tracing::info!(partitions = provisional.len(), "the store of checkpoints answers again");
+        if let Err(error) = self.consumer.pause(&list(provisional.iter().cloned())) {
+            tracing::warn!(error = %error, "partitions can't be paused");
+        }
+        context.take_back(&provisional);
+        for place in &provisional {
+            let from = context.prepare(&self.consumer, place, None);
+            if let From::Offset(offset) = from
+                && let Err(error) =
+                    self.consumer.seek(&place.0, place.1, Offset::Offset(offset), BROKER_WAIT)
+            {
+                tracing::error!(error = %error, offset, "an offset can't be gone on from");
+            }
+        }
+        self.assign(provisional);
+    }
+
     /// Measures how far behind the partitions are, and whether they move.
     fn measure(&mut self, now: EventTime) {
-        let progress = self.board.lock().clone();
+        let board = self.consumer.context().board.lock().clone();
         let (mut behind, mut applied) = (0, 0);
-        for (place, progress) in progress {
-            applied += progress.applied;
+        for (place, progress) in board {
+            let has = progress.applied.load(Ordering::Relaxed);
+            applied += has;
             let Ok((low, high)) = self.consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT)
             else {
                 // An unreachable broker is no stall of the consumer.
@@ -198,7 +224,7 @@ impl<'a> Consumption<'a> {
                 return;
             };
             // A partition of which nothing was read yet begins at its low watermark.
-            behind += (high - progress.applied.max(low)).max(0);
+            behind += (high - has.max(low)).max(0);
         }
         if applied != self.applied || behind == 0 {
             self.moved_at = now;
@@ -209,14 +235,17 @@ impl<'a> Consumption<'a> {
     }
 
     /// Takes the partitions back without a word to the group, which will miss this consumer soon.
-    fn abandon(mut self) -> BTreeMap<Place, Box<Partition>> {
-        let owned = self.board.lock().keys().cloned().collect();
-        self.kept.extend(self.consumer.context().take_back(owned));
-        self.kept
+    fn abandon(self) {
+        let context = self.consumer.context();
+        let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
+        context.take_back(&owned);
     }
 
-    /// Lets the workers finish, commits all that is durable, and leaves the group.
+    /// Writes down what this member has, commits it, leaves the group, and ends the workers.
     fn end(self, workers: &[mpsc::Sender<Message>], threads: Vec<std::thread::JoinHandle<()>>) {
+        let context = self.consumer.context();
+        let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
+        context.hand_over(&self.consumer, &owned);
         for worker in workers {
             // One that ended before needs no telling.
             let _ended = worker.send(Message::Stop);
@@ -225,9 +254,6 @@ impl<'a> Consumption<'a> {
             if thread.join().is_err() {
                 tracing::error!("a Kafka thread ended by a panic");
             }
-        }
-        if let Err(error) = commit(&self.consumer, &self.board, CommitMode::Sync, |_| true) {
-            tracing::warn!(error = %error, "offsets were not committed; records come again");
         }
         self.consumer.unsubscribe();
     }

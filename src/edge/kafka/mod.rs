@@ -3,15 +3,18 @@
 //!
 //! ```text
 //!  manager thread                       worker threads
-//!  polls the consumer: rebalances,  --> own partitions and their queues:
-//!  errors; commits; watches             poll, decode, apply, hand signals over
-//!  for stalls                       <-- how far each may be committed
+//!  polls the consumer: rebalances,  --> own partitions and their queues: poll, decode,
+//!  errors; commits; watches             apply, hand signals over, write checkpoints
+//!  for stalls                       <-- how far each has come, and its checkpoints
 //! ```
-//! **Invariant** S-2: an offset is committed only when what it caused is durable.
+//! **Invariant** S-2: an offset is committed only behind a checkpoint, and a checkpoint is written
+//! only when what was told before it is durable. Reading goes on from the checkpoint, whatever the
+//! group has committed.
 //! On assignment a partition is paused before its queue is split off, so that no record of it ever
 //! goes the common way.
 
 mod group;
+mod handover;
 mod manager;
 mod worker;
 
@@ -20,6 +23,7 @@ pub use manager::run;
 use crate::edge::dead_letter::DeadLetters;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlPlane, DataMessage};
+use crate::edge::snapshots::{Snapshots, Writer};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition;
 use crate::wire::decoder::Decoder;
@@ -29,6 +33,29 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::mpsc;
+
+/// Where reading begins in a partition that is new to the group, or was made anew or cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record that is there.
+    #[default]
+    Earliest,
+    /// With what comes from now on.
+    Latest,
+}
+
+impl Start {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Earliest, Self::Latest];
+
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+        }
+    }
+}
 
 /// Where Kafka is and how it is read.
 #[derive(Clone, Debug)]
@@ -43,6 +70,10 @@ pub struct Params {
     pub decoder: Decoder,
     /// The topic of dead letters; a file without one.
     pub dead_letter_topic: Option<String>,
+    /// Where reading begins in a partition of which nothing is known, or not what is there.
+    pub start: Start,
+    /// The name of this member, for static membership.
+    pub instance: Option<String>,
     /// How long the consumer may stand still before it is made anew. Unit: milliseconds.
     pub stall_ms: i64,
     /// Raw settings of librdkafka.
@@ -64,12 +95,24 @@ impl Params {
         config.set("group.id", &self.group);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
-        for (name, value) in [
-            ("auto.offset.reset", "earliest"),
+        if let Some(instance) = &self.instance {
+            config.set("group.instance.id", instance);
+        }
+        // The coordinator alone sets these in the newer protocol.
+        let by_coordinator =
+            self.librdkafka.get("group.protocol").is_some_and(|protocol| protocol == "consumer");
+        let of_classic = [
             ("session.timeout.ms", "10000"),
+            // What stays with a member goes on while others move.
+            ("partition.assignment.strategy", "cooperative-sticky"),
+        ];
+        let of_classic = of_classic.into_iter().filter(|_| !by_coordinator);
+        let of_all = [
+            ("auto.offset.reset", self.start.as_str()),
             ("fetch.wait.max.ms", "10"),
             ("queued.max.messages.kbytes", "16384"),
-        ] {
+        ];
+        for (name, value) in of_classic.chain(of_all) {
             if !self.librdkafka.contains_key(name) {
                 config.set(name, value);
             }
@@ -89,6 +132,14 @@ pub struct Shared {
     pub fingerprints: Arc<Fingerprinter>,
     /// Where signals go.
     pub control: ControlPlane,
+    /// Where checkpoints are kept.
+    pub snapshots: Snapshots,
+    /// The way to those that are written while reading goes on.
+    pub writer: Writer,
+    /// How often they are. Unit: milliseconds.
+    pub checkpoint_every_ms: i64,
+    /// Where asynchronous work is done.
+    pub runtime: tokio::runtime::Handle,
     /// Counters.
     pub metrics: Metrics,
     /// Where the places of refused records go.

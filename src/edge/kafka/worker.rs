@@ -1,10 +1,13 @@
 //! A worker: owns partitions and their queues, and nothing else does.
 
-use super::group::{Board, Context, Message, Progress};
+use super::group::{Context, Membership, Message, Progress};
+use super::handover::Held;
 use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, letter};
 use crate::edge::planes::{ControlMessage, DataMessage, Hours, InUse, SLOTS, Ticket};
+use crate::edge::saving::{Saved, Saving};
+use crate::edge::snapshots::Kept;
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Clock, Partition, Signal, View};
 use crate::model::time::EventTime;
@@ -12,8 +15,8 @@ use crate::wire::refusal::{Limits, Refusal};
 use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -27,16 +30,34 @@ const FUTURE_MS_MAX: i64 = 3_600_000;
 struct Owned {
     place: Place,
     queue: PartitionQueue<Context>,
-    partition: Box<Partition>,
-    /// Signals on their way to the journal, and the offset before the record that caused them.
-    under_way: VecDeque<(Ticket, i64)>,
+    held: Held,
+    progress: Arc<Progress>,
+}
+
+impl Saved for Owned {
+    fn place(&self) -> &str {
+        self.held.place()
+    }
+
+    fn partition(&mut self) -> &mut Partition {
+        self.held.partition()
+    }
+
+    fn kept(&self) -> &Arc<Kept> {
+        self.held.kept()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.held.is_ready()
+    }
 }
 
 pub(super) struct Worker {
     pub(super) number: usize,
     pub(super) params: Params,
     pub(super) shared: Shared,
-    pub(super) board: Board,
+    pub(super) membership: Arc<Membership>,
+    pub(super) saving: Saving,
     pub(super) dead_letter_producer: Option<Arc<ThreadedProducer<DefaultProducerContext>>>,
     pub(super) ticket: Ticket,
     pub(super) hours: Hours,
@@ -57,29 +78,30 @@ impl Worker {
                 self.answer(&mut owned, question);
             }
             match orders.try_recv() {
-                Ok(Message::Take(place, queue, kept)) => {
-                    let new = || {
-                        let params = Arc::clone(&self.shared.partition);
-                        Box::new(Partition::new(params, self.shared.seed))
-                    };
-                    let partition = kept.unwrap_or_else(new);
-                    owned.push(Owned { place, queue, partition, under_way: VecDeque::new() });
+                Ok(Message::Take(place, queue, held, progress)) => {
+                    owned.push(Owned { place, queue, held, progress });
                 }
                 Ok(Message::Give(place, reply)) => {
                     let at = owned.iter().position(|one| one.place == place);
-                    let given = at.map(|at| owned.swap_remove(at).partition);
+                    let told = self.ticket.clone();
+                    let given = at.map(|at| Held { told, ..owned.swap_remove(at).held });
+                    self.tell_hours();
                     // The manager waits for at most a few seconds.
                     let _gone = reply.send(given);
                 }
                 Ok(Message::Stop) | Err(mpsc::TryRecvError::Disconnected) => break,
                 Err(mpsc::TryRecvError::Empty) => {}
             }
+            self.saving.go_on(&mut owned, &self.ticket);
+            if !self.membership.holds() {
+                std::thread::sleep(WAIT);
+                continue;
+            }
             let mut idle = true;
             for one in &mut owned {
                 if self.poll(one, Duration::ZERO, &mut batch) > 0 {
                     idle = false;
                 }
-                self.publish(one);
             }
             if idle {
                 turn = turn.wrapping_add(1);
@@ -87,13 +109,11 @@ impl Worker {
                 match owned.get_mut(turn % count) {
                     Some(one) => {
                         self.poll(one, WAIT, &mut batch);
-                        self.publish(one);
                     }
                     None => std::thread::sleep(WAIT),
                 }
             }
         }
-        self.drain(&mut owned);
         self.tell_hours();
     }
 
@@ -104,30 +124,17 @@ impl Worker {
         }
     }
 
-    /// Waits until what was handed over is durable, so that all of it may be committed.
-    fn drain(&self, owned: &mut [Owned]) {
-        for _ in 0..1000 {
-            for one in &mut *owned {
-                self.publish(one);
-            }
-            if owned.iter().all(|one| one.under_way.is_empty()) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        tracing::warn!("some signals did not become durable; their records will be read again");
-    }
-
     /// Takes what waits in the queue, at most a batch; gives how many records.
     fn poll(&mut self, one: &mut Owned, wait: Duration, batch: &mut Batch) -> usize {
         batch.clear();
         let arrived = clock::now();
         let limits = Limits { time_max: arrived.plus_ms(FUTURE_MS_MAX), ..Limits::default() };
-        let (mut records, mut first, mut last) = (0, None, -1);
+        let (mut records, mut last) = (0, -1);
         let mut secrets = 0;
         let mut wait = wait;
+        let Owned { place, queue, held, .. } = &mut *one;
         while records < TOGETHER_MAX {
-            let message = match one.queue.poll(wait) {
+            let message = match queue.poll(wait) {
                 None => break,
                 Some(Err(error)) => {
                     self.shared.metrics.consumer_errors.inc();
@@ -139,7 +146,9 @@ impl Worker {
             wait = Duration::ZERO;
             records += 1;
             let offset = message.offset();
-            first.get_or_insert(offset);
+            if last < 0 {
+                self.follow(place, held, offset);
+            }
             last = offset;
             let record = message.payload().unwrap_or_default();
             let decoder = &self.params.decoder;
@@ -157,49 +166,64 @@ impl Worker {
                 },
             );
             for refusal in refusals {
-                self.refuse(&one.place, offset, refusal, arrived);
+                self.refuse(place, offset, refusal, arrived);
             }
         }
         if records > 0 {
             self.shared.metrics.secrets_replaced.inc_by(secrets);
-            self.apply(one, batch, (first.unwrap_or(last), last), arrived);
+            self.apply(one, batch, last, arrived);
         }
         records
     }
 
-    fn apply(&mut self, one: &mut Owned, batch: &Batch, (first, last): (i64, i64), at: EventTime) {
-        one.partition.apply(batch, Clock::Intake(clock::now()));
-        one.partition.skip_to(last + 1);
+    /// Looks whether the records go on where the partition has come to. The client begins anew by
+    /// itself where a topic was made anew, or cut off, while it is read.
+    fn follow(&self, (topic, partition): &Place, held: &mut Held, offset: i64) {
+        let next = held.partition.next_offset();
+        if offset < next {
+            self.shared.metrics.consumer_resets.inc();
+            tracing::error!(
+                topic,
+                partition,
+                known = next,
+                offset,
+                "the topic goes on before what was read of it: it was made anew or cut off; what \
+                 was learned is kept, and its records count anew"
+            );
+            held.partition.rewind_to(offset);
+            held.kept.reset();
+        } else if next > 0 && offset > next {
+            self.shared.metrics.consumer_skipped.inc_by((offset - next).unsigned_abs());
+        }
+    }
+
+    fn apply(&mut self, one: &mut Owned, batch: &Batch, last: i64, at: EventTime) {
+        let now = clock::now();
+        let again = last < one.held.again_until;
+        let clock = if again { Clock::Again { arrived: now, now } } else { Clock::Intake(now) };
+        let partition = &mut one.held.partition;
+        partition.apply(batch, clock);
+        partition.skip_to(last + 1);
+        one.progress.applied.store(last + 1, Ordering::Relaxed);
         if let Some(newest) = batch.newest() {
             let lag_s = clock::now().ms_since(newest).max(0) as f64 / 1000.0;
             self.shared.metrics.event_lag.observe(lag_s);
         }
-        let tally = one.partition.take_tally();
+        let tally = partition.take_tally();
         self.shared.metrics.add("kafka", &tally);
         self.hours.add(&tally.active_hours);
-        let signals: Vec<Signal> = one.partition.drain_signals().collect();
-        self.send(one, signals, first, at);
+        let signals: Vec<Signal> = partition.drain_signals().collect();
+        self.send(signals, at);
     }
 
-    fn send(&mut self, one: &mut Owned, signals: Vec<Signal>, before: i64, arrived: EventTime) {
+    fn send(&mut self, signals: Vec<Signal>, arrived: EventTime) {
         if signals.is_empty() {
             return;
         }
         self.ticket = self.ticket.next();
-        one.under_way.push_back((self.ticket.clone(), before));
         let message = ControlMessage::Signals(signals, arrived, Some(self.ticket.clone()));
         // The control plane ends after this thread.
         let _ended = self.shared.control.tell_blocking(message);
-    }
-
-    /// Tells the manager how far the partition has come.
-    fn publish(&self, one: &mut Owned) {
-        while one.under_way.front().is_some_and(|(ticket, _)| ticket.is_settled()) {
-            one.under_way.pop_front();
-        }
-        let applied = one.partition.next_offset();
-        let durable = one.under_way.front().map_or(applied, |(_, before)| *before);
-        self.board.lock().insert(one.place.clone(), Progress { applied, durable });
     }
 
     fn refuse(&self, place: &Place, offset: i64, refusal: Refusal, at: EventTime) {
@@ -222,18 +246,18 @@ impl Worker {
         match question {
             DataMessage::LookUp(credential, reply) => {
                 let (kind, id) = (credential.kind(), credential.id());
-                let found = owned.iter().filter_map(|one| one.partition.look_up(kind, id));
+                let found = owned.iter().filter_map(|one| one.held.partition.look_up(kind, id));
                 // Whoever asked may have gone away.
                 let _gone = reply.send(found.max_by_key(|view| view.last_seen));
             }
             DataMessage::Busiest(most, reply) => {
-                let of = |one: &mut Owned| one.partition.busiest(most);
+                let of = |one: &mut Owned| one.held.partition.busiest(most);
                 let views: Vec<View> = owned.iter_mut().flat_map(of).collect();
                 let _gone = reply.send(views);
             }
             DataMessage::Params(params) => {
                 for one in owned {
-                    one.partition.set_params(Arc::clone(&params));
+                    one.held.partition.set_params(Arc::clone(&params));
                 }
                 self.shared.partition = params;
             }
@@ -246,16 +270,18 @@ impl Worker {
     /// partition that is behind must not see its own records as late.
     fn tick(&mut self, owned: &mut [Owned], now: EventTime) {
         let (mut credentials, mut open) = (0, 0);
-        for one in owned {
-            if one.queue_is_idle(now) {
-                one.partition.tick(now);
+        for one in &mut *owned {
+            let is_present = one.queue_is_idle(now);
+            let partition = &mut one.held.partition;
+            if is_present {
+                partition.tick(now);
             }
-            credentials += one.partition.credentials() as u64;
-            open += one.partition.open_episodes() as u64;
-            let signals: Vec<Signal> = one.partition.drain_signals().collect();
-            let before = one.partition.next_offset();
-            self.send(one, signals, before, now);
+            credentials += partition.credentials() as u64;
+            open += partition.open_episodes() as u64;
+            let signals: Vec<Signal> = partition.drain_signals().collect();
+            self.send(signals, now);
         }
+        self.saving.tick(now, owned, &self.ticket);
         self.tell_hours();
         self.shared.metrics.beat("kafka", now.ms() as f64 / 1000.0);
         let thread = SLOTS + self.number;
@@ -267,7 +293,7 @@ impl Worker {
 impl Owned {
     /// Whether its newest event is of the present, give or take a minute.
     fn queue_is_idle(&self, now: EventTime) -> bool {
-        now.ms_since(self.partition.watermark()) < 120_000
+        now.ms_since(self.held.partition.watermark()) < 120_000
     }
 }
 

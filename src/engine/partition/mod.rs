@@ -188,6 +188,13 @@ impl Partition {
         self.next_offset = self.next_offset.max(offset);
     }
 
+    /// Goes on at `offset`, whatever was applied: the offsets begin anew, as in a topic that was made
+    /// anew.
+    pub const fn rewind_to(&mut self, offset: i64) {
+        self.next_offset = offset;
+        self.applying = None;
+    }
+
     /// How far event time has come: no event older than this is expected any more.
     pub fn watermark(&self) -> EventTime {
         self.newest.plus_ms(-self.params.lateness_ms)

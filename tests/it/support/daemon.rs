@@ -178,6 +178,16 @@ impl Daemon {
         Some((response.status().as_u16(), response.text().ok()?))
     }
 
+    /// Makes it stand still.
+    pub fn pause(&self) {
+        self.process.signal("STOP");
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.process.signal("CONT");
+    }
+
     /// What ends it by SIGKILL, whoever holds it then.
     pub fn killer(&self) -> impl FnOnce() + Send + use<> {
         self.process.killer()

@@ -1,10 +1,11 @@
 //! The doors: HTTP, Kafka, how records are read, where refused ones go.
 
-use super::values::{kind, one_of, path, secret_file};
+use super::values::{kind, one_of, path, secret_file, some_text};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::{bytes, duration_ms};
 use crate::app::settings::{Http, Token};
 use crate::edge::api::auth::Role;
+use crate::edge::kafka::Start;
 use crate::edge::{kafka, outgoing};
 use crate::model::event::Outcome;
 use crate::wire::access_log::{AccessLog, Field};
@@ -157,13 +158,27 @@ pub(super) fn kafka(section: Section<'_>) -> Option<kafka::Params> {
     let decoder = decoder(&section, access_log(section.section("access_log")));
     let dead_letter_topic = section.get("dead_letter_topic", text);
     let stall_ms = section.get("stall_after", duration_ms).unwrap_or(60_000);
+    let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);
+    let start = section.get("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
+    let instance = section.get("instance", some_text);
     let librdkafka = librdkafka(&section.section("librdkafka"), &OWNED);
     if brokers.is_none() || topics.is_none() {
         section.note_if_lacking(&["brokers", "topics"]);
     }
     section.finish();
     let (brokers, topics) = (brokers?, topics?);
-    Some(kafka::Params { brokers, topics, group, decoder, dead_letter_topic, stall_ms, librdkafka })
+    let start = start.unwrap_or_default();
+    Some(kafka::Params {
+        brokers,
+        topics,
+        group,
+        decoder,
+        dead_letter_topic,
+        start,
+        instance,
+        stall_ms,
+        librdkafka,
+    })
 }
 
 /// Raw settings of librdkafka, but for those that are `owned`.
@@ -184,9 +199,11 @@ pub(super) fn librdkafka(raw: &Section<'_>, owned: &[&str]) -> BTreeMap<String, 
 }
 
 /// Settings of librdkafka on which tripline's promises rest.
-const OWNED: [&str; 5] = [
+const OWNED: [&str; 7] = [
     "bootstrap.servers",
     "group.id",
+    "group.instance.id",
+    "auto.offset.reset",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.partition.eof",

@@ -37,6 +37,9 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         None => Some(data_dir.join("tripline.sock")),
     };
     let outgoing = outgoing(root.section("outgoing"));
+    let fingerprint_key_file = root.get("fingerprint_key_file", path);
+    let (checkpoint_every_ms, checkpoints_url) =
+        checkpoints(root.section("checkpoints"), fingerprint_key_file.is_some());
     let settings = Settings {
         data_dir,
         admin: local::Params { path: path_of_socket, mode },
@@ -50,9 +53,10 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         stores: auth_stores(&root.section("auth_store"), &outgoing),
         receivers: notify::receivers(&root.section("notify"), &outgoing),
         outgoing,
-        fingerprint_key_file: root.get("fingerprint_key_file", path),
+        fingerprint_key_file,
         journal_rotate_bytes: journal(root.section("journal")),
-        checkpoint_every_ms: checkpoints(root.section("checkpoints")),
+        checkpoint_every_ms,
+        checkpoints_url,
         event_log: event_log(root.section("event_log")),
         dead_letters_bytes_max: dead_letters(root.section("dead_letters")),
     };

@@ -4,15 +4,37 @@ use super::values::one_of;
 use crate::app::settings::reader::{Section, Wrong};
 use crate::app::settings::units::{bytes, duration_ms};
 use crate::edge::event_log::{Params, Sync};
+use crate::edge::snapshots::SCHEMES;
+use url::Url;
 
-/// How often what is remembered of credentials is written down. Unit: milliseconds.
-pub(super) fn checkpoints(section: Section<'_>) -> i64 {
+/// How often what is remembered of credentials is written down, in milliseconds, and where that of
+/// Kafka is kept; none: in the data folder. `has_key`: whether the fingerprint key is a given one.
+pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<Url>) {
     let every = section.get("every", |value| match duration_ms(value)? {
         ms if ms < 1_000 => Err(Wrong::new("this is too often", "write 1s or more")),
         ms => Ok(ms),
     });
+    let url = section.get("url", |value| {
+        let remedy = "write file:///folder, s3://bucket/folder, gs://… or az://…";
+        let url =
+            Url::parse(value.text()?).map_err(|error| Wrong::new(error.to_string(), remedy))?;
+        // What it holds beside the place may be a secret, and it is shown.
+        let is_place = url.username().is_empty() && url.query().is_none();
+        if !has_key {
+            let message = "members that share checkpoints need the same fingerprint key";
+            return Err(Wrong::new(
+                message,
+                "set fingerprint_key_file, to the same on all of them",
+            ));
+        }
+        if SCHEMES.contains(&url.scheme()) && is_place {
+            Ok(url)
+        } else {
+            Err(Wrong::new("checkpoints can't be kept there", remedy))
+        }
+    });
     section.finish();
-    every.unwrap_or(60_000)
+    (every.unwrap_or(60_000), url)
 }
 
 /// The event log.

@@ -1,0 +1,65 @@
+//! The slots of the HTTP intake, as checkpoints have them.
+
+use crate::edge::planes::SLOTS;
+use crate::edge::saving::Saved;
+use crate::edge::snapshots::{Kept, Restored, Snapshots};
+use crate::engine::batch::HashSeed;
+use crate::engine::partition::{Params, Partition};
+use crate::model::time::EventTime;
+use std::sync::Arc;
+
+/// One slot of the HTTP intake.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Its number.
+    pub(super) number: usize,
+    /// Its state.
+    pub(super) partition: Partition,
+    /// When events came last.
+    pub(super) arrived: EventTime,
+    /// Its name among checkpoints.
+    place: String,
+    /// Its checkpoints.
+    pub(super) kept: Arc<Kept>,
+}
+
+impl Saved for Slot {
+    fn place(&self) -> &str {
+        &self.place
+    }
+
+    fn partition(&mut self) -> &mut Partition {
+        &mut self.partition
+    }
+
+    fn kept(&self) -> &Arc<Kept> {
+        &self.kept
+    }
+}
+
+/// The limit of credentials is for all slots together.
+pub(super) fn per_slot(params: &Params) -> Arc<Params> {
+    let credentials_max = params.credentials_max.div_ceil(SLOTS);
+    Arc::new(Params { credentials_max, ..params.clone() })
+}
+
+/// The partitions of all slots as they were written down, or new ones.
+pub(super) async fn restored(snapshots: &Snapshots, params: &Params, seed: HashSeed) -> Vec<Slot> {
+    let params = per_slot(params);
+    let (mut slots, mut credentials) = (Vec::with_capacity(SLOTS), 0);
+    for number in 0..SLOTS {
+        let place = format!("http/slot-{number:02}");
+        let restored = snapshots.restore(&place, &params, seed).await.unwrap_or_else(|error| {
+            tracing::error!(place, error = %error, "its credentials are learned anew");
+            Restored::default()
+        });
+        let Restored { partition, kept } = restored;
+        credentials += partition.as_ref().map_or(0, Partition::credentials);
+        let partition = partition.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed));
+        slots.push(Slot { number, partition, arrived: EventTime::MIN, place, kept });
+    }
+    if credentials > 0 {
+        tracing::info!(credentials, "what was remembered of credentials is read back");
+    }
+    slots
+}

@@ -1,0 +1,231 @@
+//! What passes from one owner of a partition to the next: its state, and from where it goes on.
+//!
+//! ```text
+//!  assigned: the newer of what this member still has and what a checkpoint has -> read on from there
+//!  revoked:  a checkpoint -> the offset is committed -> the next owner
+//! ```
+//! The state is a function of the records before its offset, so whichever is newer is right, whoever
+//! wrote it.
+
+use super::{Place, Shared};
+use crate::edge::clock;
+use crate::edge::planes::{ControlMessage, Ticket};
+use crate::edge::saving::{Saved, whole};
+use crate::edge::snapshots::{Kept, Restored};
+use crate::engine::partition::{Partition, Signal};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long writing down what is handed over may take, of all partitions together. Chosen: the group
+/// waits for it.
+const HANDOVER_WAIT: Duration = Duration::from_secs(20);
+
+/// How long a partition waits for its checkpoint. Chosen: other partitions wait too.
+const RESTORE_WAIT: Duration = Duration::from_secs(10);
+
+/// A partition between two owners.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Its name among checkpoints.
+    pub(super) name: String,
+    /// Its state.
+    pub(super) partition: Box<Partition>,
+    /// Its checkpoints.
+    pub(super) kept: Arc<Kept>,
+    /// What it told last.
+    pub(super) told: Ticket,
+    /// Records before this offset may have been told of before.
+    pub(super) again_until: i64,
+    /// Whether the store of checkpoints did not answer, so that more may be known: nothing is written
+    /// down or committed, lest it hide that.
+    pub(super) provisional: bool,
+}
+
+impl Saved for Held {
+    fn place(&self) -> &str {
+        &self.name
+    }
+
+    fn partition(&mut self) -> &mut Partition {
+        &mut self.partition
+    }
+
+    fn kept(&self) -> &Arc<Kept> {
+        &self.kept
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.provisional
+    }
+}
+
+/// From where a partition is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// From where the group has come.
+    Group,
+    /// From where the state has come.
+    Offset(i64),
+}
+
+fn name((topic, partition): &Place) -> String {
+    format!("kafka/{topic}/{partition:05}")
+}
+
+impl Shared {
+    /// What is known of a partition: the newer of `held` and its newest checkpoint, or nothing.
+    /// Blocks.
+    pub(super) fn known(&self, place: &Place, held: Option<Held>) -> Held {
+        let name = name(place);
+        let restored = self.restore(&name);
+        let provisional = restored.is_none();
+        let Restored { partition: read, kept } = restored.unwrap_or_default();
+        let offset = read.as_ref().map(Partition::next_offset);
+        if let Some(held) = held {
+            let is_newer = offset.is_none_or(|offset| offset <= held.partition.next_offset());
+            if is_newer && !held.provisional {
+                return held;
+            }
+            if read.is_none() {
+                return Held { provisional, ..held };
+            }
+        }
+        let is_read = read.is_some();
+        let new = || Partition::new(Arc::clone(&self.partition), self.seed);
+        let mut partition = Box::new(read.unwrap_or_else(new));
+        if is_read {
+            let now = clock::now();
+            partition.recall(now);
+            let signals: Vec<Signal> = partition.drain_signals().collect();
+            // The control plane ends after this thread.
+            let _ended = self.control.tell_blocking(ControlMessage::Signals(signals, now, None));
+            tracing::info!(
+                topic = place.0,
+                partition = place.1,
+                credentials = partition.credentials(),
+                offset = partition.next_offset(),
+                "what was remembered is read back"
+            );
+        }
+        Held { name, partition, kept, told: Ticket::default(), again_until: 0, provisional }
+    }
+
+    /// What a checkpoint has; none if the store does not answer in time.
+    fn restore(&self, name: &str) -> Option<Restored> {
+        let restoring = self.snapshots.restore(name, &self.partition, self.seed);
+        let restored =
+            self.runtime.block_on(async { tokio::time::timeout(RESTORE_WAIT, restoring).await });
+        let why = match restored {
+            Ok(Ok(restored)) => return Some(restored),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the store of checkpoints did not answer in time".to_owned(),
+        };
+        self.metrics.checkpoint_errors.inc();
+        tracing::error!(
+            place = name,
+            why,
+            "its credentials are not known by now; events are watched, nothing is written down or \
+             committed, and it goes on from the checkpoint once that can be had"
+        );
+        None
+    }
+
+    /// Writes down what is handed over, and forgets what can't be. Blocks.
+    pub(super) fn write_down(&self, held: &mut [Held]) {
+        let writing = async {
+            for one in held.iter_mut().filter(|one| one.is_ready()) {
+                let told = one.told.clone();
+                self.snapshots.write(whole(one, &told)).await;
+            }
+        };
+        let written =
+            self.runtime.block_on(async { tokio::time::timeout(HANDOVER_WAIT, writing).await });
+        if written.is_err() {
+            tracing::warn!(
+                "checkpoints could not be written in time; the next owner reads some records again"
+            );
+        }
+    }
+}
+
+/// From where a partition goes on whose records lie from `low` up to `high`. That the state has come
+/// further than `high` proves nothing, as brokers may say it late: where the topic was made anew, the
+/// client begins anew, and the worker sees that.
+pub(super) fn goes_on(
+    place: &Place,
+    held: &mut Held,
+    (low, high): (i64, i64),
+    group: Option<i64>,
+) -> From {
+    let next = held.partition.next_offset();
+    let (topic, partition) = (&place.0, place.1);
+    if next == 0 {
+        if group.is_some_and(|group| group > low) {
+            tracing::warn!(
+                topic,
+                partition,
+                offset = group,
+                "the group has come to this offset, but no checkpoint is to be had here: its \
+                 credentials are learned anew; let all members keep checkpoints in one place \
+                 (checkpoints.url)"
+            );
+        }
+        return From::Group;
+    }
+    if next < low {
+        tracing::error!(
+            topic,
+            partition,
+            records = low - next,
+            offset = low,
+            "records were removed before they were read: keep them for longer, or look at why \
+             tripline fell so far behind"
+        );
+        held.partition.skip_to(low);
+        return From::Offset(low);
+    }
+    held.again_until = high;
+    From::Offset(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{From, Held, Place, goes_on};
+    use crate::edge::planes::Ticket;
+    use crate::edge::snapshots::Kept;
+    use crate::engine::batch::HashSeed;
+    use crate::engine::partition::{Params, Partition};
+    use std::sync::Arc;
+
+    fn held(next: i64) -> Held {
+        let params = Arc::new(Params::default());
+        let mut partition = Box::new(Partition::new(params, HashSeed(1, 2)));
+        partition.skip_to(next);
+        Held {
+            name: "kafka/auth/00000".to_owned(),
+            partition,
+            kept: Arc::new(Kept::default()),
+            told: Ticket::default(),
+            again_until: 0,
+            provisional: false,
+        }
+    }
+
+    #[test]
+    fn reading_goes_on_from_where_the_state_has_come_if_that_is_there() {
+        let place: Place = ("auth".to_owned(), 0);
+        for (next, from, then) in [
+            (0, From::Group, 0),
+            (50, From::Offset(50), 50),
+            (90, From::Offset(90), 90),
+            // A broker that says late how far its log goes.
+            (100, From::Offset(100), 100),
+            // Removed by retention.
+            (5, From::Offset(10), 10),
+        ] {
+            let mut held = held(next);
+            assert_eq!(goes_on(&place, &mut held, (10, 90), Some(70)), from, "{next}");
+            assert_eq!(held.partition.next_offset(), then, "{next}");
+        }
+    }
+}
