@@ -6,6 +6,7 @@ use crate::edge::dead_letter::{Place, letter};
 use crate::edge::files::{Layout, Records};
 use crate::edge::{clock, keys};
 use crate::engine::batch::Batch;
+use crate::engine::keyring::Evictions;
 use crate::engine::machine::{Machine, Output};
 use crate::model::finding::{Action, Detector, Finding, FindingId};
 use crate::model::time::EventTime;
@@ -207,7 +208,8 @@ impl Replay {
         let partition = self.machine.partition();
         self.report.events = tally.applied;
         self.report.rejected = tally.rejected;
-        self.report.credentials = partition.credentials() as u64 + tally.evicted;
+        let Evictions { new, established, .. } = tally.evictions;
+        self.report.credentials = partition.credentials() as u64 + new + established;
         self.report.key_days = partition.key_days();
         self.report.busiest =
             partition.busiest_minute().map(|(credential, requests, minute)| Busiest {

@@ -2,6 +2,7 @@
 //!
 //! Handles are looked up once; machines hand out tallies, which are added per batch.
 
+use crate::engine::keyring::Evictions;
 use crate::engine::tally::Tally;
 use crate::judge::budget::{BUDGETED, Budgets, Cohorts};
 use crate::model::credential::Kind;
@@ -40,7 +41,11 @@ pub struct Metrics {
     pub queue_full: IntCounter,
     pub credentials: IntGauge,
     pub admitted: IntCounter,
-    pub evicted: IntCounter,
+    pub evicted: IntCounterVec,
+    /// Events of credentials that were not taken in, as they were not seen before.
+    pub deferred: IntCounter,
+    /// What credentials take in memory.
+    pub credentials_bytes: IntGauge,
     pub admission_refused: IntCounter,
     pub open_episodes: IntGauge,
     pub findings: IntCounterVec,
@@ -268,7 +273,18 @@ impl Metrics {
                 .counter("queue_full_total", "Requests answered 429: a queue was full.")?,
             credentials: t.gauge("credentials", "Credentials remembered.")?,
             admitted: t.counter("credentials_admitted_total", "Credentials taken in.")?,
-            evicted: t.counter("credentials_evicted_total", "Credentials forgotten for room.")?,
+            evicted: t.counters(
+                "credentials_evicted_total",
+                "Credentials forgotten for room: new ones, used in one hour alone, and others.",
+                "worth",
+                ["new", "established"],
+            )?,
+            deferred: t.counter(
+                "credentials_deferred_total",
+                "Events of unknown credentials not taken in before they come again: memory is full.",
+            )?,
+            credentials_bytes: t
+                .gauge("credentials_memory_bytes", "What credentials take in memory.")?,
             admission_refused: t.counter(
                 "credentials_refused_total",
                 "Credentials not taken in as all others had open episodes.",
@@ -444,7 +460,13 @@ impl Metrics {
         self.too_late.inc_by(tally.too_late);
         self.clamped.inc_by(tally.clamped);
         self.admitted.inc_by(tally.admitted);
-        self.evicted.inc_by(tally.evicted);
+        let Evictions { new, established, deferred } = tally.evictions;
+        for (worth, count) in [("new", new), ("established", established)] {
+            if count > 0 {
+                self.evicted.with_label_values(&[worth]).inc_by(count);
+            }
+        }
+        self.deferred.inc_by(deferred);
         self.admission_refused.inc_by(tally.refused);
         for (detector, by_action) in Detector::ALL.into_iter().zip(tally.justified) {
             for (action, count) in Action::ALL.into_iter().zip(by_action) {

@@ -95,6 +95,8 @@ pub struct InUse {
     pub credentials: u64,
     /// How many of them have open episodes.
     pub open: u64,
+    /// What they take in memory. Unit: bytes.
+    pub bytes: u64,
 }
 
 /// What the control plane is told.

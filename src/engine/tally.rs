@@ -1,5 +1,6 @@
 //! The tally: what a machine counted since it was last asked.
 
+use super::keyring::Evictions;
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector};
 
@@ -20,8 +21,8 @@ pub struct Tally {
     pub clamped: u64,
     /// Credentials taken in.
     pub admitted: u64,
-    /// Credentials forgotten to make room.
-    pub evicted: u64,
+    /// Who was not remembered, for want of room.
+    pub evictions: Evictions,
     /// Credentials not taken in because the keyring was full of open episodes.
     pub refused: u64,
     /// Episodes opened, by detector.

@@ -10,6 +10,7 @@ pub mod cusum;
 pub mod decay;
 pub mod dispersion;
 pub mod distinct;
+pub mod doorkeeper;
 pub mod median;
 pub mod novelty;
 pub mod rate;

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use std::borrow::Cow;
 use std::sync::Arc;
 use tripline::engine::batch::{Batch, HashSeed};
+use tripline::engine::keyring::bytes_for;
 use tripline::engine::partition::{Clock, Params, Partition, Restoring, Signal, Useless, VERSION};
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::time::EventTime;
@@ -44,8 +45,9 @@ fn batches(steps: &[(u8, u8, u16)]) -> Vec<(Batch, i64)> {
     each.collect()
 }
 
-fn params(credentials_max: usize) -> Arc<Params> {
-    let mut params = Params { credentials_max, ..Params::default() };
+/// Room for that many credentials that are awake.
+fn params(credentials: usize) -> Arc<Params> {
+    let mut params = Params { memory_bytes: bytes_for(credentials), ..Params::default() };
     params.profile.limits.by_kind = [600; 5];
     Arc::new(params)
 }
@@ -78,9 +80,9 @@ proptest! {
     fn a_partition_that_was_read_back_goes_on_as_one_that_never_stopped(
         steps in prop::collection::vec(any::<(u8, u8, u16)>(), 20..300),
         (at, most) in (any::<prop::sample::Index>(), 1_u32..6),
-        credentials_max in 8_usize..50,
+        credentials in 4_usize..50,
     ) {
-        let (steps, params) = (batches(&steps), params(credentials_max));
+        let (steps, params) = (batches(&steps), params(credentials));
         let begins = at.index(steps.len());
         let mut undisturbed = Partition::new(Arc::clone(&params), SEED);
         let mut signals: Vec<Vec<Signal>> = Vec::new();

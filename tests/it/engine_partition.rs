@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tripline::detect::episode::Change;
 use tripline::engine::batch::{Batch, HashSeed};
+use tripline::engine::keyring::bytes_for;
 use tripline::engine::partition::{Clock, Params, Partition, Signal};
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::event::{AuthEvent, Outcome};
@@ -187,14 +188,29 @@ fn reading_the_past_is_said_in_every_signal() {
 }
 
 #[test]
-fn a_flood_of_made_up_credentials_stays_within_the_limit_and_forgets_no_open_episode() {
-    let mut world = World::new(Params { credentials_max: 1000, ..Params::default() });
-    world.send("abused", 0, Outcome::Accepted, 20_000);
-    for n in 0..20_000 {
-        world.send(&format!("made-up-{n}"), 1000 + n / 100, Outcome::Accepted, 1);
+fn a_flood_of_made_up_credentials_displaces_only_itself() {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut world = World::new(Params { memory_bytes: bytes_for(1000), ..Params::default() });
+    // Half of the room: 500 keys that were used in two hours.
+    for hour in 0..2 {
+        for n in 0..500 {
+            world.send(&format!("key_{n}"), hour * HOUR_MS + n, Outcome::Accepted, 1);
+        }
     }
-    assert_eq!(world.partition.credentials(), 1000);
-    assert_eq!(world.partition.take_tally().evicted, 19_001);
+    world.send("abused", 2 * HOUR_MS, Outcome::Accepted, 20_000);
+    // Each made-up one comes three times, so that it is taken in.
+    for n in 0..60_000 {
+        let name = format!("made-up-{}", n / 30 * 10 + n % 10);
+        world.send(&name, 2 * HOUR_MS + 1000 + n / 100, Outcome::Accepted, 1);
+    }
+    let evictions = world.partition.take_tally().evictions;
+    assert_eq!(evictions.established, 0);
+    assert!(evictions.new > 10_000 && evictions.deferred > 10_000, "{evictions:?}");
+    assert!(world.partition.memory_bytes() <= bytes_for(1000));
+    for n in 0..500 {
+        let known = world.partition.look_up(Kind::ApiKey, &format!("key_{n}"));
+        assert_eq!(known.map(|view| view.first_seen.ms()), Some(START_MS / 1000 * 1000), "key_{n}");
+    }
     assert!(world.partition.look_up(Kind::ApiKey, "abused").is_some_and(|v| !v.open.is_empty()));
 }
 
@@ -323,7 +339,7 @@ fn rejected_requests_teach_a_sleeping_key_nothing() {
 
 #[test]
 fn a_credential_that_is_forgotten_and_comes_back_is_no_further_hour_of_use() {
-    let mut world = World::new(Params { credentials_max: 10, ..Params::default() });
+    let mut world = World::new(Params { memory_bytes: bytes_for(10), ..Params::default() });
     for n in 0..3000_i64 {
         world.send(&format!("k{}", n % 20), n * 1000, Outcome::Accepted, 1);
     }

@@ -148,6 +148,8 @@ impl ControlThread {
     fn note_in_use(&mut self, by_thread: &BTreeMap<usize, InUse>) {
         let credentials: u64 = by_thread.values().map(|one| one.credentials).sum();
         let open: u64 = by_thread.values().map(|one| one.open).sum();
+        let bytes: u64 = by_thread.values().map(|one| one.bytes).sum();
+        self.metrics.credentials_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.control.set_active(credentials);
         self.metrics.credentials.set(i64::try_from(credentials).unwrap_or(i64::MAX));
         self.metrics.open_episodes.set(i64::try_from(open).unwrap_or(i64::MAX));

@@ -91,11 +91,13 @@ pub(super) async fn start(
 /// Tells the control plane of what was open, before anything else is told.
 async fn recall(slots: &mut [Slot], control: &ControlPlane) {
     let now = clock::now();
-    let of = |slot: &Slot| (slot.partition.credentials(), slot.partition.open_episodes());
-    let held = slots.iter().map(of);
-    let (credentials, open) = held.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     // Of all threads together; they tell for themselves soon.
-    let in_use = InUse { thread: 0, credentials: credentials as u64, open: open as u64 };
+    let mut in_use = InUse::default();
+    for Slot { partition, .. } in &*slots {
+        in_use.credentials += partition.credentials() as u64;
+        in_use.open += partition.open_episodes() as u64;
+        in_use.bytes += partition.memory_bytes() as u64;
+    }
     control.tell(ControlMessage::InUse(in_use)).await;
     let mut signals = Vec::new();
     for slot in slots {
@@ -230,7 +232,7 @@ impl Owner {
 
     fn tick(&mut self, now: EventTime) {
         let mut signals = Vec::new();
-        let (mut credentials, mut open) = (0, 0);
+        let (mut credentials, mut open, mut bytes) = (0, 0, 0);
         for Slot { partition, arrived, .. } in &mut self.slots {
             // While the past comes in, time goes on by its events alone: those who were busy in it
             // have not been silent since.
@@ -245,12 +247,14 @@ impl Owner {
             self.hours.add(&tally.active_hours);
             credentials += partition.credentials() as u64;
             open += partition.open_episodes() as u64;
+            bytes += partition.memory_bytes() as u64;
         }
         self.send(signals, now);
         self.saving.tick(now, &mut self.slots, &self.told);
         self.tell_hours();
         self.shared.metrics.beat("data_plane", now.ms() as f64 / 1000.0);
-        let told = ControlMessage::InUse(InUse { thread: self.number, credentials, open });
+        let thread = self.number;
+        let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         // The control plane ends after this thread.
         let _ended = self.shared.control.tell_blocking(told);
     }

@@ -37,10 +37,10 @@ impl Saved for Slot {
     }
 }
 
-/// The limit of credentials is for all slots together.
+/// The memory is for all slots together.
 pub(super) fn per_slot(params: &Params) -> Arc<Params> {
-    let credentials_max = params.credentials_max.div_ceil(SLOTS);
-    Arc::new(Params { credentials_max, ..params.clone() })
+    let memory_bytes = params.memory_bytes / SLOTS;
+    Arc::new(Params { memory_bytes, ..params.clone() })
 }
 
 /// The partitions of all slots as they were written down, or new ones.

@@ -150,7 +150,7 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
         params.profile.limits.by_kind.fill(0);
     }
     // Each client has a partition of its own, which is copied for each trial.
-    params.credentials_max = params.credentials_max.min(1024);
+    params.memory_bytes = params.memory_bytes.min(1 << 19);
     let params = Arc::new(params);
     let job = Job {
         params: Arc::clone(&params),

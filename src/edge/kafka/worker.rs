@@ -269,7 +269,7 @@ impl Worker {
     /// Event time goes on by the clock only where all that was produced has been applied: a
     /// partition that is behind must not see its own records as late.
     fn tick(&mut self, owned: &mut [Owned], now: EventTime) {
-        let (mut credentials, mut open) = (0, 0);
+        let (mut credentials, mut open, mut bytes) = (0, 0, 0);
         for one in &mut *owned {
             let is_present = one.queue_is_idle(now);
             let partition = &mut one.held.partition;
@@ -278,6 +278,7 @@ impl Worker {
             }
             credentials += partition.credentials() as u64;
             open += partition.open_episodes() as u64;
+            bytes += partition.memory_bytes() as u64;
             let signals: Vec<Signal> = partition.drain_signals().collect();
             self.send(signals, now);
         }
@@ -285,7 +286,7 @@ impl Worker {
         self.tell_hours();
         self.shared.metrics.beat("kafka", now.ms() as f64 / 1000.0);
         let thread = SLOTS + self.number;
-        let told = ControlMessage::InUse(InUse { thread, credentials, open });
+        let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         let _ended = self.shared.control.tell_blocking(told);
     }
 }

@@ -6,12 +6,13 @@
 //! ```
 //! Profiles lie in slabs that never move, so growth copies nothing. The index maps 32 bits of the
 //! credential's hash to the profile's number; the id beside the profile settles the rest. Who is
-//! silent for an hour falls asleep and wakes with the next event. When the keyring is full, the
-//! least recently used of a few candidates makes room, sleepers first, never one with an open
-//! episode.
+//! silent for an hour falls asleep and wakes with the next event. Who makes room when the keyring is
+//! full stands in `room`.
 
+mod room;
 mod saving;
 
+pub use room::{Evictions, bytes_for};
 pub use saving::Restoring;
 
 use super::batch::HashSeed;
@@ -21,13 +22,9 @@ use crate::detect::profile::{Identity, Params, Profile};
 use crate::model::credential::Kind;
 use compact_str::CompactString;
 use hashbrown::HashTable;
+use room::Room;
 use saving::Saving;
 
-/// How many entries are looked at to find one that may go. Chosen.
-const CANDIDATES: u32 = 16;
-/// How many places are looked at for a sleeper, before one who is awake must go: the slab of
-/// sleepers is nearly empty while nearly all are awake.
-const SLEEPER_PLACES: u32 = 256;
 /// The bit that tells the numbers of sleepers.
 const ASLEEP: u32 = 1 << 31;
 
@@ -70,22 +67,20 @@ pub struct Keyring {
     index: HashTable<Slot>,
     awake: Slab<Entry>,
     asleep: Slab<Sleeper>,
-    length_max: u32,
-    evict_hand: u32,
+    room: Room,
     sleep_hand: u32,
     saving: Option<Box<Saving>>,
 }
 
 impl Keyring {
-    /// An empty keyring for at most `length_max` credentials (at least one).
-    pub fn new(length_max: usize, seed: HashSeed) -> Self {
+    /// An empty keyring of at most `bytes_max` (at least one credential fits). Unit: bytes.
+    pub fn new(bytes_max: usize, seed: HashSeed) -> Self {
         Self {
             seed,
             index: HashTable::new(),
             awake: Slab::default(),
             asleep: Slab::default(),
-            length_max: u32::try_from(length_max).unwrap_or(ASLEEP - 1).clamp(1, ASLEEP - 1),
-            evict_hand: 0,
+            room: Room::new(bytes_max),
             sleep_hand: 0,
             saving: None,
         }
@@ -163,16 +158,24 @@ impl Keyring {
         self.index.find(spread(tag), is_it).map(|slot| slot.number)
     }
 
-    /// The number under which the credential of `number` is awake; wakes it if it sleeps.
-    pub fn awake(&mut self, number: u32, params: &Params) -> Option<u32> {
+    /// The number under which the credential of `number` is awake at `second`; wakes it if it sleeps.
+    /// `None`: it is full of open episodes.
+    pub fn awake(&mut self, number: u32, second: u32, params: &Params) -> Option<u32> {
         if number & ASLEEP == 0 {
             return Some(number);
         }
         self.save_first(number);
         let Sleeper { id, asleep } = self.asleep.remove(number & !ASLEEP)?;
         let tag = tag_of(self.seed.hash(asleep.identity().kind, &id));
+        if !self.make_room_awake(0, second, params) {
+            let back = self.asleep.insert(Sleeper { id, asleep }) | ASLEEP;
+            self.renumber(tag, number, back);
+            return None;
+        }
+        let is_new = room::is_new(asleep.identity());
         let woken = self.awake.insert(Entry { id, profile: asleep.wake(params) });
         self.renumber(tag, number, woken);
+        self.room.note_new(woken, is_new);
         Some(woken)
     }
 
@@ -185,6 +188,7 @@ impl Keyring {
     /// Lets those of the next `most` entries fall asleep that were silent for an hour by `second`
     /// and have no open episode.
     pub fn settle(&mut self, most: u32, second: u32, params: &Params) {
+        self.forget_who_was_new();
         for _ in 0..most.min(self.awake.places()) {
             let number = self.sleep_hand;
             self.sleep_hand = (self.sleep_hand + 1) % self.awake.places().max(1);
@@ -195,16 +199,26 @@ impl Keyring {
                     && !profile.is_hot()
             });
             if silent {
-                self.save_first(number);
-            }
-            if let Some(Entry { id, profile }) = silent.then(|| self.awake.remove(number)).flatten()
-            {
-                let tag = tag_of(self.seed.hash(profile.kind(), &id));
-                let asleep = Asleep::of(profile, second, params);
-                let number_asleep = self.asleep.insert(Sleeper { id, asleep }) | ASLEEP;
-                self.renumber(tag, number, number_asleep);
+                self.fall_asleep(number, second, params);
             }
         }
+    }
+
+    /// Puts the entry of that number to sleep, if there is room for it among the sleepers.
+    fn fall_asleep(&mut self, number: u32, second: u32, params: &Params) -> bool {
+        let rank = self.get(number).map(room::rank);
+        if !rank.is_some_and(|rank| self.make_room_asleep(rank)) {
+            return false;
+        }
+        self.save_first(number);
+        let Some(Entry { id, profile }) = self.awake.remove(number) else { return false };
+        let tag = tag_of(self.seed.hash(profile.kind(), &id));
+        let is_new = room::is_new(profile.identity());
+        let asleep = Asleep::of(profile, second, params);
+        let number_asleep = self.asleep.insert(Sleeper { id, asleep }) | ASLEEP;
+        self.renumber(tag, number, number_asleep);
+        self.room.note_new(number_asleep, is_new);
+        true
     }
 
     /// How many entries there are to look at, for one round of [`Keyring::settle`].
@@ -212,54 +226,41 @@ impl Keyring {
         self.awake.places()
     }
 
-    /// Takes in a credential that it does not hold; gives its number and whether another had to
-    /// go. `None`: it is full of open episodes.
-    pub fn admit(&mut self, hash: u64, id: &str, profile: Profile) -> Option<(u32, bool)> {
-        let tag = tag_of(hash);
-        let evicts = self.len() >= self.length_max as usize;
-        if evicts {
-            self.evict()?;
+    /// Takes in a credential that it does not hold, at `second`; gives its number. `None`: it is full
+    /// of open episodes.
+    pub fn admit(
+        &mut self,
+        (hash, id): (u64, &str),
+        profile: Profile,
+        second: u32,
+        params: &Params,
+    ) -> Option<u32> {
+        if !self.make_room_awake(room::heap_bytes(id), second, params) {
+            return None;
         }
+        let tag = tag_of(hash);
+        self.room.note_id(id);
         let number = self.awake.insert(Entry { id: CompactString::new(id), profile });
         self.index.insert_unique(spread(tag), Slot { tag, number }, |slot| spread(slot.tag));
-        Some((number, evicts))
+        self.room.note_new(number, true);
+        Some(number)
     }
 
-    /// Forgets the least recently used of a few: of the sleepers, if there are any.
-    fn evict(&mut self) -> Option<()> {
-        let number = match self.least_recent_sleeper() {
-            Some(number) => number | ASLEEP,
-            None => self.least_recently_used()?,
-        };
+    /// Forgets the credential of that number.
+    fn forget(&mut self, number: u32) {
         self.save_first(number);
-        let (kind, id) = if number & ASLEEP == 0 {
-            let entry = self.awake.remove(number)?;
-            (entry.profile.kind(), entry.id)
+        let (identity, id) = if number & ASLEEP == 0 {
+            let Some(entry) = self.awake.remove(number) else { return };
+            (*entry.profile.identity(), entry.id)
         } else {
-            let sleeper = self.asleep.remove(number & !ASLEEP)?;
-            (sleeper.asleep.identity().kind, sleeper.id)
+            let Some(sleeper) = self.asleep.remove(number & !ASLEEP) else { return };
+            (*sleeper.asleep.identity(), sleeper.id)
         };
-        let tag = tag_of(self.seed.hash(kind, &id));
+        self.room.note_forgotten(&identity, &id);
+        let tag = tag_of(self.seed.hash(identity.kind, &id));
         if let Ok(found) = self.index.find_entry(spread(tag), |slot| slot.number == number) {
             found.remove();
         }
-        Some(())
-    }
-
-    fn least_recent_sleeper(&mut self) -> Option<u32> {
-        let (asleep, hand) = (&self.asleep, &mut self.evict_hand);
-        let places = asleep.places().min(SLEEPER_PLACES);
-        oldest(asleep, hand, places, |sleeper| Some(sleeper.asleep.last_seen()))
-    }
-
-    /// The least recently used of the next few entries without an open episode or a place among
-    /// the busiest.
-    fn least_recently_used(&mut self) -> Option<u32> {
-        let (awake, hand) = (&self.awake, &mut self.evict_hand);
-        oldest(awake, hand, awake.places(), |entry| {
-            let may_go = entry.profile.episode().is_none() && !entry.profile.is_hot();
-            may_go.then(|| entry.profile.windows().newest())
-        })
     }
 
     /// What hardly changes of each, and the second (since 1970) in which it was last used.
@@ -289,31 +290,9 @@ impl Keyring {
     }
 }
 
-/// The least recently used of the next few of a slab from `hand` on, found within so many
-/// `places`; `seen` says when one was, or none if it must stay.
-fn oldest<T>(
-    slab: &Slab<T>,
-    hand: &mut u32,
-    places: u32,
-    seen: impl Fn(&T) -> Option<u32>,
-) -> Option<u32> {
-    let mut oldest: Option<(u32, u32)> = None;
-    for step in 0..places {
-        if step >= CANDIDATES && oldest.is_some() {
-            break;
-        }
-        *hand = (*hand + 1) % slab.places();
-        let Some(second) = slab.get(*hand).and_then(&seen) else { continue };
-        if oldest.is_none_or(|(least, _)| second < least) {
-            oldest = Some((second, *hand));
-        }
-    }
-    oldest.map(|(_, number)| number)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{ASLEEP, HashSeed, Identity, Keyring, SILENCE_S};
+    use super::{Evictions, HashSeed, Identity, Keyring, bytes_for};
     use crate::detect::profile::{Params, Profile};
     use crate::model::credential::Kind;
     use crate::model::facts::Facts;
@@ -333,8 +312,8 @@ mod tests {
         SEED.hash(Kind::ApiKey, id)
     }
 
-    fn admit(keyring: &mut Keyring, id: &str, second: u32) -> Option<(u32, bool)> {
-        keyring.admit(hash(id), id, profile(second))
+    fn admit(keyring: &mut Keyring, id: &str, second: u32) -> Option<u32> {
+        keyring.admit((hash(id), id), profile(second), second, &Params::default())
     }
 
     proptest! {
@@ -343,7 +322,7 @@ mod tests {
         fn a_keyring_finds_what_a_map_finds(
             uses in prop::collection::vec((0_u64..40, 0_u64..4), 1..300)
         ) {
-            let mut keyring = Keyring::new(1000, SEED);
+            let mut keyring = of(1000);
             let mut map = BTreeMap::new();
             for (name, clash) in uses {
                 let (id, hash) = (format!("k{name}"), (name % (clash + 1)) << 32);
@@ -351,8 +330,9 @@ mod tests {
                 let found = keyring.find(hash.0, Kind::ApiKey, &id);
                 prop_assert_eq!(found, hash.1);
                 if found.is_none() {
-                    let admitted = keyring.admit(hash.0, &id, profile(1)).expect("room");
-                    map.insert(id, (hash.0, Some(admitted.0)));
+                    let named = (hash.0, id.as_str());
+                    let admitted = keyring.admit(named, profile(1), 1, &Params::default());
+                    map.insert(id, (hash.0, admitted));
                 }
             }
             prop_assert_eq!(keyring.len(), map.len());
@@ -364,14 +344,14 @@ mod tests {
         fn who_falls_asleep_and_wakes_is_found_under_the_same_id(
             steps in prop::collection::vec((0_u64..30, 0_u32..3000), 1..200)
         ) {
-            let (mut keyring, params, mut now) = (Keyring::new(1000, SEED), Params::default(), 1);
+            let (mut keyring, params, mut now) = (of(1000), Params::default(), 1);
             for (name, passes) in steps {
                 now += passes;
                 let id = format!("k{name}");
                 let found = keyring.find(hash(&id), Kind::ApiKey, &id);
                 let number = match found {
-                    Some(number) => keyring.awake(number, &params).expect("there"),
-                    None => admit(&mut keyring, &id, now).expect("room").0,
+                    Some(number) => keyring.awake(number, now, &params).expect("there"),
+                    None => admit(&mut keyring, &id, now).expect("room"),
                 };
                 let entry = keyring.get_mut(number).expect("awake");
                 prop_assert_eq!(&entry.id, &id);
@@ -385,40 +365,80 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_full_keyring_forgets_the_least_recently_used_without_an_episode() {
-        let mut keyring = Keyring::new(3, SEED);
-        for (id, second) in [("k1", 30), ("k2", 10), ("k3", 20)] {
-            admit(&mut keyring, id, second);
-        }
-        let oldest = keyring.find(hash("k2"), Kind::ApiKey, "k2").expect("there");
-        keyring.get_mut(oldest).expect("there").profile.set_episode(Some(0));
-        let (_, evicts) = admit(&mut keyring, "k4", 40).expect("room");
-        assert!(evicts);
-        assert_eq!(keyring.len(), 3);
-        assert_eq!(keyring.find(hash("k3"), Kind::ApiKey, "k3"), None);
-        for left in ["k1", "k2", "k4"] {
-            assert!(keyring.find(hash(left), Kind::ApiKey, left).is_some());
-        }
+    /// A keyring in which that many are awake at most.
+    fn of(awake: usize) -> Keyring {
+        Keyring::new(bytes_for(awake), SEED)
+    }
+
+    fn is_there(keyring: &Keyring, id: &str) -> bool {
+        keyring.find(hash(id), Kind::ApiKey, id).is_some()
+    }
+
+    /// Uses it in another hour than before, so that it is new no more.
+    fn use_again(keyring: &mut Keyring, id: &str, second: u32) {
+        let number = keyring.find(hash(id), Kind::ApiKey, id).expect("there");
+        let profile = &mut keyring.get_mut(number).expect("awake").profile;
+        let time = EventTime::from_s(i64::from(second));
+        profile.record(time, &Facts::default(), false, &Params::default());
     }
 
     #[test]
-    fn a_full_keyring_forgets_sleepers_first() {
-        let mut keyring = Keyring::new(2, SEED);
-        admit(&mut keyring, "sleeper", 1);
-        admit(&mut keyring, "awake", SILENCE_S);
-        keyring.settle(2, SILENCE_S + 1, &Params::default());
-        let asleep = keyring.find(hash("sleeper"), Kind::ApiKey, "sleeper").expect("there");
-        assert!(asleep & ASLEEP != 0 && keyring.sleepers() == 1);
-        admit(&mut keyring, "new", SILENCE_S + 2).expect("room");
-        assert_eq!(keyring.find(hash("sleeper"), Kind::ApiKey, "sleeper"), None);
-        assert!(keyring.find(hash("awake"), Kind::ApiKey, "awake").is_some());
+    fn new_ones_go_first_the_oldest_of_them_before_the_others_and_none_with_an_episode() {
+        let mut keyring = of(4);
+        for (id, second) in [("old", 10), ("abused", 4000), ("new_1", 5000), ("new_2", 5001)] {
+            admit(&mut keyring, id, second).expect("room");
+        }
+        use_again(&mut keyring, "old", 4000);
+        let abused = keyring.find(hash("abused"), Kind::ApiKey, "abused").expect("there");
+        keyring.get_mut(abused).expect("there").profile.set_episode(Some(0));
+        admit(&mut keyring, "new_3", 5002).expect("room");
+        assert!(!is_there(&keyring, "new_1"), "the oldest that is new");
+        admit(&mut keyring, "new_4", 5003).expect("room");
+        for left in ["old", "abused", "new_3", "new_4"] {
+            assert!(is_there(&keyring, left), "{left}");
+        }
+        assert_eq!(keyring.take_evictions(), Evictions { new: 2, ..Evictions::default() });
+    }
+
+    #[test]
+    fn while_it_is_full_a_credential_is_expected_once_it_was_seen_before() {
+        let mut keyring = of(2);
+        for id in ["k1", "k2"] {
+            assert!(keyring.expects(hash(id), id));
+            admit(&mut keyring, id, 1).expect("room");
+        }
+        assert!(!keyring.expects(hash("k3"), "k3"));
+        assert!(keyring.expects(hash("k3"), "k3"));
+        assert_eq!(keyring.take_evictions().deferred, 1);
+    }
+
+    #[test]
+    fn who_is_silent_sleeps_before_anybody_is_forgotten() {
+        let mut keyring = of(8);
+        for n in 0..8 {
+            admit(&mut keyring, &format!("k{n}"), 10).expect("room");
+            use_again(&mut keyring, &format!("k{n}"), 4000);
+        }
+        admit(&mut keyring, "new", 4400).expect("room");
+        assert_eq!((keyring.len(), keyring.sleepers()), (9, 1));
+        assert_eq!(keyring.take_evictions(), Evictions::default());
+    }
+
+    #[test]
+    fn long_ids_count() {
+        let mut keyring = of(100);
+        for n in 0..300 {
+            let id = format!("{n:0200}");
+            admit(&mut keyring, &id, 1).expect("room");
+            assert!(keyring.bytes() <= bytes_for(100));
+        }
+        assert!(keyring.len() < 80, "{}", keyring.len());
     }
 
     #[test]
     fn a_keyring_full_of_episodes_admits_nobody() {
-        let mut keyring = Keyring::new(1, SEED);
-        let (number, _) = admit(&mut keyring, "k1", 1).expect("room");
+        let mut keyring = of(1);
+        let number = admit(&mut keyring, "k1", 1).expect("room");
         keyring.get_mut(number).expect("there").profile.set_episode(Some(0));
         assert_eq!(admit(&mut keyring, "k2", 2), None);
     }

@@ -9,7 +9,7 @@
 //! **Invariant.** Every entry that was there at the beginning is written once, as it was then, and
 //! no other. Shape of an entry: its number, its id, what is remembered of it.
 
-use super::{ASLEEP, Entry, HashSeed, Keyring, Sleeper, Slot, spread, tag_of};
+use super::{ASLEEP, Entry, HashSeed, Keyring, Sleeper, Slot, room, spread, tag_of};
 use crate::engine::slab::Slab;
 use crate::stats::codec::{Codec, Input};
 
@@ -70,7 +70,8 @@ impl Keyring {
             out: Vec::new(),
         };
         self.saving = Some(Box::new(saving));
-        (self.evict_hand, self.sleep_hand).encode(out);
+        self.sleep_hand.encode(out);
+        self.room.encode(out);
         encode_shape(&self.awake, out);
         encode_shape(&self.asleep, out);
     }
@@ -168,9 +169,10 @@ fn encode_shape<T>(slab: &Slab<T>, out: &mut Vec<u8>) {
 
 impl Restoring {
     /// Reads what [`Keyring::begin_saving`] wrote; none if that was not it.
-    pub fn begin(length_max: usize, seed: HashSeed, input: &mut Input<'_>) -> Option<Self> {
-        let mut keyring = Keyring::new(length_max, seed);
-        (keyring.evict_hand, keyring.sleep_hand) = Codec::decode(input)?;
+    pub fn begin(bytes_max: usize, seed: HashSeed, input: &mut Input<'_>) -> Option<Self> {
+        let mut keyring = Keyring::new(bytes_max, seed);
+        keyring.sleep_hand = Codec::decode(input)?;
+        keyring.room.decode(input)?;
         Some(Self { keyring, awake: Read::begin(input)?, asleep: Read::begin(input)? })
     }
 
@@ -194,7 +196,8 @@ impl Restoring {
         let places = keyring.awake.places().max(keyring.asleep.places());
         for number in (0..places).chain((0..places).map(|number| number | ASLEEP)) {
             let Some((kind, id)) = keyring.name(number) else { continue };
-            let tag = tag_of(keyring.seed.hash(kind, id));
+            let (tag, ids) = (tag_of(keyring.seed.hash(kind, id)), room::heap_bytes(id));
+            keyring.room.ids += ids;
             let slot = Slot { tag, number };
             keyring.index.insert_unique(spread(tag), slot, |slot| spread(slot.tag));
         }

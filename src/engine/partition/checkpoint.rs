@@ -94,7 +94,7 @@ impl Restoring {
     }
 
     fn read(input: &mut Input<'_>, params: Arc<Params>, seed: HashSeed) -> Option<Self> {
-        let length_max = params.credentials_max;
+        let bytes_max = params.memory_bytes;
         let mut partition = Partition::new(params, seed);
         partition.next_offset = Codec::decode(input)?;
         (partition.newest, partition.now) = Codec::decode(input)?;
@@ -107,7 +107,7 @@ impl Restoring {
         partition.tenants = Codec::decode(input)?;
         partition.cohorts = Codec::decode(input)?;
         partition.failing = Codec::decode(input)?;
-        let keyring = keyring::Restoring::begin(length_max, seed, input)?;
+        let keyring = keyring::Restoring::begin(bytes_max, seed, input)?;
         partition.tally = Tally::default();
         let version = input.version();
         input.is_empty().then_some(Self { partition, keyring, version })

@@ -47,8 +47,8 @@ pub struct Params {
     /// How far behind the intake clock event time is while the past is being read.
     /// Unit: milliseconds. Default: 60,000.
     pub catch_up_ms: i64,
-    /// The most credentials remembered. Default: 2,000,000.
-    pub credentials_max: usize,
+    /// What its credentials may take in memory. Unit: bytes. Default: 1 GiB.
+    pub memory_bytes: usize,
 }
 
 impl Default for Params {
@@ -58,7 +58,7 @@ impl Default for Params {
             lateness_ms: 5_000,
             skew_ms_max: 2_000,
             catch_up_ms: 60_000,
-            credentials_max: 2_000_000,
+            memory_bytes: 1 << 30,
         }
     }
 }
@@ -142,7 +142,7 @@ impl Partition {
     /// An empty partition.
     pub fn new(params: std::sync::Arc<Params>, seed: HashSeed) -> Self {
         Self {
-            keyring: Keyring::new(params.credentials_max, seed),
+            keyring: Keyring::new(params.memory_bytes, seed),
             params,
             seed,
             episodes: EpisodeTable::default(),
@@ -222,7 +222,13 @@ impl Partition {
 
     /// The counters since the last call.
     pub fn take_tally(&mut self) -> Tally {
+        self.tally.evictions = self.keyring.take_evictions();
         std::mem::take(&mut self.tally)
+    }
+
+    /// What its credentials take in memory. Unit: bytes.
+    pub const fn memory_bytes(&self) -> usize {
+        self.keyring.bytes()
     }
 
     /// What it has seen so far.
@@ -292,7 +298,7 @@ impl Partition {
         let known = guess
             .filter(|number| self.keyring.is(*number, row.kind, id))
             .or_else(|| self.keyring.find(row.hash, row.kind, id))
-            .and_then(|number| self.keyring.awake(number, &self.params.profile));
+            .and_then(|number| self.keyring.awake(number, time.second(), &self.params.profile));
         if rejected {
             self.tally.rejected += 1;
             // Ids that nobody holds are no part of the fleet: they could be made up to look like
@@ -330,17 +336,19 @@ impl Partition {
     #[cold]
     fn admit(&mut self, batch: &Batch, row: &Row, time: EventTime) -> Option<u32> {
         let (id, tenant) = (batch.credential(row), batch.tenant(row));
+        if !self.keyring.expects(row.hash, id) {
+            return None;
+        }
         let params = &self.params.profile;
         let limit = params.limits.of(row.kind, id, tenant);
         let number = tenant.map_or(NO_TENANT, |tenant| self.tenants.number_of(tenant));
         let identity = Identity::new(row.kind, number, limit, time.second());
         let profile = Profile::new(identity, self.cohorts.prior(row.kind), params);
-        let Some((number, evicts)) = self.keyring.admit(row.hash, id, profile) else {
-            self.tally.refused += 1;
-            return None;
-        };
-        self.tally.admitted += 1;
-        self.tally.evicted += u64::from(evicts);
-        Some(number)
+        let admitted = self.keyring.admit((row.hash, id), profile, time.second(), params);
+        match admitted {
+            Some(_) => self.tally.admitted += 1,
+            None => self.tally.refused += 1,
+        }
+        admitted
     }
 }

@@ -2,7 +2,7 @@
 
 use super::values::{by_kind, number_within, one_of, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
-use crate::app::settings::units::{duration_ms, rate_per_min};
+use crate::app::settings::units::{bytes, duration_ms, rate_per_min};
 use crate::detect::{profile, ramp};
 use crate::engine::partition;
 use crate::model::credential::Kind;
@@ -10,14 +10,17 @@ use crate::model::finding::{Action, Detector, Detectors};
 
 pub(super) fn engine(section: Section<'_>) -> partition::Params {
     let default = partition::Params::default();
-    let most = section.get("credentials_max", |v| within(v, 1, 1_000_000_000));
+    let memory = section.get("memory", |value| match bytes(value)? {
+        small if small < 16 << 20 => Err(Wrong::new("this is too little", "write 16MiB or more")),
+        size => Ok(size),
+    });
     let params = partition::Params {
         lateness_ms: section.get("lateness", duration_ms).unwrap_or(default.lateness_ms),
         skew_ms_max: section.get("skew_max", duration_ms).unwrap_or(default.skew_ms_max),
         catch_up_ms: section.get("catch_up", duration_ms).unwrap_or(default.catch_up_ms),
-        credentials_max: most
-            .and_then(|most| usize::try_from(most).ok())
-            .unwrap_or(default.credentials_max),
+        memory_bytes: memory
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or(default.memory_bytes),
         profile: default.profile,
     };
     section.finish();

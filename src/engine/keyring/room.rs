@@ -1,0 +1,293 @@
+//! Who makes room when the keyring is full: its memory is bounded, whatever is sent.
+//!
+//! A credential is worth the hours in which it was used, as these are what its baseline rests on. One
+//! that was used in a single hour is new: those go first, the oldest of them before the others, so
+//! that a flood of made-up credentials displaces only itself. While the keyring is full a credential
+//! is taken in when it is seen for the second time.
+//!
+//! ```text
+//!  full: new ones that are awake -> who can sleep, sleeps -> the least worth of a few
+//! ```
+//! Never one with an open episode, or among the busiest. What stands about a credential (that it is
+//! revoked, say) is kept elsewhere, and never forgotten for room.
+
+use super::{ASLEEP, Entry, Keyring, Sleeper};
+use crate::detect::profile::{Identity, Params};
+use crate::engine::slab::Slab;
+use crate::stats::codec::{Codec, Input};
+use crate::stats::doorkeeper::Doorkeeper;
+use std::collections::VecDeque;
+use std::mem::size_of;
+
+/// How many entries are looked at to find the least worth of them. Chosen.
+const CANDIDATES: u32 = 16;
+/// In how many hours a credential that is new was used at most.
+const NEW_HOURS_MAX: u8 = 1;
+/// The part of the places awake that is left to new ones, however much the others are worth.
+/// Chosen: enough to learn from them.
+const NEW_PART: u32 = 32;
+/// How long one must be silent to sleep before its time. Unit: seconds. Its windows are over.
+const SILENCE_MIN_S: u32 = 300;
+/// What an entry takes beside the slabs: its place in the index, which is between half and all full,
+/// and among the new ones. Unit: bytes.
+const BESIDE: usize = 28;
+/// How many numbers of those that are new no more may be kept beside twice the others. Chosen.
+const NEW_SLACK: usize = 1024;
+/// What an entry awake takes. Unit: bytes.
+const AWAKE_BYTES: usize = size_of::<Option<Entry>>() + BESIDE;
+/// What a sleeper takes. Unit: bytes.
+const ASLEEP_BYTES: usize = size_of::<Option<Sleeper>>() + BESIDE;
+/// The part of the memory that those awake may take. Chosen: sleepers take a third each.
+const AWAKE_PART: f64 = 0.75;
+
+/// The memory in which that many credentials fit that are awake. Unit: bytes.
+pub const fn bytes_for(awake: usize) -> usize {
+    (awake * AWAKE_BYTES * 4).div_ceil(3)
+}
+
+/// What a credential is worth: the hours in which it was used, then when it last was.
+pub(super) type Rank = (u8, u32);
+
+pub(super) const fn rank(entry: &Entry) -> Rank {
+    (entry.profile.identity().hours, entry.profile.windows().newest())
+}
+
+const fn rank_asleep(sleeper: &Sleeper) -> Rank {
+    (sleeper.asleep.identity().hours, sleeper.asleep.last_seen())
+}
+
+pub(super) const fn is_new(identity: &Identity) -> bool {
+    identity.hours <= NEW_HOURS_MAX
+}
+
+/// What a long id takes outside of its entry. Unit: bytes.
+pub(super) const fn heap_bytes(id: &str) -> usize {
+    if id.len() <= size_of::<compact_str::CompactString>() { 0 } else { id.len() + 16 }
+}
+
+/// Who was not remembered, for want of room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Evictions {
+    /// New ones that were forgotten.
+    pub new: u64,
+    /// Others that were forgotten.
+    pub established: u64,
+    /// Events of credentials that were not taken in, as they were not seen before.
+    pub deferred: u64,
+}
+
+/// The bounds of the keyring, and who goes first.
+#[derive(Clone, Debug)]
+pub(super) struct Room {
+    bytes_max: usize,
+    awake_max: u32,
+    /// Bytes of ids outside of their entries.
+    pub(super) ids: usize,
+    evict_hand: u32,
+    /// The numbers of new ones, oldest first; some are new no more, or gone.
+    new_awake: VecDeque<u32>,
+    new_asleep: VecDeque<u32>,
+    doorkeeper: Option<Doorkeeper>,
+    evictions: Evictions,
+}
+
+impl Room {
+    pub(super) fn new(bytes_max: usize) -> Self {
+        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "clamped")]
+        let awake = (bytes_max as f64 * AWAKE_PART / AWAKE_BYTES as f64).clamp(1.0, 1e9) as u32;
+        Self {
+            bytes_max: bytes_max.max(AWAKE_BYTES),
+            awake_max: awake,
+            ids: 0,
+            evict_hand: 0,
+            new_awake: VecDeque::new(),
+            new_asleep: VecDeque::new(),
+            doorkeeper: None,
+            evictions: Evictions::default(),
+        }
+    }
+
+    pub(super) fn note_id(&mut self, id: &str) {
+        self.ids += heap_bytes(id);
+    }
+
+    pub(super) fn note_new(&mut self, number: u32, is_new: bool) {
+        if is_new {
+            let queue =
+                if number & ASLEEP == 0 { &mut self.new_awake } else { &mut self.new_asleep };
+            queue.push_back(number);
+        }
+    }
+
+    pub(super) fn note_forgotten(&mut self, identity: &Identity, id: &str) {
+        self.ids = self.ids.saturating_sub(heap_bytes(id));
+        if is_new(identity) {
+            self.evictions.new += 1;
+        } else {
+            self.evictions.established += 1;
+        }
+    }
+
+    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+        self.evict_hand.encode(out);
+        for queue in [&self.new_awake, &self.new_asleep] {
+            queue.iter().copied().collect::<Vec<u32>>().encode(out);
+        }
+        self.doorkeeper.encode(out);
+    }
+
+    pub(super) fn decode(&mut self, input: &mut Input<'_>) -> Option<()> {
+        self.evict_hand = Codec::decode(input)?;
+        let queue = |input: &mut Input<'_>| <Vec<u32>>::decode(input).map(VecDeque::from);
+        (self.new_awake, self.new_asleep) = (queue(input)?, queue(input)?);
+        self.doorkeeper = Codec::decode(input)?;
+        Some(())
+    }
+}
+
+impl Keyring {
+    /// What it takes in memory, whether or not all of it is in use. Unit: bytes.
+    pub const fn bytes(&self) -> usize {
+        self.awake.places() as usize * AWAKE_BYTES
+            + self.asleep.places() as usize * ASLEEP_BYTES
+            + self.room.ids
+    }
+
+    /// Who was not remembered since the last call.
+    pub fn take_evictions(&mut self) -> Evictions {
+        std::mem::take(&mut self.room.evictions)
+    }
+
+    /// Whether a credential that it does not hold is to be taken in: while there is room, and one
+    /// that was seen before.
+    pub fn expects(&mut self, hash: u64, id: &str) -> bool {
+        if self.has_room_awake(heap_bytes(id)) {
+            return true;
+        }
+        let most = self.room.awake_max;
+        let doorkeeper = self.room.doorkeeper.get_or_insert_with(|| Doorkeeper::new(most));
+        let expected = doorkeeper.admits(hash);
+        self.room.evictions.deferred += u64::from(!expected);
+        expected
+    }
+
+    fn has_room_awake(&self, heap: usize) -> bool {
+        let (places, has_free) =
+            (self.awake.places(), self.awake.len() < self.awake.places() as usize);
+        let grows = if has_free { 0 } else { AWAKE_BYTES };
+        (has_free || places < self.room.awake_max)
+            && self.bytes() + grows + heap <= self.room.bytes_max
+    }
+
+    fn has_room_asleep(&self) -> bool {
+        let has_free = self.asleep.len() < self.asleep.places() as usize;
+        has_free || self.bytes() + ASLEEP_BYTES <= self.room.bytes_max
+    }
+
+    /// Makes room for one more awake, whose id takes `heap` bytes; says whether there is.
+    pub(super) fn make_room_awake(&mut self, heap: usize, second: u32, params: &Params) -> bool {
+        // More than one may have to go for a long id.
+        for _ in 0..CANDIDATES {
+            if self.has_room_awake(heap) {
+                return true;
+            }
+            let many_new =
+                self.room.new_awake.len() as u64 > u64::from(self.room.awake_max / NEW_PART);
+            let newest = if many_new { self.next_new_awake() } else { None };
+            if let Some(number) = newest {
+                self.forget(number);
+                continue;
+            }
+            let Some(least) = self.least_awake() else { return false };
+            let silent_s = second.saturating_sub(self.get(least).map_or(0, |entry| rank(entry).1));
+            let sleeps = silent_s >= SILENCE_MIN_S && self.fall_asleep(least, second, params);
+            if !sleeps {
+                // The least worth of a few is worth more than one that is new.
+                let number = self.next_new_awake().unwrap_or(least);
+                self.forget(number);
+            }
+        }
+        self.has_room_awake(heap)
+    }
+
+    /// Makes room for a sleeper of that rank, unless those who sleep are worth more.
+    pub(super) fn make_room_asleep(&mut self, rank: Rank) -> bool {
+        if self.has_room_asleep() {
+            return true;
+        }
+        let number = self.next_new_asleep().or_else(|| {
+            let least = self.least_asleep()?;
+            let is_less = self.asleep.get(least).is_some_and(|one| rank_asleep(one) < rank);
+            is_less.then_some(least | ASLEEP)
+        });
+        number.inspect(|number| self.forget(*number)).is_some()
+    }
+
+    /// Drops the numbers of those that are new no more, once they are most.
+    pub(super) fn forget_who_was_new(&mut self) {
+        let (awake, asleep) = (&self.awake, &self.asleep);
+        if self.room.new_awake.len() > 2 * awake.len() + NEW_SLACK {
+            let is_new = |entry: &Entry| is_new(entry.profile.identity());
+            self.room.new_awake.retain(|number| awake.get(*number).is_some_and(is_new));
+        }
+        if self.room.new_asleep.len() > 2 * asleep.len() + NEW_SLACK {
+            let is_new = |sleeper: &Sleeper| is_new(sleeper.asleep.identity());
+            self.room.new_asleep.retain(|number| asleep.get(*number & !ASLEEP).is_some_and(is_new));
+        }
+    }
+
+    /// The new one that has been awake for longest and may go.
+    fn next_new_awake(&mut self) -> Option<u32> {
+        while let Some(number) = self.room.new_awake.pop_front() {
+            if self
+                .awake
+                .get(number)
+                .is_some_and(|entry| is_new(entry.profile.identity()) && may_go(entry))
+            {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn next_new_asleep(&mut self) -> Option<u32> {
+        while let Some(number) = self.room.new_asleep.pop_front() {
+            let sleeper = self.asleep.get(number & !ASLEEP);
+            if sleeper.is_some_and(|sleeper| is_new(sleeper.asleep.identity())) {
+                return Some(number);
+            }
+        }
+        None
+    }
+
+    fn least_awake(&mut self) -> Option<u32> {
+        let (awake, hand) = (&self.awake, &mut self.room.evict_hand);
+        least(awake, hand, |entry| may_go(entry).then(|| rank(entry)))
+    }
+
+    fn least_asleep(&mut self) -> Option<u32> {
+        let (asleep, hand) = (&self.asleep, &mut self.room.evict_hand);
+        least(asleep, hand, |sleeper| Some(rank_asleep(sleeper)))
+    }
+}
+
+fn may_go(entry: &Entry) -> bool {
+    entry.profile.episode().is_none() && !entry.profile.is_hot()
+}
+
+/// The least worth of the next few of a slab from `hand` on; `rank` says what one is worth, or none
+/// if it must stay.
+fn least<T>(slab: &Slab<T>, hand: &mut u32, rank: impl Fn(&T) -> Option<Rank>) -> Option<u32> {
+    let mut least: Option<(Rank, u32)> = None;
+    for step in 0..slab.places() {
+        if step >= CANDIDATES && least.is_some() {
+            break;
+        }
+        *hand = (*hand + 1) % slab.places();
+        let Some(rank) = slab.get(*hand).and_then(&rank) else { continue };
+        if least.is_none_or(|(other, _)| rank < other) {
+            least = Some((rank, *hand));
+        }
+    }
+    least.map(|(_, number)| number)
+}
