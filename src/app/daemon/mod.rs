@@ -31,6 +31,7 @@ use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::edge::snapshots::{NoSnapshots, Snapshots};
 use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
+use crate::engine::partition;
 use crate::model::decision::Posture;
 use crate::wire::secret::Fingerprinter;
 use breaker::SharedBreaker;
@@ -147,7 +148,7 @@ impl Daemon {
             writer,
             checkpoint_every_ms: settings.checkpoint_every_ms,
             runtime: tokio::runtime::Handle::current(),
-            partition: Arc::new(settings.partition.clone()),
+            partition: Arc::new(partition_params(&settings)),
             seed: opened.seed,
             fingerprints: Arc::clone(&opened.fingerprints),
             control: control.clone(),
@@ -321,6 +322,13 @@ impl Opened {
             dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
         })
     }
+}
+
+/// What the partitions of each intake go by: each has half of the memory, if there are two.
+fn partition_params(settings: &Settings) -> partition::Params {
+    let intakes = if settings.kafka.is_some() { 2 } else { 1 };
+    let memory_bytes = settings.partition.memory_bytes / intakes;
+    partition::Params { memory_bytes, ..settings.partition.clone() }
 }
 
 fn tokens(settings: &Settings) -> Tokens {

@@ -5,6 +5,7 @@ use super::handover::{From, Held, goes_on};
 use super::{Place, Shared};
 use crate::edge::clock;
 use crate::edge::snapshots::Kept;
+use crate::engine::partition::Params;
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -98,7 +99,10 @@ pub(super) enum Message {
 
 /// Hears of rebalances, within the consumer's poll.
 pub(super) struct Context {
+    pub(super) topics: Vec<String>,
     pub(super) shared: Shared,
+    /// How many partitions each topic has.
+    pub(super) partitions: Mutex<BTreeMap<String, usize>>,
     /// Partitions that this member was assigned, and that no worker has yet.
     pub(super) assigned: Mutex<VecDeque<Place>>,
     /// Partitions between two owners, and those that went away, in case they come again.
@@ -155,6 +159,23 @@ impl Context {
         self.board.lock().retain(|place, _| !places.contains(place));
     }
 
+    /// What a partition goes by: it gets its part of the memory, as if this member had to own all.
+    fn partition_params(&self, consumer: &BaseConsumer<Self>, topic: &str) -> Arc<Params> {
+        let mut partitions = self.partitions.lock();
+        let configured = self.topics.iter().map(String::as_str);
+        for name in configured.filter(|name| !name.starts_with('^')).chain([topic]) {
+            if !partitions.contains_key(name)
+                && let Ok(metadata) = consumer.fetch_metadata(Some(name), BROKER_WAIT)
+            {
+                let count = metadata.topics().iter().map(|topic| topic.partitions().len()).sum();
+                partitions.insert(name.to_owned(), count);
+            }
+        }
+        let all = partitions.values().sum::<usize>().max(1);
+        let params = &self.shared.partition;
+        Arc::new(Params { memory_bytes: params.memory_bytes / all, ..(**params).clone() })
+    }
+
     /// Finds out from where a partition goes on that is assigned. Blocks.
     pub(super) fn prepare(
         &self,
@@ -163,7 +184,8 @@ impl Context {
         group: Option<i64>,
     ) -> From {
         let held = self.held.lock().remove(place);
-        let mut held = self.shared.known(place, held);
+        let params = self.partition_params(consumer, &place.0);
+        let mut held = self.shared.known(place, held, &params);
         let next = held.partition.next_offset();
         let from = match consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
             Ok(log) => goes_on(place, &mut held, log, group),

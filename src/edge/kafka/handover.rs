@@ -12,7 +12,7 @@ use crate::edge::clock;
 use crate::edge::planes::{ControlMessage, Ticket};
 use crate::edge::saving::{Saved, whole};
 use crate::edge::snapshots::{Kept, Restored};
-use crate::engine::partition::{Partition, Signal};
+use crate::engine::partition::{Params, Partition, Signal};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,9 +75,9 @@ fn name((topic, partition): &Place) -> String {
 impl Shared {
     /// What is known of a partition: the newer of `held` and its newest checkpoint, or nothing.
     /// Blocks.
-    pub(super) fn known(&self, place: &Place, held: Option<Held>) -> Held {
+    pub(super) fn known(&self, place: &Place, held: Option<Held>, params: &Arc<Params>) -> Held {
         let name = name(place);
-        let restored = self.restore(&name);
+        let restored = self.restore(&name, params);
         let provisional = restored.is_none();
         let Restored { partition: read, kept } = restored.unwrap_or_default();
         let offset = read.as_ref().map(Partition::next_offset);
@@ -91,7 +91,7 @@ impl Shared {
             }
         }
         let is_read = read.is_some();
-        let new = || Partition::new(Arc::clone(&self.partition), self.seed);
+        let new = || Partition::new(Arc::clone(params), self.seed);
         let mut partition = Box::new(read.unwrap_or_else(new));
         if is_read {
             let now = clock::now();
@@ -111,8 +111,8 @@ impl Shared {
     }
 
     /// What a checkpoint has; none if the store does not answer in time.
-    fn restore(&self, name: &str) -> Option<Restored> {
-        let restoring = self.snapshots.restore(name, &self.partition, self.seed);
+    fn restore(&self, name: &str, params: &Arc<Params>) -> Option<Restored> {
+        let restoring = self.snapshots.restore(name, params, self.seed);
         let restored =
             self.runtime.block_on(async { tokio::time::timeout(RESTORE_WAIT, restoring).await });
         let why = match restored {

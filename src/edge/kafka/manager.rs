@@ -100,7 +100,9 @@ impl<'a> Consumption<'a> {
     ) -> KafkaResult<Self> {
         common.board.lock().clear();
         let context = Context {
+            topics: params.topics.clone(),
             shared: shared.clone(),
+            partitions: Mutex::default(),
             assigned: Mutex::default(),
             held: Arc::clone(&common.held),
             workers: workers.to_vec(),
