@@ -172,10 +172,8 @@ impl Keyring {
             self.renumber(tag, number, back);
             return None;
         }
-        let is_new = room::is_new(asleep.identity());
         let woken = self.awake.insert(Entry { id, profile: asleep.wake(params) });
         self.renumber(tag, number, woken);
-        self.room.note_new(woken, is_new);
         Some(woken)
     }
 
@@ -188,7 +186,6 @@ impl Keyring {
     /// Lets those of the next `most` entries fall asleep that were silent for an hour by `second`
     /// and have no open episode.
     pub fn settle(&mut self, most: u32, second: u32, params: &Params) {
-        self.forget_who_was_new();
         for _ in 0..most.min(self.awake.places()) {
             let number = self.sleep_hand;
             self.sleep_hand = (self.sleep_hand + 1) % self.awake.places().max(1);
@@ -213,11 +210,9 @@ impl Keyring {
         self.save_first(number);
         let Some(Entry { id, profile }) = self.awake.remove(number) else { return false };
         let tag = tag_of(self.seed.hash(profile.kind(), &id));
-        let is_new = room::is_new(profile.identity());
         let asleep = Asleep::of(profile, second, params);
         let number_asleep = self.asleep.insert(Sleeper { id, asleep }) | ASLEEP;
         self.renumber(tag, number, number_asleep);
-        self.room.note_new(number_asleep, is_new);
         true
     }
 
@@ -242,7 +237,6 @@ impl Keyring {
         self.room.note_id(id);
         let number = self.awake.insert(Entry { id: CompactString::new(id), profile });
         self.index.insert_unique(spread(tag), Slot { tag, number }, |slot| spread(slot.tag));
-        self.room.note_new(number, true);
         Some(number)
     }
 

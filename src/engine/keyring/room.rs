@@ -6,7 +6,7 @@
 //! is taken in when it is seen for the second time.
 //!
 //! ```text
-//!  full: new ones that are awake -> who can sleep, sleeps -> the least worth of a few
+//!  full: one that is new -> who can sleep, sleeps -> the least worth of a few
 //! ```
 //! Never one with an open episode, or among the busiest. What stands about a credential (that it is
 //! revoked, say) is kept elsewhere, and never forgotten for room.
@@ -16,23 +16,18 @@ use crate::detect::profile::{Identity, Params};
 use crate::engine::slab::Slab;
 use crate::stats::codec::{Codec, Input};
 use crate::stats::doorkeeper::Doorkeeper;
-use std::collections::VecDeque;
 use std::mem::size_of;
 
-/// How many entries are looked at to find the least worth of them. Chosen.
-const CANDIDATES: u32 = 16;
+/// How many entries are looked at to find one that is new, or the least worth of them. Chosen: new
+/// ones are left a part of the places, however much the others are worth.
+const CANDIDATES: u32 = 64;
 /// In how many hours a credential that is new was used at most.
 const NEW_HOURS_MAX: u8 = 1;
-/// The part of the places awake that is left to new ones, however much the others are worth.
-/// Chosen: enough to learn from them.
-const NEW_PART: u32 = 32;
 /// How long one must be silent to sleep before its time. Unit: seconds. Its windows are over.
 const SILENCE_MIN_S: u32 = 300;
-/// What an entry takes beside the slabs: its place in the index, which is between half and all full,
-/// and among the new ones. Unit: bytes.
-const BESIDE: usize = 28;
-/// How many numbers of those that are new no more may be kept beside twice the others. Chosen.
-const NEW_SLACK: usize = 1024;
+/// What an entry takes beside the slabs: its place in the index, which is between half and all full.
+/// Unit: bytes.
+const BESIDE: usize = 24;
 /// What an entry awake takes. Unit: bytes.
 const AWAKE_BYTES: usize = size_of::<Option<Entry>>() + BESIDE;
 /// What a sleeper takes. Unit: bytes.
@@ -56,8 +51,8 @@ const fn rank_asleep(sleeper: &Sleeper) -> Rank {
     (sleeper.asleep.identity().hours, sleeper.asleep.last_seen())
 }
 
-pub(super) const fn is_new(identity: &Identity) -> bool {
-    identity.hours <= NEW_HOURS_MAX
+const fn is_new((hours, _): Rank) -> bool {
+    hours <= NEW_HOURS_MAX
 }
 
 /// What a long id takes outside of its entry. Unit: bytes.
@@ -83,10 +78,9 @@ pub(super) struct Room {
     awake_max: u32,
     /// Bytes of ids outside of their entries.
     pub(super) ids: usize,
-    evict_hand: u32,
-    /// The numbers of new ones, oldest first; some are new no more, or gone.
-    new_awake: VecDeque<u32>,
-    new_asleep: VecDeque<u32>,
+    /// Where it is looked for one to go.
+    awake_hand: u32,
+    asleep_hand: u32,
     doorkeeper: Option<Doorkeeper>,
     evictions: Evictions,
 }
@@ -99,9 +93,8 @@ impl Room {
             bytes_max: bytes_max.max(AWAKE_BYTES),
             awake_max: awake,
             ids: 0,
-            evict_hand: 0,
-            new_awake: VecDeque::new(),
-            new_asleep: VecDeque::new(),
+            awake_hand: 0,
+            asleep_hand: 0,
             doorkeeper: None,
             evictions: Evictions::default(),
         }
@@ -111,17 +104,9 @@ impl Room {
         self.ids += heap_bytes(id);
     }
 
-    pub(super) fn note_new(&mut self, number: u32, is_new: bool) {
-        if is_new {
-            let queue =
-                if number & ASLEEP == 0 { &mut self.new_awake } else { &mut self.new_asleep };
-            queue.push_back(number);
-        }
-    }
-
     pub(super) fn note_forgotten(&mut self, identity: &Identity, id: &str) {
         self.ids = self.ids.saturating_sub(heap_bytes(id));
-        if is_new(identity) {
+        if identity.hours <= NEW_HOURS_MAX {
             self.evictions.new += 1;
         } else {
             self.evictions.established += 1;
@@ -129,17 +114,12 @@ impl Room {
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        self.evict_hand.encode(out);
-        for queue in [&self.new_awake, &self.new_asleep] {
-            queue.iter().copied().collect::<Vec<u32>>().encode(out);
-        }
+        (self.awake_hand, self.asleep_hand).encode(out);
         self.doorkeeper.encode(out);
     }
 
     pub(super) fn decode(&mut self, input: &mut Input<'_>) -> Option<()> {
-        self.evict_hand = Codec::decode(input)?;
-        let queue = |input: &mut Input<'_>| <Vec<u32>>::decode(input).map(VecDeque::from);
-        (self.new_awake, self.new_asleep) = (queue(input)?, queue(input)?);
+        (self.awake_hand, self.asleep_hand) = Codec::decode(input)?;
         self.doorkeeper = Codec::decode(input)?;
         Some(())
     }
@@ -191,19 +171,14 @@ impl Keyring {
             if self.has_room_awake(heap) {
                 return true;
             }
-            let many_new =
-                self.room.new_awake.len() as u64 > u64::from(self.room.awake_max / NEW_PART);
-            let newest = if many_new { self.next_new_awake() } else { None };
-            if let Some(number) = newest {
-                self.forget(number);
-                continue;
-            }
-            let Some(least) = self.least_awake() else { return false };
-            let silent_s = second.saturating_sub(self.get(least).map_or(0, |entry| rank(entry).1));
-            let sleeps = silent_s >= SILENCE_MIN_S && self.fall_asleep(least, second, params);
-            if !sleeps {
-                // The least worth of a few is worth more than one that is new.
-                let number = self.next_new_awake().unwrap_or(least);
+            let (awake, hand) = (&self.awake, &mut self.room.awake_hand);
+            let Some((rank, number)) =
+                least(awake, hand, |entry| may_go(entry).then(|| rank(entry)))
+            else {
+                return false;
+            };
+            let silent = second.saturating_sub(rank.1) >= SILENCE_MIN_S;
+            if is_new(rank) || !silent || !self.fall_asleep(number, second, params) {
                 self.forget(number);
             }
         }
@@ -215,59 +190,10 @@ impl Keyring {
         if self.has_room_asleep() {
             return true;
         }
-        let number = self.next_new_asleep().or_else(|| {
-            let least = self.least_asleep()?;
-            let is_less = self.asleep.get(least).is_some_and(|one| rank_asleep(one) < rank);
-            is_less.then_some(least | ASLEEP)
-        });
-        number.inspect(|number| self.forget(*number)).is_some()
-    }
-
-    /// Drops the numbers of those that are new no more, once they are most.
-    pub(super) fn forget_who_was_new(&mut self) {
-        let (awake, asleep) = (&self.awake, &self.asleep);
-        if self.room.new_awake.len() > 2 * awake.len() + NEW_SLACK {
-            let is_new = |entry: &Entry| is_new(entry.profile.identity());
-            self.room.new_awake.retain(|number| awake.get(*number).is_some_and(is_new));
-        }
-        if self.room.new_asleep.len() > 2 * asleep.len() + NEW_SLACK {
-            let is_new = |sleeper: &Sleeper| is_new(sleeper.asleep.identity());
-            self.room.new_asleep.retain(|number| asleep.get(*number & !ASLEEP).is_some_and(is_new));
-        }
-    }
-
-    /// The new one that has been awake for longest and may go.
-    fn next_new_awake(&mut self) -> Option<u32> {
-        while let Some(number) = self.room.new_awake.pop_front() {
-            if self
-                .awake
-                .get(number)
-                .is_some_and(|entry| is_new(entry.profile.identity()) && may_go(entry))
-            {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn next_new_asleep(&mut self) -> Option<u32> {
-        while let Some(number) = self.room.new_asleep.pop_front() {
-            let sleeper = self.asleep.get(number & !ASLEEP);
-            if sleeper.is_some_and(|sleeper| is_new(sleeper.asleep.identity())) {
-                return Some(number);
-            }
-        }
-        None
-    }
-
-    fn least_awake(&mut self) -> Option<u32> {
-        let (awake, hand) = (&self.awake, &mut self.room.evict_hand);
-        least(awake, hand, |entry| may_go(entry).then(|| rank(entry)))
-    }
-
-    fn least_asleep(&mut self) -> Option<u32> {
-        let (asleep, hand) = (&self.asleep, &mut self.room.evict_hand);
-        least(asleep, hand, |sleeper| Some(rank_asleep(sleeper)))
+        let (asleep, hand) = (&self.asleep, &mut self.room.asleep_hand);
+        let least = least(asleep, hand, |sleeper| Some(rank_asleep(sleeper)));
+        let less = least.filter(|(other, _)| *other < rank);
+        less.inspect(|(_, number)| self.forget(*number | ASLEEP)).is_some()
     }
 }
 
@@ -275,9 +201,13 @@ fn may_go(entry: &Entry) -> bool {
     entry.profile.episode().is_none() && !entry.profile.is_hot()
 }
 
-/// The least worth of the next few of a slab from `hand` on; `rank` says what one is worth, or none
-/// if it must stay.
-fn least<T>(slab: &Slab<T>, hand: &mut u32, rank: impl Fn(&T) -> Option<Rank>) -> Option<u32> {
+/// The first of a slab from `hand` on that is new, or the least worth of the next few; `rank` says
+/// what one is worth, or none if it must stay. As the hand goes round, the oldest new ones come first.
+fn least<T>(
+    slab: &Slab<T>,
+    hand: &mut u32,
+    rank: impl Fn(&T) -> Option<Rank>,
+) -> Option<(Rank, u32)> {
     let mut least: Option<(Rank, u32)> = None;
     for step in 0..slab.places() {
         if step >= CANDIDATES && least.is_some() {
@@ -288,6 +218,9 @@ fn least<T>(slab: &Slab<T>, hand: &mut u32, rank: impl Fn(&T) -> Option<Rank>) -
         if least.is_none_or(|(other, _)| rank < other) {
             least = Some((rank, *hand));
         }
+        if is_new(rank) {
+            break;
+        }
     }
-    least.map(|(_, number)| number)
+    least
 }
