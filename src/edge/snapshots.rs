@@ -17,7 +17,7 @@ use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use url::Url;
@@ -29,6 +29,8 @@ const KEPT: usize = 2;
 const QUEUE_MAX: usize = super::planes::SLOTS / 4;
 /// How the name of a checkpoint ends that is of no use.
 const USELESS: &str = "useless";
+/// After how long a checkpoint that was not finished is taken for torn.
+const TORN_AFTER: Duration = Duration::from_mins(10);
 /// How often it is looked whether what was told is in the journal.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long that may take before the checkpoint is given up.
@@ -87,6 +89,24 @@ fn number_and_offset(name: &Name) -> Option<(u64, i64)> {
     Some((number.parse().ok()?, offset.parse().ok()?))
 }
 
+/// Removes what a crash left of checkpoints that were being written, `NAME#1` say, if it is older than
+/// any that is written now: other members may write to the same folder.
+fn remove_torn(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let Ok(found) = entry.metadata() else { continue };
+        let age = found.modified().ok().and_then(|at| at.elapsed().ok());
+        let is_torn = entry.file_name().to_string_lossy().contains('#');
+        if found.is_dir() {
+            remove_torn(&path);
+        } else if is_torn && age.is_some_and(|age| age > TORN_AFTER) {
+            // Another member may be quicker.
+            let _gone = std::fs::remove_file(&path);
+        }
+    }
+}
+
 /// A partition that was read back, and from where it can restart again.
 #[derive(Debug, Default)]
 pub struct Restored {
@@ -106,6 +126,8 @@ pub struct Snapshots {
     is_folder: bool,
     /// Whether other members keep theirs there too.
     is_shared: bool,
+    /// Whether what was told did not get into the journal in time.
+    journal_fails: Arc<AtomicBool>,
     metrics: Metrics,
 }
 
@@ -146,7 +168,9 @@ impl Snapshots {
         let store = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
         let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(false));
         let shown = folder.display().to_string();
-        Ok(Self { shown, store, is_folder: true, is_shared: false, metrics: metrics.clone() })
+        remove_torn(folder);
+        let (journal_fails, metrics) = (Arc::default(), metrics.clone());
+        Ok(Self { shown, store, is_folder: true, is_shared: false, journal_fails, metrics })
     }
 
     /// Keeps checkpoints at a URL of one of [`SCHEMES`]; who may do that stands in the environment, as
@@ -166,12 +190,8 @@ impl Snapshots {
             .map_err(|error| refused(format!("{error}; s3, gs and az need --features cloud")))?;
         let store = Arc::new(PrefixStore::new(store, prefix));
         let (shown, metrics) = (url.to_string(), metrics.clone());
-        Ok(Self { shown, store, is_folder: false, is_shared: true, metrics })
-    }
-
-    /// Whether the store answers.
-    pub async fn is_reachable(&self) -> bool {
-        self.names("asked whether it answers").await.is_ok()
+        let journal_fails = Arc::default();
+        Ok(Self { shown, store, is_folder: false, is_shared: true, journal_fails, metrics })
     }
 
     /// Starts the task that writes what it is sent, until nobody can send any more.
@@ -186,16 +206,18 @@ impl Snapshots {
         (sender, task)
     }
 
-    /// Writes a checkpoint; says of it if that fails.
-    pub async fn write(&self, finished: Finished) {
+    /// Writes a checkpoint; says whether it is written.
+    pub async fn write(&self, finished: Finished) -> bool {
         let (place, offset) = (finished.place.clone(), finished.offset);
         match self.store(finished).await {
             Ok(bytes) => {
                 self.metrics.note_checkpoint(bytes, clock::now().ms() as f64 / 1000.0);
+                true
             }
             Err(error) => {
                 self.metrics.checkpoint_errors.inc();
                 tracing::error!(place, offset, error, "a checkpoint was not written");
+                false
             }
         }
     }
@@ -207,7 +229,11 @@ impl Snapshots {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
-        let durable = tokio::time::timeout(JOURNAL_WAIT, durable).await;
+        // Where the journal fails, one has waited for all.
+        let fails = self.journal_fails.load(Ordering::Relaxed);
+        let wait = if fails { LOOK_EVERY } else { JOURNAL_WAIT };
+        let durable = tokio::time::timeout(wait, durable).await;
+        self.journal_fails.store(durable.is_err(), Ordering::Relaxed);
         durable.map_err(|_| "what was told before it is not in the journal".to_owned())?;
         let packed = move || checkpoint_bytes::write(frames.iter().map(Vec::as_slice));
         let packed = tokio::task::spawn_blocking(packed).await;

@@ -126,8 +126,9 @@ pub enum Told<'a> {
 /// How a segment was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Whether its last record is not whole: tripline, or the machine, ended while it was written.
-    pub is_torn: bool,
+    /// What can't be read at its end: tripline, or the machine, ended while it was written.
+    /// Unit: bytes.
+    pub torn_bytes: usize,
     /// Records that were changed since they were written.
     pub damaged: u64,
 }
@@ -153,7 +154,7 @@ pub fn read(
         });
         // What was allotted but never written is read as zeros.
         let Some((body, after, checksum)) = body.filter(|(body, ..)| !body.is_empty()) else {
-            found.is_torn = true;
+            found.torn_bytes = rest.len();
             break;
         };
         if crc32fast::hash(body) == checksum && record(body, version, &mut each).is_some() {
@@ -161,7 +162,7 @@ pub fn read(
             continue;
         }
         if after.is_empty() {
-            found.is_torn = true;
+            found.torn_bytes = rest.len();
         } else {
             found.damaged += 1;
         }

@@ -89,7 +89,9 @@ fn what_checkpoints_hold_is_removed() {
     let data = daemon.data();
     daemon.post_events(&uses("key_1", now_ms(), 40));
     assert_eq!(segments(&data).len(), 1);
-    until("two checkpoints hold it", PATIENCE, || segments(&data).is_empty().then_some(()));
+    until("two checkpoints hold it, and it is a minute old", Duration::from_mins(2), || {
+        segments(&data).is_empty().then_some(())
+    });
     daemon.post_events(&event("key_1", now_ms()));
     daemon.kill();
     let daemon = Daemon::start(&folder, "");

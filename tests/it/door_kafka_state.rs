@@ -5,6 +5,8 @@ use crate::support::daemon::{Daemon, event, now_ms};
 use crate::support::random::{Random, number};
 use crate::support::redis_server::RedisServer;
 use crate::support::{pause, skipped, until};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use serde_json::Value;
@@ -22,6 +24,13 @@ fn cluster(partitions: i32) -> MockCluster<'static, DefaultProducerContext> {
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a folder")
+}
+
+fn cluster_id(cluster: &MockCluster<'static, DefaultProducerContext>) -> String {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", cluster.bootstrap_servers());
+    let client: BaseConsumer = config.create().expect("a client");
+    client.client().fetch_cluster_id(PATIENCE).expect("it says")
 }
 
 /// A member that writes checkpoints every second, into `shared` where it is given.
@@ -157,9 +166,13 @@ fn a_topic_that_was_made_anew_is_read_from_its_begin_and_what_was_learned_is_kep
     produce(&brokers, "auth", some("key_1", 50));
     counts(&daemon, "key_1", 50);
     assert_eq!(daemon.terminate(), Some(0));
-    // A topic of the same name that is not the same: it ends before what was read.
+    // A topic of the same name that is not the same: it ends before what was read. What was learned of
+    // another cluster's topic is not touched, unless somebody says that it is this one's.
     let after = cluster(1);
     let brokers = after.bootstrap_servers();
+    let checkpoints = folder.path().join("data/checkpoints/kafka");
+    std::fs::rename(checkpoints.join(cluster_id(&before)), checkpoints.join(cluster_id(&after)))
+        .expect("renames");
     produce(&brokers, "auth", some("key_1", 7));
     let daemon = Daemon::start(&folder, &config(&brokers, None));
     counts(&daemon, "key_1", 57);

@@ -266,10 +266,14 @@ fn bursts(change: Change) -> impl Iterator<Item = Signal> {
 
 #[test]
 fn a_common_cause_is_known_again_after_a_restart_from_what_was_open() {
-    let mut control = control(Posture::Revoke);
-    for recalled in bursts(Change::Recalled) {
+    let (mut before, mut control) = (control(Posture::Revoke), control(Posture::Revoke));
+    for (opened, recalled) in bursts(Change::Opened).zip(bursts(Change::Recalled)) {
+        let decided = before.on_signal(&opened, at(1_000)).expect("decided");
+        control.recover(&decided, at(1_000));
         assert_eq!(control.on_signal(&recalled, at(1_000)), None, "it was judged before");
     }
+    let unknown = signal("k10", Action::Suspend, at(0), Change::Recalled);
+    assert!(control.on_signal(&unknown, at(1_000)).is_some(), "that of another member was not");
     let next = signal("k11", Action::Revoke, at(2_000), Change::Opened);
     let decision = control.on_signal(&next, at(2_000)).expect("decided");
     assert!(decision.held_by.contains(&Guardrail::FleetSuppression), "{:?}", decision.held_by);

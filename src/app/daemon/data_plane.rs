@@ -226,7 +226,10 @@ impl Owner {
         let signals: Vec<Signal> = partition.drain_signals().collect();
         let tally = partition.take_tally();
         self.shared.metrics.add("http", &tally);
-        self.hours.add(&tally.active_hours);
+        // Hours that were counted before a crash must not prove anything twice.
+        if !matches!(clock, Clock::Again { .. }) {
+            self.hours.add(&tally.active_hours);
+        }
         self.send(signals, arrived);
     }
 

@@ -1,5 +1,6 @@
 //! The slots of the HTTP intake, as checkpoints have them.
 
+use crate::edge::clock;
 use crate::edge::planes::SLOTS;
 use crate::edge::saving::Saved;
 use crate::edge::snapshots::{Kept, Restored, Snapshots};
@@ -56,7 +57,8 @@ pub(super) async fn restored(snapshots: &Snapshots, params: &Params, seed: HashS
         let Restored { partition, kept } = restored;
         credentials += partition.as_ref().map_or(0, Partition::credentials);
         let partition = partition.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed));
-        slots.push(Slot { number, partition, arrived: EventTime::MIN, place, kept });
+        // What was in the middle of the past goes on there, if more of it comes.
+        slots.push(Slot { number, partition, arrived: clock::now(), place, kept });
     }
     if credentials > 0 {
         tracing::info!(credentials, "what was remembered of credentials is read back");

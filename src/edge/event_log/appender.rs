@@ -1,6 +1,7 @@
 //! The thread that appends: all that waits with one write, and one fsync.
 
 use super::{Ends, EventLog, Params, SEGMENT, Segment, Sync};
+use crate::edge::clock;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::SLOTS;
 use crate::edge::snapshots::Kept;
@@ -20,6 +21,8 @@ const WAITING_BYTES_MAX: usize = 64 << 20;
 const TOGETHER_BYTES_MAX: usize = 8 << 20;
 /// How often old segments are removed, and a disk that failed is tried again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a segment is kept at least, for the idempotency keys in it. Unit: milliseconds.
+const KEPT_FOR_MS: i64 = 60_000;
 /// How long a sender waits at most until its events are durable.
 pub const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
@@ -208,6 +211,7 @@ impl Thread {
         timer.observe_duration();
         let segment = &mut active.segment;
         segment.bytes += bytes.len() as u64;
+        segment.newest = clock::now();
         for (slot, end) in ends {
             if let Some(known) = segment.ends.get_mut(slot) {
                 *known = end.max(*known);
@@ -236,7 +240,8 @@ impl Thread {
             let _stays = std::fs::remove_file(&path);
             return Err(error.into());
         }
-        let segment = Segment { path, bytes: head.len() as u64, ends: [0; SLOTS] };
+        let segment =
+            Segment { path, bytes: head.len() as u64, ends: [0; SLOTS], newest: clock::now() };
         Ok(Active { file, segment })
     }
 
@@ -266,6 +271,11 @@ impl Thread {
     }
 
     fn seal(&mut self) {
+        if let Some(active) = self.active.as_ref().filter(|_| self.unsynced) {
+            // If that fails, the next write will, too.
+            let _failed = active.file.sync_data();
+            self.unsynced = false;
+        }
         self.sealed.extend(self.active.take().map(|active| active.segment));
     }
 
@@ -291,8 +301,11 @@ impl Thread {
     fn give_up(&mut self) {
         let held: Ends =
             std::array::from_fn(|slot| self.kept.get(slot).map_or(0, |kept| kept.oldest()));
-        let is_held =
-            |segment: &Segment| segment.ends.iter().zip(&held).all(|(end, held)| end <= held);
+        // Idempotency keys are known from it, too.
+        let before = clock::now().plus_ms(-KEPT_FOR_MS);
+        let is_held = |segment: &Segment| {
+            segment.newest < before && segment.ends.iter().zip(&held).all(|(end, held)| end <= held)
+        };
         self.sealed.retain(|segment| !(is_held(segment) && is_removed(segment)));
         // One that is written on and on would hold everything for ever, where little comes in.
         if self.active.as_ref().is_some_and(|active| is_held(&active.segment)) {

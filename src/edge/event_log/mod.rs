@@ -90,6 +90,8 @@ struct Segment {
     path: PathBuf,
     bytes: u64,
     ends: Ends,
+    /// When the newest of it arrived.
+    newest: EventTime,
 }
 
 /// What was found in the log at the start.
@@ -140,7 +142,9 @@ impl EventLog {
         let is_one =
             |path: &PathBuf| path.extension().is_some_and(|extension| extension == SEGMENT);
         let paths = numbers.into_iter().map(|(_, path)| path).filter(is_one);
-        let segments = paths.map(|path| Segment { path, bytes: 0, ends: [0; SLOTS] }).collect();
+        let segments =
+            paths.map(|path| Segment { path, bytes: 0, ends: [0; SLOTS], newest: EventTime::MIN });
+        let segments = segments.collect();
         let (folder, metrics) = (folder.to_owned(), metrics.clone());
         Ok(Self { folder, params, seed, metrics, segments, next })
     }
@@ -188,15 +192,25 @@ impl EventLog {
         }
         segment.bytes = bytes.len() as u64;
         let read = event_log_bytes::read(&bytes, self.seed, |told| {
-            if let Told::Part(_, part) = told
+            if let Told::Part(arrived, part) = told
                 && let Some(end) = segment.ends.get_mut(part.slot)
             {
                 *end = part.end.max(*end);
+                segment.newest = arrived.max(segment.newest);
             }
             each(told);
         });
         let damaged = match read {
-            Ok(Found { damaged, .. }) => damaged,
+            Ok(Found { damaged, torn_bytes }) => {
+                if torn_bytes > 0 {
+                    tracing::warn!(
+                        file = %path.display(), bytes = torn_bytes,
+                        "the end of a segment of the event log is not whole: it was being written \
+                         when tripline or the machine ended, or it was damaged since"
+                    );
+                }
+                damaged
+            }
             Err(useless) => {
                 self.set_aside(&path, &useless.to_string());
                 return false;

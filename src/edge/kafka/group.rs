@@ -15,18 +15,15 @@ use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a worker may take to hand a partition back.
 const GIVE_WAIT: Duration = Duration::from_secs(5);
+/// How long partitions wait for their checkpoints when they are assigned, all of them together.
+/// Chosen: well below the longest time between two polls.
+const RESTORE_WAIT: Duration = Duration::from_secs(30);
 /// How long the broker may take to answer.
 pub(super) const BROKER_WAIT: Duration = Duration::from_secs(5);
-/// How long this process may have stood still before it has to hear from the group whether it still
-/// belongs to it. Unit: milliseconds. Chosen: half of the session.
-const SILENT_MS_MAX: i64 = 5_000;
-/// How long it then listens. Unit: milliseconds. Chosen: many round trips.
-const LISTEN_MS: i64 = 1_000;
-
 /// How far a partition has come.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -49,38 +46,6 @@ impl Progress {
             kept: Arc::clone(&held.kept),
             provisional: held.provisional,
         })
-    }
-}
-
-/// Whether this process may act for the group: not right after it stood still, as another member may
-/// have taken over.
-#[derive(Debug, Default)]
-pub(super) struct Membership {
-    /// When the group was last heard, by this process' clock. Unit: milliseconds.
-    heard_ms: AtomicI64,
-    /// Until when it only listens. Unit: milliseconds.
-    listens_ms: AtomicI64,
-}
-
-impl Membership {
-    /// The consumer was asked for news of the group.
-    pub(super) fn note_heard(&self) {
-        let now = clock::now().ms();
-        let before = self.heard_ms.swap(now, Ordering::AcqRel);
-        if before != 0 && now - before > SILENT_MS_MAX {
-            tracing::warn!(
-                silent_ms = now - before,
-                "this process stood still; it waits to hear whether it still belongs to the group"
-            );
-            self.listens_ms.store(now + LISTEN_MS, Ordering::Release);
-        }
-    }
-
-    /// Whether the group may still count on this process.
-    pub(super) fn holds(&self) -> bool {
-        let now = clock::now().ms();
-        now - self.heard_ms.load(Ordering::Acquire) <= SILENT_MS_MAX
-            && now >= self.listens_ms.load(Ordering::Acquire)
     }
 }
 
@@ -109,7 +74,9 @@ pub(super) struct Context {
     pub(super) held: Arc<Mutex<BTreeMap<Place, Held>>>,
     pub(super) workers: Vec<mpsc::Sender<Message>>,
     pub(super) board: Board,
-    pub(super) membership: Arc<Membership>,
+    /// The cluster, once it said who it is.
+    pub(super) cluster: Mutex<Option<String>>,
+    pub(super) group: String,
 }
 
 impl std::fmt::Debug for Context {
@@ -137,7 +104,8 @@ impl Context {
             let (reply, answer) = mpsc::sync_channel(1);
             let worker = self.worker(place);
             let told = worker.is_some_and(|w| w.send(Message::Give(place.clone(), reply)).is_ok());
-            if told && let Ok(Some(held)) = answer.recv_timeout(GIVE_WAIT) {
+            if told && let Ok(Some(mut held)) = answer.recv_timeout(GIVE_WAIT) {
+                held.since = clock::now();
                 self.held.lock().insert(place.clone(), held);
             }
         }
@@ -150,8 +118,11 @@ impl Context {
         if !consumer.assignment_lost() {
             let of = |place: &Place| Some((place.clone(), self.held.lock().remove(place)?));
             let (places, mut held): (Vec<Place>, Vec<Held>) = places.iter().filter_map(of).unzip();
-            self.shared.write_down(&mut held);
-            self.held.lock().extend(places.iter().cloned().zip(held));
+            // What is written down can be had again.
+            let written = self.shared.write_down(&mut held);
+            let left = places.into_iter().zip(held).zip(written);
+            let left = left.filter(|((_, held), written)| !written && !held.provisional);
+            self.held.lock().extend(left.map(|(one, _)| one));
             if let Err(error) = commit(consumer, &self.board, CommitMode::Sync) {
                 tracing::warn!(error = %error, "offsets were not committed; records come again");
             }
@@ -160,7 +131,11 @@ impl Context {
     }
 
     /// What a partition goes by: it gets its part of the memory, as if this member had to own all.
-    fn partition_params(&self, consumer: &BaseConsumer<Self>, topic: &str) -> Arc<Params> {
+    pub(super) fn partition_params(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        topic: &str,
+    ) -> Arc<Params> {
         let mut partitions = self.partitions.lock();
         let configured = self.topics.iter().map(String::as_str);
         for name in configured.filter(|name| !name.starts_with('^')).chain([topic]) {
@@ -176,16 +151,27 @@ impl Context {
         Arc::new(Params { memory_bytes: params.memory_bytes / all, ..(**params).clone() })
     }
 
-    /// Finds out from where a partition goes on that is assigned. Blocks.
-    pub(super) fn prepare(
+    /// The name of a partition among checkpoints. Those of another group, or of a topic of the same
+    /// name in another cluster, have nothing to do with it.
+    pub(super) fn name(&self, consumer: &BaseConsumer<Self>, (topic, partition): &Place) -> String {
+        let mut cluster = self.cluster.lock();
+        if cluster.is_none() {
+            *cluster = consumer.client().fetch_cluster_id(BROKER_WAIT);
+        }
+        let cluster = cluster.as_deref().unwrap_or("unknown");
+        format!("kafka/{cluster}/{}/{topic}/{partition:05}", self.group)
+    }
+
+    /// Finds out from where a partition goes on that is assigned, by `deadline`. Blocks.
+    fn prepare(
         &self,
         consumer: &BaseConsumer<Self>,
         place: &Place,
-        group: Option<i64>,
+        (group, deadline): (Option<i64>, Instant),
     ) -> From {
         let held = self.held.lock().remove(place);
         let params = self.partition_params(consumer, &place.0);
-        let mut held = self.shared.known(place, held, &params);
+        let mut held = self.shared.known(self.name(consumer, place), held, &params, deadline);
         let next = held.partition.next_offset();
         let from = match consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
             Ok(log) => goes_on(place, &mut held, log, group),
@@ -220,6 +206,7 @@ impl ConsumerContext for Context {
             }
             Rebalance::Assign(assigned) => {
                 let places = places(assigned);
+                let deadline = Instant::now() + RESTORE_WAIT;
                 let committed =
                     consumer.committed_offsets(list(places.iter().cloned()), BROKER_WAIT);
                 let committed = committed.ok();
@@ -228,13 +215,12 @@ impl ConsumerContext for Context {
                         let found = committed.find_partition(&place.0, place.1)?.offset();
                         if let Offset::Offset(offset) = found { Some(offset) } else { None }
                     });
-                    if let From::Offset(offset) = self.prepare(consumer, &place, group)
+                    if let From::Offset(offset) = self.prepare(consumer, &place, (group, deadline))
                         && let Some(mut one) = assigned.find_partition(&place.0, place.1)
                         && let Err(error) = one.set_offset(Offset::Offset(offset))
                     {
                         tracing::error!(error = %error, offset, "an offset can't be gone on from");
                     }
-                    self.membership.note_heard();
                 }
             }
             Rebalance::Error(_) => {}

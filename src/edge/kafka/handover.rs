@@ -9,19 +9,20 @@
 
 use super::{Place, Shared};
 use crate::edge::clock;
-use crate::edge::planes::{ControlMessage, Ticket};
+use crate::edge::planes::{ControlMessage, InUse, Ticket};
 use crate::edge::saving::{Saved, whole};
 use crate::edge::snapshots::{Kept, Restored};
 use crate::engine::partition::{Params, Partition, Signal};
+use crate::model::time::EventTime;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long writing down what is handed over may take, of all partitions together. Chosen: the group
 /// waits for it.
 const HANDOVER_WAIT: Duration = Duration::from_secs(20);
 
-/// How long a partition waits for its checkpoint. Chosen: other partitions wait too.
-const RESTORE_WAIT: Duration = Duration::from_secs(10);
+/// The number of no thread, under which it is told how many credentials are read back.
+pub(super) const READ_BACK: usize = usize::MAX;
 
 /// A partition between two owners.
 #[derive(Debug)]
@@ -39,6 +40,8 @@ pub(super) struct Held {
     /// Whether the store of checkpoints did not answer, so that more may be known: nothing is written
     /// down or committed, lest it hide that.
     pub(super) provisional: bool,
+    /// Since when nobody owns it.
+    pub(super) since: EventTime,
 }
 
 impl Saved for Held {
@@ -68,53 +71,77 @@ pub(super) enum From {
     Offset(i64),
 }
 
-fn name((topic, partition): &Place) -> String {
-    format!("kafka/{topic}/{partition:05}")
+impl Held {
+    /// What is known of a partition by its checkpoint, or nothing.
+    pub(super) fn of(name: String, restored: Restored, new: impl FnOnce() -> Partition) -> Self {
+        let Restored { partition, kept } = restored;
+        Self {
+            name,
+            partition: Box::new(partition.unwrap_or_else(new)),
+            kept,
+            told: Ticket::default(),
+            again_until: 0,
+            provisional: false,
+            since: clock::now(),
+        }
+    }
 }
 
 impl Shared {
     /// What is known of a partition: the newer of `held` and its newest checkpoint, or nothing.
-    /// Blocks.
-    pub(super) fn known(&self, place: &Place, held: Option<Held>, params: &Arc<Params>) -> Held {
-        let name = name(place);
-        let restored = self.restore(&name, params);
+    /// Blocks until `deadline` at most.
+    pub(super) fn known(
+        &self,
+        name: String,
+        held: Option<Held>,
+        params: &Arc<Params>,
+        deadline: Instant,
+    ) -> Held {
+        let restored = self.restore(&name, params, deadline);
         let provisional = restored.is_none();
-        let Restored { partition: read, kept } = restored.unwrap_or_default();
-        let offset = read.as_ref().map(Partition::next_offset);
-        if let Some(held) = held {
-            let is_newer = offset.is_none_or(|offset| offset <= held.partition.next_offset());
-            if is_newer && !held.provisional {
-                return held;
-            }
-            if read.is_none() {
-                return Held { provisional, ..held };
-            }
+        let restored = restored.unwrap_or_default();
+        let offset = restored.partition.as_ref().map(Partition::next_offset);
+        if let Some(held) = held
+            && offset.is_none_or(|offset| offset <= held.partition.next_offset())
+        {
+            return held;
         }
-        let is_read = read.is_some();
         let new = || Partition::new(Arc::clone(params), self.seed);
-        let mut partition = Box::new(read.unwrap_or_else(new));
-        if is_read {
-            let now = clock::now();
-            partition.recall(now);
-            let signals: Vec<Signal> = partition.drain_signals().collect();
-            // The control plane ends after this thread.
-            let _ended = self.control.tell_blocking(ControlMessage::Signals(signals, now, None));
-            tracing::info!(
-                topic = place.0,
-                partition = place.1,
-                credentials = partition.credentials(),
-                offset = partition.next_offset(),
-                "what was remembered is read back"
-            );
+        let mut held = Held { provisional, ..Held::of(name, restored, new) };
+        if offset.is_some() {
+            self.recall(&mut held);
         }
-        Held { name, partition, kept, told: Ticket::default(), again_until: 0, provisional }
+        held
     }
 
-    /// What a checkpoint has; none if the store does not answer in time.
-    fn restore(&self, name: &str, params: &Arc<Params>) -> Option<Restored> {
+    /// Tells of what is open in a partition that was read back.
+    pub(super) fn recall(&self, held: &mut Held) {
+        let (now, partition) = (clock::now(), &mut held.partition);
+        partition.recall(now);
+        let signals: Vec<Signal> = partition.drain_signals().collect();
+        // How many credentials there are says how many at once are a common cause.
+        let in_use = InUse {
+            thread: READ_BACK,
+            credentials: partition.credentials() as u64,
+            ..InUse::default()
+        };
+        // The control plane ends after this thread.
+        let _ended = self.control.tell_blocking(ControlMessage::InUse(in_use))
+            && self.control.tell_blocking(ControlMessage::Signals(signals, now, None));
+        tracing::info!(
+            place = held.name,
+            credentials = partition.credentials(),
+            offset = partition.next_offset(),
+            "what was remembered is read back"
+        );
+    }
+
+    /// What a checkpoint has; none if the store does not answer by `deadline`.
+    fn restore(&self, name: &str, params: &Arc<Params>, deadline: Instant) -> Option<Restored> {
         let restoring = self.snapshots.restore(name, params, self.seed);
-        let restored =
-            self.runtime.block_on(async { tokio::time::timeout(RESTORE_WAIT, restoring).await });
+        let restored = self
+            .runtime
+            .block_on(async { tokio::time::timeout_at(deadline.into(), restoring).await });
         let why = match restored {
             Ok(Ok(restored)) => return Some(restored),
             Ok(Err(error)) => error.to_string(),
@@ -130,21 +157,23 @@ impl Shared {
         None
     }
 
-    /// Writes down what is handed over, and forgets what can't be. Blocks.
-    pub(super) fn write_down(&self, held: &mut [Held]) {
+    /// Writes down what is handed over; says of each whether it is written. Blocks.
+    pub(super) fn write_down(&self, held: &mut [Held]) -> Vec<bool> {
+        let mut written = vec![false; held.len()];
         let writing = async {
-            for one in held.iter_mut().filter(|one| one.is_ready()) {
+            for (one, written) in held.iter_mut().zip(&mut written) {
                 let told = one.told.clone();
-                self.snapshots.write(whole(one, &told)).await;
+                *written = one.is_ready() && self.snapshots.write(whole(one, &told)).await;
             }
         };
-        let written =
+        let in_time =
             self.runtime.block_on(async { tokio::time::timeout(HANDOVER_WAIT, writing).await });
-        if written.is_err() {
+        if in_time.is_err() {
             tracing::warn!(
                 "checkpoints could not be written in time; the next owner reads some records again"
             );
         }
+        written
     }
 }
 
@@ -195,6 +224,7 @@ mod tests {
     use crate::edge::snapshots::Kept;
     use crate::engine::batch::HashSeed;
     use crate::engine::partition::{Params, Partition};
+    use crate::model::time::EventTime;
     use std::sync::Arc;
 
     fn held(next: i64) -> Held {
@@ -208,6 +238,7 @@ mod tests {
             told: Ticket::default(),
             again_until: 0,
             provisional: false,
+            since: EventTime::MIN,
         }
     }
 

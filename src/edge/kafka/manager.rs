@@ -1,12 +1,14 @@
 //! The manager: rebalances, commits, and the watch for stalls.
 
-use super::group::{BROKER_WAIT, Board, Context, Membership, Message, Progress, commit, list};
-use super::handover::{From, Held};
+use super::group::{BROKER_WAIT, Board, Context, Message, Progress, commit, list};
+use super::handover::{Held, READ_BACK};
+use super::membership;
 use super::worker::{Worker, dead_letter_producer};
 use super::{Ends, Params, Place, Shared};
 use crate::edge::clock;
-use crate::edge::planes::{Hours, Ticket};
+use crate::edge::planes::{ControlMessage, Hours, InUse, Ticket};
 use crate::edge::saving::Saving;
+use crate::edge::snapshots::{Restored, Withheld};
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
 use rdkafka::Offset;
@@ -21,11 +23,18 @@ use std::time::Duration;
 const WAIT: Duration = Duration::from_millis(50);
 /// How often it is looked whether checkpoints let offsets be committed. Unit: milliseconds.
 const COMMIT_EVERY_MS: i64 = 1_000;
+/// How long state that was not written down is kept in case its partition comes again.
+/// Unit: milliseconds.
+const HELD_MS: i64 = 600_000;
 /// How often lag is measured. Unit: milliseconds.
 const LAG_EVERY_MS: i64 = 5_000;
 /// Runs the door until it is told to stop; then everything applied is written down and committed.
 /// Blocks.
 pub fn run(params: &Params, shared: &Shared, ends: Ends) {
+    let membership = match membership::start(Arc::clone(&shared.stopping)) {
+        Ok(membership) => membership,
+        Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
+    };
     let common = Common::default();
     let mut orders = Vec::new();
     let mut threads = Vec::new();
@@ -36,7 +45,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             number,
             params: params.clone(),
             shared: shared.clone(),
-            membership: Arc::clone(&common.membership),
+            membership: Arc::clone(&membership),
             saving: Saving::new(shared.writer.clone(), shared.checkpoint_every_ms),
             dead_letter_producer: producer.clone(),
             ticket: Ticket::default(),
@@ -76,8 +85,10 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
 struct Common {
     board: Board,
     held: Arc<Mutex<BTreeMap<Place, Held>>>,
-    membership: Arc<Membership>,
 }
+
+/// A checkpoint that is being read.
+type Reading = tokio::task::JoinHandle<Result<Restored, Withheld>>;
 
 /// One consumer's life.
 struct Consumption<'a> {
@@ -86,6 +97,9 @@ struct Consumption<'a> {
     consumer: Arc<BaseConsumer<Context>>,
     committed_at: EventTime,
     measured_at: EventTime,
+    looked_at: EventTime,
+    /// A checkpoint that is being read, of a partition that began without.
+    reading: Option<(Place, Reading)>,
     moved_at: EventTime,
     applied: i64,
     behind: i64,
@@ -107,7 +121,8 @@ impl<'a> Consumption<'a> {
             held: Arc::clone(&common.held),
             workers: workers.to_vec(),
             board: Arc::clone(&common.board),
-            membership: Arc::clone(&common.membership),
+            cluster: Mutex::default(),
+            group: params.group.clone(),
         };
         let consumer: BaseConsumer<Context> = params.consumer().create_with_context(context)?;
         let topics: Vec<&str> = params.topics.iter().map(String::as_str).collect();
@@ -119,6 +134,8 @@ impl<'a> Consumption<'a> {
             consumer: Arc::new(consumer),
             committed_at: now,
             measured_at: now,
+            looked_at: now,
+            reading: None,
             moved_at: now,
             applied: 0,
             behind: 0,
@@ -132,7 +149,6 @@ impl<'a> Consumption<'a> {
                 self.shared.metrics.consumer_errors.inc();
                 tracing::warn!(error = %error, "Kafka");
             }
-            self.consumer.context().membership.note_heard();
             let assigned = std::mem::take(&mut *self.consumer.context().assigned.lock());
             if !assigned.is_empty() {
                 self.assign(assigned.into());
@@ -146,10 +162,10 @@ impl<'a> Consumption<'a> {
                 }
             }
             if now.ms_since(self.measured_at) >= LAG_EVERY_MS {
-                self.measured_at = now;
                 self.measure(now);
-                self.look_for_checkpoints();
+                self.measured_at = clock::now();
             }
+            self.look_for_checkpoints(now);
             if self.behind > 0 && now.ms_since(self.moved_at) >= self.params.stall_ms {
                 return;
             }
@@ -179,41 +195,75 @@ impl<'a> Consumption<'a> {
         self.moved_at = clock::now();
     }
 
-    /// Goes on from the checkpoints of partitions that began without, once their store answers.
-    fn look_for_checkpoints(&mut self) {
-        let context = self.consumer.context();
-        let provisional: Vec<Place> = {
-            let board = context.board.lock();
-            let provisional = board.iter().filter(|(_, progress)| progress.provisional);
-            provisional.map(|(place, _)| place.clone()).collect()
-        };
-        let reachable = async {
-            let asked = self.shared.snapshots.is_reachable();
-            tokio::time::timeout(BROKER_WAIT, asked).await == Ok(true)
-        };
-        if provisional.is_empty() || !self.shared.runtime.block_on(reachable) {
-            return;
-        }
-        tracing::info!(partitions = provisional.len(), "the store of checkpoints answers again");
-        if let Err(error) = self.consumer.pause(&list(provisional.iter().cloned())) {
-            tracing::warn!(error = %error, "partitions can't be paused");
-        }
-        context.take_back(&provisional);
-        for place in &provisional {
-            let from = context.prepare(&self.consumer, place, None);
-            if let From::Offset(offset) = from
-                && let Err(error) =
-                    self.consumer.seek(&place.0, place.1, Offset::Offset(offset), BROKER_WAIT)
-            {
-                tracing::error!(error = %error, offset, "an offset can't be gone on from");
+    /// Goes on from the checkpoint of a partition that began without, once it is read: in the
+    /// background, one after the other.
+    fn look_for_checkpoints(&mut self, now: EventTime) {
+        if let Some((place, task)) = self.reading.take_if(|(_, task)| task.is_finished()) {
+            self.looked_at = now;
+            match self.shared.runtime.block_on(task) {
+                Ok(Ok(restored)) => {
+                    // The next one, at once.
+                    self.looked_at = EventTime::MIN;
+                    self.go_on_from(&place, restored);
+                }
+                Ok(Err(error)) => tracing::warn!(error = %error, "no checkpoint by now"),
+                Err(panicked) => tracing::error!(error = %panicked, "no checkpoint by now"),
             }
         }
-        self.assign(provisional);
+        if self.reading.is_some() || now.ms_since(self.looked_at) < LAG_EVERY_MS {
+            return;
+        }
+        let context = self.consumer.context();
+        let provisional = |(_, progress): &(&Place, &Arc<Progress>)| progress.provisional;
+        let place = context.board.lock().iter().find(provisional).map(|(place, _)| place.clone());
+        self.reading = place.map(|place| {
+            let name = context.name(&self.consumer, &place);
+            let params = context.partition_params(&self.consumer, &place.0);
+            let (snapshots, seed) = (self.shared.snapshots.clone(), self.shared.seed);
+            let reading = async move { snapshots.restore(&name, &params, seed).await };
+            (place, self.shared.runtime.spawn(reading))
+        });
+    }
+
+    /// Takes a partition back, and reads on from where its checkpoint has come, if there is one.
+    fn go_on_from(&mut self, place: &Place, restored: Restored) {
+        let context = self.consumer.context();
+        if !context.board.lock().get(place).is_some_and(|progress| progress.provisional) {
+            return;
+        }
+        if let Err(error) = self.consumer.pause(&list([place.clone()])) {
+            tracing::warn!(error = %error, "a partition can't be paused");
+        }
+        context.take_back(std::slice::from_ref(place));
+        let Some(held) = context.held.lock().remove(place) else { return };
+        let known_until = held.partition.next_offset();
+        let mut held = if restored.partition.is_some() {
+            let mut read = Held::of(held.name, restored, || *held.partition);
+            self.shared.recall(&mut read);
+            read
+        } else {
+            Held { kept: restored.kept, provisional: false, ..held }
+        };
+        held.again_until = known_until;
+        let next = held.partition.next_offset();
+        if next > 0
+            && let Err(error) =
+                self.consumer.seek(&place.0, place.1, Offset::Offset(next), BROKER_WAIT)
+        {
+            tracing::error!(error = %error, next, "an offset can't be gone on from");
+        }
+        context.held.lock().insert(place.clone(), held);
+        self.assign(vec![place.clone()]);
     }
 
     /// Measures how far behind the partitions are, and whether they move.
     fn measure(&mut self, now: EventTime) {
-        let board = self.consumer.context().board.lock().clone();
+        let none = InUse { thread: READ_BACK, ..InUse::default() };
+        // The control plane ends after this thread.
+        let _ended = self.shared.control.tell_blocking(ControlMessage::InUse(none));
+        let context = self.consumer.context();
+        context.held.lock().retain(|_, held| now.ms_since(held.since) < HELD_MS);
+        let board = context.board.lock().clone();
         let (mut behind, mut applied) = (0, 0);
         for (place, progress) in board {
             let has = progress.applied.load(Ordering::Relaxed);
@@ -248,6 +298,8 @@ impl<'a> Consumption<'a> {
         let context = self.consumer.context();
         let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
         context.hand_over(&self.consumer, &owned);
+        // It is not to be written down once more as the consumer leaves.
+        context.held.lock().clear();
         for worker in workers {
             // One that ended before needs no telling.
             let _ended = worker.send(Message::Stop);

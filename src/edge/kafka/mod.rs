@@ -16,6 +16,7 @@
 mod group;
 mod handover;
 mod manager;
+mod membership;
 mod worker;
 
 pub use manager::run;

@@ -1,7 +1,8 @@
 //! A worker: owns partitions and their queues, and nothing else does.
 
-use super::group::{Context, Membership, Message, Progress};
+use super::group::{Context, Message, Progress};
 use super::handover::Held;
+use super::membership::Membership;
 use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, letter};
@@ -211,7 +212,10 @@ impl Worker {
         }
         let tally = partition.take_tally();
         self.shared.metrics.add("kafka", &tally);
-        self.hours.add(&tally.active_hours);
+        // Hours that were counted before a crash must not prove anything twice.
+        if !again {
+            self.hours.add(&tally.active_hours);
+        }
         let signals: Vec<Signal> = partition.drain_signals().collect();
         self.send(signals, at);
     }
