@@ -185,6 +185,9 @@ fn a_topic_that_was_made_anew_is_read_from_its_begin_and_what_was_learned_is_kep
     counts(&daemon, "key_1", 60);
 }
 
+/// The change by which a member stands still.
+const PAUSES: u64 = 4;
+
 /// A member of a group that comes and goes.
 struct Member {
     folder: tempfile::TempDir,
@@ -202,7 +205,7 @@ impl Member {
         match how {
             0 | 1 => assert_eq!(daemon.terminate(), Some(0)),
             2 | 3 => daemon.kill(),
-            4 => {
+            PAUSES => {
                 // For longer than the group waits for it: others take over, and it is not told.
                 daemon.pause();
                 pause(Duration::from_secs(8));
@@ -215,6 +218,16 @@ impl Member {
     }
 }
 
+/// Waits until all partitions have an owner.
+fn settled(members: &[Member]) {
+    let owned = |member: &Member| {
+        member.daemon.as_ref().map_or(0.0, |it| it.metric("tripline_consumer_assigned"))
+    };
+    until("all partitions have an owner", PATIENCE, || {
+        (members.iter().map(owned).sum::<f64>() > 11.5).then_some(())
+    });
+}
+
 /// How often a credential was used, by what the one who knows most of it remembers.
 fn most(members: &[Member], key: &str) -> u64 {
     let daemons = members.iter().filter_map(|member| member.daemon.as_ref());
@@ -222,6 +235,7 @@ fn most(members: &[Member], key: &str) -> u64 {
 }
 
 #[test]
+#[ignore = "takes a minute or two; ./test runs it by itself"]
 fn members_that_come_and_go_lose_nothing_count_nothing_twice_and_revoke_each_key_once() {
     if skipped("redis") {
         return;
@@ -252,7 +266,12 @@ fn members_that_come_and_go_lose_nothing_count_nothing_twice_and_revoke_each_key
             produce(&brokers, "auth", records);
             pause(Duration::from_millis(random.below(400)));
         }
-        members[random.index(3)].disturb(random.below(6), &config);
+        let (which, how) = (random.index(3), random.below(6));
+        if how == PAUSES {
+            // The mock coordinator can't bear a member that stands still while it rebalances.
+            settled(&members);
+        }
+        members[which].disturb(how, &config);
     }
     for member in &mut members {
         member.start(&config);
