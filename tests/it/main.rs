@@ -30,6 +30,7 @@ mod engine_partition;
 mod house;
 mod kills;
 mod scenarios;
+mod simulation;
 mod support;
 mod tidy;
 mod trial;

@@ -33,6 +33,8 @@ struct Owned {
     queue: PartitionQueue<Context>,
     held: Held,
     progress: Arc<Progress>,
+    /// Whether more waited than was taken last.
+    is_behind: bool,
 }
 
 impl Saved for Owned {
@@ -80,7 +82,7 @@ impl Worker {
             }
             match orders.try_recv() {
                 Ok(Message::Take(place, queue, held, progress)) => {
-                    owned.push(Owned { place, queue, held, progress });
+                    owned.push(Owned { place, queue, held, progress, is_behind: false });
                 }
                 Ok(Message::Give(place, reply)) => {
                     let at = owned.iter().position(|one| one.place == place);
@@ -170,6 +172,7 @@ impl Worker {
                 self.refuse(place, offset, refusal, arrived);
             }
         }
+        one.is_behind = records == TOGETHER_MAX;
         if records > 0 {
             self.shared.metrics.secrets_replaced.inc_by(secrets);
             self.apply(one, batch, last, arrived);
@@ -275,7 +278,7 @@ impl Worker {
     fn tick(&mut self, owned: &mut [Owned], now: EventTime) {
         let (mut credentials, mut open, mut bytes) = (0, 0, 0);
         for one in &mut *owned {
-            let is_present = one.queue_is_idle(now);
+            let is_present = one.is_present(now);
             let partition = &mut one.held.partition;
             if is_present {
                 partition.tick(now);
@@ -296,9 +299,12 @@ impl Worker {
 }
 
 impl Owned {
-    /// Whether its newest event is of the present, give or take a minute.
-    fn queue_is_idle(&self, now: EventTime) -> bool {
-        now.ms_since(self.held.partition.watermark()) < 120_000
+    /// Whether all that was produced is applied, and its newest event is of the present, give or
+    /// take a minute.
+    fn is_present(&self, now: EventTime) -> bool {
+        let partition = &self.held.partition;
+        let is_behind = self.is_behind || partition.next_offset() < self.held.again_until;
+        !is_behind && now.ms_since(partition.watermark()) < 120_000
     }
 }
 
