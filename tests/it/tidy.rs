@@ -226,7 +226,29 @@ fn the_readme_names_only_what_exists() {
             assert!(root().join(target).exists(), "README.md links to {target}");
         }
     }
-    for bench in ["engine", "replay", "enforcement"] {
+    for bench in ["engine", "flood", "restart", "replay", "enforcement"] {
         assert!(readme.contains(&format!("cargo bench --bench {bench}")), "{bench} is not told");
     }
+}
+
+#[test]
+fn each_guarantee_names_a_test_that_exists() {
+    let mut files = Vec::new();
+    for folder in ["src", "tests"] {
+        rust_files(&root().join(folder), &mut files);
+    }
+    let code: String =
+        files.iter().map(|file| std::fs::read_to_string(file).expect("reads")).collect();
+    let text = std::fs::read_to_string(root().join("docs/guarantees.md")).expect("a document");
+    let rows = text.lines().filter(|line| line.starts_with("| ") && line.matches('|').count() == 4);
+    let mut named = 0;
+    for row in rows {
+        let shown_by = row.rsplit('|').nth(1).expect("a column");
+        for test in shown_by.split('`').skip(1).step_by(2).filter(|name| name.len() > 20) {
+            let exists = code.contains(&format!("fn {test}(")) || test.starts_with("cargo bench");
+            assert!(exists, "{test} does not exist");
+            named += 1;
+        }
+    }
+    assert!(named > 20, "{named}");
 }
