@@ -6,16 +6,19 @@
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
+#[path = "support/redis_server.rs"]
+mod redis_server;
 mod support;
 
 use rdkafka::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
+use redis_server::start_redis;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use support::{free_port, start, start_redis, until};
+use support::{free_port, start, until};
 
 const CEILING: usize = 60;
 /// The load beside which it is measured. Unit: events a second, and in one request.

@@ -7,13 +7,16 @@
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
+#[path = "support/redis_server.rs"]
+mod redis_server;
 mod support;
 
+use redis_server::start_redis;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use support::{Killed, free_port, start, start_redis, until};
+use support::{Killed, free_port, start, until};
 use tripline::edge::journal::Journal;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{Decision, DecisionId, Generation, Order, Posture};

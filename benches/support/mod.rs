@@ -1,4 +1,4 @@
-//! What benchmarks share: processes that end with them, ports, waiting, Redis.
+//! What benchmarks share: processes that end with them, ports, waiting.
 
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -19,18 +19,6 @@ impl Drop for Killed {
 pub(crate) fn start(command: &mut Command) -> Killed {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     Killed(quiet.spawn().expect("starts"))
-}
-
-/// Starts Debian's Redis, without persistence; gives its URL.
-pub(crate) fn start_redis() -> (Killed, String) {
-    let port = free_port();
-    let text = port.to_string();
-    let arguments = ["--port", &text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-    let redis = start(Command::new("redis-server").args(arguments));
-    let url = format!("redis://127.0.0.1:{port}/");
-    let client = redis::Client::open(url.clone()).expect("a URL");
-    until("Redis answers", || client.get_connection().is_ok());
-    (redis, url)
 }
 
 /// A port that nobody listens on.

@@ -41,8 +41,9 @@ fn system() -> EventTime {
     EventTime::from_ms(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }
 
-/// It goes on while the machine sleeps.
-fn since_boot_ms() -> i64 {
+/// The time since the machine was started, which goes on while it sleeps and never steps.
+/// Unit: milliseconds.
+pub fn since_boot_ms() -> i64 {
     let time = clock_gettime(ClockId::Boottime);
     time.tv_sec.saturating_mul(1_000).saturating_add(time.tv_nsec / 1_000_000)
 }

@@ -4,7 +4,7 @@
 //! when tripline was killed before it could answer. The newest keys are remembered, and those of
 //! the event log.
 
-use super::event_log::{ANSWER_WAIT, Appended, Appender, Ends, Replayed};
+use super::event_log::{ANSWER_WAIT, Appended, Appender, Ends, KEYS_MAX, Replayed};
 use super::planes::{DataPlane, NotTaken};
 use crate::engine::batch::Batch;
 use crate::model::time::EventTime;
@@ -14,9 +14,6 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// How many idempotency keys are remembered. Chosen: a minute of a thousand requests a second.
-const KEYS_MAX: usize = 65_536;
 
 /// How often it is looked whether a request that was sent before is durable by now.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -85,15 +82,15 @@ impl Keys {
 enum Handed {
     /// It is on its way to the log.
     Over(Appended),
-    /// One of the same key was taken before.
-    Before,
+    /// One of that key was taken before.
+    Before(u64),
 }
 
 impl Intake {
     /// A way in that goes on after what was read from the event log.
     pub fn new(data: DataPlane, log: Appender, replayed: Replayed) -> Self {
         let mut keys = Keys::default();
-        replayed.keys.into_iter().for_each(|key| keys.add(key, Some(true)));
+        replayed.keys.into_iter().rev().for_each(|key| keys.add(key, Some(true)));
         Self { data, log, order: Arc::new(Mutex::new(Order { next: replayed.next, keys })) }
     }
 
@@ -120,8 +117,7 @@ impl Intake {
                 });
                 Ok(noted.await.unwrap_or(false))
             }
-            (Handed::Before, None) => Ok(false),
-            (Handed::Before, Some(key)) => Ok(self.was_durable(key).await),
+            (Handed::Before(key), _) => Ok(self.was_durable(key).await),
         }
     }
 
@@ -147,8 +143,8 @@ impl Intake {
     ) -> Result<Handed, NotTaken> {
         let mut order = self.order.lock();
         let Order { next, keys } = &mut *order;
-        if key.is_some_and(|key| keys.durable.contains_key(&key)) {
-            return Ok(Handed::Before);
+        if let Some(key) = key.filter(|key| keys.durable.contains_key(key)) {
+            return Ok(Handed::Before(key));
         }
         let (mut firsts, mut ends) = (Vec::new(), Vec::new());
         for (slot, batch) in &mut batches {

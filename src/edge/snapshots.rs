@@ -241,15 +241,24 @@ impl Snapshots {
             packed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let length = packed.len();
         // By number, as offsets begin anew with a topic, and clocks are set back.
-        let number = self.names(&place).await?.first().and_then(number_and_offset);
+        let before = self.names(&place).await?;
+        let number = before.first().and_then(number_and_offset);
         let number = number.map_or(0, |(number, _)| number + 1);
         let name = Name::from(format!("{place}/{number:010}-{offset:020}"));
         let put = self.store.put(&name, PutPayload::from(packed)).await;
         put.map_err(|error| error.to_string())?;
-        let names = self.names(&place).await?;
+        // It is written: what fails from here on is tidying up.
+        let mut names = before;
+        names.insert(0, name);
         kept.note(&names);
         for old in names.iter().skip(KEPT) {
-            self.store.delete(old).await.map_err(|error| error.to_string())?;
+            match self.store.delete(old).await {
+                // Another member may have been quicker.
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(place, error = %error, "an old checkpoint can't be removed");
+                }
+            }
         }
         Ok(length)
     }

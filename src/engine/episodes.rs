@@ -6,6 +6,7 @@ use crate::detect::maxima::Maxima;
 use crate::model::finding::{Action, Detector};
 use crate::model::time::EventTime;
 use crate::stats::codec::{Codec, Input};
+use hashbrown::HashMap;
 
 /// After this long an open episode no longer keeps its credential from learning.
 /// Unit: milliseconds. Default: 24 h.
@@ -131,6 +132,17 @@ impl EpisodeTable {
         if self.slots.get_mut(at as usize).and_then(Option::take).is_some() {
             self.free.push(at);
             self.open -= 1;
+        }
+    }
+
+    /// Follows the profiles to their new numbers; forgets the episodes of those that are gone.
+    pub fn renumber(&mut self, numbers: &HashMap<u32, u32>) {
+        for at in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
+            let Some(episodes) = self.get_mut(at) else { continue };
+            match numbers.get(&episodes.number) {
+                Some(to) => episodes.number = *to,
+                None => self.remove(at),
+            }
         }
     }
 

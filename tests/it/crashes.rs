@@ -38,7 +38,12 @@ fn send(daemon: &mut Option<Daemon>, folder: &Path, name: &str, body: &str) -> u
             Some((status, body)) => panic!("{status}: {body}"),
             None => {
                 deaths += 1;
-                daemon.take().expect("it was there").kill();
+                let ended = daemon.take().expect("it was there").ended_by_itself();
+                assert!(
+                    !ended,
+                    "it was killed: {}",
+                    std::fs::read_to_string(folder.join("log.ndjson")).unwrap_or_default()
+                );
             }
         }
     }

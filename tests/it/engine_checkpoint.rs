@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tripline::engine::batch::{Batch, HashSeed};
 use tripline::engine::keyring::bytes_for;
 use tripline::engine::partition::{Clock, Params, Partition, Restoring, Signal, Useless, VERSION};
+use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::time::EventTime;
 
@@ -154,4 +155,52 @@ fn limits_are_those_of_the_configuration_after_a_restart() {
     stricter.profile.limits.by_kind = [7; 5];
     let mut restored = read(&written, Arc::new(stricter)).expect("it is read back");
     assert_eq!(restored.busiest(1)[0].limit_per_min, 7);
+}
+
+#[test]
+fn a_smaller_memory_keeps_what_is_worth_most_and_all_that_is_open() {
+    const HOUR_MS: i64 = 3_600_000;
+    let mut offset = 0;
+    let mut uses = |partition: &mut Partition, id: &str, ms: i64, times: usize| {
+        let mut batch = Batch::default();
+        for _ in 0..times {
+            let event = AuthEvent::new(EventTime::from_ms(START_MS + ms), Cow::Borrowed(id));
+            batch.push(&event, offset, SEED);
+            offset += 1;
+        }
+        apply(partition, &(batch, START_MS + ms));
+    };
+    let mut partition = Partition::new(params(1000), SEED);
+    // Ten that were used in three hours, and many that were used once; one is abused.
+    for hour in 0..3 {
+        for n in 0..10 {
+            uses(&mut partition, &format!("key_{n}"), hour * HOUR_MS + n, 1);
+        }
+    }
+    uses(&mut partition, "abused", 3 * HOUR_MS, 3_000);
+    for n in 0..800 {
+        uses(&mut partition, &format!("once_{n}"), 3 * HOUR_MS + n, 1);
+    }
+    assert!(partition.open_episodes() == 1 && partition.credentials() == 811);
+
+    let open = partition.look_up(Kind::ApiKey, "abused").map(|view| view.open.len());
+    assert!(open > Some(0));
+
+    let smaller = params(60);
+    let mut restored = read(&written(&mut partition), Arc::clone(&smaller)).expect("read back");
+    assert!(restored.memory_bytes() <= smaller.memory_bytes, "{}", restored.memory_bytes());
+    assert!((20..=80).contains(&restored.credentials()), "{}", restored.credentials());
+    let known = |partition: &Partition, id: &str| partition.look_up(Kind::ApiKey, id);
+    for n in 0..10 {
+        assert!(known(&restored, &format!("key_{n}")).is_some(), "key_{n}");
+    }
+    assert_eq!(known(&restored, "abused").map(|view| view.open.len()), open);
+    // It goes on: what is open escalates and closes, and new ones come in.
+    for n in 0..200 {
+        uses(&mut restored, &format!("new_{}", n / 2), 3 * HOUR_MS + 10_000 + n, 1);
+    }
+    uses(&mut restored, "abused", 3 * HOUR_MS + 11_000, 10);
+    assert_eq!(known(&restored, "abused").map(|view| view.open.len()), open);
+    let again = written(&mut restored);
+    assert!(read(&again, smaller).is_ok(), "and is written down again");
 }

@@ -259,6 +259,7 @@ fn after_a_restart_what_stood_still_stands_and_the_breaker_remembers() {
 fn bursts(change: Change) -> impl Iterator<Item = Signal> {
     (0..10).map(move |n| {
         let mut signal = signal(&format!("k{n}"), Action::Suspend, at(n), change);
+        signal.again = change == Change::Recalled;
         signal.finding.detector = Detector::Burst;
         signal
     })

@@ -2,7 +2,7 @@
 
 use super::slots::{Slot, per_slot, restored};
 use super::{Settings, StartError, spawn};
-use crate::edge::event_log::{Appender, Ends, EventLog, Replayed};
+use crate::edge::event_log::{Appender, Ends, EventLog, ReadLog, Replayed};
 use crate::edge::intake::Intake;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{
@@ -108,10 +108,10 @@ async fn recall(slots: &mut [Slot], control: &ControlPlane) {
 }
 
 /// Gives the threads what the event log holds beyond their checkpoints, as it arrived.
-async fn replay(mut event_log: EventLog, data: DataPlane, from: Ends) -> (EventLog, Replayed) {
+async fn replay(event_log: EventLog, data: DataPlane, from: Ends) -> (ReadLog, Replayed) {
     let replayed = tokio::task::spawn_blocking(move || {
         let mut ticked: Option<EventTime> = None;
-        let replayed = event_log.replay(from, |slot, batch, arrived| {
+        let (event_log, replayed) = event_log.replay(from, |slot, batch, arrived| {
             if ticked.is_none_or(|at| arrived.ms_since(at) >= STEP_MS) {
                 ticked = Some(arrived);
                 data.tick_blocking(arrived);

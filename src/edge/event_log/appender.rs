@@ -1,6 +1,6 @@
 //! The thread that appends: all that waits with one write, and one fsync.
 
-use super::{Ends, EventLog, Params, SEGMENT, Segment, Sync};
+use super::{Ends, EventLog, Params, ReadLog, SEGMENT, Segment, Sync};
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::SLOTS;
@@ -83,11 +83,11 @@ impl Appender {
 }
 
 pub(super) fn start(
-    log: EventLog,
+    read: ReadLog,
     kept: Vec<Arc<Kept>>,
 ) -> std::io::Result<(Appender, std::thread::JoinHandle<()>)> {
     let (ways, waiting) = mpsc::channel();
-    let EventLog { folder, params, seed, metrics, segments, next } = log;
+    let ReadLog { log: EventLog { folder, params, seed, metrics, next, .. }, segments } = read;
     let mut thread = Thread {
         folder,
         params,
@@ -101,7 +101,8 @@ pub(super) fn start(
         unsynced: false,
         looked: Instant::now(),
     };
-    thread.give_up();
+    thread.remove_held();
+    thread.remove_beyond_limit();
     let run = move || thread.run(&waiting);
     let thread = std::thread::Builder::new().name("event-log".to_owned()).spawn(run)?;
     Ok((Appender { ways, room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)) }, thread))
@@ -143,11 +144,13 @@ impl Thread {
             }
             if self.looked.elapsed() >= LOOK_EVERY {
                 self.looked = Instant::now();
-                self.sync_each_second();
-                self.give_up();
+                self.sync_if_due();
+                self.stop_if_disk_is_full();
+                self.remove_held();
+                self.remove_beyond_limit();
             }
         }
-        self.sync_each_second();
+        self.sync_if_due();
     }
 
     /// Appends what waits, beginning with `first`; says whether it goes on then.
@@ -264,7 +267,8 @@ impl Thread {
         if self.fails.is_none() {
             tracing::error!(
                 folder = %self.folder.display(), error = %error,
-                "events are watched but not kept: a crash would lose those since the last checkpoint"
+                "events are watched but not kept, and their senders get 202: a crash would lose them; \
+                 free or mend the disk of data_dir"
             );
         }
         self.fails = Some(Instant::now());
@@ -279,7 +283,8 @@ impl Thread {
         self.sealed.extend(self.active.take().map(|active| active.segment));
     }
 
-    fn sync_each_second(&mut self) {
+    /// Forces to disk what was appended since the last second, where that is asked for.
+    fn sync_if_due(&mut self) {
         if let Some(active) = self.active.as_ref().filter(|_| self.unsynced) {
             let synced = active.file.sync_data();
             self.unsynced = false;
@@ -288,7 +293,10 @@ impl Thread {
                 self.fail(&error);
             }
         }
-        // A segment grows by what was written since the last look, and the disk by what others do.
+    }
+
+    /// Stops appending where others filled the disk.
+    fn stop_if_disk_is_full(&mut self) {
         if self.active.is_some()
             && let Err(error) = self.has_room()
         {
@@ -297,36 +305,53 @@ impl Thread {
         }
     }
 
-    /// Removes segments of which checkpoints hold everything, and the oldest ones beyond the limit.
-    fn give_up(&mut self) {
-        let held: Ends =
-            std::array::from_fn(|slot| self.kept.get(slot).map_or(0, |kept| kept.oldest()));
+    /// The offsets from which checkpoints go on, by slot.
+    fn held(&self) -> Ends {
+        std::array::from_fn(|slot| self.kept.get(slot).map_or(0, |kept| kept.oldest()))
+    }
+
+    /// Removes segments of which checkpoints hold everything.
+    fn remove_held(&mut self) {
+        let held = self.held();
         // Idempotency keys are known from it, too.
         let before = clock::now().plus_ms(-KEPT_FOR_MS);
-        let is_held = |segment: &Segment| {
-            segment.newest < before && segment.ends.iter().zip(&held).all(|(end, held)| end <= held)
-        };
-        self.sealed.retain(|segment| !(is_held(segment) && is_removed(segment)));
+        let goes = |segment: &Segment| segment.newest < before && is_held(segment, &held);
         // One that is written on and on would hold everything for ever, where little comes in.
-        if self.active.as_ref().is_some_and(|active| is_held(&active.segment)) {
+        if self.active.as_ref().is_some_and(|active| goes(&active.segment)) {
             self.seal();
-            self.sealed.retain(|segment| !(is_held(segment) && is_removed(segment)));
         }
+        self.sealed.retain(|segment| !(goes(segment) && is_removed(segment)));
+    }
+
+    /// Removes the oldest segments beyond the limit, whether or not checkpoints hold them.
+    fn remove_beyond_limit(&mut self) {
+        let held = self.held();
         let active = self.active.as_ref().map_or(0, |active| active.segment.bytes);
         let mut bytes = active + self.sealed.iter().map(|segment| segment.bytes).sum::<u64>();
         while bytes > self.params.bytes_max
             && let Some(oldest) = self.sealed.pop_front()
         {
+            if !is_removed(&oldest) {
+                self.sealed.push_front(oldest);
+                break;
+            }
             bytes = bytes.saturating_sub(oldest.bytes);
-            self.metrics.event_log_given_up.inc();
-            tracing::error!(
-                file = %oldest.path.display(), removed = is_removed(&oldest),
-                "the event log is full, as checkpoints are not written: a crash would lose its \
-                 oldest events; look at tripline_checkpoint_errors_total, or raise event_log.max"
-            );
+            if !is_held(&oldest, &held) {
+                self.metrics.event_log_given_up.inc();
+                tracing::error!(
+                    file = %oldest.path.display(),
+                    "the event log reached event_log.max: a crash would lose its oldest events; if \
+                     tripline_checkpoint_errors_total rises mend that, else raise event_log.max"
+                );
+            }
         }
         self.metrics.event_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
+}
+
+/// Whether checkpoints that go on from these offsets hold all of a segment.
+fn is_held(segment: &Segment, held: &Ends) -> bool {
+    segment.ends.iter().zip(held).all(|(end, held)| end <= held)
 }
 
 /// Removes the file of a segment; says whether it is gone.

@@ -21,10 +21,12 @@ use super::snapshots::Kept;
 use crate::engine::batch::{Batch, HashSeed};
 use crate::model::time::EventTime;
 use crate::wire::event_log_bytes::{self, Found, HEAD_BYTES, Told};
-use std::io::ErrorKind;
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+/// How many idempotency keys are remembered. Chosen: a minute of a thousand requests a second.
+pub const KEYS_MAX: usize = 65_536;
 /// How the names of segments end.
 const SEGMENT: &str = "events";
 /// How the names of segments end that are of no use.
@@ -84,7 +86,7 @@ impl Params {
 /// The offset after the last event, by slot.
 pub type Ends = [i64; SLOTS];
 
-/// A segment that is written no more.
+/// A segment: its file, and what is in it.
 #[derive(Clone, Debug)]
 struct Segment {
     path: PathBuf,
@@ -99,22 +101,29 @@ struct Segment {
 pub struct Replayed {
     /// The next offset of each slot.
     pub next: Ends,
-    /// Hashes of the idempotency keys of its requests, oldest first.
-    pub keys: Vec<u64>,
+    /// Hashes of the idempotency keys of its newest requests, newest first.
+    pub keys: VecDeque<u64>,
     /// Events that no checkpoint holds.
     pub events: u64,
 }
 
-/// The event log before anything is appended.
+/// The event log before it is read.
 #[derive(Debug)]
 pub struct EventLog {
     folder: PathBuf,
     params: Params,
     seed: HashSeed,
     metrics: Metrics,
-    segments: Vec<Segment>,
+    paths: Vec<PathBuf>,
     /// The number of the next segment.
     next: u64,
+}
+
+/// The event log once it is read: only then it is known what may be removed.
+#[derive(Debug)]
+pub struct ReadLog {
+    log: EventLog,
+    segments: Vec<Segment>,
 }
 
 impl EventLog {
@@ -141,56 +150,61 @@ impl EventLog {
         let next = numbers.last().map_or(0, |(number, _)| number + 1);
         let is_one =
             |path: &PathBuf| path.extension().is_some_and(|extension| extension == SEGMENT);
-        let paths = numbers.into_iter().map(|(_, path)| path).filter(is_one);
-        let segments =
-            paths.map(|path| Segment { path, bytes: 0, ends: [0; SLOTS], newest: EventTime::MIN });
-        let segments = segments.collect();
+        let paths = numbers.into_iter().map(|(_, path)| path).filter(is_one).collect();
         let (folder, metrics) = (folder.to_owned(), metrics.clone());
-        Ok(Self { folder, params, seed, metrics, segments, next })
+        Ok(Self { folder, params, seed, metrics, paths, next })
     }
 
     /// Reads the log: what arrived when in which slot, of all that lies at or after `from`. Blocks.
     pub fn replay(
-        &mut self,
+        mut self,
         from: Ends,
         mut each: impl FnMut(usize, Batch, EventTime),
-    ) -> Replayed {
-        let mut replayed = Replayed { next: from, keys: Vec::new(), events: 0 };
+    ) -> (ReadLog, Replayed) {
+        let mut replayed = Replayed { next: from, keys: VecDeque::new(), events: 0 };
         let seed = self.seed;
-        let mut segments = std::mem::take(&mut self.segments);
-        segments.retain_mut(|segment| {
-            self.read(segment, &mut |told| match told {
-                Told::Key(key) => replayed.keys.push(key),
+        let mut segments = Vec::new();
+        for path in std::mem::take(&mut self.paths) {
+            let read = self.read(&path, &mut |told| match told {
+                Told::Key(key) => {
+                    replayed.keys.truncate(KEYS_MAX - 1);
+                    replayed.keys.push_front(key);
+                    true
+                }
                 Told::Part(arrived, part) => {
                     let next = replayed.next.get_mut(part.slot);
-                    let Some(next) = next.filter(|next| part.end > **next) else { return };
-                    let Some(batch) = part.batch(seed) else { return };
+                    let Some(next) = next.filter(|next| part.end > **next) else { return true };
+                    let Some(batch) = part.batch(seed) else { return false };
                     replayed.events += u64::try_from(part.end - part.first.max(*next)).unwrap_or(0);
                     *next = part.end;
                     each(part.slot, batch, arrived);
+                    true
                 }
-            })
-        });
-        self.segments = segments;
-        replayed
+            });
+            segments.extend(read);
+        }
+        (ReadLog { log: self, segments }, replayed)
     }
 
-    /// Reads a segment; says whether it is of use.
-    fn read(&self, segment: &mut Segment, each: &mut dyn FnMut(Told<'_>)) -> bool {
-        let path = segment.path.clone();
-        let bytes = match std::fs::read(&path) {
+    /// Reads a segment; none if it is of no use. `each` says whether it could read what it is told.
+    fn read(&self, path: &Path, each: &mut dyn FnMut(Told<'_>) -> bool) -> Option<Segment> {
+        let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                self.set_aside(&path, &error.to_string());
-                return false;
+                self.set_aside(path, &error.to_string());
+                return None;
             }
         };
         if bytes.len() <= HEAD_BYTES || bytes.iter().take(HEAD_BYTES).all(|byte| *byte == 0) {
             // It was just begun when tripline or the machine ended.
-            return std::fs::remove_file(&path)
-                .is_err_and(|error| error.kind() != ErrorKind::NotFound);
+            if let Err(error) = std::fs::remove_file(path) {
+                tracing::warn!(file = %path.display(), error = %error, "an empty file stays");
+            }
+            return None;
         }
-        segment.bytes = bytes.len() as u64;
+        let (bytes_all, ends, newest) = (bytes.len() as u64, [0; SLOTS], EventTime::MIN);
+        let mut segment = Segment { path: path.to_owned(), bytes: bytes_all, ends, newest };
+        let mut unreadable = 0;
         let read = event_log_bytes::read(&bytes, self.seed, |told| {
             if let Told::Part(arrived, part) = told
                 && let Some(end) = segment.ends.get_mut(part.slot)
@@ -198,7 +212,7 @@ impl EventLog {
                 *end = part.end.max(*end);
                 segment.newest = arrived.max(segment.newest);
             }
-            each(told);
+            unreadable += u64::from(!each(told));
         });
         let damaged = match read {
             Ok(Found { damaged, torn_bytes }) => {
@@ -209,11 +223,11 @@ impl EventLog {
                          when tripline or the machine ended, or it was damaged since"
                     );
                 }
-                damaged
+                damaged + unreadable
             }
             Err(useless) => {
-                self.set_aside(&path, &useless.to_string());
-                return false;
+                self.set_aside(path, &useless.to_string());
+                return None;
             }
         };
         if damaged > 0 {
@@ -224,7 +238,7 @@ impl EventLog {
                  lost, those after them are read"
             );
         }
-        true
+        Some(segment)
     }
 
     fn set_aside(&self, path: &Path, why: &str) {
@@ -238,7 +252,9 @@ impl EventLog {
             "a segment of the event log is of no use; its events are not read again"
         );
     }
+}
 
+impl ReadLog {
     /// Starts the thread that appends, and gives up what the checkpoints `kept` of the slots hold.
     ///
     /// # Errors

@@ -4,8 +4,9 @@
 use super::handover::{From, Held, goes_on};
 use super::{Place, Shared};
 use crate::edge::clock;
+use crate::edge::planes::{ControlMessage, InUse};
 use crate::edge::snapshots::Kept;
-use crate::engine::partition::Params;
+use crate::engine::partition::{Params, Signal};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -13,12 +14,14 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long a worker may take to hand a partition back.
 const GIVE_WAIT: Duration = Duration::from_secs(5);
+/// The number of no thread, under which it is told how many credentials are read back.
+const READ_BACK: usize = usize::MAX;
 /// How long partitions wait for their checkpoints when they are assigned, all of them together.
 /// Chosen: well below the longest time between two polls.
 const RESTORE_WAIT: Duration = Duration::from_secs(30);
@@ -77,6 +80,8 @@ pub(super) struct Context {
     /// The cluster, once it said who it is.
     pub(super) cluster: Mutex<Option<String>>,
     pub(super) group: String,
+    /// Credentials of partitions that were read back, and that no worker tells of yet.
+    pub(super) read_back: AtomicU64,
 }
 
 impl std::fmt::Debug for Context {
@@ -107,6 +112,12 @@ impl Context {
             if told && let Ok(Some(mut held)) = answer.recv_timeout(GIVE_WAIT) {
                 held.since = clock::now();
                 self.held.lock().insert(place.clone(), held);
+            } else {
+                tracing::warn!(
+                    topic = place.0,
+                    partition = place.1,
+                    "its worker does not give it back in time; its records are read again"
+                );
             }
         }
     }
@@ -146,20 +157,63 @@ impl Context {
                 partitions.insert(name.to_owned(), count);
             }
         }
-        let all = partitions.values().sum::<usize>().max(1);
+        // Of a topic that was not asked for, those that are assigned are known.
+        let all = partitions.values().sum::<usize>().max(self.board.lock().len() + 1);
         let params = &self.shared.partition;
         Arc::new(Params { memory_bytes: params.memory_bytes / all, ..(**params).clone() })
     }
 
     /// The name of a partition among checkpoints. Those of another group, or of a topic of the same
     /// name in another cluster, have nothing to do with it.
-    pub(super) fn name(&self, consumer: &BaseConsumer<Self>, (topic, partition): &Place) -> String {
+    /// None while the cluster does not say who it is.
+    pub(super) fn name(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        (topic, partition): &Place,
+    ) -> Option<String> {
         let mut cluster = self.cluster.lock();
         if cluster.is_none() {
             *cluster = consumer.client().fetch_cluster_id(BROKER_WAIT);
         }
-        let cluster = cluster.as_deref().unwrap_or("unknown");
-        format!("kafka/{cluster}/{}/{topic}/{partition:05}", self.group)
+        if cluster.is_none() {
+            tracing::warn!(
+                topic,
+                partition,
+                "the cluster does not say who it is, so that no checkpoint can be found; it is asked again"
+            );
+        }
+        let cluster = cluster.as_deref()?;
+        Some(format!("kafka/{cluster}/{}/{topic}/{partition:05}", self.group))
+    }
+
+    /// Tells of what is open in a partition that was read back.
+    pub(super) fn recall(&self, held: &mut Held) {
+        let (now, partition) = (clock::now(), &mut held.partition);
+        partition.recall(now);
+        let signals: Vec<Signal> = partition.drain_signals().collect();
+        // How many credentials there are says how many at once are a common cause.
+        let more = partition.credentials() as u64;
+        let credentials = self.read_back.fetch_add(more, Ordering::Relaxed) + more;
+        let in_use = InUse { thread: READ_BACK, credentials, ..InUse::default() };
+        let control = &self.shared.control;
+        // The control plane ends after this thread.
+        let _ended = control.tell_blocking(ControlMessage::InUse(in_use))
+            && control.tell_blocking(ControlMessage::Signals(signals, now, None));
+        tracing::info!(
+            place = held.name,
+            credentials = partition.credentials(),
+            offset = partition.next_offset(),
+            "what was remembered is read back"
+        );
+    }
+
+    /// The workers tell by now what they have.
+    pub(super) fn forget_read_back(&self) {
+        if self.read_back.swap(0, Ordering::Relaxed) > 0 {
+            let none = InUse { thread: READ_BACK, ..InUse::default() };
+            // The control plane ends after this thread.
+            let _ended = self.shared.control.tell_blocking(ControlMessage::InUse(none));
+        }
     }
 
     /// Finds out from where a partition goes on that is assigned, by `deadline`. Blocks.
@@ -171,7 +225,11 @@ impl Context {
     ) -> From {
         let held = self.held.lock().remove(place);
         let params = self.partition_params(consumer, &place.0);
-        let mut held = self.shared.known(self.name(consumer, place), held, &params, deadline);
+        let name = self.name(consumer, place);
+        let (mut held, is_read) = self.shared.known(name, held, &params, deadline);
+        if is_read {
+            self.recall(&mut held);
+        }
         let next = held.partition.next_offset();
         let from = match consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
             Ok(log) => goes_on(place, &mut held, log, group),
@@ -228,6 +286,8 @@ impl ConsumerContext for Context {
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let owned = consumer.assignment().map_or(0, |owned| owned.count());
+        self.shared.metrics.consumer_assigned.set(i64::try_from(owned).unwrap_or(0));
         if let Rebalance::Assign(assigned) = rebalance {
             if let Err(error) = consumer.pause(assigned) {
                 tracing::warn!(error = %error, "an assignment can't be paused");

@@ -4,15 +4,15 @@
 //!  assigned: the newer of what this member still has and what a checkpoint has -> read on from there
 //!  revoked:  a checkpoint -> the offset is committed -> the next owner
 //! ```
-//! The state is a function of the records before its offset, so whichever is newer is right, whoever
-//! wrote it.
+//! The state follows from the records before its offset and from when they arrived, so whichever is
+//! newer is right, whoever wrote it.
 
 use super::{Place, Shared};
 use crate::edge::clock;
-use crate::edge::planes::{ControlMessage, InUse, Ticket};
+use crate::edge::planes::Ticket;
 use crate::edge::saving::{Saved, whole};
 use crate::edge::snapshots::{Kept, Restored};
-use crate::engine::partition::{Params, Partition, Signal};
+use crate::engine::partition::{Params, Partition};
 use crate::model::time::EventTime;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,9 +20,6 @@ use std::time::{Duration, Instant};
 /// How long writing down what is handed over may take, of all partitions together. Chosen: the group
 /// waits for it.
 const HANDOVER_WAIT: Duration = Duration::from_secs(20);
-
-/// The number of no thread, under which it is told how many credentials are read back.
-pub(super) const READ_BACK: usize = usize::MAX;
 
 /// A partition between two owners.
 #[derive(Debug)]
@@ -72,12 +69,11 @@ pub(super) enum From {
 }
 
 impl Held {
-    /// What is known of a partition by its checkpoint, or nothing.
-    pub(super) fn of(name: String, restored: Restored, new: impl FnOnce() -> Partition) -> Self {
-        let Restored { partition, kept } = restored;
+    /// A partition that nobody owns yet.
+    pub(super) fn of(name: String, partition: Partition, kept: Arc<Kept>) -> Self {
         Self {
             name,
-            partition: Box::new(partition.unwrap_or_else(new)),
+            partition: Box::new(partition),
             kept,
             told: Ticket::default(),
             again_until: 0,
@@ -88,52 +84,29 @@ impl Held {
 }
 
 impl Shared {
-    /// What is known of a partition: the newer of `held` and its newest checkpoint, or nothing.
-    /// Blocks until `deadline` at most.
+    /// What is known of a partition: the newer of `held` and its newest checkpoint, or nothing; and
+    /// whether it was read from the checkpoint. Without a name, as long as the cluster has not said who
+    /// it is, it is not known which checkpoint is its own. Blocks until `deadline` at most.
     pub(super) fn known(
         &self,
-        name: String,
+        name: Option<String>,
         held: Option<Held>,
         params: &Arc<Params>,
         deadline: Instant,
-    ) -> Held {
-        let restored = self.restore(&name, params, deadline);
+    ) -> (Held, bool) {
+        let restored = name.as_ref().and_then(|name| self.restore(name, params, deadline));
         let provisional = restored.is_none();
-        let restored = restored.unwrap_or_default();
-        let offset = restored.partition.as_ref().map(Partition::next_offset);
+        let Restored { partition, kept } = restored.unwrap_or_default();
+        let offset = partition.as_ref().map(Partition::next_offset);
         if let Some(held) = held
             && offset.is_none_or(|offset| offset <= held.partition.next_offset())
         {
-            return held;
+            return (held, false);
         }
-        let new = || Partition::new(Arc::clone(params), self.seed);
-        let mut held = Held { provisional, ..Held::of(name, restored, new) };
-        if offset.is_some() {
-            self.recall(&mut held);
-        }
-        held
-    }
-
-    /// Tells of what is open in a partition that was read back.
-    pub(super) fn recall(&self, held: &mut Held) {
-        let (now, partition) = (clock::now(), &mut held.partition);
-        partition.recall(now);
-        let signals: Vec<Signal> = partition.drain_signals().collect();
-        // How many credentials there are says how many at once are a common cause.
-        let in_use = InUse {
-            thread: READ_BACK,
-            credentials: partition.credentials() as u64,
-            ..InUse::default()
-        };
-        // The control plane ends after this thread.
-        let _ended = self.control.tell_blocking(ControlMessage::InUse(in_use))
-            && self.control.tell_blocking(ControlMessage::Signals(signals, now, None));
-        tracing::info!(
-            place = held.name,
-            credentials = partition.credentials(),
-            offset = partition.next_offset(),
-            "what was remembered is read back"
-        );
+        let is_read = partition.is_some();
+        let partition = partition.unwrap_or_else(|| Partition::new(Arc::clone(params), self.seed));
+        let held = Held::of(name.unwrap_or_default(), partition, kept);
+        (Held { provisional, ..held }, is_read)
     }
 
     /// What a checkpoint has; none if the store does not answer by `deadline`.

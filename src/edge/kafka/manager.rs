@@ -1,14 +1,15 @@
 //! The manager: rebalances, commits, and the watch for stalls.
 
 use super::group::{BROKER_WAIT, Board, Context, Message, Progress, commit, list};
-use super::handover::{Held, READ_BACK};
-use super::membership;
+use super::handover::Held;
+use super::pulse;
 use super::worker::{Worker, dead_letter_producer};
 use super::{Ends, Params, Place, Shared};
 use crate::edge::clock;
-use crate::edge::planes::{ControlMessage, Hours, InUse, Ticket};
+use crate::edge::planes::{Hours, Ticket};
 use crate::edge::saving::Saving;
 use crate::edge::snapshots::{Restored, Withheld};
+use crate::engine::partition::Partition;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
 use rdkafka::Offset;
@@ -26,13 +27,15 @@ const COMMIT_EVERY_MS: i64 = 1_000;
 /// How long state that was not written down is kept in case its partition comes again.
 /// Unit: milliseconds.
 const HELD_MS: i64 = 600_000;
+/// How often a checkpoint is looked for that could not be had. Unit: milliseconds.
+const LOOK_EVERY_MS: i64 = 5_000;
 /// How often lag is measured. Unit: milliseconds.
 const LAG_EVERY_MS: i64 = 5_000;
 /// Runs the door until it is told to stop; then everything applied is written down and committed.
 /// Blocks.
 pub fn run(params: &Params, shared: &Shared, ends: Ends) {
-    let membership = match membership::start(Arc::clone(&shared.stopping)) {
-        Ok(membership) => membership,
+    let pulse = match pulse::start(Arc::clone(&shared.stopping)) {
+        Ok(pulse) => pulse,
         Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
     };
     let common = Common::default();
@@ -45,7 +48,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             number,
             params: params.clone(),
             shared: shared.clone(),
-            membership: Arc::clone(&membership),
+            pulse: Arc::clone(&pulse),
             saving: Saving::new(shared.writer.clone(), shared.checkpoint_every_ms),
             dead_letter_producer: producer.clone(),
             ticket: Ticket::default(),
@@ -98,6 +101,7 @@ struct Consumption<'a> {
     committed_at: EventTime,
     measured_at: EventTime,
     looked_at: EventTime,
+    looked_for: Option<Place>,
     /// A checkpoint that is being read, of a partition that began without.
     reading: Option<(Place, Reading)>,
     moved_at: EventTime,
@@ -123,6 +127,7 @@ impl<'a> Consumption<'a> {
             board: Arc::clone(&common.board),
             cluster: Mutex::default(),
             group: params.group.clone(),
+            read_back: 0.into(),
         };
         let consumer: BaseConsumer<Context> = params.consumer().create_with_context(context)?;
         let topics: Vec<&str> = params.topics.iter().map(String::as_str).collect();
@@ -135,6 +140,7 @@ impl<'a> Consumption<'a> {
             committed_at: now,
             measured_at: now,
             looked_at: now,
+            looked_for: None,
             reading: None,
             moved_at: now,
             applied: 0,
@@ -174,24 +180,31 @@ impl<'a> Consumption<'a> {
 
     /// Splits off the queues of new partitions, hands them to their owners, and lets them flow.
     fn assign(&mut self, places: Vec<Place>) {
-        let all = list(places.iter().cloned());
         let context = self.consumer.context();
+        let mut taken = Vec::new();
         for place in places {
             let queue = self.consumer.split_partition_queue(&place.0, place.1);
             let (held, worker) = (context.held.lock().remove(&place), context.worker(&place));
-            if let (Some(queue), Some(held), Some(worker)) = (queue, held, worker) {
+            let (Some(queue), Some(held), Some(worker)) = (queue, held, worker) else {
+                tracing::error!(
+                    topic = place.0,
+                    partition = place.1,
+                    "a partition that was assigned has no owner here; restart this member"
+                );
+                continue;
+            };
+            taken.push(place.clone());
+            {
                 let progress = Progress::of(&held);
                 context.board.lock().insert(place.clone(), Arc::clone(&progress));
                 // A worker ends only after the manager.
                 let _ended = worker.send(Message::Take(place, queue, held, progress));
             }
         }
-        if let Err(error) = self.consumer.resume(&all) {
+        if let Err(error) = self.consumer.resume(&list(taken)) {
             tracing::warn!(error = %error, "an assignment can't be resumed");
         }
-        let owned = self.consumer.assignment().map_or(0, |owned| owned.count());
-        self.shared.metrics.consumer_assigned.set(i64::try_from(owned).unwrap_or(0));
-        tracing::info!(partitions = owned, "assigned");
+        tracing::info!(partitions = context.board.lock().len(), "assigned");
         self.moved_at = clock::now();
     }
 
@@ -206,23 +219,41 @@ impl<'a> Consumption<'a> {
                     self.looked_at = EventTime::MIN;
                     self.go_on_from(&place, restored);
                 }
-                Ok(Err(error)) => tracing::warn!(error = %error, "no checkpoint by now"),
-                Err(panicked) => tracing::error!(error = %panicked, "no checkpoint by now"),
+                Ok(Err(error)) => self.note_withheld(&place, &error.to_string()),
+                Err(panicked) => self.note_withheld(&place, &panicked.to_string()),
             }
+            self.looked_for = Some(place);
         }
-        if self.reading.is_some() || now.ms_since(self.looked_at) < LAG_EVERY_MS {
+        if self.reading.is_some() || now.ms_since(self.looked_at) < LOOK_EVERY_MS {
             return;
         }
         let context = self.consumer.context();
         let provisional = |(_, progress): &(&Place, &Arc<Progress>)| progress.provisional;
-        let place = context.board.lock().iter().find(provisional).map(|(place, _)| place.clone());
-        self.reading = place.map(|place| {
-            let name = context.name(&self.consumer, &place);
+        let place = {
+            let board = context.board.lock();
+            // After the one that was looked for last, so that none keeps the others waiting.
+            let is_later = |(place, _): &(&Place, _)| Some(*place) > self.looked_for.as_ref();
+            let mut all = board.iter().filter(provisional);
+            let first = all.clone().next();
+            all.find(is_later).or(first).map(|(place, _)| place.clone())
+        };
+        self.reading = place.and_then(|place| {
+            let name = context.name(&self.consumer, &place)?;
             let params = context.partition_params(&self.consumer, &place.0);
             let (snapshots, seed) = (self.shared.snapshots.clone(), self.shared.seed);
             let reading = async move { snapshots.restore(&name, &params, seed).await };
-            (place, self.shared.runtime.spawn(reading))
+            Some((place, self.shared.runtime.spawn(reading)))
         });
+    }
+
+    fn note_withheld(&self, (topic, partition): &Place, why: &str) {
+        self.shared.metrics.checkpoint_errors.inc();
+        tracing::warn!(
+            topic,
+            partition,
+            why,
+            "its checkpoint can't be had by now: its credentials are learned anew until then"
+        );
     }
 
     /// Takes a partition back, and reads on from where its checkpoint has come, if there is one.
@@ -235,33 +266,42 @@ impl<'a> Consumption<'a> {
             tracing::warn!(error = %error, "a partition can't be paused");
         }
         context.take_back(std::slice::from_ref(place));
-        let Some(held) = context.held.lock().remove(place) else { return };
-        let known_until = held.partition.next_offset();
-        let mut held = if restored.partition.is_some() {
-            let mut read = Held::of(held.name, restored, || *held.partition);
-            self.shared.recall(&mut read);
-            read
-        } else {
-            Held { kept: restored.kept, provisional: false, ..held }
+        let Some(held) = context.held.lock().remove(place) else {
+            // Its worker is busy and has it still: it is tried again.
+            if let Err(error) = self.consumer.resume(&list([place.clone()])) {
+                tracing::warn!(error = %error, "a partition can't be resumed");
+            }
+            return;
         };
-        held.again_until = known_until;
-        let next = held.partition.next_offset();
-        if next > 0
-            && let Err(error) =
-                self.consumer.seek(&place.0, place.1, Offset::Offset(next), BROKER_WAIT)
-        {
-            tracing::error!(error = %error, next, "an offset can't be gone on from");
-        }
+        let known_until = held.partition.next_offset();
+        let next = restored.partition.as_ref().map_or(known_until, Partition::next_offset);
+        // A partition that was taken back was dropped on its way: it is read on from where it is known.
+        let sought = if next == 0 {
+            Ok(())
+        } else {
+            self.consumer.seek(&place.0, place.1, Offset::Offset(next), BROKER_WAIT)
+        };
+        let held = match (sought, restored.partition) {
+            (Err(error), _) => {
+                self.note_withheld(place, &format!("reading can't go on from {next}: {error}"));
+                held
+            }
+            (Ok(()), None) => Held { kept: restored.kept, provisional: false, ..held },
+            (Ok(()), Some(partition)) => {
+                let mut read = Held::of(held.name, partition, restored.kept);
+                read.again_until = known_until;
+                context.recall(&mut read);
+                read
+            }
+        };
         context.held.lock().insert(place.clone(), held);
         self.assign(vec![place.clone()]);
     }
 
     /// Measures how far behind the partitions are, and whether they move.
     fn measure(&mut self, now: EventTime) {
-        let none = InUse { thread: READ_BACK, ..InUse::default() };
-        // The control plane ends after this thread.
-        let _ended = self.shared.control.tell_blocking(ControlMessage::InUse(none));
         let context = self.consumer.context();
+        context.forget_read_back();
         context.held.lock().retain(|_, held| now.ms_since(held.since) < HELD_MS);
         let board = context.board.lock().clone();
         let (mut behind, mut applied) = (0, 0);
@@ -286,7 +326,8 @@ impl<'a> Consumption<'a> {
         self.shared.metrics.consumer_lag.set(behind);
     }
 
-    /// Takes the partitions back without a word to the group, which will miss this consumer soon.
+    /// Takes the partitions back; the next consumer goes on with them. This one leaves as it is
+    /// dropped.
     fn abandon(self) {
         let context = self.consumer.context();
         let owned: Vec<Place> = context.board.lock().keys().cloned().collect();

@@ -16,7 +16,7 @@
 mod group;
 mod handover;
 mod manager;
-mod membership;
+mod pulse;
 mod worker;
 
 pub use manager::run;

@@ -2,7 +2,7 @@
 
 use super::group::{Context, Message, Progress};
 use super::handover::Held;
-use super::membership::Membership;
+use super::pulse::Pulse;
 use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, letter};
@@ -59,7 +59,7 @@ pub(super) struct Worker {
     pub(super) number: usize,
     pub(super) params: Params,
     pub(super) shared: Shared,
-    pub(super) membership: Arc<Membership>,
+    pub(super) pulse: Arc<Pulse>,
     pub(super) saving: Saving,
     pub(super) dead_letter_producer: Option<Arc<ThreadedProducer<DefaultProducerContext>>>,
     pub(super) ticket: Ticket,
@@ -95,11 +95,11 @@ impl Worker {
                 Ok(Message::Stop) | Err(mpsc::TryRecvError::Disconnected) => break,
                 Err(mpsc::TryRecvError::Empty) => {}
             }
-            self.saving.go_on(&mut owned, &self.ticket);
-            if !self.membership.holds() {
+            if !self.pulse.may_act() {
                 std::thread::sleep(WAIT);
                 continue;
             }
+            self.saving.go_on(&mut owned, &self.ticket);
             let mut idle = true;
             for one in &mut owned {
                 if self.poll(one, Duration::ZERO, &mut batch) > 0 {
@@ -132,7 +132,7 @@ impl Worker {
         batch.clear();
         let arrived = clock::now();
         let limits = Limits { time_max: arrived.plus_ms(FUTURE_MS_MAX), ..Limits::default() };
-        let (mut records, mut last) = (0, -1);
+        let (mut records, mut last, mut produced) = (0, -1, None);
         let mut secrets = 0;
         let mut wait = wait;
         let Owned { place, queue, held, .. } = &mut *one;
@@ -153,6 +153,7 @@ impl Worker {
                 self.follow(place, held, offset);
             }
             last = offset;
+            produced = produced.max(message.timestamp().to_millis());
             let record = message.payload().unwrap_or_default();
             let decoder = &self.params.decoder;
             let mut refusals = Vec::new();
@@ -175,7 +176,9 @@ impl Worker {
         one.is_behind = records == TOGETHER_MAX;
         if records > 0 {
             self.shared.metrics.secrets_replaced.inc_by(secrets);
-            self.apply(one, batch, last, arrived);
+            // Where the broker says it: the same whenever it is read.
+            let produced = produced.map_or(arrived, |ms| EventTime::from_ms(ms).min(arrived));
+            self.apply(one, batch, last, (produced, arrived));
         }
         records
     }
@@ -201,10 +204,16 @@ impl Worker {
         }
     }
 
-    fn apply(&mut self, one: &mut Owned, batch: &Batch, last: i64, at: EventTime) {
+    fn apply(
+        &mut self,
+        one: &mut Owned,
+        batch: &Batch,
+        last: i64,
+        (arrived, at): (EventTime, EventTime),
+    ) {
         let now = clock::now();
         let again = last < one.held.again_until;
-        let clock = if again { Clock::Again { arrived: now, now } } else { Clock::Intake(now) };
+        let clock = if again { Clock::Again { arrived, now } } else { Clock::Intake(now) };
         let partition = &mut one.held.partition;
         partition.apply(batch, clock);
         partition.skip_to(last + 1);

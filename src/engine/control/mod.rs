@@ -154,14 +154,12 @@ impl Control {
             self.decided.forget_finding(&finding.credential, finding.id);
             return None;
         }
-        // What was open before a restart, or with another member, was judged then, if it is known.
-        let again = signal.again || signal.change == Change::Recalled;
         let still = Still {
             catch_up: signal.catch_up,
             fleet: self.restraint.suppresses(finding),
             warm_up: self.is_warming_up(now),
         };
-        let nothing_new = self.decided.covers(finding, still, again);
+        let nothing_new = self.decided.covers(finding, still, signal.again);
         if !finding.action.is_enforced() || nothing_new || self.is_settled(finding, now) {
             return None;
         }

@@ -178,7 +178,8 @@ impl Keyring {
     }
 
     fn renumber(&mut self, tag: u32, from: u32, to: u32) {
-        if let Some(slot) = self.index.find_mut(spread(tag), |slot| slot.number == from) {
+        let is_it = |slot: &Slot| slot.number == from && slot.tag == tag;
+        if let Some(slot) = self.index.find_mut(spread(tag), is_it) {
             slot.number = to;
         }
     }
@@ -252,7 +253,8 @@ impl Keyring {
         };
         self.room.note_forgotten(&identity, &id);
         let tag = tag_of(self.seed.hash(identity.kind, &id));
-        if let Ok(found) = self.index.find_entry(spread(tag), |slot| slot.number == number) {
+        let is_it = |slot: &Slot| slot.number == number && slot.tag == tag;
+        if let Ok(found) = self.index.find_entry(spread(tag), is_it) {
             found.remove();
         }
     }

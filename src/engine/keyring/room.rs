@@ -11,11 +11,12 @@
 //! Never one with an open episode, or among the busiest. What stands about a credential (that it is
 //! revoked, say) is kept elsewhere, and never forgotten for room.
 
-use super::{ASLEEP, Entry, Keyring, Sleeper};
+use super::{ASLEEP, Entry, Keyring, Sleeper, Slot, spread, tag_of};
 use crate::detect::profile::{Identity, Params};
 use crate::engine::slab::Slab;
 use crate::stats::codec::{Codec, Input};
 use crate::stats::doorkeeper::Doorkeeper;
+use hashbrown::HashMap;
 use std::mem::size_of;
 
 /// How many entries are looked at to find one that is new, or the least worth of them. Chosen: new
@@ -74,7 +75,7 @@ pub struct Evictions {
 /// The bounds of the keyring, and who goes first.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
-    bytes_max: usize,
+    pub(super) bytes_max: usize,
     awake_max: u32,
     /// Bytes of ids outside of their entries.
     pub(super) ids: usize,
@@ -149,6 +150,50 @@ impl Keyring {
         let expected = doorkeeper.admits(hash);
         self.room.evictions.deferred += u64::from(!expected);
         expected
+    }
+
+    /// Forgets the least worth until the others fit, as where it is read back into less memory than it
+    /// had, and moves them together. Gives the new numbers of those awake by their old ones.
+    pub(super) fn fit(&mut self) -> HashMap<u32, u32> {
+        let mut ranked: Vec<(bool, Rank, u32)> = Vec::with_capacity(self.len());
+        ranked.extend((0..self.awake.places()).filter_map(|number| {
+            let entry = self.awake.get(number)?;
+            Some((!may_go(entry), rank(entry), number))
+        }));
+        ranked.extend((0..self.asleep.places()).filter_map(|number| {
+            let sleeper = self.asleep.get(number)?;
+            Some((false, rank_asleep(sleeper), number | ASLEEP))
+        }));
+        ranked.sort_unstable_by_key(|one| std::cmp::Reverse(*one));
+        let (mut awake, mut asleep) = (Slab::default(), Slab::default());
+        (self.room.ids, self.room.doorkeeper) = (0, None);
+        self.index.clear();
+        let mut renumbered = HashMap::new();
+        for (_, _, number) in ranked {
+            let Some((kind, id)) = self.name(number) else { continue };
+            let (tag, heap) = (tag_of(self.seed.hash(kind, id)), heap_bytes(id));
+            let bytes = awake.len() * AWAKE_BYTES + asleep.len() * ASLEEP_BYTES + self.room.ids;
+            let is_awake = number & ASLEEP == 0;
+            let takes = heap + if is_awake { AWAKE_BYTES } else { ASLEEP_BYTES };
+            let is_full = is_awake && awake.len() >= self.room.awake_max as usize;
+            if is_full || bytes + takes > self.room.bytes_max {
+                continue;
+            }
+            let to = if is_awake {
+                let Some(entry) = self.awake.remove(number) else { continue };
+                let to = awake.insert(entry);
+                renumbered.insert(number, to);
+                to
+            } else {
+                let Some(sleeper) = self.asleep.remove(number & !ASLEEP) else { continue };
+                asleep.insert(sleeper) | ASLEEP
+            };
+            self.room.ids += heap;
+            self.index
+                .insert_unique(spread(tag), Slot { tag, number: to }, |slot| spread(slot.tag));
+        }
+        (self.awake, self.asleep) = (awake, asleep);
+        renumbered
     }
 
     fn has_room_awake(&self, heap: usize) -> bool {

@@ -12,6 +12,7 @@
 use super::{ASLEEP, Entry, HashSeed, Keyring, Sleeper, Slot, room, spread, tag_of};
 use crate::engine::slab::Slab;
 use crate::stats::codec::{Codec, Input};
+use hashbrown::HashMap;
 
 crate::codec!(Entry { id, profile });
 crate::codec!(Sleeper { id, asleep });
@@ -189,8 +190,9 @@ impl Restoring {
         Some(())
     }
 
-    /// The keyring; none if entries are missing, or stand there twice.
-    pub fn finish(self) -> Option<Keyring> {
+    /// The keyring, and if it had to be made smaller the new numbers of those awake by their old ones;
+    /// none if entries are missing, or stand there twice.
+    pub fn finish(self) -> Option<(Keyring, Option<HashMap<u32, u32>>)> {
         let Self { mut keyring, awake, asleep } = self;
         (keyring.awake, keyring.asleep) = (awake.finish()?, asleep.finish()?);
         let places = keyring.awake.places().max(keyring.asleep.places());
@@ -201,6 +203,8 @@ impl Restoring {
             let slot = Slot { tag, number };
             keyring.index.insert_unique(spread(tag), slot, |slot| spread(slot.tag));
         }
-        Some(keyring)
+        let too_large = keyring.bytes() > keyring.room.bytes_max;
+        let renumbered = too_large.then(|| keyring.fit());
+        Some((keyring, renumbered))
     }
 }

@@ -127,7 +127,18 @@ impl Restoring {
     /// Why it is of no use.
     pub fn finish(self) -> Result<Partition, Useless> {
         let Self { mut partition, keyring, .. } = self;
-        partition.keyring = keyring.finish().ok_or(Useless::Damaged)?;
+        let (keyring, renumbered) = keyring.finish().ok_or(Useless::Damaged)?;
+        partition.keyring = keyring;
+        if let Some(numbers) = renumbered {
+            partition.episodes.renumber(&numbers);
+            partition.hot.retain_mut(|number| match numbers.get(number) {
+                Some(to) => {
+                    *number = *to;
+                    true
+                }
+                None => false,
+            });
+        }
         let params = Arc::clone(&partition.params);
         partition.set_params(params);
         Ok(partition)

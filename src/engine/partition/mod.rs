@@ -295,9 +295,10 @@ impl Partition {
         }
         let rejected = !row.outcome.is_authenticated();
         let id = batch.credential(row);
-        let known = guess
+        let found = guess
             .filter(|number| self.keyring.is(*number, row.kind, id))
-            .or_else(|| self.keyring.find(row.hash, row.kind, id))
+            .or_else(|| self.keyring.find(row.hash, row.kind, id));
+        let known = found
             .and_then(|number| self.keyring.awake(number, time.second(), &self.params.profile));
         if rejected {
             self.tally.rejected += 1;
@@ -307,6 +308,9 @@ impl Partition {
                 self.failing.count(true);
                 self.watch_rejected(number, time);
             }
+        } else if found.is_some() && known.is_none() {
+            // It sleeps on: there is no room to wake it.
+            self.tally.refused += 1;
         } else if let Some(number) = known.or_else(|| self.admit(batch, row, time)) {
             self.watch(number, row, time);
         }

@@ -171,8 +171,9 @@ impl Partition {
             finding.closed = Some(finding.updated);
         }
         let catch_up = self.now.ms_since(finding.updated) > self.params.catch_up_ms;
+        let again = self.again || change == Change::Recalled;
         let seen = self.seen();
-        self.signals.push(Signal { finding, change, catch_up, again: self.again, seen });
+        self.signals.push(Signal { finding, change, catch_up, again, seen });
     }
 
     fn finding(&self, number: u32, at: u32, episode: &Episode) -> Option<Finding> {
