@@ -11,7 +11,7 @@ use std::path::Path;
 pub const REPLAY_SEED: HashSeed = HashSeed(0x7472_6970_6c69_6e65, 0x7265_706c_6179);
 
 /// The least length of a fingerprint key. Unit: bytes.
-const KEY_BYTES: usize = 32;
+pub const KEY_BYTES: usize = 32;
 
 /// A seed that nobody can guess.
 ///

@@ -135,7 +135,10 @@ pub enum ControlMessage {
 
 /// The journal can't be written, so nothing is carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the journal can't be written, so nothing is carried out; look at the disk of data_dir")]
+#[error(
+    "the journal can't be written: look at the disk of data_dir. The order waits, and is carried out \
+     once it can be, unless tripline ends before"
+)]
 pub struct NotDurable;
 
 /// Why a person's word changes nothing.

@@ -124,8 +124,6 @@ pub struct Snapshots {
     store: Arc<dyn ObjectStore>,
     /// A file that can't be read there is damaged; elsewhere it may be the way to it.
     is_folder: bool,
-    /// Whether other members keep theirs there too.
-    is_shared: bool,
     /// Whether what was told did not get into the journal in time.
     journal_fails: Arc<AtomicBool>,
     metrics: Metrics,
@@ -150,8 +148,8 @@ pub enum Withheld {
     /// The store does not answer.
     #[error("the store of checkpoints does not answer: {0}")]
     Unreachable(String),
-    /// It is of use to other members alone.
-    #[error("the checkpoint {0} is not for this member: {1}")]
+    /// It is of use to others alone.
+    #[error("the checkpoint {0} is of no use here: {1}")]
     OfOthers(String, Useless),
 }
 
@@ -170,7 +168,7 @@ impl Snapshots {
         let shown = folder.display().to_string();
         remove_torn(folder);
         let (journal_fails, metrics) = (Arc::default(), metrics.clone());
-        Ok(Self { shown, store, is_folder: true, is_shared: false, journal_fails, metrics })
+        Ok(Self { shown, store, is_folder: true, journal_fails, metrics })
     }
 
     /// Keeps checkpoints at a URL of one of [`SCHEMES`]; who may do that stands in the environment, as
@@ -181,8 +179,7 @@ impl Snapshots {
     pub fn open_at(url: &Url, metrics: &Metrics) -> Result<Self, NoSnapshots> {
         let refused = |why: String| NoSnapshots { at: url.to_string(), why };
         if let ("file", Ok(folder)) = (url.scheme(), url.to_file_path()) {
-            let opened = Self::open(&folder, metrics).map_err(|error| refused(error.to_string()));
-            return opened.map(|snapshots| Self { is_shared: true, ..snapshots });
+            return Self::open(&folder, metrics).map_err(|error| refused(error.to_string()));
         }
         let of_stores = |name: &str| VARIABLES.iter().any(|begin| name.starts_with(begin));
         let variables = std::env::vars().filter(|(name, _)| of_stores(name));
@@ -191,7 +188,7 @@ impl Snapshots {
         let store = Arc::new(PrefixStore::new(store, prefix));
         let (shown, metrics) = (url.to_string(), metrics.clone());
         let journal_fails = Arc::default();
-        Ok(Self { shown, store, is_folder: false, is_shared: true, journal_fails, metrics })
+        Ok(Self { shown, store, is_folder: false, journal_fails, metrics })
     }
 
     /// Starts the task that writes what it is sent, until nobody can send any more.
@@ -323,7 +320,8 @@ impl Snapshots {
             };
             let why = match read {
                 Ok(Ok(partition)) => return Ok(Some(partition)),
-                Ok(Err(useless @ (Useless::OtherKey | Useless::Newer(_)))) if self.is_shared => {
+                // It is of use: to a tripline with that key, or of that version.
+                Ok(Err(useless @ (Useless::OtherKey | Useless::Newer(_)))) => {
                     return Err(Withheld::OfOthers(format!("{}/{name}", self.shown), useless));
                 }
                 Ok(Err(useless)) => useless.to_string(),

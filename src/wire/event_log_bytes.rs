@@ -28,7 +28,9 @@ pub enum Useless {
     #[error("a newer tripline wrote it (layout {0}, this one reads up to {VERSION})")]
     Newer(u16),
     /// It was written under another fingerprint key, so no credential would be found.
-    #[error("it was written under another fingerprint key; use that one, or remove it")]
+    #[error(
+        "it was written under another fingerprint key; use that one (fingerprint_key_file, or data_dir/fingerprint.key), or move it away to learn anew"
+    )]
     OtherKey,
 }
 
@@ -169,6 +171,15 @@ pub fn read(
         rest = after;
     }
     Ok(found)
+}
+
+/// Whether a segment that begins so can be read.
+///
+/// # Errors
+/// Why not.
+pub fn check(begin: &[u8], seed: HashSeed) -> Result<(), Useless> {
+    let head = begin.get(..HEAD_BYTES).ok_or(Useless::Damaged)?;
+    version_of(head, seed).map(|_| ())
 }
 
 fn version_of(head: &[u8], seed: HashSeed) -> Result<u16, Useless> {

@@ -387,7 +387,8 @@ fn with_a_full_disk_nothing_is_carried_out_and_counting_goes_on() {
     assert_eq!(daemon.check(&refused), 204, "what is not durable is not carried out");
     assert_eq!(daemon.check("key_1"), 403, "what stood still stands");
     let before = daemon.metric("tripline_events_total{intake=\"http\"}");
-    daemon.post_events(&uses("key_3", now_ms(), 10));
+    let (status, body) = daemon.send("POST", "/v1/events", &[], uses("key_3", now_ms(), 10));
+    assert_eq!(status, 202, "they are watched, and not kept: {body}");
     until("events are still counted", PATIENCE, || {
         (daemon.metric("tripline_events_total{intake=\"http\"}") >= before + 10.0).then_some(())
     });

@@ -59,7 +59,7 @@ pub(super) async fn start(
     (snapshots, event_log): (Snapshots, EventLog),
     kafka: kafka::Shared,
 ) -> Result<Watches, StartError> {
-    let mut slots = restored(&snapshots, &kafka.partition, kafka.seed).await;
+    let mut slots = restored(&snapshots, &kafka.partition, kafka.seed).await?;
     recall(&mut slots, &kafka.control).await;
     let (writer, writes) = snapshots.start();
     let kept = slots.iter().map(|slot| Arc::clone(&slot.kept)).collect();

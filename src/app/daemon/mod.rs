@@ -28,7 +28,7 @@ use crate::edge::metrics::{Metrics, MetricsError};
 use crate::edge::notify::{NoReceiver, Receiver};
 use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
-use crate::edge::snapshots::{NoSnapshots, Snapshots};
+use crate::edge::snapshots::{NoSnapshots, Snapshots, Withheld};
 use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition;
@@ -102,6 +102,9 @@ pub enum StartError {
     /// The store of checkpoints can't be used.
     #[error(transparent)]
     Snapshots(#[from] NoSnapshots),
+    /// The checkpoints are of another fingerprint key, or of a newer tripline.
+    #[error(transparent)]
+    Withheld(#[from] Withheld),
     /// A metric can't be registered.
     #[error(transparent)]
     Metrics(#[from] MetricsError),

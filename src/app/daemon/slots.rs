@@ -3,7 +3,7 @@
 use crate::edge::clock;
 use crate::edge::planes::SLOTS;
 use crate::edge::saving::Saved;
-use crate::edge::snapshots::{Kept, Restored, Snapshots};
+use crate::edge::snapshots::{Kept, Restored, Snapshots, Withheld};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition::{Params, Partition};
 use crate::model::time::EventTime;
@@ -45,15 +45,26 @@ pub(super) fn per_slot(params: &Params) -> Arc<Params> {
 }
 
 /// The partitions of all slots as they were written down, or new ones.
-pub(super) async fn restored(snapshots: &Snapshots, params: &Params, seed: HashSeed) -> Vec<Slot> {
+///
+/// # Errors
+/// When they are of another fingerprint key, or of a newer tripline.
+pub(super) async fn restored(
+    snapshots: &Snapshots,
+    params: &Params,
+    seed: HashSeed,
+) -> Result<Vec<Slot>, Withheld> {
     let params = per_slot(params);
     let (mut slots, mut credentials) = (Vec::with_capacity(SLOTS), 0);
     for number in 0..SLOTS {
         let place = format!("http/slot-{number:02}");
-        let restored = snapshots.restore(&place, &params, seed).await.unwrap_or_else(|error| {
-            tracing::error!(place, error = %error, "its credentials are learned anew");
-            Restored::default()
-        });
+        let restored = match snapshots.restore(&place, &params, seed).await {
+            Ok(restored) => restored,
+            Err(error @ Withheld::OfOthers(..)) => return Err(error),
+            Err(error @ Withheld::Unreachable(_)) => {
+                tracing::error!(place, error = %error, "its credentials are learned anew");
+                Restored::default()
+            }
+        };
         let Restored { partition, kept } = restored;
         credentials += partition.as_ref().map_or(0, Partition::credentials);
         let partition = partition.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed));
@@ -63,5 +74,5 @@ pub(super) async fn restored(snapshots: &Snapshots, params: &Params, seed: HashS
     if credentials > 0 {
         tracing::info!(credentials, "what was remembered of credentials is read back");
     }
-    slots
+    Ok(slots)
 }

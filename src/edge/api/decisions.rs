@@ -198,7 +198,7 @@ fn refused(error: VoteError) -> Problem {
         VoteError::NoVote(NoVote::NotWaiting) => (StatusCode::NOT_FOUND, "nothing waits there"),
         VoteError::NoVote(NoVote::TooLate) => (StatusCode::CONFLICT, "that comes too late"),
         VoteError::NoVote(NoVote::Already) => (StatusCode::CONFLICT, "one person has one voice"),
-        VoteError::NotDurable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not carried out"),
+        VoteError::NotDurable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not carried out yet"),
     };
     Problem::new(status, title, error.to_string())
 }

@@ -130,7 +130,7 @@ pub(super) async fn show_credential(
     if view.is_none() && !described.was_decided_on() {
         return Err(Problem::new(
             StatusCode::NOT_FOUND,
-            "this credential was never seen",
+            "this credential is not remembered",
             "name it kind:id; failed requests are not remembered",
         ));
     }
@@ -217,7 +217,7 @@ async fn order(
         held: before != Status::Active,
     };
     let decision = shared.control.order(order).await.map_err(|error| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out", error.to_string())
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out yet", error.to_string())
     })?;
     Ok(Json(Done { before: before.as_str(), cannot, open_findings, ..Done::of(decision) }))
 }

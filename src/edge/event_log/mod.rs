@@ -20,8 +20,9 @@ use super::planes::SLOTS;
 use super::snapshots::Kept;
 use crate::engine::batch::{Batch, HashSeed};
 use crate::model::time::EventTime;
-use crate::wire::event_log_bytes::{self, Found, HEAD_BYTES, Told};
+use crate::wire::event_log_bytes::{self, Found, HEAD_BYTES, Told, Useless};
 use std::collections::VecDeque;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -151,8 +152,24 @@ impl EventLog {
         let is_one =
             |path: &PathBuf| path.extension().is_some_and(|extension| extension == SEGMENT);
         let paths = numbers.into_iter().map(|(_, path)| path).filter(is_one).collect();
-        let (folder, metrics) = (folder.to_owned(), metrics.clone());
-        Ok(Self { folder, params, seed, metrics, paths, next })
+        let log =
+            Self { folder: folder.to_owned(), params, seed, metrics: metrics.clone(), paths, next };
+        log.check()?;
+        Ok(log)
+    }
+
+    /// Whether its segments are of this fingerprint key and version: they are of use to somebody.
+    fn check(&self) -> std::io::Result<()> {
+        for path in &self.paths {
+            let mut begin = Vec::new();
+            std::fs::File::open(path)?.take(HEAD_BYTES as u64).read_to_end(&mut begin)?;
+            if let Err(useless @ (Useless::OtherKey | Useless::Newer(_))) =
+                event_log_bytes::check(&begin, self.seed)
+            {
+                return Err(std::io::Error::other(format!("{}: {useless}", path.display())));
+            }
+        }
+        Ok(())
     }
 
     /// Reads the log: what arrived when in which slot, of all that lies at or after `from`. Blocks.

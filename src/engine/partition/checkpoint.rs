@@ -31,7 +31,9 @@ pub enum Useless {
     #[error("a newer tripline wrote it (layout {0}, this one reads up to {VERSION})")]
     Newer(u16),
     /// It was written under another fingerprint key, so no credential would be found.
-    #[error("it was written under another fingerprint key; use that one, or remove it")]
+    #[error(
+        "it was written under another fingerprint key; use that one (fingerprint_key_file, or data_dir/fingerprint.key), or move it away to learn anew"
+    )]
     OtherKey,
 }
 

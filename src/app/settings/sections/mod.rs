@@ -19,7 +19,7 @@ use doors::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
 use response::{control, journal};
 use state::{checkpoints, event_log};
 use stores::auth_stores;
-use values::{path, within};
+use values::{key_file, path, within};
 
 /// Reads the whole file.
 pub(super) fn read(root: &Section<'_>) -> Settings {
@@ -37,7 +37,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         None => Some(data_dir.join("tripline.sock")),
     };
     let outgoing = outgoing(root.section("outgoing"));
-    let fingerprint_key_file = root.get("fingerprint_key_file", path);
+    let fingerprint_key_file = root.get("fingerprint_key_file", key_file);
     let (checkpoint_every_ms, checkpoints_url) =
         checkpoints(root.section("checkpoints"), fingerprint_key_file.is_some());
     let settings = Settings {

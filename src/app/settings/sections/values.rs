@@ -1,6 +1,7 @@
 //! Readers of single values that several sections share.
 
 use crate::app::settings::reader::{Section, Value, Wrong};
+use crate::edge::keys::KEY_BYTES;
 use crate::model::credential::{Kind, Kinds};
 use crate::model::decision::Posture;
 use secrecy::SecretString;
@@ -93,6 +94,17 @@ pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
         return Err(Wrong::new(format!("the file {path} is too large"), "name the right file"));
     }
     Ok(bytes)
+}
+
+/// A file that holds a fingerprint key.
+pub(super) fn key_file(value: Value<'_>) -> Result<PathBuf, Wrong> {
+    let remedy = "make it with `head -c 32 /dev/urandom > FILE`, the same on all members";
+    match bytes_of_file(value)? {
+        key if key.len() < KEY_BYTES => {
+            Err(Wrong::new(format!("a fingerprint key needs {KEY_BYTES} bytes or more"), remedy))
+        }
+        _ => path(value),
+    }
 }
 
 pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, Wrong> {
