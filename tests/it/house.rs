@@ -375,3 +375,29 @@ fn two_replays_of_one_file_are_alike_byte_for_byte() {
     assert_eq!(one, two);
     assert!(one.0.contains("\"credential\":\"loud\"") && one.1.contains("\"carried_out\":true"));
 }
+
+/// The peak memory of a replay of so many hours in which sessions come and go, five a second, beside
+/// a few keys that stay. Unit: bytes.
+fn peak_of_hours(hours: i64) -> u64 {
+    let folder = tempfile::tempdir().expect("a folder");
+    let events = folder.path().join("events.ndjson");
+    let mut lines = String::new();
+    for n in 0..hours * 3600 * 5 {
+        let (at, key) = (1_700_000_000_000 + n * 200, format!("session_{n:010}"));
+        lines.push_str(&event(&key, at));
+        if n % 50 == 0 {
+            lines.push_str(&event(&format!("key_{}", n % 400), at));
+        }
+    }
+    std::fs::write(&events, lines).expect("writes");
+    let memory = [("TRIPLINE_ENGINE__MEMORY", "16MiB")];
+    let report = report(folder.path(), &[events.to_str().expect("a path")], &memory);
+    assert!(report["events"].as_u64() > Some(0), "{report}");
+    report["peak_rss_bytes"].as_u64().expect("a number")
+}
+
+#[test]
+fn a_day_of_sessions_takes_no_more_memory_than_some_hours() {
+    let (some, day) = (peak_of_hours(6), peak_of_hours(24));
+    assert!(day < some + some / 10, "{day} bytes after a day, {some} after six hours");
+}

@@ -9,6 +9,7 @@ use crate::edge::snapshots::Kept;
 use crate::engine::partition::{Params, Signal};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
@@ -92,7 +93,12 @@ impl std::fmt::Debug for Context {
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(error = %error, reason, "Kafka");
+        // The manager hears of it, and says it once a minute.
+        tracing::debug!(error = %error, reason, "Kafka");
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        tracing::debug!(?level, facility, text, "librdkafka");
     }
 }
 

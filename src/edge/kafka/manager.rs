@@ -29,6 +29,8 @@ const COMMIT_EVERY_MS: i64 = 1_000;
 const HELD_MS: i64 = 600_000;
 /// How often a checkpoint is looked for that could not be had. Unit: milliseconds.
 const LOOK_EVERY_MS: i64 = 5_000;
+/// How often errors of the client are said. Unit: milliseconds. The counter has them all.
+const COMPLAIN_EVERY_MS: i64 = 60_000;
 /// How often lag is measured. Unit: milliseconds.
 const LAG_EVERY_MS: i64 = 5_000;
 /// Runs the door until it is told to stop; then everything applied is written down and committed.
@@ -100,6 +102,7 @@ struct Consumption<'a> {
     consumer: Arc<BaseConsumer<Context>>,
     committed_at: EventTime,
     measured_at: EventTime,
+    complained_at: Option<EventTime>,
     looked_at: EventTime,
     looked_for: Option<Place>,
     /// A checkpoint that is being read, of a partition that began without.
@@ -139,6 +142,7 @@ impl<'a> Consumption<'a> {
             consumer: Arc::new(consumer),
             committed_at: now,
             measured_at: now,
+            complained_at: None,
             looked_at: now,
             looked_for: None,
             reading: None,
@@ -152,8 +156,7 @@ impl<'a> Consumption<'a> {
     fn watch(&mut self) {
         while !self.shared.stopping.load(Ordering::Relaxed) {
             if let Some(Err(error)) = self.consumer.poll(WAIT) {
-                self.shared.metrics.consumer_errors.inc();
-                tracing::warn!(error = %error, "Kafka");
+                self.complain(&error.to_string());
             }
             let assigned = std::mem::take(&mut *self.consumer.context().assigned.lock());
             if !assigned.is_empty() {
@@ -206,6 +209,20 @@ impl<'a> Consumption<'a> {
         }
         tracing::info!(partitions = context.board.lock().len(), "assigned");
         self.moved_at = clock::now();
+    }
+
+    /// Says that the client reports an error: at once, then once a minute while there are any.
+    fn complain(&mut self, error: &str) {
+        self.shared.metrics.consumer_errors.inc();
+        let now = clock::now();
+        if self.complained_at.is_none_or(|at| now.ms_since(at) >= COMPLAIN_EVERY_MS) {
+            self.complained_at = Some(now);
+            tracing::warn!(
+                error,
+                brokers = self.params.brokers,
+                "Kafka reports an error; if it lasts its events wait there, and are not watched"
+            );
+        }
     }
 
     /// Goes on from the checkpoint of a partition that began without, once it is read: in the
