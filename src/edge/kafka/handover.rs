@@ -162,7 +162,8 @@ pub(super) fn goes_on(
     let next = held.partition.next_offset();
     let (topic, partition) = (&place.0, place.1);
     if next == 0 {
-        if group.is_some_and(|group| group > low) {
+        // Where the checkpoint can't be had that was said, and why.
+        if group.is_some_and(|group| group > low) && !held.provisional {
             tracing::warn!(
                 topic,
                 partition,

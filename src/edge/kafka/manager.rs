@@ -197,12 +197,10 @@ impl<'a> Consumption<'a> {
                 continue;
             };
             taken.push(place.clone());
-            {
-                let progress = Progress::of(&held);
-                context.board.lock().insert(place.clone(), Arc::clone(&progress));
-                // A worker ends only after the manager.
-                let _ended = worker.send(Message::Take(place, queue, held, progress));
-            }
+            let progress = Progress::of(&held);
+            context.board.lock().insert(place.clone(), Arc::clone(&progress));
+            // A worker ends only after the manager.
+            let _ended = worker.send(Message::Take(place, queue, held, progress));
         }
         if let Err(error) = self.consumer.resume(&list(taken)) {
             tracing::warn!(error = %error, "an assignment can't be resumed");
@@ -276,9 +274,12 @@ impl<'a> Consumption<'a> {
     /// Takes a partition back, and reads on from where its checkpoint has come, if there is one.
     fn go_on_from(&mut self, place: &Place, restored: Restored) {
         let context = self.consumer.context();
-        if !context.board.lock().get(place).is_some_and(|progress| progress.provisional) {
+        let provisional =
+            context.board.lock().get(place).is_some_and(|progress| progress.provisional);
+        // It may have begun before the cluster said who it is, without a name.
+        let Some(name) = context.name(&self.consumer, place).filter(|_| provisional) else {
             return;
-        }
+        };
         if let Err(error) = self.consumer.pause(&list([place.clone()])) {
             tracing::warn!(error = %error, "a partition can't be paused");
         }
@@ -292,7 +293,7 @@ impl<'a> Consumption<'a> {
         };
         let known_until = held.partition.next_offset();
         let next = restored.partition.as_ref().map_or(known_until, Partition::next_offset);
-        // A partition that was taken back was dropped on its way: it is read on from where it is known.
+        // What was fetched and not taken went with its queue.
         let sought = if next == 0 {
             Ok(())
         } else {
@@ -303,9 +304,9 @@ impl<'a> Consumption<'a> {
                 self.note_withheld(place, &format!("reading can't go on from {next}: {error}"));
                 held
             }
-            (Ok(()), None) => Held { kept: restored.kept, provisional: false, ..held },
+            (Ok(()), None) => Held { name, kept: restored.kept, provisional: false, ..held },
             (Ok(()), Some(partition)) => {
-                let mut read = Held::of(held.name, partition, restored.kept);
+                let mut read = Held::of(name, partition, restored.kept);
                 read.again_until = known_until;
                 context.recall(&mut read);
                 read
