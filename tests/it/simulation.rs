@@ -1,7 +1,7 @@
 //! The whole of partition, control plane, journal and outbox under a seeded scheduler and a virtual
-//! clock: redeliveries, crashes at any step, torn journals, lost answers, a store that is away,
-//! checkpoints that are damaged, handovers. In the end it has found and done what a run did that was
-//! never disturbed.
+//! clock: redeliveries, crashes at any step, answers that are lost or never come, checkpoints that are
+//! damaged, handovers, memory that is too small. In the end it has found and done what a run did that
+//! was never disturbed.
 //!
 //! `TRIPLINE_TEST_SEEDS` sets the number of seeds (10,000), `TRIPLINE_TEST_SEED` runs one alone.
 #![expect(clippy::indexing_slicing, reason = "there are as many of each as there are partitions")]
@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use tripline::engine::batch::{Batch, HashSeed};
 use tripline::engine::control::{self, Control};
+use tripline::engine::keyring::bytes_for;
 use tripline::engine::outbox::{Due, Outbox};
 use tripline::engine::partition::{Clock, Params, Partition, Restoring, Signal, VERSION};
 use tripline::model::credential::Credential;
@@ -25,7 +26,8 @@ use tripline::model::time::EventTime;
 const SEED: HashSeed = HashSeed(1, 2);
 const START_MS: i64 = 1_700_000_000_000;
 const PARTITIONS: usize = 2;
-const MEMORY_BYTES: usize = 1 << 20;
+/// Room for four of the six keys of a partition.
+const MEMORY_BYTES: usize = bytes_for(4);
 
 /// What the broker holds of a partition: batches in order, and when each arrived.
 type Log = Vec<(Batch, i64)>;
@@ -116,11 +118,34 @@ struct Live {
     ticket: u64,
     heard: u64,
     settled: u64,
+    /// Findings that the control plane heard of, and that are not durable.
+    found: Vec<(FindingId, Action)>,
     /// Decisions that are made but not durable.
     made: Vec<Decision>,
     under_way: VecDeque<Due>,
     /// A checkpoint that is being written: of which partition, and what was told before it.
     saving: Option<(usize, Checkpoint, u64)>,
+}
+
+impl Live {
+    /// What goes on from these partitions, each with the batch that comes next.
+    fn of(read: [(Partition, usize); PARTITIONS], control: Control, outbox: Outbox) -> Self {
+        let next = read.each_ref().map(|(_, next)| *next);
+        Self {
+            partitions: read.map(|(partition, _)| partition),
+            next,
+            control,
+            outbox,
+            told: VecDeque::new(),
+            ticket: 0,
+            heard: 0,
+            settled: 0,
+            found: Vec::new(),
+            made: Vec::new(),
+            under_way: VecDeque::new(),
+            saving: None,
+        }
+    }
 }
 
 struct World {
@@ -151,19 +176,8 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let logs = logs(&mut random);
-        let live = Live {
-            partitions: [(); PARTITIONS].map(|()| Partition::new(params(), SEED)),
-            next: [0; PARTITIONS],
-            control: control(),
-            outbox: Outbox::default(),
-            told: VecDeque::new(),
-            ticket: 0,
-            heard: 0,
-            settled: 0,
-            made: Vec::new(),
-            under_way: VecDeque::new(),
-            saving: None,
-        };
+        let partitions = [(); PARTITIONS].map(|()| (Partition::new(params(), SEED), 0));
+        let live = Live::of(partitions, control(), Outbox::default());
         Self {
             random,
             now: START_MS,
@@ -184,10 +198,6 @@ impl World {
 
     fn tell(&mut self, which: usize) {
         let signals: Vec<Signal> = self.live.partitions[which].drain_signals().collect();
-        for Signal { finding, .. } in &signals {
-            let gravest = self.found.entry(finding.id).or_insert(finding.action);
-            *gravest = finding.action.max(*gravest);
-        }
         if !signals.is_empty() {
             self.live.ticket += 1;
             self.live.told.push_back((signals, self.live.ticket));
@@ -214,6 +224,7 @@ impl World {
         let Some((signals, ticket)) = self.live.told.pop_front() else { return };
         let now = self.time();
         for signal in &signals {
+            self.live.found.push((signal.finding.id, signal.finding.action));
             self.live.made.extend(self.live.control.on_signal(signal, now));
         }
         self.live.heard = ticket;
@@ -228,6 +239,10 @@ impl World {
                 let due = Due { decision: Arc::new(decision), arrived: None, again: false };
                 self.live.outbox.push(due, now_ms);
             }
+        }
+        for (finding, action) in self.live.found.drain(..) {
+            let gravest = self.found.entry(finding).or_insert(action);
+            *gravest = action.max(*gravest);
         }
         self.live.settled = self.live.heard;
     }
@@ -320,25 +335,8 @@ impl World {
                 outbox.push(Due { decision, arrived: None, again: false }, now_ms);
             }
         }
-        let mut read = [(); PARTITIONS].map(|()| None);
-        for (which, slot) in read.iter_mut().enumerate() {
-            *slot = Some(self.read_back(which));
-        }
-        let read = read.map(|one| one.expect("read"));
-        let next = [read[0].1, read[1].1];
-        self.live = Live {
-            partitions: read.map(|(partition, _)| partition),
-            next,
-            control,
-            outbox,
-            told: VecDeque::new(),
-            ticket: 0,
-            heard: 0,
-            settled: 0,
-            made: Vec::new(),
-            under_way: VecDeque::new(),
-            saving: None,
-        };
+        let read = [0, 1].map(|which| self.read_back(which));
+        self.live = Live::of(read, control, outbox);
         for which in 0..PARTITIONS {
             self.tell(which);
         }
