@@ -114,7 +114,6 @@ impl ControlThread {
                         in_use.insert(told.thread, told);
                         self.note_in_use(&in_use);
                     }
-                    ControlMessage::Params(params) => self.control.set_params(params),
                     ControlMessage::ActiveHours(hours) => self.control.note_active_hours(&hours),
                     ControlMessage::Budget(reply) => self.answer(reply),
                     ControlMessage::Standing(from, most, reply) => {
@@ -201,7 +200,6 @@ impl ControlThread {
             | ControlMessage::Budget(_)
             | ControlMessage::Standing(..)
             | ControlMessage::Waiting(_)
-            | ControlMessage::Params(_)
             | ControlMessage::Stop => {}
         }
     }

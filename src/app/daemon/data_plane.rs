@@ -1,6 +1,6 @@
 //! A thread of the data plane: owns its slots, and nothing else does.
 
-use super::slots::{Slot, per_slot, restored};
+use super::slots::{Slot, restored};
 use super::{Settings, StartError, spawn};
 use crate::edge::event_log::{Appender, Ends, EventLog, ReadLog, Replayed};
 use crate::edge::intake::Intake;
@@ -201,12 +201,6 @@ impl Owner {
                 views.sort_by_key(|view| std::cmp::Reverse(view.last_minute()));
                 views.truncate(most);
                 let _gone = reply.send(views);
-            }
-            DataMessage::Params(params) => {
-                let params = per_slot(&params);
-                for Slot { partition, .. } in &mut self.slots {
-                    partition.set_params(Arc::clone(&params));
-                }
             }
             DataMessage::Tick(now) => self.tick(now),
             DataMessage::Stop => return false,

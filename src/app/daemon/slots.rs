@@ -39,7 +39,7 @@ impl Saved for Slot {
 }
 
 /// The memory is for all slots together.
-pub(super) fn per_slot(params: &Params) -> Arc<Params> {
+fn per_slot(params: &Params) -> Arc<Params> {
     let memory_bytes = params.memory_bytes / SLOTS;
     Arc::new(Params { memory_bytes, ..params.clone() })
 }

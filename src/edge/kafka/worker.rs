@@ -271,12 +271,6 @@ impl Worker {
                 let views: Vec<View> = owned.iter_mut().flat_map(of).collect();
                 let _gone = reply.send(views);
             }
-            DataMessage::Params(params) => {
-                for one in owned {
-                    one.held.partition.set_params(Arc::clone(&params));
-                }
-                self.shared.partition = params;
-            }
             DataMessage::Tick(now) => self.tick(owned, now),
             DataMessage::Batch(..) | DataMessage::Again(..) | DataMessage::Stop => {}
         }

@@ -69,11 +69,6 @@ impl Control {
         self.started = Some(at);
     }
 
-    /// Goes by other parameters from now on.
-    pub fn set_params(&mut self, params: Arc<Params>) {
-        self.params = params;
-    }
-
     /// Says how many credentials are in use, on which the size of the breaker depends.
     pub const fn set_active(&mut self, credentials: u64) {
         self.active = credentials;
