@@ -7,7 +7,8 @@ use crate::app::format::{self, Format};
 use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{
-    budget, credentials, decisions, demo, explain, findings, journal, notify, replay, run, scenario,
+    budget, credentials, decisions, demo, explain, findings, journal, notify, rekey, replay, run,
+    scenario,
 };
 use crate::edge::{clock, logging};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -92,6 +93,10 @@ pub enum Command {
         /// A finding (`f_…`), or a credential (`kind:id`, or the id of an API key).
         id: String,
     },
+    /// Write a Kafka topic anew, keyed by credential, each event once: tripline needs each
+    /// credential whole in one partition. Goes on until a signal ends it, and from there when it is
+    /// run again.
+    Rekey(RekeyArgs),
     /// Say how many false actions the own data prove to be the most, by kind of credential, and
     /// what is missing until an action is open.
     Budget {
@@ -128,6 +133,30 @@ pub struct DemoArgs {
     /// Where the demo listens; 0 picks a free port.
     #[arg(long, default_value_t = 0)]
     pub port: u16,
+}
+
+/// The arguments of `rekey`.
+#[derive(Debug, Args)]
+pub struct RekeyArgs {
+    /// The configuration: where Kafka is, how records are read, the key of fingerprints.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// The topic that is read.
+    #[arg(long)]
+    pub from: String,
+    /// The topic that is written: events as tripline reads them by `format = "native"`, without
+    /// secrets.
+    #[arg(long)]
+    pub to: String,
+    /// The consumer group that reads; members of one group share the work.
+    #[arg(long, default_value = "tripline-rekey")]
+    pub group: String,
+    /// The name of this member: after a crash, the one with its name begins at once.
+    #[arg(long)]
+    pub instance: Option<String>,
+    /// End where the topic ends.
+    #[arg(long)]
+    pub until_end: bool,
 }
 
 /// What goes with tripline.
@@ -183,6 +212,10 @@ pub fn run(cli: Cli) -> Exit {
         Command::Run { config } => {
             logging::start("info");
             load(config.as_ref()).map_or_else(|exit| exit, run::run)
+        }
+        Command::Rekey(args) => {
+            logging::start("warn");
+            load(Some(&args.config)).map_or_else(|exit| exit, |settings| rekey::run(args, settings))
         }
         Command::Replay(args) => run_replay(&args),
         Command::Simulate(args) => simulate::run(&args),

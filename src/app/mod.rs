@@ -16,6 +16,7 @@ pub mod findings;
 pub mod format;
 pub mod journal;
 pub mod notify;
+pub mod rekey;
 pub mod replay;
 pub mod run;
 pub mod scenario;

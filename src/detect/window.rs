@@ -217,6 +217,15 @@ impl Windows {
         (0..span).map(|back| self.slot(last.wrapping_sub(back))).sum()
     }
 
+    /// The counts of the last 60 seconds, oldest first; the last is of the newest second.
+    pub fn by_second(&self) -> [u32; 60] {
+        let mut counts = [0; 60];
+        for (count, back) in counts.iter_mut().rev().zip(0..) {
+            *count = self.slot(self.newest.wrapping_sub(back));
+        }
+        counts
+    }
+
     /// The count of that minute (since 1970); 0 where it lies ahead or is forgotten.
     pub fn minute(&self, minute: u32) -> u32 {
         let newest = self.newest / 60;

@@ -451,6 +451,11 @@ impl Metrics {
         Ok(metrics)
     }
 
+    /// Events applied since the start, over the intakes.
+    pub fn events_applied(&self) -> u64 {
+        INTAKES.iter().map(|intake| self.events.with_label_values(&[*intake]).get()).sum()
+    }
+
     /// Adds what a machine counted.
     pub fn add(&self, intake: &str, tally: &Tally) {
         self.events.with_label_values(&[intake]).inc_by(tally.applied);

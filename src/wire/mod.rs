@@ -23,5 +23,6 @@ pub mod refusal;
 pub mod secret;
 pub mod security_event;
 pub mod standard_webhook;
+pub mod status_json;
 pub mod time;
 pub mod view_json;

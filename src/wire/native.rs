@@ -238,11 +238,17 @@ fn cut_query(endpoint: &mut Cow<'_, str>) {
 #[derive(Serialize)]
 struct Written<'a> {
     time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<&'a str>,
     credential: &'a str,
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenant: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
     outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ip: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -260,17 +266,24 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    issued: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expires: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    family: Option<&'a str>,
 }
 
-/// Writes an event as a line of the contract, with the fields that detection goes by.
+/// Writes an event as a line of the contract, with all that is known of it.
 pub fn encode(event: &AuthEvent<'_>) -> String {
     let written = Written {
         time: event.time.to_string(),
+        id: event.id.as_deref(),
         credential: &event.credential,
         kind: event.kind.as_str(),
         tenant: event.tenant.as_deref(),
+        subject: event.subject.as_deref(),
         outcome: event.outcome.as_str(),
+        reason: event.reason.as_deref(),
         ip: event.ip.map(|ip| ip.to_string()),
         asn: event.asn,
         country: event.country.as_ref().and_then(|code| std::str::from_utf8(code).ok()),
@@ -279,7 +292,9 @@ pub fn encode(event: &AuthEvent<'_>) -> String {
         endpoint: event.endpoint.as_deref(),
         status: event.status,
         tokens: event.tokens,
+        issued: event.issued.map(|time| time.to_string()),
         expires: event.expires.map(|time| time.to_string()),
+        family: event.family.as_deref(),
     };
     serde_json::to_string(&written).unwrap_or_default()
 }

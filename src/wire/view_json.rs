@@ -35,6 +35,9 @@ pub struct CredentialJson {
     pub limit_per_min: Option<u32>,
     /// Its windows, beside what is usual.
     pub windows: Vec<WindowJson>,
+    /// The counts of the last 60 seconds, oldest first; the last is of the newest second.
+    #[serde(default)]
+    pub per_second: Vec<u32>,
     /// Its findings whose episode runs.
     pub open_findings: Vec<String>,
 }
@@ -85,6 +88,7 @@ impl CredentialJson {
             last_seen: view.map(|view| text(view.last_seen)),
             limit_per_min: view.map(|view| view.limit_per_min),
             windows: windows.collect(),
+            per_second: view.map(|view| view.by_second.clone()).unwrap_or_default(),
             open_findings: open.map(ToString::to_string).collect(),
         }
     }

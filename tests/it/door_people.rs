@@ -406,3 +406,24 @@ fn no_password_of_an_address_stands_in_a_message_about_a_configuration() {
     let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
     assert!(said.contains("urll") && !said.contains("PLANTED"), "{said}");
 }
+
+#[test]
+fn the_status_says_how_the_daemon_is_and_what_who_asks_may_do() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "posture.default = \"throttle\"\n");
+    let status = daemon.get("/v1/status");
+    assert_eq!(status["posture"], "throttle");
+    assert_eq!(status["account"], "local");
+    assert_eq!(status["roles"], serde_json::json!(["ingest", "check", "read"]));
+    assert_eq!(status["journal"]["writable"], true);
+    assert_eq!(status["stores"][0]["name"], "embedded");
+    let events: Vec<String> =
+        (0..3).map(|n| crate::support::daemon::event("key_1", now_ms() - n)).collect();
+    daemon.post_events(&events.join("\n"));
+    until("the events are counted", PATIENCE, || {
+        (daemon.get("/v1/status")["events"] == 3).then_some(())
+    });
+    let per_second = daemon.get("/v1/credentials/key_1")["per_second"].clone();
+    let counts: Vec<u64> = serde_json::from_value(per_second).expect("counts");
+    assert_eq!((counts.len(), counts.iter().sum::<u64>()), (60, 3), "{counts:?}");
+}

@@ -22,6 +22,7 @@ mod door_people;
 mod door_prometheus;
 mod door_redis;
 mod door_redis_servers;
+mod door_rekey;
 mod end_to_end;
 mod engine_budget;
 mod engine_checkpoint;

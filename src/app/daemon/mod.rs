@@ -140,25 +140,12 @@ impl Daemon {
         make_folder(&settings.data_dir).map_err(at(&settings.data_dir))?;
         let (listener, address) = bind_address(settings.http.listen).await?;
         let socket = bind_socket(&settings.admin)?;
-        let opened = Opened::open(&settings)?;
+        let (decides, opened) = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let decides = start_control_plane(opened.decides, opened.stores.clone(), &opened.metrics)?;
+        let decides = start_control_plane(decides, opened.stores.clone(), &opened.metrics)?;
         let control = decides.control;
 
-        let (writer, writes) = opened.shared_snapshots.start();
-        let kafka = kafka::Shared {
-            snapshots: opened.shared_snapshots,
-            writer,
-            checkpoint_every_ms: settings.checkpoint_every_ms,
-            runtime: tokio::runtime::Handle::current(),
-            partition: Arc::new(partition_params(&settings)),
-            seed: opened.seed,
-            fingerprints: Arc::clone(&opened.fingerprints),
-            control: control.clone(),
-            metrics: opened.metrics.clone(),
-            dead_letters: Arc::clone(&opened.dead_letters),
-            stopping: Arc::clone(&stopping),
-        };
+        let (kafka, writes) = opened.share(&settings, control.clone(), &stopping);
         let kept = (opened.snapshots, opened.event_log);
         let watches = data_plane::start(&settings, kept, kafka).await?;
         let mut tasks = decides.tasks;
@@ -183,6 +170,7 @@ impl Daemon {
             stopping: Arc::clone(&stopping),
             keys: opened.keys,
             listeners: api::changes::Listeners::default(),
+            about: about(&settings),
             requests: 0.into(),
         }));
         let (stop, servers) = serve(listener, socket, router);
@@ -260,7 +248,6 @@ struct ToDecide {
 
 /// Everything that is opened before anything starts.
 struct Opened {
-    decides: ToDecide,
     keys: JwkSet,
     embedded: EmbeddedStore,
     stores: Vec<AuthStore>,
@@ -274,7 +261,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(settings: &Settings) -> Result<Self, StartError> {
+    fn open(settings: &Settings) -> Result<(ToDecide, Self), StartError> {
         let folder = &settings.data_dir;
         let key_path = settings.fingerprint_key_file.clone();
         let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
@@ -307,8 +294,8 @@ impl Opened {
             let in_force = i64::from(posture == settings.control.postures.default);
             metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
         }
-        Ok(Self {
-            decides: ToDecide { past, ledger: ledger_file, breaker, receivers },
+        let decides = ToDecide { past, ledger: ledger_file, breaker, receivers };
+        let opened = Self {
             keys: JwkSet { keys },
             embedded,
             stores,
@@ -323,7 +310,32 @@ impl Opened {
             fingerprints: Arc::new(Fingerprinter::new(key)),
             seed,
             dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
-        })
+        };
+        Ok((decides, opened))
+    }
+
+    /// What the Kafka door shares with the rest, and the task that writes its checkpoints.
+    fn share(
+        &self,
+        settings: &Settings,
+        control: ControlPlane,
+        stopping: &Arc<AtomicBool>,
+    ) -> (kafka::Shared, tokio::task::JoinHandle<()>) {
+        let (writer, writes) = self.shared_snapshots.start();
+        let shared = kafka::Shared {
+            snapshots: self.shared_snapshots.clone(),
+            writer,
+            checkpoint_every_ms: settings.checkpoint_every_ms,
+            runtime: tokio::runtime::Handle::current(),
+            partition: Arc::new(partition_params(settings)),
+            seed: self.seed,
+            fingerprints: Arc::clone(&self.fingerprints),
+            control,
+            metrics: self.metrics.clone(),
+            dead_letters: Arc::clone(&self.dead_letters),
+            stopping: Arc::clone(stopping),
+        };
+        (shared, writes)
     }
 }
 
@@ -332,6 +344,12 @@ fn partition_params(settings: &Settings) -> partition::Params {
     let intakes = if settings.kafka.is_some() { 2 } else { 1 };
     let memory_bytes = settings.partition.memory_bytes / intakes;
     partition::Params { memory_bytes, ..settings.partition.clone() }
+}
+
+fn about(settings: &Settings) -> api::About {
+    let posture = settings.control.postures.default;
+    let memory_bytes_max = settings.partition.memory_bytes;
+    api::About { posture, memory_bytes_max, started: clock::now() }
 }
 
 fn tokens(settings: &Settings) -> Tokens {

@@ -155,6 +155,15 @@ pub(super) struct Ingest(pub(super) String);
 #[derive(Debug)]
 pub(super) struct Reader;
 
+/// A request that may read: who sent it, and all that they may do.
+#[derive(Debug)]
+pub(super) struct Caller {
+    /// The holder of a token or a user of this machine.
+    pub(super) account: String,
+    /// What they may do.
+    pub(super) roles: Vec<Role>,
+}
+
 /// A request that may suspend, revoke and restore, by that holder of a token or user of this
 /// machine.
 #[derive(Debug)]
@@ -173,6 +182,26 @@ impl FromRequestParts<Arc<Shared>> for Reader {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
         admit_reader(&shared.tokens, parts).map(|()| Self)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
+        admit_reader(&shared.tokens, parts)?;
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let may = |role: &Role| match role {
+            Role::Operate => admit_operator(&shared.tokens, parts).is_ok(),
+            Role::Read => true,
+            Role::Ingest | Role::Check => shared.tokens.admit(&parts.headers, *role).is_ok(),
+        };
+        let roles = Role::ALL.into_iter().filter(may).collect();
+        let account = match peer {
+            Some(ConnectInfo(peer)) => peer.account.clone(),
+            None => shared.tokens.admit(&parts.headers, Role::Read)?,
+        };
+        Ok(Self { account, roles })
     }
 }
 

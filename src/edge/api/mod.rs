@@ -12,6 +12,7 @@ mod keys;
 pub mod local;
 mod people;
 mod problem;
+mod status;
 mod stream;
 
 use crate::edge::auth_store::AuthStore;
@@ -23,6 +24,8 @@ use crate::edge::journal::History;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlPlane, DataPlane};
 use crate::engine::batch::HashSeed;
+use crate::model::decision::Posture;
+use crate::model::time::EventTime;
 use crate::wire::decoder::Decoder;
 use crate::wire::secret::Fingerprinter;
 use auth::Tokens;
@@ -89,8 +92,21 @@ pub struct Shared {
     pub keys: JwkSet,
     /// Who may still listen to changes.
     pub listeners: changes::Listeners,
+    /// What `/v1/status` says of the settings.
+    pub about: About,
     /// Requests with events since the start.
     pub requests: AtomicU64,
+}
+
+/// What people are told of the settings.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// The default posture.
+    pub posture: Posture,
+    /// What credentials may take in memory. Unit: bytes.
+    pub memory_bytes_max: usize,
+    /// When the daemon started.
+    pub started: EventTime,
 }
 
 type State = axum::extract::State<Arc<Shared>>;
@@ -120,6 +136,7 @@ fn open_api_router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(decisions::approve))
         .routes(routes!(decisions::reject))
         .routes(routes!(budget::show_budget))
+        .routes(routes!(status::status))
         .routes(routes!(keys::jwks))
         .routes(routes!(health::metrics))
         .routes(routes!(health::livez))

@@ -17,6 +17,7 @@ mod group;
 mod handover;
 mod manager;
 mod pulse;
+pub mod rekey;
 mod worker;
 
 pub use manager::run;

@@ -35,6 +35,8 @@ pub struct View {
     pub limit_per_min: u32,
     /// Its windows.
     pub windows: Vec<WindowView>,
+    /// The counts of the last 60 seconds, oldest first.
+    pub by_second: Vec<u32>,
     /// Its open episodes.
     pub open: Vec<FindingId>,
 }
@@ -158,6 +160,7 @@ impl Partition {
             last_seen: EventTime::from_s(i64::from(profile.windows().newest())),
             limit_per_min: profile.identity().limit_per_min,
             windows: Window::ALL.into_iter().map(view_of).collect(),
+            by_second: windows.by_second().to_vec(),
         })
     }
 }

@@ -1,0 +1,86 @@
+//! `GET /v1/status`: how the daemon is, on one page.
+
+use super::auth::Caller;
+use super::{Shared, State};
+use crate::edge::clock;
+use crate::edge::metrics::Metrics;
+use crate::model::decision::{Guardrail, Order};
+use crate::model::time::EventTime;
+use crate::wire::refusal::Refusal;
+use crate::wire::status_json::{JournalJson, KafkaJson, StatusJson, StoreJson};
+use axum::Json;
+use prometheus::{IntCounterVec, IntGauge};
+use std::sync::atomic::Ordering;
+
+/// How the daemon is, and what the asking account may do.
+#[utoipa::path(
+    get, path = "/v1/status",
+    responses((status = 200, body = Object), (status = 401, body = super::problem::Problem))
+)]
+pub(super) async fn status(
+    axum::extract::State(shared): State,
+    caller: Caller,
+) -> Json<StatusJson> {
+    Json(describe(&shared, caller))
+}
+
+fn describe(shared: &Shared, caller: Caller) -> StatusJson {
+    let metrics = &shared.metrics;
+    let stores = shared.stores.iter().map(|store| StoreJson {
+        name: store.name().to_owned(),
+        waiting: now_at(&metrics.outbox.with_label_values(&[store.name()])),
+    });
+    StatusJson {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        now: clock::now().to_string(),
+        started: shared.about.started.to_string(),
+        posture: shared.about.posture.as_str().to_owned(),
+        account: caller.account,
+        roles: caller.roles.into_iter().map(|role| role.as_str().to_owned()).collect(),
+        events: metrics.events_applied(),
+        events_refused: sum(&metrics.refused, Refusal::ALL.map(Refusal::as_str)),
+        queue_full: metrics.queue_full.get(),
+        credentials: now_at(&metrics.credentials),
+        memory_bytes: now_at(&metrics.credentials_bytes),
+        memory_bytes_max: shared.about.memory_bytes_max as u64,
+        open_episodes: now_at(&metrics.open_episodes),
+        decisions: carried_out(metrics),
+        held: sum(&metrics.held, Guardrail::ALL.map(Guardrail::as_str)),
+        approvals: now_at(&metrics.approvals),
+        standing: now_at(&metrics.standing),
+        breaker_tokens: metrics.breaker_left.get(),
+        kafka: KafkaJson {
+            partitions: now_at(&metrics.consumer_assigned),
+            lag: now_at(&metrics.consumer_lag),
+        },
+        journal: JournalJson {
+            writable: shared.durable.load(Ordering::Relaxed),
+            lines: now_at(&metrics.journal_lines),
+        },
+        stores: stores.collect(),
+        event_log_bytes: now_at(&metrics.event_log_bytes),
+        checkpoint: checkpoint(metrics),
+    }
+}
+
+fn now_at(gauge: &IntGauge) -> u64 {
+    u64::try_from(gauge.get()).unwrap_or(0)
+}
+
+fn sum<const N: usize>(counters: &IntCounterVec, labels: [&str; N]) -> u64 {
+    labels.iter().map(|label| counters.with_label_values(&[*label]).get()).sum()
+}
+
+fn carried_out(metrics: &Metrics) -> std::collections::BTreeMap<String, u64> {
+    let count = |order: Order| {
+        let counter = metrics.decisions.with_label_values(&[order.as_str(), "true"]);
+        (order.as_str().to_owned(), counter.get())
+    };
+    Order::ALL.into_iter().map(count).collect()
+}
+
+fn checkpoint(metrics: &Metrics) -> Option<String> {
+    #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
+    let written = EventTime::from_ms((metrics.checkpoint_at.get() * 1000.0) as i64);
+    (written > EventTime::MIN).then(|| written.to_string())
+}
