@@ -96,7 +96,7 @@ pub enum Command {
     /// Write a Kafka topic anew, keyed by credential, each event once: tripline needs each
     /// credential whole in one partition. Goes on until a signal ends it, and from there when it is
     /// run again.
-    Rekey(RekeyArgs),
+    Rekey(rekey::RekeyArgs),
     /// Say how many false actions the own data prove to be the most, by kind of credential, and
     /// what is missing until an action is open.
     Budget {
@@ -133,30 +133,6 @@ pub struct DemoArgs {
     /// Where the demo listens; 0 picks a free port.
     #[arg(long, default_value_t = 0)]
     pub port: u16,
-}
-
-/// The arguments of `rekey`.
-#[derive(Debug, Args)]
-pub struct RekeyArgs {
-    /// The configuration: where Kafka is, how records are read, the key of fingerprints.
-    #[arg(long)]
-    pub config: PathBuf,
-    /// The topic that is read.
-    #[arg(long)]
-    pub from: String,
-    /// The topic that is written: events as tripline reads them by `format = "native"`, without
-    /// secrets.
-    #[arg(long)]
-    pub to: String,
-    /// The consumer group that reads; members of one group share the work.
-    #[arg(long, default_value = "tripline-rekey")]
-    pub group: String,
-    /// The name of this member: after a crash, the one with its name begins at once.
-    #[arg(long)]
-    pub instance: Option<String>,
-    /// End where the topic ends.
-    #[arg(long)]
-    pub until_end: bool,
 }
 
 /// What goes with tripline.

@@ -1,18 +1,43 @@
 //! `tripline rekey`: a Kafka topic written anew, keyed by credential.
 
-use super::cli::RekeyArgs;
 use super::exit::Exit;
 use super::settings::Settings;
 use super::{say_aside, say_error, say_problem};
 use crate::edge::kafka::rekey::{self, Rekey, Totals};
 use crate::edge::keys;
 use crate::wire::secret::Fingerprinter;
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// The arguments of `rekey`.
+#[derive(Debug, Args)]
+pub struct RekeyArgs {
+    /// The configuration: where Kafka is, how records are read, the key of fingerprints.
+    #[arg(long)]
+    pub config: PathBuf,
+    /// The topic that is read.
+    #[arg(long)]
+    pub from: String,
+    /// The topic that is written: events as tripline reads them by `format = "native"`, without
+    /// secrets.
+    #[arg(long)]
+    pub to: String,
+    /// The consumer group that reads; members of one group share the work.
+    #[arg(long, default_value = "tripline-rekey")]
+    pub group: String,
+    /// The name of this member: after a crash, the one with its name begins at once.
+    #[arg(long)]
+    pub instance: Option<String>,
+    /// End where the topic ends.
+    #[arg(long)]
+    pub until_end: bool,
+}
 
 /// How often progress is said where there is no terminal. Unit: seconds.
 const SAY_EVERY_S: f64 = 10.0;
