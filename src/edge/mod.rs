@@ -7,6 +7,7 @@ pub mod api;
 pub mod auth_store;
 pub mod board;
 pub mod clock;
+pub mod console;
 pub mod dead_letter;
 pub mod event_log;
 pub mod files;

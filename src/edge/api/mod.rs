@@ -18,6 +18,7 @@ mod stream;
 use crate::edge::auth_store::AuthStore;
 use crate::edge::auth_store::embedded::EmbeddedStore;
 use crate::edge::board::Board;
+use crate::edge::console;
 use crate::edge::dead_letter::DeadLetters;
 use crate::edge::intake::Intake;
 use crate::edge::journal::History;
@@ -167,6 +168,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
     bounded
         .layer(timeout)
         .merge(streams)
+        .merge(console::router())
         // Envoy asks with the method of the request, and appends its path.
         .route("/v1/check", on(METHODS_BESIDE_GET, check::get_check))
         .route("/v1/check/", any(check::get_check))
