@@ -133,6 +133,9 @@ pub struct DemoArgs {
     /// Where the demo listens; 0 picks a free port.
     #[arg(long, default_value_t = 0)]
     pub port: u16,
+    /// Go on after the story: the fleet lives on, and every minute another key leaks.
+    #[arg(long)]
+    pub stay: bool,
 }
 
 /// What goes with tripline.
@@ -183,7 +186,7 @@ pub fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Demo(args) => {
             logging::start("error");
-            demo::demo(args.port)
+            demo::demo(args.port, args.stay)
         }
         Command::Run { config } => {
             logging::start("info");

@@ -2,16 +2,20 @@
 //!
 //! A fleet of forty keys with two hours behind it; one key leaks and is used at 10,000 requests a
 //! minute. The demo is an ordinary client of an ordinary daemon: events go in over HTTP, a gateway
-//! asks `/v1/check`, a person restores. It ends with exit code 0 only if all of it came true.
+//! asks `/v1/check`, a person restores. It ends with exit code 0 only if all of it came true; asked
+//! to stay, the fleet lives on, and now and then another key leaks, until a signal ends it.
 
 use super::daemon::Daemon;
 use super::exit::Exit;
-use super::settings::{self, Settings};
+use super::settings::{self, Settings, Token};
 use super::{say, say_error, say_problem};
-use crate::edge::clock;
+use crate::edge::api::auth::Role;
+use crate::edge::{clock, keys};
+use crate::engine::batch::HashSeed;
 use crate::model::event::{AuthEvent, Outcome};
 use crate::model::time::EventTime;
 use crate::wire::native;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -36,12 +40,21 @@ const CONTRACT: &str = "1000/min";
 /// How long anything may take to come true.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long the fleet is quiet before the first leak; longer where people want to look on.
+const QUIET: Duration = Duration::from_secs(3);
+const QUIET_TO_LOOK: Duration = Duration::from_secs(15);
+/// How long a thief goes on after a refusal, as the demo stays, and how long it is quiet then.
+const REFUSED: Duration = Duration::from_secs(5);
+const BETWEEN_LEAKS: Duration = Duration::from_secs(40);
+
 #[derive(Debug, thiserror::Error)]
 enum DemoError {
     #[error("the daemon did not start")]
     Start(#[from] super::daemon::StartError),
     #[error("a request failed")]
     Http(#[from] reqwest::Error),
+    #[error("the system has no randomness to give")]
+    Random(#[source] std::io::Error),
     #[error("can't use {}", path.display())]
     Folder {
         path: PathBuf,
@@ -82,12 +95,14 @@ struct Stage {
     /// Orders over the Unix socket, as a person does.
     operator: reqwest::Client,
     base: String,
+    /// The token of the demo, for its client and the console.
+    token: SecretString,
     random: Random,
     sent: u64,
 }
 
-/// Runs the demo.
-pub fn demo(port: u16) -> Exit {
+/// Runs the demo; `stay`: it goes on after the story, until a signal.
+pub fn demo(port: u16, stay: bool) -> Exit {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -97,11 +112,18 @@ pub fn demo(port: u16) -> Exit {
         }
     };
     let folder = std::env::temp_dir().join(format!("tripline-demo-{}", std::process::id()));
-    let Some(settings) = demo_settings(port, &folder) else {
+    let token = match keys::random_seed() {
+        Ok(HashSeed(one, two)) => SecretString::from(format!("{one:016x}{two:016x}")),
+        Err(error) => {
+            say_error(&DemoError::Random(error));
+            return Exit::Unavailable;
+        }
+    };
+    let Some(settings) = demo_settings(port, &folder, token.clone()) else {
         say_problem("the demo's own settings are wrong");
         return Exit::Configuration;
     };
-    let played = runtime.block_on(play(settings));
+    let played = runtime.block_on(play(settings, token, stay));
     let cleared = std::fs::remove_dir_all(&folder);
     if let Err(source) = cleared {
         say_error(&DemoError::Folder { path: folder, source });
@@ -115,16 +137,20 @@ pub fn demo(port: u16) -> Exit {
     }
 }
 
-fn demo_settings(port: u16, folder: &std::path::Path) -> Option<Settings> {
+fn demo_settings(port: u16, folder: &std::path::Path, secret: SecretString) -> Option<Settings> {
     let text = format!("posture.default = \"revoke\"\nceiling.default = \"{CONTRACT}\"\n");
     let mut settings = settings::check("demo", &text, BTreeMap::new()).ok()?;
     folder.clone_into(&mut settings.data_dir);
     settings.admin.path = Some(folder.join("tripline.sock"));
     settings.http.listen = SocketAddr::from(([127, 0, 0, 1], port));
+    // Who looks at the console may order there: with a token that only this demo knows.
+    let roles = Role::ALL.to_vec();
+    settings.http.tokens = vec![Token { name: "demo".to_owned(), secret, roles }];
     Some(settings)
 }
 
-async fn play(settings: Settings) -> Result<(), DemoError> {
+async fn play(settings: Settings, token: SecretString, stay: bool) -> Result<(), DemoError> {
+    let socket = settings.admin.path.clone();
     let mut operator = reqwest::Client::builder();
     if let Some(socket) = settings.admin.path.clone() {
         operator = operator.unix_socket(socket);
@@ -136,12 +162,28 @@ async fn play(settings: Settings) -> Result<(), DemoError> {
         http: reqwest::Client::new(),
         operator,
         base,
+        token,
         random: Random(0x7269_706c_696e_6521),
         sent: 0,
     };
-    let told = stage.tell().await;
+    stage.introduce(socket.as_deref());
+    let told = stage.tell(stay).await;
     daemon.stop().await;
     told
+}
+
+/// Waits for SIGINT or SIGTERM; for ever where they can't be heard.
+async fn ended() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut int), Ok(mut term)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = int.recv() => {}
+        _ = term.recv() => {}
+    }
 }
 
 fn line(at: Option<Duration>, text: &str) {
@@ -152,11 +194,17 @@ fn line(at: Option<Duration>, text: &str) {
 }
 
 impl Stage {
-    async fn tell(mut self) -> Result<(), DemoError> {
-        line(
-            None,
-            &format!("tripline demo: a daemon on {}, its metrics at {0}/metrics", self.base),
-        );
+    /// Says where to look.
+    fn introduce(&self, socket: Option<&std::path::Path>) {
+        line(None, &format!("tripline demo: a daemon, its metrics at {}/metrics", self.base));
+        let token = self.token.expose_secret();
+        line(None, &format!("   in the browser:  {}/#token={token}", self.base));
+        if let Some(socket) = socket {
+            line(None, &format!("   in a terminal:   tripline top --socket {}", socket.display()));
+        }
+    }
+
+    async fn tell(mut self, stay: bool) -> Result<(), DemoError> {
         line(
             None,
             &format!(
@@ -165,7 +213,7 @@ impl Stage {
             ),
         );
         self.history().await?;
-        self.live(Duration::from_secs(3)).await?;
+        self.live(if stay { QUIET_TO_LOOK } else { QUIET }).await?;
         // What is only observed is told to nobody, and happens by chance in so many hours.
         let before = self.findings().await?;
         if let Some(told) = before.iter().find(|finding| finding["action"] != "observe") {
@@ -188,7 +236,7 @@ impl Stage {
 
         line(None, "3. The thief goes on, and is refused at the gateway");
         for _ in 0..20 {
-            self.step(Some(Outcome::Rejected)).await?;
+            self.step(Some((LEAKED, Outcome::Rejected))).await?;
         }
         if self.check().await? != 403 {
             return Err(DemoError::Untrue("the revoked key was accepted"));
@@ -212,14 +260,46 @@ impl Stage {
         if self.check().await? != 204 {
             return Err(DemoError::Untrue("the restored key was taken out of service again"));
         }
-        self.summary(refused).await
+        self.summary(refused).await?;
+        if stay { self.stay().await } else { Ok(()) }
+    }
+
+    /// The fleet lives on, and now and then another key leaks.
+    async fn stay(&mut self) -> Result<(), DemoError> {
+        line(None, "It goes on: every minute another key leaks. Ctrl-C ends it.");
+        let mut end = std::pin::pin!(ended());
+        loop {
+            for key in 10..FLEET {
+                let key = format!("key_{key:02}");
+                tokio::select! {
+                    () = &mut end => return Ok(()),
+                    leaked = self.leak(&key) => leaked?,
+                }
+            }
+        }
+    }
+
+    /// Some quiet, then a thief who goes on until a while after the gateway refuses.
+    async fn leak(&mut self, key: &str) -> Result<(), DemoError> {
+        self.live(BETWEEN_LEAKS).await?;
+        line(None, &format!("   {key} leaks"));
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && self.check_of(key).await? == 204 {
+            self.step(Some((key, Outcome::Accepted))).await?;
+        }
+        line(Some(begun.elapsed()), &format!("{key} is answered {}", self.check_of(key).await?));
+        let refused = Instant::now();
+        while refused.elapsed() < REFUSED {
+            self.step(Some((key, Outcome::Rejected))).await?;
+        }
+        Ok(())
     }
 
     /// The thief at work until the gateway refuses; gives how long that took.
     async fn attack(&mut self, begun: Instant) -> Result<Duration, DemoError> {
         let mut found = None;
         while begun.elapsed() < PATIENCE {
-            self.step(Some(Outcome::Accepted)).await?;
+            self.step(Some((LEAKED, Outcome::Accepted))).await?;
             if found.is_none()
                 && let found_now = self.findings().await?
                 && let Some(finding) = found_now.iter().find(|one| one["action"] != "observe")
@@ -282,7 +362,7 @@ impl Stage {
 
     /// A tenth of a second of the fleet, and of the thief if there is one, with what the gateway
     /// says to it.
-    async fn step(&mut self, thief: Option<Outcome>) -> Result<(), DemoError> {
+    async fn step(&mut self, thief: Option<(&str, Outcome)>) -> Result<(), DemoError> {
         tokio::time::sleep(Duration::from_millis(STEP_MS)).await;
         let now = clock::now();
         let mut events = Vec::new();
@@ -292,9 +372,9 @@ impl Stage {
                 events.push((now, format!("key_{key:02}"), "203.0.113.7", Outcome::Accepted));
             }
         }
-        if let Some(outcome) = thief {
+        if let Some((key, outcome)) = thief {
             for _ in 0..self.random.poisson(THEFT_PER_MIN * share) {
-                events.push((now, LEAKED.to_owned(), "198.51.100.23", outcome));
+                events.push((now, key.to_owned(), "198.51.100.23", outcome));
             }
         }
         self.send(events).await
@@ -316,7 +396,11 @@ impl Stage {
         }
         // The queue may be full for a moment while the history goes in.
         for _ in 0..50 {
-            let request = self.http.post(format!("{}/v1/events", self.base)).body(body.clone());
+            let request = self
+                .http
+                .post(format!("{}/v1/events", self.base))
+                .bearer_auth(self.token.expose_secret())
+                .body(body.clone());
             let status = request.send().await?.status().as_u16();
             match status {
                 200 => return Ok(()),
@@ -333,7 +417,9 @@ impl Stage {
 
     async fn check_of(&self, key: &str) -> Result<u16, DemoError> {
         let request = self.http.get(format!("{}/v1/check", self.base));
-        let answer = request.header("x-tripline-credential", format!("api_key:{key}"));
+        let answer = request
+            .header("x-tripline-credential", format!("api_key:{key}"))
+            .header("x-tripline-token", self.token.expose_secret());
         Ok(answer.send().await?.status().as_u16())
     }
 
@@ -353,8 +439,12 @@ impl Stage {
     }
 
     async fn findings(&self) -> Result<Vec<Value>, DemoError> {
-        let found = self.http.get(format!("{}/v1/findings", self.base)).send().await?;
-        Ok(found.json().await?)
+        Ok(self.read("/v1/findings").await?.json().await?)
+    }
+
+    async fn read(&self, path: &str) -> reqwest::Result<reqwest::Response> {
+        let request = self.http.get(format!("{}{path}", self.base));
+        request.bearer_auth(self.token.expose_secret()).send().await
     }
 
     async fn restore(&self) -> Result<(), DemoError> {
@@ -369,8 +459,7 @@ impl Stage {
     }
 
     async fn summary(&self, refused: Duration) -> Result<(), DemoError> {
-        let decisions: Vec<Value> =
-            self.http.get(format!("{}/v1/decisions", self.base)).send().await?.json().await?;
+        let decisions: Vec<Value> = self.read("/v1/decisions").await?.json().await?;
         line(
             None,
             "What was decided, oldest first (all of it in the journal, each line chained to the last):",
@@ -389,7 +478,7 @@ impl Stage {
                 ),
             );
         }
-        let metrics = self.http.get(format!("{}/metrics", self.base)).send().await?.text().await?;
+        let metrics = self.read("/metrics").await?.text().await?;
         let mut shown = String::new();
         for name in [
             "tripline_events_total{intake=\"http\"}",

@@ -1,0 +1,190 @@
+// The first five seconds: is a credential being abused, what was done, is the watcher well.
+
+import { byId, bytes, compact, el, gravity, keyed, many, nameOf, now, number, say, show, span } from './dom.js';
+import { rateChart } from './charts.js';
+
+const KEPT_MS = 300_000;
+/** How many credentials the page asks for; those out of service come first. */
+export const LISTED_MAX = 100;
+const POSTURES = {
+  shadow: 'carries nothing out by itself; writes down what it would do',
+  alert: 'tells people; takes nothing out of service by itself',
+  throttle: 'slows credentials down by itself, at most',
+  suspend: 'suspends by itself, at most; each suspension ends by itself',
+  revoke: 'revokes by itself, within its breaker',
+};
+
+let samples = [];
+let started = null;
+let chart = null;
+const dueSince = new Map();
+
+/** Learns the totals of a new status; rates are differences between them. */
+export function learn(status) {
+  if (status.started !== started) samples = [];
+  started = status.started;
+  const at = Date.parse(status.now);
+  const last = samples.at(-1);
+  if (last && at <= last.at) return;
+  const rate = last ? Math.max(0, ((status.events - last.events) * 1000) / (at - last.at)) : null;
+  samples.push({ at, seen: Date.now() / 1000, rate, events: status.events, full: status.queue_full, refused: status.events_refused });
+  while (samples.length > 1200 || at - samples[0].at > KEPT_MS) samples.shift();
+}
+
+/** By how much a total rose within the last minute. */
+function risen(field) {
+  const last = samples.at(-1);
+  const first = samples.find((sample) => last.at - sample.at <= 60_000);
+  return last ? last[field] - first[field] : 0;
+}
+
+function ratePerS() {
+  const last = samples.at(-1);
+  const before = samples.findLast((sample) => last.at - sample.at >= 1900) ?? samples[0];
+  return last && last.at > before.at ? ((last.events - before.events) * 1000) / (last.at - before.at) : null;
+}
+
+/** What gateways believe of a credential, as far as this page knows. */
+export function statusOf(model, name) {
+  const listed = model.credentials.find((one) => nameOf(one) === name);
+  if (listed) return listed.status;
+  const last = model.decisions.find((one) => one.carried_out && nameOf(one) === name);
+  const after = { throttle: 'throttled', suspend: 'suspended', revoke: 'revoked' };
+  const over = last?.until && Date.parse(last.until) < now();
+  return (!over && after[last?.action]) || 'active';
+}
+
+export const isOut = (status) => status === 'suspended' || status === 'revoked';
+
+function tile(id, { level, mark, value, sub }) {
+  const node = byId(id);
+  node.className = `tile level-${level}`;
+  say(node.querySelector('.sign-mark'), mark);
+  say(node.querySelector('.value'), value);
+  say(node.querySelector('.sub'), sub);
+}
+
+function abuse(model) {
+  const grave = model.episodes.filter((one) => gravity(one.action) >= 1);
+  const running = grave.filter((one) => !isOut(statusOf(model, one.name)));
+  const watched = model.episodes.length - grave.length;
+  const observed = watched ? ` ${many(watched, 'other is', 'others are')} only observed.` : '';
+  if (running.length) {
+    const names = running.slice(0, 3).map((one) => one.credential).join(', ');
+    const more = running.length > 3 ? ` and ${running.length - 3} more` : '';
+    return { level: 'bad', mark: '!', value: `${many(running.length, 'credential')} in service and suspect`, sub: `${names}${more}.${observed}` };
+  }
+  if (grave.length) {
+    return { level: 'warn', mark: '✓', value: 'Abuse stopped', sub: `${many(grave.length, 'credential')} with an open episode, none of them in service.${observed}` };
+  }
+  const sub = watched ? `${many(watched, 'episode')} open, only observed.` : 'No open episode.';
+  return { level: 'good', mark: '✓', value: 'No abuse now', sub };
+}
+
+function done(model) {
+  const { status } = model;
+  const out = model.credentials.filter((one) => isOut(one.status));
+  const plus = out.length >= LISTED_MAX ? '+' : '';
+  const last = model.decisions.find((one) => one.carried_out && one.action !== 'alert' && one.action !== 'observe');
+  const counts = ['revoke', 'suspend', 'throttle', 'restore', 'alert']
+    .filter((action) => status.decisions[action]).map((action) => many(status.decisions[action], action));
+  const parts = [];
+  if (last) parts.push(`Last: ${last.action} ${last.credential}, ${span(now() - Date.parse(last.at))} ago by ${last.by}.`);
+  parts.push(`Since the start: ${counts.join(', ') || 'nothing carried out'}${status.held ? `, ${number(status.held)} held back` : ''}.`);
+  if (status.approvals) parts.push(`${many(status.approvals, 'revocation waits', 'revocations wait')} for approval.`);
+  return {
+    level: status.approvals ? 'warn' : 'calm', mark: status.approvals ? '!' : out.length ? '✕' : '–',
+    value: out.length ? `${number(out.length)}${plus} out of service` : 'None out of service', sub: parts.join(' '),
+  };
+}
+
+/** How each part of the watcher is: `level` good, calm, warn or bad. */
+function healthOf(status) {
+  const items = [];
+  const add = (name, level, value, words) => items.push({ name, level, value, words });
+  if (status.journal.writable) add('journal', 'good', `${compact(status.journal.lines)} lines`, 'The journal can be written.');
+  else add('journal', 'bad', 'not writable', 'The journal can’t be written: nothing is carried out.');
+  for (const store of status.stores) {
+    if (!store.waiting) dueSince.delete(store.name);
+    else if (!dueSince.has(store.name)) dueSince.set(store.name, now());
+    const late = store.waiting && now() - dueSince.get(store.name) > 3000;
+    add(store.name, late ? 'bad' : 'good', store.waiting ? `${number(store.waiting)} waiting` : 'settled',
+      late ? `${many(store.waiting, 'decision')} not settled at ${store.name}.` : `${store.name} has all decisions, or gets them now.`);
+  }
+  if (status.kafka.partitions || status.kafka.lag) {
+    const late = status.kafka.lag > Math.max(10_000, 10 * ratePerS());
+    add('Kafka', late ? 'warn' : 'good', `lag ${compact(status.kafka.lag)}`,
+      `${many(status.kafka.partitions, 'partition')}, ${many(status.kafka.lag, 'record')} not yet applied.`);
+  } else add('Kafka', 'calm', 'none', 'This member owns no Kafka partition.');
+  const ratio = status.memory_bytes_max ? status.memory_bytes / status.memory_bytes_max : 0;
+  add('memory', ratio > 0.9 ? 'warn' : 'good', `${number(100 * ratio)} %`,
+    `${bytes(status.memory_bytes)} of ${bytes(status.memory_bytes_max)}, ${many(status.credentials, 'credential')} remembered${ratio > 0.9 ? '; nearly full: new ones go first' : ''}.`);
+  const full = risen('full');
+  add('queue', full > 0 ? 'bad' : 'good', full > 0 ? `full ${compact(full)} × in a minute` : 'has room',
+    full > 0 ? 'Senders of events are answered 429.' : `Full ${number(status.queue_full)} times since the start.`);
+  const refused = risen('refused');
+  add('refused', refused > 0 ? 'warn' : 'good', refused > 0 ? `${compact(refused)} in a minute` : `${compact(status.events_refused)} so far`,
+    refused > 0 ? 'Records come that can’t be read.' : 'Records that could not be read, since the start.');
+  add('breaker', status.breaker_tokens > 0 ? 'good' : 'warn', status.breaker_tokens > 0 ? `${number(status.breaker_tokens)} left` : 'empty',
+    status.breaker_tokens > 0 ? 'Revocations it lets through now.' : 'No revocation is left: it suspends instead.');
+  const age = status.checkpoint ? now() - Date.parse(status.checkpoint) : null;
+  const old = age !== null && age > 900_000;
+  add('checkpoint', age === null ? 'calm' : old ? 'warn' : 'good', age === null ? 'none yet' : `${span(age)} ago`,
+    old ? 'No checkpoint was written for over 15 minutes.' : 'When what is remembered was last written down.');
+  add('event log', 'calm', bytes(status.event_log_bytes), 'Events kept until checkpoints hold them.');
+  return items;
+}
+
+function watcher(status, items, link) {
+  const bad = items.filter((item) => item.level === 'bad' || item.level === 'warn');
+  const up = `Version ${status.version}, up ${span(now() - Date.parse(status.started))}.`;
+  if (link === 'away') return { level: 'bad', mark: '!', value: 'Not reached', sub: 'What you see is old.' };
+  if (!bad.length) return { level: 'good', mark: '✓', value: 'Well', sub: `${many(status.credentials, 'credential')} watched. ${up}` };
+  const level = bad.some((item) => item.level === 'bad') ? 'bad' : 'warn';
+  return { level, mark: '!', value: many(bad.length, 'thing to look at', 'things to look at'), sub: bad.map((item) => item.words).join(' ') };
+}
+
+const HEALTH_MARKS = { good: '✓', calm: '–', warn: '!', bad: '✕' };
+
+function showHealth(items) {
+  const make = () => {
+    const row = el('li');
+    row.parts = [el('span', { class: 'sign-mark', 'aria-hidden': 'true' }), el('span', { class: 'what' }), el('span', { class: 'how' }), el('span', { class: 'hidden' })];
+    row.append(...row.parts);
+    return row;
+  };
+  keyed(byId('health'), items, (item) => item.name, make, (row, item) => {
+    row.className = `level-${item.level}`;
+    row.title = item.words;
+    const [mark, what, how, words] = row.parts;
+    say(mark, HEALTH_MARKS[item.level]);
+    say(what, item.name);
+    say(how, item.value);
+    say(words, `: ${item.words}`);
+  });
+}
+
+export function showOverview(model, link) {
+  const { status } = model;
+  const posture = byId('posture');
+  show(posture, true);
+  say(byId('posture-name'), `posture ${status.posture}`);
+  say(byId('posture-words'), POSTURES[status.posture] ?? '');
+  posture.title = `By default tripline ${POSTURES[status.posture] ?? 'has this posture'}. Tenants and kinds may have their own posture.`;
+  const items = healthOf(status);
+  for (const [name, words] of model.faults) items.push({ name, level: 'bad', value: 'can’t be read', words: `The ${name} on this page are old: ${words}.` });
+  const away = link === 'away';
+  // What is old reassures nobody.
+  if (away) for (const item of items) item.level = 'calm';
+  const asKnown = (shown) => (away ? { ...shown, level: 'calm', mark: '?', value: `${shown.value} (old)` } : shown);
+  tile('tile-abuse', asKnown(abuse(model)));
+  tile('tile-done', asKnown(done(model)));
+  tile('tile-watch', watcher(status, items, link));
+  say(byId('tile-rate').querySelector('.value'), ratePerS() === null ? '…' : `${compact(ratePerS())}/s`);
+  chart ??= rateChart(byId('rate-chart'));
+  const drawn = samples.filter((sample) => sample.rate !== null);
+  chart.set([drawn.map((sample) => sample.seen), drawn.map((sample) => sample.rate)]);
+  showHealth(items);
+  say(byId('foot'), `tripline ${status.version} · ${compact(status.events)} events since the start · ${compact(status.credentials)} credentials remembered · you are ${status.account}`);
+}
+
