@@ -32,12 +32,14 @@ pub struct StatusJson {
     pub memory_bytes_max: u64,
     /// Credentials with an open episode now.
     pub open_episodes: u64,
-    /// Decisions that were carried out, by order.
+    /// Decisions that were carried out, by order; of alerts those that were made.
     pub decisions: BTreeMap<String, u64>,
     /// Decisions that a guardrail lowered.
     pub held: u64,
     /// Revocations that wait for people now.
     pub approvals: u64,
+    /// Credentials out of service now.
+    pub out_of_service: u64,
     /// Credentials on which a decision is remembered.
     pub standing: u64,
     /// Revocations that the breaker has left.

@@ -55,3 +55,21 @@ fn promtool_finds_nothing_wrong_with_the_metrics() {
     let said = String::from_utf8_lossy(&done.stderr);
     assert!(done.status.success() && said.trim().is_empty(), "{said}");
 }
+
+#[test]
+fn who_accepts_open_metrics_is_told_the_finding_behind_a_number() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "");
+    daemon.post_events(&uses("key_1", now_ms(), 12_000));
+    let finding = until("it is found", Duration::from_secs(10), || {
+        let found = daemon.get("/v1/findings");
+        let of_ceiling = found.as_array()?.iter().find(|one| one["detector"] == "ceiling")?;
+        Some(of_ceiling["id"].as_str()?.to_owned())
+    });
+    let accept = [("accept", "application/openmetrics-text; version=1.0.0")];
+    let (_, metrics) = daemon.send("GET", "/metrics", &accept, "");
+    let name = "tripline_findings_total{action=\"revoke\",detector=\"ceiling\"} 1 # ";
+    let line = metrics.lines().find(|line| line.starts_with(name)).expect("an exemplar");
+    assert!(line.contains(&format!("{{finding_id=\"{finding}\"}}")), "{line}");
+    assert!(metrics.ends_with("# EOF\n"));
+}

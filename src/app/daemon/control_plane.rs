@@ -212,6 +212,7 @@ impl ControlThread {
                 credential = %finding.credential, "{}", finding.summary
             );
         }
+        self.metrics.note_finding(finding);
         self.board.post_finding(finding);
         if !self.notifiers.is_empty() && signal.change != Change::Recalled {
             let finding = Arc::new(finding.clone());
@@ -314,13 +315,7 @@ impl ControlThread {
     }
 
     fn publish(&self, decision: Decision, arrived: EventTime, now: EventTime) {
-        let metrics = &self.metrics;
-        let labels = [decision.order.as_str(), if decision.carried_out { "true" } else { "false" }];
-        metrics.decisions.with_label_values(&labels).inc();
-        for guardrail in &decision.held_by {
-            metrics.held.with_label_values(&[guardrail.as_str()]).inc();
-        }
-        metrics.decision_seconds.observe(now.ms_since(arrived).max(0) as f64 / 1000.0);
+        self.metrics.count_decision(&decision, now.ms_since(arrived).max(0) as f64 / 1000.0);
         tracing::info!(
             decision = %decision.id, credential = %decision.credential,
             action = decision.order.as_str(), carried_out = decision.carried_out,

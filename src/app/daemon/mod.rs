@@ -289,6 +289,9 @@ impl Opened {
         let checkpoints = folder.join("checkpoints");
         let events = folder.join("events");
         let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
+        let limit = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        metrics.credentials_bytes_max.set(limit(settings.partition.memory_bytes as u64));
+        metrics.event_log_bytes_max.set(limit(settings.event_log.bytes_max));
         let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
         for posture in Posture::ALL {
             let in_force = i64::from(posture == settings.control.postures.default);

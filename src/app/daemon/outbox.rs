@@ -250,13 +250,17 @@ impl Task {
             Comparing::Next(from)
         } else {
             let now = clock::now().ms() as f64 / 1000.0;
-            self.metrics.reconciled_at.with_label_values(&[store]).set(now);
+            // Of nothing a store is not asked.
+            if work.reachable {
+                self.metrics.reconciled_at.with_label_values(&[store]).set(now);
+            }
             Comparing::At(Instant::now() + COMPARE_EVERY)
         };
     }
 
     /// Says so once, however many decisions wait.
     fn mark_unreachable(&self, work: &mut Work) {
+        self.metrics.store_up.with_label_values(&[self.store.name()]).set(0);
         if std::mem::replace(&mut work.reachable, false) {
             tracing::warn!(
                 store = self.store.name(),
@@ -268,6 +272,7 @@ impl Task {
 
     /// A store that is back may have been replaced: it is compared, and told what waits.
     fn mark_reachable(&self, work: &mut Work) {
+        self.metrics.store_up.with_label_values(&[self.store.name()]).set(1);
         if !std::mem::replace(&mut work.reachable, true) {
             tracing::info!(store = self.store.name(), "the store can be reached again");
             let now_ms = work.now_ms();

@@ -1,10 +1,10 @@
 //! `/livez`, `/readyz`, `/metrics`.
 
 use super::State;
-use crate::edge::metrics::RANKS;
+use crate::edge::metrics::{Format, RANKS};
 use axum::extract::Query;
-use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::fmt::Write;
@@ -52,12 +52,12 @@ pub(super) async fn readyz(
     }
 }
 
-/// All metrics, in the Prometheus text format.
+/// All metrics: OpenMetrics with exemplars for who accepts it, else the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String)))]
-pub(super) async fn metrics(axum::extract::State(shared): State) -> Response {
+pub(super) async fn metrics(axum::extract::State(shared): State, headers: HeaderMap) -> Response {
     let busiest = shared.data.busiest(RANKS).await;
     let rates: Vec<f64> = busiest.iter().map(|view| f64::from(view.last_minute()) / 60.0).collect();
     shared.metrics.set_top_rates(&rates);
-    let kind = [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
-    (kind, shared.metrics.text()).into_response()
+    let format = Format::accepted(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
+    ([(CONTENT_TYPE, format.media_type())], shared.metrics.text(format)).into_response()
 }

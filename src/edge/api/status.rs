@@ -5,6 +5,7 @@ use super::{Shared, State};
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
 use crate::model::decision::{Guardrail, Order};
+use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use crate::wire::refusal::Refusal;
 use crate::wire::status_json::{JournalJson, KafkaJson, StatusJson, StoreJson};
@@ -47,6 +48,7 @@ fn describe(shared: &Shared, caller: Caller) -> StatusJson {
         decisions: carried_out(metrics),
         held: sum(&metrics.held, Guardrail::ALL.map(Guardrail::as_str)),
         approvals: now_at(&metrics.approvals),
+        out_of_service: shared.embedded.len() as u64,
         standing: now_at(&metrics.standing),
         breaker_tokens: metrics.breaker_left.get(),
         kafka: KafkaJson {
@@ -73,8 +75,13 @@ fn sum<const N: usize>(counters: &IntCounterVec, labels: [&str; N]) -> u64 {
 
 fn carried_out(metrics: &Metrics) -> std::collections::BTreeMap<String, u64> {
     let count = |order: Order| {
-        let counter = metrics.decisions.with_label_values(&[order.as_str(), "true"]);
-        (order.as_str().to_owned(), counter.get())
+        let count = |carried_out: &str| {
+            metrics.decisions.with_label_values(&[order.as_str(), carried_out]).get()
+        };
+        // No store is told of an alert.
+        let is_told = order != Order::Act(Action::Alert);
+        let made = if is_told { count("true") } else { count("true") + count("false") };
+        (order.as_str().to_owned(), made)
     };
     Order::ALL.into_iter().map(count).collect()
 }

@@ -83,7 +83,7 @@ pub fn router<S: Clone + Send + Sync + 'static>() -> Router<S> {
 
 #[cfg(test)]
 mod tests {
-    use super::ASSETS;
+    use super::{ASSETS, SCRIPT};
     use std::collections::BTreeSet;
 
     #[test]
@@ -99,7 +99,7 @@ mod tests {
         });
         assert_eq!(files, BTreeSet::from(served));
         let all: String = ASSETS.iter().map(|asset| asset.content).collect();
-        for asset in ASSETS.into_iter().filter(|asset| asset.path.ends_with(".js")) {
+        for asset in ASSETS.into_iter().filter(|asset| asset.media_type == SCRIPT) {
             let name = asset.path.rsplit('/').next().expect("a name");
             assert!(all.contains(name), "nothing loads {name}");
         }

@@ -329,6 +329,7 @@ impl<'a> Consumption<'a> {
             let Ok((low, high)) = self.consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT)
             else {
                 // An unreachable broker is no stall of the consumer.
+                self.shared.metrics.consumer_up.set(0);
                 self.behind = 0;
                 self.moved_at = now;
                 return;
@@ -341,6 +342,7 @@ impl<'a> Consumption<'a> {
         }
         self.applied = applied;
         self.behind = behind;
+        self.shared.metrics.consumer_up.set(1);
         self.shared.metrics.consumer_lag.set(behind);
     }
 

@@ -2,18 +2,26 @@
 //!
 //! Handles are looked up once; machines hand out tallies, which are added per batch.
 
+mod exposition;
+mod table;
+
+pub use exposition::{Exemplar, Format};
+
 use crate::engine::keyring::Evictions;
 use crate::engine::tally::Tally;
 use crate::judge::budget::{BUDGETED, Budgets, Cohorts};
 use crate::model::credential::Kind;
-use crate::model::decision::{Guardrail, Order, Posture, Receipt};
-use crate::model::finding::{Action, Detector};
+use crate::model::decision::{Decision, Guardrail, Order, Posture, Receipt};
+use crate::model::finding::{Action, Detector, Finding};
 use crate::model::invariant::Invariant;
 use crate::wire::refusal::Refusal;
+use exposition::Exemplars;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGaugeVec, Registry,
 };
+use std::sync::Arc;
+use table::Table;
 
 /// Where events come from, as a label.
 pub const INTAKES: [&str; 2] = ["http", "kafka"];
@@ -29,6 +37,7 @@ const LAG_S: [f64; 11] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0
 #[expect(missing_docs, reason = "each handle is named after its metric, which has a help text")]
 pub struct Metrics {
     registry: Registry,
+    exemplars: Arc<Exemplars>,
     pub events: IntCounterVec,
     pub refused: IntCounterVec,
     pub secrets_replaced: IntCounter,
@@ -46,6 +55,8 @@ pub struct Metrics {
     pub deferred: IntCounter,
     /// What credentials take in memory.
     pub credentials_bytes: IntGauge,
+    /// What they may take.
+    pub credentials_bytes_max: IntGauge,
     pub admission_refused: IntCounter,
     pub open_episodes: IntGauge,
     pub findings: IntCounterVec,
@@ -69,6 +80,8 @@ pub struct Metrics {
     pub event_log_given_up: IntCounter,
     /// Bytes of the event log.
     pub event_log_bytes: IntGauge,
+    /// The most that it may have.
+    pub event_log_bytes_max: IntGauge,
     /// Time to append to it.
     pub event_log_seconds: Histogram,
     /// Events that are watched but not kept.
@@ -81,6 +94,7 @@ pub struct Metrics {
     pub enforcement_seconds: HistogramVec,
     pub decision_seconds: Histogram,
     pub outbox: IntGaugeVec,
+    pub store_up: IntGaugeVec,
     pub reconciled: IntCounterVec,
     pub reconciled_at: GaugeVec,
     pub approvals: IntGauge,
@@ -96,6 +110,7 @@ pub struct Metrics {
     pub consumer_lag: IntGauge,
     pub consumer_assigned: IntGauge,
     pub consumer_stalls: IntCounter,
+    pub consumer_up: IntGauge,
     pub consumer_errors: IntCounter,
     pub top_rate: GaugeVec,
     pub heartbeat: GaugeVec,
@@ -106,112 +121,6 @@ pub struct Metrics {
 #[derive(Debug, thiserror::Error)]
 #[error("a metric can't be registered")]
 pub struct MetricsError(#[from] prometheus::Error);
-
-/// Registers metrics under the common prefix.
-struct Table {
-    registry: Registry,
-}
-
-impl Table {
-    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, MetricsError> {
-        let metric = IntCounter::new(format!("tripline_{name}"), help)?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    /// A counter by one label, with a 0 for each known value.
-    fn counters<'a>(
-        &self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = &'a str>,
-    ) -> Result<IntCounterVec, MetricsError> {
-        let metric = IntCounterVec::new(Opts::new(format!("tripline_{name}"), help), &[label])?;
-        self.registry.register(Box::new(metric.clone()))?;
-        for value in values {
-            metric.with_label_values(&[value]);
-        }
-        Ok(metric)
-    }
-
-    /// A counter by two labels, with a 0 for each pair of known values.
-    fn counters_by_two(
-        &self,
-        name: &str,
-        help: &str,
-        labels: [&str; 2],
-        values: [&[&str]; 2],
-    ) -> Result<IntCounterVec, MetricsError> {
-        let metric = IntCounterVec::new(Opts::new(format!("tripline_{name}"), help), &labels)?;
-        self.registry.register(Box::new(metric.clone()))?;
-        let [first, second] = values;
-        for one in first {
-            for two in second {
-                metric.with_label_values(&[one, two]);
-            }
-        }
-        Ok(metric)
-    }
-
-    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, MetricsError> {
-        let metric = IntGauge::new(format!("tripline_{name}"), help)?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn float_gauge(&self, name: &str, help: &str) -> Result<Gauge, MetricsError> {
-        let metric = Gauge::new(format!("tripline_{name}"), help)?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    fn gauges<'a>(
-        &self,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = &'a str>,
-    ) -> Result<IntGaugeVec, MetricsError> {
-        let metric = IntGaugeVec::new(Opts::new(format!("tripline_{name}"), help), &[label])?;
-        self.registry.register(Box::new(metric.clone()))?;
-        for value in values {
-            metric.with_label_values(&[value]);
-        }
-        Ok(metric)
-    }
-
-    fn float_gauges(&self, name: &str, help: &str, label: &str) -> Result<GaugeVec, MetricsError> {
-        let metric = GaugeVec::new(Opts::new(format!("tripline_{name}"), help), &[label])?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-
-    /// A gauge by action and kind, with a 0 for each pair.
-    fn gauges_of_proof(&self, name: &str, help: &str) -> Result<GaugeVec, MetricsError> {
-        let opts = Opts::new(format!("tripline_{name}"), help);
-        let metric = GaugeVec::new(opts, &["action", "kind"])?;
-        self.registry.register(Box::new(metric.clone()))?;
-        for action in BUDGETED {
-            for kind in Kind::ALL {
-                metric.with_label_values(&[action.as_str(), kind.as_str()]);
-            }
-        }
-        Ok(metric)
-    }
-
-    fn histogram(
-        &self,
-        name: &str,
-        help: &str,
-        buckets: &[f64],
-    ) -> Result<Histogram, MetricsError> {
-        let opts = HistogramOpts::new(format!("tripline_{name}"), help).buckets(buckets.to_vec());
-        let metric = Histogram::with_opts(opts)?;
-        self.registry.register(Box::new(metric.clone()))?;
-        Ok(metric)
-    }
-}
 
 fn actions() -> [&'static str; Action::ALL.len()] {
     Action::ALL.map(Action::as_str)
@@ -285,6 +194,8 @@ impl Metrics {
             )?,
             credentials_bytes: t
                 .gauge("credentials_memory_bytes", "What credentials take in memory.")?,
+            credentials_bytes_max: t
+                .gauge("credentials_memory_limit_bytes", "What credentials may take in memory.")?,
             admission_refused: t.counter(
                 "credentials_refused_total",
                 "Credentials not taken in as all others had open episodes.",
@@ -331,6 +242,8 @@ impl Metrics {
                 "Segments of the event log that were removed before a checkpoint held them.",
             )?,
             event_log_bytes: t.gauge("event_log_bytes", "Bytes of the event log.")?,
+            event_log_bytes_max: t
+                .gauge("event_log_limit_bytes", "The most bytes that the event log may have.")?,
             event_log_seconds: t.histogram(
                 "event_log_seconds",
                 "Time to append to the event log, with the fsync where it is asked for.",
@@ -385,6 +298,12 @@ impl Metrics {
                 "store",
                 stores.iter().copied(),
             )?,
+            store_up: t.gauges(
+                "store_up",
+                "1 while the store answers; 0 while it can't be reached.",
+                "store",
+                stores.iter().copied(),
+            )?,
             reconciled: t.counters_by_two(
                 "reconciled_total",
                 "Credentials on which a store did not agree with the journal, by what it held.",
@@ -428,6 +347,10 @@ impl Metrics {
                 "consumer_stalls_total",
                 "Times the consumer was made anew because it stood still.",
             )?,
+            consumer_up: t.gauge(
+                "consumer_up",
+                "1 while the brokers answer; 0 while they can't be reached, or there is no Kafka.",
+            )?,
             consumer_errors: t.counter("consumer_errors_total", "Errors of the Kafka client.")?,
             top_rate: t.float_gauges(
                 "top_credential_requests_per_second",
@@ -446,7 +369,11 @@ impl Metrics {
                 ["applied", "refused"],
             )?,
             registry,
+            exemplars: Arc::default(),
         };
+        for store in stores {
+            metrics.store_up.with_label_values(&[store]).set(1);
+        }
         metrics.set_top_rates(&[]);
         Ok(metrics)
     }
@@ -519,19 +446,43 @@ impl Metrics {
         self.heartbeat.with_label_values(&[stage])
     }
 
-    /// Everything in the Prometheus text format 0.0.4.
-    pub fn text(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap_or_default()
+    /// Notes the finding behind what was just counted as newly justified.
+    pub fn note_finding(&self, finding: &Finding) {
+        let labels = [("action", finding.action.as_str()), ("detector", finding.detector.as_str())];
+        let exemplar = Exemplar { finding: finding.id, value: 1.0, at: finding.updated };
+        self.exemplars.count("tripline_findings_total", &labels, exemplar);
+    }
+
+    /// Counts a durable decision, that took so long since the event arrived. Unit: seconds.
+    pub fn count_decision(&self, decision: &Decision, seconds: f64) {
+        let carried_out = if decision.carried_out { "true" } else { "false" };
+        let action = decision.order.as_str();
+        self.decisions.with_label_values(&[action, carried_out]).inc();
+        for guardrail in &decision.held_by {
+            self.held.with_label_values(&[guardrail.as_str()]).inc();
+        }
+        self.decision_seconds.observe(seconds);
+        if let Some(finding) = decision.finding {
+            let exemplar = |value| Exemplar { finding, value, at: decision.at };
+            let labels = [("action", action), ("carried_out", carried_out)];
+            self.exemplars.count("tripline_decisions_total", &labels, exemplar(1.0));
+            self.exemplars.observe("tripline_decision_seconds", &LATENCY_S, exemplar(seconds));
+        }
+    }
+
+    /// Everything, as text.
+    pub fn text(&self, format: Format) -> String {
+        exposition::write(&self.registry.gather(), &self.exemplars, format)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Metrics;
+    use super::{Format, Metrics};
 
     #[test]
     fn every_known_label_is_there_from_the_start() {
-        let text = Metrics::new(&["embedded", "redis"]).expect("no name twice").text();
+        let text = Metrics::new(&["embedded", "redis"]).expect("no name twice").text(Format::Text);
         for line in [
             "tripline_records_refused_total{reason=\"no_credential\"} 0",
             "tripline_findings_total{action=\"revoke\",detector=\"ceiling\"} 0",
