@@ -1,9 +1,14 @@
-//! `tripline run`: the daemon, until a signal ends it.
+//! `tripline run`: the daemon, until a signal ends it. SIGHUP reads the configuration anew; a service
+//! manager (systemd) is told when it is ready, and that it lives.
 
 use super::daemon::Daemon;
 use super::exit::Exit;
 use super::settings::Settings;
 use super::{say_error, say_problem};
+use crate::edge::api::reload::Reloads;
+use crate::edge::clock;
+use crate::edge::metrics::Metrics;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs until SIGTERM or SIGINT; a second one ends it at once.
@@ -21,7 +26,7 @@ pub fn run(settings: Settings) -> Exit {
 }
 
 async fn serve(settings: Settings) -> Exit {
-    let (mut term, mut int) = match signals() {
+    let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => {
             say_error(&error);
@@ -40,23 +45,91 @@ async fn serve(settings: Settings) -> Exit {
     if let Some(path) = socket.map(|path| std::path::absolute(&path).unwrap_or(path)) {
         tracing::info!(socket = %path.display(), "people order over this socket, or with a token");
     }
-    first_of(&mut term, &mut int).await;
+    tell_manager(&[NotifyState::Ready]);
+    let watchdog = tokio::spawn(feed_watchdog(daemon.metrics().clone()));
+    while signals.next().await == Told::Reload {
+        reload(daemon.reloads()).await;
+    }
+    watchdog.abort();
+    tell_manager(&[NotifyState::Stopping]);
     tokio::select! {
         () = daemon.stop() => Exit::Good,
-        () = first_of(&mut term, &mut int) => {
+        () = signals.end() => {
             say_problem("stopped at once; what was under way is finished at the next start");
             Exit::Findings
         }
     }
 }
 
-fn signals() -> std::io::Result<(Signal, Signal)> {
-    Ok((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+/// Tells the service manager, if there is one.
+fn tell_manager(states: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(states) {
+        tracing::warn!(%error, "the service manager can't be told");
+    }
 }
 
-async fn first_of(term: &mut Signal, int: &mut Signal) {
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+/// Reads the configuration anew; what comes of it is said in the log.
+async fn reload(reloads: Reloads) {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell_manager(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::warn!(%error, "the service manager can't be told"),
+    }
+    let (reply, answer) = tokio::sync::oneshot::channel();
+    if reloads.send(reply).await.is_ok() {
+        // Mistakes are said in the log.
+        let _told = answer.await;
+    }
+    tell_manager(&[NotifyState::Ready]);
+}
+
+/// Tells the service manager that tripline lives, as often as it wants, as long as the control
+/// plane does.
+async fn feed_watchdog(metrics: Metrics) {
+    let Some(within) = sd_notify::watchdog_enabled() else { return };
+    let mut interval = tokio::time::interval(within / 3);
+    loop {
+        interval.tick().await;
+        let silent_s =
+            clock::now().ms() as f64 / 1000.0 - metrics.heartbeat_of("control_plane").get();
+        if silent_s < within.as_secs_f64() {
+            tell_manager(&[NotifyState::Watchdog]);
+        }
+    }
+}
+
+/// What a signal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    /// Read the configuration anew.
+    Reload,
+    /// End.
+    End,
+}
+
+struct Signals {
+    term: Signal,
+    int: Signal,
+    hup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            term: signal(SignalKind::terminate())?,
+            int: signal(SignalKind::interrupt())?,
+            hup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Told {
+        tokio::select! {
+            _ = self.term.recv() => Told::End,
+            _ = self.int.recv() => Told::End,
+            _ = self.hup.recv() => Told::Reload,
+        }
+    }
+
+    async fn end(&mut self) {
+        while self.next().await != Told::End {}
     }
 }

@@ -5,8 +5,8 @@
 
 use crate::engine::approvals::{NoVote, Waiting};
 use crate::engine::batch::Batch;
-use crate::engine::control::PersonOrder;
-use crate::engine::partition::{Signal, View};
+use crate::engine::control::{self, PersonOrder};
+use crate::engine::partition::{self, Signal, View};
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Holding, Standing, Vote};
@@ -34,6 +34,8 @@ pub enum DataMessage {
     LookUp(Credential, oneshot::Sender<Option<View>>),
     /// A question about the busiest credentials.
     Busiest(usize, oneshot::Sender<Vec<View>>),
+    /// Go by these from now on, but for the memory.
+    Params(Arc<partition::Params>),
     /// Time passes.
     Tick(EventTime),
     /// Finish what waits, then end.
@@ -121,6 +123,8 @@ pub enum ControlMessage {
     /// Hours in which credentials were newly used, in the order of [`Kind::ALL`].
     /// Unit: credential-hours.
     ActiveHours([u64; Kind::ALL.len()]),
+    /// Go by these from now on.
+    Params(Arc<control::Params>),
     /// A question about what is proven of false actions, and against which budgets.
     Budget(oneshot::Sender<(Cohorts, Budgets)>),
     /// Time passes.

@@ -38,6 +38,11 @@ impl SharedBreaker {
         }
     }
 
+    /// Whether a store counts for all members.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self, Self::Redis(..))
+    }
+
     /// Whether all members together have a token left for a revocation. Blocks for as long as a
     /// store may take to answer; no answer is a no: tripline fails towards not revoking.
     pub(super) fn take(&self, wanted: TokenWanted<'_>) -> bool {

@@ -14,13 +14,13 @@ use crate::edge::journal::Journal;
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, InUse, NotDurable, Ticket, VoteError};
-use crate::engine::control::{Control, PersonOrder, TokenWanted};
+use crate::engine::control::{self, Control, PersonOrder, TokenWanted};
 use crate::engine::notices::News;
 use crate::engine::outbox::Due;
 use crate::engine::partition::Signal;
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::Kinds;
-use crate::model::decision::{Decision, Vote};
+use crate::model::decision::{Decision, Posture, Vote};
 use crate::model::invariant::Invariant;
 use crate::model::time::EventTime;
 use crate::wire::journal_json::Entry;
@@ -123,6 +123,7 @@ impl ControlThread {
                     ControlMessage::Waiting(reply) => {
                         let _gone = reply.send(self.control.waiting(clock::now()));
                     }
+                    ControlMessage::Params(params) => self.go_by(params),
                     ControlMessage::Stop => stops = true,
                     message @ (ControlMessage::Signals(..)
                     | ControlMessage::Person(..)
@@ -200,8 +201,18 @@ impl ControlThread {
             | ControlMessage::Budget(_)
             | ControlMessage::Standing(..)
             | ControlMessage::Waiting(_)
+            | ControlMessage::Params(_)
             | ControlMessage::Stop => {}
         }
+    }
+
+    fn go_by(&mut self, params: Arc<control::Params>) {
+        for posture in Posture::ALL {
+            let in_force = i64::from(posture == params.postures.default);
+            self.metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
+        }
+        self.control.set_params(params);
+        self.proof_at = None;
     }
 
     fn hear(&mut self, signal: &Signal, arrived: EventTime, now: EventTime, waiting: &mut Waiting) {

@@ -59,7 +59,8 @@ pub(super) async fn start(
     (snapshots, event_log): (Snapshots, EventLog),
     kafka: kafka::Shared,
 ) -> Result<Watches, StartError> {
-    let mut slots = restored(&snapshots, &kafka.partition, kafka.seed).await?;
+    let params = Arc::clone(&kafka.partition.read());
+    let mut slots = restored(&snapshots, &params, kafka.seed).await?;
     recall(&mut slots, &kafka.control).await;
     let (writer, writes) = snapshots.start();
     let kept = slots.iter().map(|slot| Arc::clone(&slot.kept)).collect();
@@ -201,6 +202,11 @@ impl Owner {
                 views.sort_by_key(|view| std::cmp::Reverse(view.last_minute()));
                 views.truncate(most);
                 let _gone = reply.send(views);
+            }
+            DataMessage::Params(params) => {
+                for one in &mut self.slots {
+                    one.partition.set_params(Arc::clone(&params));
+                }
             }
             DataMessage::Tick(now) => self.tick(now),
             DataMessage::Stop => return false,

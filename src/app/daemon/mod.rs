@@ -12,11 +12,13 @@ mod data_plane;
 mod notify;
 mod outbox;
 mod past;
+mod reload;
 mod slots;
 
 use super::settings::Settings;
 use crate::edge::api::local::{self, Peer};
-use crate::edge::api::{self, auth::Tokens};
+use crate::edge::api::reload::Reloads;
+use crate::edge::api::{self};
 use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
 use crate::edge::auth_store::{AuthStore, AuthStoreError};
 use crate::edge::board::Board;
@@ -39,7 +41,9 @@ use control_plane::{ControlThread, ToStore};
 use jsonwebtoken::jwk::JwkSet;
 use notify::Notifiers;
 use outbox::Backlog;
+use parking_lot::RwLock;
 use past::Past;
+use reload::{Follows, Reloader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -129,6 +133,8 @@ pub struct Daemon {
     control_thread: JoinHandle<()>,
     stopping: Arc<AtomicBool>,
     dead_letters: Arc<DeadLetters>,
+    reloads: Reloads,
+    metrics: Metrics,
 }
 
 impl Daemon {
@@ -142,15 +148,21 @@ impl Daemon {
         let socket = bind_socket(&settings.admin)?;
         let (decides, opened) = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
+        let breaker_is_shared = decides.breaker.is_shared();
         let decides = start_control_plane(decides, opened.stores.clone(), &opened.metrics)?;
         let control = decides.control;
 
         let (kafka, writes) = opened.share(&settings, control.clone(), &stopping);
+        let partition = Arc::clone(&kafka.partition);
         let kept = (opened.snapshots, opened.event_log);
         let watches = data_plane::start(&settings, kept, kafka).await?;
         let mut tasks = decides.tasks;
         tasks.extend([writes, watches.writes]);
 
+        let planes = (watches.data.clone(), control.clone());
+        let follows =
+            Follows::new(&settings, planes, partition, breaker_is_shared, &opened.metrics);
+        let (reloads, asked) = mpsc::channel(1);
         let router = api::router(Arc::new(api::Shared {
             data: watches.data.clone(),
             intake: watches.intake,
@@ -159,10 +171,10 @@ impl Daemon {
             history: decides.history,
             embedded: opened.embedded,
             stores: opened.stores,
-            metrics: opened.metrics,
+            metrics: opened.metrics.clone(),
             fingerprints: opened.fingerprints,
             decoder: settings.decoder.clone(),
-            tokens: tokens(&settings),
+            tokens: Arc::clone(&follows.tokens),
             seed: opened.seed,
             body_bytes_max: settings.http.body_bytes_max,
             dead_letters: Arc::clone(&opened.dead_letters),
@@ -170,9 +182,11 @@ impl Daemon {
             stopping: Arc::clone(&stopping),
             keys: opened.keys,
             listeners: api::changes::Listeners::default(),
-            about: about(&settings),
+            about: Arc::clone(&follows.about),
+            reloads: reloads.clone(),
             requests: 0.into(),
         }));
+        tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let (stop, servers) = serve(listener, socket, router);
         let told = (watches.data.clone(), control.clone());
         let ticker = tokio::spawn(tick(told, Arc::clone(&opened.dead_letters)));
@@ -194,7 +208,19 @@ impl Daemon {
             control_thread: decides.thread,
             stopping,
             dead_letters: opened.dead_letters,
+            reloads,
+            metrics: opened.metrics,
         })
+    }
+
+    /// Its metrics.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The way to who reads the configuration anew.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
     }
 
     /// Where it listens.
@@ -330,7 +356,7 @@ impl Opened {
             writer,
             checkpoint_every_ms: settings.checkpoint_every_ms,
             runtime: tokio::runtime::Handle::current(),
-            partition: Arc::new(partition_params(settings)),
+            partition: Arc::new(RwLock::new(Arc::new(partition_params(settings)))),
             seed: self.seed,
             fingerprints: Arc::clone(&self.fingerprints),
             control,
@@ -347,20 +373,6 @@ fn partition_params(settings: &Settings) -> partition::Params {
     let intakes = if settings.kafka.is_some() { 2 } else { 1 };
     let memory_bytes = settings.partition.memory_bytes / intakes;
     partition::Params { memory_bytes, ..settings.partition.clone() }
-}
-
-fn about(settings: &Settings) -> api::About {
-    let posture = settings.control.postures.default;
-    let memory_bytes_max = settings.partition.memory_bytes;
-    api::About { posture, memory_bytes_max, started: clock::now() }
-}
-
-fn tokens(settings: &Settings) -> Tokens {
-    let mut tokens = Tokens::default();
-    for token in &settings.http.tokens {
-        tokens.add(token.name.clone(), &token.secret, token.roles.clone());
-    }
-    tokens
 }
 
 /// The control plane, the outboxes behind it, and what they share with those who ask.

@@ -48,6 +48,8 @@ pub struct Http {
 /// All settings, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The file that they come from; none: the defaults.
+    pub file: Option<PathBuf>,
     /// Where the journal, the store, keys and dead letters are.
     pub data_dir: PathBuf,
     /// The HTTP door.
@@ -150,7 +152,8 @@ pub fn load(path: &Path) -> Result<Settings, LoadError> {
 pub fn load_at(path: &Path, now: Option<EventTime>) -> Result<Settings, LoadError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-    Ok(check_at(&path.display().to_string(), &text, environment(), now)?)
+    let settings = check_at(&path.display().to_string(), &text, environment(), now)?;
+    Ok(Settings { file: Some(path.to_owned()), ..settings })
 }
 
 /// Why there are no settings.

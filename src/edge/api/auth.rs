@@ -9,6 +9,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -50,53 +51,64 @@ struct Known {
 
 /// The tokens that are known; without any, everybody on this machine may do everything but order.
 #[derive(Default)]
-pub struct Tokens(Vec<Known>);
+pub struct Tokens(RwLock<Vec<Known>>);
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|known| &known.name)).finish()
+        f.debug_list().entries(self.0.read().iter().map(|known| &known.name)).finish()
     }
 }
 
 impl Tokens {
-    /// Adds a token.
-    pub fn add(&mut self, name: String, token: &SecretString, roles: Vec<Role>) {
-        let digest = Sha256::digest(token.expose_secret().as_bytes()).into();
-        self.0.push(Known { name, digest, roles });
+    /// Knows these tokens from now on, and no others: the name of each, the token, what it is for.
+    pub fn set<'a>(&self, tokens: impl Iterator<Item = (&'a str, &'a SecretString, &'a [Role])>) {
+        let known = tokens.map(|(name, token, roles)| Known {
+            name: name.to_owned(),
+            digest: Sha256::digest(token.expose_secret().as_bytes()).into(),
+            roles: roles.to_vec(),
+        });
+        *self.0.write() = known.collect();
     }
 
-    fn holder(&self, token: &str) -> Option<&Known> {
+    /// Whether none is known.
+    fn is_empty(&self) -> bool {
+        self.0.read().is_empty()
+    }
+
+    /// The name and the roles of the holder of a token.
+    fn holder(&self, token: &str) -> Option<(String, Vec<Role>)> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let all = self.0.read();
         let mut found = None;
-        for known in &self.0 {
+        for known in &*all {
             let fits: Choice = known.digest.ct_eq(&digest);
             if bool::from(fits) {
                 found = Some(known);
             }
         }
-        found
+        found.map(|known| (known.name.clone(), known.roles.clone()))
     }
 
     /// Who sent a request, if they may act as `role`.
     fn admit(&self, headers: &HeaderMap, role: Role) -> Result<String, Problem> {
-        if self.0.is_empty() {
+        if self.is_empty() {
             return admit_local(headers);
         }
         let token = headers.get(AUTHORIZATION).and_then(bearer);
-        let known = token.and_then(|token| self.holder(token)).ok_or_else(|| {
+        let (name, roles) = token.and_then(|token| self.holder(token)).ok_or_else(|| {
             Problem::new(
                 StatusCode::UNAUTHORIZED,
                 "no known token",
                 "send `Authorization: Bearer …` with a token of [http.tokens]",
             )
         })?;
-        if known.roles.contains(&role) {
-            return Ok(known.name.clone());
+        if roles.contains(&role) {
+            return Ok(name);
         }
         Err(Problem::new(
             StatusCode::FORBIDDEN,
             "this token may not do that",
-            format!("give it the role `{}` in [http.tokens.{}]", role.as_str(), known.name),
+            format!("give it the role `{}` in [http.tokens.{}]", role.as_str(), name),
         ))
     }
 }
@@ -128,7 +140,7 @@ fn admit_operator(tokens: &Tokens, parts: &Parts) -> Result<String, Problem> {
     if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() {
         return Ok(peer.account.clone());
     }
-    if tokens.0.is_empty() {
+    if tokens.is_empty() {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "over TCP only the holder of a token may order",
@@ -217,10 +229,10 @@ impl FromRequestParts<Arc<Shared>> for Operator {
 /// gateway's token may come as `X-Tripline-Token` too.
 pub(super) fn may_check(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(token) = headers.get("x-tripline-token").and_then(|value| value.to_str().ok()) {
-        let may = tokens.holder(token).is_some_and(|known| known.roles.contains(&Role::Check));
-        return if may || tokens.0.is_empty() { Ok(()) } else { Err(no_check()) };
+        let may = tokens.holder(token).is_some_and(|(_, roles)| roles.contains(&Role::Check));
+        return if may || tokens.is_empty() { Ok(()) } else { Err(no_check()) };
     }
-    if tokens.0.is_empty() {
+    if tokens.is_empty() {
         return Ok(());
     }
     tokens.admit(headers, Role::Check).map(|_| ()).map_err(|_| no_check())
@@ -229,7 +241,7 @@ pub(super) fn may_check(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Prob
 /// Whether a gateway may follow changes. They name credentials, so without tokens only this machine
 /// may, by its own name.
 pub(super) fn may_follow(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
-    if tokens.0.is_empty() {
+    if tokens.is_empty() {
         return admit_local(headers).map(|_| ());
     }
     may_check(tokens, headers)
@@ -257,9 +269,9 @@ mod tests {
 
     #[test]
     fn a_token_opens_what_its_roles_say() {
-        let mut tokens = Tokens::default();
+        let tokens = Tokens::default();
         let token = SecretString::from("0123456789abcdef".to_owned());
-        tokens.add("gateway".to_owned(), &token, vec![Role::Ingest]);
+        tokens.set(std::iter::once(("gateway", &token, &[Role::Ingest][..])));
         let good = headers("authorization", "Bearer 0123456789abcdef");
         assert_eq!(tokens.admit(&good, Role::Ingest).ok().as_deref(), Some("gateway"));
         assert!(tokens.admit(&good, Role::Operate).is_err());
@@ -267,6 +279,9 @@ mod tests {
         assert!(tokens.admit(&wrong, Role::Ingest).is_err());
         assert!(tokens.admit(&HeaderMap::new(), Role::Ingest).is_err());
         assert!(!format!("{tokens:?}").contains("0123456789abcdef"));
+        let other = SecretString::from("fedcba9876543210".to_owned());
+        tokens.set(std::iter::once(("gateway", &other, &[Role::Ingest][..])));
+        assert!(tokens.admit(&good, Role::Ingest).is_err(), "it is no token any more");
     }
 
     #[test]

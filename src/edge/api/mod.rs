@@ -12,6 +12,7 @@ mod keys;
 pub mod local;
 mod people;
 mod problem;
+pub mod reload;
 mod status;
 mod stream;
 
@@ -34,6 +35,7 @@ use axum::Router;
 use axum::http::header::AUTHORIZATION;
 use axum::routing::{MethodFilter, any, on};
 use jsonwebtoken::jwk::JwkSet;
+use parking_lot::RwLock;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -78,7 +80,7 @@ pub struct Shared {
     /// How events are read.
     pub decoder: Decoder,
     /// Who may do what.
-    pub tokens: Tokens,
+    pub tokens: Arc<Tokens>,
     /// The hash seed of the data plane.
     pub seed: HashSeed,
     /// The largest body. Unit: bytes.
@@ -94,7 +96,9 @@ pub struct Shared {
     /// Who may still listen to changes.
     pub listeners: changes::Listeners,
     /// What `/v1/status` says of the settings.
-    pub about: About,
+    pub about: Arc<RwLock<About>>,
+    /// The way to who reads the configuration anew.
+    pub reloads: reload::Reloads,
     /// Requests with events since the start.
     pub requests: AtomicU64,
 }
@@ -138,6 +142,7 @@ fn open_api_router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(decisions::reject))
         .routes(routes!(budget::show_budget))
         .routes(routes!(status::status))
+        .routes(routes!(reload::reload))
         .routes(routes!(keys::jwks))
         .routes(routes!(health::metrics))
         .routes(routes!(health::livez))

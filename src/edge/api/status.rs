@@ -27,6 +27,7 @@ pub(super) async fn status(
 
 fn describe(shared: &Shared, caller: Caller) -> StatusJson {
     let metrics = &shared.metrics;
+    let about = *shared.about.read();
     let stores = shared.stores.iter().map(|store| StoreJson {
         name: store.name().to_owned(),
         waiting: now_at(&metrics.outbox.with_label_values(&[store.name()])),
@@ -34,8 +35,8 @@ fn describe(shared: &Shared, caller: Caller) -> StatusJson {
     StatusJson {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: clock::now().to_string(),
-        started: shared.about.started.to_string(),
-        posture: shared.about.posture.as_str().to_owned(),
+        started: about.started.to_string(),
+        posture: about.posture.as_str().to_owned(),
         account: caller.account,
         roles: caller.roles.into_iter().map(|role| role.as_str().to_owned()).collect(),
         events: metrics.events_applied(),
@@ -43,7 +44,7 @@ fn describe(shared: &Shared, caller: Caller) -> StatusJson {
         queue_full: metrics.queue_full.get(),
         credentials: now_at(&metrics.credentials),
         memory_bytes: now_at(&metrics.credentials_bytes),
-        memory_bytes_max: shared.about.memory_bytes_max as u64,
+        memory_bytes_max: about.memory_bytes_max as u64,
         open_episodes: now_at(&metrics.open_episodes),
         decisions: carried_out(metrics),
         held: sum(&metrics.held, Guardrail::ALL.map(Guardrail::as_str)),

@@ -55,6 +55,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             dead_letter_producer: producer.clone(),
             ticket: Ticket::default(),
             hours: Hours::default(),
+            told_params: None,
         };
         let name = format!("kafka-{number}");
         let thread = std::thread::Builder::new().name(name);

@@ -30,6 +30,7 @@ use crate::engine::batch::HashSeed;
 use crate::engine::partition;
 use crate::wire::decoder::Decoder;
 use crate::wire::secret::Fingerprinter;
+use parking_lot::RwLock;
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -126,8 +127,8 @@ impl Params {
 /// What the door shares with the rest.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// What partitions go by.
-    pub partition: Arc<partition::Params>,
+    /// What partitions go by that are taken over from now on.
+    pub partition: Arc<RwLock<Arc<partition::Params>>>,
     /// The hash seed.
     pub seed: HashSeed,
     /// What stands for secrets.

@@ -10,7 +10,7 @@ use crate::edge::planes::{ControlMessage, DataMessage, Hours, InUse, SLOTS, Tick
 use crate::edge::saving::{Saved, Saving};
 use crate::edge::snapshots::Kept;
 use crate::engine::batch::Batch;
-use crate::engine::partition::{Clock, Partition, Signal, View};
+use crate::engine::partition::{self, Clock, Partition, Signal, View};
 use crate::model::time::EventTime;
 use crate::wire::refusal::{Limits, Refusal};
 use rdkafka::Message as _;
@@ -64,6 +64,8 @@ pub(super) struct Worker {
     pub(super) dead_letter_producer: Option<Arc<ThreadedProducer<DefaultProducerContext>>>,
     pub(super) ticket: Ticket,
     pub(super) hours: Hours,
+    /// What partitions go by, if that was told since the start.
+    pub(super) told_params: Option<Arc<partition::Params>>,
 }
 
 impl Worker {
@@ -81,7 +83,11 @@ impl Worker {
                 self.answer(&mut owned, question);
             }
             match orders.try_recv() {
-                Ok(Message::Take(place, queue, held, progress)) => {
+                Ok(Message::Take(place, queue, mut held, progress)) => {
+                    if let Some(params) = &self.told_params {
+                        // It may have been between two owners as these were told.
+                        held.partition.set_params(Arc::clone(params));
+                    }
                     owned.push(Owned { place, queue, held, progress, is_behind: false });
                 }
                 Ok(Message::Give(place, reply)) => {
@@ -270,6 +276,12 @@ impl Worker {
                 let of = |one: &mut Owned| one.held.partition.busiest(most);
                 let views: Vec<View> = owned.iter_mut().flat_map(of).collect();
                 let _gone = reply.send(views);
+            }
+            DataMessage::Params(params) => {
+                for one in &mut *owned {
+                    one.held.partition.set_params(Arc::clone(&params));
+                }
+                self.told_params = Some(params);
             }
             DataMessage::Tick(now) => self.tick(owned, now),
             DataMessage::Batch(..) | DataMessage::Again(..) | DataMessage::Stop => {}

@@ -84,6 +84,11 @@ impl Control {
         &self.restraint.ledger
     }
 
+    /// Goes by other parameters from now on; what stands stays as it was decided.
+    pub fn set_params(&mut self, params: Arc<Params>) {
+        self.params = params;
+    }
+
     /// What the control plane goes by.
     pub fn params(&self) -> &Params {
         &self.params

@@ -178,6 +178,11 @@ impl Daemon {
         Some((response.status().as_u16(), response.text().ok()?))
     }
 
+    /// Sends it a signal, `HUP` say.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
     /// Makes it stand still.
     pub fn pause(&self) {
         self.process.signal("STOP");

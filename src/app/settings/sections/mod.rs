@@ -41,6 +41,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
     let (checkpoint_every_ms, checkpoints_url) =
         checkpoints(root.section("checkpoints"), fingerprint_key_file.is_some());
     let settings = Settings {
+        file: None,
         data_dir,
         admin: local::Params { path: path_of_socket, mode },
         http: http(root.section("http")),

@@ -1,0 +1,243 @@
+//! The configuration read anew, at SIGHUP, over the API, or as the file changes.
+//!
+//! What decides changes while tripline runs: postures, ceilings, detectors, budgets, the breaker,
+//! the allow list, tokens. What is opened at the start (addresses, stores, files, Kafka) is told to
+//! need a restart. A configuration with mistakes changes nothing.
+
+use crate::app::settings::{self, LoadError, Settings};
+use crate::edge::api::About;
+use crate::edge::api::auth::Tokens;
+use crate::edge::api::reload::{Asked, Reloaded};
+use crate::edge::clock;
+use crate::edge::metrics::Metrics;
+use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
+use crate::engine::partition;
+use parking_lot::RwLock;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// Sections that hold as soon as they are read.
+const AT_ONCE: [&str; 12] = [
+    "posture",
+    "ceiling",
+    "burst",
+    "ramp",
+    "detectors",
+    "actions",
+    "breaker",
+    "approval",
+    "budget",
+    "fleet",
+    "allow_list",
+    "http.tokens",
+];
+
+/// How often it is looked whether the file has changed.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// When the file was last changed (seconds and nanoseconds), its length and its number.
+type Stamp = (i64, i64, u64, u64);
+
+/// What of a running daemon follows the configuration.
+#[derive(Debug)]
+pub(super) struct Follows {
+    /// The data plane.
+    pub(super) data: DataPlane,
+    /// The control plane.
+    pub(super) control: ControlPlane,
+    /// What Kafka partitions go by that are taken over later.
+    pub(super) partition: Arc<RwLock<Arc<partition::Params>>>,
+    /// Who may do what.
+    pub(super) tokens: Arc<Tokens>,
+    /// What people are told of the settings.
+    pub(super) about: Arc<RwLock<About>>,
+    /// Whether a store counts revocations for all members, so that nothing is divided.
+    pub(super) breaker_is_shared: bool,
+    /// Counters.
+    pub(super) metrics: Metrics,
+}
+
+/// The configuration as it was last read.
+#[derive(Debug)]
+pub(super) struct Reloader {
+    path: Option<PathBuf>,
+    table: toml::Table,
+    follows: Follows,
+}
+
+impl Reloader {
+    /// Of the file at `path`, as it is now; none: there is none, and nothing to read anew.
+    pub(super) fn new(path: Option<PathBuf>, follows: Follows) -> Self {
+        let table = path.as_deref().map(read_table).unwrap_or_default();
+        Self { path, table, follows }
+    }
+
+    /// Reads the file anew whenever somebody asks or it has changed, until nobody can ask any more.
+    pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Asked>) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        let mut known = self.stamp();
+        let mut seen = known;
+        loop {
+            tokio::select! {
+                reply = asked.recv() => {
+                    let Some(reply) = reply else { return };
+                    known = self.stamp();
+                    let told = self.reload().await.map_err(|error| in_full(&error));
+                    // Whoever asked may have gone away.
+                    let _gone = reply.send(told);
+                }
+                _ = look.tick() => {
+                    // Who is still writing is left in peace.
+                    let now = self.stamp();
+                    if now != known && now == seen {
+                        known = now;
+                        // It is said in the log.
+                        let _told = self.reload().await;
+                    }
+                    seen = now;
+                }
+            }
+        }
+    }
+
+    /// What tells one state of the file from another.
+    fn stamp(&self) -> Option<Stamp> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(self.path.as_ref()?).ok()?;
+        Some((metadata.mtime(), metadata.mtime_nsec(), metadata.len(), metadata.ino()))
+    }
+
+    /// Reads the file anew; says what changed, or all its mistakes.
+    pub(super) async fn reload(&mut self) -> Result<Reloaded, LoadError> {
+        let Some(path) = self.path.clone() else { return Ok(Reloaded::default()) };
+        let loaded = settings::load(&path);
+        let result = if loaded.is_ok() { "applied" } else { "refused" };
+        self.follows.metrics.reload.with_label_values(&[result]).inc();
+        match loaded {
+            Ok(settings) => {
+                let table = read_table(&path);
+                let reloaded = sorted(&changed(&self.table, &table));
+                self.follows.go_by(&settings).await;
+                self.table = table;
+                tracing::info!(
+                    applied = ?reloaded.applied, after_restart = ?reloaded.after_restart,
+                    "the configuration was read anew"
+                );
+                Ok(reloaded)
+            }
+            Err(error) => {
+                tracing::error!(
+                    file = %path.display(), %error,
+                    "the configuration has mistakes; the one before holds on (tripline check says them all)"
+                );
+                Err(error)
+            }
+        }
+    }
+}
+
+/// An error and what caused it.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+/// What stands in a file that was checked.
+fn read_table(path: &Path) -> toml::Table {
+    std::fs::read_to_string(path).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+}
+
+/// The sections that differ; of `http` the tokens by themselves.
+fn changed(before: &toml::Table, after: &toml::Table) -> BTreeSet<String> {
+    let names: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut changed = BTreeSet::new();
+    for name in names.into_iter().filter(|name| before.get(*name) != after.get(*name)) {
+        if name == "http" {
+            let of = |table: &toml::Table| {
+                let mut http = table.get("http").and_then(|it| it.as_table()).cloned();
+                let tokens = http.as_mut().and_then(|http| http.remove("tokens"));
+                (http.unwrap_or_default(), tokens)
+            };
+            let ((http, tokens), (other_http, other_tokens)) = (of(before), of(after));
+            changed.extend((http != other_http).then(|| "http".to_owned()));
+            changed.extend((tokens != other_tokens).then(|| "http.tokens".to_owned()));
+        } else {
+            changed.insert(name.clone());
+        }
+    }
+    changed
+}
+
+fn sorted(changed: &BTreeSet<String>) -> Reloaded {
+    let (applied, after_restart) =
+        changed.iter().cloned().partition(|name| AT_ONCE.contains(&name.as_str()));
+    Reloaded { applied, after_restart }
+}
+
+impl Follows {
+    /// As the settings say at the start.
+    pub(super) fn new(
+        settings: &Settings,
+        (data, control): (DataPlane, ControlPlane),
+        partition: Arc<RwLock<Arc<partition::Params>>>,
+        breaker_is_shared: bool,
+        metrics: &Metrics,
+    ) -> Self {
+        let about = About {
+            posture: settings.control.postures.default,
+            memory_bytes_max: settings.partition.memory_bytes,
+            started: clock::now(),
+        };
+        let (tokens, about) = (Arc::new(Tokens::default()), Arc::new(RwLock::new(about)));
+        set_tokens(&tokens, settings);
+        let metrics = metrics.clone();
+        Self { data, control, partition, tokens, about, breaker_is_shared, metrics }
+    }
+
+    async fn go_by(&self, settings: &Settings) {
+        let mut control = settings.control.clone();
+        if self.breaker_is_shared {
+            control.breaker.members = 1;
+        }
+        let before = Arc::clone(&self.partition.read());
+        let profile = settings.partition.profile.clone();
+        let partition = Arc::new(partition::Params { profile, ..(*before).clone() });
+        *self.partition.write() = Arc::clone(&partition);
+        self.about.write().posture = control.postures.default;
+        set_tokens(&self.tokens, settings);
+        self.data.tell_all(|| DataMessage::Params(Arc::clone(&partition))).await;
+        // The control plane hears of findings by the new settings only after it goes by them.
+        self.control.tell(ControlMessage::Params(Arc::new(control))).await;
+    }
+}
+
+/// Knows the tokens of the settings, and no others.
+fn set_tokens(tokens: &Tokens, settings: &Settings) {
+    let known = settings.http.tokens.iter();
+    tokens.set(known.map(|one| (one.name.as_str(), &one.secret, &*one.roles)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{changed, sorted};
+    use crate::edge::api::reload::Reloaded;
+
+    #[test]
+    fn what_holds_at_once_is_told_from_what_needs_a_restart() {
+        let before = "[posture]\ndefault = \"shadow\"\n[http]\nlisten = \"127.0.0.1:1\"\n";
+        let after = "[posture]\ndefault = \"alert\"\n[kafka]\nbrokers = \"a\"\n\
+                     [http]\nlisten = \"127.0.0.1:1\"\n[http.tokens.ops]\nroles = [\"read\"]\n";
+        let read = |text: &str| text.parse::<toml::Table>().expect("TOML");
+        let told = sorted(&changed(&read(before), &read(after)));
+        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        let expected = Reloaded {
+            applied: names(&["http.tokens", "posture"]),
+            after_restart: names(&["kafka"]),
+        };
+        assert_eq!(told, expected);
+        assert_eq!(sorted(&changed(&read(after), &read(after))), Reloaded::default());
+    }
+}
