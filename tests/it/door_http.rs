@@ -222,6 +222,14 @@ fn a_gateway_asks_by_name_by_secret_or_by_token() {
     assert_eq!(check(&[named, named]), 401, "one name, or none");
     assert_eq!(check(&[("x-tripline-credential", "api_key:schlüssel")]), 204);
 
+    // One that does not look like a secret may be named by itself in events.
+    assert_eq!(check(&[("x-api-key", "key_1")]), 204);
+    daemon.order("revoke", "key_1");
+    until("the named key is refused", Duration::from_secs(5), || {
+        (check(&[("x-api-key", "key_1")]) == 403).then_some(())
+    });
+    assert_eq!(check(&[("authorization", "Bearer key_1")]), 403);
+
     // {"alg":"ES256"} . {"jti":"j1","exp":4000000000}
     let token = "eyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiJqMSIsImV4cCI6NDAwMDAwMDAwMH0.c2lnbmF0dXJl";
     daemon.order("revoke", "jwt:j1");

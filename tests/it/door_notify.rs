@@ -269,14 +269,16 @@ fn an_ocsf_finding_has_all_that_its_class_requires() {
 }
 
 /// Debian's Alertmanager, which tells `receiver`.
-struct Alertmanager {
+pub struct Alertmanager {
     _process: Process,
     _folder: tempfile::TempDir,
-    base: String,
+    /// Its address.
+    pub base: String,
 }
 
 impl Alertmanager {
-    fn start(receiver: &Receiver) -> Self {
+    /// Starts one and waits until it is ready.
+    pub fn start(receiver: &Receiver) -> Self {
         let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
         let config = format!(
             "route:\n  receiver: stub\n  group_by: ['finding']\n  group_wait: 100ms\n  \

@@ -3,9 +3,44 @@
 use crate::support::child::Process;
 use crate::support::daemon::{Daemon, now_ms, uses};
 use crate::support::{free_port, skipped, until};
+use serde_json::Value;
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use url::Url;
+
+/// Debian's Prometheus, which scrapes one target.
+pub struct Prometheus {
+    _process: Process,
+    _folder: tempfile::TempDir,
+    base: String,
+}
+
+impl Prometheus {
+    /// Starts one that scrapes `target` (`host:port`); `further` is the rest of its configuration.
+    pub fn start(target: &str, further: &str) -> Self {
+        let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+        let config = folder.path().join("prometheus.yml");
+        let text = format!(
+            "global: {{scrape_interval: 500ms, evaluation_interval: 1s}}\nscrape_configs:\n\
+             - job_name: tripline\n  static_configs: [{{targets: ['{target}']}}]\n{further}"
+        );
+        std::fs::write(&config, text).expect("writes");
+        let mut command = Command::new("prometheus");
+        command.arg(format!("--config.file={}", config.display()));
+        command.arg(format!("--storage.tsdb.path={}", folder.path().join("tsdb").display()));
+        command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+        let process = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        Self { _process: process, _folder: folder, base: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// An answer of its API; none if it does not answer.
+    pub fn try_get(&self, path: &str, query: &[(&str, &str)]) -> Option<Value> {
+        let url = Url::parse_with_params(&format!("{}{path}", self.base), query).expect("a URL");
+        let answer = reqwest::blocking::get(url).ok()?.text().ok()?;
+        serde_json::from_str(&answer).ok()
+    }
+}
 
 #[test]
 fn prometheus_scrapes_the_daemon_and_knows_its_findings() {
@@ -15,24 +50,10 @@ fn prometheus_scrapes_the_daemon_and_knows_its_findings() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(&folder, "");
     daemon.post_events(&uses("key_1", now_ms(), 12_000));
-    let config = folder.path().join("prometheus.yml");
-    let target = daemon.base().trim_start_matches("http://");
-    let text = format!(
-        "global: {{scrape_interval: 200ms}}\nscrape_configs:\n- job_name: tripline\n  \
-         static_configs: [{{targets: ['{target}']}}]\n"
-    );
-    std::fs::write(&config, text).expect("writes");
-    let port = free_port();
-    let mut command = Command::new("prometheus");
-    command.arg(format!("--config.file={}", config.display()));
-    command.arg(format!("--storage.tsdb.path={}", folder.path().join("tsdb").display()));
-    command.arg(format!("--web.listen-address=127.0.0.1:{port}"));
-    let _prometheus = Process::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
-    let query = "tripline_findings_total%7Bdetector%3D%22ceiling%22%2Caction%3D%22revoke%22%7D";
-    let url = format!("http://127.0.0.1:{port}/api/v1/query?query={query}");
+    let prometheus = Prometheus::start(daemon.base().trim_start_matches("http://"), "");
+    let query = r#"tripline_findings_total{detector="ceiling",action="revoke"}"#;
     let value = until("Prometheus knows the finding", Duration::from_secs(30), || {
-        let answer = reqwest::blocking::get(&url).ok()?.text().ok()?;
-        let answer: serde_json::Value = serde_json::from_str(&answer).ok()?;
+        let answer = prometheus.try_get("/api/v1/query", &[("query", query)])?;
         Some(answer["data"]["result"][0]["value"][1].as_str()?.to_owned())
     });
     assert_eq!(value, "1");

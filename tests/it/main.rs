@@ -7,6 +7,7 @@
 
 mod bad_cases;
 mod crashes;
+mod dashboards;
 mod detectors;
 mod door_auth_stores;
 mod door_budget;

@@ -131,9 +131,15 @@ pub fn defaults(environment: BTreeMap<String, String>) -> Result<Settings, Probl
     check("defaults", "", environment)
 }
 
-/// The variables of the environment that are settings: those with a section.
+/// Settings without a section; other variables without one are of commands.
+const WITHOUT_SECTION: [&str; 2] = ["TRIPLINE_DATA_DIR", "TRIPLINE_FINGERPRINT_KEY_FILE"];
+
+/// The variables of the environment that are settings.
 pub fn environment() -> BTreeMap<String, String> {
-    let is_setting = |name: &str| name.starts_with(reader::PREFIX) && name.contains("__");
+    let is_setting = |name: &str| {
+        let has_section = name.starts_with(reader::PREFIX) && name.contains("__");
+        has_section || WITHOUT_SECTION.contains(&name)
+    };
     std::env::vars().filter(|(name, _)| is_setting(name)).collect()
 }
 

@@ -28,6 +28,13 @@ pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<U
             ));
         }
         if SCHEMES.contains(&url.scheme()) && is_place {
+            if url.scheme() != "file" && !cfg!(feature = "cloud") {
+                let message = format!("this build can't keep checkpoints at {}://", url.scheme());
+                return Err(Wrong::new(
+                    message,
+                    "build it with --features cloud, or name a folder",
+                ));
+            }
             Ok(url)
         } else {
             Err(Wrong::new("checkpoints can't be kept there", remedy))
