@@ -7,8 +7,8 @@ use crate::app::format::{self, Format};
 use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{
-    budget, credentials, decisions, demo, explain, findings, journal, notify, rekey, replay, run,
-    scenario,
+    budget, credentials, decisions, demo, explain, findings, generate, journal, notify, rekey,
+    replay, run, scenario,
 };
 use crate::edge::{clock, logging};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -104,11 +104,11 @@ pub enum Command {
         #[command(flatten)]
         connection: Connection,
     },
-    /// Write what goes with tripline: shell completions, man pages, the API's description.
+    /// Write what goes with tripline: its configuration, boards, alerts, units, completions, reference.
     Generate {
         /// What to write.
         #[command(subcommand)]
-        what: Generate,
+        what: generate::Generate,
     },
     /// Try a configuration on scenarios: events in, findings and decisions expected. Exit code 1 if
     /// an expectation did not come true.
@@ -136,23 +136,6 @@ pub struct DemoArgs {
     /// Go on after the story: the fleet lives on, and every minute another key leaks.
     #[arg(long)]
     pub stay: bool,
-}
-
-/// What goes with tripline.
-#[derive(Debug, Subcommand)]
-pub enum Generate {
-    /// Completions of a shell, on standard output.
-    Completions {
-        /// Which shell.
-        shell: clap_complete::Shell,
-    },
-    /// Man pages, one a command.
-    Man {
-        /// The folder they go to.
-        folder: PathBuf,
-    },
-    /// The description of the API (OpenAPI), on standard output.
-    Openapi,
 }
 
 /// The arguments of `replay`.
@@ -213,36 +196,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Journal { command } => journal::run(&command),
         Command::Explain { connection, id } => explain::explain(&connection, &id),
         Command::Budget { connection } => budget::budget(&connection),
-        Command::Generate { what } => generate(what),
+        Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),
         Command::Check { file } => run_check(&file),
-    }
-}
-
-fn generate(what: Generate) -> Exit {
-    match what {
-        Generate::Completions { shell } => {
-            let mut command = Cli::command();
-            let mut text = Vec::new();
-            clap_complete::generate(shell, &mut command, "tripline", &mut text);
-            super::say(&String::from_utf8_lossy(&text));
-            Exit::Good
-        }
-        Generate::Man { folder } => {
-            let written = std::fs::create_dir_all(&folder)
-                .and_then(|()| clap_mangen::generate_to(Cli::command(), &folder));
-            match written {
-                Ok(()) => Exit::Good,
-                Err(error) => {
-                    super::say_problem(&format!("can't write to {}: {error}", folder.display()));
-                    Exit::Findings
-                }
-            }
-        }
-        Generate::Openapi => {
-            super::say(&crate::edge::api::open_api());
-            Exit::Good
-        }
     }
 }
 

@@ -14,6 +14,7 @@ pub mod exit;
 pub mod explain;
 pub mod findings;
 pub mod format;
+pub mod generate;
 pub mod journal;
 pub mod notify;
 pub mod rekey;

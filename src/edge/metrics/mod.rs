@@ -3,6 +3,7 @@
 //! Handles are looked up once; machines hand out tallies, which are added per batch.
 
 mod exposition;
+mod reference;
 mod table;
 
 pub use exposition::{Exemplar, Format};
