@@ -13,6 +13,11 @@ impl Process {
         Self(child.unwrap_or_else(|error| panic!("{command:?} does not start: {error}")))
     }
 
+    /// One that was started already.
+    pub const fn of(child: Child) -> Self {
+        Self(child)
+    }
+
     /// Sends a signal, `TERM` or `STOP` say.
     pub fn signal(&self, name: &str) {
         let pid = self.0.id().to_string();
