@@ -21,6 +21,7 @@ pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod settings;
+pub mod top;
 pub mod trial;
 
 mod words;
