@@ -23,6 +23,7 @@ mod door_prometheus;
 mod door_redis;
 mod door_redis_servers;
 mod door_rekey;
+mod door_top;
 mod end_to_end;
 mod engine_budget;
 mod engine_checkpoint;
