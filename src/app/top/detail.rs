@@ -34,7 +34,7 @@ impl Page {
     fn field(&mut self, name: &str, value: &str, style: Style) {
         let mut before = fit(name, 14, false);
         for part in wrap(value, self.columns.saturating_sub(14)) {
-            let name = Span::styled(before, self.look.quiet());
+            let name = Span::styled(before, Look::quiet());
             self.lines.push(Line::from(vec![name, Span::styled(part, style)]));
             before = " ".repeat(14);
         }
@@ -70,7 +70,7 @@ pub(super) fn lines(model: &Model, name: &str, columns: usize) -> Vec<Line<'stat
             findings(&mut page, model, more);
             decisions(&mut page, model, more);
         }
-        None => page.text("Asking for its findings and decisions …", look.quiet()),
+        None => page.text("Asking for its findings and decisions …", Look::quiet()),
     }
     page.lines
 }
@@ -127,7 +127,7 @@ fn windows(page: &mut Page, one: &CredentialJson) {
     let legend = if columns > 10 { "█ count  │ expected  ┃ peak" } else { "" };
     let titles = ["window", "count", "expected", "peak", "× peak"].map(|title| fit(title, 8, true));
     let titles = format!("{}  {legend}", titles.join(" "));
-    page.lines.push(Line::styled(titles, page.look.quiet()));
+    page.lines.push(Line::styled(titles, Look::quiet()));
     for window in &one.windows {
         let line = window_line(page.look, window, columns);
         page.lines.push(line);
@@ -137,7 +137,7 @@ fn windows(page: &mut Page, one: &CredentialJson) {
     let line = sparkline(&counts, page.columns.saturating_sub(14).min(60), minute(one).peak / 60.0);
     page.lines.push(Line::default());
     page.field("last 60 s", &line, Style::new());
-    page.field("", &format!("at most {} in a second", compact(most)), page.look.quiet());
+    page.field("", &format!("at most {} in a second", compact(most)), Look::quiet());
 }
 
 fn window_line(look: Look, window: &WindowJson, columns: usize) -> Line<'static> {
@@ -160,7 +160,7 @@ fn window_line(look: Look, window: &WindowJson, columns: usize) -> Line<'static>
 fn findings(page: &mut Page, model: &Model, more: &LookedAt) {
     page.title(&format!("Findings ({})", more.findings.len()));
     if more.findings.is_empty() {
-        page.text("none", page.look.quiet());
+        page.text("none", Look::quiet());
     }
     for one in more.findings.iter().take(SHOWN_MAX) {
         finding(page, model, one);
@@ -189,7 +189,7 @@ fn finding(page: &mut Page, model: &Model, one: &Finding) {
 fn decisions(page: &mut Page, model: &Model, more: &LookedAt) {
     page.title(&format!("Decisions ({})", more.decisions.len()));
     if more.decisions.is_empty() {
-        page.text("none", page.look.quiet());
+        page.text("none", Look::quiet());
     }
     for one in more.decisions.iter().take(SHOWN_MAX) {
         decision(page, model, one);
@@ -213,6 +213,6 @@ fn decision(page: &mut Page, model: &Model, one: &Decided) {
     if !stores.is_empty() {
         let told = stores.iter().map(|(name, answer)| format!("{name} {answer}"));
         let told = format!("stores: {}", clean(&told.collect::<Vec<_>>().join(", ")));
-        page.text(&told, page.look.quiet());
+        page.text(&told, Look::quiet());
     }
 }

@@ -81,7 +81,7 @@ pub(super) fn confirm(frame: &mut Frame<'_>, asked: &Confirm, look: Look) {
         let chars = text.chars().count();
         let tail: String = text.chars().skip(chars.saturating_sub(room)).collect();
         let tail = cut(&tail, room);
-        let style = if here { bold } else { look.quiet() };
+        let style = if here { bold } else { Look::quiet() };
         let gap = " ".repeat(columns.saturating_sub(width(&tail) + 3));
         Line::styled(format!("> {tail}{}{gap}", if here { '▏' } else { ' ' }), style)
     };

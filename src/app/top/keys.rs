@@ -42,12 +42,11 @@ pub(super) fn key_of(event: KeyEvent) -> Option<Key> {
         return None;
     }
     if event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT) {
-        let control = event.modifiers.contains(KeyModifiers::CONTROL);
-        // Control with others is left alone: it must not be taken for the letter.
+        // A letter with one of them must not be taken for the letter: it may order something.
         return match event.code {
-            KeyCode::Char('c') if control => Some(Key::Interrupt),
-            KeyCode::Char('u') if control => Some(Key::Clear),
-            KeyCode::Char(char) if !control || event.modifiers == ALT_GR => Some(Key::Char(char)),
+            KeyCode::Char('c') if event.modifiers == KeyModifiers::CONTROL => Some(Key::Interrupt),
+            KeyCode::Char('u') if event.modifiers == KeyModifiers::CONTROL => Some(Key::Clear),
+            KeyCode::Char(char) if event.modifiers == ALT_GR => Some(Key::Char(char)),
             _ => None,
         };
     }
@@ -70,3 +69,25 @@ pub(super) fn key_of(event: KeyEvent) -> Option<Key> {
 
 /// How some keyboards write `@` and the like.
 const ALT_GR: KeyModifiers = KeyModifiers::CONTROL.union(KeyModifiers::ALT);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_letter_with_control_or_alt_is_not_the_letter() {
+        let key = |char, with| key_of(KeyEvent::new(KeyCode::Char(char), with));
+        assert_eq!(key('X', KeyModifiers::SHIFT), Some(Key::Char('X')));
+        assert_eq!(key('c', KeyModifiers::CONTROL), Some(Key::Interrupt));
+        assert_eq!(key('x', KeyModifiers::CONTROL), None);
+        assert_eq!(key('x', KeyModifiers::ALT), None);
+        assert_eq!(key('@', ALT_GR), Some(Key::Char('@')));
+    }
+
+    #[test]
+    fn a_key_that_is_let_go_is_no_key() {
+        let code = KeyCode::Char('q');
+        let let_go = KeyEvent::new_with_kind(code, KeyModifiers::NONE, KeyEventKind::Release);
+        assert_eq!(key_of(let_go), None);
+    }
+}

@@ -30,9 +30,9 @@ impl Look {
         self.coloured(Color::Cyan).add_modifier(Modifier::BOLD)
     }
 
-    /// What is beside the point.
-    pub(super) fn quiet(self) -> Style {
-        self.coloured(Color::DarkGray)
+    /// What is beside the point: dim rather than grey, which some colour schemes make invisible.
+    pub(super) fn quiet() -> Style {
+        Style::new().add_modifier(Modifier::DIM)
     }
 
     /// What is over all.

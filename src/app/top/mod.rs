@@ -30,7 +30,7 @@ mod plays;
 #[cfg(test)]
 mod screens;
 
-use crate::app::client::{Client, ClientError, Connection};
+use crate::app::client::{Client, ClientError, Connection, Output};
 use crate::app::exit::Exit;
 use crate::app::settings::units::duration_of;
 use crate::app::{say_error, say_problem};
@@ -91,10 +91,10 @@ fn every(text: &str) -> Result<Duration, String> {
 
 /// Runs `tripline top`.
 pub fn run(args: TopArgs) -> Exit {
-    if !stdout().is_terminal() {
+    if !stdout().is_terminal() || args.connection.output == Output::Json {
         say_problem(
-            "top draws on a terminal, and standard output is none; `tripline credentials list -o \
-             json` and `tripline findings list -o json` write for programs",
+            "top draws on a terminal, and nowhere else; `tripline credentials list -o json` and \
+             `tripline findings list -o json` write for programs",
         );
         return Exit::Usage;
     }

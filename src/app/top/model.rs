@@ -10,7 +10,7 @@ use super::snapshot::Snapshot;
 use crate::model::time::EventTime;
 
 /// How long an answer to an order is shown. Unit: milliseconds.
-const NOTICE_MS: i64 = 15_000;
+const NOTICE_MS: i64 = 30_000;
 /// The longest filter. Unit: characters.
 const FILTER_MAX: usize = 100;
 /// Lines that are no rows.
@@ -88,15 +88,6 @@ pub(super) enum Over {
     Confirm(Confirm),
 }
 
-/// The daemon that does not answer.
-#[derive(Clone, Debug)]
-pub(super) struct Lost {
-    /// Since when.
-    pub(super) since: EventTime,
-    /// Why.
-    pub(super) why: String,
-}
-
 /// What the screen is about.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
@@ -108,8 +99,8 @@ pub(super) struct Model {
     pub(super) now: EventTime,
     /// How fast events come.
     pub(super) rates: Rates,
-    /// Whether the daemon can't be reached.
-    pub(super) lost: Option<Lost>,
+    /// Why the daemon can't be reached, while it can't.
+    pub(super) lost: Option<String>,
     /// Whether what is shown stands still.
     pub(super) paused: bool,
     /// Whether orders may be given.
@@ -214,8 +205,7 @@ impl Model {
             }
             Message::Failed(why, now) => {
                 self.pass(now);
-                let since = self.lost.as_ref().map_or(now, |lost| lost.since);
-                self.lost = Some(Lost { since, why });
+                self.lost = Some(why);
             }
             Message::Ordered(told, now) => {
                 self.pass(now);

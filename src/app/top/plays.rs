@@ -161,7 +161,7 @@ fn an_order_is_about_the_credential_that_was_asked_about() {
     assert!(told(&model).contains("ordering"));
     model.update(Message::Ordered("done".to_owned(), now()));
     assert_eq!(told(&model), "done");
-    model.update(Message::Tick(now().plus_ms(16_000)));
+    model.update(Message::Tick(now().plus_ms(31_000)));
     assert_eq!(told(&model), "");
 }
 

@@ -2,7 +2,7 @@
 
 use super::confirm::Order;
 use super::model::Message;
-use super::snapshot::{LookedAt, Snapshot, approvals, decisions, findings, rows};
+use super::snapshot::{CREDENTIALS_MAX, LookedAt, Snapshot, approvals, decisions, findings, rows};
 use crate::app::client::{Client, ClientError, escaped};
 use crate::app::credentials;
 use crate::edge::clock;
@@ -16,8 +16,6 @@ use tokio::time::timeout;
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// How long the answer to an order is waited for: the journal has to be on disk first.
 const ORDER_MAX: Duration = Duration::from_secs(15);
-/// How many credentials are asked for.
-const CREDENTIALS_MAX: u32 = 200;
 /// How many findings are asked for.
 const FINDINGS_MAX: u32 = 200;
 
@@ -101,7 +99,14 @@ pub(super) fn told(error: &dyn std::error::Error) -> String {
 }
 
 fn on_one_line(text: &str) -> String {
-    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+    let mut out = String::new();
+    for line in text.lines() {
+        if !out.is_empty() {
+            out.push_str(if out.ends_with([':', ';', ',']) { " " } else { "; " });
+        }
+        out.push_str(line.trim());
+    }
+    out
 }
 
 /// Asks until nobody listens any more.

@@ -12,6 +12,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
+/// How many credentials are asked for; those out of service come first.
+pub(super) const CREDENTIALS_MAX: usize = 200;
+
 /// What the daemon said.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
@@ -126,10 +129,11 @@ impl Snapshot {
         rfc3339(&self.status.now).unwrap_or_default()
     }
 
-    /// The credentials that gateways are told to refuse.
-    pub(super) fn out_of_service(&self) -> usize {
+    /// How many credentials gateways are told to refuse, as far as they were asked for.
+    pub(super) fn out_of_service(&self) -> String {
         let out = |one: &&CredentialJson| one.status == "suspended" || one.status == "revoked";
-        self.credentials.iter().filter(out).count()
+        let out = self.credentials.iter().filter(out).count();
+        if out >= CREDENTIALS_MAX { format!("{out} or more") } else { out.to_string() }
     }
 
     /// What was done about a finding, or what held it back.

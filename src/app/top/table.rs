@@ -116,8 +116,8 @@ const fn columns(pane: Pane) -> &'static [Column] {
 }
 
 /// The line over the rows.
-pub(super) fn titles(pane: Pane, look: Look, total: usize) -> Line<'static> {
-    let style = look.quiet().add_modifier(Modifier::BOLD);
+pub(super) fn titles(pane: Pane, total: usize) -> Line<'static> {
+    let style = Look::quiet().add_modifier(Modifier::BOLD);
     let cells = columns(pane).iter().map(|column| (column.title.to_owned(), style)).collect();
     line(columns(pane), cells, total)
 }
@@ -199,7 +199,7 @@ fn of_episode(
 fn of_decision(one: &Decided, snapshot: &Snapshot, arrow: char, look: Look) -> Vec<Cell> {
     let Decided { decision, .. } = one;
     let order = decision.order.as_str();
-    let style = if decision.carried_out { look.of_status(order) } else { look.quiet() };
+    let style = if decision.carried_out { look.of_status(order) } else { Look::quiet() };
     vec![
         (format!("{arrow} "), Style::new()),
         plain(clock(decision.at)),

@@ -114,7 +114,9 @@ pub(super) fn wrap(text: &str, most: usize) -> Vec<String> {
 pub(super) fn sparkline(counts: &[u64], columns: usize, known: f64) -> String {
     let columns = columns.max(1);
     let group = counts.len().div_ceil(columns).max(1);
-    let sums: Vec<u64> = counts.rchunks(group).rev().map(|some| some.iter().sum()).collect();
+    // The oldest may be of fewer counts, and must not look like less for that.
+    let sum = |some: &[u64]| some.iter().sum::<u64>() * group as u64 / some.len().max(1) as u64;
+    let sums: Vec<u64> = counts.rchunks(group).rev().map(sum).collect();
     let most = sums.iter().copied().max().unwrap_or(0);
     let known = rounded(known * 2.0 * group as f64);
     let most = most.max(known).max(4);
@@ -221,6 +223,7 @@ mod tests {
         assert_eq!(sparkline(&[0, 0, 7, 7], 4, 0.0), "▁▁██");
         assert_eq!(sparkline(&[0, 0, 7, 7], 2, 0.0), "▁█");
         assert_eq!(sparkline(&[1, 1], 4, 10.0), "  ▂▂");
+        assert_eq!(sparkline(&[9, 9, 9], 2, 0.0), "██");
         assert_eq!(sparkline(&[], 3, 0.0), "   ");
     }
 

@@ -26,8 +26,6 @@ const SMALLEST: (u16, u16) = (24, 6);
 const ROOM_FOR_ASIDE: u16 = 14;
 /// From how many lines on all of the daemon's state is told.
 const ROOM_FOR_HEAD: u16 = 12;
-/// How many lines the answer to an order takes at the most.
-const NOTICE_LINES_MAX: usize = 4;
 /// Lines in which the chosen row is told at length.
 const ASIDE: usize = 2;
 
@@ -71,7 +69,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) -> u16 {
     let amiss = amiss(model, columns, look);
     let place = room.top(height(&amiss));
     frame.render_widget(Paragraph::new(amiss), place);
-    let foot = foot(model, columns, look);
+    let mut foot = foot(model, columns, look);
+    foot.truncate(usize::from(area.height / 3).max(1));
     let place = room.bottom(height(&foot));
     frame.render_widget(Paragraph::new(foot), place);
     let scroll_max = if let Some(name) = &model.detail {
@@ -111,7 +110,7 @@ fn lists(frame: &mut Frame<'_>, model: &Model, room: &mut Room) {
         let place = room.bottom(2);
         frame.render_widget(Paragraph::new(lines), place);
     }
-    let titles = table::titles(model.pane, look, columns);
+    let titles = table::titles(model.pane, columns);
     frame.render_widget(Paragraph::new(titles), room.top(1));
     let body = table::body(model, columns, usize::from(room.0.height));
     if body.is_empty() {
@@ -121,7 +120,7 @@ fn lists(frame: &mut Frame<'_>, model: &Model, room: &mut Room) {
             (Pane::Episodes, true) => "no episode runs: all use is as usual",
             (Pane::Decisions, true) => "nothing was decided so far",
         };
-        frame.render_widget(Paragraph::new(format!("  {told}")).style(look.quiet()), room.0);
+        frame.render_widget(Paragraph::new(format!("  {told}")).style(Look::quiet()), room.0);
         return;
     }
     frame.render_widget(Paragraph::new(body), room.0);
@@ -130,12 +129,8 @@ fn lists(frame: &mut Frame<'_>, model: &Model, room: &mut Room) {
 fn amiss(model: &Model, columns: usize, look: Look) -> Vec<Line<'static>> {
     let age = span(model.age_ms());
     let mut told = Vec::new();
-    if let Some(lost) = &model.lost {
-        let since = span(model.now.ms_since(lost.since));
-        told.push(format!(
-            "NOT REACHED for {since}, trying on; this is {age} old: {}",
-            clean(&lost.why)
-        ));
+    if let Some(why) = &model.lost {
+        told.push(format!("NOT REACHED, trying on; this is {age} old: {}", clean(why)));
     }
     if model.paused {
         told.push(format!("STANDS STILL, {age} old; space goes on"));
@@ -156,12 +151,12 @@ fn tabs(model: &Model, look: Look) -> Line<'static> {
         };
         let front = pane == model.pane;
         let style =
-            if front { look.lead().add_modifier(Modifier::UNDERLINED) } else { look.quiet() };
+            if front { look.lead().add_modifier(Modifier::UNDERLINED) } else { Look::quiet() };
         let (open, close) = if front { ('[', ']') } else { (' ', ' ') };
         spans.push(Span::styled(format!("{open}{number} {} {rows}{close}", pane.title()), style));
     }
     let order = if list.reversed { ", turned" } else { "" };
-    spans.push(Span::styled(format!("  by {}{order}", list.by.as_str()), look.quiet()));
+    spans.push(Span::styled(format!("  by {}{order}", list.by.as_str()), Look::quiet()));
     if !model.filter.is_empty() && !model.filtering {
         spans.push(Span::styled(format!("  /{}", clean(&model.filter)), look.odd()));
     }
@@ -173,13 +168,13 @@ fn foot(model: &Model, columns: usize, look: Look) -> Vec<Line<'static>> {
         return vec![Line::styled(format!("/{}▏", clean(&model.filter)), look.lead())];
     }
     if let Some((told, _)) = &model.notice {
-        let told = wrap(&clean(told), columns).into_iter().take(NOTICE_LINES_MAX);
-        return told.map(|text| Line::styled(text, look.odd())).collect();
+        let told = wrap(&clean(told), columns);
+        return told.into_iter().map(|text| Line::styled(text, look.odd())).collect();
     }
     let back =
         if model.detail.is_some() { "Esc back  j k scroll" } else { "Enter detail  / filter" };
     let sort = if model.detail.is_some() { "" } else { "  s sort" };
     let orders = if model.operate { "  x suspend  X revoke  r restore" } else { "" };
     let told = format!("q quit  ? help{orders}  {back}{sort}  space pause");
-    vec![Line::styled(cut(&told, columns), look.quiet())]
+    vec![Line::styled(cut(&told, columns), Look::quiet())]
 }
