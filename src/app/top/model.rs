@@ -150,7 +150,7 @@ impl Model {
             over: Over::Nothing,
             notice: None,
             credentials: List::new(By::Attention),
-            episodes: List::new(By::Newest),
+            episodes: List::new(By::Action),
             decisions: List::new(By::Newest),
             scroll_max: 0,
             lines: 24,

@@ -2,6 +2,7 @@
 
 use super::snapshot::{Decided, Snapshot, minute, name_of, times_peak};
 use super::text::clean;
+use crate::model::decision::Order;
 use crate::model::finding::Finding;
 use crate::wire::view_json::CredentialJson;
 use std::cmp::Ordering;
@@ -43,7 +44,7 @@ impl Pane {
                 By::Tenant,
                 By::Status,
             ],
-            Self::Episodes => &[By::Newest, By::Action, By::Detector, By::Credential],
+            Self::Episodes => &[By::Action, By::Newest, By::Detector, By::Credential],
             Self::Decisions => &[By::Newest, By::Action, By::Credential, By::Who],
         }
     }
@@ -70,7 +71,7 @@ pub(super) enum By {
     Status,
     /// The time.
     Newest,
-    /// The action, the gravest first.
+    /// The action, the gravest first; of decisions what was restored before that.
     Action,
     /// The detector.
     Detector,
@@ -145,7 +146,10 @@ impl Row<'_> {
                 | By::Who => Rank::Text(self.name.clone()),
             },
             Of::Decision(one) => match by {
-                By::Action => Rank::Text(one.decision.order.as_str().to_owned()),
+                By::Action => {
+                    let grave = Order::ALL.iter().position(|order| *order == one.decision.order);
+                    Rank::Number(grave.unwrap_or(0) as f64)
+                }
                 By::Newest => Rank::Number(one.decision.at.ms() as f64),
                 By::Who => Rank::Text(one.decision.by.to_string()),
                 By::Attention
@@ -211,13 +215,26 @@ fn rank_of_credential(one: &CredentialJson, by: By) -> Rank {
     }
 }
 
+/// Where the column says nothing, the gravest episode comes first, and then the newest; decisions
+/// stay as the daemon tells them, the newest first.
 fn compare(one: &Row<'_>, other: &Row<'_>, by: By) -> Ordering {
-    let order = match (one.rank(by), other.rank(by)) {
+    let by_column = compare_by(one, other, by);
+    let then = |by| compare_by(one, other, by);
+    by_column.then_with(|| match one.of {
+        Of::Credential(_) => one.key.cmp(&other.key),
+        Of::Episode(_) => {
+            then(By::Action).then(then(By::Newest)).then_with(|| one.key.cmp(&other.key))
+        }
+        Of::Decision(_) => Ordering::Equal,
+    })
+}
+
+fn compare_by(one: &Row<'_>, other: &Row<'_>, by: By) -> Ordering {
+    match (one.rank(by), other.rank(by)) {
         (Rank::Number(one), Rank::Number(other)) => other.total_cmp(&one),
         (Rank::Text(one), Rank::Text(other)) => one.cmp(&other),
         (Rank::Number(_), Rank::Text(_)) | (Rank::Text(_), Rank::Number(_)) => Ordering::Equal,
-    };
-    order.then_with(|| one.key.cmp(&other.key))
+    }
 }
 
 /// All rows of a pane.

@@ -10,6 +10,7 @@ use crate::wire::time::rfc3339;
 use proptest::prelude::*;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::style::Color;
 use serde_json::{Value, json};
 
 /// The clock here; the daemon's is two minutes behind it.
@@ -69,7 +70,7 @@ fn finding(id: &str, credential: &str, (detector, action): (&str, &str), summary
 
 fn decision(id: &str, (action, credential): (&str, &str), held: &[&str]) -> Value {
     json!({
-        "id": id, "finding": "f_00000000000000aa", "credential": credential, "kind": "api_key",
+        "id": id, "finding": "f_00000000000000bb", "credential": credential, "kind": "api_key",
         "tenant": "acme", "generation": 1, "action": action, "wanted": "revoke",
         "posture": "revoke", "carried_out": action != "alert", "held_by": held, "until": null,
         "at": "2026-11-23T18:53:53.250Z", "by": "tripline",
@@ -110,10 +111,10 @@ pub(super) fn leaked() -> Snapshot {
     leaked["status"] = json!("revoked");
     leaked["by"] = json!("tripline");
     leaked["reason"] = json!("made 167 requests in 10 s");
-    leaked["open_findings"] = json!(["f_00000000000000aa"]);
+    leaked["open_findings"] = json!(["f_00000000000000aa", "f_00000000000000bb"]);
     leaked["generation"] = json!(1);
     // Whoever sends it chooses the id: it clears no screen, and turns no line.
-    let odd = credential("k\u{202e}txt.\u{61c}鍵", "api_key", (120, 0));
+    let odd = credential("k\u{202e}txt.\u{61c}鍵", "api_key", (240, 0));
     let mut all = vec![leaked, odd];
     all.extend(quiet());
     let mut snapshot = snapshot(status, all);
@@ -121,8 +122,8 @@ pub(super) fn leaked() -> Snapshot {
         "made 167 requests in 10 s, a rate of 1,002 a minute; its limit is 1,000 a minute";
     let burst = "made 96 requests in 1 s where 1 is usual\u{202e} and 4 the most";
     snapshot.findings = findings(json!([
-        finding("f_00000000000000aa", "key_leaked", ("ceiling", "revoke"), ceiling),
-        finding("f_00000000000000bb", "key_leaked", ("burst", "throttle"), burst),
+        finding("f_00000000000000aa", "key_leaked", ("burst", "throttle"), burst),
+        finding("f_00000000000000bb", "key_leaked", ("ceiling", "revoke"), ceiling),
     ]));
     let suspended = decision("d_00000000000000cc", ("suspend", "key_07"), &["breaker", "approval"]);
     snapshot.decisions = decisions(json!([
@@ -254,6 +255,23 @@ fn a_daemon_that_is_gone_is_told_with_the_age_of_what_is_shown() {
 fn a_small_terminal_keeps_what_is_needed_most() {
     check(&alarmed(), (60, 15), "small");
     assert_eq!(drawn(&alarmed(), 20, 5).trim(), "too small");
+}
+
+#[test]
+fn without_colours_there_are_none() {
+    let mut model = alarmed();
+    model.operate = true;
+    model.update(Message::Failed("gone".to_owned(), now()));
+    press(&mut model, &[Key::Char('x')]);
+    let coloured = |model: &Model| {
+        let mut terminal = Terminal::new(TestBackend::new(100, 30)).expect("a terminal");
+        terminal.draw(|frame| _ = view::draw(frame, model)).expect("draws");
+        let cells = terminal.backend().buffer().content();
+        cells.iter().filter(|cell| cell.fg != Color::Reset || cell.bg != Color::Reset).count()
+    };
+    assert!(coloured(&model) > 100);
+    model.look.colour = false;
+    assert_eq!(coloured(&model), 0);
 }
 
 #[test]
