@@ -8,7 +8,7 @@ use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{
     budget, credentials, decisions, demo, explain, findings, generate, journal, notify, rekey,
-    replay, run, scenario,
+    replay, run, scenario, top,
 };
 use crate::edge::{clock, logging};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -97,6 +97,9 @@ pub enum Command {
     /// credential whole in one partition. Goes on until a signal ends it, and from there when it is
     /// run again.
     Rekey(rekey::RekeyArgs),
+    /// Show how the daemon is, live on a terminal: its state, the busiest credentials, the episodes
+    /// that run, the newest decisions.
+    Top(top::TopArgs),
     /// Say how many false actions the own data prove to be the most, by kind of credential, and
     /// what is missing until an action is open.
     Budget {
@@ -195,6 +198,7 @@ pub fn run(cli: Cli) -> Exit {
         }
         Command::Journal { command } => journal::run(&command),
         Command::Explain { connection, id } => explain::explain(&connection, &id),
+        Command::Top(args) => top::run(args),
         Command::Budget { connection } => budget::budget(&connection),
         Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),

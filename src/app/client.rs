@@ -75,6 +75,10 @@ pub(super) enum ClientError {
     Declined,
     #[error("the daemon's answer can't be understood")]
     Answer(#[source] reqwest::Error),
+    #[error("the daemon's answer can't be understood; is it of another version?")]
+    Strange(#[source] serde_json::Error),
+    #[error("the daemon did not answer within {seconds} s")]
+    Late { seconds: u64 },
     #[error("can't read the token file {}", path.display())]
     Token {
         path: PathBuf,
@@ -84,10 +88,13 @@ pub(super) enum ClientError {
 }
 
 impl ClientError {
-    const fn exit(&self) -> Exit {
+    /// How a command ends by it.
+    pub(super) const fn exit(&self) -> Exit {
         match self {
-            Self::Unreachable { .. } => Exit::Unavailable,
-            Self::Refused { .. } | Self::Answer(_) | Self::Declined => Exit::Findings,
+            Self::Unreachable { .. } | Self::Late { .. } => Exit::Unavailable,
+            Self::Refused { .. } | Self::Answer(_) | Self::Strange(_) | Self::Declined => {
+                Exit::Findings
+            }
             Self::Token { .. } => Exit::Usage,
         }
     }

@@ -89,7 +89,7 @@ async fn order_one(
 }
 
 /// What became of an order, for people.
-fn outcome(verb: &str, id: &str, done: &Value) -> String {
+pub(super) fn outcome(verb: &str, id: &str, done: &Value) -> String {
     let decision = done.get("decision").filter(|one| !one.is_null());
     let Some(decision) = decision else {
         let before = text(done, "before");

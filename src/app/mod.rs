@@ -22,6 +22,7 @@ pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod settings;
+pub mod top;
 pub mod trial;
 
 mod words;

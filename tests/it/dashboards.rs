@@ -230,3 +230,12 @@ fn a_revocation_goes_through_prometheus_and_alertmanager_to_a_receiver() {
         })
     });
 }
+
+#[test]
+fn the_rules_for_kubernetes_are_those_of_prometheus() {
+    let rule = read(&folder("config/k8s/monitoring/prometheusrule.yaml"));
+    let rule: Value = serde_saphyr::from_str(&rule).expect("YAML");
+    let mut expected = groups(&folder("dashboards/rules/recording.yml"));
+    expected.extend(groups(&folder("dashboards/rules/alerts.yml")));
+    assert!(list(&rule, "/spec/groups") == expected, "they differ: write both alike");
+}

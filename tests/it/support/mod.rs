@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod random;
 pub mod receiver;
 pub mod redis_server;
+pub mod terminal;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -1,0 +1,56 @@
+//! Colours and weights. What a colour says stands there in words too; without colours only weights
+//! are left.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// How things look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Whether there are colours.
+    pub(super) colour: bool,
+}
+
+impl Look {
+    fn coloured(self, colour: Color) -> Style {
+        if self.colour { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    /// What a person should look at.
+    pub(super) fn bad(self) -> Style {
+        self.coloured(Color::Red).add_modifier(Modifier::BOLD)
+    }
+
+    /// What differs from the usual.
+    pub(super) fn odd(self) -> Style {
+        self.coloured(Color::Yellow)
+    }
+
+    /// What leads the eye: keys, names of tabs.
+    pub(super) fn lead(self) -> Style {
+        self.coloured(Color::Cyan).add_modifier(Modifier::BOLD)
+    }
+
+    /// What is beside the point: dim rather than grey, which some colour schemes make invisible.
+    pub(super) fn quiet() -> Style {
+        Style::new().add_modifier(Modifier::DIM)
+    }
+
+    /// What is over all.
+    pub(super) fn banner(self) -> Style {
+        self.bad().add_modifier(Modifier::REVERSED)
+    }
+
+    /// The row under the cursor.
+    pub(super) fn cursor() -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    /// A status, or an action.
+    pub(super) fn of_status(self, status: &str) -> Style {
+        match status {
+            "revoked" | "suspended" | "revoke" | "suspend" => self.bad(),
+            "throttled" | "throttle" | "alert" => self.odd(),
+            _ => Style::new(),
+        }
+    }
+}
