@@ -8,7 +8,8 @@ use serde::Serialize;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 /// Where a record stood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -53,38 +54,124 @@ pub fn letter(place: Place<'_>, refusal: Refusal, at: EventTime) -> String {
     serde_json::to_string(&letter).unwrap_or_default()
 }
 
-/// The file of dead letters, bounded in size: past that letters are dropped and counted.
+/// How many files there are: the one that is written, and the one before.
+const FILES: u64 = 2;
+
+/// For how long dead letters are kept, and how many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Params {
+    /// How long one is kept; twice that long at most. Unit: milliseconds. Default: 30 days.
+    pub keep_ms: i64,
+    /// How large both files may get together. Unit: bytes. Default: 1 GiB.
+    pub bytes_max: u64,
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self { keep_ms: 30 * 86_400_000, bytes_max: 1 << 30 }
+    }
+}
+
+/// The file of dead letters. At half of the size that is allowed, or as it gets old, it becomes the
+/// file before, in the place of the one that was: the newest letters are kept.
 #[derive(Debug)]
 pub struct DeadLetters {
-    file: Mutex<(BufWriter<File>, u64)>,
-    bytes_max: u64,
+    path: PathBuf,
+    open: Mutex<Open>,
+    params: Params,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: BufWriter<File>,
+    length: u64,
+    /// When it began, as far as it is known.
+    since: EventTime,
 }
 
 impl DeadLetters {
-    /// Opens or creates the file.
+    /// Opens or creates the file; `now` is when.
     ///
     /// # Errors
     /// What the operating system said.
-    pub fn open(path: &Path, bytes_max: u64) -> std::io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).mode(0o600).open(path)?;
-        let length = file.metadata()?.len();
-        Ok(Self { file: Mutex::new((BufWriter::new(file), length)), bytes_max })
+    pub fn open(path: &Path, params: Params, now: EventTime) -> std::io::Result<Self> {
+        let open = Mutex::new(open(path, now)?);
+        Ok(Self { path: path.to_owned(), open, params })
     }
 
-    /// Writes a letter; false if the file is full or can't be written.
+    /// Writes a letter; false if it can't be written.
     pub fn write(&self, letter: &str) -> bool {
-        let mut held = self.file.lock();
-        let (file, length) = &mut *held;
-        if *length + letter.len() as u64 + 1 > self.bytes_max {
-            return false;
+        let mut open = self.open.lock();
+        let bytes = letter.len() as u64 + 1;
+        if open.length > 0 && open.length + bytes > self.params.bytes_max / FILES {
+            let since = open.since;
+            if self.begin_anew(&mut open, since).is_err() {
+                return false;
+            }
         }
-        *length += letter.len() as u64 + 1;
+        open.length += bytes;
+        let file = &mut open.file;
         file.write_all(letter.as_bytes()).and_then(|()| file.write_all(b"\n")).is_ok()
     }
 
-    /// Hands what is buffered to the operating system; false if it can't.
-    pub fn flush(&self) -> bool {
-        self.file.lock().0.flush().is_ok()
+    /// Hands what is buffered to the operating system, and begins anew where the file is old; false
+    /// if it can't.
+    pub fn flush(&self, now: EventTime) -> bool {
+        let mut open = self.open.lock();
+        if open.length > 0 && now.ms_since(open.since) >= self.params.keep_ms {
+            return self.begin_anew(&mut open, now).is_ok();
+        }
+        open.file.flush().is_ok()
+    }
+
+    fn begin_anew(&self, held: &mut Open, now: EventTime) -> std::io::Result<()> {
+        held.file.flush()?;
+        std::fs::rename(&self.path, before(&self.path))?;
+        *held = open(&self.path, now)?;
+        Ok(())
+    }
+}
+
+/// `dead-letters.1.ndjson` of `dead-letters.ndjson`.
+fn before(path: &Path) -> PathBuf {
+    path.with_extension("1.ndjson")
+}
+
+fn open(path: &Path, now: EventTime) -> std::io::Result<Open> {
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let metadata = file.metadata()?;
+    // Where no file system says when it was made, it counts as made now.
+    let made = metadata.created().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+    let since = made.and_then(|at| i64::try_from(at.as_millis()).ok()).map(EventTime::from_ms);
+    let length = metadata.len();
+    let since = since.filter(|_| length > 0).unwrap_or(now);
+    Ok(Open { file: BufWriter::new(file), length, since })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DeadLetters, Params, before};
+    use crate::model::time::EventTime;
+
+    #[test]
+    fn the_newest_are_kept_within_the_size_and_nothing_for_longer_than_twice_the_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("dead-letters.ndjson");
+        let params = Params { keep_ms: 1000, bytes_max: 200 };
+        let at = EventTime::from_ms;
+        let letters = DeadLetters::open(&path, params, at(0)).expect("opens");
+        for number in 0..30 {
+            assert!(letters.write(&format!("letter {number:02}")));
+        }
+        assert!(letters.flush(at(1)));
+        let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+        let kept = format!("{}{}", read(&before(&path)), read(&path));
+        assert!(kept.len() <= 200 && kept.ends_with("letter 29\n"), "{kept}");
+        assert!(kept.contains("letter 20"), "{kept}");
+        assert!(letters.flush(at(1000)));
+        assert_eq!((read(&path).as_str(), read(&before(&path)).contains("letter 29")), ("", true));
+        assert!(letters.write("new"));
+        assert!(letters.flush(at(2001)));
+        assert_eq!(read(&before(&path)), "new\n", "what was there has gone");
     }
 }

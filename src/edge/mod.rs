@@ -11,6 +11,7 @@ pub mod console;
 pub mod dead_letter;
 pub mod event_log;
 pub mod files;
+pub mod finding_archive;
 pub mod intake;
 pub mod journal;
 pub mod kafka;

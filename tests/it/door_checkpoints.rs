@@ -1,6 +1,6 @@
 //! Checkpoints: what is remembered of a credential outlives restarts and crashes.
 
-use crate::support::daemon::{Daemon, event, now_ms};
+use crate::support::daemon::{Daemon, event, now_ms, uses};
 use crate::support::until;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -141,4 +141,26 @@ fn a_checkpoint_of_another_fingerprint_key_is_refused_and_said() {
     std::fs::write(&key, right).expect("writes");
     let daemon = Daemon::start_in(folder.path(), "");
     assert!(seen(&daemon, "key_1").is_some());
+}
+
+#[test]
+fn what_was_found_is_listed_after_a_restart_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "");
+    daemon.post_events(&uses("key_1", now_ms() - 400_000, 2000));
+    // What comes now ends what was then.
+    daemon.post_events(&uses("key_1", now_ms(), 1));
+    let of_ceiling = |daemon: &Daemon| {
+        let found = daemon.get("/v1/findings?credential=key_1");
+        let found = found.as_array()?.iter().find(|one| one["detector"] == "ceiling")?.clone();
+        (!found["closed"].is_null()).then_some(found)
+    };
+    let before =
+        until("it is found and has ended", Duration::from_secs(30), || of_ceiling(&daemon));
+    assert_eq!(daemon.terminate(), Some(0));
+    let daemon = Daemon::start_in(folder.path(), "");
+    let after = until("it is listed", Duration::from_secs(10), || of_ceiling(&daemon));
+    assert_eq!(after, before);
+    let id = before["id"].as_str().expect("an id");
+    assert_eq!(daemon.get(&format!("/v1/findings/{id}")), before);
 }

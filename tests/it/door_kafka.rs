@@ -171,3 +171,45 @@ fn what_redis_missed_while_it_was_down_is_carried_out_once_it_is_back() {
     assert_eq!(daemon.check("key_1"), 403);
     assert_eq!(daemon.terminate(), Some(0));
 }
+
+/// A key of the topic, used twice a second at a steady rate, from that moment on.
+fn day_of(key: &str, from_ms: i64, seconds: i64, per_s: i64) -> Vec<(String, String)> {
+    let each = 1000 / per_s;
+    let times = (0..seconds * per_s).map(|number| from_ms + number * each);
+    times.map(|ms| (key.to_owned(), event(key, ms))).collect()
+}
+
+#[test]
+fn a_source_that_is_a_day_behind_is_caught_up_with_and_nothing_is_done_about_yesterday() {
+    const DAY_MS: i64 = 86_400_000;
+    let cluster = cluster();
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = "posture.default = \"revoke\"\nceiling.default = \"600/min\"\n";
+    let config = format!("{settings}{}", config(&cluster.bootstrap_servers()));
+    let yesterday = now_ms() - DAY_MS;
+    // Yesterday one was abused, and another was used as ever.
+    let mut of_yesterday = day_of("quiet", yesterday, 3600, 1);
+    of_yesterday.extend(day_of("thief", yesterday + 1000, 60, 50));
+    let count = of_yesterday.len();
+    produce(&cluster.bootstrap_servers(), "auth", of_yesterday.into_iter());
+    let daemon = Daemon::start(&folder, &config);
+    applied(&daemon, f64::from(u32::try_from(count).expect("a count")));
+    let found = daemon.get("/v1/findings?credential=thief");
+    let found = found.as_array().expect("a list").iter().any(|one| one["detector"] == "ceiling");
+    assert!(found, "what was abused yesterday is told");
+    assert_eq!(daemon.check("api_key:thief"), 204, "and left in service, as it was yesterday");
+    let decided = daemon.get("/v1/decisions?credential=thief");
+    let held = decided.as_array().expect("a list").iter();
+    let held = held.filter(|one| one["held_by"].to_string().contains("catch_up")).count();
+    assert!(held > 0, "it says why: {decided}");
+    // What is abused now is acted on.
+    produce(
+        &cluster.bootstrap_servers(),
+        "auth",
+        day_of("thief", now_ms() - 1000, 60, 1000).into_iter().take(1500),
+    );
+    until("the thief of today is refused", Duration::from_secs(20), || {
+        (daemon.check("api_key:thief") == 403).then_some(())
+    });
+    assert_eq!(daemon.check("api_key:quiet"), 204);
+}

@@ -10,6 +10,7 @@ use super::notify::Notifiers;
 use crate::detect::episode::Change;
 use crate::edge::board::Board;
 use crate::edge::clock;
+use crate::edge::finding_archive::FindingArchive;
 use crate::edge::journal::Journal;
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
@@ -74,6 +75,8 @@ pub(super) struct ControlThread {
     pub(super) ledger: LedgerFile,
     /// What people see.
     pub(super) board: Arc<Board>,
+    /// Findings on disk.
+    pub(super) archive: FindingArchive,
     /// The ways to the stores.
     pub(super) stores: Vec<ToStore>,
     /// Counters.
@@ -225,6 +228,7 @@ impl ControlThread {
         }
         self.metrics.note_finding(finding);
         self.board.post_finding(finding);
+        self.archive.note(finding);
         if !self.notifiers.is_empty() && signal.change != Change::Recalled {
             let finding = Arc::new(finding.clone());
             self.notifiers.tell(&News::Finding(signal.change, finding));

@@ -24,6 +24,7 @@ use crate::edge::auth_store::{AuthStore, AuthStoreError};
 use crate::edge::board::Board;
 use crate::edge::dead_letter::DeadLetters;
 use crate::edge::event_log::{Appender, EventLog};
+use crate::edge::finding_archive::FindingArchive;
 use crate::edge::journal::{History, JournalError};
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::{Metrics, MetricsError};
@@ -91,6 +92,15 @@ pub enum StartError {
     /// The journal can't be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The findings of before can't be opened.
+    #[error("can't use {}", path.display())]
+    Findings {
+        /// Their file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// The embedded store can't be opened.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
@@ -134,6 +144,7 @@ pub struct Daemon {
     stopping: Arc<AtomicBool>,
     dead_letters: Arc<DeadLetters>,
     reloads: Reloads,
+    archive: (FindingArchive, JoinHandle<()>),
     metrics: Metrics,
 }
 
@@ -143,11 +154,11 @@ impl Daemon {
     /// # Errors
     /// When anything that it needs can't be had. Must be called within a tokio runtime.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        make_folder(&settings.data_dir).map_err(at(&settings.data_dir))?;
-        let (listener, address) = bind_address(settings.http.listen).await?;
-        let socket = bind_socket(&settings.admin)?;
+        let (listener, address, socket) = bind(&settings).await?;
         let (decides, opened) = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
+        let archive = decides.archive.clone();
+        let archiving = archive.start().map_err(StartError::Thread)?;
         let breaker_is_shared = decides.breaker.is_shared();
         let decides = start_control_plane(decides, opened.stores.clone(), &opened.metrics)?;
         let control = decides.control;
@@ -168,6 +179,7 @@ impl Daemon {
             intake: watches.intake,
             control: control.clone(),
             board: decides.board,
+            archive: archive.clone(),
             history: decides.history,
             embedded: opened.embedded,
             stores: opened.stores,
@@ -209,6 +221,7 @@ impl Daemon {
             stopping,
             dead_letters: opened.dead_letters,
             reloads,
+            archive: (archive, archiving),
             metrics: opened.metrics,
         })
     }
@@ -247,6 +260,9 @@ impl Daemon {
         join(self.data_threads).await;
         self.control.tell(ControlMessage::Stop).await;
         join(vec![self.control_thread]).await;
+        let (archive, archiving) = self.archive;
+        archive.stop(&archiving);
+        join(vec![archiving]).await;
         let (appender, event_log) = self.event_log;
         appender.stop();
         join(vec![event_log]).await;
@@ -257,7 +273,7 @@ impl Daemon {
                 );
             }
         }
-        if !self.dead_letters.flush() {
+        if !self.dead_letters.flush(clock::now()) {
             tracing::warn!("dead letters could not be written");
         }
         tracing::info!("stopped");
@@ -270,6 +286,7 @@ struct ToDecide {
     ledger: LedgerFile,
     breaker: SharedBreaker,
     receivers: Vec<Receiver>,
+    archive: FindingArchive,
 }
 
 /// Everything that is opened before anything starts.
@@ -293,7 +310,7 @@ impl Opened {
         let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
         let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
         let letters = folder.join("dead-letters.ndjson");
-        let dead_letters = DeadLetters::open(&letters, settings.dead_letters_bytes_max);
+        let dead_letters = DeadLetters::open(&letters, settings.dead_letters, clock::now());
         let seed = keys::seed_of(&key);
         let epoch = format!("{:016x}", keys::random_seed().map_err(at(folder))?.0);
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
@@ -323,7 +340,11 @@ impl Opened {
             let in_force = i64::from(posture == settings.control.postures.default);
             metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
         }
-        let decides = ToDecide { past, ledger: ledger_file, breaker, receivers };
+        let archive_path = folder.join("findings.db");
+        let errors = metrics.finding_errors.clone();
+        let archive = FindingArchive::open(&archive_path, settings.findings, errors)
+            .map_err(|source| StartError::Findings { path: archive_path, source })?;
+        let decides = ToDecide { past, ledger: ledger_file, breaker, receivers, archive };
         let opened = Self {
             keys: JwkSet { keys },
             embedded,
@@ -386,7 +407,7 @@ struct Decides {
 }
 
 fn start_control_plane(
-    ToDecide { past, ledger, breaker, receivers }: ToDecide,
+    ToDecide { past, ledger, breaker, receivers, archive }: ToDecide,
     stores: Vec<AuthStore>,
     metrics: &Metrics,
 ) -> Result<Decides, StartError> {
@@ -407,6 +428,7 @@ fn start_control_plane(
         journal: past.journal,
         ledger,
         board: Arc::clone(&board),
+        archive,
         stores,
         breaker,
         notifiers,
@@ -443,6 +465,15 @@ fn serve(
     let serving = axum::serve(listener, router).with_graceful_shutdown(told());
     servers.push(tokio::spawn(serving.into_future()));
     (stop, servers)
+}
+
+/// Takes the places at which it is reached; fails before anything else is touched.
+async fn bind(
+    settings: &Settings,
+) -> Result<(TcpListener, SocketAddr, Option<UnixListener>), StartError> {
+    make_folder(&settings.data_dir).map_err(at(&settings.data_dir))?;
+    let (listener, address) = bind_address(settings.http.listen).await?;
+    Ok((listener, address, bind_socket(&settings.admin)?))
 }
 
 async fn bind_address(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -500,6 +531,6 @@ async fn tick((data, control): (DataPlane, ControlPlane), dead_letters: Arc<Dead
         let now = clock::now();
         data.tell_all(|| DataMessage::Tick(now)).await;
         control.tell(ControlMessage::Tick).await;
-        dead_letters.flush();
+        dead_letters.flush(now);
     }
 }

@@ -7,7 +7,9 @@ pub mod units;
 use crate::edge::api::auth::Role;
 use crate::edge::api::local;
 use crate::edge::auth_store;
+use crate::edge::dead_letter;
 use crate::edge::event_log;
+use crate::edge::finding_archive;
 use crate::edge::kafka;
 use crate::edge::notify;
 use crate::edge::outgoing;
@@ -84,8 +86,10 @@ pub struct Settings {
     pub checkpoints_url: Option<Url>,
     /// The event log.
     pub event_log: event_log::Params,
-    /// The largest dead-letter file. Unit: bytes.
-    pub dead_letters_bytes_max: u64,
+    /// For how long, and how much of, findings are kept on disk.
+    pub findings: finding_archive::Params,
+    /// For how long, and how many, dead letters are kept.
+    pub dead_letters: dead_letter::Params,
 }
 
 /// Checks a configuration. `name` is what the text is called in messages.

@@ -21,6 +21,7 @@ use crate::edge::auth_store::embedded::EmbeddedStore;
 use crate::edge::board::Board;
 use crate::edge::console;
 use crate::edge::dead_letter::DeadLetters;
+use crate::edge::finding_archive::FindingArchive;
 use crate::edge::intake::Intake;
 use crate::edge::journal::History;
 use crate::edge::metrics::Metrics;
@@ -67,6 +68,8 @@ pub struct Shared {
     pub control: ControlPlane,
     /// Recent findings and decisions.
     pub board: Arc<Board>,
+    /// Findings of before.
+    pub archive: FindingArchive,
     /// All decisions of the journal.
     pub history: History,
     /// What stands about credentials.

@@ -7,6 +7,7 @@ use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::auth_store::AuthStore;
 use crate::edge::clock;
+use crate::edge::finding_archive::{FindingArchive, Wanted};
 use crate::engine::control::PersonOrder;
 use crate::engine::partition::View;
 use crate::model::credential::Credential;
@@ -19,6 +20,7 @@ use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use compact_str::CompactString;
+use hashbrown::HashSet;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -222,7 +224,7 @@ async fn order(
     Ok(Json(Done { before: before.as_str(), cannot, open_findings, ..Done::of(decision) }))
 }
 
-/// Findings, newest first.
+/// Findings, newest first, of before the start too.
 #[utoipa::path(
     get, path = "/v1/findings", params(Rows),
     responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
@@ -232,12 +234,37 @@ pub(super) async fn list_findings(
     _reader: Reader,
     Query(rows): Query<Rows>,
 ) -> Result<Json<Vec<FindingJson>>, Problem> {
-    let wanted = rows.credential.as_deref().map(|id| parse(&shared, id)).transpose()?;
-    let found = shared.board.findings(rows.most(), |finding| {
-        (!rows.open.unwrap_or(false) || finding.closed.is_none())
-            && wanted.as_ref().is_none_or(|wanted| finding.credential == *wanted)
+    let credential = rows.credential.as_deref().map(|id| parse(&shared, id)).transpose()?;
+    let (only_open, most) = (rows.open.unwrap_or(false), rows.most());
+    let mut found = shared.board.findings(most, |finding| {
+        (!only_open || finding.closed.is_none())
+            && credential.as_ref().is_none_or(|wanted| finding.credential == *wanted)
     });
+    // What is open is on the board.
+    if !only_open && found.len() < most {
+        let known: HashSet<FindingId> = found.iter().map(|finding| finding.id).collect();
+        let of_before =
+            from_archive(&shared, move |archive| archive.find(&Wanted { credential, most }));
+        found.extend(of_before.await?.into_iter().filter(|finding| !known.contains(&finding.id)));
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.opened));
+        found.truncate(most);
+    }
     Ok(Json(found.into_iter().map(FindingJson).collect()))
+}
+
+/// Reads the archive away from the threads that answer.
+async fn from_archive<T: Send + 'static>(
+    shared: &Shared,
+    look: impl FnOnce(&FindingArchive) -> rusqlite::Result<T> + Send + 'static,
+) -> Result<T, Problem> {
+    let archive = shared.archive.clone();
+    let looked = tokio::task::spawn_blocking(move || look(&archive)).await;
+    let detail = "findings of before can't be read; see the log";
+    let failed = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not answered", detail);
+    looked.map_err(|_| failed())?.map_err(|error| {
+        tracing::error!(%error, "findings of before can't be read");
+        failed()
+    })
 }
 
 /// One finding.
@@ -250,9 +277,13 @@ pub(super) async fn show_finding(
     _reader: Reader,
     Path(id): Path<String>,
 ) -> Result<Json<FindingJson>, Problem> {
-    let found = FindingId::parse(&id).and_then(|id| shared.board.finding(id));
+    let id = FindingId::parse(&id);
+    let found = match (id.and_then(|id| shared.board.finding(id)), id) {
+        (None, Some(id)) => from_archive(&shared, move |archive| archive.one(id)).await?,
+        (found, _) => found,
+    };
     found.map(|finding| Json(FindingJson(finding))).ok_or_else(|| {
-        let detail = "its id begins with f_; the newest 10,000 are kept";
+        let detail = "its id begins with f_; old ones are forgotten as [findings] says";
         Problem::new(StatusCode::NOT_FOUND, "there is no such finding", detail)
     })
 }

@@ -104,6 +104,7 @@ pub struct Metrics {
     pub certified: GaugeVec,
     pub budget_missing: GaugeVec,
     pub ledger_errors: IntCounter,
+    pub finding_errors: IntCounter,
     pub journal_errors: IntCounter,
     pub journal_seconds: Histogram,
     pub dead_letter_errors: IntCounter,
@@ -328,6 +329,10 @@ impl Metrics {
                 "Use of credentials without a false alarm until the action is open.",
             )?,
             ledger_errors: t.counter("ledger_errors_total", "Failed writes of the ledger.")?,
+            finding_errors: t.counter(
+                "finding_errors_total",
+                "Failed writes of findings to disk, and findings that were left out of it.",
+            )?,
             journal_errors: t.counter("journal_errors_total", "Failed writes to the journal.")?,
             journal_seconds: t.histogram(
                 "journal_seconds",

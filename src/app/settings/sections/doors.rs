@@ -6,7 +6,7 @@ use crate::app::settings::units::{bytes, duration_ms};
 use crate::app::settings::{Http, Token};
 use crate::edge::api::auth::Role;
 use crate::edge::kafka::Start;
-use crate::edge::{kafka, outgoing};
+use crate::edge::{dead_letter, kafka, outgoing};
 use crate::model::event::Outcome;
 use crate::wire::access_log::{AccessLog, Field};
 use crate::wire::decoder::Decoder;
@@ -209,10 +209,18 @@ const OWNED: [&str; 7] = [
     "enable.partition.eof",
 ];
 
-pub(super) fn dead_letters(section: Section<'_>) -> u64 {
-    let most = section.get("max", bytes).unwrap_or(1 << 30);
+pub(super) fn dead_letters(section: Section<'_>) -> dead_letter::Params {
+    let default = dead_letter::Params::default();
+    let keep_ms = section.get("keep", |value| match duration_ms(value)? {
+        ms if ms < 3_600_000 => Err(Wrong::new("this is too short", "write 1h or more")),
+        ms => Ok(ms),
+    });
+    let bytes_max = section.get("max", bytes);
     section.finish();
-    most
+    dead_letter::Params {
+        keep_ms: keep_ms.unwrap_or(default.keep_ms),
+        bytes_max: bytes_max.unwrap_or(default.bytes_max),
+    }
 }
 
 pub(super) fn outgoing(section: Section<'_>) -> outgoing::Params {

@@ -17,7 +17,7 @@ use crate::engine::partition;
 use detection::{engine, profile};
 use doors::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
 use response::{control, journal};
-use state::{checkpoints, event_log};
+use state::{checkpoints, event_log, findings};
 use stores::auth_stores;
 use values::{key_file, path, within};
 
@@ -59,7 +59,8 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         checkpoint_every_ms,
         checkpoints_url,
         event_log: event_log(root.section("event_log")),
-        dead_letters_bytes_max: dead_letters(root.section("dead_letters")),
+        findings: findings(root.section("findings")),
+        dead_letters: dead_letters(root.section("dead_letters")),
     };
     finish_root(root);
     settings

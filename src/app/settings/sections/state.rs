@@ -1,9 +1,10 @@
-//! What outlives a restart: checkpoints and the event log.
+//! What outlives a restart: checkpoints, the event log, findings.
 
 use super::values::one_of;
 use crate::app::settings::reader::{Section, Wrong};
 use crate::app::settings::units::{bytes, duration_ms};
 use crate::edge::event_log::{Params, Sync};
+use crate::edge::finding_archive;
 use crate::edge::snapshots::SCHEMES;
 use url::Url;
 
@@ -59,5 +60,23 @@ pub(super) fn event_log(section: Section<'_>) -> Params {
         sync: sync.unwrap_or(default.sync),
         bytes_max: bytes_max.unwrap_or(default.bytes_max),
         reserve_bytes: reserve_bytes.unwrap_or(default.reserve_bytes),
+    }
+}
+
+/// Findings on disk.
+pub(super) fn findings(section: Section<'_>) -> finding_archive::Params {
+    let default = finding_archive::Params::default();
+    let keep_ms = section.get("keep", |value| match duration_ms(value)? {
+        ms if ms < 3_600_000 => Err(Wrong::new("this is too short", "write 1h or more")),
+        ms => Ok(ms),
+    });
+    let bytes_max = section.get("max", |value| match bytes(value)? {
+        small if small < 1 << 20 => Err(Wrong::new("this is too small", "write 1MiB or more")),
+        size => Ok(size),
+    });
+    section.finish();
+    finding_archive::Params {
+        keep_ms: keep_ms.unwrap_or(default.keep_ms),
+        bytes_max: bytes_max.unwrap_or(default.bytes_max),
     }
 }
