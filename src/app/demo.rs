@@ -200,7 +200,10 @@ impl Stage {
         let token = self.token.expose_secret();
         line(None, &format!("   in the browser:  {}/#token={token}", self.base));
         if let Some(socket) = socket {
-            line(None, &format!("   in a terminal:   tripline top --socket {}", socket.display()));
+            let own = std::env::current_exe();
+            let own = own.as_deref().unwrap_or_else(|_| std::path::Path::new("tripline"));
+            let (own, socket) = (own.display(), socket.display());
+            line(None, &format!("   in a terminal:   {own} top --operate --socket {socket}"));
         }
     }
 

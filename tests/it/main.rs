@@ -35,6 +35,7 @@ mod engine_partition;
 mod generate;
 mod house;
 mod kills;
+mod readme;
 mod scenarios;
 mod simulation;
 mod support;
