@@ -8,6 +8,7 @@ use crate::engine::batch::Batch;
 use crate::engine::control::{self, PersonOrder};
 use crate::engine::partition::{self, Signal, View};
 use crate::judge::budget::{Budgets, Cohorts};
+use crate::judge::fleet::Summary;
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Holding, Standing, Vote};
 use crate::model::time::EventTime;
@@ -125,6 +126,10 @@ pub enum ControlMessage {
     ActiveHours([u64; Kind::ALL.len()]),
     /// Go by these from now on.
     Params(Arc<control::Params>),
+    /// A question about what this member knows of its part of the fleet.
+    Summary(oneshot::Sender<Summary>),
+    /// What the other members know together.
+    Others(Summary),
     /// A question about what is proven of false actions, and against which budgets.
     Budget(oneshot::Sender<(Cohorts, Budgets)>),
     /// Time passes.
@@ -318,6 +323,13 @@ impl ControlPlane {
     pub async fn standing(&self, from: u32, most: u32) -> Option<(Vec<Standing>, Option<u32>)> {
         let (reply, answer) = oneshot::channel();
         self.tell(ControlMessage::Standing(from, most, reply)).await;
+        answer.await.ok()
+    }
+
+    /// What this member knows of its part of the fleet; none once it ended.
+    pub async fn summary(&self) -> Option<Summary> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(ControlMessage::Summary(reply)).await;
         answer.await.ok()
     }
 

@@ -4,7 +4,7 @@
 use super::partition::Signal;
 use crate::detect::episode::Change;
 use crate::judge::budget::{Budgets, Ledger, Open};
-use crate::judge::fleet::{self, Fleet};
+use crate::judge::fleet::{self, Fleet, Openings};
 use crate::model::credential::Kind;
 use crate::model::finding::{Detector, Finding};
 
@@ -30,6 +30,23 @@ impl Restraint {
             if let Some(fleet) = fleet {
                 fleet.note(finding.id, finding.opened, active, params);
             }
+        }
+    }
+
+    /// The bursts of late, in the order of [`Kind::ALL`].
+    pub fn bursts(&self) -> [Openings; Kind::ALL.len()] {
+        self.fleets.each_ref().map(Fleet::openings)
+    }
+
+    /// Takes the bursts of other members, of a fleet of `active` credentials together.
+    pub fn hear_elsewhere(
+        &mut self,
+        bursts: [Openings; Kind::ALL.len()],
+        active: u64,
+        params: &fleet::Params,
+    ) {
+        for (fleet, openings) in self.fleets.iter_mut().zip(bursts) {
+            fleet.hear_elsewhere(openings, active, params);
         }
     }
 

@@ -5,6 +5,7 @@
 //!
 //! **Does not** say whose episodes they are: the cause is what they have in common.
 
+use crate::model::credential::Kind;
 use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,11 +32,39 @@ const AFTER_MS: i64 = 60_000;
 /// How long openings are remembered, for those that arrive late. Unit: seconds. Chosen.
 const REMEMBERED_S: i64 = 600;
 
+/// How many bursts opened, by second of event time.
+pub type Openings = BTreeMap<i64, u32>;
+
+/// What one member knows of its part of the fleet. Those of several add up, as each credential is
+/// one member's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Credentials in use.
+    pub active: u64,
+    /// Bursts of late, in the order of [`Kind::ALL`].
+    pub bursts: [Openings; Kind::ALL.len()],
+}
+
+impl Summary {
+    /// Adds what another member knows.
+    pub fn merge(&mut self, other: &Self) {
+        self.active = self.active.saturating_add(other.active);
+        for (own, others) in self.bursts.iter_mut().zip(&other.bursts) {
+            for (second, count) in others {
+                let sum = own.entry(*second).or_default();
+                *sum = sum.saturating_add(*count);
+            }
+        }
+    }
+}
+
 /// The bursts of all credentials that opened of late.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     /// Which opened, by second of event time.
     opened: BTreeMap<i64, BTreeSet<FindingId>>,
+    /// How many opened at other members.
+    elsewhere: Openings,
     holds_until: Option<EventTime>,
 }
 
@@ -49,11 +78,35 @@ impl Fleet {
         if let Some(newest) = self.opened.last_key_value().map(|(newest, _)| *newest) {
             self.opened = self.opened.split_off(&(newest - REMEMBERED_S));
         }
+        self.judge(second, active, params);
+    }
+
+    /// Takes how many opened at other members, of a fleet of `active` credentials together.
+    pub fn hear_elsewhere(&mut self, openings: Openings, active: u64, params: &Params) {
+        self.elsewhere = openings;
+        // What opened here may have been too little by itself.
+        let newest = self.opened.last_key_value().map(|(newest, _)| *newest);
+        let Some(newest) = newest.max(self.elsewhere.last_key_value().map(|(at, _)| *at)) else {
+            return;
+        };
+        self.judge(newest, active, params);
+    }
+
+    /// How many opened here of late.
+    pub fn openings(&self) -> Openings {
+        let Some((newest, _)) = self.opened.last_key_value() else { return Openings::new() };
+        let of_late = self.opened.range(newest - 2 * WINDOW_S..);
+        of_late.map(|(at, which)| (*at, u32::try_from(which.len()).unwrap_or(u32::MAX))).collect()
+    }
+
+    /// Whether those around a second have a common cause.
+    fn judge(&mut self, second: i64, active: u64, params: &Params) {
         let limit = active as f64 * params.share;
         let together = self.most_around(second);
         if together >= params.credentials_min && f64::from(together) > limit {
-            let newest = self.opened.range(..second + WINDOW_S).next_back();
-            let newest = newest.map_or(at, |(newest, _)| at.max(EventTime::from_s(*newest)));
+            let own = self.opened.range(..second + WINDOW_S).next_back().map(|(at, _)| *at);
+            let others = self.elsewhere.range(..second + WINDOW_S).next_back().map(|(at, _)| *at);
+            let newest = EventTime::from_s(own.max(others).unwrap_or(second).max(second));
             let until = newest.plus_ms(WINDOW_S * 1000 + AFTER_MS);
             self.holds_until = self.holds_until.max(Some(until));
         }
@@ -62,8 +115,10 @@ impl Fleet {
     /// The most openings in any window with `second` in it: some that are newer may have come
     /// first, from another partition.
     fn most_around(&self, second: i64) -> u32 {
-        let nearby = self.opened.range(second - WINDOW_S + 1..second + WINDOW_S);
-        let nearby: Vec<(i64, usize)> = nearby.map(|(at, which)| (*at, which.len())).collect();
+        let around = second - WINDOW_S + 1..second + WINDOW_S;
+        let own = self.opened.range(around.clone()).map(|(at, which)| (*at, which.len()));
+        let others = self.elsewhere.range(around).map(|(at, count)| (*at, *count as usize));
+        let nearby: Vec<(i64, usize)> = own.chain(others).collect();
         let ending_at = |end: i64| -> usize {
             let within = nearby.iter().filter(|(at, _)| (end - WINDOW_S + 1..=end).contains(at));
             within.map(|(_, count)| *count).sum()
@@ -80,7 +135,7 @@ impl Fleet {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fleet, Params};
+    use super::{Fleet, Openings, Params, Summary};
     use crate::model::credential::{Credential, Kind};
     use crate::model::finding::{Detector, FindingId};
     use crate::model::time::EventTime;
@@ -122,6 +177,51 @@ mod tests {
     fn the_order_in_which_partitions_tell_does_not_matter() {
         assert!(after([50, 40, 30, 20, 10, 45, 35, 25, 15, 5], 100).suppresses(at(50)));
         assert!(after((0..10).rev().map(|n| n * 6), 100).suppresses(at(54)));
+    }
+
+    #[test]
+    fn what_opened_at_other_members_counts() {
+        let params = Params::default();
+        let mut fleet = after([0; 4], 100);
+        assert!(!fleet.suppresses(at(0)));
+        let others = |count| [(at(10).ms() / 1000, count)].into();
+        fleet.hear_elsewhere(others(5), 300, &params);
+        assert!(!fleet.suppresses(at(0)), "nine together");
+        fleet.hear_elsewhere(others(6), 300, &params);
+        assert!(fleet.suppresses(at(10)), "ten together");
+        assert!(!fleet.suppresses(at(10 + 120)));
+        let mut large = after([0; 4], 100);
+        large.hear_elsewhere(others(6), 1000, &params);
+        assert!(!large.suppresses(at(10)), "of a thousand ten are too few");
+    }
+
+    #[test]
+    fn summaries_add_up_in_any_order() {
+        let one = Summary {
+            active: 5,
+            bursts: [
+                [(7, 2)].into(),
+                Openings::new(),
+                Openings::new(),
+                Openings::new(),
+                Openings::new(),
+            ],
+        };
+        let two = Summary {
+            active: u64::MAX,
+            bursts: [
+                [(7, 3), (8, 1)].into(),
+                Openings::new(),
+                Openings::new(),
+                Openings::new(),
+                Openings::new(),
+            ],
+        };
+        let (mut ab, mut ba) = (one.clone(), two.clone());
+        ab.merge(&two);
+        ba.merge(&one);
+        assert_eq!(ab, ba);
+        assert_eq!(ab.bursts[0], [(7, 5), (8, 1)].into());
     }
 
     #[test]

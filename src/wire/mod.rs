@@ -12,6 +12,7 @@ pub mod decision_json;
 pub mod decoder;
 pub mod event_log_bytes;
 pub mod finding_json;
+pub mod fleet_json;
 pub mod form;
 pub mod journal_json;
 pub mod ledger_json;

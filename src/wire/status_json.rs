@@ -44,6 +44,8 @@ pub struct StatusJson {
     pub standing: u64,
     /// Revocations that the breaker has left.
     pub breaker_tokens: i64,
+    /// All members together.
+    pub fleet: FleetJson,
     /// The Kafka intake.
     pub kafka: KafkaJson,
     /// The journal.
@@ -54,6 +56,15 @@ pub struct StatusJson {
     pub event_log_bytes: u64,
     /// When a checkpoint was last written.
     pub checkpoint: Option<String>,
+}
+
+/// All members together, as far as this one hears of them through Redis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FleetJson {
+    /// How many there are.
+    pub members: u64,
+    /// Credentials that they remember.
+    pub credentials: u64,
 }
 
 /// The Kafka intake.

@@ -1,7 +1,8 @@
 //! Redis as auth store, against a real one: exactly once, never back, whatever goes wrong.
 
+use crate::support::daemon::{Daemon, now_ms, uses};
 use crate::support::redis_server::RedisServer;
-use crate::support::skipped;
+use crate::support::{skipped, until};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tripline::edge::auth_store::redis::{
 use tripline::edge::auth_store::template::{Command, Template};
 use tripline::edge::auth_store::{Pulse, Reading};
 use tripline::judge::breaker::Allowed;
+use tripline::judge::fleet::Summary;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{
     Decision, DecisionId, Generation, Holding, Order, Posture, Receipt, Standing, Status,
@@ -52,7 +54,7 @@ pub fn place(url: String) -> Place {
 /// A decision of a person.
 pub fn decision(name: &str, order: Order, generation: u64) -> Decision {
     let credential = Credential::parse(name).expect("valid");
-    let at = EventTime::from_ms(crate::support::daemon::now_ms());
+    let at = EventTime::from_ms(now_ms());
     let generation = Generation(generation);
     Decision {
         id: DecisionId::of(&credential, generation, at, (None, order)),
@@ -251,6 +253,61 @@ fn all_members_share_the_tokens_of_the_breaker() {
     world.server.resume();
 }
 
+/// Members hear of each other, and of those that are gone no more.
+#[test]
+fn members_tell_each_other_what_they_know_of_the_fleet() {
+    if skipped("redis") {
+        return;
+    }
+    let world = World::new(|_| {});
+    let share = |member: &str, active| {
+        let mut own = Summary { active, ..Summary::default() };
+        own.bursts[0] = [(1_700_000_000, 3)].into();
+        world.runtime.block_on(world.store.share(member, &own)).expect("answers")
+    };
+    assert!(share("one", 5).is_empty(), "a member does not hear itself");
+    let heard = share("two", 7);
+    assert_eq!(heard.iter().map(|one| one.active).collect::<Vec<_>>(), [5]);
+    assert_eq!(heard[0].bursts[0], [(1_700_000_000, 3)].into());
+    assert_eq!(share("one", 6)[0].active, 7);
+    // One that told something long ago, one that tells nonsense.
+    let key = "tripline:{breaker}:members";
+    world.server.ask::<i64>(&["HSET", key, "old", "1000 {\"active\":1,\"bursts\":{}}"]);
+    let now = format!("{} nonsense", now_ms());
+    world.server.ask::<i64>(&["HSET", key, "mad", &now]);
+    assert_eq!(share("one", 6).len(), 1);
+    assert_eq!(world.server.ask::<i64>(&["HEXISTS", key, "old"]), 0, "it is forgotten");
+}
+
+#[test]
+fn two_daemons_see_one_fleet() {
+    if skipped("redis") {
+        return;
+    }
+    let server = RedisServer::start();
+    let config =
+        format!("[breaker]\nmembers = 2\n[auth_store.redis]\nurl = \"{}\"\n", server.url());
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let daemons = folders.each_ref().map(|folder| Daemon::start(folder, &config));
+    daemons[0].post_events(&uses("key_1", now_ms(), 2));
+    daemons[1].post_events(&format!(
+        "{}{}",
+        uses("key_2", now_ms(), 2),
+        uses("key_3", now_ms(), 2)
+    ));
+    for daemon in &daemons {
+        until("both hear of each other", Duration::from_secs(20), || {
+            let fleet = daemon.get("/v1/status")["fleet"].clone();
+            (fleet["members"] == 2 && fleet["credentials"] == 3).then_some(())
+        });
+    }
+    let [one, two] = daemons;
+    two.kill();
+    until("the other is alone", Duration::from_secs(30), || {
+        (one.get("/v1/status")["fleet"]["members"] == 1).then_some(())
+    });
+}
+
 #[test]
 fn every_change_is_published() {
     if skipped("redis") {
@@ -368,7 +425,7 @@ fn a_server_that_is_down_is_unreachable_and_works_again_once_it_is_back() {
     let revoke = decision("key_1", REVOKE, 1);
     assert_eq!(world.carry_out(&revoke), Receipt::Unreachable);
     world.server.restart();
-    let receipt = crate::support::until("Redis is reached", Duration::from_secs(10), || {
+    let receipt = until("Redis is reached", Duration::from_secs(10), || {
         Some(world.carry_out(&revoke)).filter(|receipt| *receipt != Receipt::Unreachable)
     });
     assert_eq!(receipt, Receipt::Applied);
@@ -386,7 +443,7 @@ fn an_answer_that_was_lost_does_not_double_the_effect() {
     // The script waits in the server's socket and runs once the server goes on.
     assert_eq!(world.carry_out(&revoke), Receipt::Unreachable);
     world.server.resume();
-    let receipt = crate::support::until("Redis is reached", Duration::from_secs(10), || {
+    let receipt = until("Redis is reached", Duration::from_secs(10), || {
         Some(world.carry_out(&revoke)).filter(|receipt| *receipt != Receipt::Unreachable)
     });
     assert!(matches!(receipt, Receipt::Applied | Receipt::Already));

@@ -197,6 +197,27 @@ fn ten_of_a_large_fleet_are_no_common_cause() {
 }
 
 #[test]
+fn a_launch_that_each_member_sees_a_part_of_is_a_common_cause_of_all() {
+    let member = |number: usize| {
+        let mut control = control(Budgets::NONE, 0);
+        control.set_active(100);
+        for n in 0..5 {
+            let name = format!("k{number}_{n}");
+            let opened = burst(&name, Action::Observe, Change::Opened, [n * 5000, n * 5000]);
+            assert_eq!(control.on_signal(&opened, at(n * 5000)), None);
+        }
+        control
+    };
+    let opened = burst("thief", Action::Revoke, Change::Opened, [46_000, 46_000]);
+    assert_eq!(decided(&mut member(0), &opened).0, Action::Revoke, "five, and the thief, are none");
+    let mut one = member(1);
+    one.set_others(member(2).summary());
+    assert_eq!(one.active(), 200);
+    let held = (Action::Throttle, true, vec![Guardrail::FleetSuppression]);
+    assert_eq!(decided(&mut one, &opened), held);
+}
+
+#[test]
 fn a_ledger_that_was_written_down_goes_on_where_it_was() {
     let mut before = control(Budgets::default(), 40_000_000);
     before.on_signal(&burst("k", Action::Alert, Change::Opened, [0, 0]), at(0));

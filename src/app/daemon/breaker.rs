@@ -43,6 +43,14 @@ impl SharedBreaker {
         matches!(self, Self::Redis(..))
     }
 
+    /// The store that counts for all members.
+    pub(super) fn store(&self) -> Option<RedisStore> {
+        match self {
+            Self::Redis(store, ..) => Some(store.clone()),
+            Self::Divided => None,
+        }
+    }
+
     /// Whether all members together have a token left for a revocation. Blocks for as long as a
     /// store may take to answer; no answer is a no: tripline fails towards not revoking.
     pub(super) fn take(&self, wanted: TokenWanted<'_>) -> bool {

@@ -127,6 +127,10 @@ impl ControlThread {
                         let _gone = reply.send(self.control.waiting(clock::now()));
                     }
                     ControlMessage::Params(params) => self.go_by(params),
+                    ControlMessage::Summary(reply) => {
+                        let _gone = reply.send(self.control.summary());
+                    }
+                    ControlMessage::Others(others) => self.control.set_others(others),
                     ControlMessage::Stop => stops = true,
                     message @ (ControlMessage::Signals(..)
                     | ControlMessage::Person(..)
@@ -205,6 +209,8 @@ impl ControlThread {
             | ControlMessage::Standing(..)
             | ControlMessage::Waiting(_)
             | ControlMessage::Params(_)
+            | ControlMessage::Summary(_)
+            | ControlMessage::Others(_)
             | ControlMessage::Stop => {}
         }
     }
@@ -284,6 +290,7 @@ impl ControlThread {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.clock_step.set(clock::deviation_ms() as f64 / 1000.0);
         metrics.approvals.set(count(self.control.approvals().count(now)));
+        metrics.fleet_credentials.set(i64::try_from(self.control.active()).unwrap_or(i64::MAX));
         metrics.standing.set(count(self.control.register().len()));
         metrics.journal_lines.set(i64::try_from(self.journal.head().0).unwrap_or(i64::MAX));
         metrics.breaker_left.set(i64::try_from(self.control.breaker_left()).unwrap_or(i64::MAX));

@@ -9,6 +9,7 @@
 mod breaker;
 mod control_plane;
 mod data_plane;
+mod fleet;
 mod notify;
 mod outbox;
 mod past;
@@ -423,6 +424,9 @@ fn start_control_plane(
     let (notifiers, notifying) = Notifiers::start(receivers, metrics);
     let (stores, mut tasks) = start_outboxes(stores.into_iter().map(task), past.due);
     tasks.extend(notifying);
+    if let Some(store) = breaker.store() {
+        tokio::spawn(fleet::share(store, control.clone(), metrics.clone()));
+    }
     let thread = ControlThread {
         control: past.control,
         journal: past.journal,

@@ -8,7 +8,7 @@ use crate::model::decision::{Guardrail, Order};
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use crate::wire::refusal::Refusal;
-use crate::wire::status_json::{JournalJson, KafkaJson, StatusJson, StoreJson};
+use crate::wire::status_json::{FleetJson, JournalJson, KafkaJson, StatusJson, StoreJson};
 use axum::Json;
 use prometheus::{IntCounterVec, IntGauge};
 use std::sync::atomic::Ordering;
@@ -52,6 +52,10 @@ fn describe(shared: &Shared, caller: Caller) -> StatusJson {
         out_of_service: shared.embedded.len() as u64,
         standing: now_at(&metrics.standing),
         breaker_tokens: metrics.breaker_left.get(),
+        fleet: FleetJson {
+            members: now_at(&metrics.fleet_members),
+            credentials: now_at(&metrics.fleet_credentials),
+        },
         kafka: KafkaJson {
             partitions: now_at(&metrics.consumer_assigned),
             lag: now_at(&metrics.consumer_lag),

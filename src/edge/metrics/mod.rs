@@ -100,6 +100,8 @@ pub struct Metrics {
     pub reconciled_at: GaugeVec,
     pub approvals: IntGauge,
     pub standing: IntGauge,
+    pub fleet_members: IntGauge,
+    pub fleet_credentials: IntGauge,
     pub journal_lines: IntGauge,
     pub certified: GaugeVec,
     pub budget_missing: GaugeVec,
@@ -319,6 +321,14 @@ impl Metrics {
             )?,
             approvals: t.gauge("approvals", "Revocations that wait for people to agree.")?,
             standing: t.gauge("standing", "Credentials on which a decision is remembered.")?,
+            fleet_members: t.gauge(
+                "fleet_members",
+                "Members that this one hears of through Redis, and itself.",
+            )?,
+            fleet_credentials: t.gauge(
+                "fleet_credentials",
+                "Credentials remembered by all members that this one hears of, and itself.",
+            )?,
             journal_lines: t.gauge("journal_lines", "Lines of the journal.")?,
             certified: t.gauges_of_proof(
                 "certified_false_actions_per_credential_day",
@@ -380,6 +390,7 @@ impl Metrics {
         for store in stores {
             metrics.store_up.with_label_values(&[store]).set(1);
         }
+        metrics.fleet_members.set(1);
         metrics.set_top_rates(&[]);
         Ok(metrics)
     }

@@ -23,6 +23,7 @@ use super::restraint::Restraint;
 use crate::detect::episode::Change;
 use crate::judge::breaker::Breaker;
 use crate::judge::budget::Ledger;
+use crate::judge::fleet;
 use crate::judge::verdict::{self, Verdict};
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{
@@ -44,6 +45,8 @@ pub struct Control {
     breaker: Breaker,
     restraint: Restraint,
     active: u64,
+    /// What other members have in use.
+    active_elsewhere: u64,
     violations: [u64; Invariant::ALL.len()],
     started: Option<EventTime>,
 }
@@ -59,6 +62,7 @@ impl Control {
             breaker: Breaker::default(),
             restraint: Restraint::default(),
             active: 0,
+            active_elsewhere: 0,
             violations: [0; Invariant::ALL.len()],
             started: None,
         }
@@ -72,6 +76,23 @@ impl Control {
     /// Says how many credentials are in use, on which the size of the breaker depends.
     pub const fn set_active(&mut self, credentials: u64) {
         self.active = credentials;
+    }
+
+    /// How many credentials are in use at all members.
+    pub const fn active(&self) -> u64 {
+        self.active.saturating_add(self.active_elsewhere)
+    }
+
+    /// What this member knows of its part of the fleet.
+    pub fn summary(&self) -> fleet::Summary {
+        fleet::Summary { active: self.active, bursts: self.restraint.bursts() }
+    }
+
+    /// Takes what the other members know together.
+    pub fn set_others(&mut self, others: fleet::Summary) {
+        self.active_elsewhere = others.active;
+        let active = self.active();
+        self.restraint.hear_elsewhere(others.bursts, active, &self.params.fleet);
     }
 
     /// Goes on from a ledger written down before.
@@ -122,7 +143,7 @@ impl Control {
 
     /// How many revocations the breaker has left.
     pub fn breaker_left(&self) -> u64 {
-        self.breaker.left(self.active, &self.params.breaker)
+        self.breaker.left(self.active(), &self.params.breaker)
     }
 
     /// How often each invariant would have been broken, in the order of [`Invariant::ALL`].
@@ -149,7 +170,8 @@ impl Control {
         others: impl FnOnce(TokenWanted<'_>) -> bool,
     ) -> Option<Decision> {
         let finding = &signal.finding;
-        self.restraint.hear(signal, self.active, &self.params.fleet);
+        let active = self.active();
+        self.restraint.hear(signal, active, &self.params.fleet);
         if signal.change == Change::Closed {
             self.decided.forget_finding(&finding.credential, finding.id);
             return None;
@@ -198,9 +220,10 @@ impl Control {
         let generation_before = self.register.generation(&finding.credential);
         let id = finding.id;
         let mut granted = false;
+        let active = self.active();
         let verdict = verdict::judge(finding.action, given, || {
             let others = |allowed| others(TokenWanted { tenant, allowed, finding: id });
-            granted = self.breaker.take(tenant, (self.active, now), &params.breaker, others);
+            granted = self.breaker.take(tenant, (active, now), &params.breaker, others);
             granted
         });
         let decision = self.order_of(finding, verdict, given.posture, now);

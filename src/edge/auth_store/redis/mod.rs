@@ -4,6 +4,7 @@
 //! operator's own commands or writes the hash, and tells the change stream. A delivery whose
 //! answer was lost is repeated and answered `already`.
 
+mod fleet;
 mod link;
 mod token;
 
@@ -107,6 +108,7 @@ pub struct RedisStore {
 struct Scripts {
     transition: Script,
     token: Script,
+    fleet: Script,
 }
 
 /// What the pulses of this process are.
@@ -132,6 +134,7 @@ impl RedisStore {
         let scripts = Arc::new(Scripts {
             transition: Script::new(include_str!("transition.lua")),
             token: Script::new(include_str!("token.lua")),
+            fleet: Script::new(include_str!("fleet.lua")),
         });
         let pulse = Arc::new(PulseOf { name: epoch.to_owned(), beat: AtomicU64::new(0) });
         Ok(Self { link, scripts, params: Arc::new(params), pulse })

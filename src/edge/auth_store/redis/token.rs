@@ -7,6 +7,8 @@ use ::redis::RedisError;
 
 /// The tokens of all members. In braces, so that those of all and of a tenant share a hash slot.
 const TOKENS_KEY: &str = "tripline:{breaker}:";
+/// What each member knows of its part of the fleet.
+pub(super) const MEMBERS_KEY: &str = "tripline:{breaker}:members";
 
 /// What Redis said to a wish for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,24 @@
+-- What each member knows of its part of the fleet: notes that of one, and answers with those of the
+-- others that are young, by the server's clock.
+--
+-- KEYS  1 a hash: member by when it told and what
+-- ARGV  1 member    2 what it knows    3 how old another may be (ms)
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local hour = 3600000
+
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
+redis.call('PEXPIRE', KEYS[1], hour)
+local all = redis.call('HGETALL', KEYS[1])
+local found = {}
+for index = 1, #all, 2 do
+  local at, told = string.match(all[index + 1], '^(%d+) (.*)$')
+  local age = now - (tonumber(at) or 0)
+  if age > hour then
+    redis.call('HDEL', KEYS[1], all[index])
+  elseif all[index] ~= ARGV[1] and age <= tonumber(ARGV[3]) then
+    found[#found + 1] = told
+  end
+end
+return found

@@ -1,0 +1,25 @@
+//! What members know of their parts of the fleet, told to each other through Redis.
+
+use super::RedisStore;
+use super::token::MEMBERS_KEY;
+use crate::judge::fleet::Summary;
+use crate::wire::fleet_json;
+use ::redis::RedisError;
+
+/// How old what another member told may be. Unit: milliseconds. Chosen: some of its rounds.
+const YOUNG_MS: u32 = 10_000;
+
+impl RedisStore {
+    /// Tells the others what `member` knows; gives what each of them told of late.
+    ///
+    /// # Errors
+    /// When Redis can't be asked.
+    pub async fn share(&self, member: &str, summary: &Summary) -> Result<Vec<Summary>, RedisError> {
+        let (mut live, number) = self.link.connection().await?;
+        let mut invocation = self.scripts.fleet.prepare_invoke();
+        invocation.key(MEMBERS_KEY).arg(member).arg(fleet_json::encode(summary)).arg(YOUNG_MS);
+        let told: Vec<String> =
+            self.noted(invocation.invoke_async(&mut live).await, number).await?;
+        Ok(told.iter().filter_map(|one| fleet_json::decode(one)).collect())
+    }
+}
