@@ -77,6 +77,8 @@ pub(super) enum ClientError {
     Answer(#[source] reqwest::Error),
     #[error("the daemon's answer can't be understood; is it of another version?")]
     Strange(#[source] serde_json::Error),
+    #[error("the daemon's answer has more than 64 MiB")]
+    TooLarge,
     #[error("the daemon did not answer within {seconds} s")]
     Late { seconds: u64 },
     #[error("can't read the token file {}", path.display())]
@@ -92,9 +94,11 @@ impl ClientError {
     pub(super) const fn exit(&self) -> Exit {
         match self {
             Self::Unreachable { .. } | Self::Late { .. } => Exit::Unavailable,
-            Self::Refused { .. } | Self::Answer(_) | Self::Strange(_) | Self::Declined => {
-                Exit::Findings
-            }
+            Self::Refused { .. }
+            | Self::Answer(_)
+            | Self::Strange(_)
+            | Self::TooLarge
+            | Self::Declined => Exit::Findings,
             Self::Token { .. } => Exit::Usage,
         }
     }
@@ -192,8 +196,8 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
-        let problem: Value = response.json().await.unwrap_or_default();
-        let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+        let problem = read(response).await.unwrap_or_default();
+        let text = |name: &str| plain(problem.get(name).and_then(Value::as_str).unwrap_or(""));
         let hint = match status {
             reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN => {
                 self.connection.hint()
@@ -210,12 +214,12 @@ impl Client {
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, ClientError> {
         let response = self.send(self.request(reqwest::Method::GET, path)).await?;
-        response.json().await.map_err(ClientError::Answer)
+        read(response).await
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
         let request = self.request(reqwest::Method::POST, path).json(body);
-        self.send(request).await?.json().await.map_err(ClientError::Answer)
+        read(self.send(request).await?).await
     }
 
     /// Asks for a stream of events.
@@ -235,6 +239,26 @@ impl Client {
             Output::Table => say(&table(answer)),
         }
     }
+}
+
+/// The largest answer. Unit: bytes. Chosen: a thousand rows are some megabytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Reads an answer as JSON.
+async fn read(mut response: reqwest::Response) -> Result<Value, ClientError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(ClientError::Answer)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            return Err(ClientError::TooLarge);
+        }
+    }
+    serde_json::from_slice(&body).map_err(ClientError::Strange)
+}
+
+/// What the other side says, without what would drive the terminal.
+fn plain(text: &str) -> String {
+    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 
 /// Runs a future to its end on a small runtime.

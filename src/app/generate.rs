@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::{say, say_error};
 use crate::edge::metrics::{Metrics, MetricsError};
 use clap::{Command, Subcommand};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// What goes with tripline.
@@ -121,9 +121,10 @@ pub fn run(what: &Generate, mut command: Command) -> Exit {
         Generate::Systemd { folder } => write_all(folder, &SYSTEMD),
         Generate::K8s { folder } => write_all(folder, &K8S),
         Generate::Reference { folder } => reference(folder, command),
-        Generate::Man { folder } => std::fs::create_dir_all(folder)
-            .and_then(|()| clap_mangen::generate_to(command, folder))
-            .map_err(|source| GenerateError::Write { path: folder.clone(), source }),
+        Generate::Man { folder } => {
+            command.build();
+            man_pages(folder, &command)
+        }
     };
     match written {
         Ok(()) => Exit::Good,
@@ -144,11 +145,25 @@ fn write_all(folder: &Path, files: &[File]) -> Result<(), GenerateError> {
     files.iter().try_for_each(|(name, content)| write(&folder.join(name), content))
 }
 
-/// Writes a file, unless one is there that somebody may have changed.
+/// A page for a command and for each of its own.
+fn man_pages(folder: &Path, command: &Command) -> Result<(), GenerateError> {
+    let page = clap_mangen::Man::new(command.clone());
+    let path = folder.join(page.get_filename());
+    let mut text = Vec::new();
+    page.render(&mut text).map_err(|source| GenerateError::Write { path: path.clone(), source })?;
+    write(&path, &String::from_utf8_lossy(&text))?;
+    let own = command.get_subcommands().filter(|one| one.get_name() != "help");
+    own.filter(|one| !one.is_hide_set()).try_for_each(|one| man_pages(folder, one))
+}
+
+/// Writes a file, unless something is there that somebody may have changed; a link is not followed.
 fn write(path: &Path, content: &str) -> Result<(), GenerateError> {
     let failed = |source| GenerateError::Write { path: path.to_owned(), source };
-    match std::fs::read(path) {
-        Ok(there) if there == content.as_bytes() => return Ok(()),
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if there.is_file() => {
+            let same = std::fs::read(path).map_err(failed)? == content.as_bytes();
+            return if same { Ok(()) } else { Err(GenerateError::Differs(path.to_owned())) };
+        }
         Ok(_) => return Err(GenerateError::Differs(path.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(failed(error)),
@@ -156,7 +171,8 @@ fn write(path: &Path, content: &str) -> Result<(), GenerateError> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    std::fs::write(path, content).map_err(failed)?;
+    let mut file = std::fs::File::create_new(path).map_err(failed)?;
+    file.write_all(content.as_bytes()).map_err(failed)?;
     say(&path.display().to_string());
     Ok(())
 }

@@ -99,6 +99,12 @@ fn prepared(args: RekeyArgs, settings: Settings) -> Result<Rekey, String> {
     if from == to {
         return Err("--from and --to name the same topic: what is written would be read".to_owned());
     }
+    if kafka.dead_letter_topic.as_ref().is_some_and(|letters| [&from, &to].contains(&letters)) {
+        return Err(
+            "[kafka] dead_letter_topic is --from or --to: dead letters need a topic of their own"
+                .to_owned(),
+        );
+    }
     let own = settings.data_dir.join("fingerprint.key");
     let path = settings.fingerprint_key_file.unwrap_or(own);
     if !path.exists() {

@@ -48,7 +48,8 @@ async fn serve(settings: Settings) -> Exit {
     tell_manager(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(daemon.metrics().clone()));
     while signals.next().await == Told::Reload {
-        reload(daemon.reloads()).await;
+        // A disk that hangs must not keep a signal from ending tripline.
+        tokio::spawn(reload(daemon.reloads()));
     }
     watchdog.abort();
     tell_manager(&[NotifyState::Stopping]);

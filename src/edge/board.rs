@@ -13,6 +13,8 @@ use tokio::sync::broadcast;
 
 /// How many findings and how many decisions are kept at hand. Chosen: some tens of megabytes.
 const KEPT_MAX: usize = 10_000;
+/// How many of the oldest findings are looked at for one that has ended. Chosen: some microseconds.
+const LOOKED_MAX: usize = 1024;
 /// How many news a slow listener may be behind before it misses some.
 const NEWS_MAX: usize = 1024;
 
@@ -31,6 +33,17 @@ struct Kept {
     order: VecDeque<FindingId>,
     decisions: VecDeque<Decision>,
     receipts: HashMap<DecisionId, BTreeMap<String, Receipt>>,
+}
+
+impl Kept {
+    /// Forgets the oldest finding that has ended, or the oldest where many that go on are older.
+    fn forget_one(&mut self) {
+        let has_ended = |id| self.findings.get(id).is_none_or(|one| one.closed.is_some());
+        let at = self.order.iter().take(LOOKED_MAX).position(has_ended).unwrap_or(0);
+        if let Some(id) = self.order.remove(at) {
+            self.findings.remove(&id);
+        }
+    }
 }
 
 /// Recent findings and decisions.
@@ -53,10 +66,8 @@ impl Board {
         let mut kept = self.kept.write();
         if kept.findings.insert(finding.id, finding.clone()).is_none() {
             kept.order.push_back(finding.id);
-            if kept.order.len() > KEPT_MAX
-                && let Some(oldest) = kept.order.pop_front()
-            {
-                kept.findings.remove(&oldest);
+            if kept.order.len() > KEPT_MAX {
+                kept.forget_one();
             }
         }
     }

@@ -6,7 +6,7 @@ use crate::wire::refusal::Refusal;
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::fs::{File, OpenOptions};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -94,20 +94,18 @@ impl DeadLetters {
     ///
     /// # Errors
     /// What the operating system said.
-    pub fn open(path: &Path, params: Params, now: EventTime) -> std::io::Result<Self> {
+    pub fn open(path: &Path, params: Params, now: EventTime) -> io::Result<Self> {
         let open = Mutex::new(open(path, now)?);
         Ok(Self { path: path.to_owned(), open, params })
     }
 
     /// Writes a letter; false if it can't be written.
-    pub fn write(&self, letter: &str) -> bool {
+    pub fn write(&self, letter: &str, now: EventTime) -> bool {
         let mut open = self.open.lock();
         let bytes = letter.len() as u64 + 1;
-        if open.length > 0 && open.length + bytes > self.params.bytes_max / FILES {
-            let since = open.since;
-            if self.begin_anew(&mut open, since).is_err() {
-                return false;
-            }
+        let is_full = open.length > 0 && open.length + bytes > self.params.bytes_max / FILES;
+        if is_full && self.begin_anew(&mut open, now).is_err() {
+            return false;
         }
         open.length += bytes;
         let file = &mut open.file;
@@ -124,9 +122,13 @@ impl DeadLetters {
         open.file.flush().is_ok()
     }
 
-    fn begin_anew(&self, held: &mut Open, now: EventTime) -> std::io::Result<()> {
+    fn begin_anew(&self, held: &mut Open, now: EventTime) -> io::Result<()> {
         held.file.flush()?;
-        std::fs::rename(&self.path, before(&self.path))?;
+        match std::fs::rename(&self.path, before(&self.path)) {
+            // Somebody took it away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
         *held = open(&self.path, now)?;
         Ok(())
     }
@@ -137,7 +139,7 @@ fn before(path: &Path) -> PathBuf {
     path.with_extension("1.ndjson")
 }
 
-fn open(path: &Path, now: EventTime) -> std::io::Result<Open> {
+fn open(path: &Path, now: EventTime) -> io::Result<Open> {
     let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     let metadata = file.metadata()?;
     // Where no file system says when it was made, it counts as made now.
@@ -161,7 +163,7 @@ mod tests {
         let at = EventTime::from_ms;
         let letters = DeadLetters::open(&path, params, at(0)).expect("opens");
         for number in 0..30 {
-            assert!(letters.write(&format!("letter {number:02}")));
+            assert!(letters.write(&format!("letter {number:02}"), at(0)));
         }
         assert!(letters.flush(at(1)));
         let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
@@ -170,8 +172,12 @@ mod tests {
         assert!(kept.contains("letter 20"), "{kept}");
         assert!(letters.flush(at(1000)));
         assert_eq!((read(&path).as_str(), read(&before(&path)).contains("letter 29")), ("", true));
-        assert!(letters.write("new"));
+        assert!(letters.write("new", at(1001)));
         assert!(letters.flush(at(2001)));
         assert_eq!(read(&before(&path)), "new\n", "what was there has gone");
+        std::fs::remove_file(&path).expect("removes");
+        for number in 0..30 {
+            assert!(letters.write(&format!("again {number:02}"), at(2002)), "it goes on");
+        }
     }
 }

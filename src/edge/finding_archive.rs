@@ -27,6 +27,7 @@ const SCHEMA: &str = "
         updated_ms INTEGER NOT NULL, closed_ms INTEGER, json TEXT NOT NULL
     );
     CREATE INDEX by_opened ON findings (opened_ms);
+    CREATE INDEX open_ones ON findings (id) WHERE closed_ms IS NULL;
     CREATE INDEX by_updated ON findings (updated_ms);
     CREATE INDEX by_credential ON findings (kind, credential, opened_ms);
 ";
@@ -84,13 +85,14 @@ struct Shared {
 pub struct FindingArchive(Arc<Shared>);
 
 impl FindingArchive {
-    /// Opens or creates the file; sets a damaged one aside. What was open is taken to have ended: it
-    /// is told again if it goes on. `errors` counts writes that failed.
+    /// Opens or creates the file; sets a damaged one aside, and keeps findings in memory alone where it
+    /// can't be used: protection does not wait for it. What was open is taken to have ended: it is
+    /// told again if it goes on. `errors` counts writes that failed.
     ///
     /// # Errors
-    /// When it can't be opened.
+    /// When there is no memory for it either.
     pub fn open(path: &Path, params: Params, errors: IntCounter) -> rusqlite::Result<Self> {
-        let file = match connect(path) {
+        let opened = match connect(path) {
             Err(error) if is_damaged(&error) => {
                 let aside = path.with_extension("damaged");
                 tracing::error!(
@@ -99,11 +101,21 @@ impl FindingArchive {
                 );
                 // Should that fail, opening says why.
                 let _moved = std::fs::rename(path, aside);
-                connect(path)?
+                connect(path)
             }
-            opened => opened?,
+            opened => opened,
         };
-        file.execute("UPDATE findings SET closed_ms = updated_ms WHERE closed_ms IS NULL", [])?;
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) => {
+                errors.inc();
+                tracing::error!(
+                    file = %path.display(), %error,
+                    "findings are kept in memory alone until the next start"
+                );
+                set_up(Connection::open_in_memory()?)?
+            }
+        };
         let (waiting, file, stopping) =
             (Mutex::default(), Mutex::new(file), AtomicBool::new(false));
         Ok(Self(Arc::new(Shared { waiting, file, params, errors, stopping })))
@@ -215,7 +227,10 @@ impl FindingArchive {
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // It is made for the own user alone. Should that fail, opening says why.
     let _made = keys::create_private(path);
-    let mut connection = Connection::open(path)?;
+    set_up(Connection::open(path)?)
+}
+
+fn set_up(mut connection: Connection) -> rusqlite::Result<Connection> {
     connection.execute_batch(
         "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
          PRAGMA journal_size_limit = 16777216;",
@@ -227,6 +242,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()?;
     }
+    connection.execute("UPDATE findings SET closed_ms = updated_ms WHERE closed_ms IS NULL", [])?;
     Ok(connection)
 }
 
@@ -386,5 +402,17 @@ mod tests {
         let archive = FindingArchive::open(&path, Params::default(), errors()).expect("opens");
         assert!(ids(&archive, None).is_empty());
         assert!(folder.path().join("findings.damaged").exists());
+    }
+
+    #[test]
+    fn where_the_file_can_not_be_used_findings_are_kept_in_memory() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("none").join("findings.db");
+        let errors = errors();
+        let archive =
+            FindingArchive::open(&path, Params::default(), errors.clone()).expect("opens");
+        archive.note(&finding("key_1", 0));
+        archive.write_down();
+        assert_eq!((ids(&archive, None), errors.get()), (vec!["key_1".to_owned()], 1));
     }
 }

@@ -3,7 +3,9 @@
 use crate::model::credential::{Credential, ID_BYTES_MAX, IdError, Kind, check_id};
 use crate::model::time::EventTime;
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet::URL_SAFE;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
 use serde::Deserialize;
@@ -70,21 +72,34 @@ pub fn looks_like_secret(text: &str) -> bool {
     }
     let bearer = text.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("bearer "));
     bearer
-        || (text.starts_with("eyJ") && is_jwt(text))
+        || (text.starts_with("eyJ") && (is_jwt(text) || is_jwe(text)))
         || PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// Three parts, the first of which is a JSON object.
+/// Three parts, the first of which is a JSON object: a signed token (JWT).
 fn is_jwt(text: &str) -> bool {
-    let mut parts = text.split('.');
-    let (Some(header), Some(_), Some(_), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return false;
-    };
+    text.split('.').count() == 3 && has_header(text)
+}
+
+/// Five parts, the first of which is a JSON object: an encrypted token (JWE).
+fn is_jwe(text: &str) -> bool {
+    text.split('.').count() == 5 && has_header(text)
+}
+
+/// Whether what stands before the first point is a JSON object.
+fn has_header(text: &str) -> bool {
+    let header = text.split('.').next().unwrap_or("");
     header.len() <= PAYLOAD_BYTES_MAX
         && URL_SAFE_NO_PAD.decode(header).is_ok_and(|header| header.first() == Some(&b'{'))
 }
+
+/// Base64 as lenient readers take it: whatever its last bits are, padded or not.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// What stands for a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +184,7 @@ impl Fingerprinter {
         if secret.starts_with("eyJ") && is_jwt(secret) {
             return self.identify_jwt(secret);
         }
-        let id = self.fingerprint(secret.as_bytes());
+        let id = self.fingerprint(one_spelling(secret).as_bytes());
         Identified { kind: None, id, subject: None, expires: None }
     }
 
@@ -184,10 +199,30 @@ impl Fingerprinter {
         let expires = claims.exp.filter(|s| (0.0..4.1e9).contains(s)).map(|s| (s * 1000.0) as i64);
         Identified {
             kind: Some(Kind::Jwt),
-            id: id.unwrap_or_else(|| self.fingerprint(token.as_bytes())),
+            id: id.unwrap_or_else(|| self.fingerprint(signed_part(token).as_bytes())),
             subject: claims.sub.filter(|sub| sub.len() <= ID_BYTES_MAX && keep(sub)),
             expires: expires.map(EventTime::from_ms),
         }
+    }
+}
+
+/// The header and the payload of a JWT: what is signed, as it is written. A signature has several
+/// spellings that services take for the same: its last bits, and for ECDSA its negative.
+fn signed_part(token: &str) -> &str {
+    token.rsplit_once('.').map_or(token, |(signed, _)| signed)
+}
+
+/// An encrypted token (JWE, five parts) with the last bits of its parts as they are to be: services
+/// take others for the same. Its header is authenticated as it is written. Anything else is left alone.
+fn one_spelling(secret: &str) -> Cow<'_, str> {
+    if !secret.starts_with("eyJ") || !is_jwe(secret) {
+        return Cow::Borrowed(secret);
+    }
+    let Some((header, rest)) = secret.split_once('.') else { return Cow::Borrowed(secret) };
+    let anew = |part| LENIENT.decode(part).ok().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
+    match rest.split('.').map(anew).collect::<Option<Vec<_>>>() {
+        Some(rest) => Cow::Owned(format!("{header}.{}", rest.join("."))),
+        None => Cow::Borrowed(secret),
     }
 }
 
@@ -241,6 +276,25 @@ mod tests {
             let found = Fingerprinter::new(vec![1; 32]).identify(&jwt(claims));
             assert!(found.id.starts_with("fp_") && found.kind == Some(Kind::Jwt), "{claims}");
         }
+    }
+
+    #[test]
+    fn another_spelling_of_a_token_is_the_same_token() {
+        let one = Fingerprinter::new(vec![1; 32]);
+        let token = jwt("{}");
+        let (signed, _) = token.rsplit_once('.').expect("a signature");
+        for signature in ["c2lnbmF0dXJl", "c2lnbmF0dXJm", "b3RoZXI"] {
+            assert_eq!(one.identify(&format!("{signed}.{signature}")), one.identify(&token));
+        }
+        let encrypted = "eyJhbGciOiJkaXIifQ..AAAAAAAAAAAAAAAA.AAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAA";
+        let found = one.identify(encrypted);
+        assert!(found.id.starts_with("fp_") && found.kind.is_none());
+        assert!(looks_like_secret(encrypted), "it is never kept");
+        assert_eq!(
+            one.identify(&encrypted.replace("AAAAAAAAAAAAAAAAAAAAAA", "AAAAAAAAAAAAAAAAAAAAAB")),
+            found
+        );
+        assert_ne!(one.identify(&encrypted.replace("AAAAAAAAAAA.", "BAAAAAAAAAA.")), found);
     }
 
     #[test]

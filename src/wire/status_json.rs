@@ -39,12 +39,14 @@ pub struct StatusJson {
     /// Revocations that wait for people now.
     pub approvals: u64,
     /// Credentials out of service now.
+    #[serde(default)]
     pub out_of_service: u64,
     /// Credentials on which a decision is remembered.
     pub standing: u64,
     /// Revocations that the breaker has left.
     pub breaker_tokens: i64,
     /// All members together.
+    #[serde(default)]
     pub fleet: FleetJson,
     /// The Kafka intake.
     pub kafka: KafkaJson,

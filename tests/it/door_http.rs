@@ -229,6 +229,14 @@ fn a_gateway_asks_by_name_by_secret_or_by_token() {
         (check(&[("x-api-key", "key_1")]) == 403).then_some(())
     });
     assert_eq!(check(&[("authorization", "Bearer key_1")]), 403);
+    // A secret does not tell its kind.
+    for session in ["sess_1", "sk-session0123456789"] {
+        assert_eq!(check(&[("authorization", &format!("Bearer {session}"))]), 204);
+        daemon.order("revoke", &format!("session:{session}"));
+        until("the session is refused", Duration::from_secs(5), || {
+            (check(&[("authorization", &format!("Bearer {session}"))]) == 403).then_some(())
+        });
+    }
 
     // {"alg":"ES256"} . {"jti":"j1","exp":4000000000}
     let token = "eyJhbGciOiJFUzI1NiJ9.eyJqdGkiOiJqMSIsImV4cCI6NDAwMDAwMDAwMH0.c2lnbmF0dXJl";

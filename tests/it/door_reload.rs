@@ -1,20 +1,33 @@
 //! The configuration is read anew while the daemon runs.
 
 use crate::door_http::token_of;
-use crate::support::daemon::{Daemon, now_ms, uses};
-use crate::support::until;
+use crate::support::child::Process;
+use crate::support::daemon::{BINARY, Daemon, now_ms, uses};
+use crate::support::{free_port, until};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Writes the configuration anew with other settings behind the first lines of the daemon's own.
-fn rewrite(folder: &Path, settings: &str) {
-    let path = folder.join("tripline.toml");
-    let text = std::fs::read_to_string(&path).expect("reads");
+/// The lines of the daemon's own, and other settings.
+fn with_own(folder: &Path, settings: &str) -> String {
+    let text = std::fs::read_to_string(folder.join("tripline.toml")).expect("reads");
     let own: Vec<&str> = text.lines().take(2).collect();
-    std::fs::write(&path, format!("{}\n{settings}", own.join("\n"))).expect("writes");
+    format!("{}\n{settings}", own.join("\n"))
+}
+
+/// Puts a configuration with other settings behind the first lines of the daemon's own in its place.
+fn rewrite(folder: &Path, settings: &str) {
+    let part = folder.join("tripline.toml.part");
+    std::fs::write(&part, with_own(folder, settings)).expect("writes");
+    std::fs::rename(&part, folder.join("tripline.toml")).expect("moves");
+}
+
+/// Writes them in its place, where nothing happens before somebody asks.
+fn write_in_place(folder: &Path, settings: &str) {
+    let text = with_own(folder, settings);
+    std::fs::write(folder.join("tripline.toml"), text).expect("writes");
 }
 
 fn posture(daemon: &Daemon) -> String {
@@ -23,7 +36,7 @@ fn posture(daemon: &Daemon) -> String {
 }
 
 #[test]
-fn a_file_that_changes_is_read_anew_and_one_with_mistakes_changes_nothing() {
+fn another_file_is_read_anew_and_one_with_mistakes_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(&folder, "posture.default = \"shadow\"\n");
     rewrite(folder.path(), "posture.default = \"throttle\"\n");
@@ -34,6 +47,89 @@ fn a_file_that_changes_is_read_anew_and_one_with_mistakes_changes_nothing() {
     });
     assert_eq!(posture(&daemon), "throttle");
     assert!(daemon.log().contains("the one before holds on"));
+}
+
+#[test]
+fn a_file_that_is_written_to_in_its_place_waits_for_a_signal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "posture.default = \"shadow\"\n");
+    let path = folder.path().join("tripline.toml");
+    let text = std::fs::read_to_string(&path).expect("reads").replace("shadow", "revoke");
+    // Half through, it may be without what bounds it.
+    std::fs::write(&path, text).expect("writes");
+    until("it is told", PATIENCE, || daemon.log().contains("was written to").then_some(()));
+    assert_eq!(posture(&daemon), "shadow");
+    daemon.signal("HUP");
+    until("the posture is raised", PATIENCE, || (posture(&daemon) == "revoke").then_some(()));
+}
+
+#[test]
+fn what_is_no_file_changes_nothing_and_holds_no_signal_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "posture.default = \"alert\"\n");
+    let path = folder.path().join("tripline.toml");
+    std::fs::remove_file(&path).expect("removes");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo runs");
+    assert!(made.success());
+    daemon.signal("HUP");
+    until("it is refused", PATIENCE, || daemon.log().contains("is no file").then_some(()));
+    assert_eq!(posture(&daemon), "alert");
+    assert_eq!(daemon.terminate(), Some(0));
+}
+
+#[test]
+fn who_can_be_reached_from_elsewhere_keeps_its_tokens() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (tokens, bearer) = token_of(&folder, "ops", "operate");
+    let port = free_port();
+    let path = folder.path().join("tripline.toml");
+    let data = folder.path().join("data");
+    let listen = format!("data_dir = \"{}\"\nhttp.listen = \"0.0.0.0:{port}\"\n", data.display());
+    std::fs::write(&path, format!("{listen}{tokens}")).expect("writes");
+    let log = std::fs::File::create(folder.path().join("log")).expect("a log");
+    let mut command = std::process::Command::new(BINARY);
+    command.arg("run").arg("--config").arg(&path).stderr(log);
+    let process = Process::start(&mut command);
+    let ask = |bearer: &str| {
+        let client = reqwest::blocking::Client::new();
+        let url = format!("http://127.0.0.1:{port}/v1/status");
+        let asked = client.get(url).header("authorization", bearer).send();
+        asked.ok().map(|answer| answer.status().as_u16())
+    };
+    until("it runs", PATIENCE, || (ask(&bearer) == Some(200)).then_some(()));
+    let part = folder.path().join("part");
+    std::fs::write(&part, "").expect("writes");
+    std::fs::rename(&part, &path).expect("moves");
+    process.signal("HUP");
+    until("it is refused", PATIENCE, || {
+        let log = std::fs::read_to_string(folder.path().join("log")).expect("reads");
+        log.contains("nobody would need a token").then_some(())
+    });
+    assert_eq!(ask("Bearer none"), Some(401));
+    assert_eq!(ask(&bearer), Some(200));
+}
+
+#[test]
+fn a_stream_ends_once_its_token_is_none_any_more() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (old_config, old) = token_of(&folder, "old", "operate");
+    let daemon = Daemon::start(&folder, &old_config);
+    let client = reqwest::blocking::Client::builder().timeout(PATIENCE).build().expect("a client");
+    let open = |path: &str| {
+        let asked = client.get(format!("{}{path}", daemon.base()));
+        let asked = asked.header("authorization", &old).header("accept", "text/event-stream");
+        let answer = asked.send().expect("answers");
+        assert_eq!(answer.status(), 200, "{path}");
+        answer
+    };
+    let streams = [open("/v1/stream"), open("/v1/changes")];
+    let (new_config, _) = token_of(&folder, "new", "operate");
+    rewrite(folder.path(), &new_config);
+    daemon.signal("HUP");
+    for stream in streams {
+        // It would run into the time-out otherwise.
+        stream.text().expect("it ends");
+    }
 }
 
 #[test]
@@ -69,14 +165,14 @@ fn over_the_api_it_says_what_holds_and_what_needs_a_restart() {
     let (old_config, old) = token_of(&folder, "old", "operate");
     let daemon = Daemon::start(&folder, &old_config);
     let (new_config, new) = token_of(&folder, "new", "operate");
-    rewrite(folder.path(), &format!("[journal]\nrotate = \"1MiB\"\n{new_config}"));
+    write_in_place(folder.path(), &format!("[journal]\nrotate = \"1MiB\"\n{new_config}"));
     let ask = |bearer: &str| daemon.send("POST", "/v1/reload", &[("authorization", bearer)], "");
     assert_eq!(ask("Bearer nobody").0, 401);
     let (status, body) = ask(&old);
     assert_eq!(status, 200, "{body}");
     assert_eq!(body, r#"{"applied":["http.tokens"],"after_restart":["journal"]}"#);
     assert_eq!(ask(&old).0, 401, "the old token is none any more");
-    rewrite(folder.path(), &format!("threads = 7\n{new_config}"));
+    write_in_place(folder.path(), &format!("threads = 7\n{new_config}"));
     let (status, body) = ask(&new);
     assert_eq!(status, 422);
     assert!(body.contains("threads"), "{body}");

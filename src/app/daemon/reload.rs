@@ -1,10 +1,10 @@
-//! The configuration read anew, at SIGHUP, over the API, or as the file changes.
+//! The configuration read anew, at SIGHUP, over the API, or as another file is put in its place.
 //!
 //! What decides changes while tripline runs: postures, ceilings, detectors, budgets, the breaker,
 //! the allow list, tokens. What is opened at the start (addresses, stores, files, Kafka) is told to
 //! need a restart. A configuration with mistakes changes nothing.
 
-use crate::app::settings::{self, LoadError, Settings};
+use crate::app::settings::{self, Settings};
 use crate::edge::api::About;
 use crate::edge::api::auth::Tokens;
 use crate::edge::api::reload::{Asked, Reloaded};
@@ -14,6 +14,7 @@ use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::engine::partition;
 use parking_lot::RwLock;
 use std::collections::BTreeSet;
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,8 +39,8 @@ const AT_ONCE: [&str; 12] = [
 /// How often it is looked whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
-/// When the file was last changed (seconds and nanoseconds), its length and its number.
-type Stamp = (i64, i64, u64, u64);
+/// Which file it is (device and number), when it was last written (seconds and nanoseconds), its length.
+type Stamp = (u64, u64, i64, i64, u64);
 
 /// What of a running daemon follows the configuration.
 #[derive(Debug)]
@@ -71,67 +72,92 @@ pub(super) struct Reloader {
 impl Reloader {
     /// Of the file at `path`, as it is now; none: there is none, and nothing to read anew.
     pub(super) fn new(path: Option<PathBuf>, follows: Follows) -> Self {
-        let table = path.as_deref().map(read_table).unwrap_or_default();
+        let read = path.as_deref().and_then(|path| settings::read_text(path).ok());
+        let table = read.and_then(|text| text.parse().ok()).unwrap_or_default();
         Self { path, table, follows }
     }
 
-    /// Reads the file anew whenever somebody asks or it has changed, until nobody can ask any more.
+    /// Reads the file anew whenever somebody asks, or another one was put in its place, until nobody
+    /// can ask any more.
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Asked>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         let mut known = self.stamp();
-        let mut seen = known;
         loop {
             tokio::select! {
                 reply = asked.recv() => {
                     let Some(reply) = reply else { return };
                     known = self.stamp();
-                    let told = self.reload().await.map_err(|error| in_full(&error));
+                    let told = self.reload().await;
                     // Whoever asked may have gone away.
                     let _gone = reply.send(told);
                 }
                 _ = look.tick() => {
-                    // Who is still writing is left in peace.
                     let now = self.stamp();
-                    if now != known && now == seen {
-                        known = now;
+                    if now == known {
+                        continue;
+                    }
+                    if is_another_file(known, now) {
                         // It is said in the log.
                         let _told = self.reload().await;
+                    } else {
+                        // Who writes into it may be half through: a part of it may be without brakes.
+                        tracing::warn!(
+                            "the configuration was written to in its place: it is read anew at SIGHUP or \
+                             POST /v1/reload, or once a whole file is moved there"
+                        );
                     }
-                    seen = now;
+                    known = now;
                 }
             }
         }
     }
 
-    /// What tells one state of the file from another.
+    /// What tells one state of the file from another; none where there is no file.
     fn stamp(&self) -> Option<Stamp> {
         use std::os::unix::fs::MetadataExt;
-        let metadata = std::fs::metadata(self.path.as_ref()?).ok()?;
-        Some((metadata.mtime(), metadata.mtime_nsec(), metadata.len(), metadata.ino()))
+        let metadata = std::fs::metadata(self.path.as_ref()?).ok().filter(Metadata::is_file)?;
+        Some((
+            metadata.dev(),
+            metadata.ino(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.len(),
+        ))
     }
 
-    /// Reads the file anew; says what changed, or all its mistakes.
-    pub(super) async fn reload(&mut self) -> Result<Reloaded, LoadError> {
+    /// Reads the file anew; says what changed, or why the one before holds on.
+    async fn reload(&mut self) -> Result<Reloaded, String> {
         let Some(path) = self.path.clone() else { return Ok(Reloaded::default()) };
-        let loaded = settings::load(&path);
-        let result = if loaded.is_ok() { "applied" } else { "refused" };
+        // A disk may hang: what else is to be done goes on.
+        let read = tokio::task::spawn_blocking(move || read(&path)).await;
+        let read = read.map_err(|error| error.to_string()).and_then(|read| read);
+        let fits = read.and_then(|(settings, table)| {
+            if settings.http.tokens.is_empty() && !self.follows.tokens.is_local() {
+                return Err(
+                    "it has no [http.tokens], and tripline can be reached from other machines: \
+                            nobody would need a token"
+                        .to_owned(),
+                );
+            }
+            Ok((settings, table))
+        });
+        let result = if fits.is_ok() { "applied" } else { "refused" };
         self.follows.metrics.reload.with_label_values(&[result]).inc();
-        match loaded {
-            Ok(settings) => {
-                let table = read_table(&path);
+        match fits {
+            Ok((settings, table)) => {
                 let reloaded = sorted(&changed(&self.table, &table));
                 self.follows.go_by(&settings).await;
                 self.table = table;
                 tracing::info!(
                     applied = ?reloaded.applied, after_restart = ?reloaded.after_restart,
-                    "the configuration was read anew"
+                    posture = %settings.control.postures.default, "the configuration was read anew"
                 );
                 Ok(reloaded)
             }
             Err(error) => {
                 tracing::error!(
-                    file = %path.display(), %error,
-                    "the configuration has mistakes; the one before holds on (tripline check says them all)"
+                    error,
+                    "the configuration can't be taken; the one before holds on (tripline check says all mistakes)"
                 );
                 Err(error)
             }
@@ -139,15 +165,28 @@ impl Reloader {
     }
 }
 
+/// Whether a whole file was put in the place of the one before.
+fn is_another_file(known: Option<Stamp>, now: Option<Stamp>) -> bool {
+    let which = |stamp: Option<Stamp>| stamp.map(|(device, number, ..)| (device, number));
+    now.is_some() && which(known) != which(now)
+}
+
+/// The settings of a file, and what stands in it.
+fn read(path: &Path) -> Result<(Settings, toml::Table), String> {
+    if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+        return Err(format!("{} is no file", path.display()));
+    }
+    let text = settings::read_text(path).map_err(|error| in_full(&error))?;
+    let name = path.display().to_string();
+    let checked = settings::check(&name, &text, settings::environment());
+    let settings = checked.map_err(|error| in_full(&error))?;
+    Ok((settings, text.parse().unwrap_or_default()))
+}
+
 /// An error and what caused it.
 fn in_full(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}
-
-/// What stands in a file that was checked.
-fn read_table(path: &Path) -> toml::Table {
-    std::fs::read_to_string(path).ok().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 /// The sections that differ; of `http` the tokens by themselves.
@@ -191,7 +230,8 @@ impl Follows {
             memory_bytes_max: settings.partition.memory_bytes,
             started: clock::now(),
         };
-        let (tokens, about) = (Arc::new(Tokens::default()), Arc::new(RwLock::new(about)));
+        let tokens = Arc::new(Tokens::new(settings.http.listen.ip().is_loopback()));
+        let about = Arc::new(RwLock::new(about));
         set_tokens(&tokens, settings);
         let metrics = metrics.clone();
         Self { data, control, partition, tokens, about, breaker_is_shared, metrics }

@@ -21,6 +21,8 @@ use crate::wire::decoder::Decoder;
 use reader::{Place, Problems, Reader, Wrong};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use url::Url;
@@ -160,10 +162,28 @@ pub fn load(path: &Path) -> Result<Settings, LoadError> {
 /// # Errors
 /// When it can't be read, or all its mistakes.
 pub fn load_at(path: &Path, now: Option<EventTime>) -> Result<Settings, LoadError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+    let text = read_text(path)?;
     let settings = check_at(&path.display().to_string(), &text, environment(), now)?;
     Ok(Settings { file: Some(path.to_owned()), ..settings })
+}
+
+/// The largest configuration. Unit: bytes.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a configuration as text.
+///
+/// # Errors
+/// When it can't be read, or is far too large to be one.
+pub fn read_text(path: &Path) -> Result<String, LoadError> {
+    let read = || {
+        let mut text = String::new();
+        File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > FILE_BYTES_MAX {
+            return Err(std::io::Error::other("it has more than 1 MiB"));
+        }
+        Ok(text)
+    };
+    read().map_err(|source| LoadError::Read { path: path.to_owned(), source })
 }
 
 /// Why there are no settings.

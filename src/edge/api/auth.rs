@@ -6,7 +6,7 @@ use super::Shared;
 use super::local::Peer;
 use super::problem::Problem;
 use axum::extract::{ConnectInfo, FromRequestParts};
-use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use parking_lot::RwLock;
@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
+use tokio::sync::watch;
 
 /// What a bearer token lets its holder do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,23 +44,36 @@ impl Role {
     }
 }
 
+#[derive(PartialEq, Eq)]
 struct Known {
     name: String,
     digest: [u8; 32],
     roles: Vec<Role>,
 }
 
-/// The tokens that are known; without any, everybody on this machine may do everything but order.
-#[derive(Default)]
-pub struct Tokens(RwLock<Vec<Known>>);
+/// The tokens that are known; without any, everybody on this machine may do everything but order,
+/// if the daemon listens to this machine alone.
+pub struct Tokens {
+    known: RwLock<Vec<Known>>,
+    /// Whether only this machine can connect.
+    is_local: bool,
+    /// Rises whenever other tokens are known: streams end, and their listeners come again.
+    changes: watch::Sender<u64>,
+}
 
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.read().iter().map(|known| &known.name)).finish()
+        f.debug_list().entries(self.known.read().iter().map(|known| &known.name)).finish()
     }
 }
 
 impl Tokens {
+    /// None is known. `is_local`: whether only this machine can connect; otherwise nobody may do
+    /// anything without a token.
+    pub fn new(is_local: bool) -> Self {
+        Self { known: RwLock::default(), is_local, changes: watch::Sender::new(0) }
+    }
+
     /// Knows these tokens from now on, and no others: the name of each, the token, what it is for.
     pub fn set<'a>(&self, tokens: impl Iterator<Item = (&'a str, &'a SecretString, &'a [Role])>) {
         let known = tokens.map(|(name, token, roles)| Known {
@@ -67,18 +81,39 @@ impl Tokens {
             digest: Sha256::digest(token.expose_secret().as_bytes()).into(),
             roles: roles.to_vec(),
         });
-        *self.0.write() = known.collect();
+        let known: Vec<Known> = known.collect();
+        let mut held = self.known.write();
+        if *held != known {
+            *held = known;
+            self.changes.send_modify(|changes| *changes += 1);
+        }
     }
 
-    /// Whether none is known.
-    fn is_empty(&self) -> bool {
-        self.0.read().is_empty()
+    /// Whether only this machine can connect.
+    pub const fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// Comes to its end once other tokens are known.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut changes = self.changes.subscribe();
+        async move {
+            // Without tokens to come there is no change either.
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether who connects needs no token.
+    fn is_open(&self) -> bool {
+        self.is_local && self.known.read().is_empty()
     }
 
     /// The name and the roles of the holder of a token.
     fn holder(&self, token: &str) -> Option<(String, Vec<Role>)> {
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let all = self.0.read();
+        let all = self.known.read();
         let mut found = None;
         for known in &*all {
             let fits: Choice = known.digest.ct_eq(&digest);
@@ -91,7 +126,7 @@ impl Tokens {
 
     /// Who sent a request, if they may act as `role`.
     fn admit(&self, headers: &HeaderMap, role: Role) -> Result<String, Problem> {
-        if self.is_empty() {
+        if self.is_open() {
             return admit_local(headers);
         }
         let token = headers.get(AUTHORIZATION).and_then(bearer);
@@ -114,8 +149,16 @@ impl Tokens {
 }
 
 /// Without tokens only this machine can connect. A web page in a browser on this machine can, too,
-/// so a request must name this machine as its host: pages of other names are turned away.
+/// so a request must name this machine as its host, and must not come from a page of another site.
 fn admit_local(headers: &HeaderMap) -> Result<String, Problem> {
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    if matches!(site, Some("cross-site" | "same-site")) || is_of_other_origin(headers) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "a page of another site may not ask",
+            "set up [http.tokens] for what runs elsewhere",
+        ));
+    }
     let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
     let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
@@ -129,6 +172,15 @@ fn admit_local(headers: &HeaderMap) -> Result<String, Problem> {
     ))
 }
 
+/// Whether a browser says that the page behind the request is of another origin than this host.
+fn is_of_other_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    text(ORIGIN).is_some_and(|origin| {
+        let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        host.is_none() || host != text(HOST)
+    })
+}
+
 /// The token of an `Authorization: Bearer …`.
 pub(super) fn bearer(value: &HeaderValue) -> Option<&str> {
     let (scheme, token) = value.to_str().ok()?.split_once([' ', '\t'])?;
@@ -140,7 +192,7 @@ fn admit_operator(tokens: &Tokens, parts: &Parts) -> Result<String, Problem> {
     if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() {
         return Ok(peer.account.clone());
     }
-    if tokens.is_empty() {
+    if tokens.is_open() {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
             "over TCP only the holder of a token may order",
@@ -230,9 +282,9 @@ impl FromRequestParts<Arc<Shared>> for Operator {
 pub(super) fn may_check(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
     if let Some(token) = headers.get("x-tripline-token").and_then(|value| value.to_str().ok()) {
         let may = tokens.holder(token).is_some_and(|(_, roles)| roles.contains(&Role::Check));
-        return if may || tokens.is_empty() { Ok(()) } else { Err(no_check()) };
+        return if may || tokens.is_open() { Ok(()) } else { Err(no_check()) };
     }
-    if tokens.is_empty() {
+    if tokens.is_open() {
         return Ok(());
     }
     tokens.admit(headers, Role::Check).map(|_| ()).map_err(|_| no_check())
@@ -241,7 +293,7 @@ pub(super) fn may_check(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Prob
 /// Whether a gateway may follow changes. They name credentials, so without tokens only this machine
 /// may, by its own name.
 pub(super) fn may_follow(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
-    if tokens.is_empty() {
+    if tokens.is_open() {
         return admit_local(headers).map(|_| ());
     }
     may_check(tokens, headers)
@@ -269,7 +321,7 @@ mod tests {
 
     #[test]
     fn a_token_opens_what_its_roles_say() {
-        let tokens = Tokens::default();
+        let tokens = Tokens::new(true);
         let token = SecretString::from("0123456789abcdef".to_owned());
         tokens.set(std::iter::once(("gateway", &token, &[Role::Ingest][..])));
         let good = headers("authorization", "Bearer 0123456789abcdef");
@@ -286,10 +338,28 @@ mod tests {
 
     #[test]
     fn without_tokens_a_page_of_another_name_is_turned_away() {
-        let tokens = Tokens::default();
+        let tokens = Tokens::new(true);
         for host in ["127.0.0.1:7878", "localhost:7878", "[::1]:7878"] {
             assert!(tokens.admit(&headers("host", host), Role::Operate).is_ok(), "{host}");
         }
         assert!(tokens.admit(&headers("host", "evil.example:7878"), Role::Operate).is_err());
+        let mut page = headers("host", "127.0.0.1:7878");
+        page.insert("origin", HeaderValue::from_static("http://127.0.0.1:7878"));
+        assert!(tokens.admit(&page, Role::Ingest).is_ok(), "the console's own page");
+        for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")]
+        {
+            let mut page = headers("host", "127.0.0.1:7878");
+            page.insert(name, HeaderValue::from_static(value));
+            assert!(tokens.admit(&page, Role::Ingest).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn who_can_be_reached_from_elsewhere_is_open_to_nobody_without_tokens() {
+        let tokens = Tokens::new(false);
+        let local = headers("host", "localhost");
+        assert!(tokens.admit(&local, Role::Read).is_err());
+        assert!(super::may_check(&tokens, &local).is_err());
+        assert!(super::may_follow(&tokens, &local).is_err());
     }
 }

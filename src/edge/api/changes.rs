@@ -15,7 +15,7 @@ use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -165,6 +165,7 @@ pub(super) async fn get_changes(
     let mut reader = Reader::new(shared.embedded.clone(), since);
     if streams {
         let stream = stream(reader, newest, shared.listeners.place()?);
+        let stream = stream.take_until(Box::pin(shared.tokens.changed()));
         return Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response());
     }
     let reset = reader.reset;

@@ -58,13 +58,7 @@ fn answer(shared: &Shared, headers: &HeaderMap) -> Response {
         let secret = secret.filter(|secret| number < SECRETS_MAX && is_one(secret));
         // What is skipped here the service behind might read in its own way.
         let Some(secret) = secret else { return ambiguous() };
-        let found = shared.fingerprints.identify(secret);
-        let mut response = pass(shared, found.kind.unwrap_or_default(), &found.id);
-        if response.status() == StatusCode::NO_CONTENT {
-            // Events may name it by itself, where it does not look like a secret.
-            let (kind, id) = shared.fingerprints.named(secret);
-            response = pass(shared, kind, &id);
-        }
+        let response = pass_secret(shared, secret);
         // Which of them the service behind will take is not known here: all must be in service.
         match response.status() {
             StatusCode::NO_CONTENT => passed = Some(response),
@@ -72,6 +66,31 @@ fn answer(shared: &Shared, headers: &HeaderMap) -> Response {
         }
     }
     passed.unwrap_or_else(no_credential)
+}
+
+/// Whether a request with a secret may pass. Events may have told of it by its fingerprint or, where
+/// it does not look like a secret, by itself, and as any kind that it does not tell itself. A name
+/// alone takes nothing from what a throttled credential may do: who knows it need not hold it.
+fn pass_secret(shared: &Shared, secret: &str) -> Response {
+    let now = clock::now();
+    let found = shared.fingerprints.identify(secret);
+    let (_, name) = shared.fingerprints.named(secret);
+    let kinds = || Kind::ALL.into_iter().filter(|kind| found.kind.is_none_or(|one| one == *kind));
+    for kind in kinds() {
+        for id in [found.id.as_str(), &name] {
+            let stored = shared.embedded.stored(kind, id, now).map(|stored| stored.status);
+            if let Some(status @ (Status::Suspended | Status::Revoked)) = stored {
+                return denied(status);
+            }
+        }
+    }
+    for kind in kinds() {
+        let response = pass(shared, kind, &found.id);
+        if response.status() != StatusCode::NO_CONTENT {
+            return response;
+        }
+    }
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// Whether every reader takes the same secret from it: one visible word.
@@ -101,22 +120,21 @@ fn no_credential() -> Response {
 fn pass(shared: &Shared, kind: Kind, id: &str) -> Response {
     match shared.embedded.pass(kind, id, clock::now()) {
         Passage::Free => StatusCode::NO_CONTENT.into_response(),
-        Passage::Denied(status) => {
-            let mut response = StatusCode::FORBIDDEN.into_response();
-            let headers = response.headers_mut();
-            headers.insert(
-                "x-tripline-status",
-                HeaderValue::from_static(match status {
-                    Status::Revoked => "revoked",
-                    Status::Suspended | Status::Throttled | Status::Active => "suspended",
-                }),
-            );
-            response
-        }
+        Passage::Denied(status) => denied(status),
         Passage::Wait(seconds) => {
             let mut response = StatusCode::TOO_MANY_REQUESTS.into_response();
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
             response
         }
     }
+}
+
+fn denied(status: Status) -> Response {
+    let mut response = StatusCode::FORBIDDEN.into_response();
+    let status = HeaderValue::from_static(match status {
+        Status::Revoked => "revoked",
+        Status::Suspended | Status::Throttled | Status::Active => "suspended",
+    });
+    response.headers_mut().insert("x-tripline-status", status);
+    response
 }

@@ -178,7 +178,7 @@ fn note_refusals(shared: &Shared, request: u64, at: EventTime, refusals: &[(usiz
     for (line, refusal) in refusals {
         shared.metrics.refused.with_label_values(&[refusal.as_str()]).inc();
         let place = Place::Request { request, line: *line as u64 };
-        if !shared.dead_letters.write(&letter(place, *refusal, at)) {
+        if !shared.dead_letters.write(&letter(place, *refusal, at), at) {
             shared.metrics.dead_letter_errors.inc();
         }
     }

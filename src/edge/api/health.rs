@@ -1,6 +1,8 @@
 //! `/livez`, `/readyz`, `/metrics`.
 
 use super::State;
+use super::auth::Reader;
+use super::problem::Problem;
 use crate::edge::metrics::{Format, RANKS};
 use axum::extract::Query;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -52,12 +54,17 @@ pub(super) async fn readyz(
     }
 }
 
-/// All metrics: OpenMetrics with exemplars for who accepts it, else the Prometheus text format.
+/// All metrics: OpenMetrics for who accepts it, with exemplars for who may read findings, else the Prometheus text format.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String)))]
-pub(super) async fn metrics(axum::extract::State(shared): State, headers: HeaderMap) -> Response {
+pub(super) async fn metrics(
+    axum::extract::State(shared): State,
+    reader: Result<Reader, Problem>,
+    headers: HeaderMap,
+) -> Response {
     let busiest = shared.data.busiest(RANKS).await;
     let rates: Vec<f64> = busiest.iter().map(|view| f64::from(view.last_minute()) / 60.0).collect();
     shared.metrics.set_top_rates(&rates);
     let format = Format::accepted(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
-    ([(CONTENT_TYPE, format.media_type())], shared.metrics.text(format)).into_response()
+    ([(CONTENT_TYPE, format.media_type())], shared.metrics.text(format, reader.is_ok()))
+        .into_response()
 }

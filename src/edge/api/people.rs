@@ -224,7 +224,7 @@ async fn order(
     Ok(Json(Done { before: before.as_str(), cannot, open_findings, ..Done::of(decision) }))
 }
 
-/// Findings, newest first, of before the start too.
+/// Findings, newest first, of before the start too; of those that are open the gravest first.
 #[utoipa::path(
     get, path = "/v1/findings", params(Rows),
     responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
@@ -236,10 +236,16 @@ pub(super) async fn list_findings(
 ) -> Result<Json<Vec<FindingJson>>, Problem> {
     let credential = rows.credential.as_deref().map(|id| parse(&shared, id)).transpose()?;
     let (only_open, most) = (rows.open.unwrap_or(false), rows.most());
-    let mut found = shared.board.findings(most, |finding| {
+    let looked_at = if only_open { usize::MAX } else { most };
+    let mut found = shared.board.findings(looked_at, |finding| {
         (!only_open || finding.closed.is_none())
             && credential.as_ref().is_none_or(|wanted| finding.credential == *wanted)
     });
+    if only_open {
+        // The gravest first: many small ones bury none.
+        found.sort_by_key(|finding| std::cmp::Reverse((finding.action, finding.opened)));
+        found.truncate(most);
+    }
     // What is open is on the board.
     if !only_open && found.len() < most {
         let known: HashSet<FindingId> = found.iter().map(|finding| finding.id).collect();

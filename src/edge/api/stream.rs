@@ -17,7 +17,7 @@ use tokio_stream::wrappers::BroadcastStream;
     responses(
         (
             status = 200, body = String, content_type = "text/event-stream",
-            description = "Events from now on; the answer does not end by itself"
+            description = "Events from now on; it ends only where tokens change: come again"
         ),
         (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 503, body = Problem, description = "Too many streams")
@@ -36,5 +36,6 @@ pub(super) async fn stream(
             Err(_) => Event::default().event("missed").data("{}"),
         })
     });
+    let news = news.take_until(Box::pin(shared.tokens.changed()));
     Ok(Sse::new(news).keep_alive(KeepAlive::default()))
 }

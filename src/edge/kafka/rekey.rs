@@ -87,7 +87,8 @@ pub struct Totals {
 pub enum RekeyError {
     /// There is no such topic.
     #[error(
-        "there is no topic `{0}`: make it first, with as many partitions as tripline may have members"
+        "there is no topic `{0}`: make it first; the one that is written needs as many partitions as \
+         tripline may have members"
     )]
     NoTopic(String),
     /// The broker can't be used.
@@ -120,7 +121,8 @@ pub fn run(
     while !stop.load(Ordering::Relaxed) {
         match Round::begin(rekey).and_then(|round| round.run(stop, &mut totals, tell)) {
             Ok(()) => break,
-            Err(error) if is_fenced(&error) => {
+            // Without a name nobody else can have it: the broker ended a transaction that took too long.
+            Err(error) if is_fenced(&error) && !rekey.instance().is_empty() => {
                 return Err(RekeyError::Fenced(rekey.instance().to_owned()));
             }
             Err(error) => {
@@ -138,6 +140,10 @@ fn is_fenced(error: &KafkaError) -> bool {
     matches!(code, Some(RDKafkaErrorCode::ProducerFenced | RDKafkaErrorCode::InvalidProducerEpoch))
 }
 
+fn is_too_large(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+}
+
 impl Rekey {
     fn instance(&self) -> &str {
         self.kafka.instance.as_deref().unwrap_or("")
@@ -146,7 +152,7 @@ impl Rekey {
     fn find_topics(&self) -> Result<(), RekeyError> {
         let failed = |source| RekeyError::Kafka { brokers: self.kafka.brokers.clone(), source };
         let client: BaseConsumer = self.kafka.client().create().map_err(failed)?;
-        for topic in [&self.from, &self.to] {
+        for topic in [&self.from, &self.to].into_iter().chain(&self.kafka.dead_letter_topic) {
             let found = client.fetch_metadata(Some(topic), BROKER_WAIT).map_err(failed)?;
             let is_there = |one: &rdkafka::metadata::MetadataTopic| !one.partitions().is_empty();
             if !found.topics().iter().any(is_there) {
@@ -340,9 +346,18 @@ impl<'a> Round<'a> {
                     let mut anew =
                         BaseRecord::to(&self.rekey.to).key(&*event.credential).payload(&*line);
                     anew.timestamp = written_at;
-                    open.written += 1;
-                    if sent.is_ok() {
-                        sent = send(&context.producer, anew);
+                    if sent.is_err() {
+                        return;
+                    }
+                    match send(&context.producer, anew) {
+                        Ok(()) => open.written += 1,
+                        // The broker would never take it.
+                        Err(error) if is_too_large(&error) => {
+                            let refusal = Refusal::TooLarge;
+                            *open.refused.entry(refusal.as_str()).or_default() += 1;
+                            sent = self.refuse(record, refusal, now);
+                        }
+                        Err(error) => sent = Err(error),
                     }
                 }
                 Err(refusal) => {

@@ -257,7 +257,7 @@ impl Worker {
             (Some(producer), Some(topic)) => {
                 producer.send(BaseRecord::<(), str>::to(topic).payload(&text)).is_ok()
             }
-            _ => self.shared.dead_letters.write(&text),
+            _ => self.shared.dead_letters.write(&text, at),
         };
         if !written {
             metrics.dead_letter_errors.inc();

@@ -487,9 +487,11 @@ impl Metrics {
         }
     }
 
-    /// Everything, as text.
-    pub fn text(&self, format: Format) -> String {
-        exposition::write(&self.registry.gather(), &self.exemplars, format)
+    /// Everything, as text; the findings behind numbers for who may see them.
+    pub fn text(&self, format: Format, with_exemplars: bool) -> String {
+        let none = Exemplars::default();
+        let exemplars = if with_exemplars { &*self.exemplars } else { &none };
+        exposition::write(&self.registry.gather(), exemplars, format)
     }
 }
 
@@ -499,7 +501,8 @@ mod tests {
 
     #[test]
     fn every_known_label_is_there_from_the_start() {
-        let text = Metrics::new(&["embedded", "redis"]).expect("no name twice").text(Format::Text);
+        let text =
+            Metrics::new(&["embedded", "redis"]).expect("no name twice").text(Format::Text, false);
         for line in [
             "tripline_records_refused_total{reason=\"no_credential\"} 0",
             "tripline_findings_total{action=\"revoke\",detector=\"ceiling\"} 0",

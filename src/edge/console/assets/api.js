@@ -33,15 +33,15 @@ export function setToken(value) {
   else sessionStorage.removeItem(TOKEN);
 }
 
-/** Takes `#token=…` from the address, once, and removes it from there at once. */
-export function takeTokenOfAddress() {
+/** Removes `#token=…` from the address at once, and takes it if `mayTake`. */
+export function takeTokenOfAddress(mayTake) {
   const parts = new URLSearchParams(location.hash.slice(1));
   const given = parts.get('token');
   if (given === null) return;
   parts.delete('token');
   const rest = parts.toString();
   history.replaceState(null, '', location.pathname + (rest ? `#${rest}` : ''));
-  if (given) setToken(given);
+  if (given && mayTake) setToken(given);
 }
 
 function headers(more) {

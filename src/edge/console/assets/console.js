@@ -1,7 +1,7 @@
 // The console: keeps what the daemon said, asks anew, listens, and has the views show it.
 
 import { ask, listen, pathOf, setToken, takeTokenOfAddress, token } from './api.js';
-import { ageTimes, byId, nameOf, say, setClock, show, span } from './dom.js';
+import { ageTimes, byId, clean, nameOf, say, setClock, show, span } from './dom.js';
 import { group, showEpisodes } from './episodes.js';
 import { LISTED_MAX, learn, showOverview } from './overview.js';
 import { showCredentials, startCredentials } from './credentials.js';
@@ -36,7 +36,7 @@ function whyNot() {
 }
 
 function announce(words) {
-  byId('announce').textContent = words;
+  byId('announce').textContent = clean(words);
 }
 
 // ---- asking
@@ -229,7 +229,7 @@ async function find(name, { typed = false, secret = false } = {}) {
 function button(text, act) {
   const made = document.createElement('button');
   made.type = 'button';
-  made.textContent = text;
+  made.textContent = clean(text);
   made.addEventListener('click', act);
   return made;
 }
@@ -308,7 +308,7 @@ function openOfAddress() {
   if (name && name !== shownName() && !looksLikeSecret(name)) find(name);
 }
 
-takeTokenOfAddress();
+takeTokenOfAddress(true);
 startKeys();
 startCredentials(() => { if (model.status) showCredentials(model, find); });
 startOrder(soon);
@@ -322,7 +322,8 @@ byId('sign-form').addEventListener('submit', signIn);
 byId('sign-out').addEventListener('click', signOut);
 document.addEventListener('visibilitychange', () => { if (!document.hidden) poll(); });
 addEventListener('hashchange', () => {
-  takeTokenOfAddress();
+  // A link must not make somebody who is signed in act for another account.
+  takeTokenOfAddress(signing);
   if (signing && token()) resume();
   openOfAddress();
 });

@@ -1,16 +1,25 @@
 // Elements, words for numbers and times. Everything is inserted as text: ids come from attackers.
 
+// Characters that are not seen, or make others be seen as they are not; as in src/app/top/text.rs.
+const MISLEADS = new RegExp(
+  '[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u034f\\u061c\\u115f\\u1160\\u180b-\\u180f\\u200b-\\u200f\\u2028-\\u202e' +
+  '\\u2060-\\u206f\\u3164\\ufe00-\\ufe0f\\ufeff\\uffa0\\ufff0-\\ufffb]|[\\u{e0000}-\\u{e0fff}]', 'gu');
+
+/** A text as it may be shown: what misleads is replaced. */
+export const clean = (text) => String(text).replace(MISLEADS, '\ufffd');
+
 /** Makes an element. `props`: `class`, `text`, `on: {event: function}`, anything else an attribute. */
 export function el(tag, props = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false) continue;
-    if (name === 'text') node.textContent = value;
+    if (name === 'text') node.textContent = clean(value);
     else if (name === 'class') node.className = value;
     else if (name === 'on') for (const [event, act] of Object.entries(value)) node.addEventListener(event, act);
-    else node.setAttribute(name, value === true ? '' : value);
+    else node.setAttribute(name, value === true ? '' : clean(value));
   }
-  node.append(...children.filter((child) => child !== null && child !== undefined));
+  const shown = children.filter((child) => child !== null && child !== undefined);
+  node.append(...shown.map((child) => (child instanceof Node ? child : clean(child))));
   return node;
 }
 
@@ -18,11 +27,13 @@ export const byId = (id) => document.getElementById(id);
 
 /** Sets the text only if it changed, so that nothing is laid out or selected anew each second. */
 export function say(node, text) {
-  if (node.textContent !== text) node.textContent = text;
+  const shown = clean(text);
+  if (node.textContent !== shown) node.textContent = shown;
 }
 
 export function attr(node, name, value) {
-  if (node.getAttribute(name) !== value) node.setAttribute(name, value);
+  const shown = clean(value);
+  if (node.getAttribute(name) !== shown) node.setAttribute(name, shown);
 }
 
 export function show(node, shown) {

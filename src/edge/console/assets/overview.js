@@ -1,6 +1,6 @@
 // The first five seconds: is a credential being abused, what was done, is the watcher well.
 
-import { byId, bytes, compact, el, gravity, keyed, many, nameOf, now, number, say, show, span } from './dom.js';
+import { attr, byId, bytes, compact, el, gravity, keyed, many, nameOf, now, number, say, show, span } from './dom.js';
 import { rateChart } from './charts.js';
 
 const KEPT_MS = 300_000;
@@ -155,7 +155,7 @@ function showHealth(items) {
   };
   keyed(byId('health'), items, (item) => item.name, make, (row, item) => {
     row.className = `level-${item.level}`;
-    row.title = item.words;
+    attr(row, 'title', item.words);
     const [mark, what, how, words] = row.parts;
     say(mark, HEALTH_MARKS[item.level]);
     say(what, item.name);
