@@ -1,12 +1,14 @@
 //! The way to a running daemon: over its Unix socket or its address.
 
 use super::exit::Exit;
+use super::settings::Settings;
 use super::{say, say_aside, say_error};
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -121,6 +123,29 @@ impl Connection {
         self.socket.clone().or_else(|| if self.url.is_none() { found() } else { None })
     }
 
+    /// The same, or where nothing is said the daemon of these settings: its socket, if there is one,
+    /// else where it listens.
+    pub(super) fn or_of(&self, settings: Option<&Settings>) -> Self {
+        let mut found = self.clone();
+        let Some(settings) = settings.filter(|_| self.url.is_none() && self.socket.is_none())
+        else {
+            return found;
+        };
+        if let Some(socket) = settings.admin.path.as_ref().filter(|path| path.exists()) {
+            found.socket = Some(socket.clone());
+        } else if settings.file.is_some() {
+            let mut listen = settings.http.listen;
+            if listen.ip().is_unspecified() {
+                listen.set_ip(match listen.ip() {
+                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            found.url = Some(format!("http://{listen}"));
+        }
+        found
+    }
+
     /// How to come with more rights, said to who came over TCP without a token.
     fn hint(&self) -> String {
         if self.token_file.is_some() || self.socket().is_some() {
@@ -216,6 +241,28 @@ impl Client {
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
         let request = self.request(reqwest::Method::POST, path).json(body);
         self.send(request).await?.json().await.map_err(ClientError::Answer)
+    }
+
+    /// Asks, and gives status and body whatever the status is.
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<(u16, String), ClientError> {
+        let mut request = self.request(reqwest::Method::GET, path);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let url = self.place.clone();
+        let sent = request.send().await;
+        let response = sent.map_err(|source| ClientError::Unreachable { url, source })?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await.map_err(ClientError::Answer)?))
+    }
+
+    /// Where the daemon is, as people are told.
+    pub(super) fn place(&self) -> &str {
+        &self.place
     }
 
     /// Asks for a stream of events.

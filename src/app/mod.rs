@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod daemon;
 pub mod decisions;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod findings;

@@ -15,6 +15,7 @@
 
 mod group;
 mod handover;
+pub mod look;
 mod manager;
 mod pulse;
 pub mod rekey;

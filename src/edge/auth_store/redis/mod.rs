@@ -5,6 +5,7 @@
 //! answer was lost is repeated and answered `already`.
 
 mod link;
+pub mod look;
 mod token;
 
 pub use ::redis::{ClientTlsConfig, TlsCertificates};
