@@ -8,7 +8,7 @@ use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{
     budget, credentials, decisions, demo, doctor, explain, findings, generate, journal, notify,
-    rekey, replay, run, scenario, top,
+    rekey, replay, run, scenario, support, top,
 };
 use crate::edge::{clock, logging};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -104,6 +104,12 @@ pub enum Command {
     /// they are not: files, Kafka and its keys, Redis and its rights, stores, notifications, clocks. Exit
     /// code 1 if something failed, 78 if the configuration has mistakes.
     Doctor(doctor::DoctorArgs),
+    /// Gather what helps those who help.
+    Support {
+        /// What to do.
+        #[command(subcommand)]
+        command: support::Support,
+    },
     /// Say how many false actions the own data prove to be the most, by kind of credential, and
     /// what is missing until an action is open.
     Budget {
@@ -204,6 +210,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Explain { connection, id } => explain::explain(&connection, &id),
         Command::Top(args) => top::run(args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Support { command } => support::run(&command),
         Command::Budget { connection } => budget::budget(&connection),
         Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),

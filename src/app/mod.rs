@@ -23,6 +23,7 @@ pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod settings;
+pub mod support;
 pub mod top;
 pub mod trial;
 
