@@ -90,7 +90,7 @@ impl Veil {
     /// What stands for a name, which is sought from now on.
     pub(super) fn name(&mut self, name: &str) -> String {
         if self.shows_names || name.is_empty() {
-            return self.without_secrets(name);
+            return self.text(name);
         }
         let hash = self.key.fingerprint(name.as_bytes());
         let hash = format!("h_{}", hash.get(3..15).unwrap_or("0"));
