@@ -165,12 +165,28 @@ impl Snapshots {
     /// When it can't be made.
     pub fn open(folder: &Path, metrics: &Metrics) -> std::io::Result<Self> {
         super::keys::create_private_folder(folder)?;
+        remove_torn(folder);
+        Self::within(folder, metrics)
+    }
+
+    fn within(folder: &Path, metrics: &Metrics) -> std::io::Result<Self> {
         let store = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
         let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(false));
         let shown = folder.display().to_string();
-        remove_torn(folder);
         let (journal_fails, metrics) = (Arc::default(), metrics.clone());
         Ok(Self { shown, store, is_folder: true, journal_fails, metrics })
+    }
+
+    /// The same as [`Self::open_at`] for who only looks: a folder is neither made nor tidied up.
+    ///
+    /// # Errors
+    /// When it can't be used.
+    pub fn look_at(url: &Url, metrics: &Metrics) -> Result<Self, NoSnapshots> {
+        match (url.scheme(), url.to_file_path()) {
+            ("file", Ok(folder)) => Self::within(&folder, metrics)
+                .map_err(|error| NoSnapshots { at: url.to_string(), why: error.to_string() }),
+            _ => Self::open_at(url, metrics),
+        }
     }
 
     /// Keeps checkpoints at a URL of one of [`SCHEMES`]; who may do that stands in the environment, as

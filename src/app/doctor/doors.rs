@@ -187,7 +187,7 @@ pub(super) async fn checkpoints(settings: &Settings) -> Vec<Check> {
         Ok(metrics) => metrics,
         Err(error) => return vec![area.skipped("place", error.to_string())],
     };
-    let probed = match Snapshots::open_at(url, &metrics) {
+    let probed = match Snapshots::look_at(url, &metrics) {
         Ok(snapshots) => snapshots.probe().await,
         Err(error) => Err(error.to_string()),
     };

@@ -42,11 +42,11 @@ impl Facts {
     }
 }
 
-/// Looks at all of them.
-pub(super) fn look(settings: &Settings) -> Vec<Check> {
+/// Looks at all of them. `is_first`: the daemon has not run yet, and will make what is not there.
+pub(super) fn look(settings: &Settings, is_first: bool) -> Vec<Check> {
     let area = Area::new("files");
     let folder = Facts::of(&settings.data_dir);
-    let mut checks = vec![judge_folder(&area, &folder)];
+    let mut checks = vec![judge_folder(&area, &folder, is_first)];
     if let Ok(found) = statvfs(&settings.data_dir)
         && folder.mode.is_some()
     {
@@ -59,7 +59,7 @@ pub(super) fn look(settings: &Settings) -> Vec<Check> {
     if folder.mode.is_some() && !folder.readable && settings.fingerprint_key_file.is_none() {
         checks.push(area.skipped("fingerprint key", "the data folder may not be read by you"));
     } else {
-        checks.push(judge_key(&area, &key, settings.fingerprint_key_file.is_some()));
+        checks.push(judge_key(&area, &key, settings.fingerprint_key_file.is_some(), is_first));
     }
     let secrets: Vec<Facts> =
         secret_files(settings.file.as_deref()).iter().map(|path| Facts::of(path)).collect();
@@ -73,15 +73,16 @@ fn size_of(folder: &Path) -> u64 {
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }
 
-fn judge_folder(area: &Area, folder: &Facts) -> Check {
+fn judge_folder(area: &Area, folder: &Facts, is_first: bool) -> Check {
     let path = folder.path.display();
     let Some(mode) = folder.mode else {
-        let remedy = "nothing, before its first start; else name its configuration: --config FILE";
-        return area.warning(
-            "data folder",
-            format!("{path} is not there; the daemon makes it"),
-            remedy,
-        );
+        let found = format!("{path} is not there; the daemon makes it");
+        if is_first {
+            return area.ok("data folder", found);
+        }
+        let remedy =
+            "if it has run before, name its configuration (--config FILE), or mount the folder";
+        return area.warning("data folder", found, remedy);
     };
     if mode & 0o007 != 0 {
         let found = format!("{path} can be opened by everybody on this machine (mode {mode:03o})");
@@ -134,18 +135,19 @@ fn judge_space(area: &Area, free: u64, held: u64, log: &event_log::Params) -> Ch
     area.ok("space", format!("{shown} free"))
 }
 
-fn judge_key(area: &Area, key: &Facts, configured: bool) -> Check {
+fn judge_key(area: &Area, key: &Facts, configured: bool, is_first: bool) -> Check {
     let path = key.path.display();
     let Some(mode) = key.mode else {
         if configured {
             let remedy = format!("head -c 32 /dev/urandom > {path}; chmod 0600 {path}");
             return area.failed("fingerprint key", format!("{path} is not there"), remedy);
         }
-        return area.warning(
-            "fingerprint key",
-            format!("{path} is not there; the daemon makes it at its first start"),
-            "nothing for one daemon; members need the same one: fingerprint_key_file",
-        );
+        let found = format!("{path} is not there; the daemon makes it at its first start");
+        if is_first {
+            return area.ok("fingerprint key", found);
+        }
+        let remedy = "if there was one, put it back: fingerprints and checkpoints are of that key";
+        return area.warning("fingerprint key", found, remedy);
     };
     if key.bytes < KEY_BYTES as u64 {
         let found = format!("{path} has {} bytes, and needs {KEY_BYTES}", key.bytes);
@@ -242,24 +244,25 @@ mod tests {
     #[test]
     fn what_others_may_open_is_told_with_the_command_that_shuts_it() {
         let area = Area::new("files");
-        assert_eq!(judge_folder(&area, &facts(Some(0o700))).state, State::Ok);
-        let open = judge_folder(&area, &facts(Some(0o755)));
+        assert_eq!(judge_folder(&area, &facts(Some(0o700)), false).state, State::Ok);
+        let open = judge_folder(&area, &facts(Some(0o755)), false);
         assert_eq!((open.state, open.remedy.as_deref()), (State::Failed, Some("chmod 0700 /data")));
-        assert_eq!(judge_folder(&area, &facts(None)).state, State::Warning);
+        assert_eq!(judge_folder(&area, &facts(None), false).state, State::Warning);
+        assert_eq!(judge_folder(&area, &facts(None), true).state, State::Ok);
         let of_others = Facts { asked_by: 8, writable: false, ..facts(Some(0o700)) };
-        assert_eq!(judge_folder(&area, &of_others).state, State::Skipped);
+        assert_eq!(judge_folder(&area, &of_others, false).state, State::Skipped);
         let shut = Facts { writable: false, ..facts(Some(0o500)) };
-        assert_eq!(judge_folder(&area, &shut).state, State::Failed);
+        assert_eq!(judge_folder(&area, &shut, false).state, State::Failed);
 
         for (mode, state) in
             [(0o600, State::Ok), (0o440, State::Ok), (0o604, State::Failed), (0o660, State::Failed)]
         {
-            assert_eq!(judge_key(&area, &facts(Some(mode)), true).state, state, "{mode:o}");
+            assert_eq!(judge_key(&area, &facts(Some(mode)), true, false).state, state, "{mode:o}");
             assert_eq!(judge_secrets(&area, &[facts(Some(mode))])[0].state, state, "{mode:o}");
         }
         let short = Facts { bytes: 31, ..facts(Some(0o600)) };
-        assert_eq!(judge_key(&area, &short, true).state, State::Failed);
-        assert_eq!(judge_key(&area, &facts(None), false).state, State::Warning);
+        assert_eq!(judge_key(&area, &short, true, false).state, State::Failed);
+        assert_eq!(judge_key(&area, &facts(None), false, false).state, State::Warning);
     }
 
     #[test]

@@ -107,7 +107,7 @@ async fn look(args: &DoctorArgs, settings: Option<&Settings>) -> Vec<Check> {
     };
     let of_daemon = bounded("daemon", PART_MAX, of_daemon);
     let Some(settings) = settings else { return of_daemon.await };
-    let mut checks = files::look(settings);
+    let mut checks = files::look(settings, args.no_daemon);
     checks.push(doors::clock());
     let (daemon, kafka, redis, stores, receivers, checkpoints) = tokio::join!(
         of_daemon,

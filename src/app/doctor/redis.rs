@@ -12,25 +12,23 @@ const CLOCK_MS_MAX: i64 = 1_000;
 /// Looks at it. `shares_tokens`: whether members count revocations together in it.
 pub(super) async fn look(params: &Params, shares_tokens: bool) -> Vec<Check> {
     let area = Area::new("redis");
-    let place = shown(params.place.url.expose_secret());
+    let (place, user) = shown(params.place.url.expose_secret());
     match RedisStore::new(params.clone(), "doctor") {
-        Ok(store) => judge(&area, &place, &store.look(shares_tokens).await),
+        Ok(store) => judge(&area, (&place, &user), &store.look(shares_tokens).await),
         Err(error) => vec![area.failed("answers", error.to_string(), "see docs/redis.md")],
     }
 }
 
-/// Where it is, without user and password.
-fn shown(url: &str) -> String {
-    Url::parse(url).map_or_else(
-        |_| "its URL".to_owned(),
-        |url| {
-            let port = url.port().map_or(String::new(), |port| format!(":{port}"));
-            format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or("?"))
-        },
-    )
+/// Where it is, without user and password; and the user.
+fn shown(url: &str) -> (String, String) {
+    let Ok(url) = Url::parse(url) else { return ("its URL".to_owned(), "default".to_owned()) };
+    let port = url.port().map_or(String::new(), |port| format!(":{port}"));
+    let user = if url.username().is_empty() { "default" } else { url.username() };
+    let place = format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or("?"));
+    (place, user.to_owned())
 }
 
-fn judge(area: &Area, place: &str, looked: &Looked) -> Vec<Check> {
+fn judge(area: &Area, (place, user): (&str, &str), looked: &Looked) -> Vec<Check> {
     if let Some(why) = &looked.unreachable {
         let remedy = "check url, user and password in [auth_store.redis]: redis-cli -u URL PING";
         return vec![area.failed("answers", format!("{place}: {why}"), remedy)];
@@ -48,21 +46,23 @@ fn judge(area: &Area, place: &str, looked: &Looked) -> Vec<Check> {
             "name the master in url, or the Sentinels: sentinel = \"NAME\"",
         ));
     }
-    checks.push(judge_rights(area, looked));
+    checks.push(judge_rights(area, user, looked));
     checks.push(judge_clock(area, looked.ahead_ms));
     checks.push(judge_memory(area, about("maxmemory"), about("maxmemory_policy")));
     checks.push(judge_persistence(area, looked));
     checks
 }
 
-fn judge_rights(area: &Area, looked: &Looked) -> Check {
+fn judge_rights(area: &Area, user: &str, looked: &Looked) -> Check {
     if looked.refused.is_empty() {
         return area.ok("rights", "its user may do what tripline does");
     }
     let each = looked.refused.iter().map(|(what, why)| format!("{what}: {why}"));
-    let needed = "redis-cli ACL SETUSER USER +eval +evalsha '+script|load' +hmget +hset +persist \
+    let needed = format!(
+        "redis-cli ACL SETUSER {user} +eval +evalsha '+script|load' +hmget +hset +persist \
                   +expireat +xadd +publish +ping +set +get +time +zremrangebyscore +zscore +zcard \
-                  +zadd +pexpire '~tripline:*' '&tripline:*' (docs/redis.md)";
+                  +zadd +pexpire '~tripline:*' '&tripline:*' (docs/redis.md)"
+    );
     let found = format!("refused:\n{}", each.collect::<Vec<_>>().join("\n"));
     area.failed("rights", found, needed)
 }
@@ -86,11 +86,16 @@ fn judge_memory(area: &Area, most: &str, policy: &str) -> Check {
     match (most, policy) {
         (_, "") => area.skipped("memory", "INFO is not told to its user; see maxmemory-policy"),
         (_, "noeviction") => area.ok("memory", "nothing is evicted (noeviction)"),
-        // Only what ends by itself is evicted: revoked tokens and restored credentials.
         (most, policy) => {
             let bound = if most == "0" { ", once maxmemory is set" } else { "" };
+            // Of those that are told to last, only what ends by itself goes.
+            let what = if policy.starts_with("volatile") {
+                "revocations of tokens that end by themselves"
+            } else {
+                "revocations"
+            };
             let found = format!(
-                "maxmemory-policy {policy} evicts revocations{bound}; tripline writes them again, \
+                "maxmemory-policy {policy} evicts {what}{bound}; tripline writes them again, \
                  after up to a minute"
             );
             area.warning("memory", found, remedy)
@@ -139,7 +144,7 @@ mod tests {
         let about = about.map(|(name, value)| (name, value.to_owned())).into_iter().collect();
         let mut looked = Looked { ahead_ms: Some(3), about, ..Looked::default() };
         change(&mut looked);
-        let checks = judge(&Area::new("redis"), "redis://r", &looked).into_iter();
+        let checks = judge(&Area::new("redis"), ("redis://r", "default"), &looked).into_iter();
         checks.filter(|one| one.state != State::Ok).map(|one| (one.check, one.state)).collect()
     }
 
@@ -166,6 +171,7 @@ mod tests {
         assert_eq!(told(off), [("persistence", State::Warning)]);
         let away = |looked: &mut Looked| looked.unreachable = Some("refused".to_owned());
         assert_eq!(told(away), [("answers", State::Failed)]);
-        assert_eq!(shown("rediss://user:secret@host:7/0?a=secret"), "rediss://host:7");
+        let (place, user) = shown("rediss://user:secret@host:7/0?a=secret");
+        assert_eq!((&*place, &*user), ("rediss://host:7", "user"));
     }
 }

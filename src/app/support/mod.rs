@@ -328,7 +328,8 @@ fn readme(parts: &[Part], with_names: bool) -> String {
     } else {
         "\nh_… stands for the name of a credential, a tenant or a person, an address or a reason: the same\n\
          name has the same hash within this archive alone. Ids of decisions and findings are theirs:\n\
-         `tripline explain ID` says to whoever has the daemon what they are about.\n"
+         `tripline explain ID` says to whoever has the daemon what they are about. They follow from the\n\
+         credential and the time, so who guesses both can tell that the guess is right.\n"
     });
     text.push_str(
         "Secrets of the configuration, and what looks like one, were taken out. Look through it before\n\

@@ -55,6 +55,8 @@ const NAMING: [&str; 12] = [
     "endpoint",
     "owner",
 ];
+/// Those that say of a line that its message is about somebody.
+const ABOUT_ONE: [&str; 5] = ["credential", "subject", "tenant", "by", "reason"];
 /// Raw settings of librdkafka that are no secrets.
 const LIBRDKAFKA: [&str; 10] = [
     "group.protocol",
@@ -121,7 +123,7 @@ impl Veil {
 
     /// A text without secrets, known or not, and without the names that are known.
     pub(super) fn text(&self, text: &str) -> String {
-        let mut text = self.without_secrets(text);
+        let mut text = self.without_secrets(&places(text));
         if !self.shows_names {
             let mut names: Vec<_> = self.names.iter().collect();
             names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
@@ -145,9 +147,6 @@ impl Veil {
     fn word(&self, word: &str) -> String {
         if looks_like_secret(word) {
             return GONE.to_owned();
-        }
-        if word.contains("://") {
-            return place(word);
         }
         let bare = word.trim_end_matches(['.', ':']);
         let address = bare.parse::<IpAddr>().ok();
@@ -181,7 +180,7 @@ impl Veil {
         let Ok(Value::Object(fields)) = serde_json::from_str(line) else {
             return self.plain_line(line);
         };
-        let names_one = fields.keys().any(|key| NAMING.contains(&key.as_str()));
+        let names_one = ABOUT_ONE.iter().any(|key| fields.contains_key(*key));
         let mut shown = Map::new();
         for (name, value) in fields {
             let value = match value {
@@ -299,6 +298,25 @@ fn place(text: &str) -> String {
         _ => "",
     };
     format!("{}://{}{port}{path}", url.scheme(), url.host_str().unwrap_or(""))
+}
+
+/// A text with each address in it as [`place`] shows it.
+fn places(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at);
+        let of_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+        let begin = before.trim_end_matches(of_scheme).len();
+        let ends = |c: char| c.is_whitespace() || "\"'<>\\`,;(){}|".contains(c);
+        let end =
+            at + 3 + after.get(3..).and_then(|after| after.find(ends)).unwrap_or(after.len() - 3);
+        out.push_str(rest.get(..begin).unwrap_or(""));
+        out.push_str(&place(rest.get(begin..end).unwrap_or("")));
+        rest = rest.get(end..).unwrap_or("");
+    }
+    out.push_str(rest);
+    out
 }
 
 /// Replaces `name` where it is a word of its own.
