@@ -182,7 +182,7 @@ impl Client {
         });
         let mut http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
         let mut base = connection.url.clone().unwrap_or_else(|| URL_DEFAULT.to_owned());
-        let mut place = base.clone();
+        let mut place = without_user(&base);
         if let Some(socket) = connection.socket() {
             place = socket.display().to_string();
             "http://localhost".clone_into(&mut base);
@@ -284,6 +284,17 @@ impl Client {
     }
 }
 
+/// An address as people are told it: without a user and a password.
+fn without_user(url: &str) -> String {
+    let shown = url.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (server, path) = rest.split_at_checked(end)?;
+        let (_, host) = server.rsplit_once('@')?;
+        Some(format!("{scheme}://{host}{path}"))
+    });
+    shown.unwrap_or_else(|| url.to_owned())
+}
+
 /// Runs a future to its end on a small runtime.
 pub(super) fn block_on(work: impl Future<Output = Result<(), ClientError>>) -> Exit {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -329,7 +340,13 @@ pub(super) fn confirmed(verb: &str, id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::{escaped, without_user};
+
+    #[test]
+    fn a_password_in_the_address_is_not_told() {
+        assert_eq!(without_user("https://jo:pw@host:7/a@b"), "https://host:7/a@b");
+        assert_eq!(without_user("http://127.0.0.1:7878"), "http://127.0.0.1:7878");
+    }
 
     #[test]
     fn an_id_never_changes_the_path() {

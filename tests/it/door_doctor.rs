@@ -356,7 +356,7 @@ fn planted(folder: &TempDir, redis: &RedisServer, alerts: &Receiver) -> String {
          \"{url}\"\n[auth_store.webhook.gateway]\nurl = \"{}\"\nsecret_file = \
          \"{path}/hook\"\n[outgoing]\nnetworks = [\"127.0.0.0/8\"]\n[notify.slack.oncall]\nurl_file = \
          \"{path}/slack\"\n[allow_list.credential.\"api_key:planted_allowed_key\"]\nowner = \
-         \"planted-owner\"\nreason = \"a planted load test\"\n",
+         \"planted-owner\"\nreason = \"a planted load test\"\nexpires = \"2020-01-01T00:00:00Z\"\n",
         alerts.url("/hooks/planted-path"),
     );
     private(&folder.path().join("slack"), &alerts.url("/services/T0/B0/PlantedSlackPath"));

@@ -136,7 +136,13 @@ async fn bounded(
 ) -> Vec<Check> {
     tokio::time::timeout(within, part).await.unwrap_or_else(|_| {
         let found = format!("no answer within {} s", within.as_secs());
-        vec![Area::new(area).failed("time", found, "check the network on the way to it")]
+        let remedy = match area {
+            "daemon" => {
+                "it hangs: docs/runbooks/stage-stuck.md; systemctl restart tripline is safe"
+            }
+            _ => "check the network on the way to it",
+        };
+        vec![Area::new(area).failed("time", found, remedy)]
     })
 }
 

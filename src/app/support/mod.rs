@@ -19,11 +19,15 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Findings and decisions that are taken along at most.
 const ROWS_MAX: usize = 200;
 /// The end of a log that is taken along. Unit: bytes. Chosen: some thousand lines.
 const LOG_BYTES_MAX: u64 = 1 << 20;
+
+/// How long the daemon may take to answer each question.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// What helps those who help.
 #[derive(Debug, Subcommand)]
@@ -264,8 +268,13 @@ impl Told {
             Ok(client) => client,
             Err(error) => return Self { status: why(&error), ..Self::default() },
         };
-        let get = async |path: &str| client.get(path).await.unwrap_or_else(|error| why(&error));
-        let metrics = client.ask("/metrics", &[]).await;
+        let late = || ClientError::Late { seconds: ANSWER_MAX.as_secs() };
+        let get = async |path: &str| {
+            let answer = tokio::time::timeout(ANSWER_MAX, client.get(path)).await;
+            answer.unwrap_or_else(|_| Err(late())).unwrap_or_else(|error| why(&error))
+        };
+        let metrics = tokio::time::timeout(ANSWER_MAX, client.ask("/metrics", &[])).await;
+        let metrics = metrics.unwrap_or_else(|_| Err(late()));
         Self {
             status: get("/v1/status").await,
             metrics: metrics.map_or_else(|error| error.to_string(), |(_, text)| text),
