@@ -7,8 +7,8 @@ use crate::app::format::{self, Format};
 use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{
-    budget, credentials, decisions, demo, explain, findings, generate, journal, notify, rekey,
-    replay, run, scenario, top,
+    budget, credentials, decisions, demo, doctor, explain, findings, generate, journal, notify,
+    rekey, replay, run, scenario, support, top,
 };
 use crate::edge::{clock, logging};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -100,6 +100,16 @@ pub enum Command {
     /// Show how the daemon is, live on a terminal: its state, the busiest credentials, the episodes
     /// that run, the newest decisions.
     Top(top::TopArgs),
+    /// Look whether the configuration and the daemon that runs by it are sound, and say what to do where
+    /// they are not: files, Kafka and its keys, Redis and its rights, stores, notifications, clocks. Exit
+    /// code 1 if something failed, 78 if the configuration has mistakes.
+    Doctor(doctor::DoctorArgs),
+    /// Gather what helps those who help.
+    Support {
+        /// What to do.
+        #[command(subcommand)]
+        command: support::Support,
+    },
     /// Say how many false actions the own data prove to be the most, by kind of credential, and
     /// what is missing until an action is open.
     Budget {
@@ -199,6 +209,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Journal { command } => journal::run(&command),
         Command::Explain { connection, id } => explain::explain(&connection, &id),
         Command::Top(args) => top::run(args),
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Support { command } => support::run(&command),
         Command::Budget { connection } => budget::budget(&connection),
         Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),

@@ -1,12 +1,14 @@
 //! The way to a running daemon: over its Unix socket or its address.
 
 use super::exit::Exit;
+use super::settings::Settings;
 use super::{say, say_aside, say_error};
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -125,6 +127,29 @@ impl Connection {
         self.socket.clone().or_else(|| if self.url.is_none() { found() } else { None })
     }
 
+    /// The same, or where nothing is said the daemon of these settings: its socket, if there is one,
+    /// else where it listens.
+    pub(super) fn or_of(&self, settings: Option<&Settings>) -> Self {
+        let mut found = self.clone();
+        let Some(settings) = settings.filter(|_| self.url.is_none() && self.socket.is_none())
+        else {
+            return found;
+        };
+        if let Some(socket) = settings.admin.path.as_ref().filter(|path| path.exists()) {
+            found.socket = Some(socket.clone());
+        } else if settings.file.is_some() {
+            let mut listen = settings.http.listen;
+            if listen.ip().is_unspecified() {
+                listen.set_ip(match listen.ip() {
+                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            found.url = Some(format!("http://{listen}"));
+        }
+        found
+    }
+
     /// How to come with more rights, said to who came over TCP without a token.
     fn hint(&self) -> String {
         if self.token_file.is_some() || self.socket().is_some() {
@@ -161,7 +186,7 @@ impl Client {
         });
         let mut http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
         let mut base = connection.url.clone().unwrap_or_else(|| URL_DEFAULT.to_owned());
-        let mut place = base.clone();
+        let mut place = without_user(&base);
         if let Some(socket) = connection.socket() {
             place = socket.display().to_string();
             "http://localhost".clone_into(&mut base);
@@ -222,6 +247,28 @@ impl Client {
         read(self.send(request).await?).await
     }
 
+    /// Asks, and gives status and body whatever the status is.
+    pub(super) async fn ask(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<(u16, String), ClientError> {
+        let mut request = self.request(reqwest::Method::GET, path);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let url = self.place.clone();
+        let sent = request.send().await;
+        let response = sent.map_err(|source| ClientError::Unreachable { url, source })?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await.map_err(ClientError::Answer)?))
+    }
+
+    /// Where the daemon is, as people are told.
+    pub(super) fn place(&self) -> &str {
+        &self.place
+    }
+
     /// Asks for a stream of events.
     pub(super) async fn stream(&self, path: &str) -> Result<reqwest::Response, ClientError> {
         self.send(self.request(reqwest::Method::GET, path)).await
@@ -259,6 +306,17 @@ async fn read(mut response: reqwest::Response) -> Result<Value, ClientError> {
 /// What the other side says, without what would drive the terminal.
 fn plain(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+}
+
+/// An address as people are told it: without a user and a password.
+fn without_user(url: &str) -> String {
+    let shown = url.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (server, path) = rest.split_at_checked(end)?;
+        let (_, host) = server.rsplit_once('@')?;
+        Some(format!("{scheme}://{host}{path}"))
+    });
+    shown.unwrap_or_else(|| url.to_owned())
 }
 
 /// Runs a future to its end on a small runtime.
@@ -306,7 +364,13 @@ pub(super) fn confirmed(verb: &str, id: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::escaped;
+    use super::{escaped, without_user};
+
+    #[test]
+    fn a_password_in_the_address_is_not_told() {
+        assert_eq!(without_user("https://jo:pw@host:7/a@b"), "https://host:7/a@b");
+        assert_eq!(without_user("http://127.0.0.1:7878"), "http://127.0.0.1:7878");
+    }
 
     #[test]
     fn an_id_never_changes_the_path() {

@@ -117,6 +117,9 @@ pub(super) fn outcome(verb: &str, id: &str, done: &Value) -> String {
              tripline decisions approve {decided} --reason …"
         );
     }
+    if done.get("known") == Some(&Value::Bool(false)) {
+        out.push_str("\n  no event named it of late; is that its name?");
+    }
     let texts = |name: &str| {
         let all = done.get(name).and_then(Value::as_array).into_iter().flatten();
         all.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")

@@ -99,9 +99,13 @@ fn carried(decision: &Value) -> String {
 fn row(decision: &Value) -> String {
     let carried_out = decision.get("carried_out") == Some(&Value::Bool(true));
     let held = held_by(decision).join(",");
+    let is_alert = text(decision, "action") == "alert" && !held.contains("posture");
     let state = match (carried_out, held.is_empty()) {
         (true, true) => carried(decision),
         (true, false) => format!("{}, held by {held}", carried(decision)),
+        // Of an alert no store is told: people are.
+        (false, true) if is_alert => "told".to_owned(),
+        (false, false) if is_alert => format!("told; more was held by {held}"),
         (false, true) => "not done".to_owned(),
         (false, false) => format!("not done, held by {held}"),
     };

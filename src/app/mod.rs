@@ -10,6 +10,7 @@ pub mod credentials;
 pub mod daemon;
 pub mod decisions;
 pub mod demo;
+pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod findings;
@@ -22,6 +23,7 @@ pub mod replay;
 pub mod run;
 pub mod scenario;
 pub mod settings;
+pub mod support;
 pub mod top;
 pub mod trial;
 

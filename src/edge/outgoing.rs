@@ -229,10 +229,7 @@ impl Outgoing {
         body: Vec<u8>,
     ) -> Result<Answer, OutgoingError> {
         let encrypted = target.is_encrypted();
-        // A literal address is not resolved, so the resolver does not see it.
-        if target.literal().is_some_and(|address| !self.guard.lets_through(address, encrypted)) {
-            return Err(OutgoingError::NotAllowed(target.clone()));
-        }
+        self.check(target)?;
         let client = if encrypted { &self.encrypted } else { &self.plain };
         let sent = client.post(target.0.clone()).headers(headers).body(body).send().await;
         let mut response = sent.map_err(|error| fault(&error, target))?;
@@ -249,6 +246,52 @@ impl Outgoing {
         }
         answer.body.truncate(ANSWER_BYTES_MAX);
         Ok(answer)
+    }
+
+    /// A literal address is not resolved, so the resolver does not see it.
+    fn check(&self, target: &Target) -> Result<(), OutgoingError> {
+        let encrypted = target.is_encrypted();
+        if target.literal().is_some_and(|address| !self.guard.lets_through(address, encrypted)) {
+            return Err(OutgoingError::NotAllowed(target.clone()));
+        }
+        Ok(())
+    }
+
+    /// Asks what changes nothing, `HEAD` or `GET`; gives the status, whatever it is.
+    ///
+    /// # Errors
+    /// When the address is not allowed, or there is no answer.
+    pub async fn reach(&self, target: &Target, reads: bool) -> Result<u16, OutgoingError> {
+        self.check(target)?;
+        let client = if target.is_encrypted() { &self.encrypted } else { &self.plain };
+        let method = if reads { reqwest::Method::GET } else { reqwest::Method::HEAD };
+        let sent = client.request(method, target.0.clone()).send().await;
+        Ok(sent.map_err(|error| fault(&error, target))?.status().as_u16())
+    }
+
+    /// Whether the name of an address is found, and may be connected to. Nothing is sent.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub async fn resolve(&self, target: &Target) -> Result<(), OutgoingError> {
+        self.check(target)?;
+        if target.literal().is_some() {
+            return Ok(());
+        }
+        let none = || {
+            let (target, cause) = (target.clone(), Cause::NoName);
+            OutgoingError::Unreachable(Broken { target, cause })
+        };
+        let host = target.0.host_str().unwrap_or("");
+        let found = tokio::net::lookup_host((host, 0)).await.map_err(|_| none())?;
+        let encrypted = target.is_encrypted();
+        let found: Vec<bool> =
+            found.map(|one| self.guard.lets_through(one.ip(), encrypted)).collect();
+        match found.iter().any(|allowed| *allowed) {
+            true => Ok(()),
+            false if found.is_empty() => Err(none()),
+            false => Err(OutgoingError::NotAllowed(target.clone())),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::edge::metrics::Metrics;
 use crate::engine::batch::HashSeed;
 use crate::engine::partition::{Params, Partition, Useless};
 use crate::wire::checkpoint_bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Name;
 use object_store::prefix::PrefixStore;
@@ -129,6 +129,8 @@ pub struct Snapshots {
     metrics: Metrics,
 }
 
+/// Files that are listed to see whether they can be.
+const LISTED_MAX: usize = 1000;
 /// The beginnings of URLs at which checkpoints can be kept.
 pub const SCHEMES: [&str; 4] = ["file", "s3", "gs", "az"];
 /// The variables of the environment by which stores of objects are set up begin with one of these.
@@ -163,12 +165,28 @@ impl Snapshots {
     /// When it can't be made.
     pub fn open(folder: &Path, metrics: &Metrics) -> std::io::Result<Self> {
         super::keys::create_private_folder(folder)?;
+        remove_torn(folder);
+        Self::within(folder, metrics)
+    }
+
+    fn within(folder: &Path, metrics: &Metrics) -> std::io::Result<Self> {
         let store = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
         let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(false));
         let shown = folder.display().to_string();
-        remove_torn(folder);
         let (journal_fails, metrics) = (Arc::default(), metrics.clone());
         Ok(Self { shown, store, is_folder: true, journal_fails, metrics })
+    }
+
+    /// The same as [`Self::open_at`] for who only looks: a folder is neither made nor tidied up.
+    ///
+    /// # Errors
+    /// When it can't be used.
+    pub fn look_at(url: &Url, metrics: &Metrics) -> Result<Self, NoSnapshots> {
+        match (url.scheme(), url.to_file_path()) {
+            ("file", Ok(folder)) => Self::within(&folder, metrics)
+                .map_err(|error| NoSnapshots { at: url.to_string(), why: error.to_string() }),
+            _ => Self::open_at(url, metrics),
+        }
     }
 
     /// Keeps checkpoints at a URL of one of [`SCHEMES`]; who may do that stands in the environment, as
@@ -189,6 +207,27 @@ impl Snapshots {
         let (shown, metrics) = (url.to_string(), metrics.clone());
         let journal_fails = Arc::default();
         Ok(Self { shown, store, is_folder: false, journal_fails, metrics })
+    }
+
+    /// Whether checkpoints can be listed and written: writes something small beside them, and removes
+    /// it again. Gives how many files are there, of the first thousand.
+    ///
+    /// # Errors
+    /// What can't be done.
+    pub async fn probe(&self) -> Result<usize, String> {
+        let failed = |what: &str, error: object_store::Error| format!("can't {what}: {error}");
+        let listed = self.store.list(None).map_ok(|_| 1_usize).take(LISTED_MAX);
+        let found = listed.try_fold(0, |sum, one| async move { Ok(sum + one) }).await;
+        let found = found.map_err(|error| failed("list", error))?;
+        let chance = getrandom::u64().unwrap_or(u64::from(std::process::id()));
+        let name = Name::from(format!("tripline-doctor-{chance:016x}"));
+        let put = self.store.put(&name, PutPayload::from_static(b"tripline doctor")).await;
+        put.map_err(|error| failed("write", error))?;
+        let read = self.store.get(&name).await.map(|_| ());
+        let removed = self.store.delete(&name).await;
+        read.map_err(|error| failed("read", error))?;
+        removed.map_err(|error| failed("remove", error))?;
+        Ok(found)
     }
 
     /// Starts the task that writes what it is sent, until nobody can send any more.

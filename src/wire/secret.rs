@@ -101,6 +101,20 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// How many letters of a kind may be wrong for it to be meant all the same.
+const WRONG_MAX: usize = 2;
+
+/// The kind that somebody meant who wrote another word before the point of `kind:id`: both.
+pub fn kind_nearby(named: &str) -> Option<(&str, Kind)> {
+    let (written, _) = named.split_once(':')?;
+    if Kind::parse(written).is_some() || looks_like_secret(named) {
+        return None;
+    }
+    let wrong = |kind: &Kind| strsim::osa_distance(&written.to_ascii_lowercase(), kind.as_str());
+    let nearest = Kind::ALL.into_iter().min_by_key(wrong)?;
+    (wrong(&nearest) <= WRONG_MAX).then_some((written, nearest))
+}
+
 /// What stands for a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identified {
@@ -228,7 +242,7 @@ fn one_spelling(secret: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EventTime, Fingerprinter, looks_like_secret};
+    use super::{EventTime, Fingerprinter, kind_nearby, looks_like_secret};
     use crate::model::credential::Kind;
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -249,6 +263,16 @@ mod tests {
         for id in ["key_7f3a", "AKIATFQR7NSC8Q4X20BJ", "eyJ", "sk-", "eyJustAName.a.b.of.something"]
         {
             assert!(!looks_like_secret(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_nearly_one_is_meant() {
+        for (named, meant) in [("apikey:k", Kind::ApiKey), ("Session:s", Kind::Session)] {
+            assert_eq!(kind_nearby(named).map(|(_, kind)| kind), Some(meant), "{named}");
+        }
+        for named in ["api_key:k", "arn:aws:iam::1:user/x", "key_1", "sk-0123456789abcdef:x"] {
+            assert_eq!(kind_nearby(named), None, "{named}");
         }
     }
 

@@ -427,3 +427,32 @@ fn the_status_says_how_the_daemon_is_and_what_who_asks_may_do() {
     let counts: Vec<u64> = serde_json::from_value(per_second).expect("counts");
     assert_eq!((counts.len(), counts.iter().sum::<u64>()), (60, 3), "{counts:?}");
 }
+
+#[test]
+fn a_suspension_weakens_no_revocation_and_an_unknown_name_is_asked_about() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    let order = |verb: &str, id: &str| daemon.say(&format!("/v1/credentials/{id}/{verb}"), REASON);
+    let (status, body) = order("revoke", "key_1");
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(json(&body)["known"], false, "no event named it: {body}");
+    let (status, body) = order("suspend", "key_1");
+    assert_eq!(status, 409, "{body}");
+    assert!(body.contains("graver") && body.contains("restore it first"), "{body}");
+    let (status, body) = order("revoke", "apikey:key_1");
+    assert_eq!(status, 400, "{body}");
+    assert!(body.contains("did you mean api_key?"), "{body}");
+}
+
+#[test]
+fn a_second_daemon_takes_no_socket_away() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    let config = folder.path().join("tripline.toml");
+    let mut second = Command::new(BINARY);
+    second.args(["run", "--config"]).arg(config);
+    let done = second.env("TRIPLINE_HTTP__LISTEN", "127.0.0.1:0").output().expect("runs");
+    let told = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.code() == Some(69) && told.contains("another tripline listens"), "{told}");
+    assert_eq!(daemon.say("/v1/credentials/key_1/revoke", REASON).0, 200);
+}

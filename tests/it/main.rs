@@ -13,6 +13,7 @@ mod door_auth_stores;
 mod door_budget;
 mod door_checkpoints;
 mod door_console;
+mod door_doctor;
 mod door_event_log;
 mod door_gateways;
 mod door_http;

@@ -66,6 +66,8 @@ pub(super) struct Follows {
 pub(super) struct Reloader {
     path: Option<PathBuf>,
     table: toml::Table,
+    /// As it was at the start, by which what was opened goes.
+    started: toml::Table,
     follows: Follows,
 }
 
@@ -73,8 +75,8 @@ impl Reloader {
     /// Of the file at `path`, as it is now; none: there is none, and nothing to read anew.
     pub(super) fn new(path: Option<PathBuf>, follows: Follows) -> Self {
         let read = path.as_deref().and_then(|path| settings::read_text(path).ok());
-        let table = read.and_then(|text| text.parse().ok()).unwrap_or_default();
-        Self { path, table, follows }
+        let table: toml::Table = read.and_then(|text| text.parse().ok()).unwrap_or_default();
+        Self { path, started: table.clone(), table, follows }
     }
 
     /// Reads the file anew whenever somebody asks, or another one was put in its place, until nobody
@@ -145,7 +147,10 @@ impl Reloader {
         self.follows.metrics.reload.with_label_values(&[result]).inc();
         match fits {
             Ok((settings, table)) => {
-                let reloaded = sorted(&changed(&self.table, &table));
+                let reloaded = Reloaded {
+                    applied: sorted(&changed(&self.table, &table)).applied,
+                    after_restart: sorted(&changed(&self.started, &table)).after_restart,
+                };
                 self.follows.go_by(&settings).await;
                 self.table = table;
                 tracing::info!(

@@ -131,11 +131,11 @@ impl Tokens {
         }
         let token = headers.get(AUTHORIZATION).and_then(bearer);
         let (name, roles) = token.and_then(|token| self.holder(token)).ok_or_else(|| {
-            Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "no known token",
-                "send `Authorization: Bearer …` with a token of [http.tokens]",
-            )
+            let detail = match token {
+                Some(_) => "this token is none of those of [http.tokens]",
+                None => "send `Authorization: Bearer …` with a token of [http.tokens]",
+            };
+            Problem::new(StatusCode::UNAUTHORIZED, "no known token", detail)
         })?;
         if roles.contains(&role) {
             return Ok(name);

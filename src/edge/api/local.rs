@@ -41,7 +41,13 @@ impl Connected<IncomingStream<'_, UnixListener>> for Peer {
 /// runtime.
 pub fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
     match std::fs::symlink_metadata(path) {
-        Ok(found) if found.file_type().is_socket() => std::fs::remove_file(path)?,
+        Ok(found) if found.file_type().is_socket() => {
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
+                let message = "another tripline listens there; stop that one first";
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, message));
+            }
+            std::fs::remove_file(path)?;
+        }
         Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this is no socket")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),

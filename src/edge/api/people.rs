@@ -15,6 +15,7 @@ use crate::model::decision::{Decision, Order, Status};
 use crate::model::finding::{Action, FindingId};
 use crate::wire::decision_json::DecisionJson;
 use crate::wire::finding_json::FindingJson;
+use crate::wire::secret::kind_nearby;
 use crate::wire::view_json::CredentialJson;
 use axum::Json;
 use axum::extract::{Path, Query};
@@ -58,6 +59,8 @@ pub(super) struct Done {
     pub(super) decision: Option<DecisionJson>,
     /// What stood about the credential before.
     before: &'static str,
+    /// Whether tripline knows the credential: it was used, or decided on, of late.
+    known: bool,
     /// The stores that can't do it.
     cannot: Vec<String>,
     /// What goes on: findings on which nothing is done for a while, as a person restored.
@@ -74,6 +77,10 @@ impl Done {
 
 /// The credential that is named; a secret that was pasted is never kept.
 pub(super) fn parse(shared: &Shared, id: &str) -> Result<Credential, Problem> {
+    if let Some((written, kind)) = kind_nearby(id) {
+        let detail = format!("there is no kind `{written}`; did you mean {kind}?");
+        return Err(Problem::bad_request(detail));
+    }
     shared.fingerprints.credential(id).map_err(|_| {
         Problem::bad_request("a credential is named kind:id, or by the id of an API key")
     })
@@ -201,12 +208,21 @@ async fn order(
     let credential = parse(&shared, id)?;
     let before = shared.embedded.stored(credential.kind(), credential.id(), clock::now());
     let before = before.map_or(Status::Active, |stored| stored.status);
+    if suspends && before == Status::Revoked {
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "it is revoked, which is graver: a suspension would end by itself",
+            "restore it first, if you mean that",
+        ));
+    }
+    let view = shared.data.look_up(&credential).await;
+    let known =
+        view.is_some() || !shared.board.decisions(1, |one| one.credential == credential).is_empty();
     let (mut cannot, mut open_findings) = (Vec::new(), Vec::new());
     if order == Order::Restore {
         let kind = credential.kind();
         let cant = |one: &&AuthStore| one.takes(&credential) && !one.can_restore(kind);
         cannot.extend(shared.stores.iter().filter(cant).map(|one| one.name().to_owned()));
-        let view = shared.data.look_up(&credential).await;
         open_findings.extend(view.into_iter().flat_map(|view| view.open).map(|id| id.to_string()));
     }
     let order = PersonOrder {
@@ -221,7 +237,7 @@ async fn order(
     let decision = shared.control.order(order).await.map_err(|error| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out yet", error.to_string())
     })?;
-    Ok(Json(Done { before: before.as_str(), cannot, open_findings, ..Done::of(decision) }))
+    Ok(Json(Done { before: before.as_str(), known, cannot, open_findings, ..Done::of(decision) }))
 }
 
 /// Findings, newest first, of before the start too; of those that are open the gravest first.

@@ -1,6 +1,6 @@
 //! Detection: the engine's bounds and what each detector goes by.
 
-use super::values::{by_kind, number_within, one_of, within};
+use super::values::{by_kind, kinds_of_names, number_within, one_of, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::{bytes, duration_ms, rate_per_min};
 use crate::detect::{profile, ramp};
@@ -47,6 +47,7 @@ pub(super) fn profile(root: &Section<'_>) -> profile::Params {
         }
     }
     kinds.finish();
+    kinds_of_names(&ceiling.section("credential"));
     for (table, limits) in
         [("tenant", &mut params.limits.by_tenant), ("credential", &mut params.limits.by_credential)]
     {

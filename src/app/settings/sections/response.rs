@@ -1,6 +1,6 @@
 //! Response: postures, the ladder of actions, and the guardrails.
 
-use super::values::{by_kind, number_within, posture, within};
+use super::values::{by_kind, kinds_of_names, number_within, posture, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::{bytes, duration_ms};
 use crate::engine::control;
@@ -63,6 +63,7 @@ pub(super) fn control(root: &Section<'_>) -> control::Params {
     section.finish();
 
     let section = root.section("allow_list");
+    kinds_of_names(&section.section("credential"));
     params.allow_list.credentials = entries(&section.section("credential"));
     params.allow_list.tenants = entries(&section.section("tenant"));
     section.finish();

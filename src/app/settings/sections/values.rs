@@ -4,6 +4,7 @@ use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::edge::keys::KEY_BYTES;
 use crate::model::credential::{Kind, Kinds};
 use crate::model::decision::Posture;
+use crate::wire::secret::kind_nearby;
 use secrecy::SecretString;
 use std::path::PathBuf;
 
@@ -116,4 +117,19 @@ pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, Wrong> {
         return Err(Wrong::new(format!("the file {path} is empty"), "put the secret into it"));
     }
     Ok(SecretString::from(text.to_owned()))
+}
+
+/// Notes the names of credentials in a section whose kind is nearly one, but none.
+pub(super) fn kinds_of_names(section: &Section<'_>) {
+    for name in section.names() {
+        if let Some((written, kind)) = kind_nearby(&name) {
+            section.note(Wrong::new(
+                format!("there is no kind `{written}`"),
+                format!(
+                    "did you mean {kind}? There are {}",
+                    Kind::ALL.map(Kind::as_str).join(", ")
+                ),
+            ));
+        }
+    }
 }

@@ -6,6 +6,7 @@
 
 mod fleet;
 mod link;
+pub mod look;
 mod token;
 
 pub use ::redis::{ClientTlsConfig, TlsCertificates};
