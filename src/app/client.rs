@@ -214,7 +214,10 @@ impl Client {
         &self,
         request: reqwest::RequestBuilder,
     ) -> Result<reqwest::Response, ClientError> {
-        let url = self.place.clone();
+        let mut url = self.place.clone();
+        if self.connection.url.is_none() && self.connection.socket().is_none() {
+            url.push_str(&format!(" (no socket was found at {})", SOCKETS.join(" or ")));
+        }
         let sent = request.send().await;
         let response = sent.map_err(|source| ClientError::Unreachable { url, source })?;
         let status = response.status();

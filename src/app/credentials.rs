@@ -1,11 +1,14 @@
 //! `tripline credentials`: looks at credentials; suspends, revokes and restores them.
 
-use super::client::{Because, Client, ClientError, Connection, block_on, confirmed, escaped};
+use super::client::{
+    Because, Client, ClientError, Connection, Output, block_on, confirmed, escaped,
+};
 use super::exit::Exit;
 use super::words::{held_by, name, text};
 use crate::wire::view_json::CredentialJson;
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use std::time::Duration;
 
 /// What to do with credentials.
 #[derive(Debug, Subcommand)]
@@ -46,6 +49,10 @@ pub struct OrderArgs {
     pub because: Because,
 }
 
+/// How often, and how many times, it is looked how far the stores are.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOKS: u32 = 10;
+
 /// Runs `tripline credentials …`.
 pub fn run(connection: &Connection, command: Credentials) -> Exit {
     block_on(async move {
@@ -84,8 +91,37 @@ async fn order_one(
     }
     let path = format!("/v1/credentials/{}/{verb}", escaped(&order.id));
     let done = client.post(&path, &body).await?;
-    client.write(&done, |done| outcome(verb, &order.id, done));
+    let stores = match client.output() {
+        Output::Json => String::new(),
+        Output::Table => how_far(client, &done).await,
+    };
+    client.write(&done, |done| format!("{}{stores}", outcome(verb, &order.id, done)));
     Ok(())
+}
+
+/// How far each store is with what was ordered: at once, or after a second at most.
+async fn how_far(client: &Client, done: &Value) -> String {
+    let Some(id) = done.pointer("/decision/id").and_then(Value::as_str) else {
+        return String::new();
+    };
+    for round in 0..LOOKS {
+        // Whether it can be asked or not: the order stands.
+        let Ok(decision) = client.get(&format!("/v1/decisions/{}", escaped(id))).await else {
+            break;
+        };
+        let answers = decision.get("stores").and_then(Value::as_object);
+        let answers = answers.into_iter().flatten();
+        let answers: Vec<String> = answers
+            .filter_map(|(store, answer)| Some(format!("{store} {}", answer.as_str()?)))
+            .collect();
+        let waits = answers.iter().any(|answer| answer.ends_with(" waiting"));
+        if !waits || round + 1 == LOOKS {
+            let told = if waits { "; what waits is told as soon as the store answers" } else { "" };
+            return format!("\n  by now: {}{told}", answers.join(", "));
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    String::new()
 }
 
 /// What became of an order, for people.

@@ -341,7 +341,8 @@ impl ControlThread {
         tracing::info!(
             decision = %decision.id, credential = %decision.credential,
             action = decision.order.as_str(), carried_out = decision.carried_out,
-            held_by = ?decision.held_by, by = %decision.by, "{}", decision.reason
+            held_by = ?decision.held_by, by = %decision.by,
+            "{} {} by {}: {}", decision.order.as_str(), decision.credential, decision.by, decision.reason
         );
         self.board.post_decision(decision.clone());
         let decision = Arc::new(decision);

@@ -221,6 +221,7 @@ impl<'a> Consumption<'a> {
             tracing::warn!(
                 error,
                 brokers = self.params.brokers,
+                topics = ?self.params.topics,
                 "Kafka reports an error; if it lasts its events wait there, and are not watched"
             );
         }

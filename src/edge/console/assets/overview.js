@@ -69,10 +69,19 @@ function abuse(model) {
   const running = grave.filter((one) => !isOut(statusOf(model, one.name)));
   const watched = model.episodes.length - grave.length;
   const observed = watched ? ` ${many(watched, 'other is', 'others are')} only observed.` : '';
-  if (running.length) {
-    const names = running.slice(0, 3).map((one) => one.credential).join(', ');
-    const more = running.length > 3 ? ` and ${running.length - 3} more` : '';
-    return { level: 'bad', mark: '!', value: `${many(running.length, 'credential')} in service and suspect`, sub: `${names}${more}.${observed}` };
+  const last = (name) => model.decisions.find((one) => one.carried_out && nameOf(one) === name);
+  const restored = running.filter((one) => last(one.name)?.action === 'restore');
+  const suspect = running.filter((one) => !restored.includes(one));
+  const some = (list) => {
+    const more = list.length > 3 ? ` and ${list.length - 3} more` : '';
+    return `${list.slice(0, 3).map((one) => one.credential).join(', ')}${more}`;
+  };
+  if (suspect.length) {
+    return { level: 'bad', mark: '!', value: `${many(suspect.length, 'credential')} in service and suspect`, sub: `${some(suspect)}.${observed}` };
+  }
+  if (restored.length) {
+    const words = `A person restored ${some(restored)}; the episode is not over yet. Nothing is done about it for a while.${observed}`;
+    return { level: 'warn', mark: '✓', value: 'Restored', sub: words };
   }
   if (grave.length) {
     return { level: 'warn', mark: '✓', value: 'Abuse stopped', sub: `${many(grave.length, 'credential')} with an open episode, none of them in service.${observed}` };
