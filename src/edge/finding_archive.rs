@@ -44,6 +44,8 @@ const WRITE_EVERY: Duration = Duration::from_secs(1);
 const FORGET_AFTER: u32 = 600;
 /// Findings that may wait to be written, should the disk fail. Chosen: some tens of megabytes.
 const WAITING_MAX: usize = 50_000;
+/// How often that is done at once.
+const FORGET_ROUNDS: u32 = 20;
 /// The share that is forgotten at once where there are too many: one in ten.
 const FORGOTTEN_SHARE: u64 = 10;
 
@@ -78,6 +80,8 @@ struct Shared {
     params: Params,
     errors: IntCounter,
     stopping: AtomicBool,
+    /// Whether the last write failed.
+    failing: AtomicBool,
 }
 
 /// The archive. Cheap to clone.
@@ -116,9 +120,14 @@ impl FindingArchive {
                 set_up(Connection::open_in_memory()?)?
             }
         };
-        let (waiting, file, stopping) =
-            (Mutex::default(), Mutex::new(file), AtomicBool::new(false));
-        Ok(Self(Arc::new(Shared { waiting, file, params, errors, stopping })))
+        Ok(Self(Arc::new(Shared {
+            waiting: Mutex::default(),
+            file: Mutex::new(file),
+            params,
+            errors,
+            stopping: AtomicBool::new(false),
+            failing: AtomicBool::new(false),
+        })))
     }
 
     /// Notes a finding, or what became of it.
@@ -163,12 +172,20 @@ impl FindingArchive {
         if waiting.is_empty() {
             return;
         }
-        if let Err(error) = write(&mut self.0.file.lock(), waiting.values()) {
-            self.complain(&error);
+        // In order, so that what is forgotten together lies together.
+        let mut in_order: Vec<&Finding> = waiting.values().collect();
+        in_order.sort_unstable_by_key(|finding| (finding.updated, finding.opened, finding.id));
+        let written = write(&mut self.0.file.lock(), in_order.into_iter());
+        self.note_outcome(written.as_ref().err());
+        if written.is_err() {
             let mut later = self.0.waiting.lock();
             for (id, finding) in waiting {
                 // What came meanwhile is newer.
-                later.entry(id).or_insert(finding);
+                if later.len() < WAITING_MAX {
+                    later.entry(id).or_insert(finding);
+                } else {
+                    self.0.errors.inc();
+                }
             }
         }
     }
@@ -176,14 +193,23 @@ impl FindingArchive {
     fn forget_old(&self) {
         let Params { keep_ms, bytes_max } = self.0.params;
         let before = clock::now().plus_ms(-keep_ms);
-        if let Err(error) = forget(&self.0.file.lock(), before, bytes_max) {
-            self.complain(&error);
-        }
+        let forgotten = forget(&self.0.file.lock(), before, bytes_max);
+        self.note_outcome(forgotten.as_ref().err());
     }
 
-    fn complain(&self, error: &rusqlite::Error) {
-        self.0.errors.inc();
-        tracing::error!(%error, "findings can't be written down; they wait in memory");
+    /// Counts a failure; says it, and its end, once.
+    fn note_outcome(&self, failed: Option<&rusqlite::Error>) {
+        let was_failing = self.0.failing.swap(failed.is_some(), Ordering::Relaxed);
+        match failed {
+            Some(error) => {
+                self.0.errors.inc();
+                if !was_failing {
+                    tracing::error!(%error, "the file of findings can't be written; they wait in memory");
+                }
+            }
+            None if was_failing => tracing::info!("the file of findings can be written again"),
+            None => {}
+        }
     }
 
     /// The findings that opened last, newest first. Blocks.
@@ -236,6 +262,11 @@ fn set_up(mut connection: Connection) -> rusqlite::Result<Connection> {
          PRAGMA journal_size_limit = 16777216;",
     )?;
     let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+    if version > VERSION {
+        // That of a newer tripline is left as it is.
+        let message = format!("it is of version {version}, and this tripline knows {VERSION}");
+        return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
+    }
     if version < VERSION {
         let transaction = connection.transaction()?;
         transaction.execute_batch(SCHEMA)?;
@@ -290,8 +321,15 @@ fn forget(file: &Connection, before: EventTime, bytes_max: u64) -> rusqlite::Res
     let number = |pragma: &str| -> rusqlite::Result<u64> {
         file.query_row(pragma, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
     };
-    let (pages, free) = (number("PRAGMA page_count")?, number("PRAGMA freelist_count")?);
-    if pages.saturating_sub(free) * number("PRAGMA page_size")? > bytes_max {
+    let size = || -> rusqlite::Result<u64> {
+        let (pages, free) = (number("PRAGMA page_count")?, number("PRAGMA freelist_count")?);
+        Ok(pages.saturating_sub(free) * number("PRAGMA page_size")?)
+    };
+    // Where it was lowered much, the rest goes with the next looks: each takes a moment.
+    for _ in 0..FORGET_ROUNDS {
+        if size()? <= bytes_max {
+            break;
+        }
         let all = number("SELECT COUNT(*) FROM findings")?;
         let some = i64::try_from(all / FORGOTTEN_SHARE + 1).unwrap_or(i64::MAX);
         file.execute(
@@ -388,8 +426,9 @@ mod tests {
             file.query_row("PRAGMA page_count", [], |row| row.get(0)).expect("counts")
         };
         let before = size();
-        forget(&file, EventTime::MIN, 1000).expect("forgets");
-        assert_eq!(count(), 1709, "one in ten, and one");
+        let half = u64::try_from(before).expect("a size") * 4096 / 2;
+        forget(&file, EventTime::MIN, half).expect("forgets");
+        assert!((500..1200).contains(&count()), "about half is left: {}", count());
         assert!(size() < before, "it takes less room: {before} pages before, {} after", size());
     }
 

@@ -39,7 +39,7 @@ pub type Openings = BTreeMap<i64, u32>;
 /// one member's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Credentials in use.
+    /// Credentials remembered.
     pub active: u64,
     /// Bursts of late, in the order of [`Kind::ALL`].
     pub bursts: [Openings; Kind::ALL.len()],
@@ -58,7 +58,7 @@ impl Summary {
     }
 }
 
-/// The bursts of all credentials that opened of late.
+/// The bursts that opened of late, of credentials of one kind.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     /// Which opened, by second of event time.
@@ -84,12 +84,11 @@ impl Fleet {
     /// Takes how many opened at other members, of a fleet of `active` credentials together.
     pub fn hear_elsewhere(&mut self, openings: Openings, active: u64, params: &Params) {
         self.elsewhere = openings;
-        // What opened here may have been too little by itself.
-        let newest = self.opened.last_key_value().map(|(newest, _)| *newest);
-        let Some(newest) = newest.max(self.elsewhere.last_key_value().map(|(at, _)| *at)) else {
-            return;
-        };
-        self.judge(newest, active, params);
+        // What opened here may have been too little by itself, and older than the newest.
+        let seconds: Vec<i64> = self.elsewhere.keys().copied().collect();
+        for second in seconds {
+            self.judge(second, active, params);
+        }
     }
 
     /// How many opened here of late.
@@ -190,6 +189,9 @@ mod tests {
         fleet.hear_elsewhere(others(6), 300, &params);
         assert!(fleet.suppresses(at(10)), "ten together");
         assert!(!fleet.suppresses(at(10 + 120)));
+        let mut later = after([0, 0, 0, 0, 75], 100);
+        later.hear_elsewhere(others(6), 300, &params);
+        assert!(later.suppresses(at(10)), "one that opened later hides nothing");
         let mut large = after([0; 4], 100);
         large.hear_elsewhere(others(6), 1000, &params);
         assert!(!large.suppresses(at(10)), "of a thousand ten are too few");

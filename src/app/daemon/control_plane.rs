@@ -227,12 +227,12 @@ impl ControlThread {
     fn hear(&mut self, signal: &Signal, arrived: EventTime, now: EventTime, waiting: &mut Waiting) {
         let finding = &signal.finding;
         if matches!(signal.change, Change::Opened | Change::Escalated) {
+            self.metrics.note_finding(finding);
             tracing::info!(
                 finding = %finding.id, detector = %finding.detector, action = %finding.action,
                 credential = %finding.credential, "{}", finding.summary
             );
         }
-        self.metrics.note_finding(finding);
         self.board.post_finding(finding);
         self.archive.note(finding);
         if !self.notifiers.is_empty() && signal.change != Change::Recalled {

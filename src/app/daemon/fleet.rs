@@ -16,14 +16,26 @@ const HOLDS: Duration = Duration::from_secs(10);
 pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: Metrics) {
     let member = format!("{:016x}", getrandom::u64().unwrap_or(u64::from(std::process::id())));
     let mut interval = tokio::time::interval(EVERY);
-    let mut heard = Instant::now();
+    let (mut heard, mut fails) = (Instant::now(), false);
     loop {
         interval.tick().await;
         let Some(own) = control.summary().await else { return };
         let asked = tokio::time::timeout(EVERY, store.share(&member, &own)).await;
+        let failed = match asked {
+            Ok(Ok(_)) => None,
+            Ok(Err(ref error)) => Some(error.to_string()),
+            Err(_) => Some("no answer within a second".to_owned()),
+        };
+        if failed.is_some() != fails {
+            fails = failed.is_some();
+            if let Some(error) = failed {
+                tracing::warn!(error, "members can't be asked for what they see");
+            } else {
+                tracing::info!("members tell each other again what they see");
+            }
+        }
         let others = match asked {
             Ok(Ok(others)) => others,
-            // A store that is away is told of by its outbox.
             Ok(Err(_)) | Err(_) if heard.elapsed() < HOLDS => continue,
             // Alone, a member goes by what it knows itself.
             Ok(Err(_)) | Err(_) => Vec::new(),

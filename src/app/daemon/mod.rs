@@ -530,11 +530,17 @@ fn start_outboxes(tasks: impl Iterator<Item = outbox::Task>, due: Vec<Backlog>) 
 
 async fn tick((data, control): (DataPlane, ControlPlane), dead_letters: Arc<DeadLetters>) {
     let mut interval = tokio::time::interval(TICK);
+    let mut flushing = tokio::task::spawn_blocking(|| true);
     loop {
         interval.tick().await;
         let now = clock::now();
-        data.tell_all(|| DataMessage::Tick(now)).await;
+        // First who decides: a thread of the data plane that stands still must not hide that it lives.
         control.tell(ControlMessage::Tick).await;
-        dead_letters.flush(now);
+        data.tell_all(|| DataMessage::Tick(now)).await;
+        // A disk may hang; it is looked at again once it answers.
+        if flushing.is_finished() {
+            let dead_letters = Arc::clone(&dead_letters);
+            flushing = tokio::task::spawn_blocking(move || dead_letters.flush(now));
+        }
     }
 }

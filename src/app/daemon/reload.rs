@@ -250,12 +250,13 @@ impl Follows {
         let before = Arc::clone(&self.partition.read());
         let profile = settings.partition.profile.clone();
         let partition = Arc::new(partition::Params { profile, ..(*before).clone() });
-        *self.partition.write() = Arc::clone(&partition);
-        self.about.write().posture = control.postures.default;
+        let posture = control.postures.default;
         set_tokens(&self.tokens, settings);
-        self.data.tell_all(|| DataMessage::Params(Arc::clone(&partition))).await;
-        // The control plane hears of findings by the new settings only after it goes by them.
+        // Who decides goes by it first: a lower posture holds before a stricter ceiling speaks.
         self.control.tell(ControlMessage::Params(Arc::new(control))).await;
+        self.about.write().posture = posture;
+        *self.partition.write() = Arc::clone(&partition);
+        self.data.tell_all(|| DataMessage::Params(Arc::clone(&partition))).await;
     }
 }
 

@@ -269,15 +269,17 @@ fn judge_stages(area: &Area, facts: &Facts) -> Check {
     area.failed("stages", found, "docs/runbooks/stage-stuck.md; a restart is safe")
 }
 
-/// The configuration is read anew as it changes, but for what needs a restart.
+/// The configuration is read anew when it is told to be, or once a whole file is moved there; some of it
+/// needs a restart.
 fn judge_change(area: &Area, facts: &Facts) -> Option<Check> {
     let (changed, started) = (facts.changed?, rfc3339(&facts.status.started)?);
     Some(if changed <= started {
         area.ok("configuration", "the file was not changed since it started")
     } else {
-        area.ok(
+        area.warning(
             "configuration",
-            "the file was changed since it started; its log says what holds only after a restart",
+            "the file was changed since it started",
+            "systemctl reload tripline (or kill -HUP); its log says what holds, and what needs a restart",
         )
     })
 }

@@ -61,7 +61,7 @@ fn judge_rights(area: &Area, user: &str, looked: &Looked) -> Check {
     let needed = format!(
         "redis-cli ACL SETUSER {user} +eval +evalsha '+script|load' +hmget +hset +persist \
                   +expireat +xadd +publish +ping +set +get +time +zremrangebyscore +zscore +zcard \
-                  +zadd +pexpire '~tripline:*' '&tripline:*' (docs/redis.md)"
+                  +zadd +pexpire +hgetall +hdel '~tripline:*' '&tripline:*' (docs/redis.md)"
     );
     let found = format!("refused:\n{}", each.collect::<Vec<_>>().join("\n"));
     area.failed("rights", found, needed)

@@ -57,7 +57,7 @@ pub struct DumpArgs {
     /// ./tripline-support-TIME.tar.gz]
     #[arg(long, short)]
     pub output: Option<PathBuf>,
-    /// The daemon's log, whose end is taken along; `journalctl -u tripline > FILE` writes one.
+    /// The daemon's log, whose end is taken along; `journalctl -o cat -u tripline > FILE` writes one.
     #[arg(long)]
     pub log: Option<PathBuf>,
     /// Leave the names of credentials, tenants and people, addresses and reasons as they are.

@@ -301,6 +301,8 @@ impl<'a> Round<'a> {
                 self.commit(totals)?;
             }
             if self.told.elapsed() >= TELL_EVERY {
+                // The broker is asked for a while: nothing is to stay open meanwhile.
+                self.commit(totals)?;
                 self.told = Instant::now();
                 self.measure(totals);
                 tell(totals);

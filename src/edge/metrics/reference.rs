@@ -45,8 +45,8 @@ fn row(family: &MetricFamily) -> String {
         }
     }
     let labels = labels.into_iter().map(|(name, values)| match name {
-        // These are the operator's own names, or the version.
-        "store" | "receiver" | "version" | "rank" | "stage" | "result" => format!("`{name}`"),
+        // These are the operator's own names, the version, or numbers.
+        "store" | "receiver" | "version" | "rank" => format!("`{name}`"),
         _ => format!("`{name}`: {}", values.join(", ")),
     });
     let labels: Vec<String> = labels.collect();

@@ -5,6 +5,7 @@
 //! every other: who listens has nothing to do.
 
 use super::link::Live;
+use super::token::MEMBERS_KEY;
 use super::{Cmd, PULSE_KEY, RedisError, RedisStore, one};
 use crate::edge::clock;
 use crate::model::credential::{Credential, Kind};
@@ -145,6 +146,8 @@ impl RedisStore {
                 with("ZCARD", &[tokens]),
                 with("ZREMRANGEBYSCORE", &[tokens, "-inf", "0"]),
                 with("PEXPIRE", &[tokens, "60000"]),
+                with("HGETALL", &[MEMBERS_KEY]),
+                with("HDEL", &[MEMBERS_KEY, "doctor"]),
             ]);
         }
         commands
