@@ -44,7 +44,9 @@ fn the_command_line_says_how_to_come_with_more_rights() {
     let folder = folder();
     let daemon = Daemon::start(&folder, "");
     let socket = daemon.socket().display().to_string();
-    assert!(daemon.log().contains(&socket), "the log says where the socket is");
+    until("the log says where the socket is", PATIENCE, || {
+        daemon.log().contains(&socket).then_some(())
+    });
     let order = |further: &[&str]| {
         let mut command = Command::new(BINARY);
         command.args(["credentials", "revoke", "key_1", "--reason", "asked by a test"]);
@@ -453,6 +455,9 @@ fn a_second_daemon_takes_no_socket_away() {
     second.args(["run", "--config"]).arg(config);
     let done = second.env("TRIPLINE_HTTP__LISTEN", "127.0.0.1:0").output().expect("runs");
     let told = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.code() == Some(69) && told.contains("another tripline listens"), "{told}");
+    assert!(
+        done.status.code() == Some(69) && told.contains("in use by another tripline"),
+        "{told}"
+    );
     assert_eq!(daemon.say("/v1/credentials/key_1/revoke", REASON).0, 200);
 }

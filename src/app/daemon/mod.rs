@@ -155,7 +155,7 @@ impl Daemon {
     /// # Errors
     /// When anything that it needs can't be had. Must be called within a tokio runtime.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
-        let (listener, address, socket) = bind(&settings).await?;
+        let (listener, address) = bind(&settings).await?;
         let (decides, opened) = Opened::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let archive = decides.archive.clone();
@@ -200,7 +200,7 @@ impl Daemon {
             requests: 0.into(),
         }));
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
-        let (stop, servers) = serve(listener, socket, router);
+        let (stop, servers) = serve(listener, opened.socket, router);
         let told = (watches.data.clone(), control.clone());
         let ticker = tokio::spawn(tick(told, Arc::clone(&opened.dead_letters)));
         tracing::info!(
@@ -292,6 +292,7 @@ struct ToDecide {
 
 /// Everything that is opened before anything starts.
 struct Opened {
+    socket: Option<UnixListener>,
     keys: JwkSet,
     embedded: EmbeddedStore,
     stores: Vec<AuthStore>,
@@ -347,6 +348,8 @@ impl Opened {
             .map_err(|source| StartError::Findings { path: archive_path, source })?;
         let decides = ToDecide { past, ledger: ledger_file, breaker, receivers, archive };
         let opened = Self {
+            // Only who has the journal may take the place of the socket.
+            socket: bind_socket(&settings.admin)?,
             keys: JwkSet { keys },
             embedded,
             stores,
@@ -471,16 +474,10 @@ fn serve(
     (stop, servers)
 }
 
-/// Takes the places at which it is reached; fails before anything else is touched.
-async fn bind(
-    settings: &Settings,
-) -> Result<(TcpListener, SocketAddr, Option<UnixListener>), StartError> {
+/// Makes the data folder, and listens.
+async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), StartError> {
     make_folder(&settings.data_dir).map_err(at(&settings.data_dir))?;
-    let (listener, address) = bind_address(settings.http.listen).await?;
-    Ok((listener, address, bind_socket(&settings.admin)?))
-}
-
-async fn bind_address(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let address = settings.http.listen;
     let bind = |source| StartError::Bind { address, source };
     let listener = TcpListener::bind(address).await.map_err(bind)?;
     let address = listener.local_addr().map_err(bind)?;
