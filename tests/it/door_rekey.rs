@@ -2,8 +2,8 @@
 
 use crate::support::broker::{Broker, produce};
 use crate::support::child::Process;
-use crate::support::daemon::{BINARY, Daemon, event, now_ms};
-use crate::support::{pause, skipped, until};
+use crate::support::daemon::{BINARY, event, now_ms};
+use crate::support::{skipped, until};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
@@ -191,33 +191,4 @@ fn what_can_not_be_done_is_said() {
     let (code, text) = told(&mut rekey(&config, &[]));
     assert_eq!(code, Some(78), "{text}");
     assert!(text.contains("fingerprint_key_file"), "{text}");
-}
-
-/// The ends of transactions take offsets that hold no record: who has read all is not behind.
-#[test]
-fn who_reads_what_rekey_wrote_is_not_behind_at_its_end_and_does_not_stall() {
-    if skipped("broker") {
-        return;
-    }
-    let (broker, folder) = (Broker::start(), tempfile::tempdir().expect("a folder"));
-    broker.create_topic("raw", 2);
-    broker.create_topic("auth", PARTITIONS);
-    broker.produce("raw", scattered(0, 400));
-    let config = config(folder.path(), &broker.address());
-    to_the_end(&config);
-    let kafka = format!(
-        "[kafka]\nbrokers = \"{}\"\ntopics = [\"auth\"]\nstall_after = \"6s\"\n",
-        broker.address()
-    );
-    let home = tempfile::tempdir().expect("a folder");
-    let daemon = Daemon::start(&home, &kafka);
-    until("all is applied", Duration::from_mins(1), || {
-        (daemon.metric("tripline_events_total{intake=\"kafka\"}") > 399.5).then_some(())
-    });
-    until("nothing is behind", Duration::from_secs(20), || {
-        (daemon.metric("tripline_consumer_lag") < 0.5).then_some(())
-    });
-    pause(Duration::from_secs(20));
-    assert!(daemon.metric("tripline_consumer_stalls_total") < 0.5, "it stands still for nothing");
-    assert!(daemon.metric("tripline_consumer_lag") < 0.5);
 }

@@ -15,7 +15,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Reb
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -33,9 +33,6 @@ pub(super) const BROKER_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Progress {
     /// The offset after the last record applied.
     pub(super) applied: AtomicI64,
-    /// Whether the end of the partition was reached: beyond what was applied there may be offsets without
-    /// a record, of transactions.
-    pub(super) at_end: AtomicBool,
     /// Up to where it is committed.
     committed: AtomicI64,
     /// Its checkpoints.
@@ -49,7 +46,6 @@ impl Progress {
     pub(super) fn of(held: &Held) -> Arc<Self> {
         Arc::new(Self {
             applied: AtomicI64::new(held.partition.next_offset()),
-            at_end: AtomicBool::new(false),
             committed: AtomicI64::new(0),
             kept: Arc::clone(&held.kept),
             provisional: held.provisional,

@@ -14,7 +14,7 @@ use crate::model::time::EventTime;
 use parking_lot::Mutex;
 use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
@@ -156,9 +156,7 @@ impl<'a> Consumption<'a> {
     /// Watches over the consumer until tripline stops, or it stands still.
     fn watch(&mut self) {
         while !self.shared.stopping.load(Ordering::Relaxed) {
-            if let Some(Err(error)) = self.consumer.poll(WAIT)
-                && !matches!(error, KafkaError::PartitionEOF(_))
-            {
+            if let Some(Err(error)) = self.consumer.poll(WAIT) {
                 self.complain(&error.to_string());
             }
             let assigned = std::mem::take(&mut *self.consumer.context().assigned.lock());
@@ -339,8 +337,7 @@ impl<'a> Consumption<'a> {
                 return;
             };
             // A partition of which nothing was read yet begins at its low watermark.
-            let at_end = progress.at_end.load(Ordering::Relaxed);
-            behind += if at_end { 0 } else { (high - has.max(low)).max(0) };
+            behind += (high - has.max(low)).max(0);
         }
         if applied != self.applied || behind == 0 {
             self.moved_at = now;

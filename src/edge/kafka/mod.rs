@@ -99,8 +99,6 @@ impl Params {
         config.set("group.id", &self.group);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
-        // Workers hear of it at the end of a partition.
-        config.set("enable.partition.eof", "true");
         if let Some(instance) = &self.instance {
             config.set("group.instance.id", instance);
         }

@@ -15,7 +15,6 @@ use crate::model::time::EventTime;
 use crate::wire::refusal::{Limits, Refusal};
 use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -142,14 +141,10 @@ impl Worker {
         let (mut records, mut last, mut produced) = (0, -1, None);
         let mut secrets = 0;
         let mut wait = wait;
-        let Owned { place, queue, held, progress, .. } = &mut *one;
+        let Owned { place, queue, held, .. } = &mut *one;
         while records < TOGETHER_MAX {
             let message = match queue.poll(wait) {
                 None => break,
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    progress.at_end.store(true, Ordering::Relaxed);
-                    continue;
-                }
                 Some(Err(error)) => {
                     self.shared.metrics.consumer_errors.inc();
                     tracing::debug!(error = %error, "the Kafka client reports");
@@ -158,9 +153,6 @@ impl Worker {
                 Some(Ok(message)) => message,
             };
             wait = Duration::ZERO;
-            if records == 0 {
-                progress.at_end.store(false, Ordering::Relaxed);
-            }
             records += 1;
             let offset = message.offset();
             if last < 0 {
