@@ -51,6 +51,11 @@ fn say_problem(text: &str) {
 
 /// Says an error and what caused it.
 fn say_error(error: &dyn Error) {
+    say_problem(&in_full(error));
+}
+
+/// An error and what caused it.
+fn in_full(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -58,5 +63,5 @@ fn say_error(error: &dyn Error) {
         text.push_str(&error.to_string());
         cause = error.source();
     }
-    say_problem(&text);
+    text
 }

@@ -27,8 +27,6 @@ use std::time::Instant;
 const BATCH: usize = 256;
 /// The largest document. Unit: bytes.
 const DOCUMENT_BYTES_MAX: usize = 256 << 20;
-/// How far in the future an event may be. Unit: milliseconds.
-const FUTURE_MS_MAX: i64 = 3_600_000;
 
 /// Where what comes out goes; `-` is standard output.
 #[derive(Clone, Debug, Default)]
@@ -254,7 +252,7 @@ pub fn replay(
         (Layout::Lines, Limits::default().record_bytes_max)
     };
     let now = clock::now();
-    let limits = Limits { time_max: now.plus_ms(FUTURE_MS_MAX), record_bytes_max: bytes_max };
+    let limits = Limits { record_bytes_max: bytes_max, ..Limits::at(now) };
     let mut feed = Feed {
         replay: &mut replay,
         dead_letters: &mut dead_letters,

@@ -132,7 +132,16 @@ impl Default for Limits {
     }
 }
 
+/// How far ahead of the clock an event may be. Unit: milliseconds. Chosen: an hour, as clocks of senders
+/// are wrong by a time zone, or not at all.
+const FUTURE_MS_MAX: i64 = 3_600_000;
+
 impl Limits {
+    /// Those at that time of the clock.
+    pub fn at(now: EventTime) -> Self {
+        Self { time_max: now.plus_ms(FUTURE_MS_MAX), ..Self::default() }
+    }
+
     /// Holds a time against the limits.
     ///
     /// # Errors

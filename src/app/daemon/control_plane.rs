@@ -21,7 +21,7 @@ use crate::engine::outbox::Due;
 use crate::engine::partition::Signal;
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::Kinds;
-use crate::model::decision::{Decision, Posture, Vote};
+use crate::model::decision::{Decision, Vote};
 use crate::model::invariant::Invariant;
 use crate::model::time::EventTime;
 use crate::wire::journal_json::Entry;
@@ -216,10 +216,7 @@ impl ControlThread {
     }
 
     fn go_by(&mut self, params: Arc<control::Params>) {
-        for posture in Posture::ALL {
-            let in_force = i64::from(posture == params.postures.default);
-            self.metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
-        }
+        self.metrics.show_posture(params.postures.default);
         self.control.set_params(params);
         self.proof_at = None;
     }

@@ -36,7 +36,6 @@ use crate::edge::snapshots::{NoSnapshots, Snapshots, Withheld};
 use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition;
-use crate::model::decision::Posture;
 use crate::wire::secret::Fingerprinter;
 use breaker::SharedBreaker;
 use control_plane::{ControlThread, ToStore};
@@ -338,10 +337,7 @@ impl Opened {
         metrics.credentials_bytes_max.set(limit(settings.partition.memory_bytes as u64));
         metrics.event_log_bytes_max.set(limit(settings.event_log.bytes_max));
         let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
-        for posture in Posture::ALL {
-            let in_force = i64::from(posture == settings.control.postures.default);
-            metrics.posture.with_label_values(&[posture.as_str()]).set(in_force);
-        }
+        metrics.show_posture(settings.control.postures.default);
         let archive_path = folder.join("findings.db");
         let errors = metrics.finding_errors.clone();
         let archive = FindingArchive::open(&archive_path, settings.findings, errors)

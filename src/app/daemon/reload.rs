@@ -4,6 +4,7 @@
 //! the allow list, tokens. What is opened at the start (addresses, stores, files, Kafka) is told to
 //! need a restart. A configuration with mistakes changes nothing.
 
+use crate::app::in_full;
 use crate::app::settings::{self, Settings};
 use crate::edge::api::About;
 use crate::edge::api::auth::Tokens;
@@ -186,12 +187,6 @@ fn read(path: &Path) -> Result<(Settings, toml::Table), String> {
     let checked = settings::check(&name, &text, settings::environment());
     let settings = checked.map_err(|error| in_full(&error))?;
     Ok((settings, text.parse().unwrap_or_default()))
-}
-
-/// An error and what caused it.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The sections that differ; of `http` the tokens by themselves.

@@ -5,6 +5,7 @@ use super::model::Message;
 use super::snapshot::{CREDENTIALS_MAX, LookedAt, Snapshot, approvals, decisions, findings, rows};
 use crate::app::client::{Client, ClientError, escaped};
 use crate::app::credentials;
+use crate::app::in_full;
 use crate::edge::clock;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -89,13 +90,7 @@ async fn look(client: &Client, name: &str) -> Result<LookedAt, ClientError> {
 
 /// An error with what caused it, on one line.
 pub(super) fn told(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    on_one_line(&text)
+    on_one_line(&in_full(error))
 }
 
 fn on_one_line(text: &str) -> String {

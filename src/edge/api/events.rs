@@ -22,8 +22,6 @@ use std::io::Read;
 use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
-/// How far in the future an event may be. Unit: milliseconds.
-const FUTURE_MS_MAX: i64 = 3_600_000;
 /// How many refused lines an answer names; all are counted.
 const NAMED_MAX: usize = 100;
 
@@ -115,7 +113,7 @@ async fn read(body: Body, gzip: bool, bytes_max: usize) -> Result<Bytes, Problem
 async fn take(shared: &Shared, body: &[u8], key: Option<u64>) -> Response {
     let arrived = clock::now();
     let request = shared.requests.fetch_add(1, Ordering::Relaxed) + 1;
-    let limits = Limits { time_max: arrived.plus_ms(FUTURE_MS_MAX), ..Limits::default() };
+    let limits = Limits::at(arrived);
     let mut slots: Vec<Batch> = vec![Batch::default(); SLOTS];
     let mut answer = Answer::default();
     let mut refusals = Vec::new();

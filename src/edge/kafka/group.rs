@@ -3,6 +3,7 @@
 
 use super::handover::{From, Held, goes_on};
 use super::{Place, Shared};
+use super::{note_error, note_line};
 use crate::edge::clock;
 use crate::edge::planes::{ControlMessage, InUse};
 use crate::edge::snapshots::Kept;
@@ -93,12 +94,11 @@ impl std::fmt::Debug for Context {
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
-        // The manager hears of it, and says it once a minute.
-        tracing::debug!(error = %error, reason, "Kafka");
+        note_error(&error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        tracing::debug!(?level, facility, text, "librdkafka");
+        note_line(level, facility, text);
     }
 }
 

@@ -5,6 +5,7 @@
 //! a group id of its own. What records hold is counted, and never kept.
 
 use super::Params;
+use super::{note_error, note_line};
 use crate::edge::clock;
 use crate::model::event::AuthEvent;
 use crate::model::time::EventTime;
@@ -28,8 +29,6 @@ const READ_MAX: Duration = Duration::from_secs(4);
 const RECORDS_MAX: usize = 500;
 /// Partitions of a topic that are read at most. Chosen: each is asked for its ends.
 const PARTITIONS_MAX: usize = 64;
-/// How far in the future an event may be, as for the daemon. Unit: milliseconds.
-const FUTURE_MS_MAX: i64 = 3_600_000;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -135,11 +134,11 @@ struct Quiet;
 
 impl ClientContext for Quiet {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(error = %error, reason, "Kafka");
+        note_error(&error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        tracing::debug!(?level, facility, text, "librdkafka");
+        note_line(level, facility, text);
     }
 }
 
@@ -319,7 +318,7 @@ fn sample(
     fingerprints: &Fingerprinter,
 ) {
     let now = clock::now();
-    let limits = Limits { time_max: now.plus_ms(FUTURE_MS_MAX), ..Limits::default() };
+    let limits = Limits::at(now);
     sampler.sample.records += 1;
     sampler.sample.keyed += u64::from(record.key().is_some_and(|key| !key.is_empty()));
     if let Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) = record.timestamp() {

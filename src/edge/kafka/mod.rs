@@ -33,6 +33,8 @@ use crate::wire::decoder::Decoder;
 use crate::wire::secret::Fingerprinter;
 use parking_lot::RwLock;
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -157,3 +159,13 @@ pub type Ends = Vec<mpsc::Receiver<DataMessage>>;
 
 /// A partition of a topic.
 type Place = (String, i32);
+
+/// Notes what the client says of an error. Who reads from it hears of it, too, and says it.
+fn note_error(error: &KafkaError, reason: &str) {
+    tracing::debug!(%error, reason, "Kafka");
+}
+
+/// Notes a line of the client's own log.
+fn note_line(level: RDKafkaLogLevel, facility: &str, text: &str) {
+    tracing::debug!(?level, facility, text, "librdkafka");
+}

@@ -11,6 +11,7 @@
 //! generation goes with the offsets: one that lost its partitions commits nothing (KIP-447).
 
 use super::Params;
+use super::{note_error, note_line};
 use crate::edge::clock;
 use crate::edge::dead_letter::{Place, letter};
 use crate::model::time::EventTime;
@@ -45,8 +46,6 @@ const TRANSACTION_MS: &str = "30000";
 const ANEW_AFTER: Duration = Duration::from_secs(1);
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
-/// How far in the future an event may be, as for the daemon. Unit: milliseconds.
-const FUTURE_MS_MAX: i64 = 3_600_000;
 
 /// What is written anew, and where to.
 #[derive(Debug)]
@@ -226,11 +225,11 @@ impl std::fmt::Debug for Context {
 
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(error = %error, reason, "Kafka");
+        note_error(&error, reason);
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        tracing::debug!(?level, facility, text, "librdkafka");
+        note_line(level, facility, text);
     }
 }
 
@@ -333,7 +332,7 @@ impl<'a> Round<'a> {
             open.began = Some(Instant::now());
         }
         let now = clock::now();
-        let limits = Limits { time_max: now.plus_ms(FUTURE_MS_MAX), ..Limits::default() };
+        let limits = Limits::at(now);
         let kafka = &self.rekey.kafka;
         let bytes = record.payload().unwrap_or_default();
         let mut sent = Ok(());

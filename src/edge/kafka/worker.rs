@@ -25,8 +25,6 @@ use std::time::Duration;
 const TOGETHER_MAX: usize = 512;
 /// How long an idle worker waits at one of its queues.
 const WAIT: Duration = Duration::from_millis(2);
-/// How far in the future an event may be. Unit: milliseconds.
-const FUTURE_MS_MAX: i64 = 3_600_000;
 
 struct Owned {
     place: Place,
@@ -137,7 +135,7 @@ impl Worker {
     fn poll(&mut self, one: &mut Owned, wait: Duration, batch: &mut Batch) -> usize {
         batch.clear();
         let arrived = clock::now();
-        let limits = Limits { time_max: arrived.plus_ms(FUTURE_MS_MAX), ..Limits::default() };
+        let limits = Limits::at(arrived);
         let (mut records, mut last, mut produced) = (0, -1, None);
         let mut secrets = 0;
         let mut wait = wait;

@@ -427,6 +427,14 @@ impl Metrics {
         }
     }
 
+    /// Shows the default posture in force.
+    pub fn show_posture(&self, in_force: Posture) {
+        for posture in Posture::ALL {
+            let shown = i64::from(posture == in_force);
+            self.posture.with_label_values(&[posture.as_str()]).set(shown);
+        }
+    }
+
     /// Sets what is proven of false actions.
     pub fn show_budget(&self, cohorts: &Cohorts, budgets: &Budgets) {
         for (kind, cohort) in Kind::ALL.into_iter().zip(cohorts) {
