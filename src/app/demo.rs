@@ -21,6 +21,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -28,8 +29,8 @@ use std::time::{Duration, Instant};
 const FLEET: u32 = 40;
 /// The key that leaks.
 const LEAKED: &str = "key_07";
-/// How much of the past the fleet has. Unit: minutes. Chosen: more than the day that a record needs
-/// to be trusted.
+/// How much of the past the fleet has. Unit: minutes. Chosen: more than the day after which a peak is
+/// trusted.
 const HISTORY_MIN: i64 = 26 * 60;
 /// How much of live time is sent at once. Unit: milliseconds.
 const STEP_MS: u64 = 100;
@@ -120,11 +121,10 @@ pub fn demo(port: u16, stay: bool) -> Exit {
             return Exit::Unavailable;
         }
     };
-    let folder = std::env::temp_dir().join(format!("tripline-demo-{}", std::process::id()));
-    let token = match keys::random_seed() {
-        Ok(HashSeed(one, two)) => SecretString::from(format!("{one:016x}{two:016x}")),
+    let (folder, token) = match own_folder().and_then(|folder| Ok((folder, own_token()?))) {
+        Ok(made) => made,
         Err(error) => {
-            say_error(&DemoError::Random(error));
+            say_error(&error);
             return Exit::Unavailable;
         }
     };
@@ -144,6 +144,20 @@ pub fn demo(port: u16, stay: bool) -> Exit {
             Exit::Findings
         }
     }
+}
+
+/// A folder that was not there before, for this user alone: what somebody else laid out is not used.
+fn own_folder() -> Result<PathBuf, DemoError> {
+    let HashSeed(number, _) = keys::random_seed().map_err(DemoError::Random)?;
+    let path = std::env::temp_dir().join(format!("tripline-demo-{number:016x}"));
+    let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
+    made.map(|()| path.clone()).map_err(|source| DemoError::Folder { path, source })
+}
+
+/// A token that nobody can guess.
+fn own_token() -> Result<SecretString, DemoError> {
+    let HashSeed(one, two) = keys::random_seed().map_err(DemoError::Random)?;
+    Ok(SecretString::from(format!("{one:016x}{two:016x}")))
 }
 
 fn demo_settings(port: u16, folder: &std::path::Path, secret: SecretString) -> Option<Settings> {

@@ -172,6 +172,15 @@ fn over_the_api_it_says_what_holds_and_what_needs_a_restart() {
     assert_eq!(status, 200, "{body}");
     assert_eq!(body, r#"{"applied":["http.tokens"],"after_restart":["journal"]}"#);
     assert_eq!(ask(&old).0, 401, "the old token is none any more");
+    // A token is changed in its file, and nothing in the configuration.
+    let (status, body) = ask(&new);
+    assert_eq!((status, body.as_str()), (200, r#"{"applied":[],"after_restart":["journal"]}"#));
+    std::fs::write(folder.path().join("new"), "token-of-new-changed-0123456789").expect("writes");
+    let (status, body) = ask(&new);
+    assert_eq!(status, 200, "{body}");
+    assert_eq!(body, r#"{"applied":["http.tokens"],"after_restart":["journal"]}"#);
+    assert_eq!(ask(&new).0, 401);
+    let new = "Bearer token-of-new-changed-0123456789".to_owned();
     write_in_place(folder.path(), &format!("threads = 7\n{new_config}"));
     let (status, body) = ask(&new);
     assert_eq!(status, 422);

@@ -9,6 +9,7 @@ use crate::app::settings::{self, Settings};
 use crate::edge::api::About;
 use crate::edge::api::auth::Tokens;
 use crate::edge::api::reload::{Asked, Reloaded};
+use crate::edge::auth_store;
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
@@ -34,8 +35,11 @@ const AT_ONCE: [&str; 12] = [
     "budget",
     "fleet",
     "allow_list",
-    "http.tokens",
+    TOKENS,
 ];
+
+/// Who may do what.
+const TOKENS: &str = "http.tokens";
 
 /// How often it is looked whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -148,11 +152,15 @@ impl Reloader {
         self.follows.metrics.reload.with_label_values(&[result]).inc();
         match fits {
             Ok((settings, table)) => {
-                let reloaded = Reloaded {
-                    applied: sorted(&changed(&self.table, &table)).applied,
-                    after_restart: sorted(&changed(&self.started, &table)).after_restart,
-                };
-                self.follows.go_by(&settings).await;
+                let tokens_differ = self.follows.go_by(&settings).await;
+                let mut applied = changed(&self.table, &table);
+                // Their files may be others, where what stands here is the same.
+                applied.extend(tokens_differ.then(|| TOKENS.to_owned()));
+                let mut after_restart = sorted(&changed(&self.started, &table)).after_restart;
+                if self.follows.counts_otherwise(&settings) {
+                    after_restart.push("breaker.members".to_owned());
+                }
+                let reloaded = Reloaded { applied: sorted(&applied).applied, after_restart };
                 self.table = table;
                 tracing::info!(
                     applied = ?reloaded.applied, after_restart = ?reloaded.after_restart,
@@ -202,7 +210,7 @@ fn changed(before: &toml::Table, after: &toml::Table) -> BTreeSet<String> {
             };
             let ((http, tokens), (other_http, other_tokens)) = (of(before), of(after));
             changed.extend((http != other_http).then(|| "http".to_owned()));
-            changed.extend((tokens != other_tokens).then(|| "http.tokens".to_owned()));
+            changed.extend((tokens != other_tokens).then(|| TOKENS.to_owned()));
         } else {
             changed.insert(name.clone());
         }
@@ -237,7 +245,15 @@ impl Follows {
         Self { data, control, partition, tokens, about, breaker_is_shared, metrics }
     }
 
-    async fn go_by(&self, settings: &Settings) {
+    /// Whether who counts revocations for all members is chosen otherwise by these than at the start.
+    fn counts_otherwise(&self, settings: &Settings) -> bool {
+        let can_be = settings.stores.iter().any(auth_store::Params::can_count_tokens);
+        let is_wanted = can_be && settings.control.breaker.members > 1;
+        is_wanted != self.breaker_is_shared
+    }
+
+    /// Goes by these from now on; says whether other tokens are known.
+    async fn go_by(&self, settings: &Settings) -> bool {
         let mut control = settings.control.clone();
         if self.breaker_is_shared {
             control.breaker.members = 1;
@@ -246,19 +262,20 @@ impl Follows {
         let profile = settings.partition.profile.clone();
         let partition = Arc::new(partition::Params { profile, ..(*before).clone() });
         let posture = control.postures.default;
-        set_tokens(&self.tokens, settings);
+        let tokens_differ = set_tokens(&self.tokens, settings);
         // Who decides goes by it first: a lower posture holds before a stricter ceiling speaks.
         self.control.tell(ControlMessage::Params(Arc::new(control))).await;
         self.about.write().posture = posture;
         *self.partition.write() = Arc::clone(&partition);
         self.data.tell_all(|| DataMessage::Params(Arc::clone(&partition))).await;
+        tokens_differ
     }
 }
 
-/// Knows the tokens of the settings, and no others.
-fn set_tokens(tokens: &Tokens, settings: &Settings) {
+/// Knows the tokens of the settings, and no others; says whether they differ from those before.
+fn set_tokens(tokens: &Tokens, settings: &Settings) -> bool {
     let known = settings.http.tokens.iter();
-    tokens.set(known.map(|one| (one.name.as_str(), &one.secret, &*one.roles)));
+    tokens.set(known.map(|one| (one.name.as_str(), &one.secret, &*one.roles)))
 }
 
 #[cfg(test)]

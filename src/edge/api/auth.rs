@@ -75,7 +75,11 @@ impl Tokens {
     }
 
     /// Knows these tokens from now on, and no others: the name of each, the token, what it is for.
-    pub fn set<'a>(&self, tokens: impl Iterator<Item = (&'a str, &'a SecretString, &'a [Role])>) {
+    /// Says whether they differ from those before.
+    pub fn set<'a>(
+        &self,
+        tokens: impl Iterator<Item = (&'a str, &'a SecretString, &'a [Role])>,
+    ) -> bool {
         let known = tokens.map(|(name, token, roles)| Known {
             name: name.to_owned(),
             digest: Sha256::digest(token.expose_secret().as_bytes()).into(),
@@ -83,10 +87,12 @@ impl Tokens {
         });
         let known: Vec<Known> = known.collect();
         let mut held = self.known.write();
-        if *held != known {
+        let differ = *held != known;
+        if differ {
             *held = known;
             self.changes.send_modify(|changes| *changes += 1);
         }
+        differ
     }
 
     /// Whether only this machine can connect.

@@ -59,8 +59,9 @@ pub(super) struct Done {
     pub(super) decision: Option<DecisionJson>,
     /// What stood about the credential before.
     before: &'static str,
-    /// Whether tripline knows the credential: it was used, or decided on, of late.
-    known: bool,
+    /// Whether tripline knows the credential that is ordered about: it was used, or decided on, of late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known: Option<bool>,
     /// The stores that can't do it.
     cannot: Vec<String>,
     /// What goes on: findings on which nothing is done for a while, as a person restored.
@@ -237,7 +238,13 @@ async fn order(
     let decision = shared.control.order(order).await.map_err(|error| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out yet", error.to_string())
     })?;
-    Ok(Json(Done { before: before.as_str(), known, cannot, open_findings, ..Done::of(decision) }))
+    Ok(Json(Done {
+        before: before.as_str(),
+        known: Some(known),
+        cannot,
+        open_findings,
+        ..Done::of(decision)
+    }))
 }
 
 /// Findings, newest first, of before the start too; of those that are open the gravest first.

@@ -64,6 +64,13 @@ pub enum Reading {
     Unreachable,
 }
 
+impl Params {
+    /// Whether it can count the tokens of the breaker for all members.
+    pub const fn can_count_tokens(&self) -> bool {
+        matches!(self.of, KindOfStore::Redis(_))
+    }
+}
+
 /// Whether a store has what was written last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pulse {
