@@ -31,9 +31,15 @@ fn records(from: usize, to: usize) -> impl Iterator<Item = (String, String)> {
 }
 
 fn applied(daemon: &Daemon, wanted: f64) {
-    until(&format!("{wanted} events are applied"), Duration::from_mins(1), || {
-        (daemon.metric(APPLIED) >= wanted).then_some(())
-    });
+    let begun = std::time::Instant::now();
+    while daemon.metric(APPLIED) < wanted {
+        let (applied, log) = (daemon.metric(APPLIED), daemon.log());
+        assert!(
+            begun.elapsed() < Duration::from_mins(1),
+            "{applied} of {wanted} are applied\n{log}"
+        );
+        pause(Duration::from_millis(5));
+    }
     pause(Duration::from_millis(300));
     let applied = daemon.metric(APPLIED);
     assert!((applied - wanted).abs() < 0.5, "{applied}: some were applied twice");
