@@ -2,8 +2,8 @@
 
 use crate::support::broker::{Broker, produce};
 use crate::support::child::Process;
-use crate::support::daemon::{BINARY, event, now_ms};
-use crate::support::{skipped, until};
+use crate::support::daemon::{BINARY, Daemon, event, now_ms};
+use crate::support::{pause, skipped, until};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
@@ -167,6 +167,39 @@ fn killed_again_and_again_it_loses_nothing_and_doubles_at_most_the_cut_transacti
     let (broker, folder) = (Broker::start(), tempfile::tempdir().expect("a folder"));
     let count = stopped_by("KILL", 3, &broker, folder.path());
     assert!(doubled(&broker.address(), count) <= 3 * 10_000);
+}
+
+/// The end of a transaction takes an offset of its own, and no record.
+#[test]
+fn what_was_written_in_transactions_is_read_to_its_end_and_then_stands_still_in_peace() {
+    if skipped("broker") {
+        return;
+    }
+    let (broker, folder) = (Broker::start(), tempfile::tempdir().expect("a folder"));
+    broker.create_topic("raw", 3);
+    broker.create_topic("auth", PARTITIONS);
+    broker.produce("raw", scattered(0, 2000));
+    to_the_end(&config(folder.path(), &broker.address()));
+    assert!(end_of(&broker.address()) > 2000, "the ends of transactions have offsets");
+    let brokers = broker.address();
+    let folder = tempfile::tempdir().expect("a folder");
+    let text =
+        format!("[kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\nstall_after = \"15s\"\n");
+    let daemon = Daemon::start(&folder, &text);
+    until("all is read", Duration::from_mins(1), || {
+        let applied = daemon.metric("tripline_events_total{intake=\"kafka\"}");
+        let at_its_end = daemon.metric("tripline_consumer_up") >= 1.0
+            && daemon.metric("tripline_consumer_lag") < 0.5;
+        (applied >= 2000.0 && at_its_end).then_some(())
+    });
+    pause(Duration::from_secs(20));
+    assert_eq!(
+        daemon.metric("tripline_consumer_stalls_total").to_string(),
+        "0",
+        "{}",
+        daemon.log()
+    );
+    assert!(daemon.metric("tripline_consumer_lag") < 0.5);
 }
 
 #[test]

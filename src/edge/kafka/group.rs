@@ -14,10 +14,11 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long a worker may take to hand a partition back.
@@ -34,6 +35,9 @@ pub(super) const BROKER_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Progress {
     /// The offset after the last record applied.
     pub(super) applied: AtomicI64,
+    /// The offset up to which the client has read and handed out everything. Beyond `applied` where
+    /// what lies between are no records, as the ends of transactions.
+    passed: AtomicI64,
     /// Up to where it is committed.
     committed: AtomicI64,
     /// Its checkpoints.
@@ -47,10 +51,16 @@ impl Progress {
     pub(super) fn of(held: &Held) -> Arc<Self> {
         Arc::new(Self {
             applied: AtomicI64::new(held.partition.next_offset()),
+            passed: AtomicI64::new(0),
             committed: AtomicI64::new(0),
             kept: Arc::clone(&held.kept),
             provisional: held.provisional,
         })
+    }
+
+    /// Up to where nothing is left to read.
+    pub(super) fn reached(&self) -> i64 {
+        self.applied.load(Ordering::Relaxed).max(self.passed.load(Ordering::Relaxed))
     }
 }
 
@@ -73,8 +83,8 @@ pub(super) struct Context {
     pub(super) shared: Shared,
     /// How many partitions each topic has.
     pub(super) partitions: Mutex<BTreeMap<String, usize>>,
-    /// Partitions that this member was assigned, and that no worker has yet.
-    pub(super) assigned: Mutex<VecDeque<Place>>,
+    /// The consumer whose ear this is, once it is made: the queue of a partition keeps it alive.
+    pub(super) consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     /// Partitions between two owners, and those that went away, in case they come again.
     pub(super) held: Arc<Mutex<BTreeMap<Place, Held>>>,
     pub(super) workers: Vec<mpsc::Sender<Message>>,
@@ -100,6 +110,16 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         note_line(level, facility, text);
     }
+
+    fn stats(&self, statistics: Statistics) {
+        for ((topic, partition), progress) in self.board.lock().iter() {
+            let topic = statistics.topics.get(topic);
+            let found = topic.and_then(|topic| topic.partitions.get(partition));
+            if let Some(read) = found.filter(|read| read.fetchq_cnt == 0) {
+                progress.passed.store(read.next_offset, Ordering::Relaxed);
+            }
+        }
+    }
 }
 
 impl Context {
@@ -107,6 +127,27 @@ impl Context {
     pub(super) fn worker(&self, place: &Place) -> Option<&mpsc::Sender<Message>> {
         let number = usize::try_from(place.1).unwrap_or(0) % self.workers.len().max(1);
         self.workers.get(number)
+    }
+
+    /// Gives a partition to its worker. Its queue is split off before the client reads any of it, so
+    /// that no record goes the common way; it need not be paused for that. To pause and to resume it
+    /// while the client begins to read loses that beginning at times (librdkafka 2.12.1: what it
+    /// orders itself comes too late by its version then), and the partition stands still.
+    pub(super) fn entrust(&self, place: &Place, held: Held) {
+        let consumer = self.consumer.get().and_then(Weak::upgrade);
+        let queue = consumer.and_then(|one| one.split_partition_queue(&place.0, place.1));
+        let (Some(queue), Some(worker)) = (queue, self.worker(place)) else {
+            tracing::error!(
+                topic = place.0,
+                partition = place.1,
+                "a partition that was assigned has no owner here; restart this member"
+            );
+            return;
+        };
+        let progress = Progress::of(&held);
+        self.board.lock().insert(place.clone(), Arc::clone(&progress));
+        // A worker ends only after the manager.
+        let _ended = worker.send(Message::Take(place.clone(), queue, held, progress));
     }
 
     /// Takes partitions back from their owners, once these have finished the batch at hand.
@@ -222,7 +263,8 @@ impl Context {
         }
     }
 
-    /// Finds out from where a partition goes on that is assigned, by `deadline`. Blocks.
+    /// Finds out from where a partition goes on that is assigned, by `deadline`, and gives it to its
+    /// worker. Blocks.
     fn prepare(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -243,7 +285,7 @@ impl Context {
             Err(_) if next > 0 => From::Offset(next),
             Err(_) => From::Group,
         };
-        self.held.lock().insert(place.clone(), held);
+        self.entrust(place, held);
         from
     }
 }
@@ -264,9 +306,7 @@ impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Revoke(revoked) => {
-                let revoked = places(revoked);
-                self.hand_over(consumer, &revoked);
-                self.assigned.lock().retain(|place| !revoked.contains(place));
+                self.hand_over(consumer, &places(revoked));
             }
             Rebalance::Assign(assigned) => {
                 let places = places(assigned);
@@ -294,11 +334,8 @@ impl ConsumerContext for Context {
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let owned = consumer.assignment().map_or(0, |owned| owned.count());
         self.shared.metrics.consumer_assigned.set(i64::try_from(owned).unwrap_or(0));
-        if let Rebalance::Assign(assigned) = rebalance {
-            if let Err(error) = consumer.pause(assigned) {
-                tracing::warn!(error = %error, "an assignment can't be paused");
-            }
-            self.assigned.lock().extend(places(assigned));
+        if let Rebalance::Assign(_) = rebalance {
+            tracing::info!(partitions = owned, "assigned");
         }
     }
 }

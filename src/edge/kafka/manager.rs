@@ -1,8 +1,9 @@
 //! The manager: rebalances, commits, and the watch for stalls.
 
-use super::group::{BROKER_WAIT, Board, Context, Message, Progress, commit, list};
+use super::group::{BROKER_WAIT, Board, Context, Message, Progress, commit};
 use super::handover::Held;
 use super::pulse;
+use super::stillness::Stillness;
 use super::worker::{Worker, dead_letter_producer};
 use super::{Ends, Params, Place, Shared};
 use crate::edge::clock;
@@ -17,7 +18,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::Duration;
 
 /// How long the manager waits for news.
@@ -81,7 +82,6 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             return;
         }
         shared.metrics.consumer_stalls.inc();
-        tracing::error!("the Kafka consumer stands still; it is made anew");
         consumption.abandon();
     }
 }
@@ -108,9 +108,7 @@ struct Consumption<'a> {
     looked_for: Option<Place>,
     /// A checkpoint that is being read, of a partition that began without.
     reading: Option<(Place, Reading)>,
-    moved_at: EventTime,
-    applied: i64,
-    behind: i64,
+    stillness: Stillness,
 }
 
 impl<'a> Consumption<'a> {
@@ -125,7 +123,7 @@ impl<'a> Consumption<'a> {
             topics: params.topics.clone(),
             shared: shared.clone(),
             partitions: Mutex::default(),
-            assigned: Mutex::default(),
+            consumer: OnceLock::new(),
             held: Arc::clone(&common.held),
             workers: workers.to_vec(),
             board: Arc::clone(&common.board),
@@ -134,22 +132,23 @@ impl<'a> Consumption<'a> {
             read_back: 0.into(),
         };
         let consumer: BaseConsumer<Context> = params.consumer().create_with_context(context)?;
+        let consumer = Arc::new(consumer);
+        // Nobody else sets it.
+        let _set_before = consumer.context().consumer.set(Arc::downgrade(&consumer));
         let topics: Vec<&str> = params.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
         let now = clock::now();
         Ok(Self {
             params,
             shared,
-            consumer: Arc::new(consumer),
+            consumer,
             committed_at: now,
             measured_at: now,
             complained_at: None,
             looked_at: now,
             looked_for: None,
             reading: None,
-            moved_at: now,
-            applied: 0,
-            behind: 0,
+            stillness: Stillness::default(),
         })
     }
 
@@ -158,10 +157,6 @@ impl<'a> Consumption<'a> {
         while !self.shared.stopping.load(Ordering::Relaxed) {
             if let Some(Err(error)) = self.consumer.poll(WAIT) {
                 self.complain(&error.to_string());
-            }
-            let assigned = std::mem::take(&mut *self.consumer.context().assigned.lock());
-            if !assigned.is_empty() {
-                self.assign(assigned.into());
             }
             let now = clock::now();
             if now.ms_since(self.committed_at) >= COMMIT_EVERY_MS {
@@ -176,38 +171,15 @@ impl<'a> Consumption<'a> {
                 self.measured_at = clock::now();
             }
             self.look_for_checkpoints(now);
-            if self.behind > 0 && now.ms_since(self.moved_at) >= self.params.stall_ms {
+            if let Some((topic, partition)) = self.stillness.stalled(now, self.params.stall_ms) {
+                tracing::error!(
+                    topic,
+                    partition,
+                    "the Kafka consumer reads nothing of it, though there is more; it is made anew"
+                );
                 return;
             }
         }
-    }
-
-    /// Splits off the queues of new partitions, hands them to their owners, and lets them flow.
-    fn assign(&mut self, places: Vec<Place>) {
-        let context = self.consumer.context();
-        let mut taken = Vec::new();
-        for place in places {
-            let queue = self.consumer.split_partition_queue(&place.0, place.1);
-            let (held, worker) = (context.held.lock().remove(&place), context.worker(&place));
-            let (Some(queue), Some(held), Some(worker)) = (queue, held, worker) else {
-                tracing::error!(
-                    topic = place.0,
-                    partition = place.1,
-                    "a partition that was assigned has no owner here; restart this member"
-                );
-                continue;
-            };
-            taken.push(place.clone());
-            let progress = Progress::of(&held);
-            context.board.lock().insert(place.clone(), Arc::clone(&progress));
-            // A worker ends only after the manager.
-            let _ended = worker.send(Message::Take(place, queue, held, progress));
-        }
-        if let Err(error) = self.consumer.resume(&list(taken)) {
-            tracing::warn!(error = %error, "an assignment can't be resumed");
-        }
-        tracing::info!(partitions = context.board.lock().len(), "assigned");
-        self.moved_at = clock::now();
     }
 
     /// Says that the client reports an error: at once, then once a minute while there are any.
@@ -282,20 +254,14 @@ impl<'a> Consumption<'a> {
         let Some(name) = context.name(&self.consumer, place).filter(|_| provisional) else {
             return;
         };
-        if let Err(error) = self.consumer.pause(&list([place.clone()])) {
-            tracing::warn!(error = %error, "a partition can't be paused");
-        }
         context.take_back(std::slice::from_ref(place));
         let Some(held) = context.held.lock().remove(place) else {
             // Its worker is busy and has it still: it is tried again.
-            if let Err(error) = self.consumer.resume(&list([place.clone()])) {
-                tracing::warn!(error = %error, "a partition can't be resumed");
-            }
             return;
         };
         let known_until = held.partition.next_offset();
         let next = restored.partition.as_ref().map_or(known_until, Partition::next_offset);
-        // What was fetched and not taken went with its queue.
+        // What was fetched and not taken is dropped by that.
         let sought = if next == 0 {
             Ok(())
         } else {
@@ -314,8 +280,7 @@ impl<'a> Consumption<'a> {
                 read
             }
         };
-        context.held.lock().insert(place.clone(), held);
-        self.assign(vec![place.clone()]);
+        context.entrust(place, held);
     }
 
     /// Measures how far behind the partitions are, and whether they move.
@@ -324,26 +289,22 @@ impl<'a> Consumption<'a> {
         context.forget_read_back();
         context.held.lock().retain(|_, held| now.ms_since(held.since) < HELD_MS);
         let board = context.board.lock().clone();
-        let (mut behind, mut applied) = (0, 0);
+        self.stillness.retain(|place| board.contains_key(place));
+        let mut behind = 0;
         for (place, progress) in board {
-            let has = progress.applied.load(Ordering::Relaxed);
-            applied += has;
+            let reached = progress.reached();
             let Ok((low, high)) = self.consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT)
             else {
                 // An unreachable broker is no stall of the consumer.
                 self.shared.metrics.consumer_up.set(0);
-                self.behind = 0;
-                self.moved_at = now;
+                self.stillness = Stillness::default();
                 return;
             };
             // A partition of which nothing was read yet begins at its low watermark.
-            behind += (high - has.max(low)).max(0);
+            let left = (high - reached.max(low)).max(0);
+            self.stillness.note(place, reached, left, now);
+            behind += left;
         }
-        if applied != self.applied || behind == 0 {
-            self.moved_at = now;
-        }
-        self.applied = applied;
-        self.behind = behind;
         self.shared.metrics.consumer_up.set(1);
         self.shared.metrics.consumer_lag.set(behind);
     }

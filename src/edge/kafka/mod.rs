@@ -10,8 +10,8 @@
 //! **Invariant** S-2: an offset is committed only behind a checkpoint, and a checkpoint is written
 //! only when what was told before it is durable. Reading goes on from the checkpoint, whatever the
 //! group has committed.
-//! On assignment a partition is paused before its queue is split off, so that no record of it ever
-//! goes the common way.
+//! The queue of a partition is split off before it is assigned, so that no record of it ever goes
+//! the common way.
 
 mod group;
 mod handover;
@@ -19,6 +19,7 @@ pub mod look;
 mod manager;
 mod pulse;
 pub mod rekey;
+mod stillness;
 mod worker;
 
 pub use manager::run;
@@ -117,6 +118,7 @@ impl Params {
             ("auto.offset.reset", self.start.as_str()),
             ("fetch.wait.max.ms", "10"),
             ("queued.max.messages.kbytes", "16384"),
+            ("statistics.interval.ms", "5000"),
         ];
         for (name, value) in of_classic.chain(of_all) {
             if !self.librdkafka.contains_key(name) {
