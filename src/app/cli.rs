@@ -8,7 +8,7 @@ use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{
     budget, credentials, decisions, demo, doctor, explain, findings, generate, journal, notify,
-    rekey, replay, run, scenario, support, top,
+    rekey, replay, run, scenario, support, tenants, top,
 };
 use crate::edge::{clock, logging};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -117,6 +117,12 @@ pub enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Show what each tenant took of the last whole minute, beside what is usual for it.
+    Tenants {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Write what goes with tripline: its configuration, boards, alerts, units, completions, reference.
     Generate {
         /// What to write.
@@ -212,6 +218,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Doctor(args) => doctor::run(&args),
         Command::Support { command } => support::run(&command),
         Command::Budget { connection } => budget::budget(&connection),
+        Command::Tenants { connection } => tenants::tenants(&connection),
         Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),
         Command::Check { file } => run_check(&file),

@@ -179,7 +179,7 @@ async fn play(settings: Settings, token: SecretString, stay: bool) -> Result<(),
         operator = operator.unix_socket(socket);
     }
     let operator = operator.build()?;
-    let daemon = Daemon::start(settings).await?;
+    let daemon = Box::pin(Daemon::start(settings)).await?;
     let base = format!("http://{}", daemon.address());
     let stage = Stage {
         http: reqwest::Client::new(),

@@ -24,6 +24,7 @@ pub mod run;
 pub mod scenario;
 pub mod settings;
 pub mod support;
+pub mod tenants;
 pub mod top;
 pub mod trial;
 

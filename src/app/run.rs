@@ -34,7 +34,7 @@ async fn serve(settings: Settings) -> Exit {
         }
     };
     let socket = settings.admin.path.clone();
-    let daemon = match Daemon::start(settings).await {
+    let daemon = match Box::pin(Daemon::start(settings)).await {
         Ok(daemon) => daemon,
         Err(error) => {
             say_error(&error);

@@ -87,7 +87,21 @@ impl Minute {
     }
 }
 
+/// What a tenant took of a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// The tenant's requests.
+    pub requests: u64,
+    /// Everybody's requests.
+    pub fleet: u64,
+}
+
 impl Season {
+    /// How many minutes it has learned.
+    pub const fn minutes(&self) -> u32 {
+        self.minutes
+    }
+
     /// The share that is usual in `minute`, in 0..1.
     pub fn usual_share(&self, minute: u32) -> f64 {
         let hour = hour_of_week(minute);
@@ -127,23 +141,34 @@ pub struct Flood {
 
 /// What `tenant_flood` says of a minute.
 pub fn look(season: &Season, minute: Minute, params: &Params) -> Option<(Action, Flood)> {
-    if minute.requests < params.requests_min || season.minutes < params.minutes_min {
+    let taken = Taken { requests: minute.requests.into(), fleet: minute.fleet };
+    weigh(taken, (season.usual_share(minute.minute), season.minutes), params)
+}
+
+/// The same of a tenant of which `usual_share` (in 0..1) is usual, after so many `minutes` of watching.
+pub fn weigh(
+    taken: Taken,
+    (usual_share, minutes): (f64, u32),
+    params: &Params,
+) -> Option<(Action, Flood)> {
+    let Taken { requests, fleet } = taken;
+    if requests < params.requests_min.into() || minutes < params.minutes_min {
         return None;
     }
-    let (share, usual_share) = (minute.share(), season.usual_share(minute.minute));
+    let share = requests as f64 / fleet.max(1) as f64;
     let compared = usual_share.max(params.share_min);
     let ratio = share / compared;
     if ratio < params.observe_ratio {
         return None;
     }
-    let mean = compared * minute.fleet as f64;
-    let model = NegativeBinomial::new(mean, DISPERSION, f64::from(season.minutes));
-    let evidence_nats = -model.ln_tail(f64::from(minute.requests));
+    let model = NegativeBinomial::new(compared * fleet as f64, DISPERSION, f64::from(minutes));
+    let evidence_nats = -model.ln_tail(requests as f64);
     if evidence_nats < params.gate_nats {
         return None;
     }
     let action = if ratio >= params.alert_ratio { Action::Alert } else { Action::Observe };
-    let flood = Flood { requests: minute.requests, share, usual_share, ratio, evidence_nats };
+    let requests = u32::try_from(requests).unwrap_or(u32::MAX);
+    let flood = Flood { requests, share, usual_share, ratio, evidence_nats };
     Some((action, flood))
 }
 

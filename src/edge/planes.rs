@@ -6,9 +6,10 @@
 use crate::engine::approvals::{NoVote, Waiting};
 use crate::engine::batch::Batch;
 use crate::engine::control::{self, PersonOrder};
+use crate::engine::member::MemberSummary;
 use crate::engine::partition::{self, Signal, View};
+use crate::engine::tenant_minutes::{self, Ranking};
 use crate::judge::budget::{Budgets, Cohorts};
-use crate::judge::fleet::Summary;
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Holding, Standing, Vote};
 use crate::model::time::EventTime;
@@ -127,9 +128,13 @@ pub enum ControlMessage {
     /// Go by these from now on.
     Params(Arc<control::Params>),
     /// A question about what this member knows of its part of the fleet.
-    Summary(oneshot::Sender<Summary>),
+    Summary(oneshot::Sender<MemberSummary>),
     /// What the other members know together.
-    Others(Summary),
+    Others(MemberSummary),
+    /// A minute (since 1970) ended in the partition of that name, and these were its busiest tenants.
+    Tenants(String, (u32, tenant_minutes::Minute)),
+    /// A question about who takes what of the fleet.
+    Ranking(oneshot::Sender<Option<Ranking>>),
     /// A question about what is proven of false actions, and against which budgets.
     Budget(oneshot::Sender<(Cohorts, Budgets)>),
     /// Time passes.
@@ -327,9 +332,16 @@ impl ControlPlane {
     }
 
     /// What this member knows of its part of the fleet; none once it ended.
-    pub async fn summary(&self) -> Option<Summary> {
+    pub async fn summary(&self) -> Option<MemberSummary> {
         let (reply, answer) = oneshot::channel();
         self.tell(ControlMessage::Summary(reply)).await;
+        answer.await.ok()
+    }
+
+    /// Who takes what of the fleet, if a minute ended; none once it ended itself.
+    pub async fn ranking(&self) -> Option<Option<Ranking>> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(ControlMessage::Ranking(reply)).await;
         answer.await.ok()
     }
 

@@ -1,5 +1,6 @@
 //! The tenants that a partition tells apart, by number, and what each takes of the fleet.
 
+use super::tenant_minutes::{self, BUSIEST_MAX, Share};
 use crate::detect::tenant_flood::{Minute, Season};
 use crate::stats::codec::{Codec, Input};
 use compact_str::CompactString;
@@ -76,12 +77,17 @@ impl Tenants {
     }
 
     /// Ends `minute` (since 1970): `each` gets who was busy, before the minute is learned. Minutes
-    /// in which the whole fleet is silent teach nothing.
-    pub fn minute_ends(&mut self, minute: u32, mut each: impl FnMut(Busy<'_>)) {
+    /// in which the whole fleet is silent teach nothing. Gives who was busiest.
+    pub fn minute_ends(
+        &mut self,
+        minute: u32,
+        mut each: impl FnMut(Busy<'_>),
+    ) -> Option<tenant_minutes::Minute> {
         let fleet = std::mem::take(&mut self.fleet);
         if fleet == 0 {
-            return;
+            return None;
         }
+        let busiest = self.busiest(minute, fleet);
         let running = self.running.iter_mut();
         for (tenant, (season, running)) in (0..).zip(self.seasons.iter_mut().zip(running)) {
             let Running { requests, busiest, .. } = std::mem::take(running);
@@ -91,7 +97,39 @@ impl Tenants {
             }
             season.learn(ended);
         }
+        Some(busiest)
     }
+
+    /// The busiest of the running minute.
+    fn busiest(&self, minute: u32, fleet: u64) -> tenant_minutes::Minute {
+        let mut busy: Vec<usize> = (0..self.running.len()).collect();
+        let requests = |at: &usize| self.running.get(*at).map_or(0, |running| running.requests);
+        busy.retain(|at| requests(at) > 0);
+        if busy.len() > BUSIEST_MAX {
+            busy.select_nth_unstable_by_key(BUSIEST_MAX, |at| std::cmp::Reverse(requests(at)));
+            busy.truncate(BUSIEST_MAX);
+        }
+        let of = |at: usize| {
+            let (name, season) = (self.names.get(at)?.clone(), self.seasons.get(at)?);
+            let usual = season.usual_share(minute) * fleet as f64;
+            let share = Share {
+                requests: requests(&at).into(),
+                usual: counted(usual),
+                watched_min: season.minutes(),
+            };
+            Some((name, share))
+        };
+        tenant_minutes::Minute {
+            requests: fleet,
+            tenants: busy.into_iter().filter_map(of).collect(),
+        }
+    }
+}
+
+/// The nearest count.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a count")]
+fn counted(requests: f64) -> u64 {
+    requests.round().max(0.0) as u64
 }
 
 crate::codec!(Running { requests, busiest, busiest_requests });

@@ -1,10 +1,14 @@
 //! What members tell each other of their parts of the fleet, as JSON.
 //!
-//! `{"active":12,"bursts":{"api_key":[[1700000000,3]]}}`: credentials in use, and by kind how many bursts
-//! opened in which second.
+//! `{"active":12,"bursts":{"api_key":[[1700000000,3]]},"tenants":[[28333333,900,[["acme",600,90,4000]]]]}`:
+//! credentials in use; by kind how many bursts opened in which second; by minute since 1970 all requests,
+//! and of the busiest tenants the requests, how many are usual, and for how many minutes they were
+//! watched.
 
+use crate::engine::member::MemberSummary;
+use crate::engine::tenant_minutes::{BUSIEST_MAX, MINUTES_MAX, Minute, Minutes, Share};
 use crate::judge::fleet::{Openings, Summary};
-use crate::model::credential::Kind;
+use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -12,26 +16,54 @@ use std::collections::BTreeMap;
 const SECONDS_MAX: usize = 121;
 /// The longest that one may be. Unit: bytes.
 const BYTES_MAX: usize = 64 * 1024;
+/// The longest that the names of a minute's tenants may be, as JSON. Unit: bytes. Chosen: names that
+/// somebody made up to be long as JSON must not keep the rest from being told.
+const NAMES_BYTES_MAX: usize = 12 * 1024;
+
+/// A tenant, its requests, how many are usual, and for how many minutes it was watched.
+type Told = (String, u64, u64, u32);
 
 #[derive(Serialize, Deserialize)]
 struct Written {
     active: u64,
     bursts: BTreeMap<String, Vec<(i64, u32)>>,
+    /// Members of before did not tell of them.
+    #[serde(default)]
+    tenants: Vec<(u32, u64, Vec<Told>)>,
 }
 
 /// Writes a summary.
-pub fn encode(summary: &Summary) -> String {
-    let bursts = Kind::ALL.into_iter().zip(&summary.bursts);
+pub fn encode(summary: &MemberSummary) -> String {
+    let bursts = Kind::ALL.into_iter().zip(&summary.fleet.bursts);
     let bursts = bursts.filter(|(_, openings)| !openings.is_empty()).map(|(kind, openings)| {
         let newest = openings.iter().rev().take(SECONDS_MAX);
         (kind.as_str().to_owned(), newest.map(|(second, count)| (*second, *count)).collect())
     });
-    let written = Written { active: summary.active, bursts: bursts.collect() };
+    let tenants = summary.tenants.iter().rev().take(MINUTES_MAX);
+    let tenants = tenants.map(|(minute, counted)| (*minute, counted.requests, busiest(counted)));
+    let written = Written {
+        active: summary.fleet.active,
+        bursts: bursts.collect(),
+        tenants: tenants.collect(),
+    };
     serde_json::to_string(&written).unwrap_or_default()
 }
 
+fn busiest(counted: &Minute) -> Vec<Told> {
+    let mut left = NAMES_BYTES_MAX;
+    let mut told = Vec::new();
+    for (tenant, share) in counted.busiest() {
+        let name = serde_json::to_string(tenant.as_str()).unwrap_or_default();
+        if let Some(rest) = left.checked_sub(name.len()) {
+            left = rest;
+            told.push((tenant.to_string(), share.requests, share.usual, share.watched_min));
+        }
+    }
+    told
+}
+
 /// Reads a summary; none if it is none. Kinds that are not known are left out.
-pub fn decode(text: &str) -> Option<Summary> {
+pub fn decode(text: &str) -> Option<MemberSummary> {
     if text.len() > BYTES_MAX {
         return None;
     }
@@ -40,24 +72,67 @@ pub fn decode(text: &str) -> Option<Summary> {
         let told = written.bursts.remove(kind.as_str()).unwrap_or_default();
         told.into_iter().take(SECONDS_MAX).collect()
     };
-    Some(Summary { bursts: Kind::ALL.map(openings), active: written.active })
+    let bursts = Kind::ALL.map(openings);
+    let tenants = written.tenants.into_iter().take(MINUTES_MAX);
+    let tenants: Minutes =
+        tenants.map(|(minute, requests, told)| (minute, counted(requests, told))).collect();
+    Some(MemberSummary { fleet: Summary { active: written.active, bursts }, tenants })
+}
+
+fn counted(requests: u64, told: Vec<Told>) -> Minute {
+    let told = told.into_iter().take(BUSIEST_MAX);
+    let told = told.filter(|(tenant, ..)| tenant.len() <= NAME_BYTES_MAX);
+    let share = |(tenant, requests, usual, watched_min): Told| {
+        (tenant.into(), Share { requests, usual, watched_min })
+    };
+    Minute { requests, tenants: told.map(share).collect() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{decode, encode};
-    use crate::judge::fleet::Summary;
+    use crate::engine::member::MemberSummary;
+    use crate::engine::tenant_minutes::{Minute, Share};
+
+    #[test]
+    fn names_that_are_made_up_to_be_long_hide_nothing_else() {
+        let share = Share { requests: 600, usual: 90, watched_min: 4000 };
+        let mut minute = Minute { requests: 90_000, ..Minute::default() };
+        for n in 0..50 {
+            let long = format!("{n:02}{}", "\u{1}".repeat(254));
+            minute.tenants.insert(long.into(), Share { requests: 1000, ..share });
+            minute.tenants.insert(format!("tenant_{n}").into(), share);
+        }
+        let busy = Share { requests: 2000, ..share };
+        minute.tenants.insert("acme".into(), busy);
+        let mut summary = MemberSummary::default();
+        summary.fleet.active = 12;
+        summary.tenants = [(1, minute.clone()), (2, minute)].into();
+        for openings in &mut summary.fleet.bursts {
+            *openings = (0..121).map(|n| (1_700_000_000 + n, u32::MAX)).collect();
+        }
+        let read = decode(&encode(&summary)).expect("a summary");
+        assert_eq!((read.fleet.active, &read.fleet.bursts), (12, &summary.fleet.bursts));
+        assert_eq!(read.tenants[&2].tenants.get("acme"), Some(&busy));
+        assert_eq!(read.tenants[&2].requests, 90_000);
+    }
 
     #[test]
     fn a_summary_is_read_as_it_was_written_and_nonsense_is_none() {
-        let mut summary = Summary { active: 12, ..Summary::default() };
-        summary.bursts[0] = [(1_700_000_000, 3), (1_700_000_001, 1)].into();
-        summary.bursts[2] = [(5, 1)].into();
+        let mut summary = MemberSummary::default();
+        summary.fleet.active = 12;
+        summary.fleet.bursts[0] = [(1_700_000_000, 3), (1_700_000_001, 1)].into();
+        summary.fleet.bursts[2] = [(5, 1)].into();
+        let share = Share { requests: 600, usual: 90, watched_min: 4000 };
+        let minute = Minute { requests: 900, tenants: [("acme".into(), share)].into() };
+        summary.tenants = [(28_333_332, Minute::default()), (28_333_333, minute)].into();
         assert_eq!(decode(&encode(&summary)), Some(summary));
         for text in ["", "{}", "[]", "{\"active\":-1,\"bursts\":{}}", &"x".repeat(70_000)] {
             assert_eq!(decode(text), None, "{}", text.get(..20).unwrap_or(text));
         }
+        let of_older = "{\"active\":1,\"bursts\":{}}";
+        assert_eq!(decode(of_older).map(|one| one.tenants.len()), Some(0));
         let of_newer = "{\"active\":1,\"bursts\":{\"badge\":[[1,1]]},\"more\":1}";
-        assert_eq!(decode(of_newer).map(|one| one.active), Some(1));
+        assert_eq!(decode(of_newer).map(|one| one.fleet.active), Some(1));
     }
 }

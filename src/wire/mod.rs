@@ -25,5 +25,6 @@ pub mod secret;
 pub mod security_event;
 pub mod standard_webhook;
 pub mod status_json;
+pub mod tenants_json;
 pub mod time;
 pub mod view_json;

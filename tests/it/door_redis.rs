@@ -12,8 +12,8 @@ use tripline::edge::auth_store::redis::{
 };
 use tripline::edge::auth_store::template::{Command, Template};
 use tripline::edge::auth_store::{Pulse, Reading};
+use tripline::engine::member::MemberSummary;
 use tripline::judge::breaker::Allowed;
-use tripline::judge::fleet::Summary;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{
     Decision, DecisionId, Generation, Holding, Order, Posture, Receipt, Standing, Status,
@@ -261,15 +261,16 @@ fn members_tell_each_other_what_they_know_of_the_fleet() {
     }
     let world = World::new(|_| {});
     let share = |member: &str, active| {
-        let mut own = Summary { active, ..Summary::default() };
-        own.bursts[0] = [(1_700_000_000, 3)].into();
+        let mut own = MemberSummary::default();
+        own.fleet.active = active;
+        own.fleet.bursts[0] = [(1_700_000_000, 3)].into();
         world.runtime.block_on(world.store.share(member, &own)).expect("answers")
     };
     assert!(share("one", 5).is_empty(), "a member does not hear itself");
     let heard = share("two", 7);
-    assert_eq!(heard.iter().map(|one| one.active).collect::<Vec<_>>(), [5]);
-    assert_eq!(heard[0].bursts[0], [(1_700_000_000, 3)].into());
-    assert_eq!(share("one", 6)[0].active, 7);
+    assert_eq!(heard.iter().map(|one| one.fleet.active).collect::<Vec<_>>(), [5]);
+    assert_eq!(heard[0].fleet.bursts[0], [(1_700_000_000, 3)].into());
+    assert_eq!(share("one", 6)[0].fleet.active, 7);
     // One that told something long ago, one that tells nonsense.
     let key = "tripline:{breaker}:members";
     world.server.ask::<i64>(&["HSET", key, "old", "1000 {\"active\":1,\"bursts\":{}}"]);
@@ -306,6 +307,39 @@ fn two_daemons_see_one_fleet() {
     until("the other is alone", Duration::from_secs(30), || {
         (one.get("/v1/status")["fleet"]["members"] == 1).then_some(())
     });
+}
+
+#[test]
+fn two_daemons_know_together_what_each_tenant_takes() {
+    if skipped("redis") {
+        return;
+    }
+    let server = RedisServer::start();
+    let config =
+        format!("[breaker]\nmembers = 2\n[auth_store.redis]\nurl = \"{}\"\n", server.url());
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let daemons = folders.each_ref().map(|folder| Daemon::start(folder, &config));
+    // A minute is shown for a minute, from 15 seconds after its end.
+    until("a new minute has just come", Duration::from_mins(1), || {
+        ((now_ms() - 15_000) % 60_000 < 30_000).then_some(())
+    });
+    let begun = ((now_ms() - 15_000) / 60_000 - 1) * 60_000;
+    let of = |tenant: &str, credential: &str, times| {
+        uses(credential, begun + 30_000, times).replace("acme", tenant)
+    };
+    daemons[0].post_events(&(of("acme", "key_1", 3) + &of("acme", "key_2", 1)));
+    daemons[1].post_events(&(of("acme", "key_3", 2) + &of("bloom", "key_4", 4)));
+    for daemon in &daemons {
+        until("each knows what both counted", Duration::from_secs(20), || {
+            let all = daemon.get("/v1/tenants");
+            (all["requests"] == 10).then(|| {
+                let told = |at: usize| &all["tenants"][at];
+                assert_eq!((&told(0)["tenant"], &told(0)["requests"]), (&"acme".into(), &6.into()));
+                assert_eq!((&told(1)["tenant"], &told(1)["share"]), (&"bloom".into(), &0.4.into()));
+                assert_eq!(told(0)["flood"], serde_json::Value::Null, "nothing is usual yet");
+            })
+        });
+    }
 }
 
 #[test]

@@ -16,9 +16,11 @@ use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, InUse, NotDurable, Ticket, VoteError};
 use crate::engine::control::{self, Control, PersonOrder, TokenWanted};
+use crate::engine::member::MemberSummary;
 use crate::engine::notices::News;
 use crate::engine::outbox::Due;
 use crate::engine::partition::Signal;
+use crate::engine::tenant_minutes::{Ranking, TenantMinutes};
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::Kinds;
 use crate::model::decision::{Decision, Vote};
@@ -87,6 +89,8 @@ pub(super) struct ControlThread {
     pub(super) breaker: SharedBreaker,
     /// Who is told.
     pub(super) notifiers: Notifiers,
+    /// What tenants took of late.
+    pub(super) tenants: TenantMinutes,
     /// When what is proven was last shown.
     pub(super) proof_at: Option<EventTime>,
 }
@@ -128,9 +132,19 @@ impl ControlThread {
                     }
                     ControlMessage::Params(params) => self.go_by(params),
                     ControlMessage::Summary(reply) => {
-                        let _gone = reply.send(self.control.summary());
+                        let (fleet, tenants) = (self.control.summary(), self.tenants.own());
+                        let _gone = reply.send(MemberSummary { fleet, tenants });
                     }
-                    ControlMessage::Others(others) => self.control.set_others(others),
+                    ControlMessage::Others(others) => {
+                        self.tenants.hear(others.tenants);
+                        self.control.set_others(others.fleet);
+                    }
+                    ControlMessage::Tenants(place, (minute, counted)) => {
+                        self.tenants.note(place, minute, counted, clock::now());
+                    }
+                    ControlMessage::Ranking(reply) => {
+                        let _gone = reply.send(self.ranking(clock::now()));
+                    }
                     ControlMessage::Stop => stops = true,
                     message @ (ControlMessage::Signals(..)
                     | ControlMessage::Person(..)
@@ -160,6 +174,10 @@ impl ControlThread {
         self.control.set_active(credentials);
         self.metrics.credentials.set(i64::try_from(credentials).unwrap_or(i64::MAX));
         self.metrics.open_episodes.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    fn ranking(&self, now: EventTime) -> Option<Ranking> {
+        self.tenants.ranking(now, self.control.params().tenant_flood.as_ref())
     }
 
     fn answer(&self, reply: oneshot::Sender<(Cohorts, Budgets)>) {
@@ -211,6 +229,8 @@ impl ControlThread {
             | ControlMessage::Params(_)
             | ControlMessage::Summary(_)
             | ControlMessage::Others(_)
+            | ControlMessage::Tenants(..)
+            | ControlMessage::Ranking(_)
             | ControlMessage::Stop => {}
         }
     }
@@ -281,6 +301,8 @@ impl ControlThread {
         let metrics = &self.metrics;
         if self.proof_at.is_none_or(|at| now.ms_since(at) >= PROOF_EVERY_MS) {
             self.proof_at = Some(now);
+            let ratio = self.ranking(now).map_or(0.0, |ranking| ranking.flood_ratio());
+            metrics.tenant_flood_ratio.set(ratio);
             metrics.show_budget(self.control.ledger().cohorts(), &self.control.params().budgets);
         }
         metrics.beat("control_plane", now.ms() as f64 / 1000.0);

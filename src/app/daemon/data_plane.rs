@@ -234,9 +234,9 @@ impl Owner {
     }
 
     fn tick(&mut self, now: EventTime) {
-        let mut signals = Vec::new();
+        let (mut signals, mut minutes) = (Vec::new(), Vec::new());
         let (mut credentials, mut open, mut bytes) = (0, 0, 0);
-        for Slot { partition, arrived, .. } in &mut self.slots {
+        for Slot { number, partition, arrived, .. } in &mut self.slots {
             // While the past comes in, time goes on by its events alone: those who were busy in it
             // have not been silent since.
             let of_present = now.ms_since(partition.watermark()) < PRESENT_MS;
@@ -245,6 +245,9 @@ impl Owner {
                 partition.tick(now);
             }
             signals.extend(partition.drain_signals());
+            if let Some(ended) = partition.take_tenants() {
+                minutes.push(ControlMessage::Tenants(format!("http {number}"), ended));
+            }
             let tally = partition.take_tally();
             self.shared.metrics.add("http", &tally);
             self.hours.add(&tally.active_hours);
@@ -258,8 +261,10 @@ impl Owner {
         self.shared.metrics.beat("data_plane", now.ms() as f64 / 1000.0);
         let thread = self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
-        // The control plane ends after this thread.
-        let _ended = self.shared.control.tell_blocking(told);
+        for told in minutes.into_iter().chain([told]) {
+            // The control plane ends after this thread.
+            let _ended = self.shared.control.tell_blocking(told);
+        }
     }
 
     fn tell_hours(&mut self) {

@@ -4,7 +4,7 @@
 use crate::edge::auth_store::redis::RedisStore;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, ControlPlane};
-use crate::judge::fleet::Summary;
+use crate::engine::member::MemberSummary;
 use std::time::{Duration, Instant};
 
 /// How often a member tells and asks.
@@ -44,7 +44,7 @@ pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: Met
         metrics
             .fleet_members
             .set(i64::try_from(others.len()).unwrap_or(i64::MAX).saturating_add(1));
-        let mut together = Summary::default();
+        let mut together = MemberSummary::default();
         for one in &others {
             together.merge(one);
         }

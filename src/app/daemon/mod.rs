@@ -36,6 +36,7 @@ use crate::edge::snapshots::{NoSnapshots, Snapshots, Withheld};
 use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition;
+use crate::engine::tenant_minutes::TenantMinutes;
 use crate::wire::secret::Fingerprinter;
 use breaker::SharedBreaker;
 use control_plane::{ControlThread, ToStore};
@@ -437,6 +438,7 @@ fn start_control_plane(
         notifiers,
         metrics: metrics.clone(),
         durable: Arc::clone(&durable),
+        tenants: TenantMinutes::default(),
         proof_at: None,
     };
     let thread = spawn("control", move || thread.run(messages))?;

@@ -15,6 +15,7 @@ mod problem;
 pub mod reload;
 mod status;
 mod stream;
+mod tenants;
 
 use crate::edge::auth_store::AuthStore;
 use crate::edge::auth_store::embedded::EmbeddedStore;
@@ -144,6 +145,7 @@ fn open_api_router() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(decisions::approve))
         .routes(routes!(decisions::reject))
         .routes(routes!(budget::show_budget))
+        .routes(routes!(tenants::list_tenants))
         .routes(routes!(status::status))
         .routes(routes!(reload::reload))
         .routes(routes!(keys::jwks))

@@ -38,7 +38,7 @@ macro_rules! assets {
     };
 }
 
-const ASSETS: [Asset; 18] = assets! {
+const ASSETS: [Asset; 19] = assets! {
     "/" HTML "index.html",
     "/console/console.css" STYLE "console.css",
     "/console/icon.svg" IMAGE "icon.svg",
@@ -54,6 +54,7 @@ const ASSETS: [Asset; 18] = assets! {
     "/console/order.js" SCRIPT "order.js",
     "/console/overview.js" SCRIPT "overview.js",
     "/console/secret.js" SCRIPT "secret.js",
+    "/console/tenants.js" SCRIPT "tenants.js",
     "/console/uplot.js" SCRIPT "uplot.js",
     "/console/uplot.css" STYLE "uplot.css",
     "/console/uplot.LICENSE" TEXT "uplot.LICENSE",

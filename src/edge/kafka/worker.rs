@@ -300,7 +300,13 @@ impl Worker {
             open += partition.open_episodes() as u64;
             bytes += partition.memory_bytes() as u64;
             let signals: Vec<Signal> = partition.drain_signals().collect();
+            let ended = partition.take_tenants();
             self.send(signals, now);
+            if let Some(ended) = ended {
+                let place = format!("{} {}", one.place.0, one.place.1);
+                let _ended =
+                    self.shared.control.tell_blocking(ControlMessage::Tenants(place, ended));
+            }
         }
         self.saving.tick(now, owned, &self.ticket);
         self.tell_hours();

@@ -102,6 +102,7 @@ pub struct Metrics {
     pub standing: IntGauge,
     pub fleet_members: IntGauge,
     pub fleet_credentials: IntGauge,
+    pub tenant_flood_ratio: Gauge,
     pub journal_lines: IntGauge,
     pub certified: GaugeVec,
     pub budget_missing: GaugeVec,
@@ -328,6 +329,10 @@ impl Metrics {
             fleet_credentials: t.gauge(
                 "fleet_credentials",
                 "Credentials remembered by all members that this one hears of, and itself.",
+            )?,
+            tenant_flood_ratio: t.float_gauge(
+                "tenant_flood_ratio",
+                "Greatest share of a tenant that floods the fleet, over what is usual for it; 0: none does.",
             )?,
             journal_lines: t.gauge("journal_lines", "Lines of the journal.")?,
             certified: t.gauges_of_proof(

@@ -1,5 +1,6 @@
 //! What the control plane goes by, and what it is asked and asks.
 
+use crate::detect::tenant_flood;
 use crate::engine::approvals;
 use crate::judge::allow_list::AllowList;
 use crate::judge::breaker::{self, Allowed};
@@ -29,6 +30,8 @@ pub struct Params {
     pub budgets: Budgets,
     /// What is a common cause.
     pub fleet: fleet::Params,
+    /// What of the whole fleet is a tenant's flood; none: nothing is.
+    pub tenant_flood: Option<tenant_flood::Params>,
     /// Which revocations people have to agree to.
     pub approval: approvals::Params,
     /// How long after the start nothing above throttle is done. Unit: milliseconds.
@@ -51,6 +54,7 @@ impl Default for Params {
             breaker: breaker::Params::default(),
             budgets: Budgets::default(),
             fleet: fleet::Params::default(),
+            tenant_flood: Some(tenant_flood::Params::default()),
             approval: approvals::Params::default(),
             warm_up_ms: 5 * 60_000,
             throttle_ms: 15 * 60_000,

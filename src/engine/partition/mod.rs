@@ -18,6 +18,7 @@ use super::episodes::EpisodeTable;
 use super::fleet::{Cohorts, FleetFailures};
 use super::keyring::Keyring;
 use super::tally::Tally;
+use super::tenant_minutes;
 use super::tenants::{NO_TENANT, Tenants};
 use crate::detect::episode::Change;
 use crate::detect::profile::{self, Identity, Profile};
@@ -136,6 +137,7 @@ pub struct Partition {
     busiest_minute: BusiestMinute,
     hours: [u64; Kind::ALL.len()],
     tally: Tally,
+    ended: Option<(u32, tenant_minutes::Minute)>,
 }
 
 impl Partition {
@@ -164,6 +166,7 @@ impl Partition {
             busiest_minute: BusiestMinute::default(),
             hours: [0; Kind::ALL.len()],
             tally: Tally::default(),
+            ended: None,
         }
     }
 
@@ -224,6 +227,11 @@ impl Partition {
     pub fn take_tally(&mut self) -> Tally {
         self.tally.evictions = self.keyring.take_evictions();
         std::mem::take(&mut self.tally)
+    }
+
+    /// The newest minute (since 1970) that ended, and who was busiest in it; none since the last call.
+    pub const fn take_tenants(&mut self) -> Option<(u32, tenant_minutes::Minute)> {
+        self.ended.take()
     }
 
     /// What its credentials take in memory. Unit: bytes.

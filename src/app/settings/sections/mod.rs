@@ -13,10 +13,11 @@ use super::Settings;
 use super::reader::Section;
 use crate::edge::api::local;
 use crate::edge::planes;
-use crate::engine::partition;
+use crate::engine::{control, partition};
+use crate::model::finding::Detector;
 use detection::{engine, profile};
 use doors::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
-use response::{control, journal};
+use response::journal;
 use state::{checkpoints, event_log, findings};
 use stores::auth_stores;
 use values::{key_file, path, within};
@@ -40,6 +41,9 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
     let fingerprint_key_file = root.get("fingerprint_key_file", key_file);
     let (checkpoint_every_ms, checkpoints_url) =
         checkpoints(root.section("checkpoints"), fingerprint_key_file.is_some());
+    let profile = profile(root);
+    let watched = !profile.off.has(Detector::TenantFlood);
+    let tenant_flood = watched.then_some(profile.tenant_flood);
     let settings = Settings {
         file: None,
         data_dir,
@@ -49,8 +53,8 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         decoder,
         access_log,
         threads: usize::try_from(threads).unwrap_or(2),
-        partition: partition::Params { profile: profile(root), ..engine(root.section("engine")) },
-        control: control(root),
+        partition: partition::Params { profile, ..engine(root.section("engine")) },
+        control: control::Params { tenant_flood, ..response::control(root) },
         stores: auth_stores(&root.section("auth_store"), &outgoing),
         receivers: notify::receivers(&root.section("notify"), &outgoing),
         outgoing,

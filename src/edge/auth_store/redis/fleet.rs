@@ -2,7 +2,7 @@
 
 use super::RedisStore;
 use super::token::MEMBERS_KEY;
-use crate::judge::fleet::Summary;
+use crate::engine::member::MemberSummary;
 use crate::wire::fleet_json;
 use ::redis::RedisError;
 
@@ -14,7 +14,11 @@ impl RedisStore {
     ///
     /// # Errors
     /// When Redis can't be asked.
-    pub async fn share(&self, member: &str, summary: &Summary) -> Result<Vec<Summary>, RedisError> {
+    pub async fn share(
+        &self,
+        member: &str,
+        summary: &MemberSummary,
+    ) -> Result<Vec<MemberSummary>, RedisError> {
         let (mut live, number) = self.link.connection().await?;
         let mut invocation = self.scripts.fleet.prepare_invoke();
         invocation.key(MEMBERS_KEY).arg(member).arg(fleet_json::encode(summary)).arg(YOUNG_MS);

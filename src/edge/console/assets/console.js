@@ -5,6 +5,7 @@ import { ageTimes, byId, clean, nameOf, say, setClock, show, span } from './dom.
 import { group, showEpisodes } from './episodes.js';
 import { LISTED_MAX, learn, showOverview } from './overview.js';
 import { showCredentials, startCredentials } from './credentials.js';
+import { showTenants } from './tenants.js';
 import { showApprovals, showDecisions } from './decisions.js';
 import { openDetail, refreshDetail, shownName, startDetail } from './detail.js';
 import { openOrder, startOrder } from './order.js';
@@ -17,9 +18,9 @@ const VISIBLE_MS = 1000;
 const HIDDEN_MS = 10_000;
 const BACK_OFF_MS_MAX = 15_000;
 
-const model = { status: null, credentials: [], findings: [], decisions: [], approvals: [], episodes: [], faults: new Map() };
+const model = { status: null, credentials: [], findings: [], decisions: [], approvals: [], tenants: { minute: null, requests: 0, tenants: [] }, episodes: [], faults: new Map() };
 /** When each part is due to be asked for; news of the stream makes it due at once. */
-const due = { credentials: 0, findings: 0, decisions: 0, approvals: 0 };
+const due = { credentials: 0, findings: 0, decisions: 0, approvals: 0, tenants: 0 };
 const link = { failures: 0, stream: 'closed', answered: 0 };
 let timer = 0;
 let asking = false;
@@ -76,6 +77,7 @@ async function askAll() {
     part('findings', `/v1/findings?open=true&limit=${FINDINGS_MAX}`, live ? 5000 : 1500),
     part('decisions', `/v1/decisions?limit=${ROWS_MAX}`, live && !waiting ? 8000 : 1500),
     part('approvals', '/v1/approvals', status.approvals !== model.approvals.length ? 0 : 5000),
+    part('tenants', '/v1/tenants', 5000),
     refreshDetail().then(() => model.faults.delete('detail'), (error) => tolerate('detail', error)),
   ]);
 }
@@ -180,6 +182,7 @@ function draw() {
   showCredentials(model, find);
   showApprovals(model, { open: find, order: openOrder, mayOperate });
   showDecisions(model, find);
+  showTenants(model);
   show(byId('read-only'), !mayOperate());
   say(byId('read-only'), mayOperate() ? '' : whyNot());
   show(byId('sign-out'), Boolean(token()));

@@ -1,0 +1,85 @@
+//! `tripline tenants`: who takes what of the fleet.
+
+use super::client::{Client, Connection, block_on, plain};
+use super::exit::Exit;
+use crate::wire::tenants_json::{TenantJson, TenantsJson};
+
+/// Runs `tripline tenants`.
+pub fn tenants(connection: &Connection) -> Exit {
+    block_on(async move {
+        let client = Client::new(connection)?;
+        let found = client.get("/v1/tenants").await?;
+        client.write(&found, |found| {
+            let tenants: Result<TenantsJson, _> = serde_json::from_value(found.clone());
+            tenants.map_or_else(|_| found.to_string(), |tenants| table(&tenants))
+        });
+        Ok(())
+    })
+}
+
+fn table(tenants: &TenantsJson) -> String {
+    let Some(minute) = &tenants.minute else {
+        return "No minute has ended of late in which there were requests.\n".to_owned();
+    };
+    let mut out = format!("The minute from {minute}: {} requests of all.\n", tenants.requests);
+    out.push_str(&format!(
+        "{:<32} {:>12} {:>8} {:>8}  {}\n",
+        "TENANT", "REQUESTS", "SHARE", "USUAL", "STATE"
+    ));
+    tenants.tenants.iter().for_each(|one| out.push_str(&row(one)));
+    out
+}
+
+fn row(one: &TenantJson) -> String {
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    format!(
+        "{:<32} {:>12} {:>8} {:>8}  {}\n",
+        plain(&one.tenant),
+        one.requests,
+        percent(one.share),
+        percent(one.usual_share),
+        match &one.flood {
+            Some(action) => format!("floods ({action})"),
+            None if one.watched_minutes < 1440 => {
+                format!("watched for {} of 1440 minutes", one.watched_minutes)
+            }
+            None => "as usual".to_owned(),
+        }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::table;
+    use crate::wire::tenants_json::{TenantJson, TenantsJson};
+
+    #[test]
+    fn the_table_says_who_floods_and_whose_usual_share_is_not_known_yet() {
+        let tenant = |name: &str, watched_minutes, flood: Option<&str>| TenantJson {
+            tenant: name.to_owned(),
+            requests: 312,
+            share: 0.78,
+            usual_share: 0.05,
+            watched_minutes,
+            flood: flood.map(str::to_owned),
+        };
+        let told = table(&TenantsJson {
+            minute: Some("2026-11-28T10:51:00.000Z".to_owned()),
+            requests: 400,
+            tenants: vec![
+                tenant("acme", 5000, Some("alert")),
+                tenant("young\u{1b}[2J", 7, None),
+                tenant("bloom", 5000, None),
+            ],
+        });
+        for line in [
+            "The minute from 2026-11-28T10:51:00.000Z: 400 requests of all.",
+            "acme                                      312   78.0 %    5.0 %  floods (alert)",
+        ] {
+            assert!(told.lines().any(|one| one == line), "{line}\n{told}");
+        }
+        assert!(told.contains("watched for 7 of 1440 minutes") && told.contains("as usual"));
+        assert!(!told.contains('\u{1b}'), "what others chose can't steer the terminal");
+        assert!(table(&TenantsJson::default()).starts_with("No minute"));
+    }
+}

@@ -1,0 +1,25 @@
+//! `GET /v1/tenants`: who takes what of the fleet.
+
+use super::State;
+use super::auth::Reader;
+use super::problem::Problem;
+use crate::wire::tenants_json::{TenantsJson, tenants_json};
+use axum::Json;
+use axum::http::StatusCode;
+
+/// The busiest tenants of the newest whole minute, of all members that share Redis; beside what is
+/// usual for each at this hour of the week.
+#[utoipa::path(
+    get, path = "/v1/tenants",
+    responses((status = 200, body = Object), (status = 401, body = Problem))
+)]
+pub(super) async fn list_tenants(
+    axum::extract::State(shared): State,
+    _reader: Reader,
+) -> Result<Json<TenantsJson>, Problem> {
+    let Some(ranking) = shared.control.ranking().await else {
+        let (status, detail) = (StatusCode::SERVICE_UNAVAILABLE, "tripline is stopping");
+        return Err(Problem::new(status, "not answered", detail));
+    };
+    Ok(Json(ranking.as_ref().map(tenants_json).unwrap_or_default()))
+}

@@ -1,0 +1,36 @@
+// Who takes what of the fleet: the last whole minute, beside what is usual.
+
+import { byId, clean, el, keyed, number, say, show } from './dom.js';
+
+const ROWS_MAX = 8;
+const DAY_MIN = 1440;
+
+const percent = (share) => `${number(Math.round(share * 1000) / 10)} %`;
+
+function state(one) {
+  if (one.flood) return '▲ floods';
+  return one.watched_minutes < DAY_MIN ? `watched for ${number(one.watched_minutes)} of ${number(DAY_MIN)} min` : 'as usual';
+}
+
+function make(one) {
+  const num = () => el('td', { class: 'right' });
+  const parts = { requests: num(), share: num(), usual: num(), state: el('td') };
+  const row = el('tr', {}, el('th', { scope: 'row', text: clean(one.tenant) }), parts.requests, parts.share, parts.usual, parts.state);
+  row.parts = parts;
+  return row;
+}
+
+export function showTenants(model) {
+  const { minute, requests, tenants } = model.tenants;
+  keyed(byId('tenants'), tenants.slice(0, ROWS_MAX), (one) => one.tenant, make, (row, one) => {
+    row.className = one.flood ? 'above' : '';
+    say(row.parts.requests, number(one.requests));
+    say(row.parts.share, percent(one.share));
+    say(row.parts.usual, one.watched_minutes < DAY_MIN ? '–' : percent(one.usual_share));
+    say(row.parts.state, state(one));
+  });
+  say(byId('tenants-count'), minute ? `${number(requests)} requests of all` : '');
+  const empty = byId('tenants-empty');
+  show(empty, tenants.length === 0);
+  say(empty, minute ? 'No event of that minute named its tenant.' : 'No minute has ended of late in which there were requests.');
+}
