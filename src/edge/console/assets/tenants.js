@@ -29,7 +29,7 @@ export function showTenants(model) {
     say(row.parts.usual, one.watched_minutes < DAY_MIN ? '–' : percent(one.usual_share));
     say(row.parts.state, state(one));
   });
-  say(byId('tenants-count'), minute ? `${number(requests)} requests of all` : '');
+  say(byId('tenants-count'), minute ? `of ${number(requests)} requests in a minute` : '');
   const empty = byId('tenants-empty');
   show(empty, tenants.length === 0);
   say(empty, minute ? 'No event of that minute named its tenant.' : 'No minute has ended of late in which there were requests.');
