@@ -307,7 +307,7 @@ async fn read(mut response: reqwest::Response) -> Result<Value, ClientError> {
 }
 
 /// What the other side says, without what would drive the terminal.
-pub(super) fn plain(text: &str) -> String {
+fn plain(text: &str) -> String {
     text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
 }
 

@@ -1,7 +1,8 @@
 //! `tripline tenants`: who takes what of the fleet.
 
-use super::client::{Client, Connection, block_on, plain};
+use super::client::{Client, Connection, block_on};
 use super::exit::Exit;
+use super::top::text::{clean, fit};
 use crate::wire::tenants_json::{TenantJson, TenantsJson};
 
 /// Runs `tripline tenants`.
@@ -21,7 +22,11 @@ fn table(tenants: &TenantsJson) -> String {
     let Some(minute) = &tenants.minute else {
         return "No minute has ended of late in which there were requests.\n".to_owned();
     };
-    let mut out = format!("The minute from {minute}: {} requests of all.\n", tenants.requests);
+    let mut out = format!("The minute from {minute}: {} requests in all.\n", tenants.requests);
+    if tenants.tenants.is_empty() {
+        out.push_str("No event of that minute named its tenant.\n");
+        return out;
+    }
     out.push_str(&format!(
         "{:<32} {:>12} {:>8} {:>8}  {}\n",
         "TENANT", "REQUESTS", "SHARE", "USUAL", "STATE"
@@ -32,19 +37,17 @@ fn table(tenants: &TenantsJson) -> String {
 
 fn row(one: &TenantJson) -> String {
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let state = match (&one.flood, one.minutes_missing) {
+        (Some(action), _) => format!("floods ({action})"),
+        (None, 0) => "as usual".to_owned(),
+        (None, minutes) => format!("learned for {minutes} more minutes"),
+    };
     format!(
-        "{:<32} {:>12} {:>8} {:>8}  {}\n",
-        plain(&one.tenant),
+        "{} {:>12} {:>8} {:>8}  {state}\n",
+        fit(&clean(&one.tenant), 32, false),
         one.requests,
         percent(one.share),
-        percent(one.usual_share),
-        match &one.flood {
-            Some(action) => format!("floods ({action})"),
-            None if one.watched_minutes < 1440 => {
-                format!("watched for {} of 1440 minutes", one.watched_minutes)
-            }
-            None => "as usual".to_owned(),
-        }
+        one.usual_share.map_or_else(|| "–".to_owned(), percent),
     )
 }
 
@@ -55,31 +58,33 @@ mod tests {
 
     #[test]
     fn the_table_says_who_floods_and_whose_usual_share_is_not_known_yet() {
-        let tenant = |name: &str, watched_minutes, flood: Option<&str>| TenantJson {
+        let tenant = |name: &str, minutes_missing, flood: Option<&str>| TenantJson {
             tenant: name.to_owned(),
             requests: 312,
             share: 0.78,
-            usual_share: 0.05,
-            watched_minutes,
+            usual_share: (minutes_missing == 0).then_some(0.05),
+            minutes_missing,
             flood: flood.map(str::to_owned),
         };
         let told = table(&TenantsJson {
             minute: Some("2026-11-28T10:51:00.000Z".to_owned()),
             requests: 400,
             tenants: vec![
-                tenant("acme", 5000, Some("alert")),
+                tenant("acme", 0, Some("alert")),
                 tenant("young\u{1b}[2J", 7, None),
-                tenant("bloom", 5000, None),
+                tenant("bloom", 0, None),
             ],
         });
         for line in [
-            "The minute from 2026-11-28T10:51:00.000Z: 400 requests of all.",
+            "The minute from 2026-11-28T10:51:00.000Z: 400 requests in all.",
             "acme                                      312   78.0 %    5.0 %  floods (alert)",
         ] {
             assert!(told.lines().any(|one| one == line), "{line}\n{told}");
         }
-        assert!(told.contains("watched for 7 of 1440 minutes") && told.contains("as usual"));
+        assert!(told.contains("  –  learned for 7 more minutes") && told.contains("as usual"));
         assert!(!told.contains('\u{1b}'), "what others chose can't steer the terminal");
         assert!(table(&TenantsJson::default()).starts_with("No minute"));
+        let nameless = TenantsJson { minute: Some("now".to_owned()), ..TenantsJson::default() };
+        assert!(table(&nameless).contains("No event of that minute named its tenant."));
     }
 }

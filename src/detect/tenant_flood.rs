@@ -70,49 +70,44 @@ const fn hour_of_week(minute: u32) -> usize {
     (minute / 60) as usize % HOURS_OF_WEEK
 }
 
-/// A minute of a tenant, beside the fleet's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Minute {
-    /// The minute (since 1970).
-    pub minute: u32,
-    /// The tenant's requests.
-    pub requests: u32,
-    /// Everybody's requests.
-    pub fleet: u64,
-}
-
-impl Minute {
-    fn share(self) -> f64 {
-        f64::from(self.requests) / (self.fleet.max(1) as f64)
-    }
-}
-
 /// What a tenant took of a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
-    /// The tenant's requests.
+    /// Its requests.
     pub requests: u64,
     /// Everybody's requests.
     pub fleet: u64,
 }
 
-impl Season {
-    /// How many minutes it has learned.
-    pub const fn minutes(&self) -> u32 {
-        self.minutes
+impl Taken {
+    /// Its part of everybody's, in 0..1.
+    pub fn share(self) -> f64 {
+        self.requests as f64 / self.fleet.max(1) as f64
     }
+}
 
-    /// The share that is usual in `minute`, in 0..1.
-    pub fn usual_share(&self, minute: u32) -> f64 {
+/// What is usual for a tenant.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usual {
+    /// Its part of everybody's requests at this hour of the week, in 0..1.
+    pub share: f64,
+    /// How many minutes that was learned from.
+    pub minutes: u32,
+}
+
+impl Season {
+    /// What is usual in `minute` (since 1970).
+    pub fn usual(&self, minute: u32) -> Usual {
         let hour = hour_of_week(minute);
         let at = |hour: usize| self.by_hour.get(hour).map_or(0.0, |share| share.value());
-        f64::from(at(hour).max(at((hour + HOURS_OF_WEEK - 1) % HOURS_OF_WEEK)).max(self.long))
+        let share = at(hour).max(at((hour + HOURS_OF_WEEK - 1) % HOURS_OF_WEEK)).max(self.long);
+        Usual { share: share.into(), minutes: self.minutes }
     }
 
-    /// Learns a minute.
-    pub fn learn(&mut self, minute: Minute) {
-        let share = crate::stats::rate::narrow(minute.share());
-        if let Some(hour) = self.by_hour.get_mut(hour_of_week(minute.minute)) {
+    /// Learns a minute (since 1970).
+    pub fn learn(&mut self, minute: u32, taken: Taken) {
+        let share = crate::stats::rate::narrow(taken.share());
+        if let Some(hour) = self.by_hour.get_mut(hour_of_week(minute)) {
             let usual = hour.value();
             *hour = Compact::nearest(usual + HOUR_LEARNS * (share - usual));
         }
@@ -140,36 +135,24 @@ pub struct Flood {
 }
 
 /// What `tenant_flood` says of a minute.
-pub fn look(season: &Season, minute: Minute, params: &Params) -> Option<(Action, Flood)> {
-    let taken = Taken { requests: minute.requests.into(), fleet: minute.fleet };
-    weigh(taken, (season.usual_share(minute.minute), season.minutes), params)
-}
-
-/// The same of a tenant of which `usual_share` (in 0..1) is usual, after so many `minutes` of watching.
-pub fn weigh(
-    taken: Taken,
-    (usual_share, minutes): (f64, u32),
-    params: &Params,
-) -> Option<(Action, Flood)> {
-    let Taken { requests, fleet } = taken;
-    if requests < params.requests_min.into() || minutes < params.minutes_min {
+pub fn look(taken: Taken, usual: Usual, params: &Params) -> Option<(Action, Flood)> {
+    if taken.requests < params.requests_min.into() || usual.minutes < params.minutes_min {
         return None;
     }
-    let share = requests as f64 / fleet.max(1) as f64;
-    let compared = usual_share.max(params.share_min);
+    let (share, compared) = (taken.share(), usual.share.max(params.share_min));
     let ratio = share / compared;
     if ratio < params.observe_ratio {
         return None;
     }
-    let model = NegativeBinomial::new(compared * fleet as f64, DISPERSION, f64::from(minutes));
-    let evidence_nats = -model.ln_tail(requests as f64);
+    let mean = compared * taken.fleet as f64;
+    let model = NegativeBinomial::new(mean, DISPERSION, f64::from(usual.minutes));
+    let evidence_nats = -model.ln_tail(taken.requests as f64);
     if evidence_nats < params.gate_nats {
         return None;
     }
     let action = if ratio >= params.alert_ratio { Action::Alert } else { Action::Observe };
-    let requests = u32::try_from(requests).unwrap_or(u32::MAX);
-    let flood = Flood { requests, share, usual_share, ratio, evidence_nats };
-    Some((action, flood))
+    let requests = u32::try_from(taken.requests).unwrap_or(u32::MAX);
+    Some((action, Flood { requests, share, usual_share: usual.share, ratio, evidence_nats }))
 }
 
 impl Seen for Flood {
@@ -207,14 +190,14 @@ crate::codec!(Flood { requests, share, usual_share, ratio, evidence_nats });
 
 #[cfg(test)]
 mod tests {
-    use super::{Minute, Params, Season, look};
+    use super::{Params, Season, Taken, look};
     use crate::model::finding::Action;
 
     /// A Monday, 00:00 UTC.
     const MONDAY: u32 = 28_404_000 / 10_080 * 10_080 + 5760;
 
-    fn minute(minute: u32, requests: u32) -> Minute {
-        Minute { minute, requests, fleet: 10_000 }
+    fn taken(requests: u64) -> Taken {
+        Taken { requests, fleet: 10_000 }
     }
 
     #[test]
@@ -223,11 +206,11 @@ mod tests {
         for n in 0..3 * 7 * 1440 {
             let at = MONDAY + n;
             let busy = at / 60 % 168 == MONDAY / 60 % 168;
-            season.learn(minute(at, if busy { 8000 } else { 300 }));
+            season.learn(at, taken(if busy { 8000 } else { 300 }));
         }
         let week = 7 * 1440;
         let action = |at, requests| {
-            look(&season, minute(at, requests), &Params::default()).map(|(action, _)| action)
+            look(taken(requests), season.usual(at), &Params::default()).map(|(action, _)| action)
         };
         assert_eq!(action(MONDAY + 3 * week + 10, 8000), None);
         assert_eq!(action(MONDAY + 3 * week + 700, 8000), Some(Action::Alert));

@@ -8,7 +8,7 @@ use crate::engine::batch::Batch;
 use crate::engine::control::{self, PersonOrder};
 use crate::engine::member::MemberSummary;
 use crate::engine::partition::{self, Signal, View};
-use crate::engine::tenant_minutes::{self, Ranking};
+use crate::engine::tenant_minutes::{MinuteTotals, Place, Ranking};
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Holding, Standing, Vote};
@@ -131,8 +131,8 @@ pub enum ControlMessage {
     Summary(oneshot::Sender<MemberSummary>),
     /// What the other members know together.
     Others(MemberSummary),
-    /// A minute (since 1970) ended in the partition of that name, and these were its busiest tenants.
-    Tenants(String, (u32, tenant_minutes::Minute)),
+    /// A minute (since 1970) ended at that place, and that is what tenants took of it.
+    MinuteEnded(Place, (u32, MinuteTotals)),
     /// A question about who takes what of the fleet.
     Ranking(oneshot::Sender<Option<Ranking>>),
     /// A question about what is proven of false actions, and against which budgets.
@@ -338,7 +338,8 @@ impl ControlPlane {
         answer.await.ok()
     }
 
-    /// Who takes what of the fleet, if a minute ended; none once it ended itself.
+    /// Who takes what of the fleet. Outer none: the control plane ended; inner none: no minute ended of
+    /// late in which there were requests.
     pub async fn ranking(&self) -> Option<Option<Ranking>> {
         let (reply, answer) = oneshot::channel();
         self.tell(ControlMessage::Ranking(reply)).await;

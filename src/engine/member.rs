@@ -25,12 +25,12 @@ impl MemberSummary {
 #[cfg(test)]
 mod tests {
     use super::MemberSummary;
-    use crate::engine::tenant_minutes::{Minute, Share};
+    use crate::engine::tenant_minutes::{MinuteTotals, TenantTotals};
     use crate::judge::fleet::Summary;
 
-    fn minute(requests: u64) -> Minute {
-        let share = Share { requests, usual: requests, watched_min: 3 };
-        Minute { requests, tenants: [("acme".into(), share)].into() }
+    fn minute(requests: u64) -> MinuteTotals {
+        let totals = TenantTotals { requests, usual: requests, watched_minutes: 3 };
+        MinuteTotals { requests, usual: requests, tenants: [("acme".into(), totals)].into() }
     }
 
     #[test]

@@ -5,12 +5,12 @@
 //!  partition: ...            -> ...                  --+--> the member's minute --> the fleet's minute
 //!  other members: their minutes ------------------------------------------------/
 //! ```
-//! Each tells its busiest only, so a sum is short by what a tenant did where it was not among these:
-//! at most one part in [`BUSIEST_MAX`] + 1 of all requests.
+//! Partitions and members each tell only who takes most, or usually does. So a sum may be short by one
+//! part in [`BUSIEST_MAX`] + 1 of all requests at each of these two steps, and so may what is usual.
 //!
 //! **Does not** open findings: those of `tenant_flood` are a partition's, from its own events alone.
 
-use crate::detect::tenant_flood::{self, Flood};
+use crate::detect::tenant_flood::{self, Flood, Taken, Usual};
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
@@ -21,7 +21,7 @@ pub const BUSIEST_MAX: usize = 50;
 /// How many minutes that ended are told to others, and kept.
 pub const MINUTES_MAX: usize = 2;
 /// How old a minute may be that is told of. Unit: minutes.
-const OF_LATE_MIN: u32 = 3;
+const OF_LATE_MINUTES: u32 = 3;
 /// How long after its end all are given to tell of a minute. Unit: seconds. Chosen: lateness of
 /// events, a tick, and some rounds of the members.
 const GRACE_S: i64 = 15;
@@ -30,59 +30,64 @@ const PLACES_MAX: usize = 10_000;
 
 /// What a tenant did in a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Share {
+pub struct TenantTotals {
     /// Its requests.
     pub requests: u64,
-    /// How many are usual at this hour of the week, of as many requests of all.
+    /// How many it makes in a usual minute at this hour of the week.
     pub usual: u64,
     /// How many minutes it was watched before, where for longest.
-    pub watched_min: u32,
+    pub watched_minutes: u32,
 }
 
-/// A minute of all tenants. Those of partitions and members add up, in any order.
+/// What all did in a minute. Those of partitions and members add up, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Minute {
+pub struct MinuteTotals {
     /// Everybody's requests, also of credentials without a tenant.
     pub requests: u64,
-    /// The busiest tenants.
-    pub tenants: BTreeMap<CompactString, Share>,
+    /// How many everybody makes in a usual minute.
+    pub usual: u64,
+    /// The tenants that take most, or usually do.
+    pub tenants: BTreeMap<CompactString, TenantTotals>,
 }
 
 /// By minute since 1970.
-pub type Minutes = BTreeMap<u32, Minute>;
+pub type Minutes = BTreeMap<u32, MinuteTotals>;
 
-impl Minute {
+impl MinuteTotals {
     /// Adds what others counted of the same minute.
     pub fn merge(&mut self, other: &Self) {
         self.requests = self.requests.saturating_add(other.requests);
-        for (tenant, share) in &other.tenants {
+        self.usual = self.usual.saturating_add(other.usual);
+        for (tenant, totals) in &other.tenants {
             let own = self.tenants.entry(tenant.clone()).or_default();
-            own.requests = own.requests.saturating_add(share.requests);
-            own.usual = own.usual.saturating_add(share.usual);
-            own.watched_min = own.watched_min.max(share.watched_min);
+            own.requests = own.requests.saturating_add(totals.requests);
+            own.usual = own.usual.saturating_add(totals.usual);
+            own.watched_minutes = own.watched_minutes.max(totals.watched_minutes);
         }
     }
 
-    /// The busiest, first; of equals by name.
-    pub fn busiest(&self) -> Vec<(&CompactString, Share)> {
-        let mut all: Vec<_> = self.tenants.iter().map(|(tenant, share)| (tenant, *share)).collect();
-        all.sort_by_key(|(tenant, share)| (std::cmp::Reverse(share.requests), *tenant));
+    /// Those who take most, or usually do, first; of equals by name.
+    pub fn busiest(&self) -> Vec<(&CompactString, TenantTotals)> {
+        let mut all: Vec<_> = self.tenants.iter().map(|(tenant, of)| (tenant, *of)).collect();
+        all.sort_by_key(|(tenant, of)| (std::cmp::Reverse(of.requests.max(of.usual)), *tenant));
         all.truncate(BUSIEST_MAX);
         all
     }
 
     fn keep_busiest(&mut self) {
         if self.tenants.len() > BUSIEST_MAX {
-            let kept = self.busiest().into_iter().map(|(tenant, share)| (tenant.clone(), share));
+            let kept = self.busiest().into_iter().map(|(tenant, of)| (tenant.clone(), of));
             self.tenants = kept.collect();
         }
     }
 
-    /// Whether a tenant takes far more than usual, and what is to be done about that.
-    fn flood(&self, share: Share, params: &tenant_flood::Params) -> Option<(Action, Flood)> {
-        let usual_share = share.usual as f64 / self.requests.max(1) as f64;
-        let taken = tenant_flood::Taken { requests: share.requests, fleet: self.requests };
-        tenant_flood::weigh(taken, (usual_share, share.watched_min), params)
+    fn taken(&self, of: TenantTotals) -> Taken {
+        Taken { requests: of.requests, fleet: self.requests }
+    }
+
+    fn usual(&self, of: TenantTotals) -> Usual {
+        let share = of.usual as f64 / self.usual.max(1) as f64;
+        Usual { share: share.min(1.0), minutes: of.watched_minutes }
     }
 }
 
@@ -102,8 +107,10 @@ pub struct Ranking {
 pub struct Ranked {
     /// Its name.
     pub tenant: CompactString,
-    /// What it did.
-    pub share: Share,
+    /// What it took.
+    pub taken: Taken,
+    /// What is usual for it.
+    pub usual: Usual,
     /// Whether that is far more than usual, and what is to be done about it.
     pub flood: Option<(Action, Flood)>,
 }
@@ -116,26 +123,36 @@ impl Ranking {
     }
 }
 
+/// Whose events were counted.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// A slot of the HTTP intake.
+    Slot(usize),
+    /// A partition of a Kafka topic.
+    Kafka(String, i32),
+}
+
 /// The minutes that ended of late.
 #[derive(Clone, Debug, Default)]
 pub struct TenantMinutes {
-    own: BTreeMap<u32, BTreeMap<String, Minute>>,
+    own: BTreeMap<u32, BTreeMap<Place, MinuteTotals>>,
     others: Minutes,
 }
 
 impl TenantMinutes {
-    /// Notes what the partition `place` counted in `minute`, at `now`. What is told again replaces
-    /// what was told before. Minutes of the past say nothing of the fleet now.
-    pub fn note(&mut self, place: String, minute: u32, counted: Minute, now: EventTime) {
+    /// Notes what was counted at `place` in `minute` (since 1970), at `now`. What is told again by this
+    /// member replaces what was told before; of a partition that moves between members both may tell.
+    /// Minutes of the past say nothing of the fleet now.
+    pub fn note(&mut self, place: Place, minute: u32, totals: MinuteTotals, now: EventTime) {
         let newest = minute_of(now);
-        let of_late = newest.saturating_sub(OF_LATE_MIN)..=newest;
+        let of_late = newest.saturating_sub(OF_LATE_MINUTES)..=newest;
         self.own.retain(|minute, _| of_late.contains(minute));
         if !of_late.contains(&minute) {
             return;
         }
         let places = self.own.entry(minute).or_default();
         if places.len() < PLACES_MAX || places.contains_key(&place) {
-            places.insert(place, counted);
+            places.insert(place, totals);
         }
     }
 
@@ -152,7 +169,7 @@ impl TenantMinutes {
 
     /// The newest minute of the whole fleet of which all have had time to tell, at `now`; none if
     /// nobody told of it.
-    fn newest(&self, now: EventTime) -> Option<(u32, Minute)> {
+    fn newest(&self, now: EventTime) -> Option<(u32, MinuteTotals)> {
         let minute = minute_of(now.plus_ms(-GRACE_S * 1000)).checked_sub(1)?;
         let own = self.own.get(&minute).into_iter().flat_map(BTreeMap::values);
         let all = together(own.chain(self.others.get(&minute)));
@@ -166,18 +183,19 @@ impl TenantMinutes {
         params: Option<&tenant_flood::Params>,
     ) -> Option<Ranking> {
         let (minute, all) = self.newest(now)?;
-        let ranked = |(tenant, share): (&CompactString, Share)| Ranked {
-            tenant: tenant.clone(),
-            share,
-            flood: params.and_then(|params| all.flood(share, params)),
+        let ranked = |(tenant, of): (&CompactString, TenantTotals)| {
+            let (taken, usual) = (all.taken(of), all.usual(of));
+            let flood = params.and_then(|params| tenant_flood::look(taken, usual, params));
+            Ranked { tenant: tenant.clone(), taken, usual, flood }
         };
-        let tenants = all.busiest().into_iter().map(ranked).collect();
+        let mut tenants: Vec<Ranked> = all.busiest().into_iter().map(ranked).collect();
+        tenants.sort_by_key(|one| std::cmp::Reverse(one.taken.requests));
         Some(Ranking { minute, requests: all.requests, tenants })
     }
 }
 
-fn together<'a>(parts: impl Iterator<Item = &'a Minute>) -> Minute {
-    let mut all = Minute::default();
+fn together<'a>(parts: impl Iterator<Item = &'a MinuteTotals>) -> MinuteTotals {
+    let mut all = MinuteTotals::default();
     for part in parts {
         all.merge(part);
     }
@@ -192,95 +210,111 @@ fn minute_of(at: EventTime) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUSIEST_MAX, Minute, Share, TenantMinutes};
+    use super::{BUSIEST_MAX, MinuteTotals, Place, TenantMinutes, TenantTotals};
     use crate::detect::tenant_flood::Params;
     use crate::model::finding::Action;
     use crate::model::time::EventTime;
 
     const M: u32 = 28_333_333;
 
-    fn minute(requests: u64, tenants: &[(&str, u64, u64)]) -> Minute {
+    /// So many requests where so many are usual; of all, and of tenants.
+    fn minute((requests, usual): (u64, u64), tenants: &[(&str, u64, u64)]) -> MinuteTotals {
         let of = |(name, requests, usual): &(&str, u64, u64)| {
-            let share = Share { requests: *requests, usual: *usual, watched_min: 5000 };
-            ((*name).into(), share)
+            let (requests, usual) = (*requests, *usual);
+            ((*name).into(), TenantTotals { requests, usual, watched_minutes: 5000 })
         };
-        Minute { requests, tenants: tenants.iter().map(of).collect() }
+        MinuteTotals { requests, usual, tenants: tenants.iter().map(of).collect() }
     }
 
     fn at(minute: u32, second: i64) -> EventTime {
         EventTime::from_s(i64::from(minute) * 60 + second)
     }
 
+    fn told(parts: impl IntoIterator<Item = MinuteTotals>) -> TenantMinutes {
+        let mut minutes = TenantMinutes::default();
+        for (slot, part) in parts.into_iter().enumerate() {
+            minutes.note(Place::Slot(slot), M, part, at(M + 1, 5));
+        }
+        minutes
+    }
+
     #[test]
     fn a_tenant_that_floods_through_many_partitions_is_seen_in_their_sum() {
-        let mut minutes = TenantMinutes::default();
-        for slot in 0..16 {
-            let part = minute(400, &[("acme", 312, 20), ("bloom", 80, 100)]);
-            let alone = part.flood(part.tenants["acme"], &Params::default());
-            assert_eq!(alone, None, "too few in one partition");
-            minutes.note(format!("slot {slot}"), M, part, at(M + 1, 5));
-        }
-        let (which, all) = minutes.newest(at(M + 1, 15)).expect("a minute");
-        assert_eq!((which, all.requests, all.tenants["acme"].requests), (M, 6400, 4992));
-        let (action, flood) =
-            all.flood(all.tenants["acme"], &Params::default()).expect("it is a flood");
+        let part = minute((400, 120), &[("acme", 312, 6), ("bloom", 80, 100)]);
+        let alone = told([part.clone()]).ranking(at(M + 1, 15), Some(&Params::default()));
+        assert!(alone.expect("a minute").flood_ratio() < 1e-9, "too few in one partition");
+        let minutes = told(std::iter::repeat_n(part, 16));
+        let all = minutes.ranking(at(M + 1, 15), Some(&Params::default())).expect("a minute");
+        assert_eq!((all.minute, all.requests), (M, 6400));
+        let [acme, bloom] = [&all.tenants[0], &all.tenants[1]];
+        assert_eq!((acme.tenant.as_str(), acme.taken.requests), ("acme", 4992));
+        let (action, flood) = acme.flood.expect("it floods");
         assert_eq!((action, flood.requests), (Action::Alert, 4992));
         assert!((flood.usual_share - 0.05).abs() < 1e-9 && (flood.ratio - 15.6).abs() < 1e-9);
-        assert_eq!(all.flood(all.tenants["bloom"], &Params::default()), None);
-        let ranking = minutes.ranking(at(M + 1, 15), Some(&Params::default())).expect("a minute");
-        assert_eq!(ranking.tenants[0].tenant, "acme");
-        assert!((ranking.flood_ratio() - 15.6).abs() < 1e-9);
+        assert!((all.flood_ratio() - 15.6).abs() < 1e-9);
+        assert_eq!((bloom.tenant.as_str(), bloom.flood), ("bloom", None));
         let off = minutes.ranking(at(M + 1, 15), None).expect("a minute");
         assert!(off.flood_ratio() < 1e-9 && off.tenants.len() == 2);
     }
 
     #[test]
+    fn a_tenant_that_floods_a_partition_of_its_own_is_seen_in_the_sum() {
+        let own = minute((10_000, 100), &[("acme", 10_000, 100)]);
+        let others = std::iter::repeat_n(minute((100, 100), &[("bloom", 100, 100)]), 19);
+        let minutes = told(std::iter::once(own).chain(others));
+        let all = minutes.ranking(at(M + 1, 15), Some(&Params::default())).expect("a minute");
+        let (_, flood) = all.tenants[0].flood.expect("it floods");
+        assert!((flood.usual_share - 0.05).abs() < 1e-9, "five of a hundred are usual");
+        assert!(flood.ratio > 16.0, "{}", flood.ratio);
+    }
+
+    #[test]
+    fn a_tenant_that_moves_to_another_partition_does_not_flood() {
+        let before = minute((100, 1000), &[("acme", 0, 900)]);
+        let after = minute((1000, 100), &[("acme", 900, 0)]);
+        let all = told([before, after]).ranking(at(M + 1, 15), Some(&Params::default()));
+        assert!(all.expect("a minute").flood_ratio() < 1e-9);
+    }
+
+    #[test]
     fn a_minute_is_shown_once_all_have_had_time_to_tell_and_until_the_next_one_is() {
-        let mut minutes = TenantMinutes::default();
-        minutes.note("a".to_owned(), M, minute(10, &[("acme", 10, 0)]), at(M + 1, 1));
-        assert_eq!(minutes.newest(at(M + 1, 14)), None);
-        assert!(minutes.newest(at(M + 1, 15)).is_some());
-        assert!(minutes.newest(at(M + 2, 14)).is_some());
-        assert_eq!(minutes.newest(at(M + 2, 15)), None);
+        let minutes = told([minute((10, 10), &[("acme", 10, 0)])]);
+        assert_eq!(minutes.ranking(at(M + 1, 14), None), None);
+        assert!(minutes.ranking(at(M + 1, 15), None).is_some());
+        assert!(minutes.ranking(at(M + 2, 14), None).is_some());
+        assert_eq!(minutes.ranking(at(M + 2, 15), None), None);
     }
 
     #[test]
     fn what_is_told_again_counts_once_and_what_others_count_adds_to_it() {
         let mut minutes = TenantMinutes::default();
         for requests in [9, 10] {
-            minutes.note(
-                "a".to_owned(),
-                M,
-                minute(requests, &[("acme", requests, 0)]),
-                at(M + 1, 0),
-            );
+            let part = minute((requests, 1), &[("acme", requests, 0)]);
+            minutes.note(Place::Kafka("auth".to_owned(), 3), M, part, at(M + 1, 0));
         }
-        minutes.hear([(M, minute(90, &[("acme", 5, 7), ("bloom", 85, 60)]))].into());
+        minutes.hear([(M, minute((90, 9), &[("acme", 5, 7), ("bloom", 85, 60)]))].into());
         let (_, all) = minutes.newest(at(M + 1, 20)).expect("a minute");
-        assert_eq!(all, minute(100, &[("acme", 15, 7), ("bloom", 85, 60)]));
-        assert_eq!(minutes.own(), [(M, minute(10, &[("acme", 10, 0)]))].into(), "only its own");
+        assert_eq!(all, minute((100, 10), &[("acme", 15, 7), ("bloom", 85, 60)]));
+        let own = [(M, minute((10, 1), &[("acme", 10, 0)]))].into();
+        assert_eq!(minutes.own(), own, "others tell for themselves");
     }
 
     #[test]
     fn the_past_and_the_future_have_no_say() {
         let mut minutes = TenantMinutes::default();
         for (told, now) in [(M - 60, M), (M + 5, M), (M - 4, M)] {
-            minutes.note("a".to_owned(), told, minute(10, &[]), at(now, 0));
+            minutes.note(Place::Slot(0), told, minute((10, 10), &[]), at(now, 0));
         }
         assert!(minutes.own().is_empty());
     }
 
     #[test]
     fn only_the_busiest_are_told_and_all_requests_are_counted() {
-        let mut minutes = TenantMinutes::default();
         let names: Vec<String> = (0..200).map(|n| format!("tenant_{n:03}")).collect();
         let tenants: Vec<(&str, u64, u64)> =
-            (1..).zip(&names).map(|(n, it)| (&**it, n, 0)).collect();
-        minutes.note("a".to_owned(), M, minute(20_100, &tenants), at(M + 1, 0));
-        let told = minutes.own().remove(&M).expect("a minute");
-        assert_eq!((told.requests, told.tenants.len()), (20_100, BUSIEST_MAX));
-        assert!(
-            told.tenants.contains_key("tenant_199") && !told.tenants.contains_key("tenant_149")
-        );
+            (1..).zip(&names).map(|(n, name)| (&**name, n, 0)).collect();
+        let own = told([minute((20_100, 20_100), &tenants)]).own().remove(&M).expect("a minute");
+        assert_eq!((own.requests, own.tenants.len()), (20_100, BUSIEST_MAX));
+        assert!(own.tenants.contains_key("tenant_199") && !own.tenants.contains_key("tenant_149"));
     }
 }

@@ -1,7 +1,7 @@
 //! The tenants that a partition tells apart, by number, and what each takes of the fleet.
 
-use super::tenant_minutes::{self, BUSIEST_MAX, Share};
-use crate::detect::tenant_flood::{Minute, Season};
+use super::tenant_minutes::{BUSIEST_MAX, MinuteTotals, TenantTotals};
+use crate::detect::tenant_flood::{Season, Taken, Usual};
 use crate::stats::codec::{Codec, Input};
 use compact_str::CompactString;
 use hashbrown::HashMap;
@@ -13,6 +13,9 @@ const TENANTS_MAX: u16 = u16::MAX;
 /// The number of no tenant.
 pub const NO_TENANT: u16 = u16::MAX;
 
+/// The fleet's usual requests move by one part of so many with each minute. Chosen: about a day.
+const FLEET_LEARNS: f32 = 1.0 / 1440.0;
+
 /// What a tenant does in the running minute.
 #[derive(Clone, Copy, Debug, Default)]
 struct Running {
@@ -22,14 +25,14 @@ struct Running {
 }
 
 /// A tenant that made requests in the minute that ended.
-#[derive(Clone, Debug)]
-pub struct Busy<'a> {
-    /// What is usual for it.
-    pub season: &'a Season,
+#[derive(Clone, Copy, Debug)]
+pub struct Busy {
     /// Its number.
     pub tenant: u16,
-    /// The minute.
-    pub minute: Minute,
+    /// What it took.
+    pub taken: Taken,
+    /// What is usual for it.
+    pub usual: Usual,
     /// The number of its busiest credential.
     pub busiest: u32,
 }
@@ -42,6 +45,8 @@ pub struct Tenants {
     running: Vec<Running>,
     seasons: Vec<Season>,
     fleet: u64,
+    /// Everybody's requests in a usual minute.
+    usual_fleet: f32,
 }
 
 impl Tenants {
@@ -77,51 +82,54 @@ impl Tenants {
     }
 
     /// Ends `minute` (since 1970): `each` gets who was busy, before the minute is learned. Minutes
-    /// in which the whole fleet is silent teach nothing. Gives who was busiest.
-    pub fn minute_ends(
-        &mut self,
-        minute: u32,
-        mut each: impl FnMut(Busy<'_>),
-    ) -> Option<tenant_minutes::Minute> {
+    /// in which the whole fleet is silent teach nothing. Gives what the busiest took.
+    pub fn minute_ends(&mut self, minute: u32, mut each: impl FnMut(Busy)) -> Option<MinuteTotals> {
         let fleet = std::mem::take(&mut self.fleet);
         if fleet == 0 {
             return None;
         }
-        let busiest = self.busiest(minute, fleet);
+        self.usual_fleet = if self.usual_fleet > 0.0 { self.usual_fleet } else { fleet as f32 };
+        let totals = self.totals(minute, fleet);
+        self.usual_fleet += FLEET_LEARNS * (fleet as f32 - self.usual_fleet);
         let running = self.running.iter_mut();
         for (tenant, (season, running)) in (0..).zip(self.seasons.iter_mut().zip(running)) {
             let Running { requests, busiest, .. } = std::mem::take(running);
-            let ended = Minute { minute, requests, fleet };
+            let taken = Taken { requests: requests.into(), fleet };
             if requests > 0 {
-                each(Busy { season, tenant, minute: ended, busiest });
+                each(Busy { tenant, taken, usual: season.usual(minute), busiest });
             }
-            season.learn(ended);
+            season.learn(minute, taken);
         }
-        Some(busiest)
+        Some(totals)
     }
 
-    /// The busiest of the running minute.
-    fn busiest(&self, minute: u32, fleet: u64) -> tenant_minutes::Minute {
-        let mut busy: Vec<usize> = (0..self.running.len()).collect();
-        let requests = |at: &usize| self.running.get(*at).map_or(0, |running| running.requests);
-        busy.retain(|at| requests(at) > 0);
-        if busy.len() > BUSIEST_MAX {
-            busy.select_nth_unstable_by_key(BUSIEST_MAX, |at| std::cmp::Reverse(requests(at)));
-            busy.truncate(BUSIEST_MAX);
-        }
-        let of = |at: usize| {
-            let (name, season) = (self.names.get(at)?.clone(), self.seasons.get(at)?);
-            let usual = season.usual_share(minute) * fleet as f64;
-            let share = Share {
-                requests: requests(&at).into(),
-                usual: counted(usual),
-                watched_min: season.minutes(),
+    /// What those took of the running minute that take most, or usually do.
+    fn totals(&self, minute: u32, fleet: u64) -> MinuteTotals {
+        let usual_fleet = f64::from(self.usual_fleet);
+        let of = |(at, (running, season)): (usize, (&Running, &Season))| {
+            let usual = season.usual(minute);
+            let totals = TenantTotals {
+                requests: running.requests.into(),
+                usual: counted(usual.share * usual_fleet),
+                watched_minutes: usual.minutes,
             };
-            Some((name, share))
+            (at, totals)
         };
-        tenant_minutes::Minute {
+        let all = self.running.iter().zip(&self.seasons).enumerate().map(of);
+        let weight = |totals: &TenantTotals| totals.requests.max(totals.usual);
+        let mut busiest: Vec<_> = all.filter(|(_, totals)| weight(totals) > 0).collect();
+        if busiest.len() > BUSIEST_MAX {
+            busiest.select_nth_unstable_by_key(BUSIEST_MAX, |(at, totals)| {
+                (std::cmp::Reverse(weight(totals)), *at)
+            });
+            busiest.truncate(BUSIEST_MAX);
+        }
+        let named =
+            |(at, totals): (usize, TenantTotals)| Some((self.names.get(at)?.clone(), totals));
+        MinuteTotals {
             requests: fleet,
-            tenants: busy.into_iter().filter_map(of).collect(),
+            usual: counted(usual_fleet),
+            tenants: busiest.into_iter().filter_map(named).collect(),
         }
     }
 }
@@ -140,6 +148,7 @@ impl Codec for Tenants {
         self.running.encode(out);
         self.seasons.encode(out);
         self.fleet.encode(out);
+        self.usual_fleet.encode(out);
     }
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
@@ -147,8 +156,56 @@ impl Codec for Tenants {
         let (running, seasons): (Vec<_>, Vec<_>) = Codec::decode(input)?;
         let numbers: HashMap<_, _> = names.iter().cloned().zip(0..).collect();
         let (known, fleet) = (names.len(), Codec::decode(input)?);
+        // Layout 1 does not have it: the next minute says what is usual.
+        let usual_fleet = if input.version() < 2 { 0.0 } else { Codec::decode(input)? };
         let whole = known <= usize::from(TENANTS_MAX)
             && [numbers.len(), running.len(), seasons.len()] == [known; 3];
-        whole.then_some(Self { names, numbers, running, seasons, fleet })
+        whole.then_some(Self { names, numbers, running, seasons, fleet, usual_fleet })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BUSIEST_MAX, Tenants};
+
+    /// Minutes in which the tenants make so many requests.
+    fn play(tenants: &mut Tenants, minutes: std::ops::Range<u32>, requests: &[(&str, u32)]) {
+        for minute in minutes {
+            count(tenants, requests);
+            tenants.minute_ends(minute, |_| {});
+        }
+    }
+
+    fn count(tenants: &mut Tenants, requests: &[(&str, u32)]) {
+        for (tenant, times) in requests {
+            let number = tenants.number_of(tenant);
+            (0..*times).for_each(|n| tenants.count(number, 7, n));
+        }
+    }
+
+    #[test]
+    fn what_is_usual_is_told_of_a_usual_minute_even_in_one_that_is_not() {
+        let mut tenants = Tenants::default();
+        play(&mut tenants, 0..2000, &[("acme", 30), ("bloom", 10)]);
+        count(&mut tenants, &[("acme", 4000)]);
+        let told = tenants.minute_ends(2000, |_| {}).expect("a minute");
+        assert_eq!((told.requests, told.usual), (4000, 40));
+        let [acme, bloom] = ["acme", "bloom"].map(|name| told.tenants[name]);
+        assert_eq!((acme.requests, acme.usual, acme.watched_minutes), (4000, 30, 2000));
+        assert_eq!((bloom.requests, bloom.usual), (0, 10), "who is usually there, too");
+    }
+
+    #[test]
+    fn of_many_tenants_the_busiest_are_told_and_all_requests_are_counted() {
+        let mut tenants = Tenants::default();
+        let names: Vec<String> = (0..200).map(|n| format!("tenant_{n:03}")).collect();
+        let all: Vec<(&str, u32)> = (1..).zip(&names).map(|(n, name)| (&**name, n)).collect();
+        count(&mut tenants, &all);
+        let told = tenants.minute_ends(5, |_| {}).expect("a minute");
+        assert_eq!((told.requests, told.tenants.len()), (20_100, BUSIEST_MAX));
+        assert!(
+            told.tenants.contains_key("tenant_199") && !told.tenants.contains_key("tenant_149")
+        );
+        assert!(tenants.minute_ends(6, |_| {}).is_none(), "a silent minute says nothing");
     }
 }

@@ -1,12 +1,15 @@
 //! What members tell each other of their parts of the fleet, as JSON.
 //!
-//! `{"active":12,"bursts":{"api_key":[[1700000000,3]]},"tenants":[[28333333,900,[["acme",600,90,4000]]]]}`:
-//! credentials in use; by kind how many bursts opened in which second; by minute since 1970 all requests,
-//! and of the busiest tenants the requests, how many are usual, and for how many minutes they were
+//! `{"active":12,"bursts":{"api_key":[[1700000000,3]]},
+//! "tenants":[{"minute":28333333,"requests":900,"usual":800,"busiest":[["acme",600,90,4000]]}]}`:
+//! credentials in use; by kind how many bursts opened in which second; by minute since 1970 the requests
+//! of all and of a usual minute, and the same of the busiest tenants, and for how many minutes these were
 //! watched.
 
 use crate::engine::member::MemberSummary;
-use crate::engine::tenant_minutes::{BUSIEST_MAX, MINUTES_MAX, Minute, Minutes, Share};
+use crate::engine::tenant_minutes::{
+    BUSIEST_MAX, MINUTES_MAX, MinuteTotals, Minutes, TenantTotals,
+};
 use crate::judge::fleet::{Openings, Summary};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use serde::{Deserialize, Serialize};
@@ -27,9 +30,17 @@ type Told = (String, u64, u64, u32);
 struct Written {
     active: u64,
     bursts: BTreeMap<String, Vec<(i64, u32)>>,
-    /// Members of before did not tell of them.
+    /// Older members don't tell of them.
     #[serde(default)]
-    tenants: Vec<(u32, u64, Vec<Told>)>,
+    tenants: Vec<WrittenMinute>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WrittenMinute {
+    minute: u32,
+    requests: u64,
+    usual: u64,
+    busiest: Vec<Told>,
 }
 
 /// Writes a summary.
@@ -40,7 +51,12 @@ pub fn encode(summary: &MemberSummary) -> String {
         (kind.as_str().to_owned(), newest.map(|(second, count)| (*second, *count)).collect())
     });
     let tenants = summary.tenants.iter().rev().take(MINUTES_MAX);
-    let tenants = tenants.map(|(minute, counted)| (*minute, counted.requests, busiest(counted)));
+    let tenants = tenants.map(|(minute, totals)| WrittenMinute {
+        minute: *minute,
+        requests: totals.requests,
+        usual: totals.usual,
+        busiest: busiest(totals),
+    });
     let written = Written {
         active: summary.fleet.active,
         bursts: bursts.collect(),
@@ -49,14 +65,14 @@ pub fn encode(summary: &MemberSummary) -> String {
     serde_json::to_string(&written).unwrap_or_default()
 }
 
-fn busiest(counted: &Minute) -> Vec<Told> {
+fn busiest(totals: &MinuteTotals) -> Vec<Told> {
     let mut left = NAMES_BYTES_MAX;
     let mut told = Vec::new();
-    for (tenant, share) in counted.busiest() {
+    for (tenant, of) in totals.busiest() {
         let name = serde_json::to_string(tenant.as_str()).unwrap_or_default();
         if let Some(rest) = left.checked_sub(name.len()) {
             left = rest;
-            told.push((tenant.to_string(), share.requests, share.usual, share.watched_min));
+            told.push((tenant.to_string(), of.requests, of.usual, of.watched_minutes));
         }
     }
     told
@@ -73,38 +89,38 @@ pub fn decode(text: &str) -> Option<MemberSummary> {
         told.into_iter().take(SECONDS_MAX).collect()
     };
     let bursts = Kind::ALL.map(openings);
-    let tenants = written.tenants.into_iter().take(MINUTES_MAX);
     let tenants: Minutes =
-        tenants.map(|(minute, requests, told)| (minute, counted(requests, told))).collect();
+        written.tenants.into_iter().take(MINUTES_MAX).map(|one| (one.minute, read(one))).collect();
     Some(MemberSummary { fleet: Summary { active: written.active, bursts }, tenants })
 }
 
-fn counted(requests: u64, told: Vec<Told>) -> Minute {
-    let told = told.into_iter().take(BUSIEST_MAX);
+fn read(written: WrittenMinute) -> MinuteTotals {
+    let told = written.busiest.into_iter().take(BUSIEST_MAX);
     let told = told.filter(|(tenant, ..)| tenant.len() <= NAME_BYTES_MAX);
-    let share = |(tenant, requests, usual, watched_min): Told| {
-        (tenant.into(), Share { requests, usual, watched_min })
+    let of = |(tenant, requests, usual, watched_minutes): Told| {
+        (tenant.into(), TenantTotals { requests, usual, watched_minutes })
     };
-    Minute { requests, tenants: told.map(share).collect() }
+    let (requests, usual) = (written.requests, written.usual);
+    MinuteTotals { requests, usual, tenants: told.map(of).collect() }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{decode, encode};
     use crate::engine::member::MemberSummary;
-    use crate::engine::tenant_minutes::{Minute, Share};
+    use crate::engine::tenant_minutes::{MinuteTotals, TenantTotals};
 
     #[test]
     fn names_that_are_made_up_to_be_long_hide_nothing_else() {
-        let share = Share { requests: 600, usual: 90, watched_min: 4000 };
-        let mut minute = Minute { requests: 90_000, ..Minute::default() };
+        let busy = TenantTotals { requests: 600, usual: 90, watched_minutes: 4000 };
+        let mut minute = MinuteTotals { requests: 90_000, ..MinuteTotals::default() };
         for n in 0..50 {
             let long = format!("{n:02}{}", "\u{1}".repeat(254));
-            minute.tenants.insert(long.into(), Share { requests: 1000, ..share });
-            minute.tenants.insert(format!("tenant_{n}").into(), share);
+            minute.tenants.insert(long.into(), TenantTotals { requests: 1000, ..busy });
+            minute.tenants.insert(format!("tenant_{n}").into(), busy);
         }
-        let busy = Share { requests: 2000, ..share };
-        minute.tenants.insert("acme".into(), busy);
+        let acme = TenantTotals { requests: 2000, ..busy };
+        minute.tenants.insert("acme".into(), acme);
         let mut summary = MemberSummary::default();
         summary.fleet.active = 12;
         summary.tenants = [(1, minute.clone()), (2, minute)].into();
@@ -113,7 +129,7 @@ mod tests {
         }
         let read = decode(&encode(&summary)).expect("a summary");
         assert_eq!((read.fleet.active, &read.fleet.bursts), (12, &summary.fleet.bursts));
-        assert_eq!(read.tenants[&2].tenants.get("acme"), Some(&busy));
+        assert_eq!(read.tenants[&2].tenants.get("acme"), Some(&acme));
         assert_eq!(read.tenants[&2].requests, 90_000);
     }
 
@@ -123,9 +139,10 @@ mod tests {
         summary.fleet.active = 12;
         summary.fleet.bursts[0] = [(1_700_000_000, 3), (1_700_000_001, 1)].into();
         summary.fleet.bursts[2] = [(5, 1)].into();
-        let share = Share { requests: 600, usual: 90, watched_min: 4000 };
-        let minute = Minute { requests: 900, tenants: [("acme".into(), share)].into() };
-        summary.tenants = [(28_333_332, Minute::default()), (28_333_333, minute)].into();
+        let busy = TenantTotals { requests: 600, usual: 90, watched_minutes: 4000 };
+        let tenants = [("acme".into(), busy)].into();
+        let minute = MinuteTotals { requests: 900, usual: 800, tenants };
+        summary.tenants = [(28_333_332, MinuteTotals::default()), (28_333_333, minute)].into();
         assert_eq!(decode(&encode(&summary)), Some(summary));
         for text in ["", "{}", "[]", "{\"active\":-1,\"bursts\":{}}", &"x".repeat(70_000)] {
             assert_eq!(decode(text), None, "{}", text.get(..20).unwrap_or(text));

@@ -143,6 +143,32 @@ fn a_checkpoint_of_another_fingerprint_key_is_refused_and_said() {
     assert!(seen(&daemon, "key_1").is_some());
 }
 
+/// The file was written by a tripline of layout 1: 25 hours of `key_1`, with an open episode.
+#[test]
+fn a_checkpoint_of_an_older_layout_is_read_and_then_written_in_the_newest() {
+    let folder = folder();
+    let slot = folder.path().join("data/checkpoints/http/slot-02");
+    std::fs::create_dir_all(&slot).expect("a folder");
+    std::fs::write(folder.path().join("data/fingerprint.key"), [7; 32]).expect("a key");
+    let older = include_bytes!("../data/checkpoint_layout_1");
+    std::fs::write(slot.join("0000000004-00000000000000004500"), older).expect("a checkpoint");
+    let daemon = Daemon::start_in(folder.path(), "");
+    let found = daemon.get("/v1/credentials/key_1");
+    assert_eq!(found["first_seen"], "2026-11-18T11:06:40.000Z");
+    assert_eq!((&found["tenant"], &found["windows"][4]["peak"]), (&"acme".into(), &5.0.into()));
+    assert_eq!(found["open_findings"].as_array().map(Vec::len), Some(3));
+    assert_eq!(daemon.terminate(), Some(0));
+    let layout = |file: &Path| {
+        let bytes = std::fs::read(file).expect("reads");
+        u16::from_le_bytes([bytes[8], bytes[9]])
+    };
+    let data = folder.path().join("data");
+    assert_eq!(layout(&largest(&data)[0]), 2);
+    let daemon = Daemon::start_in(folder.path(), "");
+    assert_eq!(seen(&daemon, "key_1").map(|one| one.0), Some(found["first_seen"].clone()));
+    assert!(daemon.metric("tripline_checkpoint_errors_total") < 1.0, "{}", daemon.log());
+}
+
 #[test]
 fn what_was_found_is_listed_after_a_restart_too() {
     let folder = tempfile::tempdir().expect("a folder");

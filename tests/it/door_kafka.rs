@@ -108,9 +108,18 @@ fn a_refused_record_leaves_its_place_and_the_ones_around_it_are_applied() {
 
 #[test]
 fn members_of_one_group_share_the_partitions_and_take_over_from_one_that_ends() {
+    share_and_take_over("");
+}
+
+#[test]
+fn so_do_they_by_the_newer_protocol_of_rebalances() {
+    share_and_take_over("[kafka.librdkafka]\n\"group.protocol\" = \"consumer\"\n");
+}
+
+fn share_and_take_over(further: &str) {
     let cluster = cluster();
     let folders = [tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder")];
-    let config = config(&cluster.bootstrap_servers());
+    let config = config(&cluster.bootstrap_servers()) + further;
     let [first, second] = folders.each_ref().map(|folder| Daemon::start(folder, &config));
     let owned = |daemon: &Daemon| daemon.metric("tripline_consumer_assigned");
     until("both have a share", Duration::from_mins(1), || {

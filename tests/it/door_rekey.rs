@@ -193,12 +193,7 @@ fn what_was_written_in_transactions_is_read_to_its_end_and_then_stands_still_in_
         (applied >= 2000.0 && at_its_end).then_some(())
     });
     pause(Duration::from_secs(20));
-    assert_eq!(
-        daemon.metric("tripline_consumer_stalls_total").to_string(),
-        "0",
-        "{}",
-        daemon.log()
-    );
+    assert!(daemon.metric("tripline_consumer_stalls_total") < 0.5, "{}", daemon.log());
     assert!(daemon.metric("tripline_consumer_lag") < 0.5);
 }
 

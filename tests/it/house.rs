@@ -402,3 +402,11 @@ fn a_day_of_sessions_takes_no_more_memory_than_some_hours() {
     let (some, day) = (peak_of_hours(6), peak_of_hours(24));
     assert!(day < some + some / 10, "{day} bytes after a day, {some} after six hours");
 }
+
+#[test]
+fn a_detector_that_is_off_says_nothing_of_the_sum_of_all_members_either() {
+    for (text, watches) in [("", true), ("detectors.off = [\"tenant_flood\"]", false)] {
+        let settings = tripline::app::settings::check("config", text, [].into()).expect("right");
+        assert_eq!(settings.control.tenant_flood.is_some(), watches, "{text}");
+    }
+}

@@ -34,9 +34,9 @@ use tokio::sync::{mpsc, oneshot};
 
 /// Messages taken together at most.
 const TOGETHER_MAX: usize = 1024;
-/// How often the gauges of what is proven are set. Unit: milliseconds. Chosen: bounds cost more
-/// than other gauges, and move slowly.
-const PROOF_EVERY_MS: i64 = 5_000;
+/// How often the gauges are set that cost more than others and move slowly: what is proven, and the
+/// floods of tenants. Unit: milliseconds. Chosen.
+const SLOW_GAUGES_EVERY_MS: i64 = 5_000;
 
 type Reply = oneshot::Sender<Result<Option<Decision>, NotDurable>>;
 type VoteReply = oneshot::Sender<Result<Option<Decision>, VoteError>>;
@@ -91,8 +91,8 @@ pub(super) struct ControlThread {
     pub(super) notifiers: Notifiers,
     /// What tenants took of late.
     pub(super) tenants: TenantMinutes,
-    /// When what is proven was last shown.
-    pub(super) proof_at: Option<EventTime>,
+    /// When the slow gauges were last set.
+    pub(super) slow_gauges_at: Option<EventTime>,
 }
 
 /// What follows once the entries are durable.
@@ -139,8 +139,8 @@ impl ControlThread {
                         self.tenants.hear(others.tenants);
                         self.control.set_others(others.fleet);
                     }
-                    ControlMessage::Tenants(place, (minute, counted)) => {
-                        self.tenants.note(place, minute, counted, clock::now());
+                    ControlMessage::MinuteEnded(place, (minute, totals)) => {
+                        self.tenants.note(place, minute, totals, clock::now());
                     }
                     ControlMessage::Ranking(reply) => {
                         let _gone = reply.send(self.ranking(clock::now()));
@@ -229,7 +229,7 @@ impl ControlThread {
             | ControlMessage::Params(_)
             | ControlMessage::Summary(_)
             | ControlMessage::Others(_)
-            | ControlMessage::Tenants(..)
+            | ControlMessage::MinuteEnded(..)
             | ControlMessage::Ranking(_)
             | ControlMessage::Stop => {}
         }
@@ -238,7 +238,7 @@ impl ControlThread {
     fn go_by(&mut self, params: Arc<control::Params>) {
         self.metrics.show_posture(params.postures.default);
         self.control.set_params(params);
-        self.proof_at = None;
+        self.slow_gauges_at = None;
     }
 
     fn hear(&mut self, signal: &Signal, arrived: EventTime, now: EventTime, waiting: &mut Waiting) {
@@ -299,8 +299,8 @@ impl ControlThread {
 
     fn show(&mut self, now: EventTime) {
         let metrics = &self.metrics;
-        if self.proof_at.is_none_or(|at| now.ms_since(at) >= PROOF_EVERY_MS) {
-            self.proof_at = Some(now);
+        if self.slow_gauges_at.is_none_or(|at| now.ms_since(at) >= SLOW_GAUGES_EVERY_MS) {
+            self.slow_gauges_at = Some(now);
             let ratio = self.ranking(now).map_or(0.0, |ranking| ranking.flood_ratio());
             metrics.tenant_flood_ratio.set(ratio);
             metrics.show_budget(self.control.ledger().cohorts(), &self.control.params().budgets);

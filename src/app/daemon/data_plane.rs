@@ -13,6 +13,7 @@ use crate::edge::snapshots::Snapshots;
 use crate::edge::{clock, kafka};
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Clock, Signal, View};
+use crate::engine::tenant_minutes::Place;
 use crate::model::time::EventTime;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -234,7 +235,7 @@ impl Owner {
     }
 
     fn tick(&mut self, now: EventTime) {
-        let (mut signals, mut minutes) = (Vec::new(), Vec::new());
+        let mut signals = Vec::new();
         let (mut credentials, mut open, mut bytes) = (0, 0, 0);
         for Slot { number, partition, arrived, .. } in &mut self.slots {
             // While the past comes in, time goes on by its events alone: those who were busy in it
@@ -245,8 +246,10 @@ impl Owner {
                 partition.tick(now);
             }
             signals.extend(partition.drain_signals());
-            if let Some(ended) = partition.take_tenants() {
-                minutes.push(ControlMessage::Tenants(format!("http {number}"), ended));
+            if let Some(minute) = partition.take_ended_minute() {
+                let told = ControlMessage::MinuteEnded(Place::Slot(*number), minute);
+                // The control plane ends after this thread.
+                let _gone = self.shared.control.tell_blocking(told);
             }
             let tally = partition.take_tally();
             self.shared.metrics.add("http", &tally);
@@ -261,10 +264,8 @@ impl Owner {
         self.shared.metrics.beat("data_plane", now.ms() as f64 / 1000.0);
         let thread = self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
-        for told in minutes.into_iter().chain([told]) {
-            // The control plane ends after this thread.
-            let _ended = self.shared.control.tell_blocking(told);
-        }
+        // The control plane ends after this thread.
+        let _ended = self.shared.control.tell_blocking(told);
     }
 
     fn tell_hours(&mut self) {

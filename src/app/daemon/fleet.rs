@@ -1,5 +1,5 @@
 //! The fleet as all members see it together, through a store that all of them ask: how many
-//! credentials there are, on which the breaker depends, and how many burst at once.
+//! credentials there are, on which the breaker depends, how many burst at once, and what tenants take.
 
 use crate::edge::auth_store::redis::RedisStore;
 use crate::edge::metrics::Metrics;

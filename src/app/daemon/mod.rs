@@ -439,7 +439,7 @@ fn start_control_plane(
         metrics: metrics.clone(),
         durable: Arc::clone(&durable),
         tenants: TenantMinutes::default(),
-        proof_at: None,
+        slow_gauges_at: None,
     };
     let thread = spawn("control", move || thread.run(messages))?;
     Ok(Decides { control, board, history: past.history, durable, tasks, thread })

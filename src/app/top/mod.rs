@@ -22,7 +22,7 @@ mod rates;
 mod rows;
 mod snapshot;
 mod table;
-mod text;
+pub(super) mod text;
 mod view;
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub(super) fn width(text: &str) -> usize {
 }
 
 /// A text of somebody else, safe to be shown.
-pub(super) fn clean(text: &str) -> String {
+pub(in crate::app) fn clean(text: &str) -> String {
     let mut marks = 0;
     let safe = |char: char| {
         if char.is_control() || misleads(char) {
@@ -77,7 +77,7 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 }
 
 /// A text of exactly that width, cut or filled with spaces.
-pub(super) fn fit(text: &str, exactly: usize, right: bool) -> String {
+pub(in crate::app) fn fit(text: &str, exactly: usize, right: bool) -> String {
     let text = cut(text, exactly);
     let gap = " ".repeat(exactly.saturating_sub(width(&text)));
     if right { format!("{gap}{text}") } else { format!("{text}{gap}") }

@@ -3,6 +3,7 @@
 use super::State;
 use super::auth::Reader;
 use super::problem::Problem;
+use crate::detect::tenant_flood;
 use crate::wire::tenants_json::{TenantsJson, tenants_json};
 use axum::Json;
 use axum::http::StatusCode;
@@ -11,7 +12,11 @@ use axum::http::StatusCode;
 /// usual for each at this hour of the week.
 #[utoipa::path(
     get, path = "/v1/tenants",
-    responses((status = 200, body = Object), (status = 401, body = Problem))
+    responses(
+        (status = 200, body = Object),
+        (status = 401, body = Problem),
+        (status = 503, body = Problem)
+    )
 )]
 pub(super) async fn list_tenants(
     axum::extract::State(shared): State,
@@ -21,5 +26,7 @@ pub(super) async fn list_tenants(
         let (status, detail) = (StatusCode::SERVICE_UNAVAILABLE, "tripline is stopping");
         return Err(Problem::new(status, "not answered", detail));
     };
-    Ok(Json(ranking.as_ref().map(tenants_json).unwrap_or_default()))
+    let minutes_min = tenant_flood::Params::default().minutes_min;
+    let told = ranking.as_ref().map(|ranking| tenants_json(ranking, minutes_min));
+    Ok(Json(told.unwrap_or_default()))
 }

@@ -30,6 +30,7 @@ const READ_BACK: usize = usize::MAX;
 const RESTORE_WAIT: Duration = Duration::from_secs(30);
 /// How long the broker may take to answer.
 pub(super) const BROKER_WAIT: Duration = Duration::from_secs(5);
+
 /// How far a partition has come.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -58,7 +59,7 @@ impl Progress {
         })
     }
 
-    /// Up to where nothing is left to read.
+    /// Up to where the client has nothing left to hand out.
     pub(super) fn reached(&self) -> i64 {
         self.applied.load(Ordering::Relaxed).max(self.passed.load(Ordering::Relaxed))
     }
@@ -83,7 +84,8 @@ pub(super) struct Context {
     pub(super) shared: Shared,
     /// How many partitions each topic has.
     pub(super) partitions: Mutex<BTreeMap<String, usize>>,
-    /// The consumer whose ear this is, once it is made: the queue of a partition keeps it alive.
+    /// The consumer that calls this context, set once it is made. Weak, as the consumer owns the
+    /// context; to split a queue off takes an `Arc` of it.
     pub(super) consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     /// Partitions between two owners, and those that went away, in case they come again.
     pub(super) held: Arc<Mutex<BTreeMap<Place, Held>>>,
@@ -112,6 +114,8 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
+        // While records wait in its queue, `next_offset` is ahead of what was handed out. A worker may
+        // still hold one batch.
         for ((topic, partition), progress) in self.board.lock().iter() {
             let topic = statistics.topics.get(topic);
             let found = topic.and_then(|topic| topic.partitions.get(partition));

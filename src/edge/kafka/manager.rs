@@ -34,6 +34,7 @@ const LOOK_EVERY_MS: i64 = 5_000;
 const COMPLAIN_EVERY_MS: i64 = 60_000;
 /// How often lag is measured. Unit: milliseconds.
 const LAG_EVERY_MS: i64 = 5_000;
+
 /// Runs the door until it is told to stop; then everything applied is written down and committed.
 /// Blocks.
 pub fn run(params: &Params, shared: &Shared, ends: Ends) {
@@ -261,7 +262,7 @@ impl<'a> Consumption<'a> {
         };
         let known_until = held.partition.next_offset();
         let next = restored.partition.as_ref().map_or(known_until, Partition::next_offset);
-        // What was fetched and not taken is dropped by that.
+        // The seek drops what was fetched and not taken.
         let sought = if next == 0 {
             Ok(())
         } else {

@@ -11,6 +11,7 @@ use crate::edge::saving::{Saved, Saving};
 use crate::edge::snapshots::Kept;
 use crate::engine::batch::Batch;
 use crate::engine::partition::{self, Clock, Partition, Signal, View};
+use crate::engine::tenant_minutes;
 use crate::model::time::EventTime;
 use crate::wire::refusal::{Limits, Refusal};
 use rdkafka::Message as _;
@@ -300,12 +301,15 @@ impl Worker {
             open += partition.open_episodes() as u64;
             bytes += partition.memory_bytes() as u64;
             let signals: Vec<Signal> = partition.drain_signals().collect();
-            let ended = partition.take_tenants();
+            let minute = partition.take_ended_minute();
             self.send(signals, now);
-            if let Some(ended) = ended {
-                let place = format!("{} {}", one.place.0, one.place.1);
-                let _ended =
-                    self.shared.control.tell_blocking(ControlMessage::Tenants(place, ended));
+            if let Some(minute) = minute {
+                let (topic, partition) = one.place.clone();
+                let told = ControlMessage::MinuteEnded(
+                    tenant_minutes::Place::Kafka(topic, partition),
+                    minute,
+                );
+                let _gone = self.shared.control.tell_blocking(told);
             }
         }
         self.saving.tick(now, owned, &self.ticket);

@@ -362,7 +362,10 @@ impl Metrics {
                 "code",
                 ["204", "401", "403", "429"],
             )?,
-            consumer_lag: t.gauge("consumer_lag", "Records not yet applied, over partitions.")?,
+            consumer_lag: t.gauge(
+                "consumer_lag",
+                "Records of Kafka not yet applied, give or take a batch, over partitions.",
+            )?,
             consumer_assigned: t.gauge("consumer_assigned", "Kafka partitions owned.")?,
             consumer_stalls: t.counter(
                 "consumer_stalls_total",

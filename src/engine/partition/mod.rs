@@ -18,7 +18,7 @@ use super::episodes::EpisodeTable;
 use super::fleet::{Cohorts, FleetFailures};
 use super::keyring::Keyring;
 use super::tally::Tally;
-use super::tenant_minutes;
+use super::tenant_minutes::MinuteTotals;
 use super::tenants::{NO_TENANT, Tenants};
 use crate::detect::episode::Change;
 use crate::detect::profile::{self, Identity, Profile};
@@ -137,7 +137,7 @@ pub struct Partition {
     busiest_minute: BusiestMinute,
     hours: [u64; Kind::ALL.len()],
     tally: Tally,
-    ended: Option<(u32, tenant_minutes::Minute)>,
+    ended_minute: Option<(u32, MinuteTotals)>,
 }
 
 impl Partition {
@@ -166,7 +166,7 @@ impl Partition {
             busiest_minute: BusiestMinute::default(),
             hours: [0; Kind::ALL.len()],
             tally: Tally::default(),
-            ended: None,
+            ended_minute: None,
         }
     }
 
@@ -229,9 +229,9 @@ impl Partition {
         std::mem::take(&mut self.tally)
     }
 
-    /// The newest minute (since 1970) that ended, and who was busiest in it; none since the last call.
-    pub const fn take_tenants(&mut self) -> Option<(u32, tenant_minutes::Minute)> {
-        self.ended.take()
+    /// The newest minute (since 1970) that ended since the last call, and what tenants took of it.
+    pub const fn take_ended_minute(&mut self) -> Option<(u32, MinuteTotals)> {
+        self.ended_minute.take()
     }
 
     /// What its credentials take in memory. Unit: bytes.

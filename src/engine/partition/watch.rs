@@ -94,17 +94,19 @@ impl Partition {
         let mut floods = Vec::new();
         let is_off = self.params.profile.off.has(Detector::TenantFlood);
         let (params, keyring) = (&self.params.profile.tenant_flood, &self.keyring);
-        let busiest = self.tenants.minute_ends(ended, |busy| {
+        let totals = self.tenants.minute_ends(ended, |busy| {
             // Who was busiest may have been forgotten since, and its number given away.
             let entry = keyring.get(busy.busiest);
             if is_off || entry.is_none_or(|it| it.profile.identity().tenant != busy.tenant) {
                 return;
             }
-            if let Some((action, flood)) = tenant_flood::look(busy.season, busy.minute, params) {
+            if let Some((action, flood)) = tenant_flood::look(busy.taken, busy.usual, params) {
                 floods.push((busy.busiest, Claim::new((action, Sight::TenantFlood(flood)))));
             }
         });
-        self.ended = busiest.map(|busiest| (ended, busiest)).or(self.ended.take());
+        if let Some(totals) = totals {
+            self.ended_minute = Some((ended, totals));
+        }
         let time = EventTime::from_s(i64::from(minute) * 60);
         for (number, claim) in floods {
             self.hear(number, claim, time);

@@ -3,13 +3,12 @@
 import { byId, clean, el, keyed, number, say, show } from './dom.js';
 
 const ROWS_MAX = 8;
-const DAY_MIN = 1440;
 
 const percent = (share) => `${number(Math.round(share * 1000) / 10)} %`;
 
 function state(one) {
-  if (one.flood) return '▲ floods';
-  return one.watched_minutes < DAY_MIN ? `watched for ${number(one.watched_minutes)} of ${number(DAY_MIN)} min` : 'as usual';
+  if (one.flood) return `▲ floods (${one.flood})`;
+  return one.minutes_missing > 0 ? `learned for ${number(one.minutes_missing)} more min` : 'as usual';
 }
 
 function make(one) {
@@ -23,13 +22,15 @@ function make(one) {
 export function showTenants(model) {
   const { minute, requests, tenants } = model.tenants;
   keyed(byId('tenants'), tenants.slice(0, ROWS_MAX), (one) => one.tenant, make, (row, one) => {
-    row.className = one.flood ? 'above' : '';
+    row.className = one.flood === 'alert' ? 'above' : '';
     say(row.parts.requests, number(one.requests));
     say(row.parts.share, percent(one.share));
-    say(row.parts.usual, one.watched_minutes < DAY_MIN ? '–' : percent(one.usual_share));
+    say(row.parts.usual, one.usual_share === null ? '–' : percent(one.usual_share));
     say(row.parts.state, state(one));
   });
-  say(byId('tenants-count'), minute ? `of ${number(requests)} requests in a minute` : '');
+  const shown = Math.min(ROWS_MAX, tenants.length);
+  const part = tenants.length > shown ? `${shown} busiest of ` : '';
+  say(byId('tenants-count'), minute ? `${part}${number(requests)} requests in the minute from ${minute.slice(11, 16)} UTC` : '');
   const empty = byId('tenants-empty');
   show(empty, tenants.length === 0);
   say(empty, minute ? 'No event of that minute named its tenant.' : 'No minute has ended of late in which there were requests.');
