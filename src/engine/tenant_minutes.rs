@@ -176,7 +176,8 @@ impl TenantMinutes {
         (all.requests > 0).then_some((minute, all))
     }
 
-    /// Who took what of that minute. Without `params` nobody floods.
+    /// Who took what of that minute. Without `params` nobody floods; nor does who makes no more
+    /// requests than usual, and takes more only as others are silent.
     pub fn ranking(
         &self,
         now: EventTime,
@@ -185,7 +186,9 @@ impl TenantMinutes {
         let (minute, all) = self.newest(now)?;
         let ranked = |(tenant, of): (&CompactString, TenantTotals)| {
             let (taken, usual) = (all.taken(of), all.usual(of));
-            let flood = params.and_then(|params| tenant_flood::look(taken, usual, params));
+            let flood = params
+                .filter(|params| of.requests as f64 >= params.observe_ratio * of.usual as f64)
+                .and_then(|params| tenant_flood::look(taken, usual, params));
             Ranked { tenant: tenant.clone(), taken, usual, flood }
         };
         let mut tenants: Vec<Ranked> = all.busiest().into_iter().map(ranked).collect();
@@ -274,6 +277,13 @@ mod tests {
         let after = minute((1000, 100), &[("acme", 900, 0)]);
         let all = told([before, after]).ranking(at(M + 1, 15), Some(&Params::default()));
         assert!(all.expect("a minute").flood_ratio() < 1e-9);
+    }
+
+    #[test]
+    fn a_tenant_that_goes_on_while_others_fall_silent_does_not_flood() {
+        let part = minute((2000, 10_000), &[("acme", 0, 8000), ("bloom", 2000, 2000)]);
+        let all = told([part]).ranking(at(M + 1, 15), Some(&Params::default())).expect("a minute");
+        assert_eq!((all.tenants[0].tenant.as_str(), all.tenants[0].flood), ("bloom", None));
     }
 
     #[test]

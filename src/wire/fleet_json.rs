@@ -30,9 +30,10 @@ type Told = (String, u64, u64, u32);
 struct Written {
     active: u64,
     bursts: BTreeMap<String, Vec<(i64, u32)>>,
-    /// Older members don't tell of them.
+    /// A list of [`WrittenMinute`]. Older members don't tell of them, and newer ones may do otherwise:
+    /// that must not hide the rest.
     #[serde(default)]
-    tenants: Vec<WrittenMinute>,
+    tenants: serde_json::Value,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -57,11 +58,9 @@ pub fn encode(summary: &MemberSummary) -> String {
         usual: totals.usual,
         busiest: busiest(totals),
     });
-    let written = Written {
-        active: summary.fleet.active,
-        bursts: bursts.collect(),
-        tenants: tenants.collect(),
-    };
+    let tenants: Vec<WrittenMinute> = tenants.collect();
+    let tenants = serde_json::to_value(tenants).unwrap_or_default();
+    let written = Written { active: summary.fleet.active, bursts: bursts.collect(), tenants };
     serde_json::to_string(&written).unwrap_or_default()
 }
 
@@ -89,8 +88,9 @@ pub fn decode(text: &str) -> Option<MemberSummary> {
         told.into_iter().take(SECONDS_MAX).collect()
     };
     let bursts = Kind::ALL.map(openings);
+    let told: Vec<WrittenMinute> = serde_json::from_value(written.tenants).unwrap_or_default();
     let tenants: Minutes =
-        written.tenants.into_iter().take(MINUTES_MAX).map(|one| (one.minute, read(one))).collect();
+        told.into_iter().take(MINUTES_MAX).map(|one| (one.minute, read(one))).collect();
     Some(MemberSummary { fleet: Summary { active: written.active, bursts }, tenants })
 }
 
@@ -149,6 +149,11 @@ mod tests {
         }
         let of_older = "{\"active\":1,\"bursts\":{}}";
         assert_eq!(decode(of_older).map(|one| one.tenants.len()), Some(0));
+        let of_otherwise = "{\"active\":7,\"bursts\":{},\"tenants\":[{\"minute\":1.5}]}";
+        assert_eq!(
+            decode(of_otherwise).map(|one| (one.fleet.active, one.tenants.len())),
+            Some((7, 0))
+        );
         let of_newer = "{\"active\":1,\"bursts\":{\"badge\":[[1,1]]},\"more\":1}";
         assert_eq!(decode(of_newer).map(|one| one.fleet.active), Some(1));
     }

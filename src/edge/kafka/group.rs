@@ -17,11 +17,11 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::statistics::Statistics;
 use rdkafka::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak, mpsc};
 use std::time::{Duration, Instant};
 
-/// How long a worker may take to hand a partition back.
+/// How long workers may take to hand partitions back, all of them together.
 const GIVE_WAIT: Duration = Duration::from_secs(5);
 /// The number of no thread, under which it is told how many credentials are read back.
 const READ_BACK: usize = usize::MAX;
@@ -39,6 +39,8 @@ pub(super) struct Progress {
     /// The offset up to which the client has read and handed out everything. Beyond `applied` where
     /// what lies between are no records, as the ends of transactions.
     passed: AtomicI64,
+    /// How many records wait with the client for the worker.
+    waiting: AtomicI64,
     /// Up to where it is committed.
     committed: AtomicI64,
     /// Its checkpoints.
@@ -53,10 +55,21 @@ impl Progress {
         Arc::new(Self {
             applied: AtomicI64::new(held.partition.next_offset()),
             passed: AtomicI64::new(0),
+            waiting: AtomicI64::new(0),
             committed: AtomicI64::new(0),
             kept: Arc::clone(&held.kept),
             provisional: held.provisional,
         })
+    }
+
+    /// Forgets what the client had read: the topic begins anew.
+    pub(super) fn begin_anew(&self) {
+        self.passed.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether the client has records that the worker does not take. A new client would not help.
+    pub(super) fn waits_for_worker(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Up to where the client has nothing left to hand out.
@@ -66,7 +79,7 @@ impl Progress {
 }
 
 /// The partitions of this member, and how far each has come.
-pub(super) type Board = Arc<Mutex<BTreeMap<Place, Arc<Progress>>>>;
+pub(super) type Board = Mutex<BTreeMap<Place, Arc<Progress>>>;
 
 /// What a worker is told by the manager.
 pub(super) enum Message {
@@ -96,6 +109,9 @@ pub(super) struct Context {
     pub(super) group: String,
     /// Credentials of partitions that were read back, and that no worker tells of yet.
     pub(super) read_back: AtomicU64,
+    /// Whether the consumer was given up. Its partitions are another's by then, so what it hears of
+    /// them as it leaves the group changes nothing.
+    pub(super) is_retired: AtomicBool,
 }
 
 impl std::fmt::Debug for Context {
@@ -118,8 +134,11 @@ impl ClientContext for Context {
         // still hold one batch.
         for ((topic, partition), progress) in self.board.lock().iter() {
             let topic = statistics.topics.get(topic);
-            let found = topic.and_then(|topic| topic.partitions.get(partition));
-            if let Some(read) = found.filter(|read| read.fetchq_cnt == 0) {
+            let Some(read) = topic.and_then(|topic| topic.partitions.get(partition)) else {
+                continue;
+            };
+            progress.waiting.store(read.fetchq_cnt, Ordering::Relaxed);
+            if read.fetchq_cnt == 0 {
                 progress.passed.store(read.next_offset, Ordering::Relaxed);
             }
         }
@@ -156,21 +175,30 @@ impl Context {
 
     /// Takes partitions back from their owners, once these have finished the batch at hand.
     pub(super) fn take_back(&self, places: &[Place]) {
-        for place in places {
-            let (reply, answer) = mpsc::sync_channel(1);
-            let worker = self.worker(place);
-            let told = worker.is_some_and(|w| w.send(Message::Give(place.clone(), reply)).is_ok());
-            if told && let Ok(Some(mut held)) = answer.recv_timeout(GIVE_WAIT) {
-                held.since = clock::now();
-                self.held.lock().insert(place.clone(), held);
-            } else {
-                tracing::warn!(
+        let asked: Vec<_> = places.iter().map(|place| (place, self.ask_back(place))).collect();
+        let until = Instant::now() + GIVE_WAIT;
+        for (place, answer) in asked {
+            let wait = until.saturating_duration_since(Instant::now());
+            match answer.map(|answer| answer.recv_timeout(wait)) {
+                Some(Ok(Some(mut held))) => {
+                    held.since = clock::now();
+                    self.held.lock().insert(place.clone(), held);
+                }
+                // Nobody has it.
+                Some(Ok(None)) => {}
+                Some(Err(_)) | None => tracing::warn!(
                     topic = place.0,
                     partition = place.1,
                     "its worker does not give it back in time; its records are read again"
-                );
+                ),
             }
         }
+    }
+
+    fn ask_back(&self, place: &Place) -> Option<mpsc::Receiver<Option<Held>>> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.worker(place)?.send(Message::Give(place.clone(), reply)).ok()?;
+        Some(answer)
     }
 
     /// Takes partitions back, writes them down, and commits how far they have come.
@@ -294,7 +322,7 @@ impl Context {
     }
 }
 
-fn places(list: &TopicPartitionList) -> Vec<Place> {
+pub(super) fn places(list: &TopicPartitionList) -> Vec<Place> {
     list.elements().iter().map(|one| (one.topic().to_owned(), one.partition())).collect()
 }
 
@@ -308,6 +336,9 @@ pub(super) fn list(places: impl IntoIterator<Item = Place>) -> TopicPartitionLis
 
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if self.is_retired.load(Ordering::Relaxed) {
+            return;
+        }
         match rebalance {
             Rebalance::Revoke(revoked) => {
                 self.hand_over(consumer, &places(revoked));
@@ -336,6 +367,9 @@ impl ConsumerContext for Context {
     }
 
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if self.is_retired.load(Ordering::Relaxed) {
+            return;
+        }
         let owned = consumer.assignment().map_or(0, |owned| owned.count());
         self.shared.metrics.consumer_assigned.set(i64::try_from(owned).unwrap_or(0));
         if let Rebalance::Assign(_) = rebalance {

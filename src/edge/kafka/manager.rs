@@ -1,11 +1,11 @@
 //! The manager: rebalances, commits, and the watch for stalls.
 
-use super::group::{BROKER_WAIT, Board, Context, Message, Progress, commit};
+use super::group::{BROKER_WAIT, Context, Message, Progress, commit, places};
 use super::handover::Held;
 use super::pulse;
 use super::stillness::Stillness;
 use super::worker::{Worker, dead_letter_producer};
-use super::{Ends, Params, Place, Shared};
+use super::{Ends, Params, Place, Shared, complain_again};
 use crate::edge::clock;
 use crate::edge::planes::{Hours, Ticket};
 use crate::edge::saving::Saving;
@@ -13,13 +13,13 @@ use crate::edge::snapshots::{Restored, Withheld};
 use crate::engine::partition::Partition;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
-use rdkafka::Offset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
+use rdkafka::{Message as _, Offset};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long the manager waits for news.
 const WAIT: Duration = Duration::from_millis(50);
@@ -30,8 +30,13 @@ const COMMIT_EVERY_MS: i64 = 1_000;
 const HELD_MS: i64 = 600_000;
 /// How often a checkpoint is looked for that could not be had. Unit: milliseconds.
 const LOOK_EVERY_MS: i64 = 5_000;
-/// How often errors of the client are said. Unit: milliseconds. The counter has them all.
-const COMPLAIN_EVERY_MS: i64 = 60_000;
+/// How long a broker may take to say how far a partition goes, which is asked again and again.
+const MEASURE_WAIT: Duration = Duration::from_secs(1);
+/// How many partitions may be silent before the rest are asked the next time. Chosen: the consumer is
+/// to be polled meanwhile.
+const SILENT_MAX: u32 = 3;
+/// How long a consumer that is given up may take to hand its partitions over.
+const LEAVE_WAIT: Duration = Duration::from_secs(5);
 /// How often lag is measured. Unit: milliseconds.
 const LAG_EVERY_MS: i64 = 5_000;
 
@@ -42,7 +47,8 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         Ok(pulse) => pulse,
         Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
     };
-    let common = Common::default();
+    let held = Arc::default();
+    let mut stillness = Stillness::default();
     let mut orders = Vec::new();
     let mut threads = Vec::new();
     let producer = dead_letter_producer(params);
@@ -58,6 +64,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             ticket: Ticket::default(),
             hours: Hours::default(),
             told_params: None,
+            complained_at: None,
         };
         let name = format!("kafka-{number}");
         let thread = std::thread::Builder::new().name(name);
@@ -68,7 +75,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         orders.push(sender);
     }
     while !shared.stopping.load(Ordering::Relaxed) {
-        let mut consumption = match Consumption::begin(params, shared, &orders, &common) {
+        let mut consumption = match Consumption::begin(params, shared, &orders, &held) {
             Ok(consumption) => consumption,
             Err(error) => {
                 shared.metrics.consumer_errors.inc();
@@ -77,7 +84,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
                 continue;
             }
         };
-        consumption.watch();
+        consumption.watch(&mut stillness);
         if shared.stopping.load(Ordering::Relaxed) {
             consumption.end(&orders, threads);
             return;
@@ -85,13 +92,6 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         shared.metrics.consumer_stalls.inc();
         consumption.abandon();
     }
-}
-
-/// What outlives a consumer.
-#[derive(Default)]
-struct Common {
-    board: Board,
-    held: Arc<Mutex<BTreeMap<Place, Held>>>,
 }
 
 /// A checkpoint that is being read.
@@ -109,7 +109,8 @@ struct Consumption<'a> {
     looked_for: Option<Place>,
     /// A checkpoint that is being read, of a partition that began without.
     reading: Option<(Place, Reading)>,
-    stillness: Stillness,
+    /// Which partition did not say how far its records go.
+    silent: Option<Place>,
 }
 
 impl<'a> Consumption<'a> {
@@ -117,20 +118,20 @@ impl<'a> Consumption<'a> {
         params: &'a Params,
         shared: &'a Shared,
         workers: &[mpsc::Sender<Message>],
-        common: &Common,
+        held: &Arc<Mutex<BTreeMap<Place, Held>>>,
     ) -> KafkaResult<Self> {
-        common.board.lock().clear();
         let context = Context {
             topics: params.topics.clone(),
             shared: shared.clone(),
             partitions: Mutex::default(),
             consumer: OnceLock::new(),
-            held: Arc::clone(&common.held),
+            held: Arc::clone(held),
             workers: workers.to_vec(),
-            board: Arc::clone(&common.board),
+            board: Mutex::default(),
             cluster: Mutex::default(),
             group: params.group.clone(),
             read_back: 0.into(),
+            is_retired: false.into(),
         };
         let consumer: BaseConsumer<Context> = params.consumer().create_with_context(context)?;
         let consumer = Arc::new(consumer);
@@ -149,15 +150,28 @@ impl<'a> Consumption<'a> {
             looked_at: now,
             looked_for: None,
             reading: None,
-            stillness: Stillness::default(),
+            silent: None,
         })
     }
 
     /// Watches over the consumer until tripline stops, or it stands still.
-    fn watch(&mut self) {
+    fn watch(&mut self, stillness: &mut Stillness) {
+        stillness.begin_anew();
         while !self.shared.stopping.load(Ordering::Relaxed) {
-            if let Some(Err(error)) = self.consumer.poll(WAIT) {
-                self.complain(&error.to_string());
+            match self.consumer.poll(WAIT) {
+                None => {}
+                Some(Err(error)) => self.complain(&error.to_string()),
+                Some(Ok(record)) => {
+                    let (topic, partition, offset) =
+                        (record.topic(), record.partition(), record.offset());
+                    tracing::error!(
+                        topic,
+                        partition,
+                        offset,
+                        "a record came by a way on which nobody reads; the Kafka consumer is made anew"
+                    );
+                    return;
+                }
             }
             let now = clock::now();
             if now.ms_since(self.committed_at) >= COMMIT_EVERY_MS {
@@ -168,11 +182,11 @@ impl<'a> Consumption<'a> {
                 }
             }
             if now.ms_since(self.measured_at) >= LAG_EVERY_MS {
-                self.measure(now);
+                self.measure(stillness, now);
                 self.measured_at = clock::now();
             }
             self.look_for_checkpoints(now);
-            if let Some((topic, partition)) = self.stillness.stalled(now, self.params.stall_ms) {
+            if let Some((topic, partition)) = stillness.stalled(now, self.params.stall_ms) {
                 tracing::error!(
                     topic,
                     partition,
@@ -186,9 +200,7 @@ impl<'a> Consumption<'a> {
     /// Says that the client reports an error: at once, then once a minute while there are any.
     fn complain(&mut self, error: &str) {
         self.shared.metrics.consumer_errors.inc();
-        let now = clock::now();
-        if self.complained_at.is_none_or(|at| now.ms_since(at) >= COMPLAIN_EVERY_MS) {
-            self.complained_at = Some(now);
+        if complain_again(&mut self.complained_at) {
             tracing::warn!(
                 error,
                 brokers = self.params.brokers,
@@ -285,37 +297,74 @@ impl<'a> Consumption<'a> {
     }
 
     /// Measures how far behind the partitions are, and whether they move.
-    fn measure(&mut self, now: EventTime) {
+    fn measure(&mut self, stillness: &mut Stillness, now: EventTime) {
         let context = self.consumer.context();
         context.forget_read_back();
         context.held.lock().retain(|_, held| now.ms_since(held.since) < HELD_MS);
         let board = context.board.lock().clone();
-        self.stillness.retain(|place| board.contains_key(place));
-        let mut behind = 0;
-        for (place, progress) in board {
+        let assigned = places(&self.consumer.assignment().unwrap_or_default());
+        stillness.retain(|place| assigned.contains(place));
+        for place in assigned.into_iter().filter(|place| !board.contains_key(place)) {
+            // Nobody reads it.
+            stillness.note(place, 0, 1, now);
+        }
+        // Whoever was silent comes last, so that it keeps none from being asked.
+        let (later, before): (Vec<_>, Vec<_>) =
+            board.into_iter().partition(|(place, _)| Some(place) > self.silent.as_ref());
+        let (mut behind, mut silent) = (0, 0);
+        for (place, progress) in later.into_iter().chain(before) {
             let reached = progress.reached();
-            let Ok((low, high)) = self.consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT)
-            else {
-                // An unreachable broker is no stall of the consumer.
-                self.shared.metrics.consumer_up.set(0);
-                self.stillness = Stillness::default();
-                return;
+            let asked = (silent < SILENT_MAX)
+                .then(|| self.consumer.fetch_watermarks(&place.0, place.1, MEASURE_WAIT));
+            let Some(Ok((low, high))) = asked else {
+                // A broker that can't be reached is no stall of the consumer.
+                stillness.forget(&place);
+                silent += 1;
+                if asked.is_some() {
+                    self.silent = Some(place);
+                }
+                continue;
             };
             // A partition of which nothing was read yet begins at its low watermark.
             let left = (high - reached.max(low)).max(0);
-            self.stillness.note(place, reached, left, now);
+            // A new client would not help a worker that is busy.
+            let unread = if progress.waits_for_worker() { 0 } else { left };
+            stillness.note(place, reached, unread, now);
             behind += left;
         }
-        self.shared.metrics.consumer_up.set(1);
-        self.shared.metrics.consumer_lag.set(behind);
+        self.shared.metrics.consumer_up.set(i64::from(silent == 0));
+        if silent == 0 {
+            self.shared.metrics.consumer_lag.set(behind);
+        }
     }
 
-    /// Takes the partitions back; the next consumer goes on with them. This one leaves as it is
-    /// dropped.
+    /// Takes the partitions back, for the next consumer to go on with them, and leaves the group.
     fn abandon(self) {
         let context = self.consumer.context();
+        context.is_retired.store(true, Ordering::Relaxed);
         let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
         context.take_back(&owned);
+        self.consumer.unsubscribe();
+        // What it hears of that it hears in its poll.
+        let until = Instant::now() + LEAVE_WAIT;
+        let owns = |consumer: &BaseConsumer<Context>| {
+            consumer.assignment().is_ok_and(|owned| owned.count() > 0)
+        };
+        while Instant::now() < until && owns(&self.consumer) {
+            let _last_words = self.consumer.poll(WAIT);
+        }
+        // A worker that is busy may still have a queue, which keeps the consumer alive; and whoever
+        // drops it last waits until it has left. That must not be the worker.
+        let (consumer, stopping) = (self.consumer, Arc::clone(&self.shared.stopping));
+        let last = move || {
+            while Arc::strong_count(&consumer) > 1 && !stopping.load(Ordering::Relaxed) {
+                std::thread::sleep(WAIT);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("kafka-leaves".to_owned()).spawn(last)
+        {
+            tracing::warn!(error = %error, "no thread for a Kafka consumer that leaves");
+        }
     }
 
     /// Writes down what this member has, commits it, leaves the group, and ends the workers.
@@ -324,6 +373,7 @@ impl<'a> Consumption<'a> {
         let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
         context.hand_over(&self.consumer, &owned);
         // It is not to be written down once more as the consumer leaves.
+        context.is_retired.store(true, Ordering::Relaxed);
         context.held.lock().clear();
         for worker in workers {
             // One that ended before needs no telling.

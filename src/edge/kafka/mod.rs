@@ -24,12 +24,14 @@ mod worker;
 
 pub use manager::run;
 
+use crate::edge::clock;
 use crate::edge::dead_letter::DeadLetters;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlPlane, DataMessage};
 use crate::edge::snapshots::{Snapshots, Writer};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition;
+use crate::model::time::EventTime;
 use crate::wire::decoder::Decoder;
 use crate::wire::secret::Fingerprinter;
 use parking_lot::RwLock;
@@ -102,6 +104,8 @@ impl Params {
         config.set("group.id", &self.group);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
+        // They say how far the client has read; see `stillness`.
+        config.set("statistics.interval.ms", "5000");
         if let Some(instance) = &self.instance {
             config.set("group.instance.id", instance);
         }
@@ -118,7 +122,6 @@ impl Params {
             ("auto.offset.reset", self.start.as_str()),
             ("fetch.wait.max.ms", "10"),
             ("queued.max.messages.kbytes", "16384"),
-            ("statistics.interval.ms", "5000"),
         ];
         for (name, value) in of_classic.chain(of_all) {
             if !self.librdkafka.contains_key(name) {
@@ -161,6 +164,20 @@ pub type Ends = Vec<mpsc::Receiver<DataMessage>>;
 
 /// A partition of a topic.
 type Place = (String, i32);
+
+/// How often errors of the client are said. Unit: milliseconds. The counter has them all.
+const COMPLAIN_EVERY_MS: i64 = 60_000;
+
+/// Whether an error is to be said that was last said then: at once, then once a minute while there are
+/// any.
+fn complain_again(last: &mut Option<EventTime>) -> bool {
+    let now = clock::now();
+    let again = last.is_none_or(|at| now.ms_since(at) >= COMPLAIN_EVERY_MS);
+    if again {
+        *last = Some(now);
+    }
+    again
+}
 
 /// Notes what the client says of an error. Who reads from it hears of it, too, and says it.
 fn note_error(error: &KafkaError, reason: &str) {

@@ -1,5 +1,6 @@
 //! A worker: owns partitions and their queues, and nothing else does.
 
+use super::complain_again;
 use super::group::{Context, Message, Progress};
 use super::handover::Held;
 use super::pulse::Pulse;
@@ -65,6 +66,8 @@ pub(super) struct Worker {
     pub(super) hours: Hours,
     /// What partitions go by, if that was told since the start.
     pub(super) told_params: Option<Arc<partition::Params>>,
+    /// When an error of a partition was last said.
+    pub(super) complained_at: Option<EventTime>,
 }
 
 impl Worker {
@@ -140,13 +143,20 @@ impl Worker {
         let (mut records, mut last, mut produced) = (0, -1, None);
         let mut secrets = 0;
         let mut wait = wait;
-        let Owned { place, queue, held, .. } = &mut *one;
+        let Owned { place, queue, held, progress, .. } = &mut *one;
         while records < TOGETHER_MAX {
             let message = match queue.poll(wait) {
                 None => break,
                 Some(Err(error)) => {
                     self.shared.metrics.consumer_errors.inc();
-                    tracing::debug!(error = %error, "the Kafka client reports");
+                    if complain_again(&mut self.complained_at) {
+                        tracing::warn!(
+                            error = %error,
+                            topic = place.0,
+                            partition = place.1,
+                            "a partition can't be read; if it lasts its events are not watched"
+                        );
+                    }
                     break;
                 }
                 Some(Ok(message)) => message,
@@ -155,7 +165,7 @@ impl Worker {
             records += 1;
             let offset = message.offset();
             if last < 0 {
-                self.follow(place, held, offset);
+                self.follow((place, progress), held, offset);
             }
             last = offset;
             produced = produced.max(message.timestamp().to_millis());
@@ -190,7 +200,8 @@ impl Worker {
 
     /// Looks whether the records go on where the partition has come to. The client begins anew by
     /// itself where a topic was made anew, or cut off, while it is read.
-    fn follow(&self, (topic, partition): &Place, held: &mut Held, offset: i64) {
+    fn follow(&self, (place, progress): (&Place, &Progress), held: &mut Held, offset: i64) {
+        let (topic, partition) = place;
         let next = held.partition.next_offset();
         if offset < next {
             self.shared.metrics.consumer_resets.inc();
@@ -203,6 +214,7 @@ impl Worker {
                  was learned is kept, and its records count anew"
             );
             held.partition.rewind_to(offset);
+            progress.begin_anew();
             held.kept.reset();
         } else if next > 0 && offset > next {
             self.shared.metrics.consumer_skipped.inc_by((offset - next).unsigned_abs());

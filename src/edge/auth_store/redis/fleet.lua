@@ -6,16 +6,17 @@
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local hour = 3600000
+-- How long a member that tells nothing is remembered.
+local minute = 60000
 
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
-redis.call('PEXPIRE', KEYS[1], hour)
+redis.call('PEXPIRE', KEYS[1], minute)
 local all = redis.call('HGETALL', KEYS[1])
 local found = {}
 for index = 1, #all, 2 do
   local at, told = string.match(all[index + 1], '^(%d+) (.*)$')
   local age = now - (tonumber(at) or 0)
-  if age > hour then
+  if age > minute then
     redis.call('HDEL', KEYS[1], all[index])
   elseif all[index] ~= ARGV[1] and age <= tonumber(ARGV[3]) then
     found[#found + 1] = told
