@@ -308,6 +308,7 @@ impl<'a> Consumption<'a> {
             // Nobody reads it.
             stillness.note(place, 0, 1, now);
         }
+        let is_idle = board.is_empty();
         // Whoever was silent comes last, so that it keeps none from being asked.
         let (later, before): (Vec<_>, Vec<_>) =
             board.into_iter().partition(|(place, _)| Some(place) > self.silent.as_ref());
@@ -332,10 +333,16 @@ impl<'a> Consumption<'a> {
             stillness.note(place, reached, unread, now);
             behind += left;
         }
-        self.shared.metrics.consumer_up.set(i64::from(silent == 0));
+        let is_up = silent == 0 && (!is_idle || self.brokers_answer());
+        self.shared.metrics.consumer_up.set(i64::from(is_up));
         if silent == 0 {
             self.shared.metrics.consumer_lag.set(behind);
         }
+    }
+
+    fn brokers_answer(&self) -> bool {
+        let topic = self.params.topics.iter().find(|topic| !topic.starts_with('^'));
+        self.consumer.fetch_metadata(topic.map(String::as_str), MEASURE_WAIT).is_ok()
     }
 
     /// Takes the partitions back, for the next consumer to go on with them, and leaves the group.
