@@ -14,14 +14,19 @@ use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Holding, Standing, Vote};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
+use futures_util::future::join_all;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 /// Hash slots of the intakes that have no partitions of their own. Chosen: more than threads.
 pub const SLOTS: usize = 16;
 /// Batches that may wait for a thread of the data plane. Chosen.
 const DATA_QUEUE_MAX: usize = 256;
+/// How long threads may take to say who is busiest. Chosen: well below the patience of who scrapes.
+const BUSIEST_WAIT: Duration = Duration::from_secs(1);
 /// Messages that may wait for the control plane. Chosen.
 const CONTROL_QUEUE_MAX: usize = 4096;
 
@@ -248,15 +253,17 @@ impl DataPlane {
         newest
     }
 
-    /// The busiest credentials of the last minute, over all threads.
+    /// The busiest credentials of the last minute, over all threads that answer soon: one that stands
+    /// still must not hide the metrics, which say so.
     pub async fn busiest(&self, most: usize) -> Vec<View> {
-        let mut views = Vec::new();
-        for thread in &*self.threads {
+        let ask = async |thread: &mpsc::Sender<DataMessage>| {
             let (reply, answer) = oneshot::channel();
-            if thread.send(DataMessage::Busiest(most, reply)).await.is_ok() {
-                views.extend(answer.await.unwrap_or_default());
-            }
-        }
+            thread.send(DataMessage::Busiest(most, reply)).await.ok()?;
+            answer.await.ok()
+        };
+        let answers = self.threads.iter().map(|thread| timeout(BUSIEST_WAIT, ask(thread)));
+        let answers = join_all(answers).await;
+        let mut views: Vec<View> = answers.into_iter().flatten().flatten().flatten().collect();
         views.sort_by_key(|view| std::cmp::Reverse(view.last_minute()));
         views.truncate(most);
         views
@@ -356,7 +363,7 @@ impl ControlPlane {
 
 #[cfg(test)]
 mod tests {
-    use super::{ControlMessage, Hours};
+    use super::{ControlMessage, DataMessage, DataPlane, Hours};
 
     #[test]
     fn hours_are_told_once() {
@@ -366,5 +373,24 @@ mod tests {
         hours.add(&[1, 0, 0, 0, 3]);
         assert!(matches!(hours.take(), Some(ControlMessage::ActiveHours([2, 0, 2, 0, 3]))));
         assert!(hours.take().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_stands_still_hides_nothing_of_the_others() {
+        let (plane, mut ends) = DataPlane::new(2, 0);
+        let stuck = ends.pop().expect("an end");
+        let mut works = ends.pop().expect("an end");
+        let work = tokio::spawn(async move {
+            while let Some(message) = works.recv().await {
+                if let DataMessage::Busiest(_, reply) = message {
+                    return reply.send(Vec::new()).is_ok();
+                }
+            }
+            false
+        });
+        let asked = tokio::time::timeout(std::time::Duration::from_secs(5), plane.busiest(5));
+        assert!(asked.await.is_ok(), "it is answered");
+        assert!(work.await.expect("ends"), "the other was heard");
+        drop(stuck);
     }
 }
