@@ -8,7 +8,7 @@ use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{
     budget, credentials, decisions, demo, doctor, explain, findings, generate, journal, notify,
-    rekey, replay, run, scenario, support, tenants, top,
+    rekey, reload, replay, run, scenario, support, tenants, top,
 };
 use crate::edge::{clock, logging};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -117,6 +117,12 @@ pub enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Have the daemon read its configuration anew; say what holds now, and what after a restart.
+    Reload {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Show what each tenant took of the last whole minute, beside what is usual for it.
     Tenants {
         /// Where the daemon is.
@@ -218,6 +224,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Doctor(args) => doctor::run(&args),
         Command::Support { command } => support::run(&command),
         Command::Budget { connection } => budget::budget(&connection),
+        Command::Reload { connection } => reload::reload(&connection),
         Command::Tenants { connection } => tenants::tenants(&connection),
         Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),

@@ -27,7 +27,11 @@ pub fn explain(connection: &Connection, id: &str) -> Exit {
         let decisions = client.get(&path).await?;
         let path = format!("/v1/credentials/{}", escaped(&named));
         // A credential may be forgotten while its findings are still known.
-        let credential = client.get(&path).await.ok();
+        let nothing = findings.is_empty() && decisions.as_array().is_none_or(Vec::is_empty);
+        let credential = match client.get(&path).await {
+            Err(error) if nothing => return Err(error),
+            found => found.ok(),
+        };
         let whole = serde_json::json!({
             "credential": credential, "findings": findings, "decisions": decisions,
         });

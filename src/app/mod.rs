@@ -19,6 +19,7 @@ pub mod generate;
 pub mod journal;
 pub mod notify;
 pub mod rekey;
+pub mod reload;
 pub mod replay;
 pub mod run;
 pub mod scenario;

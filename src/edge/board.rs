@@ -1,11 +1,12 @@
 //! The board: recent findings and decisions, as people ask for them.
 
+use crate::model::credential::Credential;
 use crate::model::decision::{Decision, DecisionId, Receipt};
 use crate::model::finding::{Finding, FindingId};
 use crate::wire::decision_json::DecisionJson;
 use crate::wire::finding_json::FindingJson;
 use crate::wire::journal_json::StoreReceipt;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use parking_lot::RwLock;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -126,6 +127,24 @@ impl Board {
     /// One finding.
     pub fn finding(&self, id: FindingId) -> Option<Finding> {
         self.kept.read().findings.get(&id).cloned()
+    }
+
+    /// The newest decision that was carried out about each of these credentials.
+    pub fn newest_about<'a>(
+        &self,
+        credentials: impl IntoIterator<Item = &'a Credential>,
+    ) -> HashMap<Credential, Decision> {
+        let mut wanted: HashSet<&Credential> = credentials.into_iter().collect();
+        let mut found = HashMap::new();
+        for decision in self.kept.read().decisions.iter().rev().filter(|one| one.carried_out) {
+            if wanted.is_empty() {
+                break;
+            }
+            if wanted.remove(&decision.credential) {
+                found.insert(decision.credential.clone(), decision.clone());
+            }
+        }
+        found
     }
 
     /// The newest decisions first, at most `most`, of those that `wanted` picks.

@@ -215,6 +215,12 @@ fn people_read_and_order_from_the_command_line() {
     {
         assert!(told.contains(part), "{part} is missing in\n{told}");
     }
+    let (code, told, said) = ask(&["explain", "key_nobody_knows"]);
+    assert!(code == Some(1) && told.is_empty() && said.contains("not remembered"), "{told}{said}");
+    let (code, told, _) = ask(&["reload"]);
+    assert_eq!((code, told.trim()), (Some(0), "nothing changed"));
+    let (_, told, _) = ask(&["tenants"]);
+    assert!(told.contains("No minute has ended") || told.contains("acme"), "{told}");
     let (_, told, _) = ask(&["credentials", "list"]);
     assert!(told.contains("api_key:key_1") && told.contains("active"), "{told}");
     let (code, _, said) = ask(&["credentials", "revoke", "key_1", "--reason", "leaked"]);

@@ -80,7 +80,7 @@ fn pass_secret(shared: &Shared, secret: &str) -> Response {
         for id in [found.id.as_str(), &name] {
             let stored = shared.embedded.stored(kind, id, now).map(|stored| stored.status);
             if let Some(status @ (Status::Suspended | Status::Revoked)) = stored {
-                return denied(status);
+                return denied(status.as_str());
             }
         }
     }
@@ -120,7 +120,8 @@ fn no_credential() -> Response {
 fn pass(shared: &Shared, kind: Kind, id: &str) -> Response {
     match shared.embedded.pass(kind, id, clock::now()) {
         Passage::Free => StatusCode::NO_CONTENT.into_response(),
-        Passage::Denied(status) => denied(status),
+        Passage::Suspended => denied("suspended"),
+        Passage::Revoked => denied("revoked"),
         Passage::Wait(seconds) => {
             let mut response = StatusCode::TOO_MANY_REQUESTS.into_response();
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -129,12 +130,9 @@ fn pass(shared: &Shared, kind: Kind, id: &str) -> Response {
     }
 }
 
-fn denied(status: Status) -> Response {
+fn denied(status: &'static str) -> Response {
     let mut response = StatusCode::FORBIDDEN.into_response();
-    let status = HeaderValue::from_static(match status {
-        Status::Revoked => "revoked",
-        Status::Suspended | Status::Throttled | Status::Active => "suspended",
-    });
+    let status = HeaderValue::from_static(status);
     response.headers_mut().insert("x-tripline-status", status);
     response
 }

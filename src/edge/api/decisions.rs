@@ -1,8 +1,9 @@
 //! What was decided, and what waits for people.
+#![expect(unused_qualifications, reason = "the macro of the routes writes them")]
 
 use super::auth::{Operator, Reader};
 use super::body::{Body, Heard, Said};
-use super::people::{Done, Rows, parse};
+use super::people::{Done, most, parse};
 use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::clock;
@@ -16,22 +17,32 @@ use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use compact_str::CompactString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::IntoParams;
+
+/// Which decisions are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct DecisionsQuery {
+    /// How many at most; 100 if not said, 1000 at the most.
+    limit: Option<usize>,
+    /// Only those about this credential, `kind:id` or the id of an API key.
+    credential: Option<String>,
+}
 
 /// Decisions, newest first: of one credential all that the journal has, otherwise the newest.
 #[utoipa::path(
-    get, path = "/v1/decisions", params(Rows),
+    get, path = "/v1/decisions", params(DecisionsQuery),
     responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
 )]
 pub(super) async fn list_decisions(
     axum::extract::State(shared): State,
     _reader: Reader,
-    Query(rows): Query<Rows>,
+    Query(wanted): Query<DecisionsQuery>,
 ) -> Result<Json<Vec<Carried>>, Problem> {
-    let most = rows.most();
-    let found = match rows.credential.as_deref().map(|id| parse(&shared, id)).transpose()? {
+    let most = most(wanted.limit);
+    let found = match wanted.credential.as_deref().map(|id| parse(&shared, id)).transpose()? {
         Some(credential) => decisions_of(shared.history.clone(), credential, most).await?,
         None => shared.board.decisions(most, |_| true),
     };

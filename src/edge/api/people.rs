@@ -21,7 +21,7 @@ use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use compact_str::CompactString;
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use utoipa::IntoParams;
@@ -33,21 +33,27 @@ const ROWS_DEFAULT: usize = 100;
 /// a revocation, which may need a second person.
 const SUSPENSION_S_MAX: u32 = 7 * 86_400;
 
-/// Which rows are wanted.
-#[derive(Debug, Deserialize, IntoParams)]
-pub(super) struct Rows {
-    /// How many at most; 100 if not said, 1000 at the most.
-    limit: Option<usize>,
-    /// Only findings whose episode runs.
-    open: Option<bool>,
-    /// Only those of this credential, `kind:id` or the id of an API key.
-    pub(super) credential: Option<String>,
+/// How many rows are given of so many that are wanted.
+pub(super) fn most(wanted: Option<usize>) -> usize {
+    wanted.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX)
 }
 
-impl Rows {
-    pub(super) fn most(&self) -> usize {
-        self.limit.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX)
-    }
+/// Which credentials are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct CredentialsQuery {
+    /// How many at most; 100 if not said, 1000 at the most.
+    limit: Option<usize>,
+}
+
+/// Which findings are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct FindingsQuery {
+    /// How many at most; 100 if not said, 1000 at the most.
+    limit: Option<usize>,
+    /// Only those whose episode runs.
+    open: Option<bool>,
+    /// Only those of this credential, `kind:id` or the id of an API key.
+    credential: Option<String>,
 }
 
 /// What an order came to.
@@ -89,38 +95,39 @@ pub(super) fn parse(shared: &Shared, id: &str) -> Result<Credential, Problem> {
 
 /// The busiest credentials of the last minute, and those out of service.
 #[utoipa::path(
-    get, path = "/v1/credentials", params(Rows),
+    get, path = "/v1/credentials", params(CredentialsQuery),
     responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
 )]
 pub(super) async fn list_credentials(
     axum::extract::State(shared): State,
     _reader: Reader,
-    Query(rows): Query<Rows>,
+    Query(wanted): Query<CredentialsQuery>,
 ) -> Json<Vec<CredentialJson>> {
-    let most = rows.most();
-    let mut found: Vec<CredentialJson> = Vec::new();
-    let busiest = shared.data.busiest(most).await;
-    for credential in shared.embedded.out_of_service(most) {
-        // Whether somebody still tries is the first question about it.
-        let view = busiest.iter().find(|view| view.credential == credential);
-        found.push(describe(&shared, &credential, view));
-    }
-    for view in busiest {
-        if !found.iter().any(|one| one.is(&view.credential)) {
-            found.push(describe(&shared, &view.credential, Some(&view)));
-        }
-    }
-    found.truncate(most);
-    Json(found)
+    let most = most(wanted.limit);
+    let (busiest, gone) = (shared.data.busiest(most).await, shared.embedded.out_of_service(most));
+    let views: HashMap<&Credential, &View> =
+        busiest.iter().map(|view| (&view.credential, view)).collect();
+    // Whether somebody still tries is the first question about one that is out of service.
+    let first = gone.iter().map(|one| (one, views.get(one).copied()));
+    let is_gone: HashSet<&Credential> = gone.iter().collect();
+    let others = busiest.iter().filter(|view| !is_gone.contains(&view.credential));
+    let others = others.map(|view| (&view.credential, Some(view)));
+    let shown: Vec<(&Credential, Option<&View>)> = first.chain(others).take(most).collect();
+    let newest = shared.board.newest_about(shown.iter().map(|(credential, _)| *credential));
+    let describe = |(credential, view): (&Credential, Option<&View>)| {
+        describe(&shared, credential, view, newest.get(credential))
+    };
+    Json(shown.into_iter().map(describe).collect())
 }
 
-fn describe(shared: &Shared, credential: &Credential, view: Option<&View>) -> CredentialJson {
-    let now = clock::now();
-    let stored = shared.embedded.stored(credential.kind(), credential.id(), now);
-    let latest = shared
-        .board
-        .decisions(1, |decision| decision.carried_out && decision.credential == *credential);
-    CredentialJson::new(credential, view, stored.map(|s| (s.status, s.until)), latest.first())
+fn describe(
+    shared: &Shared,
+    credential: &Credential,
+    view: Option<&View>,
+    newest: Option<&Decision>,
+) -> CredentialJson {
+    let stored = shared.embedded.stored(credential.kind(), credential.id(), clock::now());
+    CredentialJson::new(credential, view, stored.map(|s| (s.status, s.until)), newest)
 }
 
 /// One credential: its windows beside what is usual, and what stands about it.
@@ -136,7 +143,8 @@ pub(super) async fn show_credential(
 ) -> Result<Json<CredentialJson>, Problem> {
     let credential = parse(&shared, &id)?;
     let view = shared.data.look_up(&credential).await;
-    let described = describe(&shared, &credential, view.as_ref());
+    let newest = shared.board.newest_about([&credential]);
+    let described = describe(&shared, &credential, view.as_ref(), newest.get(&credential));
     if view.is_none() && !described.was_decided_on() {
         return Err(Problem::new(
             StatusCode::NOT_FOUND,
@@ -249,16 +257,16 @@ async fn order(
 
 /// Findings, newest first, of before the start too; of those that are open the gravest first.
 #[utoipa::path(
-    get, path = "/v1/findings", params(Rows),
+    get, path = "/v1/findings", params(FindingsQuery),
     responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
 )]
 pub(super) async fn list_findings(
     axum::extract::State(shared): State,
     _reader: Reader,
-    Query(rows): Query<Rows>,
+    Query(wanted): Query<FindingsQuery>,
 ) -> Result<Json<Vec<FindingJson>>, Problem> {
-    let credential = rows.credential.as_deref().map(|id| parse(&shared, id)).transpose()?;
-    let (only_open, most) = (rows.open.unwrap_or(false), rows.most());
+    let credential = wanted.credential.as_deref().map(|id| parse(&shared, id)).transpose()?;
+    let (only_open, most) = (wanted.open.unwrap_or(false), most(wanted.limit));
     let looked_at = if only_open { usize::MAX } else { most };
     let mut found = shared.board.findings(looked_at, |finding| {
         (!only_open || finding.closed.is_none())

@@ -48,8 +48,10 @@ pub struct Stored {
 pub enum Passage {
     /// It may.
     Free,
+    /// It may not, for a while.
+    Suspended,
     /// It may not.
-    Denied(Status),
+    Revoked,
     /// It may in that many seconds.
     Wait(u32),
 }
@@ -161,8 +163,11 @@ impl EmbeddedStore {
         if entry.is_over(now) {
             return Passage::Free;
         }
-        if entry.status != Status::Throttled {
-            return Passage::Denied(entry.status);
+        match entry.status {
+            Status::Active => return Passage::Free,
+            Status::Suspended => return Passage::Suspended,
+            Status::Revoked => return Passage::Revoked,
+            Status::Throttled => {}
         }
         let passes = entry.due_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
             let due = due.max(now.ms());
