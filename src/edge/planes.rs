@@ -15,6 +15,7 @@ use crate::model::decision::{Decision, Holding, Standing, Vote};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
 use futures_util::future::join_all;
+use hashbrown::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -25,8 +26,10 @@ use tokio::time::timeout;
 pub const SLOTS: usize = 16;
 /// Batches that may wait for a thread of the data plane. Chosen.
 const DATA_QUEUE_MAX: usize = 256;
-/// How long threads may take to say who is busiest. Chosen: well below the patience of who scrapes.
-const BUSIEST_WAIT: Duration = Duration::from_secs(1);
+/// How long threads may take to answer. Chosen: well below the patience of who scrapes.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+/// How long a thread may take to hear what time it is.
+const TICK_WAIT: Duration = Duration::from_millis(200);
 /// Messages that may wait for the control plane. Chosen.
 const CONTROL_QUEUE_MAX: usize = 4096;
 
@@ -167,6 +170,13 @@ pub enum VoteError {
     NotDurable(#[from] NotDurable),
 }
 
+/// A thread does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a thread of tripline does not answer; tripline_stage_heartbeat_timestamp_seconds says which"
+)]
+pub struct StandsStill;
+
 /// A queue is full, or its thread has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotTaken {
@@ -238,19 +248,30 @@ impl DataPlane {
         }
     }
 
+    /// Says what time it is. A thread that stands still misses it, and keeps it from no other.
+    pub async fn tick(&self, now: EventTime) {
+        let tell = |thread: &mpsc::Sender<DataMessage>| {
+            let thread = thread.clone();
+            async move { timeout(TICK_WAIT, thread.send(DataMessage::Tick(now))).await }
+        };
+        join_all(self.threads.iter().map(tell)).await;
+    }
+
     /// What is remembered of a credential, over all threads.
-    pub async fn look_up(&self, credential: &Credential) -> Option<View> {
-        let mut newest: Option<View> = None;
-        for thread in &*self.threads {
+    ///
+    /// # Errors
+    /// When none that answers remembers it, and one does not answer.
+    pub async fn look_up(&self, credential: &Credential) -> Result<Option<View>, StandsStill> {
+        let ask = async |thread: &mpsc::Sender<DataMessage>| {
             let (reply, answer) = oneshot::channel();
-            if thread.send(DataMessage::LookUp(credential.clone(), reply)).await.is_ok()
-                && let Ok(Some(view)) = answer.await
-                && newest.as_ref().is_none_or(|other| other.last_seen < view.last_seen)
-            {
-                newest = Some(view);
-            }
-        }
-        newest
+            thread.send(DataMessage::LookUp(credential.clone(), reply)).await.ok()?;
+            answer.await.ok().flatten()
+        };
+        let answers = self.threads.iter().map(|thread| timeout(ANSWER_WAIT, ask(thread)));
+        let answers = join_all(answers).await;
+        let is_whole = answers.iter().all(Result::is_ok);
+        let found = answers.into_iter().flatten().flatten().max_by_key(|view| view.last_seen);
+        if found.is_none() && !is_whole { Err(StandsStill) } else { Ok(found) }
     }
 
     /// The busiest credentials of the last minute, over all threads that answer soon: one that stands
@@ -261,20 +282,21 @@ impl DataPlane {
             thread.send(DataMessage::Busiest(most, reply)).await.ok()?;
             answer.await.ok()
         };
-        let answers = self.threads.iter().map(|thread| timeout(BUSIEST_WAIT, ask(thread)));
+        let answers = self.threads.iter().map(|thread| timeout(ANSWER_WAIT, ask(thread)));
         let answers = join_all(answers).await;
         let mut views: Vec<View> = answers.into_iter().flatten().flatten().flatten().collect();
         views.sort_by_key(|view| std::cmp::Reverse(view.last_minute()));
+        // Several threads may know one of which the records are keyed otherwise, or come by two ways.
+        let mut seen = HashSet::new();
+        views.retain(|view| seen.insert(view.credential.clone()));
         views.truncate(most);
         views
     }
 
-    /// Tells every thread; waits where a queue is full.
+    /// Tells every thread, none after another; waits where a queue is full.
     pub async fn tell_all(&self, message: impl Fn() -> DataMessage) {
-        for thread in &*self.threads {
-            // A thread that has ended needs no telling.
-            let _ended = thread.send(message()).await;
-        }
+        // A thread that has ended needs no telling.
+        join_all(self.threads.iter().map(|thread| thread.send(message()))).await;
     }
 }
 

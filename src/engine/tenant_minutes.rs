@@ -20,6 +20,9 @@ use std::collections::BTreeMap;
 pub const BUSIEST_MAX: usize = 50;
 /// How many minutes that ended are told to others, and kept.
 pub const MINUTES_MAX: usize = 2;
+/// How long it is remembered what is usual at a place that fell silent. Unit: minutes. Chosen: one that
+/// went to another member counts twice for no longer.
+const REMEMBERED_MINUTES: u32 = 15;
 /// How old a minute may be that is told of. Unit: minutes.
 const OF_LATE_MINUTES: u32 = 3;
 /// How long after its end all are given to tell of a minute. Unit: seconds. Chosen: lateness of
@@ -33,7 +36,7 @@ const PLACES_MAX: usize = 10_000;
 pub struct TenantTotals {
     /// Its requests.
     pub requests: u64,
-    /// How many it makes in a usual minute at this hour of the week.
+    /// How many it makes usually: its share at this hour of the week, of a usual minute of the day.
     pub usual: u64,
     /// How many minutes it was watched before, where for longest.
     pub watched_minutes: u32,
@@ -79,6 +82,14 @@ impl MinuteTotals {
             let kept = self.busiest().into_iter().map(|(tenant, of)| (tenant.clone(), of));
             self.tenants = kept.collect();
         }
+    }
+
+    fn usual_alone(&self) -> Self {
+        let usual = |(tenant, of): (&CompactString, &TenantTotals)| {
+            (tenant.clone(), TenantTotals { requests: 0, ..*of })
+        };
+        let tenants = self.tenants.iter().map(usual).collect();
+        Self { requests: 0, usual: self.usual, tenants }
     }
 
     fn taken(&self, of: TenantTotals) -> Taken {
@@ -136,6 +147,8 @@ pub enum Place {
 #[derive(Clone, Debug, Default)]
 pub struct TenantMinutes {
     own: BTreeMap<u32, BTreeMap<Place, MinuteTotals>>,
+    /// What is usual where it was told last, in which minute: a place that falls silent tells nothing.
+    usual: BTreeMap<Place, (u32, MinuteTotals)>,
     others: Minutes,
 }
 
@@ -152,8 +165,19 @@ impl TenantMinutes {
         }
         let places = self.own.entry(minute).or_default();
         if places.len() < PLACES_MAX || places.contains_key(&place) {
+            self.usual.retain(|_, (told, _)| *told + REMEMBERED_MINUTES > newest);
+            self.usual.insert(place.clone(), (minute, totals.usual_alone()));
             places.insert(place, totals);
         }
+    }
+
+    /// What was counted in a minute at all places of this member; of one that fell silent what is usual.
+    fn counted(&self, minute: u32) -> impl Iterator<Item = &MinuteTotals> {
+        let told = self.own.get(&minute);
+        let is_silent = move |place: &Place| told.is_none_or(|told| !told.contains_key(place));
+        let silent =
+            self.usual.iter().filter(move |(place, (at, _))| *at < minute && is_silent(place));
+        told.into_iter().flat_map(BTreeMap::values).chain(silent.map(|(_, (_, usual))| usual))
     }
 
     /// Takes what the other members counted together.
@@ -164,15 +188,14 @@ impl TenantMinutes {
     /// What this member counted, of the newest minutes.
     pub fn own(&self) -> Minutes {
         let newest = self.own.iter().rev().take(MINUTES_MAX);
-        newest.map(|(minute, places)| (*minute, together(places.values()))).collect()
+        newest.map(|(minute, _)| (*minute, together(self.counted(*minute)))).collect()
     }
 
     /// The newest minute of the whole fleet of which all have had time to tell, at `now`; none if
     /// nobody told of it.
     fn newest(&self, now: EventTime) -> Option<(u32, MinuteTotals)> {
         let minute = minute_of(now.plus_ms(-GRACE_S * 1000)).checked_sub(1)?;
-        let own = self.own.get(&minute).into_iter().flat_map(BTreeMap::values);
-        let all = together(own.chain(self.others.get(&minute)));
+        let all = together(self.counted(minute).chain(self.others.get(&minute)));
         (all.requests > 0).then_some((minute, all))
     }
 
@@ -277,6 +300,19 @@ mod tests {
         let after = minute((1000, 100), &[("acme", 900, 0)]);
         let all = told([before, after]).ranking(at(M + 1, 15), Some(&Params::default()));
         assert!(all.expect("a minute").flood_ratio() < 1e-9);
+    }
+
+    #[test]
+    fn nor_does_one_that_leaves_a_partition_silent() {
+        let mut minutes = TenantMinutes::default();
+        let [left, taken] = [Place::Slot(0), Place::Slot(1)];
+        let before = minute((1000, 1000), &[("acme", 900, 900)]);
+        minutes.note(left, M - 1, before, at(M, 5));
+        let after = minute((1000, 100), &[("acme", 900, 0)]);
+        minutes.note(taken, M, after, at(M + 1, 5));
+        let all = minutes.ranking(at(M + 1, 15), Some(&Params::default())).expect("a minute");
+        assert_eq!((all.requests, all.tenants[0].flood), (1000, None));
+        assert!(all.tenants[0].usual.share > 0.8);
     }
 
     #[test]

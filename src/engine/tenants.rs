@@ -13,6 +13,8 @@ const TENANTS_MAX: u16 = u16::MAX;
 /// The number of no tenant.
 pub const NO_TENANT: u16 = u16::MAX;
 
+/// How long a partition must be watched until it knows what is usual. Unit: minutes.
+const DAY_MINUTES: u32 = 1440;
 /// The fleet's usual requests move by one part of so many with each minute. Chosen: about a day.
 const FLEET_LEARNS: f32 = 1.0 / 1440.0;
 
@@ -45,8 +47,10 @@ pub struct Tenants {
     running: Vec<Running>,
     seasons: Vec<Season>,
     fleet: u64,
-    /// Everybody's requests in a usual minute.
+    /// Everybody's requests in a usual minute, of any hour.
     usual_fleet: f32,
+    /// How many minutes that was learned from.
+    minutes: u32,
 }
 
 impl Tenants {
@@ -82,15 +86,16 @@ impl Tenants {
     }
 
     /// Ends `minute` (since 1970): `each` gets who was busy, before the minute is learned. Minutes
-    /// in which the whole fleet is silent teach nothing. Gives what the busiest took.
+    /// in which the whole fleet is silent teach nothing. Gives what the busiest took, and usually take.
     pub fn minute_ends(&mut self, minute: u32, mut each: impl FnMut(Busy)) -> Option<MinuteTotals> {
         let fleet = std::mem::take(&mut self.fleet);
+        let totals = (fleet > 0 || self.minutes > 0).then(|| self.totals(minute, fleet));
         if fleet == 0 {
-            return None;
+            return totals;
         }
-        self.usual_fleet = if self.usual_fleet > 0.0 { self.usual_fleet } else { fleet as f32 };
-        let totals = self.totals(minute, fleet);
-        self.usual_fleet += FLEET_LEARNS * (fleet as f32 - self.usual_fleet);
+        self.minutes = self.minutes.saturating_add(1);
+        let learns = FLEET_LEARNS.max(1.0 / self.minutes as f32);
+        self.usual_fleet += learns * (fleet as f32 - self.usual_fleet);
         let running = self.running.iter_mut();
         for (tenant, (season, running)) in (0..).zip(self.seasons.iter_mut().zip(running)) {
             let Running { requests, busiest, .. } = std::mem::take(running);
@@ -100,18 +105,20 @@ impl Tenants {
             }
             season.learn(minute, taken);
         }
-        Some(totals)
+        totals
     }
 
-    /// What those took of the running minute that take most, or usually do.
+    /// What those took of the running minute that take most, or usually do. A partition that was not
+    /// watched for a day does not know what is usual, and says nothing of it.
     fn totals(&self, minute: u32, fleet: u64) -> MinuteTotals {
-        let usual_fleet = f64::from(self.usual_fleet);
+        let knows = self.minutes >= DAY_MINUTES;
+        let usual_fleet = if knows { f64::from(self.usual_fleet) } else { 0.0 };
         let of = |(at, (running, season)): (usize, (&Running, &Season))| {
             let usual = season.usual(minute);
             let totals = TenantTotals {
                 requests: running.requests.into(),
                 usual: counted(usual.share * usual_fleet),
-                watched_minutes: usual.minutes,
+                watched_minutes: usual.minutes.min(self.minutes),
             };
             (at, totals)
         };
@@ -148,7 +155,7 @@ impl Codec for Tenants {
         self.running.encode(out);
         self.seasons.encode(out);
         self.fleet.encode(out);
-        self.usual_fleet.encode(out);
+        (self.usual_fleet, self.minutes).encode(out);
     }
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
@@ -156,11 +163,12 @@ impl Codec for Tenants {
         let (running, seasons): (Vec<_>, Vec<_>) = Codec::decode(input)?;
         let numbers: HashMap<_, _> = names.iter().cloned().zip(0..).collect();
         let (known, fleet) = (names.len(), Codec::decode(input)?);
-        // Layout 1 does not have it: the next minute says what is usual.
-        let usual_fleet = if input.version() < 2 { 0.0 } else { Codec::decode(input)? };
+        // Layout 1 does not have it: it is learned anew.
+        let (usual_fleet, minutes) =
+            if input.version() < 2 { (0.0, 0) } else { Codec::decode(input)? };
         let whole = known <= usize::from(TENANTS_MAX)
             && [numbers.len(), running.len(), seasons.len()] == [known; 3];
-        whole.then_some(Self { names, numbers, running, seasons, fleet, usual_fleet })
+        whole.then_some(Self { names, numbers, running, seasons, fleet, usual_fleet, minutes })
     }
 }
 
@@ -187,8 +195,10 @@ mod tests {
     fn what_is_usual_is_told_of_a_usual_minute_even_in_one_that_is_not() {
         let mut tenants = Tenants::default();
         play(&mut tenants, 0..2000, &[("acme", 30), ("bloom", 10)]);
+        let told = tenants.minute_ends(2000, |_| {}).expect("a silent minute");
+        assert_eq!((told.requests, told.tenants["bloom"].usual), (0, 10));
         count(&mut tenants, &[("acme", 4000)]);
-        let told = tenants.minute_ends(2000, |_| {}).expect("a minute");
+        let told = tenants.minute_ends(2001, |_| {}).expect("a minute");
         assert_eq!((told.requests, told.usual), (4000, 40));
         let [acme, bloom] = ["acme", "bloom"].map(|name| told.tenants[name]);
         assert_eq!((acme.requests, acme.usual, acme.watched_minutes), (4000, 30, 2000));
@@ -206,6 +216,7 @@ mod tests {
         assert!(
             told.tenants.contains_key("tenant_199") && !told.tenants.contains_key("tenant_149")
         );
-        assert!(tenants.minute_ends(6, |_| {}).is_none(), "a silent minute says nothing");
+        assert!(told.usual == 0, "what is usual is not known on the first day");
+        assert!(Tenants::default().minute_ends(6, |_| {}).is_none(), "nobody was ever here");
     }
 }

@@ -531,7 +531,7 @@ async fn tick((data, control): (DataPlane, ControlPlane), dead_letters: Arc<Dead
         let now = clock::now();
         // First who decides: a thread of the data plane that stands still must not hide that it lives.
         control.tell(ControlMessage::Tick).await;
-        data.tell_all(|| DataMessage::Tick(now)).await;
+        data.tick(now).await;
         // A disk may hang; it is looked at again once it answers.
         if flushing.is_finished() {
             let dead_letters = Arc::clone(&dead_letters);

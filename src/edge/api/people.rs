@@ -142,7 +142,9 @@ pub(super) async fn show_credential(
     Path(id): Path<String>,
 ) -> Result<Json<CredentialJson>, Problem> {
     let credential = parse(&shared, &id)?;
-    let view = shared.data.look_up(&credential).await;
+    let view = shared.data.look_up(&credential).await.map_err(|error| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not known now", error.to_string())
+    })?;
     let newest = shared.board.newest_about([&credential]);
     let described = describe(&shared, &credential, view.as_ref(), newest.get(&credential));
     if view.is_none() && !described.was_decided_on() {
@@ -225,8 +227,10 @@ async fn order(
         ));
     }
     let view = shared.data.look_up(&credential).await;
-    let known =
-        view.is_some() || !shared.board.decisions(1, |one| one.credential == credential).is_empty();
+    let decided = !shared.board.decisions(1, |one| one.credential == credential).is_empty();
+    // Where a thread stands still it is not known whether it is known; the order goes its way.
+    let known = if decided { Some(true) } else { view.as_ref().ok().map(Option::is_some) };
+    let view = view.ok().flatten();
     let (mut cannot, mut open_findings) = (Vec::new(), Vec::new());
     if order == Order::Restore {
         let kind = credential.kind();
@@ -246,13 +250,7 @@ async fn order(
     let decision = shared.control.order(order).await.map_err(|error| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out yet", error.to_string())
     })?;
-    Ok(Json(Done {
-        before: before.as_str(),
-        known: Some(known),
-        cannot,
-        open_findings,
-        ..Done::of(decision)
-    }))
+    Ok(Json(Done { before: before.as_str(), known, cannot, open_findings, ..Done::of(decision) }))
 }
 
 /// Findings, newest first, of before the start too; of those that are open the gravest first.

@@ -32,8 +32,9 @@ const HELD_MS: i64 = 600_000;
 const LOOK_EVERY_MS: i64 = 5_000;
 /// How long a broker may take to say how far a partition goes, which is asked again and again.
 const MEASURE_WAIT: Duration = Duration::from_secs(1);
-/// How many partitions may be silent before the rest are asked the next time. Chosen: the consumer is
-/// to be polled meanwhile.
+/// How long measuring may take, of all partitions together: the consumer is to be polled.
+const MEASURE_WAIT_ALL: Duration = Duration::from_secs(10);
+/// How many partitions may be silent before the rest are asked the next time. Chosen.
 const SILENT_MAX: u32 = 3;
 /// How long a consumer that is given up may take to hand its partitions over.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
@@ -64,7 +65,6 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             ticket: Ticket::default(),
             hours: Hours::default(),
             told_params: None,
-            complained_at: None,
         };
         let name = format!("kafka-{number}");
         let thread = std::thread::Builder::new().name(name);
@@ -109,8 +109,8 @@ struct Consumption<'a> {
     looked_for: Option<Place>,
     /// A checkpoint that is being read, of a partition that began without.
     reading: Option<(Place, Reading)>,
-    /// Which partition did not say how far its records go.
-    silent: Option<Place>,
+    /// Which partition was measured last.
+    measured: Option<Place>,
 }
 
 impl<'a> Consumption<'a> {
@@ -150,7 +150,7 @@ impl<'a> Consumption<'a> {
             looked_at: now,
             looked_for: None,
             reading: None,
-            silent: None,
+            measured: None,
         })
     }
 
@@ -309,21 +309,23 @@ impl<'a> Consumption<'a> {
             stillness.note(place, 0, 1, now);
         }
         let is_idle = board.is_empty();
-        // Whoever was silent comes last, so that it keeps none from being asked.
+        // On from where the last round came to, if that was not the end.
         let (later, before): (Vec<_>, Vec<_>) =
-            board.into_iter().partition(|(place, _)| Some(place) > self.silent.as_ref());
-        let (mut behind, mut silent) = (0, 0);
+            board.into_iter().partition(|(place, _)| Some(place) > self.measured.as_ref());
+        let until = Instant::now() + MEASURE_WAIT_ALL;
+        let (mut behind, mut silent, mut is_whole) = (0, 0, true);
         for (place, progress) in later.into_iter().chain(before) {
+            if silent >= SILENT_MAX || Instant::now() >= until {
+                is_whole = false;
+                break;
+            }
             let reached = progress.reached();
-            let asked = (silent < SILENT_MAX)
-                .then(|| self.consumer.fetch_watermarks(&place.0, place.1, MEASURE_WAIT));
-            let Some(Ok((low, high))) = asked else {
+            let asked = self.consumer.fetch_watermarks(&place.0, place.1, MEASURE_WAIT);
+            self.measured = Some(place.clone());
+            let Ok((low, high)) = asked else {
                 // A broker that can't be reached is no stall of the consumer.
                 stillness.forget(&place);
                 silent += 1;
-                if asked.is_some() {
-                    self.silent = Some(place);
-                }
                 continue;
             };
             // A partition of which nothing was read yet begins at its low watermark.
@@ -335,7 +337,7 @@ impl<'a> Consumption<'a> {
         }
         let is_up = silent == 0 && (!is_idle || self.brokers_answer());
         self.shared.metrics.consumer_up.set(i64::from(is_up));
-        if silent == 0 {
+        if silent == 0 && is_whole {
             self.shared.metrics.consumer_lag.set(behind);
         }
     }
@@ -351,15 +353,7 @@ impl<'a> Consumption<'a> {
         context.is_retired.store(true, Ordering::Relaxed);
         let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
         context.take_back(&owned);
-        self.consumer.unsubscribe();
-        // What it hears of that it hears in its poll.
-        let until = Instant::now() + LEAVE_WAIT;
-        let owns = |consumer: &BaseConsumer<Context>| {
-            consumer.assignment().is_ok_and(|owned| owned.count() > 0)
-        };
-        while Instant::now() < until && owns(&self.consumer) {
-            let _last_words = self.consumer.poll(WAIT);
-        }
+        self.leave();
         // A worker that is busy may still have a queue, which keeps the consumer alive; and whoever
         // drops it last waits until it has left. That must not be the worker.
         let (consumer, stopping) = (self.consumer, Arc::clone(&self.shared.stopping));
@@ -374,6 +368,16 @@ impl<'a> Consumption<'a> {
         }
     }
 
+    /// Leaves the group.
+    fn leave(&self) {
+        self.consumer.unsubscribe();
+        // What it hears of that it hears in its poll.
+        let until = Instant::now() + LEAVE_WAIT;
+        while Instant::now() < until && self.consumer.assignment().is_ok_and(|it| it.count() > 0) {
+            let _last_words = self.consumer.poll(WAIT);
+        }
+    }
+
     /// Writes down what this member has, commits it, leaves the group, and ends the workers.
     fn end(self, workers: &[mpsc::Sender<Message>], threads: Vec<std::thread::JoinHandle<()>>) {
         let context = self.consumer.context();
@@ -382,6 +386,8 @@ impl<'a> Consumption<'a> {
         // It is not to be written down once more as the consumer leaves.
         context.is_retired.store(true, Ordering::Relaxed);
         context.held.lock().clear();
+        // A worker that is busy keeps no partition from the others.
+        self.leave();
         for worker in workers {
             // One that ended before needs no telling.
             let _ended = worker.send(Message::Stop);
@@ -391,6 +397,5 @@ impl<'a> Consumption<'a> {
                 tracing::error!("a Kafka thread ended by a panic");
             }
         }
-        self.consumer.unsubscribe();
     }
 }

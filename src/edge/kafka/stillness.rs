@@ -28,7 +28,7 @@ struct Still {
 impl Stillness {
     /// Notes that a partition is read up to the offset `reached`, and that `left` offsets are left.
     pub(super) fn note(&mut self, place: Place, reached: i64, left: i64, now: EventTime) {
-        if self.before.get(&place).is_some_and(|(at, _)| *at != reached) {
+        if self.before.get(&place).is_some_and(|(at, _)| *at < reached) {
             self.before.remove(&place);
         }
         if left == 0 {
@@ -61,9 +61,13 @@ impl Stillness {
             |place: &Place| stall_ms.saturating_mul(1 << times(place).min(DOUBLINGS_MAX));
         let is_stalled =
             |(place, still): &(&Place, &Still)| now.ms_since(still.since) >= patience_ms(place);
-        let (place, still) = self.still.iter().find(is_stalled)?;
-        let (place, stood) = (place.clone(), (still.reached, times(place) + 1));
-        self.before.insert(place.clone(), stood);
+        let place = self.still.iter().find(is_stalled)?.0.clone();
+        // The new consumer is one for all that stand still.
+        let stand = self.still.iter().filter(|(_, still)| now.ms_since(still.since) >= stall_ms);
+        let stood =
+            |(place, still): (&Place, &Still)| (place.clone(), (still.reached, times(place) + 1));
+        let stood: Vec<_> = stand.map(stood).collect();
+        self.before.extend(stood);
         Some(place)
     }
 }
@@ -112,6 +116,21 @@ mod tests {
     }
 
     #[test]
+    fn one_new_consumer_is_for_all_that_stand_still() {
+        let mut stillness = Stillness::default();
+        for partition in 0..50 {
+            stillness.note(place(partition), 7, 1, at(0));
+        }
+        assert!(stillness.stalled(at(60), STALL_MS).is_some());
+        stillness.begin_anew();
+        for partition in 0..50 {
+            stillness.note(place(partition), 7, 1, at(60));
+        }
+        assert_eq!(stillness.stalled(at(60 + 119), STALL_MS), None);
+        assert!(stillness.stalled(at(60 + 120), STALL_MS).is_some());
+    }
+
+    #[test]
     fn one_that_no_new_consumer_helps_is_given_twice_as_long_each_time_until_it_moves() {
         let mut stillness = Stillness::default();
         let mut begun = 0;
@@ -123,6 +142,8 @@ mod tests {
             begun += patience;
         }
         stillness.begin_anew();
+        stillness.note(place(0), 0, 1, at(begun));
+        assert_eq!(stillness.stalled(at(begun + 60), STALL_MS), None, "as a new client may say");
         stillness.note(place(0), 8, 1, at(begun));
         assert_eq!(stillness.stalled(at(begun + 60), STALL_MS), Some(place(0)));
     }

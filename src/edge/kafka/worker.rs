@@ -35,6 +35,8 @@ struct Owned {
     progress: Arc<Progress>,
     /// Whether more waited than was taken last.
     is_behind: bool,
+    /// When an error of it was last said.
+    complained_at: Option<EventTime>,
 }
 
 impl Saved for Owned {
@@ -66,8 +68,6 @@ pub(super) struct Worker {
     pub(super) hours: Hours,
     /// What partitions go by, if that was told since the start.
     pub(super) told_params: Option<Arc<partition::Params>>,
-    /// When an error of a partition was last said.
-    pub(super) complained_at: Option<EventTime>,
 }
 
 impl Worker {
@@ -90,7 +90,14 @@ impl Worker {
                         // It may have been between two owners as these were told.
                         held.partition.set_params(Arc::clone(params));
                     }
-                    owned.push(Owned { place, queue, held, progress, is_behind: false });
+                    owned.push(Owned {
+                        place,
+                        queue,
+                        held,
+                        progress,
+                        is_behind: false,
+                        complained_at: None,
+                    });
                 }
                 Ok(Message::Give(place, reply)) => {
                     let at = owned.iter().position(|one| one.place == place);
@@ -143,13 +150,13 @@ impl Worker {
         let (mut records, mut last, mut produced) = (0, -1, None);
         let mut secrets = 0;
         let mut wait = wait;
-        let Owned { place, queue, held, progress, .. } = &mut *one;
+        let Owned { place, queue, held, progress, complained_at, .. } = &mut *one;
         while records < TOGETHER_MAX {
             let message = match queue.poll(wait) {
                 None => break,
                 Some(Err(error)) => {
                     self.shared.metrics.consumer_errors.inc();
-                    if complain_again(&mut self.complained_at) {
+                    if complain_again(complained_at) {
                         tracing::warn!(
                             error = %error,
                             topic = place.0,
