@@ -172,9 +172,7 @@ pub enum VoteError {
 
 /// A thread does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "a thread of tripline does not answer; tripline_stage_heartbeat_timestamp_seconds says which"
-)]
+#[error("a thread of tripline does not answer; tripline_heartbeat_timestamp_seconds says which")]
 pub struct StandsStill;
 
 /// A queue is full, or its thread has ended.

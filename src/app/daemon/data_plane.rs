@@ -261,7 +261,7 @@ impl Owner {
         self.send(signals, now);
         self.saving.tick(now, &mut self.slots, &self.told);
         self.tell_hours();
-        self.shared.metrics.beat("data_plane", now.ms() as f64 / 1000.0);
+        self.shared.metrics.beat("data_plane", self.number, now.ms() as f64 / 1000.0);
         let thread = self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         // The control plane ends after this thread.

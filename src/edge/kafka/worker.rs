@@ -333,7 +333,7 @@ impl Worker {
         }
         self.saving.tick(now, owned, &self.ticket);
         self.tell_hours();
-        self.shared.metrics.beat("kafka", now.ms() as f64 / 1000.0);
+        self.shared.metrics.beat("kafka", self.number, now.ms() as f64 / 1000.0);
         let thread = SLOTS + self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         let _ended = self.shared.control.tell_blocking(told);

@@ -17,10 +17,12 @@ use crate::model::finding::{Action, Detector, Finding};
 use crate::model::invariant::Invariant;
 use crate::wire::refusal::Refusal;
 use exposition::Exemplars;
+use parking_lot::Mutex;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Registry,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use table::Table;
 
@@ -39,6 +41,8 @@ const LAG_S: [f64; 11] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0
 pub struct Metrics {
     registry: Registry,
     exemplars: Arc<Exemplars>,
+    /// When each thread of a stage last showed that it lives.
+    beats: Arc<Mutex<BTreeMap<(&'static str, usize), f64>>>,
     pub events: IntCounterVec,
     pub refused: IntCounterVec,
     pub secrets_replaced: IntCounter,
@@ -383,7 +387,7 @@ impl Metrics {
             )?,
             heartbeat: t.float_gauges(
                 "heartbeat_timestamp_seconds",
-                "When each stage last showed that it lives.",
+                "When each stage last showed that all its threads live.",
                 "stage",
             )?,
             reload: t.counters(
@@ -394,6 +398,7 @@ impl Metrics {
             )?,
             registry,
             exemplars: Arc::default(),
+            beats: Arc::default(),
         };
         for store in stores {
             metrics.store_up.with_label_values(&[store]).set(1);
@@ -469,9 +474,13 @@ impl Metrics {
         self.checkpoint_at.set(now_s);
     }
 
-    /// Notes that a stage lives at `now_s`.
-    pub fn beat(&self, stage: &str, now_s: f64) {
-        self.heartbeat.with_label_values(&[stage]).set(now_s);
+    /// Notes that a thread of a stage lives at `now_s`. A stage is as alive as the thread of it that
+    /// showed it longest ago.
+    pub fn beat(&self, stage: &'static str, thread: usize, now_s: f64) {
+        let mut beats = self.beats.lock();
+        beats.insert((stage, thread), now_s);
+        let of_stage = beats.range((stage, 0)..=(stage, usize::MAX)).map(|(_, at)| *at);
+        self.heartbeat.with_label_values(&[stage]).set(of_stage.fold(now_s, f64::min));
     }
 
     /// A gauge handle of a stage's heartbeat.
@@ -514,6 +523,23 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::{Format, Metrics};
+
+    #[test]
+    fn a_stage_is_as_alive_as_its_thread_that_showed_it_longest_ago() {
+        let metrics = Metrics::new(&[]).expect("no name twice");
+        for (stage, thread, at) in
+            [("kafka", 0, 5.0), ("data_plane", 0, 1.0), ("kafka", 1, 9.0), ("kafka", 1, 10.0)]
+        {
+            metrics.beat(stage, thread, at);
+        }
+        let told = metrics.text(Format::Text, false);
+        for line in ["{stage=\"kafka\"} 5", "{stage=\"data_plane\"} 1"] {
+            let line = format!("tripline_heartbeat_timestamp_seconds{line}");
+            assert!(told.lines().any(|one| one == line), "{line}\n{told}");
+        }
+        metrics.beat("kafka", 0, 11.0);
+        assert!(metrics.text(Format::Text, false).contains("{stage=\"kafka\"} 10"));
+    }
 
     #[test]
     fn every_known_label_is_there_from_the_start() {
