@@ -248,11 +248,8 @@ impl DataPlane {
 
     /// Says what time it is. A thread that stands still misses it, and keeps it from no other.
     pub async fn tick(&self, now: EventTime) {
-        let tell = |thread: &mpsc::Sender<DataMessage>| {
-            let thread = thread.clone();
-            async move { timeout(TICK_WAIT, thread.send(DataMessage::Tick(now))).await }
-        };
-        join_all(self.threads.iter().map(tell)).await;
+        let threads = self.threads.iter();
+        join_all(threads.map(|it| timeout(TICK_WAIT, it.send(DataMessage::Tick(now))))).await;
     }
 
     /// What is remembered of a credential, over all threads.
@@ -383,7 +380,12 @@ impl ControlPlane {
 
 #[cfg(test)]
 mod tests {
-    use super::{ControlMessage, DataMessage, DataPlane, Hours};
+    use super::{ControlMessage, DATA_QUEUE_MAX, DataMessage, DataPlane, Hours, StandsStill};
+    use crate::model::credential::{Credential, Kind};
+    use crate::model::time::EventTime;
+    use std::time::Duration;
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
 
     #[test]
     fn hours_are_told_once() {
@@ -395,11 +397,16 @@ mod tests {
         assert!(hours.take().is_none());
     }
 
-    #[tokio::test]
-    async fn a_thread_that_stands_still_hides_nothing_of_the_others() {
+    /// Two threads of which one works and the other takes nothing.
+    fn one_works() -> (DataPlane, mpsc::Receiver<DataMessage>, mpsc::Receiver<DataMessage>) {
         let (plane, mut ends) = DataPlane::new(2, 0);
         let stuck = ends.pop().expect("an end");
-        let mut works = ends.pop().expect("an end");
+        (plane, ends.pop().expect("an end"), stuck)
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_stands_still_hides_nothing_of_the_others() {
+        let (plane, mut works, _stuck) = one_works();
         let work = tokio::spawn(async move {
             while let Some(message) = works.recv().await {
                 if let DataMessage::Busiest(_, reply) = message {
@@ -408,9 +415,34 @@ mod tests {
             }
             false
         });
-        let asked = tokio::time::timeout(std::time::Duration::from_secs(5), plane.busiest(5));
+        let asked = timeout(Duration::from_secs(5), plane.busiest(5));
         assert!(asked.await.is_ok(), "it is answered");
         assert!(work.await.expect("ends"), "the other was heard");
-        drop(stuck);
+    }
+
+    #[tokio::test]
+    async fn nor_does_it_keep_the_time_from_the_others_once_its_queue_is_full() {
+        let (plane, mut works, _stuck) = one_works();
+        let now = EventTime::from_s(1_700_000_000);
+        for tick in 0..DATA_QUEUE_MAX + 2 {
+            let told = timeout(Duration::from_secs(5), plane.tick(now));
+            assert!(told.await.is_ok(), "tick {tick} hangs");
+            assert!(matches!(works.try_recv(), Ok(DataMessage::Tick(_))), "tick {tick} is lost");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_it_alone_may_know_is_said_not_to_be_known() {
+        let (plane, mut works, _stuck) = one_works();
+        tokio::spawn(async move {
+            while let Some(message) = works.recv().await {
+                if let DataMessage::LookUp(_, reply) = message {
+                    let _gone = reply.send(None);
+                }
+            }
+        });
+        let credential = Credential::new(Kind::ApiKey, "key_1").expect("an id");
+        let asked = timeout(Duration::from_secs(5), plane.look_up(&credential)).await;
+        assert_eq!(asked.expect("it is answered").err(), Some(StandsStill));
     }
 }
