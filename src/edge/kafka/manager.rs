@@ -86,11 +86,20 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         };
         consumption.watch(&mut stillness);
         if shared.stopping.load(Ordering::Relaxed) {
-            consumption.end(&orders, threads);
-            return;
+            consumption.end();
+            break;
         }
         shared.metrics.consumer_stalls.inc();
         consumption.abandon();
+    }
+    for worker in &orders {
+        // One that ended before needs no telling.
+        let _ended = worker.send(Message::Stop);
+    }
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a Kafka thread ended by a panic");
+        }
     }
 }
 
@@ -378,8 +387,8 @@ impl<'a> Consumption<'a> {
         }
     }
 
-    /// Writes down what this member has, commits it, leaves the group, and ends the workers.
-    fn end(self, workers: &[mpsc::Sender<Message>], threads: Vec<std::thread::JoinHandle<()>>) {
+    /// Writes down what this member has, commits it, and leaves the group.
+    fn end(self) {
         let context = self.consumer.context();
         let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
         context.hand_over(&self.consumer, &owned);
@@ -388,14 +397,5 @@ impl<'a> Consumption<'a> {
         context.held.lock().clear();
         // A worker that is busy keeps no partition from the others.
         self.leave();
-        for worker in workers {
-            // One that ended before needs no telling.
-            let _ended = worker.send(Message::Stop);
-        }
-        for thread in threads {
-            if thread.join().is_err() {
-                tracing::error!("a Kafka thread ended by a panic");
-            }
-        }
     }
 }
