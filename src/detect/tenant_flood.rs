@@ -37,17 +37,19 @@ impl Default for Params {
             observe_ratio: 2.0,
             alert_ratio: 4.0,
             gate_nats: 20.0,
-            minutes_min: 1440,
+            minutes_min: DAY_MINUTES,
         }
     }
 }
 
+/// A day: what was watched for less does not know what is usual. Unit: minutes.
+pub const DAY_MINUTES: u32 = 1440;
 const HOURS_OF_WEEK: usize = 168;
 /// An hour's share moves by one part of so many with each of its minutes. Chosen: an hour teaches
 /// most of what it says.
 const HOUR_LEARNS: f32 = 1.0 / 30.0;
 /// The long average moves by one part of so many with each minute. Chosen: about a day.
-const LONG_LEARNS: f32 = 1.0 / 1440.0;
+const LONG_LEARNS: f32 = 1.0 / DAY_MINUTES as f32;
 /// The dispersion of a minute's count. Source: DETECTION, "What the data say" 8.
 const DISPERSION: f64 = 120.0;
 

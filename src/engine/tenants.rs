@@ -1,7 +1,7 @@
 //! The tenants that a partition tells apart, by number, and what each takes of the fleet.
 
 use super::tenant_minutes::{BUSIEST_MAX, MinuteTotals, TenantTotals};
-use crate::detect::tenant_flood::{Season, Taken, Usual};
+use crate::detect::tenant_flood::{DAY_MINUTES, Season, Taken, Usual};
 use crate::stats::codec::{Codec, Input};
 use compact_str::CompactString;
 use hashbrown::HashMap;
@@ -13,10 +13,8 @@ const TENANTS_MAX: u16 = u16::MAX;
 /// The number of no tenant.
 pub const NO_TENANT: u16 = u16::MAX;
 
-/// How long a partition must be watched until it knows what is usual. Unit: minutes.
-const DAY_MINUTES: u32 = 1440;
 /// The fleet's usual requests move by one part of so many with each minute. Chosen: about a day.
-const FLEET_LEARNS: f32 = 1.0 / 1440.0;
+const FLEET_LEARNS: f32 = 1.0 / DAY_MINUTES as f32;
 
 /// What a tenant does in the running minute.
 #[derive(Clone, Copy, Debug, Default)]

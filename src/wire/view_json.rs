@@ -93,11 +93,6 @@ impl CredentialJson {
         }
     }
 
-    /// Whether it describes that credential.
-    pub fn is(&self, credential: &Credential) -> bool {
-        self.credential == credential.id() && self.kind == credential.kind().as_str()
-    }
-
     /// Whether anything was ever decided on it.
     pub const fn was_decided_on(&self) -> bool {
         self.generation > 0

@@ -6,6 +6,7 @@ use crate::support::{skipped, until};
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tempfile::TempDir;
 use tripline::edge::auth_store::redis::{
     CHANGES_DEFAULT, GUARD_KEY, Granted, KEY_DEFAULT, OwnCommands, Params, Place, RedisStore,
     Topology,
@@ -280,16 +281,22 @@ fn members_tell_each_other_what_they_know_of_the_fleet() {
     assert_eq!(world.server.ask::<i64>(&["HEXISTS", key, "old"]), 0, "it is forgotten");
 }
 
-#[test]
-fn two_daemons_see_one_fleet() {
-    if skipped("redis") {
-        return;
-    }
+/// Two members that share a Redis.
+fn two_members() -> (RedisServer, [TempDir; 2], [Daemon; 2]) {
     let server = RedisServer::start();
     let config =
         format!("[breaker]\nmembers = 2\n[auth_store.redis]\nurl = \"{}\"\n", server.url());
     let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
     let daemons = folders.each_ref().map(|folder| Daemon::start(folder, &config));
+    (server, folders, daemons)
+}
+
+#[test]
+fn two_daemons_see_one_fleet() {
+    if skipped("redis") {
+        return;
+    }
+    let (_server, _folders, daemons) = two_members();
     daemons[0].post_events(&uses("key_1", now_ms(), 2));
     daemons[1].post_events(&format!(
         "{}{}",
@@ -314,11 +321,7 @@ fn two_daemons_know_together_what_each_tenant_takes() {
     if skipped("redis") {
         return;
     }
-    let server = RedisServer::start();
-    let config =
-        format!("[breaker]\nmembers = 2\n[auth_store.redis]\nurl = \"{}\"\n", server.url());
-    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let daemons = folders.each_ref().map(|folder| Daemon::start(folder, &config));
+    let (_server, _folders, daemons) = two_members();
     // A minute is shown for a minute, from 15 seconds after its end.
     until("a new minute has just come", Duration::from_mins(1), || {
         ((now_ms() - 15_000) % 60_000 < 30_000).then_some(())
