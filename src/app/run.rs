@@ -90,9 +90,8 @@ async fn feed_watchdog(metrics: Metrics) {
     let mut interval = tokio::time::interval(within / 3);
     loop {
         interval.tick().await;
-        let silent_s =
-            clock::now().ms() as f64 / 1000.0 - metrics.heartbeat_of("control_plane").get();
-        if silent_s < within.as_secs_f64() {
+        let alive_s = metrics.heartbeat.of("control_plane").unwrap_or(0.0);
+        if clock::now().as_secs_f64() - alive_s < within.as_secs_f64() {
             tell_manager(&[NotifyState::Watchdog]);
         }
     }

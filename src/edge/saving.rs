@@ -121,6 +121,12 @@ impl Saving {
     }
 }
 
+/// The newest checkpoint of the partition that waits longest for one, at `now`; of one without any
+/// since when it is owned. None: none is owned.
+pub fn oldest_checkpoint(owned: &[impl Saved], now: EventTime) -> Option<EventTime> {
+    owned.iter().map(|one| one.kept().written(now)).min()
+}
+
 /// All of a partition at once.
 pub fn whole(one: &mut impl Saved, told: &Ticket) -> Finished {
     let offset = one.partition().next_offset();

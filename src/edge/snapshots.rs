@@ -9,6 +9,7 @@ use super::planes::Ticket;
 use crate::edge::metrics::Metrics;
 use crate::engine::batch::HashSeed;
 use crate::engine::partition::{Params, Partition, Useless};
+use crate::model::time::EventTime;
 use crate::wire::checkpoint_bytes;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
@@ -57,6 +58,8 @@ pub struct Finished {
 pub struct Kept {
     newest: AtomicI64,
     oldest: AtomicI64,
+    /// When the newest was written. Unit: milliseconds since 1970; 0 before it is asked.
+    written: AtomicI64,
 }
 
 impl Kept {
@@ -68,6 +71,16 @@ impl Kept {
     /// The offset of the oldest checkpoint that may be gone back to.
     pub fn oldest(&self) -> i64 {
         self.oldest.load(Ordering::Acquire)
+    }
+
+    /// When the newest checkpoint was written. Before the first, when this was first asked: since then
+    /// it is owned here.
+    pub fn written(&self, now: EventTime) -> EventTime {
+        let (unknown, now) = (0, now.ms());
+        match self.written.compare_exchange(unknown, now, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => EventTime::from_ms(now),
+            Err(at) => EventTime::from_ms(at),
+        }
     }
 
     fn note(&self, names: &[Name]) {
@@ -245,9 +258,11 @@ impl Snapshots {
     /// Writes a checkpoint; says whether it is written.
     pub async fn write(&self, finished: Finished) -> bool {
         let (place, offset) = (finished.place.clone(), finished.offset);
+        let kept = Arc::clone(&finished.kept);
         match self.store(finished).await {
             Ok(bytes) => {
-                self.metrics.note_checkpoint(bytes, clock::now().ms() as f64 / 1000.0);
+                self.metrics.checkpoint_bytes.inc_by(bytes as u64);
+                kept.written.store(clock::now().ms(), Ordering::Release);
                 true
             }
             Err(error) => {

@@ -28,6 +28,11 @@ impl EventTime {
         self.0
     }
 
+    /// Seconds since 1970, as clocks of metrics count them.
+    pub const fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+
     /// Whole seconds since 1970, clamped into `u32` (1970 to 2106).
     pub fn second(self) -> u32 {
         u32::try_from(self.0.div_euclid(1000).max(0)).unwrap_or(u32::MAX)

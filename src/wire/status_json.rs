@@ -56,7 +56,8 @@ pub struct StatusJson {
     pub stores: Vec<StoreJson>,
     /// What the event log takes on disk. Unit: bytes.
     pub event_log_bytes: u64,
-    /// When a checkpoint was last written.
+    /// When the partition that waits longest for a checkpoint got its last one; before its first one,
+    /// since when it is owned.
     pub checkpoint: Option<String>,
 }
 

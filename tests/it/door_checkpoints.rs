@@ -31,11 +31,15 @@ fn remembers(daemon: &Daemon, key: &str) -> (Value, Value) {
     until(&format!("{key} is remembered"), PATIENCE, || seen(daemon, key))
 }
 
+/// Since when all slots are written down.
+fn oldest(daemon: &Daemon) -> f64 {
+    daemon.metric("tripline_checkpoint_timestamp_seconds{stage=\"data_plane\"}")
+}
+
 fn written(daemon: &Daemon) {
     // Those of all slots, begun after the events.
-    let at = || daemon.metric("tripline_checkpoint_timestamp_seconds");
     let begun = now_ms() as f64 / 1000.0 + 2.5;
-    until("everything is written down", PATIENCE, || (at() > begun).then_some(()));
+    until("everything is written down", PATIENCE, || (oldest(daemon) > begun).then_some(()));
 }
 
 /// The checkpoints of the slot that holds the most, newest first.
@@ -54,6 +58,22 @@ fn largest(data: &Path) -> Vec<PathBuf> {
         std::fs::metadata(newest).expect("a file").len()
     };
     of.max_by_key(size).expect("a slot")
+}
+
+#[test]
+fn a_slot_that_can_t_be_written_down_is_not_hidden_by_the_others() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, OFTEN);
+    written(&daemon);
+    let slot = daemon.data().join("checkpoints/http/slot-05");
+    std::fs::remove_dir_all(&slot).expect("removes");
+    std::fs::write(&slot, "in the way").expect("writes");
+    let bytes = || daemon.metric("tripline_checkpoint_bytes_total");
+    let (at, from) = (oldest(&daemon), bytes());
+    until("the others are written thrice", PATIENCE, || (bytes() > 3.0 * from).then_some(()));
+    assert!(oldest(&daemon) < at + 3.0, "{} s later", oldest(&daemon) - at);
+    std::fs::remove_file(&slot).expect("removes");
+    written(&daemon);
 }
 
 #[test]

@@ -78,7 +78,7 @@ fn counts(daemon: &Daemon, key: &str, wanted: u64) {
 
 /// Waits until what was counted is written down.
 fn written(daemon: &Daemon) {
-    let at = || daemon.metric("tripline_checkpoint_timestamp_seconds");
+    let at = || daemon.metric("tripline_checkpoint_timestamp_seconds{stage=\"kafka\"}");
     let begun = now_ms() as f64 / 1000.0 + 1.5;
     until("a checkpoint is written", PATIENCE, || (at() > begun).then_some(()));
 }

@@ -8,7 +8,7 @@ use crate::edge::metrics::Metrics;
 use crate::edge::planes::{
     ControlMessage, ControlPlane, DataMessage, DataPlane, Hours, InUse, SLOTS, Ticket,
 };
-use crate::edge::saving::Saving;
+use crate::edge::saving::{Saving, oldest_checkpoint};
 use crate::edge::snapshots::Snapshots;
 use crate::edge::{clock, kafka};
 use crate::engine::batch::Batch;
@@ -261,7 +261,9 @@ impl Owner {
         self.send(signals, now);
         self.saving.tick(now, &mut self.slots, &self.told);
         self.tell_hours();
-        self.shared.metrics.beat("data_plane", self.number, now.ms() as f64 / 1000.0);
+        let written = oldest_checkpoint(&self.slots, now).map(EventTime::as_secs_f64);
+        self.shared.metrics.checkpoint.set("data_plane", self.number, written);
+        self.shared.metrics.heartbeat.set("data_plane", self.number, Some(now.as_secs_f64()));
         let thread = self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         // The control plane ends after this thread.

@@ -249,7 +249,7 @@ impl Task {
         work.comparing = if let Some(from) = page.next {
             Comparing::Next(from)
         } else {
-            let now = clock::now().ms() as f64 / 1000.0;
+            let now = clock::now().as_secs_f64();
             // Of nothing a store is not asked.
             if work.reachable {
                 self.metrics.reconciled_at.with_label_values(&[store]).set(now);

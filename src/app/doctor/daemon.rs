@@ -230,7 +230,7 @@ fn judge_checkpoint(area: &Area, facts: &Facts, every_ms: i64) -> Check {
         Some(age_ms) => area.warning(
             "checkpoint",
             format!("{} s old, and due every {} s", age_ms / 1000, every_ms / 1000),
-            "docs/runbooks/checkpoint-stale.md, if events come in; without events none is due",
+            "docs/runbooks/checkpoint-stale.md",
         ),
         None if since_start <= late_ms || facts.status.events == 0 => {
             area.ok("checkpoint", "none is due yet")
@@ -258,7 +258,7 @@ fn judge_stages(area: &Area, facts: &Facts) -> Check {
     if stages.is_empty() {
         return area.skipped("stages", "/metrics shows no heartbeat");
     }
-    let now_s = rfc3339(&facts.status.now).unwrap_or(facts.asked).ms() as f64 / 1000.0;
+    let now_s = rfc3339(&facts.status.now).unwrap_or(facts.asked).as_secs_f64();
     let silent = stages.iter().filter(|(_, at)| *at > 0.0 && now_s - at > SILENT_S_MAX);
     let silent: Vec<String> =
         silent.map(|(stage, at)| format!("{stage} for {:.0} s", now_s - at)).collect();

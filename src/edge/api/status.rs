@@ -93,6 +93,5 @@ fn carried_out(metrics: &Metrics) -> std::collections::BTreeMap<String, u64> {
 
 fn checkpoint(metrics: &Metrics) -> Option<String> {
     #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
-    let written = EventTime::from_ms((metrics.checkpoint_at.get() * 1000.0) as i64);
-    (written > EventTime::MIN).then(|| written.to_string())
+    metrics.checkpoint.of_all().map(|at_s| EventTime::from_ms((at_s * 1000.0) as i64).to_string())
 }

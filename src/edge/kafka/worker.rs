@@ -8,7 +8,7 @@ use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, letter};
 use crate::edge::planes::{ControlMessage, DataMessage, Hours, InUse, SLOTS, Ticket};
-use crate::edge::saving::{Saved, Saving};
+use crate::edge::saving::{Saved, Saving, oldest_checkpoint};
 use crate::edge::snapshots::Kept;
 use crate::engine::batch::Batch;
 use crate::engine::partition::{self, Clock, Partition, Signal, View};
@@ -333,7 +333,9 @@ impl Worker {
         }
         self.saving.tick(now, owned, &self.ticket);
         self.tell_hours();
-        self.shared.metrics.beat("kafka", self.number, now.ms() as f64 / 1000.0);
+        let written = oldest_checkpoint(owned, now).map(EventTime::as_secs_f64);
+        self.shared.metrics.checkpoint.set("kafka", self.number, written);
+        self.shared.metrics.heartbeat.set("kafka", self.number, Some(now.as_secs_f64()));
         let thread = SLOTS + self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         let _ended = self.shared.control.tell_blocking(told);

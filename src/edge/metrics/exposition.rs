@@ -141,7 +141,7 @@ impl Page<'_> {
         let _written = write!(self.text, "{sample} {}", number(value, Format::Text));
         let wanted = may_have_exemplar && self.format == Format::OpenMetrics;
         if let Some(one) = wanted.then(|| self.exemplars.of(sample)).flatten() {
-            let (value, at_s) = (number(one.value, Format::Text), one.at.ms() as f64 / 1000.0);
+            let (value, at_s) = (number(one.value, Format::Text), one.at.as_secs_f64());
             let _written =
                 write!(self.text, " # {{finding_id=\"{}\"}} {value} {at_s:.3}", one.finding);
         }

@@ -3,6 +3,7 @@
 //! Handles are looked up once; machines hand out tallies, which are added per batch.
 
 mod exposition;
+mod oldest;
 mod reference;
 mod table;
 
@@ -17,12 +18,11 @@ use crate::model::finding::{Action, Detector, Finding};
 use crate::model::invariant::Invariant;
 use crate::wire::refusal::Refusal;
 use exposition::Exemplars;
-use parking_lot::Mutex;
+use oldest::Oldest;
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Registry,
 };
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use table::Table;
 
@@ -41,8 +41,6 @@ const LAG_S: [f64; 11] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0
 pub struct Metrics {
     registry: Registry,
     exemplars: Arc<Exemplars>,
-    /// When each thread of a stage last showed that it lives.
-    beats: Arc<Mutex<BTreeMap<(&'static str, usize), f64>>>,
     pub events: IntCounterVec,
     pub refused: IntCounterVec,
     pub secrets_replaced: IntCounter,
@@ -72,7 +70,7 @@ pub struct Metrics {
     /// Checkpoints that were not written, or are of no use.
     pub checkpoint_errors: IntCounter,
     /// When the last checkpoint was written.
-    pub checkpoint_at: Gauge,
+    pub checkpoint: Oldest,
     /// Bytes of checkpoints written.
     pub checkpoint_bytes: IntCounter,
     /// Times that a partition went on before what was read of it.
@@ -122,7 +120,7 @@ pub struct Metrics {
     pub consumer_up: IntGauge,
     pub consumer_errors: IntCounter,
     pub top_rate: GaugeVec,
-    pub heartbeat: GaugeVec,
+    pub heartbeat: Oldest,
     pub reload: IntCounterVec,
 }
 
@@ -266,10 +264,12 @@ impl Metrics {
                 "checkpoint_errors_total",
                 "Checkpoints that were not written, or are of no use.",
             )?,
-            checkpoint_at: t.float_gauge(
+            checkpoint: Oldest::new(t.float_gauges(
                 "checkpoint_timestamp_seconds",
-                "When the last checkpoint was written; 0 before the first.",
-            )?,
+                "When the partition that waits longest for a checkpoint got its last one; before its \
+                 first one since when it is owned. 0: none is owned.",
+                "stage",
+            )?),
             checkpoint_bytes: t
                 .counter("checkpoint_bytes_total", "Bytes of checkpoints written.")?,
             clock_step: t.float_gauge(
@@ -385,11 +385,11 @@ impl Metrics {
                 "Rate of the busiest credentials over the last minute, by rank.",
                 "rank",
             )?,
-            heartbeat: t.float_gauges(
+            heartbeat: Oldest::new(t.float_gauges(
                 "heartbeat_timestamp_seconds",
                 "When each stage last showed that all its threads live.",
                 "stage",
-            )?,
+            )?),
             reload: t.counters(
                 "reloads_total",
                 "Reloads of the configuration, by result.",
@@ -398,7 +398,6 @@ impl Metrics {
             )?,
             registry,
             exemplars: Arc::default(),
-            beats: Arc::default(),
         };
         for store in stores {
             metrics.store_up.with_label_values(&[store]).set(1);
@@ -468,26 +467,6 @@ impl Metrics {
         }
     }
 
-    /// Notes that a checkpoint of so many bytes was written at `now_s`.
-    pub fn note_checkpoint(&self, bytes: usize, now_s: f64) {
-        self.checkpoint_bytes.inc_by(bytes as u64);
-        self.checkpoint_at.set(now_s);
-    }
-
-    /// Notes that a thread of a stage lives at `now_s`. A stage is as alive as the thread of it that
-    /// showed it longest ago.
-    pub fn beat(&self, stage: &'static str, thread: usize, now_s: f64) {
-        let mut beats = self.beats.lock();
-        beats.insert((stage, thread), now_s);
-        let of_stage = beats.range((stage, 0)..=(stage, usize::MAX)).map(|(_, at)| *at);
-        self.heartbeat.with_label_values(&[stage]).set(of_stage.fold(now_s, f64::min));
-    }
-
-    /// A gauge handle of a stage's heartbeat.
-    pub fn heartbeat_of(&self, stage: &str) -> Gauge {
-        self.heartbeat.with_label_values(&[stage])
-    }
-
     /// Notes the finding behind what was just counted as newly justified.
     pub fn note_finding(&self, finding: &Finding) {
         let labels = [("action", finding.action.as_str()), ("detector", finding.detector.as_str())];
@@ -523,23 +502,6 @@ impl Metrics {
 #[cfg(test)]
 mod tests {
     use super::{Format, Metrics};
-
-    #[test]
-    fn a_stage_is_as_alive_as_its_thread_that_showed_it_longest_ago() {
-        let metrics = Metrics::new(&[]).expect("no name twice");
-        for (stage, thread, at) in
-            [("kafka", 0, 5.0), ("data_plane", 0, 1.0), ("kafka", 1, 9.0), ("kafka", 1, 10.0)]
-        {
-            metrics.beat(stage, thread, at);
-        }
-        let told = metrics.text(Format::Text, false);
-        for line in ["{stage=\"kafka\"} 5", "{stage=\"data_plane\"} 1"] {
-            let line = format!("tripline_heartbeat_timestamp_seconds{line}");
-            assert!(told.lines().any(|one| one == line), "{line}\n{told}");
-        }
-        metrics.beat("kafka", 0, 11.0);
-        assert!(metrics.text(Format::Text, false).contains("{stage=\"kafka\"} 10"));
-    }
 
     #[test]
     fn every_known_label_is_there_from_the_start() {

@@ -19,7 +19,8 @@ impl Metrics {
         // What has no labels yet at a start has no family either.
         metrics.notifications.with_label_values(&["main", "delivered"]);
         metrics.reconciled_at.with_label_values(&["embedded"]);
-        metrics.beat("control_plane", 0, 0.0);
+        metrics.heartbeat.set("control_plane", 0, None);
+        metrics.checkpoint.set("data_plane", 0, None);
         let families = metrics.registry.gather();
         let own = families.iter().filter(|family| family.name().starts_with("tripline_"));
         let mut text = HEAD.to_owned();
