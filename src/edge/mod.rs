@@ -25,3 +25,4 @@ pub mod outgoing;
 pub mod planes;
 pub mod saving;
 pub mod snapshots;
+pub mod vitals;

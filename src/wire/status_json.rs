@@ -1,4 +1,4 @@
-//! How the daemon is, as JSON: what the console and `tripline top` show.
+//! How the daemon is, as JSON: what the console, `tripline top` and `tripline doctor` show.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -14,6 +14,8 @@ pub struct StatusJson {
     pub started: String,
     /// The default posture.
     pub posture: String,
+    /// What a person should look at, the gravest first. Empty: all is well.
+    pub concerns: Vec<ConcernJson>,
     /// Who asks.
     pub account: String,
     /// What they may do.
@@ -59,6 +61,76 @@ pub struct StatusJson {
     /// When the partition that waits longest for a checkpoint got its last one; before its first one,
     /// since when it is owned.
     pub checkpoint: Option<String>,
+}
+
+/// A part of the daemon that may not be well, in the order in which they are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// What it never does.
+    Invariants,
+    /// The trail of decisions.
+    Journal,
+    /// The threads that watch and decide.
+    Threads,
+    /// An auth store.
+    Store,
+    /// The events that came by HTTP, on disk.
+    EventLog,
+    /// The queues of the intakes.
+    Queue,
+    /// The Kafka intake.
+    Kafka,
+    /// What is remembered, on disk.
+    Checkpoints,
+    /// What is remembered, in memory.
+    Memory,
+    /// Records that come in.
+    Records,
+    /// The bound on revocations.
+    Breaker,
+}
+
+impl Part {
+    /// As people read it.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Invariants => "invariants",
+            Self::Journal => "journal",
+            Self::Threads => "threads",
+            Self::Store => "store",
+            Self::EventLog => "event log",
+            Self::Queue => "queue",
+            Self::Kafka => "kafka",
+            Self::Checkpoints => "checkpoints",
+            Self::Memory => "memory",
+            Self::Records => "records",
+            Self::Breaker => "breaker",
+        }
+    }
+}
+
+/// What a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConcernJson {
+    /// What is not well.
+    pub part: Part,
+    /// Which store, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// Whether abuse goes unseen or unstopped by it, or would after a crash.
+    pub grave: bool,
+    /// What was seen.
+    pub found: String,
+    /// What to do: the name of a page of `docs/runbooks`.
+    pub runbook: String,
+}
+
+impl StatusJson {
+    /// What a person should look at of a part.
+    pub fn concern(&self, part: Part) -> Option<&ConcernJson> {
+        self.concerns.iter().find(|one| one.part == part)
+    }
 }
 
 /// All members together, as far as this one hears of them through Redis.

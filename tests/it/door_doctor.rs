@@ -108,7 +108,7 @@ fn a_sound_set_up_passes_with_all_its_parts() {
     for (area, name) in [
         ("daemon", "answers"),
         ("daemon", "version"),
-        ("daemon", "intake"),
+        ("daemon", "kafka"),
         ("kafka", "keys"),
         ("kafka", "records"),
         ("kafka", "members"),
@@ -132,6 +132,32 @@ fn a_sound_set_up_passes_with_all_its_parts() {
     assert_eq!(daemon.get("/v1/status")["kafka"]["partitions"], 4, "it lost no partition");
     let hooks = alerts.received();
     assert!(hooks.iter().all(|one| one.body.is_empty()), "nothing was delivered: {hooks:?}");
+}
+
+#[test]
+fn what_the_daemon_says_of_itself_is_what_doctor_says_of_it() {
+    if skipped("redis") {
+        return;
+    }
+    let (folder, mut redis) = (folder(), RedisServer::start());
+    let config = format!("[auth_store.redis]\nurl = \"{}\"\n", redis.url());
+    let daemon = Daemon::start(&folder, &config);
+    let concerns = || daemon.get("/v1/status")["concerns"].clone();
+    until("it is well", PATIENCE, || (concerns() == serde_json::json!([])).then_some(()));
+    redis.kill();
+    daemon.order("revoke", "key_1");
+    let concern = until("it says that Redis is away", PATIENCE, || {
+        concerns().as_array().expect("a list").first().cloned()
+    });
+    assert_eq!((&concern["part"], &concern["store"]), (&"store".into(), &"redis".into()));
+    let (code, report) = doctor(folder.path(), &[]);
+    let told = the(&report, "daemon", "store");
+    assert_eq!(code, Some(1), "{report:#}");
+    assert_eq!(text(told, "state"), "failed", "{told}");
+    assert!(text(told, "found").starts_with("redis: it can't be reached"), "{told}");
+    assert_eq!(text(told, "remedy"), "docs/runbooks/store-unreachable.md");
+    redis.restart();
+    until("it is well again", PATIENCE, || (concerns() == serde_json::json!([])).then_some(()));
 }
 
 #[test]

@@ -305,7 +305,7 @@ impl ControlThread {
             metrics.tenant_flood_ratio.set(ratio);
             metrics.show_budget(self.control.ledger().cohorts(), &self.control.params().budgets);
         }
-        metrics.heartbeat.set("control_plane", 0, Some(now.as_secs_f64()));
+        metrics.heartbeat.set("control_plane", 0, Some(now));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.clock_step.set(clock::deviation_ms() as f64 / 1000.0);
         metrics.approvals.set(count(self.control.approvals().count(now)));

@@ -261,9 +261,9 @@ impl Owner {
         self.send(signals, now);
         self.saving.tick(now, &mut self.slots, &self.told);
         self.tell_hours();
-        let written = oldest_checkpoint(&self.slots, now).map(EventTime::as_secs_f64);
+        let written = oldest_checkpoint(&self.slots, now);
         self.shared.metrics.checkpoint.set("data_plane", self.number, written);
-        self.shared.metrics.heartbeat.set("data_plane", self.number, Some(now.as_secs_f64()));
+        self.shared.metrics.heartbeat.set("data_plane", self.number, Some(now));
         let thread = self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         // The control plane ends after this thread.

@@ -43,7 +43,7 @@ use control_plane::{ControlThread, ToStore};
 use jsonwebtoken::jwk::JwkSet;
 use notify::Notifiers;
 use outbox::Backlog;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use past::Past;
 use reload::{Follows, Reloader};
 use std::net::SocketAddr;
@@ -173,9 +173,9 @@ impl Daemon {
 
         let planes = (watches.data.clone(), control.clone());
         let follows =
-            Follows::new(&settings, planes, partition, breaker_is_shared, &opened.metrics);
+            Follows::new(&settings, planes.clone(), partition, breaker_is_shared, &opened.metrics);
         let (reloads, asked) = mpsc::channel(1);
-        let router = api::router(Arc::new(api::Shared {
+        let router = open_door(api::Shared {
             data: watches.data.clone(),
             intake: watches.intake,
             control: control.clone(),
@@ -197,12 +197,12 @@ impl Daemon {
             listeners: api::changes::Listeners::default(),
             about: Arc::clone(&follows.about),
             reloads: reloads.clone(),
+            vitals: Mutex::default(),
             requests: 0.into(),
-        }));
+        });
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let (stop, servers) = serve(listener, opened.socket, router);
-        let told = (watches.data.clone(), control.clone());
-        let ticker = tokio::spawn(tick(told, Arc::clone(&opened.dead_letters)));
+        let ticker = tokio::spawn(tick(planes, Arc::clone(&opened.dead_letters)));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
             posture = %settings.control.postures.default, "tripline runs"
@@ -512,6 +512,13 @@ async fn join(threads: Vec<JoinHandle<()>>) {
 }
 
 type Outboxes = (Vec<ToStore>, Vec<tokio::task::JoinHandle<()>>);
+
+/// What answers at the HTTP door.
+fn open_door(shared: api::Shared) -> axum::Router {
+    let shared = Arc::new(shared);
+    tokio::spawn(api::status::keep_vitals(Arc::downgrade(&shared)));
+    api::router(shared)
+}
 
 /// Starts an outbox for each store, with what is due there from before.
 fn start_outboxes(tasks: impl Iterator<Item = outbox::Task>, due: Vec<Backlog>) -> Outboxes {

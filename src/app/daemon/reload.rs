@@ -236,6 +236,8 @@ impl Follows {
         let about = About {
             posture: settings.control.postures.default,
             memory_bytes_max: settings.partition.memory_bytes,
+            checkpoint_every_ms: settings.checkpoint_every_ms,
+            reads_kafka: settings.kafka.is_some(),
             started: clock::now(),
         };
         let tokens = Arc::new(Tokens::new(settings.http.listen.ip().is_loopback()));

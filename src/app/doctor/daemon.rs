@@ -7,16 +7,11 @@ use crate::app::settings::Settings;
 use crate::edge::clock;
 use crate::model::decision::Posture;
 use crate::model::time::EventTime;
-use crate::wire::status_json::StatusJson;
+use crate::wire::status_json::{ConcernJson, KafkaJson, Part, StatusJson};
 use crate::wire::time::rfc3339;
 
 /// How far clocks may differ. Unit: milliseconds. Chosen: what the lateness of events hides.
 const CLOCK_MS_MAX: i64 = 1_000;
-/// After how long without a heartbeat a stage stands still. Unit: seconds. Chosen: they beat each
-/// second.
-const SILENT_S_MAX: f64 = 30.0;
-/// Records not yet applied that are many. Chosen: some seconds of a busy topic.
-const LAG_MAX: u64 = 100_000;
 
 /// What the daemon said.
 #[derive(Clone, Debug)]
@@ -24,21 +19,12 @@ struct Facts {
     status: StatusJson,
     /// Status and text of `/readyz?verbose`.
     ready: (u16, String),
-    /// The lines of `/metrics`.
-    metrics: String,
     /// When it was asked.
     asked: EventTime,
     /// How long the answer took. Unit: milliseconds.
     took_ms: i64,
     /// When the configuration was last changed.
     changed: Option<EventTime>,
-}
-
-/// What was expected of it.
-#[derive(Clone, Copy, Debug)]
-struct Expected {
-    checkpoint_every_ms: i64,
-    reads_kafka: bool,
 }
 
 /// Asks it and says what is to be said.
@@ -63,18 +49,9 @@ pub(super) async fn look(client: &Client, settings: Option<&Settings>) -> Vec<Ch
         return checks;
     };
     let ready = client.ask("/readyz?verbose", &[]).await.unwrap_or_default();
-    let metrics = client.ask("/metrics", &[]).await.map(|(_, text)| text).unwrap_or_default();
     let file = settings.and_then(|settings| settings.file.as_ref());
     let changed = file.and_then(|file| modified(file));
-    let expected = settings.map(|settings| Expected {
-        checkpoint_every_ms: settings.checkpoint_every_ms,
-        reads_kafka: settings.kafka.is_some(),
-    });
-    checks.extend(judge(
-        &area,
-        &Facts { status, ready, metrics, asked, took_ms, changed },
-        expected,
-    ));
+    checks.extend(judge(&area, &Facts { status, ready, asked, took_ms, changed }));
     checks
 }
 
@@ -127,37 +104,56 @@ fn judge_version(area: &Area, theirs: &str) -> Check {
     )
 }
 
-fn judge(area: &Area, facts: &Facts, expected: Option<Expected>) -> Vec<Check> {
+fn judge(area: &Area, facts: &Facts) -> Vec<Check> {
     let status = &facts.status;
     let mut checks = vec![judge_ready(area, facts), judge_posture(area, &status.posture)];
     checks.push(judge_clock(area, facts));
-    checks.push(if status.journal.writable {
-        area.ok("journal", format!("{} lines, can be written", status.journal.lines))
-    } else {
-        area.failed(
-            "journal",
-            "it can't be written, so nothing is carried out",
-            "see docs/runbooks/journal-errors.md; df -h on data_dir first",
-        )
-    });
-    checks.extend(status.stores.iter().map(|store| match store.waiting {
-        0 => area.ok("stores", format!("{}: nothing waits", store.name)),
-        waiting => area.warning(
-            "stores",
-            format!("{}: {waiting} decisions wait", store.name),
-            "see below whether it can be reached; docs/runbooks/outbox-not-draining.md",
-        ),
-    }));
-    checks.push(judge_memory(area, status));
-    if let Some(expected) = expected {
-        if expected.reads_kafka {
-            checks.push(judge_intake(area, status));
-        }
-        checks.push(judge_checkpoint(area, facts, expected.checkpoint_every_ms));
-    }
-    checks.push(judge_stages(area, facts));
+    checks.extend(status.concerns.iter().map(|concern| tell(area, concern)));
+    checks.extend(well(area, status));
     checks.extend(judge_change(area, facts));
     checks
+}
+
+/// What the daemon itself says that a person should look at.
+fn tell(area: &Area, concern: &ConcernJson) -> Check {
+    let found = match &concern.store {
+        Some(store) => format!("{store}: {}", concern.found),
+        None => concern.found.clone(),
+    };
+    let remedy = format!("docs/runbooks/{}.md", concern.runbook);
+    if concern.grave {
+        area.failed(concern.part.title(), found, remedy)
+    } else {
+        area.warning(concern.part.title(), found, remedy)
+    }
+}
+
+/// The parts of which it says nothing, in numbers.
+fn well(area: &Area, status: &StatusJson) -> Vec<Check> {
+    let mut parts =
+        vec![(Part::Journal, format!("{} lines, can be written", status.journal.lines))];
+    let waiting = status.stores.iter().filter(|store| store.waiting > 0);
+    parts.push((
+        Part::Store,
+        match waiting.count() {
+            0 => format!("{} settled", status.stores.len()),
+            busy => format!("{} of {} are being told", busy, status.stores.len()),
+        },
+    ));
+    let percent = status.memory_bytes.saturating_mul(100) / status.memory_bytes_max.max(1);
+    let memory = format!("{} credentials, {percent} % of what they may take", status.credentials);
+    parts.push((Part::Memory, memory));
+    let KafkaJson { partitions, lag } = status.kafka;
+    if partitions > 0 {
+        parts.push((Part::Kafka, format!("{partitions} partitions, {lag} records behind")));
+    }
+    let age_ms = || Some(rfc3339(&status.now)?.ms_since(rfc3339(status.checkpoint.as_ref()?)?));
+    if let Some(age_ms) = age_ms() {
+        parts.push((Part::Checkpoints, format!("the oldest is {} s old", age_ms / 1000)));
+    }
+    parts.push((Part::Threads, "all live".to_owned()));
+    let quiet = parts.into_iter().filter(|(part, _)| status.concern(*part).is_none());
+    quiet.map(|(part, found)| area.ok(part.title(), found)).collect()
 }
 
 fn judge_ready(area: &Area, facts: &Facts) -> Check {
@@ -194,81 +190,6 @@ fn judge_clock(area: &Area, facts: &Facts) -> Check {
     )
 }
 
-fn judge_memory(area: &Area, status: &StatusJson) -> Check {
-    let share = status.memory_bytes as f64 / status.memory_bytes_max.max(1) as f64;
-    let found =
-        format!("{} credentials, {:.0} % of what they may take", status.credentials, share * 100.0);
-    if share < 0.95 {
-        return area.ok("memory", found);
-    }
-    let remedy = "raise [engine] memory: credentials that are used seldom are forgotten";
-    area.warning("memory", found, remedy)
-}
-
-fn judge_intake(area: &Area, status: &StatusJson) -> Check {
-    let kafka = status.kafka;
-    let found = format!("{} partitions, {} records behind", kafka.partitions, kafka.lag);
-    if kafka.partitions == 0 {
-        let remedy = "see Kafka below; more members than partitions leave some without work";
-        return area.failed("intake", "it owns no partition of Kafka", remedy);
-    }
-    if kafka.lag > LAG_MAX {
-        let remedy = "give it time to catch up, or add members: docs/runbooks/consumer-lag-high.md";
-        return area.warning("intake", found, remedy);
-    }
-    area.ok("intake", found)
-}
-
-fn judge_checkpoint(area: &Area, facts: &Facts, every_ms: i64) -> Check {
-    let late_ms = every_ms.saturating_mul(3).saturating_add(10_000);
-    let age = |time: &str| rfc3339(time).map(|time| facts.asked.ms_since(time));
-    let since_start = age(&facts.status.started).unwrap_or(0);
-    match facts.status.checkpoint.as_deref().and_then(age) {
-        Some(age_ms) if age_ms <= late_ms => {
-            area.ok("checkpoint", format!("{} s old", age_ms.max(0) / 1000))
-        }
-        Some(age_ms) => area.warning(
-            "checkpoint",
-            format!("{} s old, and due every {} s", age_ms / 1000, every_ms / 1000),
-            "docs/runbooks/checkpoint-stale.md",
-        ),
-        None if since_start <= late_ms || facts.status.events == 0 => {
-            area.ok("checkpoint", "none is due yet")
-        }
-        None => area.warning(
-            "checkpoint",
-            "none was written since its start",
-            "docs/runbooks/checkpoint-stale.md",
-        ),
-    }
-}
-
-/// The value of each stage's heartbeat.
-fn heartbeats(metrics: &str) -> Vec<(&str, f64)> {
-    let begin = "tripline_heartbeat_timestamp_seconds{stage=\"";
-    let read = |line| {
-        let (stage, value) = str::strip_prefix(line, begin)?.split_once("\"} ")?;
-        Some((stage, value.trim().parse().ok()?))
-    };
-    metrics.lines().filter_map(read).collect()
-}
-
-fn judge_stages(area: &Area, facts: &Facts) -> Check {
-    let stages = heartbeats(&facts.metrics);
-    if stages.is_empty() {
-        return area.skipped("stages", "/metrics shows no heartbeat");
-    }
-    let now_s = rfc3339(&facts.status.now).unwrap_or(facts.asked).as_secs_f64();
-    let silent = stages.iter().filter(|(_, at)| *at > 0.0 && now_s - at > SILENT_S_MAX);
-    let silent: Vec<String> =
-        silent.map(|(stage, at)| format!("{stage} for {:.0} s", now_s - at)).collect();
-    if silent.is_empty() {
-        return area.ok("stages", format!("{} live", stages.len()));
-    }
-    let found = format!("without a sign of life: {}", silent.join(", "));
-    area.failed("stages", found, "docs/runbooks/stage-stuck.md; a restart is safe")
-}
-
 /// The configuration is read anew when it is told to be, or once a whole file is moved there; some of it
 /// needs a restart.
 fn judge_change(area: &Area, facts: &Facts) -> Option<Check> {
@@ -286,10 +207,12 @@ fn judge_change(area: &Area, facts: &Facts) -> Option<Check> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Area, Expected, Facts, judge, judge_version};
+    use super::{Area, Facts, judge, judge_version};
     use crate::app::doctor::report::State;
     use crate::model::time::EventTime;
-    use crate::wire::status_json::{FleetJson, JournalJson, KafkaJson, StatusJson, StoreJson};
+    use crate::wire::status_json::{
+        ConcernJson, FleetJson, JournalJson, KafkaJson, Part, StatusJson, StoreJson,
+    };
 
     fn sound() -> Facts {
         let asked = EventTime::from_s(1_800_000_000);
@@ -297,6 +220,7 @@ mod tests {
         let status = StatusJson {
             version: "1".into(),
             now: ago(0),
+            concerns: vec![],
             started: ago(3600),
             posture: "shadow".into(),
             account: "uid:0".into(),
@@ -321,11 +245,9 @@ mod tests {
             event_log_bytes: 0,
             checkpoint: Some(ago(60)),
         };
-        let metrics = "tripline_heartbeat_timestamp_seconds{stage=\"control_plane\"} 1799999999\n";
         Facts {
             status,
             ready: (200, "ready\n".into()),
-            metrics: metrics.into(),
             asked,
             took_ms: 4,
             changed: Some(asked.plus_ms(-7_200_000)),
@@ -336,28 +258,28 @@ mod tests {
     fn told(change: impl FnOnce(&mut Facts)) -> Vec<(&'static str, State)> {
         let mut facts = sound();
         change(&mut facts);
-        let expected = Expected { checkpoint_every_ms: 60_000, reads_kafka: true };
-        let checks = judge(&Area::new("daemon"), &facts, Some(expected)).into_iter();
+        let checks = judge(&Area::new("daemon"), &facts).into_iter();
         checks.filter(|one| one.state != State::Ok).map(|one| (one.check, one.state)).collect()
     }
 
     #[test]
     fn a_sound_daemon_is_not_found_fault_with_and_each_fault_is_told_alone() {
         assert_eq!(told(|_| {}), []);
-        assert_eq!(told(|f| f.status.journal.writable = false), [("journal", State::Failed)]);
-        assert_eq!(told(|f| f.status.stores[0].waiting = 2), [("stores", State::Warning)]);
-        assert_eq!(told(|f| f.status.memory_bytes = 96), [("memory", State::Warning)]);
-        assert_eq!(told(|f| f.status.kafka.partitions = 0), [("intake", State::Failed)]);
-        assert_eq!(told(|f| f.status.kafka.lag = 1 << 20), [("intake", State::Warning)]);
-        assert_eq!(told(|f| f.status.checkpoint = None), [("checkpoint", State::Warning)]);
+        let concern = |grave| ConcernJson {
+            part: Part::Store,
+            store: Some("redis.main".into()),
+            grave,
+            found: "2 decisions due for seconds".into(),
+            runbook: "outbox-not-draining".into(),
+        };
+        assert_eq!(told(|f| f.status.concerns = vec![concern(true)]), [("store", State::Failed)]);
+        assert_eq!(told(|f| f.status.concerns = vec![concern(false)]), [("store", State::Warning)]);
         assert_eq!(
             told(|f| f.ready = (503, "failed journal\n".into())),
             [("ready", State::Failed)]
         );
         let later = |f: &mut Facts| f.asked = f.asked.plus_ms(5_000);
         assert_eq!(told(later), [("clock", State::Failed)]);
-        let still = |f: &mut Facts| f.metrics = f.metrics.replace("1799999999", "1799999000");
-        assert_eq!(told(still), [("stages", State::Failed)]);
         assert_eq!(judge_version(&Area::new("daemon"), "0.0.1").state, State::Warning);
     }
 }

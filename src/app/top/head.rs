@@ -3,15 +3,11 @@
 
 use super::model::Model;
 use super::text::{bytes, clean, compact, span, sparkline, width};
-use crate::wire::status_json::StatusJson;
+use crate::wire::status_json::{self, ConcernJson, StatusJson};
 use crate::wire::time::rfc3339;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-/// Records not yet applied that are many, whatever the rate. Chosen.
-const LAG_MANY: u64 = 10_000;
-/// How many seconds of events not yet applied are many. Chosen.
-const LAG_S_MANY: u64 = 10;
 /// Columns of the sparkline of events.
 const RATE_COLUMNS: usize = 20;
 /// Columns between two parts.
@@ -92,54 +88,51 @@ fn parts(model: &Model) -> Vec<Part> {
         part(true, format!("out of service {out}")),
         approvals,
     ];
-    parts.extend(machinery(model, status));
+    parts.extend(machinery(status));
     if let Some(up) = up {
         parts.push(part(true, format!("up {}", span(up))));
     }
     parts
 }
 
-fn machinery(model: &Model, status: &StatusJson) -> Vec<Part> {
-    let mut parts = Vec::new();
-    let lag = status.kafka.lag;
-    let many = LAG_MANY.max(model.rates.per_s().unwrap_or(0).saturating_mul(LAG_S_MANY));
-    parts.push(match (status.kafka.partitions, lag) {
-        (0, 0) => part(true, "lag – (no Kafka)".to_owned()),
-        _ if lag > many => part(false, format!("lag {} BEHIND", compact(lag))),
-        _ => part(true, format!("lag {}", compact(lag))),
-    });
-    let (memory, most) = (status.memory_bytes, status.memory_bytes_max.max(1));
-    let percent = memory.saturating_mul(100) / most;
-    parts.push(if percent >= 90 {
-        part(false, format!("memory NEARLY FULL {percent} % of {}", bytes(most)))
-    } else {
-        part(true, format!("memory {percent} % of {}", bytes(most)))
-    });
-    parts.push(if status.journal.writable {
-        part(true, "journal ok".to_owned())
-    } else {
-        part(false, "JOURNAL NOT WRITABLE: nothing is carried out".to_owned())
-    });
-    let late: Vec<String> = status
-        .stores
-        .iter()
-        .filter(|store| store.waiting > 0)
-        .map(|store| format!("{} {}", clean(&store.name), compact(store.waiting)))
-        .collect();
-    parts.push(match (late.is_empty(), status.stores.len()) {
-        (false, _) => part(false, format!("STORES WAITING: {}", late.join(", "))),
-        (true, 1) => part(true, "1 store settled".to_owned()),
-        (true, stores) => part(true, format!("{stores} stores settled")),
-    });
-    if status.breaker_tokens <= 0 {
-        parts.push(part(false, "BREAKER EMPTY: suspends, does not revoke".to_owned()));
-    }
-    let (full, refused) = (model.rates.full(), model.rates.refused());
-    if full > 0 {
-        parts.push(part(false, format!("QUEUE FULL {} × in a minute", compact(full))));
-    }
-    if refused > 0 {
-        parts.push(part(false, format!("{} RECORDS REFUSED in a minute", compact(refused))));
-    }
+fn machinery(status: &StatusJson) -> Vec<Part> {
+    let mut parts: Vec<Part> = status.concerns.iter().map(concern).collect();
+    let mut well = |of: status_json::Part, text: String| {
+        if status.concern(of).is_none() {
+            parts.push(part(true, text));
+        }
+    };
+    well(
+        status_json::Part::Kafka,
+        match (status.kafka.partitions, status.kafka.lag) {
+            (0, 0) => "lag – (no Kafka)".to_owned(),
+            (_, lag) => format!("lag {}", compact(lag)),
+        },
+    );
+    let most = status.memory_bytes_max.max(1);
+    let percent = status.memory_bytes.saturating_mul(100) / most;
+    well(status_json::Part::Memory, format!("memory {percent} % of {}", bytes(most)));
+    well(status_json::Part::Journal, "journal ok".to_owned());
+    let stores = match status.stores.len() {
+        1 => "1 store".to_owned(),
+        many => format!("{many} stores"),
+    };
+    let waiting: u64 = status.stores.iter().map(|store| store.waiting).sum();
+    well(
+        status_json::Part::Store,
+        match waiting {
+            0 => format!("{stores} settled"),
+            _ => format!("{stores}, {} on the way", compact(waiting)),
+        },
+    );
     parts
+}
+
+fn concern(one: &ConcernJson) -> Part {
+    let mut text = one.part.title().to_uppercase();
+    if let Some(store) = &one.store {
+        text.push(' ');
+        text.push_str(&clean(store));
+    }
+    part(false, format!("{text}: {}", clean(&one.found)))
 }

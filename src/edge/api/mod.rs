@@ -13,7 +13,7 @@ pub mod local;
 mod people;
 mod problem;
 pub mod reload;
-mod status;
+pub mod status;
 mod stream;
 mod tenants;
 
@@ -27,6 +27,7 @@ use crate::edge::intake::Intake;
 use crate::edge::journal::History;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlPlane, DataPlane};
+use crate::edge::vitals;
 use crate::engine::batch::HashSeed;
 use crate::model::decision::Posture;
 use crate::model::time::EventTime;
@@ -37,7 +38,7 @@ use axum::Router;
 use axum::http::header::AUTHORIZATION;
 use axum::routing::{MethodFilter, any, on};
 use jsonwebtoken::jwk::JwkSet;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
@@ -101,6 +102,8 @@ pub struct Shared {
     pub listeners: changes::Listeners,
     /// What `/v1/status` says of the settings.
     pub about: Arc<RwLock<About>>,
+    /// How the daemon did of late.
+    pub vitals: Mutex<vitals::Record>,
     /// The way to who reads the configuration anew.
     pub reloads: reload::Reloads,
     /// Requests with events since the start.
@@ -114,6 +117,10 @@ pub struct About {
     pub posture: Posture,
     /// What credentials may take in memory. Unit: bytes.
     pub memory_bytes_max: usize,
+    /// How often each partition gets a checkpoint. Unit: milliseconds.
+    pub checkpoint_every_ms: i64,
+    /// Whether events are read from Kafka.
+    pub reads_kafka: bool,
     /// When the daemon started.
     pub started: EventTime,
 }

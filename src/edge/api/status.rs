@@ -4,14 +4,31 @@ use super::auth::Caller;
 use super::{Shared, State};
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
+use crate::edge::vitals::{Kafka, Store, Vitals};
 use crate::model::decision::{Guardrail, Order};
 use crate::model::finding::Action;
-use crate::model::time::EventTime;
+use crate::model::invariant::Invariant;
 use crate::wire::refusal::Refusal;
 use crate::wire::status_json::{FleetJson, JournalJson, KafkaJson, StatusJson, StoreJson};
 use axum::Json;
 use prometheus::{IntCounterVec, IntGauge};
+use std::sync::Weak;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How often it is taken down how the daemon does.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Takes down how the daemon does, for as long as it runs.
+pub async fn keep_vitals(shared: Weak<Shared>) {
+    let mut interval = tokio::time::interval(LOOK_EVERY);
+    loop {
+        interval.tick().await;
+        let Some(shared) = shared.upgrade() else { return };
+        let now = measure(&shared);
+        shared.vitals.lock().note(now);
+    }
+}
 
 /// How the daemon is, and what the asking account may do.
 #[utoipa::path(
@@ -32,26 +49,28 @@ fn describe(shared: &Shared, caller: Caller) -> StatusJson {
         name: store.name().to_owned(),
         waiting: now_at(&metrics.outbox.with_label_values(&[store.name()])),
     });
+    let now = measure(shared);
     StatusJson {
+        concerns: shared.vitals.lock().concerns(&now),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        now: clock::now().to_string(),
+        now: now.at.to_string(),
         started: about.started.to_string(),
         posture: about.posture.as_str().to_owned(),
         account: caller.account,
         roles: caller.roles.into_iter().map(|role| role.as_str().to_owned()).collect(),
-        events: metrics.events_applied(),
-        events_refused: sum(&metrics.refused, Refusal::ALL.map(Refusal::as_str)),
-        queue_full: metrics.queue_full.get(),
+        events: now.events,
+        events_refused: now.refused,
+        queue_full: now.queue_full,
         credentials: now_at(&metrics.credentials),
-        memory_bytes: now_at(&metrics.credentials_bytes),
-        memory_bytes_max: about.memory_bytes_max as u64,
+        memory_bytes: now.memory_bytes,
+        memory_bytes_max: now.memory_bytes_max,
         open_episodes: now_at(&metrics.open_episodes),
         decisions: carried_out(metrics),
         held: sum(&metrics.held, Guardrail::ALL.map(Guardrail::as_str)),
         approvals: now_at(&metrics.approvals),
         out_of_service: shared.embedded.len() as u64,
         standing: now_at(&metrics.standing),
-        breaker_tokens: metrics.breaker_left.get(),
+        breaker_tokens: now.breaker_tokens,
         fleet: FleetJson {
             members: now_at(&metrics.fleet_members),
             credentials: now_at(&metrics.fleet_credentials),
@@ -61,12 +80,12 @@ fn describe(shared: &Shared, caller: Caller) -> StatusJson {
             lag: now_at(&metrics.consumer_lag),
         },
         journal: JournalJson {
-            writable: shared.durable.load(Ordering::Relaxed),
+            writable: now.journal_is_writable,
             lines: now_at(&metrics.journal_lines),
         },
         stores: stores.collect(),
         event_log_bytes: now_at(&metrics.event_log_bytes),
-        checkpoint: checkpoint(metrics),
+        checkpoint: now.checkpoint.map(|at| at.to_string()),
     }
 }
 
@@ -91,7 +110,35 @@ fn carried_out(metrics: &Metrics) -> std::collections::BTreeMap<String, u64> {
     Order::ALL.into_iter().map(count).collect()
 }
 
-fn checkpoint(metrics: &Metrics) -> Option<String> {
-    #[expect(clippy::cast_possible_truncation, reason = "a time of this century")]
-    metrics.checkpoint.of_all().map(|at_s| EventTime::from_ms((at_s * 1000.0) as i64).to_string())
+/// How the daemon does now.
+fn measure(shared: &Shared) -> Vitals {
+    let metrics = &shared.metrics;
+    let about = *shared.about.read();
+    let stores = shared.stores.iter().map(|store| Store {
+        name: store.name().to_owned(),
+        waiting: now_at(&metrics.outbox.with_label_values(&[store.name()])),
+        is_up: metrics.store_up.with_label_values(&[store.name()]).get() > 0,
+    });
+    let kafka = Kafka {
+        is_up: metrics.consumer_up.get() > 0,
+        partitions: now_at(&metrics.consumer_assigned),
+        lag: now_at(&metrics.consumer_lag),
+    };
+    Vitals {
+        at: clock::now(),
+        violations: sum(&metrics.violations, Invariant::ALL.map(Invariant::as_str)),
+        journal_is_writable: shared.durable.load(Ordering::Relaxed),
+        beats: metrics.heartbeat.by_stage(),
+        stores: stores.collect(),
+        not_kept: metrics.events_not_kept.get(),
+        queue_full: metrics.queue_full.get(),
+        events: metrics.events_applied(),
+        refused: sum(&metrics.refused, Refusal::ALL.map(Refusal::as_str)),
+        kafka: about.reads_kafka.then_some(kafka),
+        checkpoint: metrics.checkpoint.by_stage().into_iter().map(|(_, at)| at).min(),
+        checkpoint_every_ms: about.checkpoint_every_ms,
+        memory_bytes: now_at(&metrics.credentials_bytes),
+        memory_bytes_max: about.memory_bytes_max as u64,
+        breaker_tokens: metrics.breaker_left.get(),
+    }
 }

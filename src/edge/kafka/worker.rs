@@ -333,9 +333,9 @@ impl Worker {
         }
         self.saving.tick(now, owned, &self.ticket);
         self.tell_hours();
-        let written = oldest_checkpoint(owned, now).map(EventTime::as_secs_f64);
+        let written = oldest_checkpoint(owned, now);
         self.shared.metrics.checkpoint.set("kafka", self.number, written);
-        self.shared.metrics.heartbeat.set("kafka", self.number, Some(now.as_secs_f64()));
+        self.shared.metrics.heartbeat.set("kafka", self.number, Some(now));
         let thread = SLOTS + self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         let _ended = self.shared.control.tell_blocking(told);

@@ -17,7 +17,6 @@ const POSTURES = {
 let samples = [];
 let started = null;
 let chart = null;
-const dueSince = new Map();
 
 /** Learns the totals of a new status; rates are differences between them. */
 export function learn(status) {
@@ -27,15 +26,8 @@ export function learn(status) {
   const last = samples.at(-1);
   if (last && at <= last.at) return;
   const rate = last ? Math.max(0, ((status.events - last.events) * 1000) / (at - last.at)) : null;
-  samples.push({ at, seen: Date.now() / 1000, rate, events: status.events, full: status.queue_full, refused: status.events_refused });
+  samples.push({ at, seen: Date.now() / 1000, rate, events: status.events });
   while (samples.length > 1200 || at - samples[0].at > KEPT_MS) samples.shift();
-}
-
-/** By how much a total rose within the last minute. */
-function risen(field) {
-  const last = samples.at(-1);
-  const first = samples.find((sample) => last.at - sample.at <= 60_000);
-  return last ? last[field] - first[field] : 0;
 }
 
 function ratePerS() {
@@ -107,41 +99,45 @@ function done(model) {
   };
 }
 
-/** How each part of the watcher is: `level` good, calm, warn or bad. */
+/** How each part of the watcher is: `level` good, calm, warn or bad, as the daemon itself judges. */
 function healthOf(status) {
   const items = [];
-  const add = (name, level, value, words) => items.push({ name, level, value, words });
-  if (status.journal.writable) add('journal', 'good', `${compact(status.journal.lines)} lines`, 'The journal can be written.');
-  else add('journal', 'bad', 'not writable', 'The journal can’t be written: nothing is carried out.');
-  for (const store of status.stores) {
-    if (!store.waiting) dueSince.delete(store.name);
-    else if (!dueSince.has(store.name)) dueSince.set(store.name, now());
-    const late = store.waiting && now() - dueSince.get(store.name) > 3000;
-    add(store.name, late ? 'bad' : 'good', store.waiting ? `${number(store.waiting)} waiting` : 'settled',
-      late ? `${many(store.waiting, 'decision')} not settled at ${store.name}.` : `${store.name} has all decisions, or gets them now.`);
+  const concernOf = (part, store) => status.concerns.find((one) => one.part === part && (!store || one.store === store));
+  const add = (part, name, value, words, { level = 'good', store = null, ill = value } = {}) => {
+    const concern = concernOf(part, store);
+    items.push(concern
+      ? { name, level: concern.grave ? 'bad' : 'warn', value: ill, words: sentence(concern) }
+      : { name, level, value, words });
+  };
+  const { journal, kafka } = status;
+  add('journal', 'journal', journal.writable ? `${compact(journal.lines)} lines` : 'not writable', 'The journal can be written.');
+  for (const { name, waiting } of status.stores) {
+    add('store', name, waiting ? `${number(waiting)} waiting` : 'settled', `${name} has all decisions, or gets them now.`,
+      { store: name, ill: waiting ? `${number(waiting)} waiting` : 'away' });
   }
-  if (status.kafka.partitions || status.kafka.lag) {
-    const late = status.kafka.lag > Math.max(10_000, 10 * ratePerS());
-    add('Kafka', late ? 'warn' : 'good', `lag ${compact(status.kafka.lag)}`,
-      `${many(status.kafka.partitions, 'partition')}, ${many(status.kafka.lag, 'record')} not yet applied.`);
-  } else add('Kafka', 'calm', 'none', 'This member owns no Kafka partition.');
+  const reads = kafka.partitions || kafka.lag;
+  add('kafka', 'Kafka', reads ? `lag ${compact(kafka.lag)}` : 'none',
+    reads ? `${many(kafka.partitions, 'partition')}, ${many(kafka.lag, 'record')} not yet applied.` : 'This member owns no Kafka partition.',
+    { level: reads ? 'good' : 'calm', ill: concernOf('kafka')?.grave ? 'away' : `lag ${compact(kafka.lag)}` });
   const ratio = status.memory_bytes_max ? status.memory_bytes / status.memory_bytes_max : 0;
-  add('memory', ratio > 0.9 ? 'warn' : 'good', `${number(100 * ratio)} %`,
-    `${bytes(status.memory_bytes)} of ${bytes(status.memory_bytes_max)}, ${many(status.credentials, 'credential')} remembered${ratio > 0.9 ? '; nearly full: new ones go first' : ''}.`);
-  const full = risen('full');
-  add('queue', full > 0 ? 'bad' : 'good', full > 0 ? `full ${compact(full)} × in a minute` : 'has room',
-    full > 0 ? 'Senders of events are answered 429.' : `Full ${number(status.queue_full)} times since the start.`);
-  const refused = risen('refused');
-  add('refused', refused > 0 ? 'warn' : 'good', refused > 0 ? `${compact(refused)} in a minute` : `${compact(status.events_refused)} so far`,
-    refused > 0 ? 'Records come that can’t be read.' : 'Records that could not be read, since the start.');
-  add('breaker', status.breaker_tokens > 0 ? 'good' : 'warn', status.breaker_tokens > 0 ? `${number(status.breaker_tokens)} left` : 'empty',
-    status.breaker_tokens > 0 ? 'Revocations it lets through now.' : 'No revocation is left: it suspends instead.');
+  add('memory', 'memory', `${number(100 * ratio)} %`,
+    `${bytes(status.memory_bytes)} of ${bytes(status.memory_bytes_max)}, ${many(status.credentials, 'credential')} remembered.`);
+  add('queue', 'queue', 'has room', `Full ${number(status.queue_full)} times since the start.`, { ill: 'full' });
+  add('records', 'refused', `${compact(status.events_refused)} so far`, 'Records that could not be read, since the start.');
+  add('breaker', 'breaker', status.breaker_tokens > 0 ? `${number(status.breaker_tokens)} left` : 'empty', 'Revocations it lets through now.');
   const age = status.checkpoint ? now() - Date.parse(status.checkpoint) : null;
-  const old = age !== null && age > 900_000;
-  add('checkpoint', age === null ? 'calm' : old ? 'warn' : 'good', age === null ? 'none yet' : `${span(age)} ago`,
-    old ? 'No checkpoint was written for over 15 minutes.' : 'When what is remembered was last written down.');
-  add('event log', 'calm', bytes(status.event_log_bytes), 'Events kept until checkpoints hold them.');
+  add('checkpoints', 'checkpoint', age === null ? 'none yet' : `${span(age)} ago`, 'When what is remembered was last written down.',
+    { level: age === null ? 'calm' : 'good' });
+  add('event_log', 'event log', bytes(status.event_log_bytes), 'Events kept until checkpoints hold them.', { level: 'calm' });
+  for (const part of ['invariants', 'threads']) {
+    if (concernOf(part)) add(part, part, 'not well', '');
+  }
   return items;
+}
+
+/** A concern as a sentence. */
+function sentence({ part, store, found, runbook }) {
+  return `${store ?? part.replace('_', ' ')}: ${found} (runbook ${runbook}).`;
 }
 
 function watcher(status, items, link) {
