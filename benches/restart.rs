@@ -50,13 +50,12 @@ impl Daemon {
     fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics").unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.and_then(|value| value.parse().ok()).unwrap_or(0.0)
+        line.expect("a metric of that name").parse().expect("a number")
     }
 
     /// Sends a use of each of the credentials from `first` on; waits while it is full.
     fn send(&self, first: u64, count: u64) {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        let ms = now.expect("after 1970").as_millis();
+        let ms = since_1970().as_millis();
         let line = |n: u64| format!("{{\"time\":{ms},\"credential\":\"key_{n:08}\"}}\n");
         let body: String = (first..first + count).map(line).collect();
         loop {
@@ -78,6 +77,11 @@ impl Daemon {
     }
 }
 
+fn since_1970() -> Duration {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    now.expect("after 1970")
+}
+
 fn main() {
     let small = std::env::args().any(|argument| argument == "--test");
     let credentials: u64 = if small { 100_000 } else { 1_000_000 };
@@ -88,8 +92,10 @@ fn main() {
     }
     let known = || daemon.metric("tripline_credentials") >= credentials as f64;
     until("all are known", known);
-    let written = daemon.metric("tripline_checkpoint_timestamp_seconds");
-    let is_written = || daemon.metric("tripline_checkpoint_timestamp_seconds") > written + 5.0;
+    let oldest = || daemon.metric("tripline_checkpoint_timestamp_seconds{stage=\"data_plane\"}");
+    // Those of all slots, begun after the last credential.
+    let begun = since_1970().as_secs_f64() + 5.0;
+    let is_written = || oldest() > begun;
     until("they are written down", is_written);
     // As much again, which no checkpoint has by the time of the crash.
     for first in (0..credentials / 2).step_by(50_000) {

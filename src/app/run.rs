@@ -90,7 +90,7 @@ async fn feed_watchdog(metrics: Metrics) {
     let mut interval = tokio::time::interval(within / 3);
     loop {
         interval.tick().await;
-        let beats = metrics.heartbeat.by_stage();
+        let beats = metrics.heartbeat_at.by_stage();
         let decides = beats.iter().find(|(stage, _)| *stage == "control_plane");
         let silent_ms = decides.map(|(_, at)| clock::now().ms_since(*at));
         if silent_ms.is_some_and(|ms| u128::try_from(ms).unwrap_or(0) < within.as_millis()) {

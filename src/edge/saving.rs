@@ -121,10 +121,10 @@ impl Saving {
     }
 }
 
-/// The newest checkpoint of the partition that waits longest for one, at `now`; of one without any
-/// since when it is owned. None: none is owned.
-pub fn oldest_checkpoint(owned: &[impl Saved], now: EventTime) -> Option<EventTime> {
-    owned.iter().map(|one| one.kept().written(now)).min()
+/// When the partition that waits longest for a checkpoint got its last one, as [`Kept::written`] says.
+/// None: none is owned.
+pub fn oldest_checkpoint(owned: &[impl Saved]) -> Option<EventTime> {
+    owned.iter().map(|one| one.kept().written()).min()
 }
 
 /// All of a partition at once.

@@ -54,15 +54,25 @@ pub struct Finished {
 
 /// From which offsets a partition can restart: by the newest of its checkpoints, and by the oldest
 /// that is kept for the case that the newer ones are damaged. 0: from the begin.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Kept {
     newest: AtomicI64,
     oldest: AtomicI64,
-    /// When the newest was written. Unit: milliseconds since 1970; 0 before it is asked.
+    /// Unit: milliseconds since 1970.
     written: AtomicI64,
 }
 
 impl Kept {
+    /// Of a partition whose newest checkpoint was written then; of one that has none, since when it is
+    /// owned.
+    pub const fn since(written: EventTime) -> Self {
+        Self {
+            newest: AtomicI64::new(0),
+            oldest: AtomicI64::new(0),
+            written: AtomicI64::new(written.ms()),
+        }
+    }
+
     /// The offset of the newest checkpoint.
     pub fn newest(&self) -> i64 {
         self.newest.load(Ordering::Acquire)
@@ -73,14 +83,9 @@ impl Kept {
         self.oldest.load(Ordering::Acquire)
     }
 
-    /// When the newest checkpoint was written. Before the first, when this was first asked: since then
-    /// it is owned here.
-    pub fn written(&self, now: EventTime) -> EventTime {
-        let (unknown, now) = (0, now.ms());
-        match self.written.compare_exchange(unknown, now, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => EventTime::from_ms(now),
-            Err(at) => EventTime::from_ms(at),
-        }
+    /// When the newest checkpoint was written; where there is none, since when the partition is owned.
+    pub fn written(&self) -> EventTime {
+        EventTime::from_ms(self.written.load(Ordering::Acquire))
     }
 
     fn note(&self, names: &[Name]) {
@@ -89,8 +94,9 @@ impl Kept {
         self.oldest.store(offset(names.get(KEPT - 1)).unwrap_or(0), Ordering::Release);
     }
 
-    /// The offsets begin anew: nothing that was written holds from here on.
-    pub fn reset(&self) {
+    /// The offsets begin anew: nothing that was written holds from `now` on.
+    pub fn reset(&self, now: EventTime) {
+        self.written.store(now.ms(), Ordering::Release);
         self.newest.store(0, Ordering::Release);
         self.oldest.store(0, Ordering::Release);
     }
@@ -121,12 +127,19 @@ fn remove_torn(folder: &Path) {
 }
 
 /// A partition that was read back, and from where it can restart again.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Restored {
     /// The partition; none if no checkpoint is of use.
     pub partition: Option<Partition>,
     /// Its checkpoints.
     pub kept: Arc<Kept>,
+}
+
+impl Restored {
+    /// Of a partition that is owned since then, of which nothing can be read back.
+    pub fn nothing(owned: EventTime) -> Self {
+        Self { partition: None, kept: Arc::new(Kept::since(owned)) }
+    }
 }
 
 /// Where checkpoints are kept.
@@ -338,12 +351,21 @@ impl Snapshots {
         params: &Arc<Params>,
         seed: HashSeed,
     ) -> Result<Restored, Withheld> {
-        let kept = Arc::new(Kept::default());
+        let now = clock::now();
         let partition = self.read(place, params, seed).await?;
-        if partition.is_some() {
-            kept.note(&self.names(place).await.map_err(Withheld::Unreachable)?);
+        if partition.is_none() {
+            return Ok(Restored::nothing(now));
         }
+        let names = self.names(place).await.map_err(Withheld::Unreachable)?;
+        let kept = Arc::new(Kept::since(self.written(names.first()).await.unwrap_or(now).min(now)));
+        kept.note(&names);
         Ok(Restored { partition, kept })
+    }
+
+    /// When a checkpoint was written, as its store says.
+    async fn written(&self, name: Option<&Name>) -> Option<EventTime> {
+        let found = self.store.head(name?).await.ok()?;
+        Some(EventTime::from_ms(found.last_modified.timestamp_millis()))
     }
 
     async fn read(

@@ -4,53 +4,33 @@
 //! **Does not** wake anybody: that is for alerts, which have more patience.
 
 use crate::model::time::EventTime;
-use crate::wire::status_json::{ConcernJson, Part};
+use crate::wire::status_json::{ConcernJson, KafkaJson, Part, StoreJson};
 use std::collections::VecDeque;
 
-/// How long it is remembered how it was. Unit: milliseconds.
-const KEPT_MS: i64 = 60_000;
-/// Measurements kept at most, however fast they come.
-const KEPT_MAX: usize = 120;
-/// How long a store may take for what it is told. Unit: milliseconds. Chosen: several tries.
+/// How long it is remembered how it was. Unit: milliseconds. Chosen: longer than anything that is told
+/// only once it lasts.
+const KEPT_MS: i64 = 120_000;
+const MINUTE_MS: i64 = 60_000;
+/// For how long a store may settle nothing of what it is told. Unit: milliseconds. Chosen: several
+/// tries.
 const STORE_MS: i64 = 5_000;
 /// After how long without a sign of life a thread stands still. Unit: milliseconds. Chosen: they
 /// give one each second.
 const SILENT_MS: i64 = 30_000;
-/// How long brokers may not answer: at a start nobody has asked them yet. Unit: milliseconds. Chosen.
+/// How long brokers may not answer. Unit: milliseconds. Chosen: two looks at them.
 const BROKERS_MS: i64 = 10_000;
-/// How long no partition may be owned. Unit: milliseconds. Chosen: a rebalance takes less.
-const UNASSIGNED_MS: i64 = 30_000;
+/// How long no partition may be owned. Unit: milliseconds. Chosen: a rebalance takes less, with what is
+/// read back in it.
+const UNASSIGNED_MS: i64 = 90_000;
+/// What lasts for longer than is remembered would never be told.
+const _: () = assert!(STORE_MS < KEPT_MS && BROKERS_MS < KEPT_MS && UNASSIGNED_MS < KEPT_MS);
 /// Records not yet applied that are many, whatever the rate. Chosen.
 const LAG_MANY: u64 = 10_000;
 /// How many seconds of events not yet applied are many. Chosen.
 const LAG_S_MANY: f64 = 10.0;
-/// The share of memory from which on it is nearly full. Unit: percent. Chosen.
-const MEMORY_PERCENT: u64 = 90;
 /// How many intervals a checkpoint may be late, and how long beyond. Unit: milliseconds. Chosen.
 const CHECKPOINT_INTERVALS: i64 = 3;
 const CHECKPOINT_MS: i64 = 10_000;
-
-/// An auth store.
-#[derive(Clone, Debug)]
-pub struct Store {
-    /// Its name.
-    pub name: String,
-    /// Decisions that are due there.
-    pub waiting: u64,
-    /// Whether it answers.
-    pub is_up: bool,
-}
-
-/// The Kafka intake.
-#[derive(Clone, Copy, Debug)]
-pub struct Kafka {
-    /// Whether the brokers answer.
-    pub is_up: bool,
-    /// Partitions that this member owns.
-    pub partitions: u64,
-    /// Records not yet applied.
-    pub lag: u64,
-}
 
 /// What was measured at a time. Counts are totals since the start.
 #[derive(Clone, Debug)]
@@ -64,43 +44,46 @@ pub struct Vitals {
     /// When each stage last showed that its threads live.
     pub beats: Vec<(&'static str, EventTime)>,
     /// The auth stores.
-    pub stores: Vec<Store>,
+    pub stores: Vec<StoreJson>,
+    /// What each of them has settled, in the same order.
+    pub settled: Vec<u64>,
     /// Events that a crash would lose.
     pub not_kept: u64,
     /// Requests answered 429 as a queue was full.
     pub queue_full: u64,
-    /// Events applied.
+    /// Events applied, whichever way they came.
     pub events: u64,
     /// Records refused.
     pub refused: u64,
     /// The Kafka intake, where there is one.
-    pub kafka: Option<Kafka>,
+    pub kafka: Option<KafkaJson>,
+    /// Events of Kafka applied.
+    pub kafka_events: u64,
     /// When the partition that waits longest for a checkpoint got its last one.
     pub checkpoint: Option<EventTime>,
     /// How often each gets one. Unit: milliseconds.
     pub checkpoint_every_ms: i64,
-    /// What credentials take in memory. Unit: bytes.
-    pub memory_bytes: u64,
-    /// What they may take. Unit: bytes.
-    pub memory_bytes_max: u64,
-    /// Revocations that the breaker has left.
-    pub breaker_tokens: i64,
+    /// Since when it runs.
+    pub started: EventTime,
+    /// Credentials with a baseline that were forgotten for want of memory.
+    pub forgotten: u64,
+    /// Credentials that were not taken in, as all others had an open episode.
+    pub not_watched: u64,
+    /// Revocations that the breaker has left; none where it may never let any through.
+    pub breaker_tokens: Option<i64>,
 }
 
 /// How it was of late.
 #[derive(Clone, Debug, Default)]
-pub struct Record {
+pub struct Recent {
     kept: VecDeque<Vitals>,
 }
 
-impl Record {
+impl Recent {
     /// Takes down how it is.
     pub fn note(&mut self, now: Vitals) {
         // A clock that was set back leaves nothing to compare with.
         self.kept.retain(|one| (0..KEPT_MS).contains(&now.at.ms_since(one.at)));
-        if self.kept.len() >= KEPT_MAX {
-            self.kept.pop_front();
-        }
         self.kept.push_back(now);
     }
 
@@ -112,14 +95,13 @@ impl Record {
         first.map(|first| now.at.ms_since(first.at))
     }
 
-    /// By how much a total rose within the last minute, and in how many seconds; 0 of both if nothing
-    /// was taken down in it.
-    fn risen(&self, now: &Vitals, total: impl Fn(&Vitals) -> u64) -> (u64, f64) {
-        let since = self.kept.iter().find(|one| (1..=KEPT_MS).contains(&now.at.ms_since(one.at)));
-        since.map_or((0, 0.0), |since| {
-            let seconds = now.at.ms_since(since.at) as f64 / 1000.0;
-            (total(now).saturating_sub(total(since)), seconds)
-        })
+    /// By how much a total rose within the last minute, and in how many seconds; none where nothing was
+    /// taken down in it.
+    fn risen(&self, now: &Vitals, total: impl Fn(&Vitals) -> u64) -> Option<(u64, f64)> {
+        let since =
+            self.kept.iter().find(|one| (1..=MINUTE_MS).contains(&now.at.ms_since(one.at)))?;
+        let seconds = now.at.ms_since(since.at) as f64 / 1000.0;
+        Some((total(now).saturating_sub(total(since)), seconds))
     }
 
     /// What a person should look at, the gravest first.
@@ -132,15 +114,19 @@ impl Record {
         concerns
     }
 
-    fn of_store(&self, now: &Vitals, store: &Store) -> Option<ConcernJson> {
-        let waits = |one: &Vitals| one.store(&store.name).is_some_and(|store| store.waiting > 0);
-        let waits_ms = self.since_ms(now, waits);
+    fn of_store(&self, now: &Vitals, store: &StoreJson) -> Option<ConcernJson> {
+        let settled = now.settled_by(&store.name);
+        let stands_still = |one: &Vitals| {
+            let waits = one.stores.iter().any(|it| it.name == store.name && it.waiting > 0);
+            waits && one.settled_by(&store.name) == settled
+        };
+        let still_ms = self.since_ms(now, stands_still);
         let waiting = count(store.waiting, "decision");
-        let concern = if !store.is_up {
+        let concern = if !store.up {
             let due = if store.waiting > 0 { format!(", {waiting} due") } else { String::new() };
             grave(Part::Store, "store-unreachable", format!("it can't be reached{due}"))
-        } else if waits_ms.is_some_and(|ms| ms >= STORE_MS) {
-            grave(Part::Store, "outbox-not-draining", format!("{waiting} due for seconds"))
+        } else if still_ms.is_some_and(|ms| ms >= STORE_MS) {
+            grave(Part::Store, "outbox-not-draining", format!("{waiting} due, it settles none"))
         } else {
             return None;
         };
@@ -148,31 +134,39 @@ impl Record {
     }
 
     fn of_intake(&self, now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
-        let (not_kept, _) = self.risen(now, |one| one.not_kept);
-        let (full, _) = self.risen(now, |one| one.queue_full);
-        let (refused, _) = self.risen(now, |one| one.refused);
-        let not_kept = (not_kept > 0).then(|| {
-            let found =
-                format!("a crash would lose {} of the last minute", count(not_kept, "event"));
-            grave(Part::EventLog, "events-not-kept", found)
+        let rose = |total: fn(&Vitals) -> u64| {
+            self.risen(now, total).map(|(by, _)| by).filter(|by| *by > 0)
+        };
+        let not_kept = rose(|one| one.not_kept).map(|events| {
+            let events = count(events, "event");
+            let found = format!("a crash would lose {events} of the last minute");
+            mild(Part::EventLog, "events-not-kept", found)
         });
-        let full = (full > 0).then(|| {
-            let found = format!("{} of the last minute answered 429", count(full, "request"));
-            grave(Part::Queue, "queue-full", found)
+        let full = rose(|one| one.queue_full).map(|requests| {
+            let found = format!("{} of the last minute answered 429", count(requests, "request"));
+            mild(Part::Queue, "queue-full", found)
         });
-        let refused = (refused > 0).then(|| {
-            let found = format!("{refused} of the last minute could not be read");
+        let refused = rose(|one| one.refused).map(|records| {
+            let found = format!("{records} of the last minute could not be read");
             mild(Part::Records, "records-refused", found)
         });
-        [not_kept, full, refused].into_iter().flatten()
+        let forgotten = rose(|one| one.forgotten).map(|credentials| {
+            let credentials = count(credentials, "baseline");
+            let found = format!("it is full: {credentials} forgotten in the last minute");
+            mild(Part::Memory, "memory-full", found)
+        });
+        let not_watched = rose(|one| one.not_watched).map(|credentials| {
+            let credentials = count(credentials, "new credential");
+            let found = format!("it is full: {credentials} of the last minute not watched");
+            grave(Part::Memory, "memory-full", found)
+        });
+        let memory = not_watched.or(forgotten);
+        [not_kept, full, refused, memory].into_iter().flatten()
     }
 
-    fn of_kafka(&self, now: &Vitals, kafka: Kafka) -> Option<ConcernJson> {
+    fn of_kafka(&self, now: &Vitals, kafka: KafkaJson) -> Option<ConcernJson> {
         let owns_none = |one: &Vitals| one.kafka.is_some_and(|kafka| kafka.partitions == 0);
-        let is_down = |one: &Vitals| one.kafka.is_some_and(|kafka| !kafka.is_up);
-        let (events, seconds) = self.risen(now, |one| one.events);
-        // Nothing is more than what is many by no rate, which is 0/0.
-        let many = LAG_S_MANY * events as f64 / seconds;
+        let is_down = |one: &Vitals| one.kafka.is_some_and(|kafka| !kafka.up);
         if self.since_ms(now, is_down).is_some_and(|ms| ms >= BROKERS_MS) {
             let found = "the brokers don't answer".to_owned();
             return Some(grave(Part::Kafka, "consumer-stalled", found));
@@ -181,6 +175,8 @@ impl Record {
             let found = "this member owns no partition".to_owned();
             return Some(mild(Part::Kafka, "consumer-unassigned", found));
         }
+        let (applied, seconds) = self.risen(now, |one| one.kafka_events)?;
+        let many = LAG_S_MANY * applied as f64 / seconds;
         (kafka.lag > LAG_MANY && kafka.lag as f64 > many).then(|| {
             let found = format!("{} not yet applied", count(kafka.lag, "record"));
             mild(Part::Kafka, "consumer-lag-high", found)
@@ -189,8 +185,10 @@ impl Record {
 }
 
 impl Vitals {
-    fn store(&self, name: &str) -> Option<&Store> {
-        self.stores.iter().find(|store| store.name == name)
+    /// What a store has settled.
+    fn settled_by(&self, name: &str) -> Option<u64> {
+        let mut stores = self.stores.iter().zip(&self.settled);
+        stores.find(|(store, _)| store.name == name).map(|(_, settled)| *settled)
     }
 }
 
@@ -198,7 +196,7 @@ impl Vitals {
 fn of_itself(now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
     let violations = (now.violations > 0).then(|| {
         let found =
-            format!("{} broken: nothing above alert until a restart", count(now.violations, "was"));
+            format!("{}: nothing above alert until a restart", count(now.violations, "violation"));
         grave(Part::Invariants, "invariant-violation", found)
     });
     let journal = (!now.journal_is_writable).then(|| {
@@ -213,21 +211,19 @@ fn of_itself(now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
     });
     let late_ms = now.checkpoint_every_ms.saturating_mul(CHECKPOINT_INTERVALS);
     let age_ms = now.checkpoint.map(|at| now.at.ms_since(at));
-    let late = age_ms.filter(|age_ms| *age_ms > late_ms.saturating_add(CHECKPOINT_MS));
+    let late_ms = late_ms.saturating_add(CHECKPOINT_MS);
+    // What is read back at a start is as old as the stop was long.
+    let has_had_time = now.at.ms_since(now.started) > late_ms;
+    let late = age_ms.filter(|age_ms| has_had_time && *age_ms > late_ms);
     let late = late.map(|age_ms| {
         let found = format!("of one partition none for {} s", age_ms / 1000);
-        mild(Part::Checkpoints, "checkpoint-stale", found)
+        grave(Part::Checkpoints, "checkpoint-stale", found)
     });
-    let percent = now.memory_bytes.saturating_mul(100) / now.memory_bytes_max.max(1);
-    let full = (percent >= MEMORY_PERCENT).then(|| {
-        let found = format!("{percent} % full: what is seldom used is forgotten first");
-        mild(Part::Memory, "memory-full", found)
-    });
-    let empty = (now.breaker_tokens <= 0).then(|| {
+    let empty = now.breaker_tokens.is_some_and(|tokens| tokens <= 0).then(|| {
         let found = "it is empty: suspends, does not revoke".to_owned();
         mild(Part::Breaker, "breaker-empty", found)
     });
-    [violations, journal, silent, late, full, empty].into_iter().flatten()
+    [violations, journal, silent, late, empty].into_iter().flatten()
 }
 
 fn count(number: u64, of: &str) -> String {
@@ -244,9 +240,14 @@ fn grave(part: Part, runbook: &str, found: String) -> ConcernJson {
 
 #[cfg(test)]
 mod tests {
-    use super::{Kafka, Record, Store, Vitals};
+    use super::{Recent, Vitals};
     use crate::model::time::EventTime;
-    use crate::wire::status_json::Part;
+    use crate::wire::status_json::{KafkaJson, Part, StoreJson};
+
+    /// What adds up to so many in each second.
+    fn total(per_s: u64, second: i64) -> u64 {
+        per_s * u64::try_from(second + 60).unwrap_or(0)
+    }
 
     fn well(second: i64) -> Vitals {
         let at = EventTime::from_s(1_800_000_000 + second);
@@ -256,31 +257,34 @@ mod tests {
             journal_is_writable: true,
             beats: vec![("control_plane", at.plus_ms(-900)), ("kafka", at)],
             stores: ["embedded", "redis.main"]
-                .map(|name| Store { name: name.to_owned(), waiting: 0, is_up: true })
+                .map(|name| StoreJson { name: name.to_owned(), waiting: 0, up: true })
                 .into(),
             not_kept: 7,
             queue_full: 7,
-            events: 20_000 * second.unsigned_abs(),
+            events: 0,
+            kafka_events: total(20_000, second),
             refused: 7,
-            kafka: Some(Kafka { is_up: true, partitions: 4, lag: 150_000 }),
+            kafka: Some(KafkaJson { up: true, partitions: 4, lag: 150_000 }),
             checkpoint: Some(at.plus_ms(-60_000)),
             checkpoint_every_ms: 60_000,
-            memory_bytes: 89,
-            memory_bytes_max: 100,
-            breaker_tokens: 1,
+            settled: vec![7, 7],
+            started: EventTime::from_s(1_799_999_000),
+            forgotten: 7,
+            not_watched: 7,
+            breaker_tokens: Some(1),
         }
     }
 
-    /// What is found after a minute in which it was like that.
+    /// What is found after two minutes of which each second was like that: from -60 to 59.
     fn found_after(minute: impl Fn(&mut Vitals, i64)) -> Vec<(Part, bool, String)> {
-        let mut record = Record::default();
+        let mut recent = Recent::default();
         let at = |second| {
             let mut vitals = well(second);
             minute(&mut vitals, second);
             vitals
         };
-        (0..59).for_each(|second| record.note(at(second)));
-        let found = record.concerns(&at(59));
+        (-60..59).for_each(|second| recent.note(at(second)));
+        let found = recent.concerns(&at(59));
         for one in &found {
             let page = format!("{}/docs/runbooks/{}.md", env!("CARGO_MANIFEST_DIR"), one.runbook);
             assert!(std::path::Path::new(&page).exists(), "{page}");
@@ -300,31 +304,36 @@ mod tests {
         finds(Part::Journal, true, "it can't be written: nothing is carried out", |now, _| {
             now.journal_is_writable = false;
         });
-        let broken = "1 was broken: nothing above alert until a restart";
-        finds(Part::Invariants, true, broken, |now, _| now.violations = 1);
+        let broken = "2 violations: nothing above alert until a restart";
+        finds(Part::Invariants, true, broken, |now, _| now.violations = 2);
         let silent = "no sign of life of kafka for 31 s";
         finds(Part::Threads, true, silent, |now, _| now.beats[1].1 = now.at.plus_ms(-31_000));
         let away = "it can't be reached, 3 decisions due";
         finds(Part::Store, true, away, |now, _| {
-            now.stores[1] = Store { waiting: 3, is_up: false, ..now.stores[1].clone() };
+            now.stores[1] = StoreJson { waiting: 3, up: false, ..now.stores[1].clone() };
         });
-        finds(Part::EventLog, true, "a crash would lose 1 event of the last minute", |now, at| {
+        finds(Part::EventLog, false, "a crash would lose 1 event of the last minute", |now, at| {
             now.not_kept = u64::from(at >= 20);
         });
-        finds(Part::Queue, true, "59 requests of the last minute answered 429", |now, at| {
-            now.queue_full = at.unsigned_abs();
+        finds(Part::Queue, false, "60 requests of the last minute answered 429", |now, at| {
+            now.queue_full = total(1, at);
         });
-        finds(Part::Records, false, "59 of the last minute could not be read", |now, at| {
-            now.refused = at.unsigned_abs();
+        finds(Part::Records, false, "60 of the last minute could not be read", |now, at| {
+            now.refused = total(1, at);
         });
-        let full = "90 % full: what is seldom used is forgotten first";
-        finds(Part::Memory, false, full, |now, _| now.memory_bytes = 90);
+        let full = "it is full: 1 baseline forgotten in the last minute";
+        finds(Part::Memory, false, full, |now, at| now.forgotten = u64::from(at > 20));
+        let blind = "it is full: 2 new credentials of the last minute not watched";
+        finds(Part::Memory, true, blind, |now, at| {
+            (now.forgotten, now.not_watched) = (total(1, at), 2 * u64::from(at > 20));
+        });
         let late = "of one partition none for 191 s";
-        finds(Part::Checkpoints, false, late, |now, _| {
+        finds(Part::Checkpoints, true, late, |now, _| {
             now.checkpoint = Some(now.at.plus_ms(-191_000));
         });
         let empty = "it is empty: suspends, does not revoke";
-        finds(Part::Breaker, false, empty, |now, _| now.breaker_tokens = 0);
+        finds(Part::Breaker, false, empty, |now, _| now.breaker_tokens = Some(0));
+        assert_eq!(found_after(|now, _| now.breaker_tokens = None), [], "it may never let any");
     }
 
     #[test]
@@ -332,7 +341,13 @@ mod tests {
         let waits_from =
             |begin: i64| found_after(move |now, at| now.stores[0].waiting = u64::from(at >= begin));
         assert_eq!(waits_from(55), []);
-        assert_eq!(waits_from(54), [(Part::Store, true, "1 decision due for seconds".to_owned())]);
+        let still = (Part::Store, true, "1 decision due, it settles none".to_owned());
+        assert_eq!(waits_from(54), [still]);
+        let busy = |now: &mut Vitals, at: i64| {
+            now.stores[0].waiting = 3;
+            now.settled[0] = total(1000, at);
+        };
+        assert_eq!(found_after(busy), [], "it settles a thousand a second");
         let again_and_again = |now: &mut Vitals, at: i64| {
             now.stores[0].waiting = u64::from(at % 3 > 0);
         };
@@ -343,8 +358,10 @@ mod tests {
     fn lag_is_measured_by_how_fast_events_are_applied() {
         let behind = |lag: u64, per_s: u64| {
             found_after(move |now, at| {
-                now.kafka = Some(Kafka { is_up: true, partitions: 4, lag });
-                now.events = per_s * at.unsigned_abs();
+                now.kafka = Some(KafkaJson { up: true, partitions: 4, lag });
+                now.kafka_events = total(per_s, at);
+                // Those that come by HTTP say nothing of Kafka.
+                now.events = total(1_000_000, at);
             })
         };
         assert_eq!(behind(199_000, 20_000), []);
@@ -359,13 +376,13 @@ mod tests {
         let none_from = |begin: i64| {
             found_after(move |now, at| {
                 let partitions = u64::from(at < begin);
-                now.kafka = Some(Kafka { is_up: true, partitions, lag: 0 });
+                now.kafka = Some(KafkaJson { up: true, partitions, lag: 0 });
             })
         };
-        assert_eq!(none_from(40), []);
+        assert_eq!(none_from(-30), []);
         let told = [(Part::Kafka, false, "this member owns no partition".to_owned())];
-        assert_eq!(none_from(20), told);
-        let away = Kafka { is_up: false, partitions: 4, lag: 0 };
+        assert_eq!(none_from(-31), told);
+        let away = KafkaJson { up: false, partitions: 4, lag: 0 };
         let told = [(Part::Kafka, true, "the brokers don't answer".to_owned())];
         assert_eq!(found_after(|now, _| now.kafka = Some(away)), told);
         assert_eq!(found_after(|now, _| now.kafka = None), []);
@@ -374,26 +391,38 @@ mod tests {
     #[test]
     fn what_is_grave_comes_first_and_what_is_over_for_a_minute_is_forgotten() {
         let found = found_after(|now, at| {
-            now.refused = at.unsigned_abs();
-            now.stores[0] = Store { is_up: false, ..now.stores[0].clone() };
-            now.memory_bytes = 99;
+            now.refused = total(1, at);
+            now.stores[0] = StoreJson { up: false, ..now.stores[0].clone() };
+            now.forgotten = total(1, at);
             now.journal_is_writable = false;
         });
         let parts: Vec<Part> = found.iter().map(|(part, ..)| *part).collect();
         assert_eq!(parts, [Part::Journal, Part::Store, Part::Memory, Part::Records]);
-        let mut record = Record::default();
-        record.note(Vitals { refused: 0, ..well(0) });
-        record.note(well(1));
-        assert_eq!(record.concerns(&well(59)).len(), 1);
-        assert_eq!(record.concerns(&well(61)), []);
+        let mut recent = Recent::default();
+        recent.note(Vitals { refused: 0, ..well(0) });
+        recent.note(well(1));
+        assert_eq!(recent.concerns(&well(59)).len(), 1);
+        assert_eq!(recent.concerns(&well(61)), []);
+    }
+
+    #[test]
+    fn what_is_read_back_at_a_start_has_time_to_be_written() {
+        let hour_old = |started: i64| {
+            found_after(move |now, _| {
+                now.started = now.at.plus_ms(-started * 1000);
+                now.checkpoint = Some(now.at.plus_ms(-3_600_000));
+            })
+        };
+        assert_eq!(hour_old(190), []);
+        assert_eq!(hour_old(191).len(), 1);
     }
 
     #[test]
     fn a_clock_that_is_set_back_makes_no_concern() {
-        let mut record = Record::default();
-        record.note(well(3600));
-        assert_eq!(record.concerns(&Vitals { refused: 99, ..well(0) }), []);
-        record.note(well(0));
-        assert_eq!(record.concerns(&well(1)), []);
+        let mut recent = Recent::default();
+        recent.note(well(3600));
+        assert_eq!(recent.concerns(&Vitals { refused: 99, ..well(0) }), []);
+        recent.note(well(0));
+        assert_eq!(recent.concerns(&well(1)), []);
     }
 }

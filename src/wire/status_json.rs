@@ -50,16 +50,16 @@ pub struct StatusJson {
     /// All members together.
     #[serde(default)]
     pub fleet: FleetJson,
-    /// The Kafka intake.
-    pub kafka: KafkaJson,
+    /// The Kafka intake, where there is one.
+    pub kafka: Option<KafkaJson>,
     /// The journal.
     pub journal: JournalJson,
     /// The auth stores.
     pub stores: Vec<StoreJson>,
     /// What the event log takes on disk. Unit: bytes.
     pub event_log_bytes: u64,
-    /// When the partition that waits longest for a checkpoint got its last one; before its first one,
-    /// since when it is owned.
+    /// When the partition that waits longest for a checkpoint got its last one; without any, since when
+    /// it is owned.
     pub checkpoint: Option<String>,
 }
 
@@ -118,7 +118,7 @@ pub struct ConcernJson {
     /// Which store, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
-    /// Whether abuse goes unseen or unstopped by it, or would after a crash.
+    /// Whether detection or response stands still, or what was learned is at risk.
     pub grave: bool,
     /// What was seen.
     pub found: String,
@@ -143,12 +143,14 @@ pub struct FleetJson {
 }
 
 /// The Kafka intake.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KafkaJson {
     /// Partitions that this member owns.
     pub partitions: u64,
     /// Records not yet applied, over them.
     pub lag: u64,
+    /// Whether the brokers answer.
+    pub up: bool,
 }
 
 /// The journal.
@@ -167,4 +169,6 @@ pub struct StoreJson {
     pub name: String,
     /// Decisions that are due there.
     pub waiting: u64,
+    /// Whether it answers.
+    pub up: bool,
 }

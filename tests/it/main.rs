@@ -39,6 +39,8 @@ mod kills;
 mod readme;
 mod scenarios;
 mod simulation;
+#[cfg(feature = "failpoints")]
+mod stuck;
 mod support;
 mod tidy;
 mod trial;

@@ -297,7 +297,8 @@ impl ControlThread {
         }
     }
 
-    fn show(&mut self, now: EventTime) {
+    /// Sets the gauges: before the thread begins too, so that nobody reads what was not measured yet.
+    pub(super) fn show(&mut self, now: EventTime) {
         let metrics = &self.metrics;
         if self.slow_gauges_at.is_none_or(|at| now.ms_since(at) >= SLOW_GAUGES_EVERY_MS) {
             self.slow_gauges_at = Some(now);
@@ -305,7 +306,7 @@ impl ControlThread {
             metrics.tenant_flood_ratio.set(ratio);
             metrics.show_budget(self.control.ledger().cohorts(), &self.control.params().budgets);
         }
-        metrics.heartbeat.set("control_plane", 0, Some(now));
+        metrics.heartbeat_at.set("control_plane", 0, Some(now));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.clock_step.set(clock::deviation_ms() as f64 / 1000.0);
         metrics.approvals.set(count(self.control.approvals().count(now)));

@@ -78,6 +78,8 @@ pub(super) async fn start(
         let shared = Shared { control: kafka.control.clone(), metrics: kafka.metrics.clone() };
         let (own, others) = slots.into_iter().partition(|one| one.number % of_slots == number);
         slots = others;
+        // From here on it is missed if it never shows that it lives.
+        kafka.metrics.heartbeat_at.set("data_plane", number, Some(clock::now()));
         let owned = (own, Saving::new(writer.clone(), kafka.checkpoint_every_ms));
         threads.push(spawn(&format!("data-{number}"), move || run(number, owned, shared, end))?);
     }
@@ -218,6 +220,7 @@ impl Owner {
     fn apply(&mut self, (slot, batch): (usize, &Batch), arrived: EventTime, clock: Clock) {
         let Some(one) = self.slots.iter_mut().find(|one| one.number == slot) else { return };
         one.arrived = arrived;
+        fail::fail_point!("data_plane.batch");
         let partition = &mut one.partition;
         partition.apply(batch, clock);
         if let Some(newest) = batch.newest() {
@@ -261,9 +264,9 @@ impl Owner {
         self.send(signals, now);
         self.saving.tick(now, &mut self.slots, &self.told);
         self.tell_hours();
-        let written = oldest_checkpoint(&self.slots, now);
-        self.shared.metrics.checkpoint.set("data_plane", self.number, written);
-        self.shared.metrics.heartbeat.set("data_plane", self.number, Some(now));
+        let written = oldest_checkpoint(&self.slots);
+        self.shared.metrics.checkpoint_at.set("data_plane", self.number, written);
+        self.shared.metrics.heartbeat_at.set("data_plane", self.number, Some(now));
         let thread = self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         // The control plane ends after this thread.

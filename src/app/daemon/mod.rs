@@ -427,7 +427,7 @@ fn start_control_plane(
     if let Some(store) = breaker.store() {
         tokio::spawn(fleet::share(store, control.clone(), metrics.clone()));
     }
-    let thread = ControlThread {
+    let mut thread = ControlThread {
         control: past.control,
         journal: past.journal,
         ledger,
@@ -441,6 +441,7 @@ fn start_control_plane(
         tenants: TenantMinutes::default(),
         slow_gauges_at: None,
     };
+    thread.show(clock::now());
     let thread = spawn("control", move || thread.run(messages))?;
     Ok(Decides { control, board, history: past.history, durable, tasks, thread })
 }

@@ -237,6 +237,7 @@ impl Follows {
             posture: settings.control.postures.default,
             memory_bytes_max: settings.partition.memory_bytes,
             checkpoint_every_ms: settings.checkpoint_every_ms,
+            breaker_lets_through: settings.control.breaker.per_hour > 0,
             reads_kafka: settings.kafka.is_some(),
             started: clock::now(),
         };

@@ -62,7 +62,7 @@ pub(super) async fn restored(
             Err(error @ Withheld::OfOthers(..)) => return Err(error),
             Err(error @ Withheld::Unreachable(_)) => {
                 tracing::error!(place, error = %error, "its credentials are learned anew");
-                Restored::default()
+                Restored::nothing(clock::now())
             }
         };
         let Restored { partition, kept } = restored;

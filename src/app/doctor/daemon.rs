@@ -25,6 +25,8 @@ struct Facts {
     took_ms: i64,
     /// When the configuration was last changed.
     changed: Option<EventTime>,
+    /// Whether the configuration says that it reads Kafka.
+    is_to_read_kafka: bool,
 }
 
 /// Asks it and says what is to be said.
@@ -51,7 +53,9 @@ pub(super) async fn look(client: &Client, settings: Option<&Settings>) -> Vec<Ch
     let ready = client.ask("/readyz?verbose", &[]).await.unwrap_or_default();
     let file = settings.and_then(|settings| settings.file.as_ref());
     let changed = file.and_then(|file| modified(file));
-    checks.extend(judge(&area, &Facts { status, ready, asked, took_ms, changed }));
+    let is_to_read_kafka = settings.is_some_and(|settings| settings.kafka.is_some());
+    let facts = Facts { status, ready, asked, took_ms, changed, is_to_read_kafka };
+    checks.extend(judge(&area, &facts));
     checks
 }
 
@@ -110,6 +114,10 @@ fn judge(area: &Area, facts: &Facts) -> Vec<Check> {
     checks.push(judge_clock(area, facts));
     checks.extend(status.concerns.iter().map(|concern| tell(area, concern)));
     checks.extend(well(area, status));
+    if facts.is_to_read_kafka && status.kafka.is_none() {
+        let remedy = "restart it: [kafka] came into its configuration after its start";
+        checks.push(area.failed("kafka", "it reads none, and should", remedy));
+    }
     checks.extend(judge_change(area, facts));
     checks
 }
@@ -143,8 +151,7 @@ fn well(area: &Area, status: &StatusJson) -> Vec<Check> {
     let percent = status.memory_bytes.saturating_mul(100) / status.memory_bytes_max.max(1);
     let memory = format!("{} credentials, {percent} % of what they may take", status.credentials);
     parts.push((Part::Memory, memory));
-    let KafkaJson { partitions, lag } = status.kafka;
-    if partitions > 0 {
+    if let Some(KafkaJson { partitions, lag, .. }) = status.kafka {
         parts.push((Part::Kafka, format!("{partitions} partitions, {lag} records behind")));
     }
     let age_ms = || Some(rfc3339(&status.now)?.ms_since(rfc3339(status.checkpoint.as_ref()?)?));
@@ -239,9 +246,9 @@ mod tests {
             standing: 0,
             breaker_tokens: 3,
             fleet: FleetJson::default(),
-            kafka: KafkaJson { partitions: 2, lag: 5 },
+            kafka: Some(KafkaJson { partitions: 2, lag: 5, up: true }),
             journal: JournalJson { writable: true, lines: 4 },
-            stores: vec![StoreJson { name: "embedded".into(), waiting: 0 }],
+            stores: vec![StoreJson { name: "embedded".into(), waiting: 0, up: true }],
             event_log_bytes: 0,
             checkpoint: Some(ago(60)),
         };
@@ -251,6 +258,7 @@ mod tests {
             asked,
             took_ms: 4,
             changed: Some(asked.plus_ms(-7_200_000)),
+            is_to_read_kafka: true,
         }
     }
 
@@ -258,8 +266,14 @@ mod tests {
     fn told(change: impl FnOnce(&mut Facts)) -> Vec<(&'static str, State)> {
         let mut facts = sound();
         change(&mut facts);
-        let checks = judge(&Area::new("daemon"), &facts).into_iter();
-        checks.filter(|one| one.state != State::Ok).map(|one| (one.check, one.state)).collect()
+        let checks = judge(&Area::new("daemon"), &facts);
+        let names: std::collections::BTreeSet<&str> = checks.iter().map(|one| one.check).collect();
+        assert_eq!(names.len(), checks.len(), "each part is spoken of once: {checks:?}");
+        checks
+            .into_iter()
+            .filter(|one| one.state != State::Ok)
+            .map(|one| (one.check, one.state))
+            .collect()
     }
 
     #[test]
@@ -278,6 +292,7 @@ mod tests {
             told(|f| f.ready = (503, "failed journal\n".into())),
             [("ready", State::Failed)]
         );
+        assert_eq!(told(|f| f.status.kafka = None), [("kafka", State::Failed)]);
         let later = |f: &mut Facts| f.asked = f.asked.plus_ms(5_000);
         assert_eq!(told(later), [("clock", State::Failed)]);
         assert_eq!(judge_version(&Area::new("daemon"), "0.0.1").state, State::Warning);

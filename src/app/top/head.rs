@@ -3,7 +3,7 @@
 
 use super::model::Model;
 use super::text::{bytes, clean, compact, span, sparkline, width};
-use crate::wire::status_json::{self, ConcernJson, StatusJson};
+use crate::wire::status_json::{ConcernJson, Part, StatusJson};
 use crate::wire::time::rfc3339;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -14,13 +14,13 @@ const RATE_COLUMNS: usize = 20;
 const GAP: usize = 2;
 
 /// One thing that is said of the daemon.
-struct Part {
+struct Shown {
     text: String,
     well: bool,
 }
 
-fn part(well: bool, text: String) -> Part {
-    Part { text, well }
+fn shown(well: bool, text: String) -> Shown {
+    Shown { text, well }
 }
 
 /// How the daemon is, in lines of that width, at most so many of them.
@@ -33,8 +33,8 @@ pub(super) fn lines(model: &Model, columns: u16, most: usize) -> Vec<Line<'stati
         placed = place(&parts, columns);
     }
     let look = model.look;
-    let line = |some: &Vec<&Part>| {
-        let span = |part: &&Part| {
+    let line = |some: &Vec<&Shown>| {
+        let span = |part: &&Shown| {
             let style = if part.well { Style::new() } else { look.bad() };
             [Span::styled(part.text.clone(), style), Span::raw(" ".repeat(GAP))]
         };
@@ -43,7 +43,7 @@ pub(super) fn lines(model: &Model, columns: u16, most: usize) -> Vec<Line<'stati
     placed.iter().take(most).map(line).collect()
 }
 
-fn place(parts: &[Part], columns: usize) -> Vec<Vec<&Part>> {
+fn place(parts: &[Shown], columns: usize) -> Vec<Vec<&Shown>> {
     let mut lines = vec![Vec::new()];
     let mut taken = 0;
     for part in parts {
@@ -60,7 +60,7 @@ fn place(parts: &[Part], columns: usize) -> Vec<Vec<&Part>> {
     lines
 }
 
-fn parts(model: &Model) -> Vec<Part> {
+fn parts(model: &Model) -> Vec<Shown> {
     let status = &model.snapshot.status;
     let up = rfc3339(&status.started).map(|at| model.daemon_now().ms_since(at));
     let rate = model.rates.per_s().map_or_else(|| "…".to_owned(), compact);
@@ -72,54 +72,54 @@ fn parts(model: &Model) -> Vec<Part> {
     let out = model.snapshot.out_of_service();
     let episodes = status.open_episodes;
     let approvals = match status.approvals {
-        0 => part(true, "approvals 0".to_owned()),
-        1 => part(false, "1 APPROVAL WAITS".to_owned()),
-        many => part(false, format!("{many} APPROVALS WAIT")),
+        0 => shown(true, "approvals 0".to_owned()),
+        1 => shown(false, "1 APPROVAL WAITS".to_owned()),
+        many => shown(false, format!("{many} APPROVALS WAIT")),
     };
     let mut parts = vec![
-        part(true, format!("tripline {}", clean(&status.version))),
-        part(true, posture),
-        part(true, format!("{rate} events/s {rates}")),
+        shown(true, format!("tripline {}", clean(&status.version))),
+        shown(true, posture),
+        shown(true, format!("{rate} events/s {rates}")),
         match episodes {
-            0 => part(true, "episodes 0".to_owned()),
-            1 => part(false, "EPISODES on 1 credential".to_owned()),
-            many => part(false, format!("EPISODES on {} credentials", compact(many))),
+            0 => shown(true, "episodes 0".to_owned()),
+            1 => shown(false, "EPISODES on 1 credential".to_owned()),
+            many => shown(false, format!("EPISODES on {} credentials", compact(many))),
         },
-        part(true, format!("out of service {out}")),
+        shown(true, format!("out of service {out}")),
         approvals,
     ];
     parts.extend(machinery(status));
     if let Some(up) = up {
-        parts.push(part(true, format!("up {}", span(up))));
+        parts.push(shown(true, format!("up {}", span(up))));
     }
     parts
 }
 
-fn machinery(status: &StatusJson) -> Vec<Part> {
-    let mut parts: Vec<Part> = status.concerns.iter().map(concern).collect();
-    let mut well = |of: status_json::Part, text: String| {
+fn machinery(status: &StatusJson) -> Vec<Shown> {
+    let mut parts: Vec<Shown> = status.concerns.iter().map(concern).collect();
+    let mut well = |of: Part, text: String| {
         if status.concern(of).is_none() {
-            parts.push(part(true, text));
+            parts.push(shown(true, text));
         }
     };
     well(
-        status_json::Part::Kafka,
-        match (status.kafka.partitions, status.kafka.lag) {
-            (0, 0) => "lag – (no Kafka)".to_owned(),
-            (_, lag) => format!("lag {}", compact(lag)),
+        Part::Kafka,
+        match status.kafka {
+            None => "lag – (no Kafka)".to_owned(),
+            Some(kafka) => format!("lag {}", compact(kafka.lag)),
         },
     );
     let most = status.memory_bytes_max.max(1);
     let percent = status.memory_bytes.saturating_mul(100) / most;
-    well(status_json::Part::Memory, format!("memory {percent} % of {}", bytes(most)));
-    well(status_json::Part::Journal, "journal ok".to_owned());
+    well(Part::Memory, format!("memory {percent} % of {}", bytes(most)));
+    well(Part::Journal, "journal ok".to_owned());
     let stores = match status.stores.len() {
         1 => "1 store".to_owned(),
         many => format!("{many} stores"),
     };
     let waiting: u64 = status.stores.iter().map(|store| store.waiting).sum();
     well(
-        status_json::Part::Store,
+        Part::Store,
         match waiting {
             0 => format!("{stores} settled"),
             _ => format!("{stores}, {} on the way", compact(waiting)),
@@ -128,11 +128,11 @@ fn machinery(status: &StatusJson) -> Vec<Part> {
     parts
 }
 
-fn concern(one: &ConcernJson) -> Part {
+fn concern(one: &ConcernJson) -> Shown {
     let mut text = one.part.title().to_uppercase();
     if let Some(store) = &one.store {
         text.push(' ');
         text.push_str(&clean(store));
     }
-    part(false, format!("{text}: {}", clean(&one.found)))
+    shown(false, format!("{text}: {}", clean(&one.found)))
 }

@@ -25,9 +25,10 @@ fn status(events: u64, at: &str) -> Value {
         "roles": ["read", "operate"], "events": events, "events_refused": 0, "queue_full": 0,
         "credentials": 41, "memory_bytes": 21_000_000, "memory_bytes_max": 1_073_741_824_u64,
         "open_episodes": 0, "decisions": {}, "held": 0, "approvals": 0, "standing": 0,
-        "breaker_tokens": 5, "concerns": [], "kafka": { "partitions": 4, "lag": 12 },
+        "breaker_tokens": 5, "concerns": [], "kafka": { "partitions": 4, "lag": 12, "up": true },
         "journal": { "writable": true, "lines": 3 },
-        "stores": [{ "name": "embedded", "waiting": 0 }, { "name": "redis.main", "waiting": 0 }],
+        "stores": [{ "name": "embedded", "waiting": 0, "up": true },
+            { "name": "redis.main", "waiting": 0, "up": true }],
         "event_log_bytes": 0, "checkpoint": null
     })
 }
@@ -109,7 +110,7 @@ pub(super) fn leaked() -> Snapshot {
     status["breaker_tokens"] = json!(0);
     status["concerns"] = json!([
         { "part": "store", "store": "redis.main", "grave": true,
-          "found": "1 decision due for seconds", "runbook": "outbox-not-draining" },
+          "found": "1 decision due, it settles none", "runbook": "outbox-not-draining" },
         { "part": "breaker", "grave": false,
           "found": "it is empty: suspends, does not revoke", "runbook": "breaker-empty" },
     ]);

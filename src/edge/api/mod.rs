@@ -103,7 +103,7 @@ pub struct Shared {
     /// What `/v1/status` says of the settings.
     pub about: Arc<RwLock<About>>,
     /// How the daemon did of late.
-    pub vitals: Mutex<vitals::Record>,
+    pub vitals: Mutex<vitals::Recent>,
     /// The way to who reads the configuration anew.
     pub reloads: reload::Reloads,
     /// Requests with events since the start.
@@ -119,6 +119,8 @@ pub struct About {
     pub memory_bytes_max: usize,
     /// How often each partition gets a checkpoint. Unit: milliseconds.
     pub checkpoint_every_ms: i64,
+    /// Whether the breaker may let revocations through at all.
+    pub breaker_lets_through: bool,
     /// Whether events are read from Kafka.
     pub reads_kafka: bool,
     /// When the daemon started.

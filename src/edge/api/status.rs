@@ -2,10 +2,11 @@
 
 use super::auth::Caller;
 use super::{Shared, State};
+use crate::edge::auth_store::AuthStore;
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
-use crate::edge::vitals::{Kafka, Store, Vitals};
-use crate::model::decision::{Guardrail, Order};
+use crate::edge::vitals::Vitals;
+use crate::model::decision::{Guardrail, Order, Receipt};
 use crate::model::finding::Action;
 use crate::model::invariant::Invariant;
 use crate::wire::refusal::Refusal;
@@ -45,10 +46,6 @@ pub(super) async fn status(
 fn describe(shared: &Shared, caller: Caller) -> StatusJson {
     let metrics = &shared.metrics;
     let about = *shared.about.read();
-    let stores = shared.stores.iter().map(|store| StoreJson {
-        name: store.name().to_owned(),
-        waiting: now_at(&metrics.outbox.with_label_values(&[store.name()])),
-    });
     let now = measure(shared);
     StatusJson {
         concerns: shared.vitals.lock().concerns(&now),
@@ -62,28 +59,25 @@ fn describe(shared: &Shared, caller: Caller) -> StatusJson {
         events_refused: now.refused,
         queue_full: now.queue_full,
         credentials: now_at(&metrics.credentials),
-        memory_bytes: now.memory_bytes,
-        memory_bytes_max: now.memory_bytes_max,
+        memory_bytes: now_at(&metrics.credentials_bytes),
+        memory_bytes_max: about.memory_bytes_max as u64,
         open_episodes: now_at(&metrics.open_episodes),
         decisions: carried_out(metrics),
         held: sum(&metrics.held, Guardrail::ALL.map(Guardrail::as_str)),
         approvals: now_at(&metrics.approvals),
         out_of_service: shared.embedded.len() as u64,
         standing: now_at(&metrics.standing),
-        breaker_tokens: now.breaker_tokens,
+        breaker_tokens: metrics.breaker_left.get(),
         fleet: FleetJson {
             members: now_at(&metrics.fleet_members),
             credentials: now_at(&metrics.fleet_credentials),
         },
-        kafka: KafkaJson {
-            partitions: now_at(&metrics.consumer_assigned),
-            lag: now_at(&metrics.consumer_lag),
-        },
+        kafka: now.kafka,
         journal: JournalJson {
             writable: now.journal_is_writable,
             lines: now_at(&metrics.journal_lines),
         },
-        stores: stores.collect(),
+        stores: now.stores,
         event_log_bytes: now_at(&metrics.event_log_bytes),
         checkpoint: now.checkpoint.map(|at| at.to_string()),
     }
@@ -114,13 +108,20 @@ fn carried_out(metrics: &Metrics) -> std::collections::BTreeMap<String, u64> {
 fn measure(shared: &Shared) -> Vitals {
     let metrics = &shared.metrics;
     let about = *shared.about.read();
-    let stores = shared.stores.iter().map(|store| Store {
+    let stores = shared.stores.iter().map(|store| StoreJson {
         name: store.name().to_owned(),
         waiting: now_at(&metrics.outbox.with_label_values(&[store.name()])),
-        is_up: metrics.store_up.with_label_values(&[store.name()]).get() > 0,
+        up: metrics.store_up.with_label_values(&[store.name()]).get() > 0,
     });
-    let kafka = Kafka {
-        is_up: metrics.consumer_up.get() > 0,
+    let settles = || Receipt::ALL.into_iter().filter(|receipt| receipt.is_settled());
+    let settled = |store: &AuthStore| {
+        let of = |receipt: Receipt| {
+            metrics.enforcement.with_label_values(&[store.name(), receipt.as_str()]).get()
+        };
+        settles().map(of).sum()
+    };
+    let kafka = KafkaJson {
+        up: metrics.consumer_up.get() > 0,
         partitions: now_at(&metrics.consumer_assigned),
         lag: now_at(&metrics.consumer_lag),
     };
@@ -128,17 +129,20 @@ fn measure(shared: &Shared) -> Vitals {
         at: clock::now(),
         violations: sum(&metrics.violations, Invariant::ALL.map(Invariant::as_str)),
         journal_is_writable: shared.durable.load(Ordering::Relaxed),
-        beats: metrics.heartbeat.by_stage(),
+        beats: metrics.heartbeat_at.by_stage(),
         stores: stores.collect(),
+        settled: shared.stores.iter().map(settled).collect(),
         not_kept: metrics.events_not_kept.get(),
         queue_full: metrics.queue_full.get(),
         events: metrics.events_applied(),
         refused: sum(&metrics.refused, Refusal::ALL.map(Refusal::as_str)),
         kafka: about.reads_kafka.then_some(kafka),
-        checkpoint: metrics.checkpoint.by_stage().into_iter().map(|(_, at)| at).min(),
+        kafka_events: metrics.events.with_label_values(&["kafka"]).get(),
+        checkpoint: metrics.checkpoint_at.by_stage().into_iter().map(|(_, at)| at).min(),
         checkpoint_every_ms: about.checkpoint_every_ms,
-        memory_bytes: now_at(&metrics.credentials_bytes),
-        memory_bytes_max: about.memory_bytes_max as u64,
-        breaker_tokens: metrics.breaker_left.get(),
+        started: about.started,
+        forgotten: metrics.evicted.with_label_values(&["established"]).get(),
+        not_watched: metrics.admission_refused.get(),
+        breaker_tokens: about.breaker_lets_through.then(|| metrics.breaker_left.get()),
     }
 }

@@ -96,7 +96,8 @@ impl Shared {
     ) -> (Held, bool) {
         let restored = name.as_ref().and_then(|name| self.restore(name, params, deadline));
         let provisional = restored.is_none();
-        let Restored { partition, kept } = restored.unwrap_or_default();
+        let Restored { partition, kept } =
+            restored.unwrap_or_else(|| Restored::nothing(clock::now()));
         let offset = partition.as_ref().map(Partition::next_offset);
         if let Some(held) = held
             && offset.is_none_or(|offset| offset <= held.partition.next_offset())
@@ -208,7 +209,7 @@ mod tests {
         Held {
             name: "kafka/auth/00000".to_owned(),
             partition,
-            kept: Arc::new(Kept::default()),
+            kept: Arc::new(Kept::since(EventTime::MIN)),
             told: Ticket::default(),
             again_until: 0,
             provisional: false,

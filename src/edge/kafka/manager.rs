@@ -66,6 +66,8 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             hours: Hours::default(),
             told_params: None,
         };
+        // From here on it is missed if it never shows that it lives.
+        shared.metrics.heartbeat_at.set("kafka", number, Some(clock::now()));
         let name = format!("kafka-{number}");
         let thread = std::thread::Builder::new().name(name);
         match thread.spawn(move || worker.run(&receiver, &mut questions)) {
@@ -74,6 +76,8 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         }
         orders.push(sender);
     }
+    // Until they were asked.
+    shared.metrics.consumer_up.set(1);
     while !shared.stopping.load(Ordering::Relaxed) {
         let mut consumption = match Consumption::begin(params, shared, &orders, &held) {
             Ok(consumption) => consumption,

@@ -222,7 +222,7 @@ impl Worker {
             );
             held.partition.rewind_to(offset);
             progress.begin_anew();
-            held.kept.reset();
+            held.kept.reset(clock::now());
         } else if next > 0 && offset > next {
             self.shared.metrics.consumer_skipped.inc_by((offset - next).unsigned_abs());
         }
@@ -235,6 +235,7 @@ impl Worker {
         last: i64,
         (arrived, at): (EventTime, EventTime),
     ) {
+        fail::fail_point!("kafka.batch");
         let now = clock::now();
         let again = last < one.held.again_until;
         let clock = if again { Clock::Again { arrived, now } } else { Clock::Intake(now) };
@@ -333,9 +334,9 @@ impl Worker {
         }
         self.saving.tick(now, owned, &self.ticket);
         self.tell_hours();
-        let written = oldest_checkpoint(owned, now);
-        self.shared.metrics.checkpoint.set("kafka", self.number, written);
-        self.shared.metrics.heartbeat.set("kafka", self.number, Some(now));
+        let written = oldest_checkpoint(owned);
+        self.shared.metrics.checkpoint_at.set("kafka", self.number, written);
+        self.shared.metrics.heartbeat_at.set("kafka", self.number, Some(now));
         let thread = SLOTS + self.number;
         let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
         let _ended = self.shared.control.tell_blocking(told);

@@ -69,8 +69,7 @@ pub struct Metrics {
     pub breaker_left: IntGauge,
     /// Checkpoints that were not written, or are of no use.
     pub checkpoint_errors: IntCounter,
-    /// When the last checkpoint was written.
-    pub checkpoint: Oldest,
+    pub checkpoint_at: Oldest,
     /// Bytes of checkpoints written.
     pub checkpoint_bytes: IntCounter,
     /// Times that a partition went on before what was read of it.
@@ -120,7 +119,7 @@ pub struct Metrics {
     pub consumer_up: IntGauge,
     pub consumer_errors: IntCounter,
     pub top_rate: GaugeVec,
-    pub heartbeat: Oldest,
+    pub heartbeat_at: Oldest,
     pub reload: IntCounterVec,
 }
 
@@ -264,10 +263,10 @@ impl Metrics {
                 "checkpoint_errors_total",
                 "Checkpoints that were not written, or are of no use.",
             )?,
-            checkpoint: Oldest::new(t.float_gauges(
+            checkpoint_at: Oldest::new(t.float_gauges(
                 "checkpoint_timestamp_seconds",
-                "When the partition that waits longest for a checkpoint got its last one; before its \
-                 first one since when it is owned. 0: none is owned.",
+                "When the partition that waits longest for a checkpoint got its last one; without \
+                 any, since when it is owned. 0: none is owned.",
                 "stage",
             )?),
             checkpoint_bytes: t
@@ -385,7 +384,7 @@ impl Metrics {
                 "Rate of the busiest credentials over the last minute, by rank.",
                 "rank",
             )?,
-            heartbeat: Oldest::new(t.float_gauges(
+            heartbeat_at: Oldest::new(t.float_gauges(
                 "heartbeat_timestamp_seconds",
                 "When each stage last showed that all its threads live.",
                 "stage",

@@ -54,7 +54,7 @@ mod tests {
             let told = metrics.text(Format::Text, false);
             assert!(told.lines().any(|one| one == line), "{line}\n{told}");
         };
-        let (beats, at) = (&metrics.heartbeat, EventTime::from_s);
+        let (beats, at) = (&metrics.heartbeat_at, EventTime::from_s);
         for (stage, thread, second) in
             [("kafka", 0, 5), ("data_plane", 0, 1), ("kafka", 1, 9), ("kafka", 1, 10)]
         {

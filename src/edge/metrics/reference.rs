@@ -19,8 +19,12 @@ impl Metrics {
         // What has no labels yet at a start has no family either.
         metrics.notifications.with_label_values(&["main", "delivered"]);
         metrics.reconciled_at.with_label_values(&["embedded"]);
-        metrics.heartbeat.set("control_plane", 0, None);
-        metrics.checkpoint.set("data_plane", 0, None);
+        for stage in ["control_plane", "data_plane", "kafka"] {
+            metrics.heartbeat_at.set(stage, 0, None);
+        }
+        for stage in ["data_plane", "kafka"] {
+            metrics.checkpoint_at.set(stage, 0, None);
+        }
         let families = metrics.registry.gather();
         let own = families.iter().filter(|family| family.name().starts_with("tripline_"));
         let mut text = HEAD.to_owned();

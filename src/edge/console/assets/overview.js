@@ -103,45 +103,48 @@ function done(model) {
 function healthOf(status) {
   const items = [];
   const concernOf = (part, store) => status.concerns.find((one) => one.part === part && (!store || one.store === store));
-  const add = (part, name, value, words, { level = 'good', store = null, ill = value } = {}) => {
+  const shown = new Set();
+  const add = (part, name, value, words, { level = 'good', store = null } = {}) => {
     const concern = concernOf(part, store);
+    shown.add(concern);
     items.push(concern
-      ? { name, level: concern.grave ? 'bad' : 'warn', value: ill, words: sentence(concern) }
+      ? { name, level: concern.grave ? 'bad' : 'warn', value, words: sentence(concern) }
       : { name, level, value, words });
   };
   const { journal, kafka } = status;
   add('journal', 'journal', journal.writable ? `${compact(journal.lines)} lines` : 'not writable', 'The journal can be written.');
-  for (const { name, waiting } of status.stores) {
-    add('store', name, waiting ? `${number(waiting)} waiting` : 'settled', `${name} has all decisions, or gets them now.`,
-      { store: name, ill: waiting ? `${number(waiting)} waiting` : 'away' });
+  for (const { name, waiting, up } of status.stores) {
+    const value = !up ? 'away' : waiting ? `${number(waiting)} waiting` : 'settled';
+    add('store', name, value, `${name} has all decisions, or gets them now.`, { store: name });
   }
-  const reads = kafka.partitions || kafka.lag;
-  add('kafka', 'Kafka', reads ? `lag ${compact(kafka.lag)}` : 'none',
-    reads ? `${many(kafka.partitions, 'partition')}, ${many(kafka.lag, 'record')} not yet applied.` : 'This member owns no Kafka partition.',
-    { level: reads ? 'good' : 'calm', ill: concernOf('kafka')?.grave ? 'away' : `lag ${compact(kafka.lag)}` });
+  if (kafka) {
+    const value = !kafka.up ? 'away' : kafka.partitions ? `lag ${compact(kafka.lag)}` : 'no partition';
+    add('kafka', 'Kafka', value, `${many(kafka.partitions, 'partition')}, ${many(kafka.lag, 'record')} not yet applied.`);
+  }
   const ratio = status.memory_bytes_max ? status.memory_bytes / status.memory_bytes_max : 0;
   add('memory', 'memory', `${number(100 * ratio)} %`,
     `${bytes(status.memory_bytes)} of ${bytes(status.memory_bytes_max)}, ${many(status.credentials, 'credential')} remembered.`);
-  add('queue', 'queue', 'has room', `Full ${number(status.queue_full)} times since the start.`, { ill: 'full' });
+  add('queue', 'queue', concernOf('queue') ? 'full' : 'has room', `Full ${number(status.queue_full)} times since the start.`);
   add('records', 'refused', `${compact(status.events_refused)} so far`, 'Records that could not be read, since the start.');
   add('breaker', 'breaker', status.breaker_tokens > 0 ? `${number(status.breaker_tokens)} left` : 'empty', 'Revocations it lets through now.');
   const age = status.checkpoint ? now() - Date.parse(status.checkpoint) : null;
-  add('checkpoints', 'checkpoint', age === null ? 'none yet' : `${span(age)} ago`, 'When what is remembered was last written down.',
-    { level: age === null ? 'calm' : 'good' });
+  add('checkpoints', 'checkpoint', age === null ? 'none owned' : `${span(age)} ago`,
+    'When the partition that waits longest was last written down, or taken over.', { level: age === null ? 'calm' : 'good' });
   add('event_log', 'event log', bytes(status.event_log_bytes), 'Events kept until checkpoints hold them.', { level: 'calm' });
-  for (const part of ['invariants', 'threads']) {
-    if (concernOf(part)) add(part, part, 'not well', '');
-  }
+  const left = status.concerns.filter((one) => !shown.has(one));
+  for (const { part } of left) add(part, titleOf(part), 'not well', '');
   return items;
 }
 
+const titleOf = (part) => part.replace('_', ' ');
+
 /** A concern as a sentence. */
 function sentence({ part, store, found, runbook }) {
-  return `${store ?? part.replace('_', ' ')}: ${found} (runbook ${runbook}).`;
+  return `${store ?? titleOf(part)}: ${found} (runbook ${runbook}).`;
 }
 
 function watcher(status, items, link) {
-  const bad = items.filter((item) => item.level === 'bad' || item.level === 'warn');
+  const bad = ['bad', 'warn'].flatMap((level) => items.filter((item) => item.level === level));
   const up = `Version ${status.version}, up ${span(now() - Date.parse(status.started))}.`;
   if (link === 'away') return { level: 'bad', mark: '!', value: 'Not reached', sub: 'What you see is old.' };
   if (!bad.length) return { level: 'good', mark: '✓', value: 'Well', sub: `${many(status.credentials, 'credential')} watched. ${up}` };

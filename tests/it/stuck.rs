@@ -1,0 +1,91 @@
+//! A thread that stands still, as one whose disk or allocator hangs: it is told, and keeps nobody else
+//! from their work.
+
+use crate::support::broker::produce;
+use crate::support::daemon::{Daemon, event, now_ms, uses};
+use crate::support::until;
+use rdkafka::mocking::MockCluster;
+use serde_json::Value;
+use std::time::{Duration, Instant};
+
+/// A thread is missed after 30 seconds.
+const PATIENCE: Duration = Duration::from_mins(1);
+const KEYS: usize = 24;
+const USES: usize = 5;
+
+fn key(number: usize) -> String {
+    format!("key_{number}")
+}
+
+/// Starts a daemon of which the first thread that comes by `point` stays there.
+fn start(folder: &tempfile::TempDir, config: &str, point: &str) -> Daemon {
+    let points = format!("{point}=1*pause->off");
+    let config = format!("[intake]\nthreads = 2\n{config}");
+    Daemon::try_start_in(folder.path(), &config, &[("FAILPOINTS", &points)]).expect("it starts")
+}
+
+/// The keys that are counted whole. Of a thread that stands still each takes a while.
+fn counted(daemon: &Daemon) -> impl Iterator<Item = usize> + '_ {
+    let is_whole = move |number: &usize| {
+        let (status, body) =
+            daemon.send("GET", &format!("/v1/credentials/{}", key(*number)), &[], "");
+        let found: Value = serde_json::from_str(&body).expect("JSON");
+        status == 200 && found.pointer("/windows/4/count") == Some(&USES.into())
+    };
+    (0..KEYS).filter(is_whole)
+}
+
+/// The others go on, whatever is asked; and it is said which stage stands still.
+fn is_told_and_keeps_nobody(daemon: &Daemon, stage: &str) {
+    until("the other thread has counted its part", PATIENCE, || counted(daemon).next());
+    for number in 0..KEYS {
+        let begun = Instant::now();
+        let ordered = daemon.order("revoke", &key(number));
+        assert_eq!(ordered.pointer("/decision/action"), Some(&"revoke".into()));
+        assert_eq!(daemon.check(&key(number)), 403, "a gateway hears of it");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?} for an order", begun.elapsed());
+    }
+    let said = until("it is said that a thread stands still", PATIENCE, || {
+        let status = daemon.get("/v1/status");
+        let concerns = status.pointer("/concerns").and_then(Value::as_array).expect("a list");
+        let of_threads = |one: &&Value| one.pointer("/part") == Some(&"threads".into());
+        concerns.iter().find(of_threads).cloned()
+    });
+    let found = said.pointer("/found").and_then(Value::as_str).expect("words");
+    assert!(found.starts_with(&format!("no sign of life of {stage} ")), "{found}");
+    assert_eq!(said.pointer("/grave"), Some(&true.into()));
+    let beat = format!("tripline_heartbeat_timestamp_seconds{{stage=\"{stage}\"}}");
+    assert!(now_ms() as f64 / 1000.0 - daemon.metric(&beat) > 30.0);
+    let decides = "tripline_heartbeat_timestamp_seconds{stage=\"control_plane\"}";
+    assert!(now_ms() as f64 / 1000.0 - daemon.metric(decides) < 5.0, "who decides goes on");
+}
+
+#[test]
+fn a_stuck_thread_of_the_http_intake_is_told_and_keeps_nobody_from_their_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = start(&folder, "", "data_plane.batch");
+    for number in 0..KEYS {
+        daemon.post_events(&uses(&key(number), now_ms(), USES));
+    }
+    is_told_and_keeps_nobody(&daemon, "data_plane");
+    let whole = counted(&daemon).count();
+    assert!(0 < whole && whole < KEYS, "one of two threads stands still, {whole} of {KEYS}");
+}
+
+#[test]
+fn a_stuck_worker_of_kafka_is_told_and_no_new_consumer_is_made_for_it() {
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("auth", 4, 1).expect("a topic");
+    let brokers = cluster.bootstrap_servers();
+    let config =
+        format!("[kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\nstall_after = \"10s\"\n");
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = start(&folder, &config, "kafka.batch");
+    let records = (0..KEYS * USES).map(|number| key(number % KEYS));
+    produce(&brokers, "auth", records.map(|key| (key.clone(), event(&key, now_ms()))));
+    is_told_and_keeps_nobody(&daemon, "kafka");
+    let whole = counted(&daemon).count();
+    assert!(0 < whole && whole < KEYS, "one of two workers stands still, {whole} of {KEYS}");
+    assert!(daemon.metric("tripline_consumer_stalls_total") < 1.0, "it would help nobody");
+    assert!((daemon.metric("tripline_consumer_assigned") - 4.0).abs() < 0.5);
+}
