@@ -209,9 +209,9 @@ fn of_itself(now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
         let found = format!("no sign of life of {stage} for {} s", ms / 1000);
         grave(Part::Threads, "stage-stuck", found)
     });
-    let late_ms = now.checkpoint_every_ms.saturating_mul(CHECKPOINT_INTERVALS);
+    let intervals_ms = now.checkpoint_every_ms.saturating_mul(CHECKPOINT_INTERVALS);
+    let late_ms = intervals_ms.saturating_add(CHECKPOINT_MS);
     let age_ms = now.checkpoint.map(|at| now.at.ms_since(at));
-    let late_ms = late_ms.saturating_add(CHECKPOINT_MS);
     // What is read back at a start is as old as the stop was long.
     let has_had_time = now.at.ms_since(now.started) > late_ms;
     let late = age_ms.filter(|age_ms| has_had_time && *age_ms > late_ms);

@@ -21,7 +21,6 @@ use crate::engine::notices::News;
 use crate::engine::outbox::Due;
 use crate::engine::partition::Signal;
 use crate::engine::tenant_minutes::{Ranking, TenantMinutes};
-use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::Kinds;
 use crate::model::decision::{Decision, Vote};
 use crate::model::invariant::Invariant;
@@ -89,6 +88,8 @@ pub(super) struct ControlThread {
     pub(super) breaker: SharedBreaker,
     /// Who is told.
     pub(super) notifiers: Notifiers,
+    /// What the threads of the data plane hold.
+    pub(super) in_use: BTreeMap<usize, InUse>,
     /// What tenants took of late.
     pub(super) tenants: TenantMinutes,
     /// When the slow gauges were last set.
@@ -108,57 +109,13 @@ impl ControlThread {
     /// Runs until it is told to stop. Blocks.
     pub(super) fn run(mut self, mut messages: mpsc::Receiver<ControlMessage>) {
         let mut waiting = Waiting::default();
-        let mut in_use = BTreeMap::new();
         let mut taken = Vec::new();
-        loop {
-            if messages.blocking_recv_many(&mut taken, TOGETHER_MAX) == 0 {
-                break;
-            }
-            let mut stops = false;
+        let mut goes_on = true;
+        while goes_on && messages.blocking_recv_many(&mut taken, TOGETHER_MAX) > 0 {
             for message in taken.drain(..) {
-                match message {
-                    ControlMessage::InUse(told) => {
-                        in_use.insert(told.thread, told);
-                        self.note_in_use(&in_use);
-                    }
-                    ControlMessage::ActiveHours(hours) => self.control.note_active_hours(&hours),
-                    ControlMessage::Budget(reply) => self.answer(reply),
-                    ControlMessage::Standing(from, most, reply) => {
-                        // Whoever asked may have gone away.
-                        let _gone = reply.send(self.control.register().page(from, most));
-                    }
-                    ControlMessage::Waiting(reply) => {
-                        let _gone = reply.send(self.control.waiting(clock::now()));
-                    }
-                    ControlMessage::Params(params) => self.go_by(params),
-                    ControlMessage::Summary(reply) => {
-                        let (fleet, tenants) = (self.control.summary(), self.tenants.own());
-                        let _gone = reply.send(MemberSummary { fleet, tenants });
-                    }
-                    ControlMessage::Others(others) => {
-                        self.tenants.hear(others.tenants);
-                        self.control.set_others(others.fleet);
-                    }
-                    ControlMessage::MinuteEnded(place, (minute, totals)) => {
-                        self.tenants.note(place, minute, totals, clock::now());
-                    }
-                    ControlMessage::Ranking(reply) => {
-                        let _gone = reply.send(self.ranking(clock::now()));
-                    }
-                    ControlMessage::Stop => stops = true,
-                    message @ (ControlMessage::Signals(..)
-                    | ControlMessage::Person(..)
-                    | ControlMessage::Receipt(_)
-                    | ControlMessage::Stale(..)
-                    | ControlMessage::Newer(_)
-                    | ControlMessage::Vote(..)
-                    | ControlMessage::Tick) => self.take(message, &mut waiting),
-                }
+                goes_on &= self.take(message, &mut waiting);
             }
             self.settle(&mut waiting);
-            if stops {
-                break;
-            }
         }
         if !self.ledger.write(self.control.ledger()) {
             self.metrics.ledger_errors.inc();
@@ -166,10 +123,11 @@ impl ControlThread {
     }
 
     /// Adds up what the threads of the data plane hold.
-    fn note_in_use(&mut self, by_thread: &BTreeMap<usize, InUse>) {
-        let credentials: u64 = by_thread.values().map(|one| one.credentials).sum();
-        let open: u64 = by_thread.values().map(|one| one.open).sum();
-        let bytes: u64 = by_thread.values().map(|one| one.bytes).sum();
+    fn note_in_use(&mut self, told: InUse) {
+        self.in_use.insert(told.thread, told);
+        let credentials: u64 = self.in_use.values().map(|one| one.credentials).sum();
+        let open: u64 = self.in_use.values().map(|one| one.open).sum();
+        let bytes: u64 = self.in_use.values().map(|one| one.bytes).sum();
         self.metrics.credentials_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.control.set_active(credentials);
         self.metrics.credentials.set(i64::try_from(credentials).unwrap_or(i64::MAX));
@@ -180,12 +138,8 @@ impl ControlThread {
         self.tenants.ranking(now, self.control.params().tenant_flood.as_ref())
     }
 
-    fn answer(&self, reply: oneshot::Sender<(Cohorts, Budgets)>) {
-        // Whoever asked may have gone away.
-        let _gone = reply.send((*self.control.ledger().cohorts(), self.control.params().budgets));
-    }
-
-    fn take(&mut self, message: ControlMessage, waiting: &mut Waiting) {
+    /// Takes a message; says whether to go on. Whoever asked something may have gone away.
+    fn take(&mut self, message: ControlMessage, waiting: &mut Waiting) -> bool {
         let now = clock::now();
         match message {
             ControlMessage::Signals(signals, arrived, ticket) => {
@@ -195,11 +149,11 @@ impl ControlThread {
                 waiting.tickets.extend(ticket);
             }
             ControlMessage::Person(order, reply) => self.obey(&order, reply, now, waiting),
+            ControlMessage::Vote(vote, reply) => self.count_vote(vote, reply, waiting),
             ControlMessage::Receipt(receipt) => {
                 self.board.post_receipt(&receipt);
                 waiting.entries.push(Entry::Receipt(receipt));
             }
-            ControlMessage::Vote(vote, reply) => self.count_vote(vote, reply, waiting),
             ControlMessage::Newer(holdings) => {
                 for (credential, held) in holdings {
                     if let Some(decision) = self.control.on_newer(&credential, held, now) {
@@ -212,26 +166,46 @@ impl ControlThread {
                     note(decision, now, waiting);
                 }
             }
-            ControlMessage::Tick => {
-                for decision in self.control.tick(now) {
-                    note(decision, now, waiting);
-                }
-                self.show(now);
-                if !self.ledger.keep(self.control.ledger(), now) {
-                    self.metrics.ledger_errors.inc();
-                }
+            ControlMessage::Tick => self.tick(now, waiting),
+            ControlMessage::InUse(told) => self.note_in_use(told),
+            ControlMessage::ActiveHours(hours) => self.control.note_active_hours(&hours),
+            ControlMessage::Params(params) => self.go_by(params),
+            ControlMessage::Others(others) => {
+                self.tenants.hear(others.tenants);
+                self.control.set_others(others.fleet);
             }
-            ControlMessage::InUse(_)
-            | ControlMessage::ActiveHours(_)
-            | ControlMessage::Budget(_)
-            | ControlMessage::Standing(..)
-            | ControlMessage::Waiting(_)
-            | ControlMessage::Params(_)
-            | ControlMessage::Summary(_)
-            | ControlMessage::Others(_)
-            | ControlMessage::MinuteEnded(..)
-            | ControlMessage::Ranking(_)
-            | ControlMessage::Stop => {}
+            ControlMessage::MinuteEnded(place, (minute, totals)) => {
+                self.tenants.note(place, minute, totals, now);
+            }
+            ControlMessage::Budget(reply) => {
+                let cohorts = *self.control.ledger().cohorts();
+                let _gone = reply.send((cohorts, self.control.params().budgets));
+            }
+            ControlMessage::Standing(from, most, reply) => {
+                let _gone = reply.send(self.control.register().page(from, most));
+            }
+            ControlMessage::Waiting(reply) => {
+                let _gone = reply.send(self.control.waiting(now));
+            }
+            ControlMessage::Summary(reply) => {
+                let (fleet, tenants) = (self.control.summary(), self.tenants.own());
+                let _gone = reply.send(MemberSummary { fleet, tenants });
+            }
+            ControlMessage::Ranking(reply) => {
+                let _gone = reply.send(self.ranking(now));
+            }
+            ControlMessage::Stop => return false,
+        }
+        true
+    }
+
+    fn tick(&mut self, now: EventTime, waiting: &mut Waiting) {
+        for decision in self.control.tick(now) {
+            note(decision, now, waiting);
+        }
+        self.show(now);
+        if !self.ledger.keep(self.control.ledger(), now) {
+            self.metrics.ledger_errors.inc();
         }
     }
 

@@ -438,6 +438,7 @@ fn start_control_plane(
         notifiers,
         metrics: metrics.clone(),
         durable: Arc::clone(&durable),
+        in_use: std::collections::BTreeMap::new(),
         tenants: TenantMinutes::default(),
         slow_gauges_at: None,
     };
