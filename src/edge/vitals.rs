@@ -67,6 +67,8 @@ pub struct Vitals {
     pub started: EventTime,
     /// Credentials with a baseline that were forgotten for want of memory.
     pub forgotten: u64,
+    /// Uses of unknown credentials that were not counted for want of memory.
+    pub deferred: u64,
     /// Credentials that were not taken in, as all others had an open episode.
     pub not_watched: u64,
     /// Revocations that the breaker has left; none where it may never let any through.
@@ -160,7 +162,11 @@ impl Recent {
             let found = format!("it is full: {credentials} of the last minute not watched");
             grave(Part::Memory, "memory-full", found)
         });
-        let memory = not_watched.or(forgotten);
+        let deferred = rose(|one| one.deferred).map(|events| {
+            let found = format!("it is full: {events} uses of unknown ones not counted");
+            mild(Part::Memory, "memory-full", found)
+        });
+        let memory = not_watched.or(forgotten).or(deferred);
         [not_kept, full, refused, memory].into_iter().flatten()
     }
 
@@ -270,6 +276,7 @@ mod tests {
             settled: vec![7, 7],
             started: EventTime::from_s(1_799_999_000),
             forgotten: 7,
+            deferred: 7,
             not_watched: 7,
             breaker_tokens: Some(1),
         }
@@ -323,6 +330,8 @@ mod tests {
         });
         let full = "it is full: 1 baseline forgotten in the last minute";
         finds(Part::Memory, false, full, |now, at| now.forgotten = u64::from(at > 20));
+        let flood = "it is full: 120 uses of unknown ones not counted";
+        finds(Part::Memory, false, flood, |now, at| now.deferred = total(2, at));
         let blind = "it is full: 2 new credentials of the last minute not watched";
         finds(Part::Memory, true, blind, |now, at| {
             (now.forgotten, now.not_watched) = (total(1, at), 2 * u64::from(at > 20));

@@ -142,6 +142,7 @@ fn measure(shared: &Shared) -> Vitals {
         checkpoint_every_ms: about.checkpoint_every_ms,
         started: about.started,
         forgotten: metrics.evicted.with_label_values(&["established"]).get(),
+        deferred: metrics.deferred.get(),
         not_watched: metrics.admission_refused.get(),
         breaker_tokens: about.breaker_lets_through.then(|| metrics.breaker_left.get()),
     }
