@@ -63,13 +63,12 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Of a partition whose newest checkpoint was written then; of one that has none, since when it is
-    /// owned.
-    pub const fn since(written: EventTime) -> Self {
+    /// Of a partition that this process owns since then, before any checkpoint is noted.
+    pub const fn since(owned: EventTime) -> Self {
         Self {
             newest: AtomicI64::new(0),
             oldest: AtomicI64::new(0),
-            written: AtomicI64::new(written.ms()),
+            written: AtomicI64::new(owned.ms()),
         }
     }
 
@@ -83,7 +82,8 @@ impl Kept {
         self.oldest.load(Ordering::Acquire)
     }
 
-    /// When the newest checkpoint was written; where there is none, since when the partition is owned.
+    /// When this process wrote the newest checkpoint; before its first one, since when it owns the
+    /// partition: what another wrote before may be as old as a stop was long, and is no fault.
     pub fn written(&self) -> EventTime {
         EventTime::from_ms(self.written.load(Ordering::Acquire))
     }
@@ -357,15 +357,9 @@ impl Snapshots {
             return Ok(Restored::nothing(now));
         }
         let names = self.names(place).await.map_err(Withheld::Unreachable)?;
-        let kept = Arc::new(Kept::since(self.written(names.first()).await.unwrap_or(now).min(now)));
+        let kept = Arc::new(Kept::since(now));
         kept.note(&names);
         Ok(Restored { partition, kept })
-    }
-
-    /// When a checkpoint was written, as its store says.
-    async fn written(&self, name: Option<&Name>) -> Option<EventTime> {
-        let found = self.store.head(name?).await.ok()?;
-        Some(EventTime::from_ms(found.last_modified.timestamp_millis()))
     }
 
     async fn read(

@@ -63,8 +63,6 @@ pub struct Vitals {
     pub checkpoint: Option<EventTime>,
     /// How often each gets one. Unit: milliseconds.
     pub checkpoint_every_ms: i64,
-    /// Since when it runs.
-    pub started: EventTime,
     /// Credentials with a baseline that were forgotten for want of memory.
     pub forgotten: u64,
     /// Uses of unknown credentials that were not counted for want of memory.
@@ -218,9 +216,7 @@ fn of_itself(now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
     let intervals_ms = now.checkpoint_every_ms.saturating_mul(CHECKPOINT_INTERVALS);
     let late_ms = intervals_ms.saturating_add(CHECKPOINT_MS);
     let age_ms = now.checkpoint.map(|at| now.at.ms_since(at));
-    // What is read back at a start is as old as the stop was long.
-    let has_had_time = now.at.ms_since(now.started) > late_ms;
-    let late = age_ms.filter(|age_ms| has_had_time && *age_ms > late_ms);
+    let late = age_ms.filter(|age_ms| *age_ms > late_ms);
     let late = late.map(|age_ms| {
         let found = format!("of one partition none for {} s", age_ms / 1000);
         grave(Part::Checkpoints, "checkpoint-stale", found)
@@ -274,7 +270,6 @@ mod tests {
             checkpoint: Some(at.plus_ms(-60_000)),
             checkpoint_every_ms: 60_000,
             settled: vec![7, 7],
-            started: EventTime::from_s(1_799_999_000),
             forgotten: 7,
             deferred: 7,
             not_watched: 7,
@@ -412,18 +407,6 @@ mod tests {
         recent.note(well(1));
         assert_eq!(recent.concerns(&well(59)).len(), 1);
         assert_eq!(recent.concerns(&well(61)), []);
-    }
-
-    #[test]
-    fn what_is_read_back_at_a_start_has_time_to_be_written() {
-        let hour_old = |started: i64| {
-            found_after(move |now, _| {
-                now.started = now.at.plus_ms(-started * 1000);
-                now.checkpoint = Some(now.at.plus_ms(-3_600_000));
-            })
-        };
-        assert_eq!(hour_old(190), []);
-        assert_eq!(hour_old(191).len(), 1);
     }
 
     #[test]

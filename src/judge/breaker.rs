@@ -31,7 +31,7 @@ impl Default for Params {
 
 impl Params {
     /// How many revocations all members together may carry out in any hour.
-    fn for_all(&self, active: u64) -> u64 {
+    pub fn for_all(&self, active: u64) -> u64 {
         let share = active as f64 * self.per_hour_share;
         #[expect(clippy::cast_possible_truncation, reason = "a share of a count")]
         #[expect(clippy::cast_sign_loss, reason = "a share of a count")]

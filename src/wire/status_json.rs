@@ -58,8 +58,8 @@ pub struct StatusJson {
     pub stores: Vec<StoreJson>,
     /// What the event log takes on disk. Unit: bytes.
     pub event_log_bytes: u64,
-    /// When the partition that waits longest for a checkpoint got its last one; without any, since when
-    /// it is owned.
+    /// When the partition that waits longest for a checkpoint got its last one by this process; before
+    /// that one, since when it is owned.
     pub checkpoint: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! The event log: what was acknowledged outlives crashes, and a full disk stops no detection.
 
 use crate::support::daemon::{Daemon, event, now_ms, uses};
-use crate::support::until;
+use crate::support::{pause, until};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -54,6 +54,18 @@ fn what_was_acknowledged_outlives_a_crash_before_any_checkpoint() {
     assert_eq!(count(&daemon, "key_before_answer"), 41, "three crashes later");
     assert!(daemon.metric("tripline_checkpoint_errors_total") < 1.0);
     assert!(daemon.metric("tripline_event_log_errors_total") < 1.0);
+}
+
+#[test]
+fn a_thread_that_reads_the_past_again_is_alive_now() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    daemon.post_events(&uses("key_1", now_ms(), 40));
+    daemon.kill();
+    pause(Duration::from_secs(5));
+    let daemon = Daemon::start(&folder, "");
+    let beat = daemon.metric("tripline_heartbeat_timestamp_seconds{stage=\"data_plane\"}");
+    assert!(now_ms() as f64 / 1000.0 - beat < 4.0, "{beat} is when the events came");
 }
 
 #[test]

@@ -50,6 +50,18 @@ fn another_file_is_read_anew_and_one_with_mistakes_changes_nothing() {
 }
 
 #[test]
+fn a_breaker_that_lets_none_through_from_now_on_is_no_concern() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "breaker.per_hour = 3\n");
+    let tokens = || daemon.get("/v1/status")["breaker_tokens"].as_i64();
+    assert_eq!(tokens(), Some(3), "it is measured before the door opens");
+    rewrite(folder.path(), "breaker.per_hour = 0\n");
+    until("it lets none through", PATIENCE, || (tokens() == Some(0)).then_some(()));
+    let concerns = || daemon.get("/v1/status")["concerns"].clone();
+    until("it is no concern", PATIENCE, || (concerns() == serde_json::json!([])).then_some(()));
+}
+
+#[test]
 fn a_file_that_is_written_to_in_its_place_waits_for_a_signal() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(&folder, "posture.default = \"shadow\"\n");

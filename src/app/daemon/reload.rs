@@ -237,7 +237,7 @@ impl Follows {
             posture: settings.control.postures.default,
             memory_bytes_max: settings.partition.memory_bytes,
             checkpoint_every_ms: settings.checkpoint_every_ms,
-            breaker_lets_through: settings.control.breaker.per_hour > 0,
+            breaker: settings.control.breaker,
             reads_kafka: settings.kafka.is_some(),
             started: clock::now(),
         };
@@ -264,11 +264,14 @@ impl Follows {
         let before = Arc::clone(&self.partition.read());
         let profile = settings.partition.profile.clone();
         let partition = Arc::new(partition::Params { profile, ..(*before).clone() });
-        let posture = control.postures.default;
+        let (posture, breaker) = (control.postures.default, control.breaker);
         let tokens_differ = set_tokens(&self.tokens, settings);
         // Who decides goes by it first: a lower posture holds before a stricter ceiling speaks.
         self.control.tell(ControlMessage::Params(Arc::new(control))).await;
-        self.about.write().posture = posture;
+        {
+            let mut about = self.about.write();
+            *about = About { posture, breaker, ..*about };
+        }
         *self.partition.write() = Arc::clone(&partition);
         self.data.tell_all(|| DataMessage::Params(Arc::clone(&partition))).await;
         tokens_differ

@@ -29,6 +29,7 @@ use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlPlane, DataPlane};
 use crate::edge::vitals;
 use crate::engine::batch::HashSeed;
+use crate::judge::breaker;
 use crate::model::decision::Posture;
 use crate::model::time::EventTime;
 use crate::wire::decoder::Decoder;
@@ -119,8 +120,8 @@ pub struct About {
     pub memory_bytes_max: usize,
     /// How often each partition gets a checkpoint. Unit: milliseconds.
     pub checkpoint_every_ms: i64,
-    /// Whether the breaker may let revocations through at all.
-    pub breaker_lets_through: bool,
+    /// How many revocations the breaker lets through.
+    pub breaker: breaker::Params,
     /// Whether events are read from Kafka.
     pub reads_kafka: bool,
     /// When the daemon started.

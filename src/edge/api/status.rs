@@ -120,6 +120,7 @@ fn measure(shared: &Shared) -> Vitals {
         };
         settles().map(of).sum()
     };
+    let allowed = about.breaker.for_all(now_at(&metrics.fleet_credentials));
     let kafka = KafkaJson {
         up: metrics.consumer_up.get() > 0,
         partitions: now_at(&metrics.consumer_assigned),
@@ -140,10 +141,9 @@ fn measure(shared: &Shared) -> Vitals {
         kafka_events: metrics.events.with_label_values(&["kafka"]).get(),
         checkpoint: metrics.checkpoint_at.by_stage().into_iter().map(|(_, at)| at).min(),
         checkpoint_every_ms: about.checkpoint_every_ms,
-        started: about.started,
         forgotten: metrics.evicted.with_label_values(&["established"]).get(),
         deferred: metrics.deferred.get(),
         not_watched: metrics.admission_refused.get(),
-        breaker_tokens: about.breaker_lets_through.then(|| metrics.breaker_left.get()),
+        breaker_tokens: (allowed > 0).then(|| metrics.breaker_left.get()),
     }
 }

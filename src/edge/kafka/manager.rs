@@ -83,6 +83,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             Ok(consumption) => consumption,
             Err(error) => {
                 shared.metrics.consumer_errors.inc();
+                shared.metrics.consumer_up.set(0);
                 tracing::error!(error = %error, "no Kafka consumer; it is tried again");
                 std::thread::sleep(Duration::from_secs(1));
                 continue;

@@ -265,8 +265,8 @@ impl Metrics {
             )?,
             checkpoint_at: Oldest::new(t.float_gauges(
                 "checkpoint_timestamp_seconds",
-                "When the partition that waits longest for a checkpoint got its last one; without \
-                 any, since when it is owned. 0: none is owned.",
+                "When the partition that waits longest for a checkpoint got its last one by this \
+                 process; before that, since when it is owned. 0: none is owned.",
                 "stage",
             )?),
             checkpoint_bytes: t
