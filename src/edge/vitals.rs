@@ -51,8 +51,6 @@ pub struct Vitals {
     pub not_kept: u64,
     /// Requests answered 429 as a queue was full.
     pub queue_full: u64,
-    /// Events applied, whichever way they came.
-    pub events: u64,
     /// Records refused.
     pub refused: u64,
     /// The Kafka intake, where there is one.
@@ -263,7 +261,6 @@ mod tests {
                 .into(),
             not_kept: 7,
             queue_full: 7,
-            events: 0,
             kafka_events: total(20_000, second),
             refused: 7,
             kafka: Some(KafkaJson { up: true, partitions: 4, lag: 150_000 }),
@@ -364,8 +361,6 @@ mod tests {
             found_after(move |now, at| {
                 now.kafka = Some(KafkaJson { up: true, partitions: 4, lag });
                 now.kafka_events = total(per_s, at);
-                // Those that come by HTTP say nothing of Kafka.
-                now.events = total(1_000_000, at);
             })
         };
         assert_eq!(behind(199_000, 20_000), []);
