@@ -31,7 +31,7 @@ fn now_ms() -> u128 {
 }
 
 fn event(key: &str) -> String {
-    format!("{{\"time\":{},\"credential\":\"{key}\"}}\n", now_ms())
+    format!("{{\"time\":{},\"credential\":\"{key}\",\"status\":200}}\n", now_ms())
 }
 
 /// Sends the events up to the ceiling, then the one that crosses it; gives the time from there to
@@ -76,7 +76,7 @@ fn load(base: &str, busy: &AtomicBool) -> f64 {
         for n in sent..sent + BATCH {
             let name = n % 20_000;
             body.push_str(&format!(
-                "{{\"time\":{now},\"credential\":\"load_{name}\",\"kind\":\"session\"}}\n"
+                "{{\"time\":{now},\"credential\":\"load_{name}\",\"kind\":\"session\",\"status\":200}}\n"
             ));
         }
         let answer = http.post(format!("{base}/v1/events")).body(body).send().expect("answers");

@@ -56,7 +56,8 @@ impl Daemon {
     /// Sends a use of each of the credentials from `first` on; waits while it is full.
     fn send(&self, first: u64, count: u64) {
         let ms = since_1970().as_millis();
-        let line = |n: u64| format!("{{\"time\":{ms},\"credential\":\"key_{n:08}\"}}\n");
+        let line =
+            |n: u64| format!("{{\"time\":{ms},\"credential\":\"key_{n:08}\",\"status\":200}}\n");
         let body: String = (first..first + count).map(line).collect();
         loop {
             let sent = self.client.post(format!("{}/v1/events", self.base)).body(body.clone());

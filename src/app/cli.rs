@@ -273,8 +273,9 @@ fn run_scenarios(scenarios: &[PathBuf], output: client::Output) -> Exit {
 
 fn run_check(file: &Path) -> Exit {
     match settings::load_at(file, Some(clock::now())) {
-        Ok(_) => {
-            super::say(&format!("{}: no mistakes", file.display()));
+        Ok(settings) => {
+            let consequences = format::consequences(&settings);
+            super::say(&format!("{}: no mistakes\n{consequences}", file.display()));
             Exit::Good
         }
         Err(error) => {

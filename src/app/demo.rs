@@ -416,7 +416,7 @@ impl Stage {
             let mut event = AuthEvent::new(time, Cow::Owned(key));
             event.tenant = Some(Cow::Borrowed(tenant_of(&event.credential)));
             event.ip = address.parse().ok();
-            event.outcome = outcome;
+            event.set_outcome(outcome);
             body.push_str(&native::encode(&event));
             body.push('\n');
         }

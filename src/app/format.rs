@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::settings::Settings;
-use crate::wire::decoder::Decoder;
+use crate::wire::decoder;
 use clap::ValueEnum;
 
 /// How records are read.
@@ -20,22 +20,46 @@ pub enum Format {
     Mapping,
 }
 
+/// What the events of each source can lead to, a line each.
+pub(super) fn consequences(settings: &Settings) -> String {
+    let severe = settings.control.postures.most_severe();
+    let line = |source: &str, section: &str, format: &decoder::Format| {
+        let name = format.as_str();
+        match format.counts() {
+            Some(counted) => format!(
+                "  {source} ({name}): counted is a request {counted}; by posture, that leads to \
+                 {severe} at most\n"
+            ),
+            None => format!(
+                "  {source} ({name}): no request counts, so its events lead to alerts at most; \
+                 say in [{section}.{name}] which do, as verified = \"2xx\"\n"
+            ),
+        }
+    };
+    let mut text = line("HTTP and files", "intake", &settings.decoder.format);
+    if let Some(kafka) = &settings.kafka {
+        text.push_str(&line("Kafka", "kafka", &kafka.decoder.format));
+    }
+    text.trim_end().to_owned()
+}
+
 /// Takes the format of the command line into the settings.
 ///
 /// # Errors
 /// The exit code, once it has been said why it can't be.
 pub(super) fn set(format: Option<Format>, settings: &mut Settings) -> Result<(), Exit> {
-    match (format, &settings.decoder) {
-        (None, _) | (Some(Format::Mapping), Decoder::Mapping(_)) => {}
+    let kept = &mut settings.decoder.format;
+    match (format, &*kept) {
+        (None, _) | (Some(Format::Mapping), decoder::Format::Mapping(_)) => {}
         (Some(Format::Mapping), _) => {
             super::say_problem(
                 "--format mapping needs a configuration with [intake] format = \"mapping\" and [intake.mapping]",
             );
             return Err(Exit::Usage);
         }
-        (Some(Format::Native), _) => settings.decoder = Decoder::Native,
-        (Some(Format::CloudTrail), _) => settings.decoder = Decoder::CloudTrail,
-        (Some(Format::AccessLog), _) => settings.decoder = Decoder::AccessLog(settings.access_log),
+        (Some(Format::Native), _) => *kept = decoder::Format::Native,
+        (Some(Format::CloudTrail), _) => *kept = decoder::Format::CloudTrail,
+        (Some(Format::AccessLog), _) => *kept = decoder::Format::AccessLog(settings.access_log),
     }
     Ok(())
 }

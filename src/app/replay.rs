@@ -11,6 +11,7 @@ use crate::engine::machine::{Machine, Output};
 use crate::model::finding::{Action, Detector, Finding, FindingId};
 use crate::model::time::EventTime;
 use crate::wire::decision_json::DecisionJson;
+use crate::wire::decoder::DecodeTally;
 use crate::wire::finding_json::FindingJson;
 use crate::wire::refusal::{Limits, Refusal};
 use crate::wire::secret::Fingerprinter;
@@ -60,8 +61,12 @@ pub struct Report {
     pub decisions: BTreeMap<&'static str, u64>,
     /// The credential with the most requests in a minute of the clock.
     pub busiest: Option<Busiest>,
-    /// Events of failed authentication, which are never held against a credential.
+    /// Events of the outcome `rejected`.
     pub rejected: u64,
+    /// Events whose caller did not prove to hold the credential: they justify at most an alert.
+    pub unverified: u64,
+    /// Fields of events that were repaired or left out, by name; `text` is a record's encoding.
+    pub repaired: BTreeMap<&'static str, u64>,
     /// Events that held a raw secret.
     pub secrets_replaced: u64,
     /// Applied events per second of wall-clock time.
@@ -206,6 +211,7 @@ impl Replay {
         let partition = self.machine.partition();
         self.report.events = tally.applied;
         self.report.rejected = tally.rejected;
+        self.report.unverified = tally.unverified;
         let Evictions { new, established, .. } = tally.evictions;
         self.report.credentials = partition.credentials() as u64 + new + established;
         self.report.key_days = partition.key_days();
@@ -245,7 +251,7 @@ pub fn replay(
                 source,
             },
         )?);
-    let documents = settings.decoder.reads_documents();
+    let documents = settings.decoder.format.reads_documents();
     let (layout, bytes_max) = if documents {
         (Layout::Document, DOCUMENT_BYTES_MAX)
     } else {
@@ -261,6 +267,7 @@ pub fn replay(
         now,
         // Documents of one trail overlap in time, so all are put in order before they are applied.
         sorts: documents,
+        decoded: DecodeTally::default(),
     };
     for path in files {
         let read = |source| ReplayError::Read { path: path.clone(), source };
@@ -309,6 +316,7 @@ struct Feed<'a> {
     offset: i64,
     now: EventTime,
     sorts: bool,
+    decoded: DecodeTally,
 }
 
 impl Feed<'_> {
@@ -320,7 +328,7 @@ impl Feed<'_> {
     ) {
         match answer {
             Ok(event) => {
-                self.replay.report.secrets_replaced += u64::from(event.held_secret);
+                self.decoded.add(&event);
                 self.batch.push(&event, self.offset, keys::REPLAY_SEED);
                 self.offset += 1;
                 if self.batch.len() == BATCH && !self.sorts {
@@ -343,6 +351,10 @@ impl Feed<'_> {
     }
 
     fn finish(mut self) {
+        let report = &mut self.replay.report;
+        report.secrets_replaced = self.decoded.secrets;
+        report.repaired =
+            self.decoded.repaired().map(|(field, count)| (field.as_str(), count)).collect();
         if self.sorts {
             self.batch.sort_by_time();
             self.batch.number_from(0);
@@ -379,7 +391,11 @@ pub fn table(report: &Report) -> String {
     for (reason, count) in &report.refused {
         row(&format!("  {reason}"), count.to_string());
     }
-    row("failed logins", report.rejected.to_string());
+    row("rejected", report.rejected.to_string());
+    row("unverified", report.unverified.to_string());
+    for (field, count) in &report.repaired {
+        row(&format!("repaired {field}"), count.to_string());
+    }
     row("credentials", report.credentials.to_string());
     row("key-days", format!("{:.2}", report.key_days));
     for detector in Detector::ALL {

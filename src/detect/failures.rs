@@ -1,7 +1,7 @@
-//! `failures`: far more rejected requests than usual name this credential, as when somebody
-//! guesses or probes.
+//! `failures`: far more failed requests than usual name this credential, as when somebody guesses
+//! or probes. A request fails that is rejected, or whose caller does not prove to hold the credential.
 //!
-//! Score: the beta-binomial tail of the rejected among all requests of a minute, about the greater
+//! Score: the beta-binomial tail of the failed among all requests of a minute, about the greater
 //! of the credential's own ratio and the fleet's, so that an outage, which fails everybody, is
 //! nobody's attack. It alerts at most, and is no corroborator of anything graver (invariant S-10):
 //! nobody gets a stranger's key revoked by failing to use it. Cost: only rejected requests are
@@ -11,6 +11,7 @@ use super::seen::{Seen, grouped};
 use super::window::Windows;
 use crate::model::finding::{Action, Measure};
 use crate::stats::beta_binomial::BetaBinomial;
+use crate::stats::codec::{Codec, Input};
 use crate::stats::compact::moved;
 
 /// What makes failures remarkable.
@@ -45,11 +46,14 @@ const LEARNS: i32 = 64;
 /// A ratio of 1 in the 16 bits of a memory.
 const ONE: u32 = 65_535;
 
-/// The rejected requests that name a credential. Shape: 6 bytes.
+/// The failed requests that name a credential: those that were rejected, and those whose caller did
+/// not prove to hold it. Shape: 6 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Failures {
     usual: u16,
     now: u16,
+    /// How many of them no window holds, as their callers were not verified; 255 stands for all.
+    unverified: u8,
     /// The minute in which they came, modulo 256.
     minute: u8,
 }
@@ -57,7 +61,7 @@ pub struct Failures {
 /// Far more failures than usual.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Failing {
-    /// Rejected requests of the running minute.
+    /// Failed requests of the running minute.
     pub rejected: u32,
     /// All requests of the running minute.
     pub attempts: u32,
@@ -68,20 +72,28 @@ pub struct Failing {
 }
 
 impl Failures {
-    /// Counts a rejected request in the minute of `second`; `windows` hold the others.
-    pub fn note(&mut self, windows: &Windows, second: u32, frozen: bool) {
+    /// Counts a failed request in the minute of `second`; `windows` hold all that were verified.
+    pub fn note(&mut self, windows: &Windows, second: u32, frozen: bool, verified: bool) {
         let minute = low_byte(second / 60);
         if minute != self.minute {
             let before = (second / 60).wrapping_sub(u32::from(minute.wrapping_sub(self.minute)));
             let rejected = u32::from(self.now);
-            let attempts = windows.minute(before).saturating_add(rejected);
+            let attempts = self.attempts(windows, before).max(rejected);
             if attempts > 0 && !frozen {
                 let ratio = i32::try_from(rejected * ONE / attempts).unwrap_or(0);
                 self.usual = moved(self.usual, ratio, LEARNS);
             }
-            (self.now, self.minute) = (0, minute);
+            (self.now, self.unverified, self.minute) = (0, 0, minute);
         }
         self.now = self.now.saturating_add(1);
+        self.unverified = self.unverified.saturating_add(u8::from(!verified));
+    }
+
+    /// All requests of that minute: the verified ones, and those that failed without proof.
+    /// Error: where verified failures and 255 others meet in a minute, the verified ones count twice.
+    pub fn attempts(self, windows: &Windows, minute: u32) -> u32 {
+        let apart = if self.unverified == u8::MAX { self.now } else { self.unverified.into() };
+        windows.minute(minute).saturating_add(u32::from(apart))
     }
 
     /// How many came in its newest minute.
@@ -101,7 +113,7 @@ impl Failures {
 
     /// Knows the usual ratio, as after a long silence.
     pub const fn of(learned: u16) -> Self {
-        Self { usual: learned, now: 0, minute: 0 }
+        Self { usual: learned, now: 0, unverified: 0, minute: 0 }
     }
 }
 
@@ -121,7 +133,7 @@ pub fn look(
     if rejected < params.rejected_min {
         return None;
     }
-    let attempts = rejected + windows.minute(second / 60);
+    let attempts = failures.attempts(windows, second / 60).max(rejected);
     let usual_ratio = failures.usual_ratio().max(fleet_ratio).clamp(params.ratio_min, 0.99);
     let evidence_nats = -BetaBinomial::new(attempts, usual_ratio, params.weight).ln_tail(rejected);
     if evidence_nats < params.observe_nats {
@@ -143,8 +155,8 @@ impl Seen for Failing {
 
     fn summary(&self) -> String {
         format!(
-            "was named by {} rejected requests of {} within a minute, where {:.1} % are usual; \
-             somebody may be guessing or probing",
+            "was named by {} failed requests of {} within a minute (normally {:.1} %), rejected or \
+             without proof of holding it; somebody may be guessing or probing",
             grouped(f64::from(self.rejected)),
             grouped(f64::from(self.attempts)),
             self.usual_ratio * 100.0,
@@ -161,5 +173,52 @@ impl Seen for Failing {
     }
 }
 
-crate::codec!(Failures { usual, now, minute });
+impl Codec for Failures {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.usual, self.now).encode(out);
+        (self.unverified, self.minute).encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (usual, now) = Codec::decode(input)?;
+        // Before layout 3 only requests without proof were counted here.
+        let all = u8::try_from(now).unwrap_or(u8::MAX);
+        let unverified = if input.version() < 3 { all } else { Codec::decode(input)? };
+        Some(Self { usual, now, unverified, minute: Codec::decode(input)? })
+    }
+}
+
 crate::codec!(Failing { rejected, attempts, usual_ratio, evidence_nats });
+
+#[cfg(test)]
+mod tests {
+    use super::{Codec, Failures, Input, Windows};
+
+    const START: u32 = 1_700_000_040;
+
+    #[test]
+    fn attempts_are_verified_uses_and_failures_without_proof() {
+        for (verified, unverified, attempts) in
+            [(0, 20, 20), (20, 0, 20), (20, 30, 50), (0, 1000, 1000)]
+        {
+            let (mut failures, mut windows) = (Failures::default(), Windows::new(START));
+            for n in 0..verified + unverified {
+                let is_verified = n < verified;
+                if is_verified {
+                    windows.add(START);
+                }
+                failures.note(&windows, START, false, is_verified);
+            }
+            assert_eq!(failures.attempts(&windows, START / 60), attempts);
+        }
+    }
+
+    #[test]
+    fn what_layout_2_counted_were_failures_without_proof() {
+        let mut bytes = Vec::new();
+        (7_u16, 300_u16).encode(&mut bytes);
+        9_u8.encode(&mut bytes);
+        let read = Failures::decode(&mut Input::new(&bytes, 2)).expect("reads");
+        assert_eq!((read.usual, read.now, read.unverified, read.minute), (7, 300, 255, 9));
+    }
+}

@@ -45,7 +45,6 @@ impl HashSeed {
     }
 }
 
-crate::codec!(each Outcome);
 crate::codec!(Facts { values, prefix, tokens });
 crate::codec!(Stretch { start, length });
 
@@ -75,6 +74,25 @@ pub struct Row {
     pub kind: Kind,
     /// What the gateway said.
     pub outcome: Outcome,
+    /// Whether the caller proved that it holds the credential.
+    pub verified: bool,
+}
+
+/// An outcome, and whether the caller was verified, as one byte: 0 to 2 for the outcome where it
+/// implies that, 3 to 5 where the event states the contrary.
+struct Use(Outcome, bool);
+
+impl Codec for Use {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let contrary = if self.1 == self.0.implies_verified() { 0 } else { 3 };
+        (self.0 as u8 + contrary).encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let byte = usize::from(u8::decode(input)?);
+        let outcome = *Outcome::ALL.get(byte % 3)?;
+        (byte < 6).then_some(Self(outcome, outcome.implies_verified() != (byte >= 3)))
+    }
 }
 
 /// Auth events of one partition, in order. Emptied and used again.
@@ -101,6 +119,7 @@ impl Batch {
             tenant,
             kind: event.kind,
             outcome: event.outcome,
+            verified: event.verified,
         });
     }
 
@@ -178,7 +197,7 @@ impl Batch {
             (row.time, row.expires).encode(out);
             row.facts.encode(out);
             (row.credential, row.tenant).encode(out);
-            (row.kind, row.outcome).encode(out);
+            (row.kind, Use(row.outcome, row.verified)).encode(out);
         }
     }
 
@@ -191,7 +210,7 @@ impl Batch {
             let (time, expires) = Codec::decode(input)?;
             let facts = Codec::decode(input)?;
             let (credential, tenant): (Stretch, Option<Stretch>) = Codec::decode(input)?;
-            let (kind, outcome) = Codec::decode(input)?;
+            let (kind, Use(outcome, verified)) = Codec::decode(input)?;
             let id = batch.read(credential);
             let hash = seed.hash(kind, (!id.is_empty()).then_some(id)?);
             batch.rows.push(Row {
@@ -204,6 +223,7 @@ impl Batch {
                 tenant,
                 kind,
                 outcome,
+                verified,
             });
         }
         Some(batch)

@@ -61,13 +61,30 @@ impl OpenEpisodes {
 
     /// Takes a claim; says what changed, if people are to be told.
     pub fn add(&mut self, claim: Claim, at: EventTime) -> Option<Change> {
-        self.gravest = self.gravest.max(claim.action);
+        if claim.detector() != Detector::Failures {
+            self.gravest = self.gravest.max(claim.action);
+        }
         let slot = self.by_detector.get_mut(claim.detector() as usize)?;
         if let Some(episode) = slot {
             return episode.add(claim, at);
         }
         *slot = Some(Episode::open(claim, at));
         Some(Change::Opened)
+    }
+
+    /// Whether an episode is open that the credential's own use opened: any but that of failures,
+    /// which strangers can open (invariant S-10).
+    pub fn are_of_use(&self) -> bool {
+        Detector::ALL
+            .into_iter()
+            .any(|detector| detector != Detector::Failures && self.of(detector).is_some())
+    }
+
+    /// Begins afresh once no episode of the credential's own use is open.
+    pub fn end_suspicion(&mut self) {
+        self.suspected = None;
+        self.maxima = Maxima::default();
+        self.gravest = Action::Observe;
     }
 
     /// Keeps the most of everything.

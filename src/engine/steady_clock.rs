@@ -54,7 +54,8 @@ impl SteadyClock {
     pub fn read(&mut self, system: EventTime, since_boot: i64) -> (EventTime, Option<Step>) {
         let offset = system.ms().saturating_sub(since_boot);
         let step = offset.saturating_sub(self.offset);
-        let near = |other: i64| offset.saturating_sub(other).abs() <= SLEW_MS;
+        let near =
+            |other: i64| offset.saturating_sub(other).unsigned_abs() <= SLEW_MS.unsigned_abs();
         let news = if near(self.offset) {
             self.offset = offset;
             self.doubted.take().map(|_| Step::Undone)

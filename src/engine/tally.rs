@@ -11,8 +11,11 @@ pub struct Tally {
     pub applied: u64,
     /// Events not applied because their position was applied before.
     pub redelivered: u64,
-    /// Events of the outcome `rejected`: counted, never held against a credential.
+    /// Events of the outcome `rejected`.
     pub rejected: u64,
+    /// Events whose caller did not prove to hold the credential: they are counted, never teach, and
+    /// never justify more than an alert.
+    pub unverified: u64,
     /// Events behind the watermark: counted in the windows that still reach back to them.
     pub late: u64,
     /// Events older than every window.

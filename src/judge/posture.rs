@@ -24,6 +24,12 @@ impl Postures {
             .copied()
             .unwrap_or(self.default)
     }
+
+    /// The most severe one of any credential.
+    pub fn most_severe(&self) -> Posture {
+        let all = self.by_kind.values().chain(self.by_tenant.values());
+        all.copied().fold(self.default, Posture::max)
+    }
 }
 
 #[cfg(test)]
@@ -40,5 +46,6 @@ mod tests {
         assert_eq!(postures.of(Kind::ApiKey, None), Posture::Shadow);
         assert_eq!(postures.of(Kind::Session, Some("bloom")), Posture::Revoke);
         assert_eq!(postures.of(Kind::Session, Some("acme")), Posture::Alert);
+        assert_eq!(postures.most_severe(), Posture::Revoke);
     }
 }

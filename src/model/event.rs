@@ -8,12 +8,12 @@ use std::net::IpAddr;
 /// What the gateway said to the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// Authenticated and let through.
+    /// Let through.
     #[default]
     Accepted,
-    /// Not authenticated: whoever sent it need not hold the credential.
+    /// Refused. The sender need not hold the credential, unless the event says `verified`.
     Rejected,
-    /// Authenticated, then refused for its rate.
+    /// Refused for its rate.
     Throttled,
 }
 
@@ -44,9 +44,106 @@ impl Outcome {
         }
     }
 
-    /// Whether the sender proved to hold the credential (invariant S-10: only these count).
-    pub const fn is_authenticated(self) -> bool {
+    /// Whether an outcome that the source states implies that the caller was verified.
+    pub const fn implies_verified(self) -> bool {
         !matches!(self, Self::Rejected)
+    }
+}
+
+/// Whether a status code alone shows that the caller was verified: only success (2xx) does. A
+/// gateway answers everything else to strangers, too: a redirect, a limit, an error.
+pub const fn is_success(status: Option<u16>) -> bool {
+    matches!(status, Some(200..=299))
+}
+
+/// A field of an event that decides nothing, and so is repaired or left out where it can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[expect(missing_docs, reason = "named after the fields of the contract")]
+pub enum Field {
+    /// The record's text: invalid UTF-8, a lone surrogate, a raw control character, `NaN`.
+    Text,
+    Id,
+    Tenant,
+    Subject,
+    Reason,
+    Ip,
+    Asn,
+    Country,
+    UserAgent,
+    Method,
+    Endpoint,
+    Tokens,
+    Issued,
+    Expires,
+    Family,
+}
+
+impl Field {
+    /// Every field that may be repaired, in the order of their numbers.
+    pub const ALL: [Self; 15] = [
+        Self::Text,
+        Self::Id,
+        Self::Tenant,
+        Self::Subject,
+        Self::Reason,
+        Self::Ip,
+        Self::Asn,
+        Self::Country,
+        Self::UserAgent,
+        Self::Method,
+        Self::Endpoint,
+        Self::Tokens,
+        Self::Issued,
+        Self::Expires,
+        Self::Family,
+    ];
+
+    /// Its name in the contract and in metrics; `text` for the record as a whole.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Id => "id",
+            Self::Tenant => "tenant",
+            Self::Subject => "subject",
+            Self::Reason => "reason",
+            Self::Ip => "ip",
+            Self::Asn => "asn",
+            Self::Country => "country",
+            Self::UserAgent => "user_agent",
+            Self::Method => "method",
+            Self::Endpoint => "endpoint",
+            Self::Tokens => "tokens",
+            Self::Issued => "issued",
+            Self::Expires => "expires",
+            Self::Family => "family",
+        }
+    }
+}
+
+/// The fields of one event that were repaired or left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repairs(u16);
+
+impl Repairs {
+    /// Adds a field.
+    pub const fn add(&mut self, field: Field) {
+        self.0 |= 1 << field as u16;
+    }
+
+    /// Whether no field was repaired.
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether that field was repaired.
+    pub const fn has(self, field: Field) -> bool {
+        self.0 & (1 << field as u16) != 0
+    }
+
+    /// The repaired fields.
+    pub fn iter(self) -> impl Iterator<Item = Field> {
+        Field::ALL.into_iter().filter(move |field| self.has(*field))
     }
 }
 
@@ -69,6 +166,9 @@ pub struct AuthEvent<'a> {
     pub subject: Option<Cow<'a, str>>,
     /// What the gateway said.
     pub outcome: Outcome,
+    /// Whether the caller proved that it holds the credential (invariant S-10: only such uses
+    /// teach, and only such uses justify more than an alert).
+    pub verified: bool,
     /// The gateway's reason for the outcome.
     pub reason: Option<Cow<'a, str>>,
     /// Where the request came from.
@@ -95,10 +195,12 @@ pub struct AuthEvent<'a> {
     pub family: Option<Cow<'a, str>>,
     /// Whether the record held a raw secret, which was replaced by its fingerprint or its `jti`.
     pub held_secret: bool,
+    /// The fields that could not be read as they were.
+    pub repairs: Repairs,
 }
 
 impl<'a> AuthEvent<'a> {
-    /// An accepted use of an API key, all else unknown.
+    /// An accepted, verified use of an API key, all else unknown.
     pub fn new(time: EventTime, credential: Cow<'a, str>) -> Self {
         Self {
             time,
@@ -108,6 +210,7 @@ impl<'a> AuthEvent<'a> {
             tenant: None,
             subject: None,
             outcome: Outcome::default(),
+            verified: true,
             reason: None,
             ip: None,
             asn: None,
@@ -121,6 +224,42 @@ impl<'a> AuthEvent<'a> {
             expires: None,
             family: None,
             held_secret: false,
+            repairs: Repairs::default(),
+        }
+    }
+
+    /// Sets what the gateway said, which implies whether the caller was verified.
+    pub const fn set_outcome(&mut self, outcome: Outcome) {
+        self.outcome = outcome;
+        self.verified = outcome.implies_verified();
+    }
+
+    /// The same, with texts of its own.
+    pub fn into_owned(self) -> AuthEvent<'static> {
+        let own = |text: Option<Cow<'a, str>>| text.map(|text| Cow::Owned(text.into_owned()));
+        AuthEvent {
+            time: self.time,
+            id: own(self.id),
+            credential: Cow::Owned(self.credential.into_owned()),
+            kind: self.kind,
+            tenant: own(self.tenant),
+            subject: own(self.subject),
+            outcome: self.outcome,
+            verified: self.verified,
+            reason: own(self.reason),
+            ip: self.ip,
+            asn: self.asn,
+            country: self.country,
+            user_agent: own(self.user_agent),
+            method: own(self.method),
+            endpoint: own(self.endpoint),
+            status: self.status,
+            tokens: self.tokens,
+            issued: self.issued,
+            expires: self.expires,
+            family: own(self.family),
+            held_secret: self.held_secret,
+            repairs: self.repairs,
         }
     }
 }

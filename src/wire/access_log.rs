@@ -4,13 +4,17 @@
 //! 203.0.113.7 - key_7f3a [10/Oct/2000:13:55:36 -0700] "GET /v1/items?x=1 HTTP/1.1" 200 2326 "-" "curl/8.5"
 //! ```
 
-use super::native::clean;
-use super::refusal::{Limits, Refusal};
-use super::secret::Fingerprinter;
+use super::context::Context;
+use super::details::{self, clean};
+use super::refusal::Refusal;
+use super::repair::read_text;
+use super::scalar::Scalar;
 use super::time;
+use super::verified::VerifiedRule;
 use crate::model::credential::Kind;
-use crate::model::event::{AuthEvent, Outcome};
+use crate::model::event::{self, AuthEvent, Outcome};
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// Which field names the credential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +33,9 @@ pub struct AccessLog {
     pub credential: Field,
     /// What kind it is. Default: API key.
     pub kind: Kind,
+    /// Which lines show that their caller holds the credential. Default: none. A server logs the
+    /// user that a stranger named as it logs one that proved to be it.
+    pub verified: VerifiedRule,
 }
 
 /// Decodes one line.
@@ -38,35 +45,55 @@ pub struct AccessLog {
 pub fn decode<'a>(
     format: AccessLog,
     line: &'a [u8],
-    limits: &Limits,
-    fingerprints: &Fingerprinter,
+    context: &Context<'_>,
 ) -> Result<AuthEvent<'a>, Refusal> {
-    limits.check_size(line)?;
-    let line = std::str::from_utf8(line).map_err(|_| Refusal::InvalidUtf8)?;
+    context.limits.check_size(line)?;
+    read_text(line, |line| decode_line(format, line, context))
+}
+
+fn decode_line<'a>(
+    format: AccessLog,
+    line: &'a str,
+    context: &Context<'_>,
+) -> Result<AuthEvent<'a>, Refusal> {
     let fields = Fields::split(line.trim()).ok_or(Refusal::MalformedLine)?;
     let when = time::access_log(fields.time).ok_or(Refusal::InvalidTime)?;
     let credential = match format.credential {
         Field::User => fields.user,
         Field::Address => fields.address,
     };
-    if matches!(credential, "-" | "") {
-        return Err(Refusal::NoCredential);
-    }
     let status = fields.status.parse().map_err(|_| Refusal::MalformedLine)?;
     let mut request = fields.request.split(' ');
-    let keep = |text: &'a str| (text != "-" && !text.is_empty()).then_some(Cow::Borrowed(text));
     let mut event = AuthEvent {
         kind: format.kind,
         outcome: Outcome::of_status(Some(status)),
+        verified: format.verified.verifies(Some(status)),
         status: Some(status),
-        ip: fields.address.parse().ok(),
-        method: request.next().and_then(keep),
-        endpoint: request.next().and_then(keep),
-        user_agent: fields.user_agent.and_then(keep),
-        ..AuthEvent::new(limits.check_time(when)?, Cow::Borrowed(credential))
+        ..AuthEvent::new(context.limits.check_time(when)?, Cow::Borrowed(credential))
     };
-    clean(&mut event, fingerprints)?;
+    for (field, text) in [
+        // A name stands here where the server looks clients up.
+        (event::Field::Ip, Some(fields.address).filter(|text| !is_host_name(text))),
+        (event::Field::Method, request.next()),
+        (event::Field::Endpoint, request.next()),
+        (event::Field::UserAgent, fields.user_agent),
+    ] {
+        let value = text.map_or(Scalar::Null, |text| Scalar::Text(Cow::Borrowed(text)));
+        details::set(&mut event, field, value, context);
+    }
+    clean(&mut event, context)?;
     Ok(event)
+}
+
+/// Whether a client's address is the name of a host.
+fn is_host_name(text: &str) -> bool {
+    let of_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    text.parse::<IpAddr>().is_err() && !text.is_empty() && text.bytes().all(of_name)
+}
+
+/// Whether a line can begin so: an address, or the name of a host, or nginx's `unix:`.
+fn is_client(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok() || is_host_name(text) || text == "unix:"
 }
 
 struct Fields<'a> {
@@ -81,9 +108,15 @@ struct Fields<'a> {
 impl<'a> Fields<'a> {
     fn split(line: &'a str) -> Option<Self> {
         let (address, rest) = line.split_once(' ')?;
-        let (_identity, rest) = rest.split_once(' ')?;
+        let (identity, rest) = rest.split_once(' ')?;
         // A user may have spaces in its name; a bracket it may not.
         let (user, rest) = rest.split_once(" [")?;
+        // A line with more in front, the virtual host or what syslog puts there, has these fields
+        // further to the right: its clients would all be one credential.
+        let is_shifted = user.starts_with("- ") || user.ends_with(" -") || user.contains(" - ");
+        if !is_client(address) || identity.parse::<IpAddr>().is_ok() || is_shifted {
+            return None;
+        }
         let (time, rest) = rest.split_once("] ")?;
         let (request, rest) = quoted(rest)?;
         let rest = rest.strip_prefix(' ')?;

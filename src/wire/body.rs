@@ -1,13 +1,15 @@
-//! The body of `POST /v1/events`: lines of JSON, or one JSON array.
+//! The body of `POST /v1/events`: lines of JSON, one JSON array, or documents.
 
 use super::decoder::Decoder;
-use super::refusal::{Limits, Refusal, of_json};
+use super::refusal::{Limits, Refusal};
+use super::repair::without_mark;
 use super::secret::Fingerprinter;
+use super::split::Elements;
 use crate::model::event::AuthEvent;
-use serde_json::value::RawValue;
 
-/// Decodes a body; `each` gets the number of the line or element, from 1, and its answer. Empty
-/// lines are passed over.
+/// Decodes a body; `each` gets the number of the line, element or record, from 1, and its answer.
+/// Empty lines are passed over. A fault of one is that one's; the missing end of an array that is
+/// cut off between two elements counts as one more.
 pub fn decode<'a>(
     decoder: &Decoder,
     body: &'a [u8],
@@ -15,32 +17,31 @@ pub fn decode<'a>(
     fingerprints: &Fingerprinter,
     mut each: impl FnMut(usize, Result<AuthEvent<'a>, Refusal>),
 ) {
-    let begins_array = body.trim_ascii_start().first() == Some(&b'[');
-    if begins_array {
-        return decode_array(decoder, body, limits, fingerprints, each);
+    let body = without_mark(body);
+    if decoder.format.reads_documents() {
+        let mut number = 0;
+        return decoder.decode(body, limits, fingerprints, &mut |answer| {
+            number += 1;
+            each(number, answer);
+        });
     }
-    for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
-        if !line.trim_ascii().is_empty() {
-            decoder.decode(line, limits, fingerprints, &mut |answer| each(number, answer));
-        }
-    }
-}
-
-fn decode_array<'a>(
-    decoder: &Decoder,
-    body: &'a [u8],
-    limits: &Limits,
-    fingerprints: &Fingerprinter,
-    mut each: impl FnMut(usize, Result<AuthEvent<'a>, Refusal>),
-) {
-    let Ok(text) = std::str::from_utf8(body) else { return each(1, Err(Refusal::InvalidUtf8)) };
-    match serde_json::from_str::<Vec<&'a RawValue>>(text) {
-        Ok(elements) => {
-            for (number, element) in (1..).zip(elements) {
-                let record = element.get().as_bytes();
-                decoder.decode(record, limits, fingerprints, &mut |answer| each(number, answer));
+    let Some(mut elements) = Elements::of(body) else {
+        for (number, line) in (1..).zip(body.split(|byte| *byte == b'\n')) {
+            if !line.trim_ascii().is_empty() {
+                decoder.decode(line, limits, fingerprints, &mut |answer| each(number, answer));
             }
         }
-        Err(error) => each(1, Err(of_json(text, &error))),
+        return;
+    };
+    let (mut last, mut was_refused) = (0, false);
+    for (number, element) in (1..).zip(elements.by_ref()) {
+        last = number;
+        decoder.decode(element, limits, fingerprints, &mut |answer| {
+            was_refused = answer.is_err();
+            each(number, answer);
+        });
+    }
+    if elements.has_other_fault(was_refused) {
+        each(last + 1, Err(Refusal::InvalidJson));
     }
 }

@@ -1,145 +1,187 @@
 //! AWS CloudTrail: `{"Records":[…]}` documents and single records.
 
-use super::native::{Text, clean};
-use super::refusal::{Limits, Refusal, check_depth, of_json};
-use super::secret::Fingerprinter;
+use super::context::Context;
+use super::details::{self, clean};
+use super::refusal::{Refusal, check_depth, of_json};
+use super::repair::{read_json, without_mark};
+use super::scalar::{Scalar, is_absent};
+use super::split::{Elements, first_value, members};
 use super::time::rfc3339;
-use crate::model::event::{AuthEvent, Outcome};
+use crate::model::event::{AuthEvent, Field, Outcome};
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use std::borrow::Cow;
 
-/// A document holds one record or many; the others fields are not looked at.
 #[derive(Deserialize)]
-struct Document<'a> {
-    #[serde(borrow, rename = "Records")]
-    records: Option<Vec<&'a RawValue>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
 struct Record<'a> {
     #[serde(borrow)]
-    event_time: Option<Text<'a>>,
+    event_time: Scalar<'a>,
     #[serde(borrow, rename = "eventID")]
-    event_id: Option<Text<'a>>,
+    event_id: Scalar<'a>,
     #[serde(borrow)]
-    event_source: Option<Text<'a>>,
+    event_source: Scalar<'a>,
     #[serde(borrow)]
-    event_name: Option<Text<'a>>,
+    event_name: Scalar<'a>,
     #[serde(borrow, rename = "sourceIPAddress")]
-    source_ip_address: Option<Text<'a>>,
+    source_ip_address: Scalar<'a>,
     #[serde(borrow)]
-    user_agent: Option<Text<'a>>,
+    user_agent: Scalar<'a>,
     #[serde(borrow)]
-    error_code: Option<Text<'a>>,
+    error_code: Scalar<'a>,
     #[serde(borrow)]
     user_identity: Option<UserIdentity<'a>>,
     #[serde(borrow)]
-    recipient_account_id: Option<Text<'a>>,
+    recipient_account_id: Scalar<'a>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 struct UserIdentity<'a> {
     #[serde(borrow)]
-    access_key_id: Option<Text<'a>>,
+    access_key_id: Scalar<'a>,
     #[serde(borrow)]
-    account_id: Option<Text<'a>>,
+    account_id: Scalar<'a>,
     #[serde(borrow)]
-    arn: Option<Text<'a>>,
+    arn: Scalar<'a>,
     #[serde(borrow)]
-    user_name: Option<Text<'a>>,
+    user_name: Scalar<'a>,
 }
 
-/// Errors by which the service says that it did not believe the caller.
-/// Source: AWS General Reference, "Common errors".
-const REJECTED: [&str; 10] = [
+/// Errors by which the service says that it did not believe the caller: the call is `rejected`.
+/// Source: AWS General Reference, "Common errors"; services add `Exception` to some.
+const REJECTED: [&str; 14] = [
     "AuthFailure",
     "IncompleteSignature",
     "InvalidAccessKeyId",
     "InvalidClientTokenId",
+    "InvalidSignature",
+    "InvalidToken",
     "MissingAuthenticationToken",
+    "NotAuthorized",
     "SignatureDoesNotMatch",
-    "UnrecognizedClientException",
+    "UnrecognizedClient",
     "ExpiredToken",
-    "ExpiredTokenException",
     "RequestExpired",
+    "RequestTimeTooSkewed",
+    "TokenRefreshRequired",
 ];
 
-/// Errors by which the service says that an authenticated caller is too fast.
+/// Errors that come after the signature was checked: the caller holds the key, and may not do that.
+const DENIED: [&str; 4] =
+    ["AccessDenied", "UnauthorizedOperation", "AuthorizationError", "UnauthorizedAccess"];
+
+/// Errors by which the service says that a caller is too fast.
 const THROTTLED: [&str; 6] = [
     "Throttling",
-    "ThrottlingException",
-    "ThrottledException",
+    "Throttled",
     "RequestLimitExceeded",
-    "TooManyRequestsException",
+    "TooManyRequests",
     "SlowDown",
+    "ProvisionedThroughputExceeded",
 ];
 
-/// `AccessDenied` and the like come after authentication: the caller does hold the key.
-fn outcome(error_code: Option<&str>) -> Outcome {
+/// The outcome of a call, and whether it shows that the caller holds the key: a success and a refusal
+/// of what a known caller may do does. A failed signature or token does not, nor does a code that is
+/// not known here, nor a limit, which may be applied before the signature is checked.
+fn outcome(error_code: &Scalar<'_>) -> Result<(Outcome, bool), Refusal> {
+    let code = match error_code {
+        Scalar::Null => return Ok((Outcome::Accepted, true)),
+        Scalar::Text(code) if is_absent(code) => return Ok((Outcome::Accepted, true)),
+        Scalar::Text(code) => code.trim(),
+        _ => return Err(Refusal::WrongType),
+    };
     // Some services put their name in front: `Client.RequestLimitExceeded`.
-    let code = error_code.map(|code| code.rsplit('.').next().unwrap_or(code));
-    match code {
-        Some(code) if REJECTED.contains(&code) => Outcome::Rejected,
-        Some(code) if THROTTLED.contains(&code) => Outcome::Throttled,
-        _ => Outcome::Accepted,
-    }
+    let code = code.rsplit('.').next().unwrap_or(code);
+    let code = code.strip_suffix("Exception").unwrap_or(code);
+    Ok(match code {
+        code if DENIED.contains(&code) => (Outcome::Rejected, true),
+        code if REJECTED.contains(&code) => (Outcome::Rejected, false),
+        code if THROTTLED.contains(&code) => (Outcome::Throttled, false),
+        _ => (Outcome::Accepted, false),
+    })
 }
 
-/// Decodes a document, one answer a record in it.
+/// Decodes documents one after the other, each a record, an array of records or `{"Records": […]}`;
+/// one answer a record.
 pub fn decode<'a>(
-    document: &'a [u8],
-    limits: &Limits,
-    fingerprints: &Fingerprinter,
+    documents: &'a [u8],
+    context: &Context<'_>,
     each: &mut impl FnMut(Result<AuthEvent<'a>, Refusal>),
 ) {
-    if let Err(refusal) = limits.check_size(document) {
-        return each(Err(refusal));
+    let mut rest = without_mark(documents);
+    if rest.trim_ascii().is_empty() {
+        return each(Err(Refusal::Empty));
     }
-    let Ok(text) = std::str::from_utf8(document) else {
-        return each(Err(Refusal::InvalidUtf8));
-    };
-    match serde_json::from_str::<Document<'a>>(text) {
-        Ok(Document { records: Some(records) }) => {
-            for record in records {
-                each(decode_one(record.get(), limits, fingerprints));
-            }
+    while let Some((document, after)) = first_value(rest) {
+        rest = after;
+        let records = members(document).find(|(name, _)| *name == b"Records");
+        let array = records.map_or(document, |(_, array)| array);
+        let Some(mut elements) = Elements::of(array) else {
+            each(decode_one(document, context));
+            continue;
+        };
+        let mut was_refused = false;
+        for record in elements.by_ref() {
+            let answer = decode_one(record, context);
+            was_refused = answer.is_err();
+            each(answer);
         }
-        Ok(Document { records: None }) => each(decode_one(text, limits, fingerprints)),
-        Err(error) => each(Err(of_json(text, &error))),
+        if elements.has_other_fault(was_refused) {
+            each(Err(Refusal::InvalidJson));
+        }
     }
 }
 
-fn decode_one<'a>(
-    text: &'a str,
-    limits: &Limits,
-    fingerprints: &Fingerprinter,
-) -> Result<AuthEvent<'a>, Refusal> {
+fn decode_one<'a>(record: &'a [u8], context: &Context<'_>) -> Result<AuthEvent<'a>, Refusal> {
+    context.limits.check_size(record)?;
+    read_json(record, |text| decode_text(text, context))
+}
+
+fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Result<AuthEvent<'a>, Refusal> {
     check_depth(text)?;
     let record: Record<'a> = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
-    let time = record.event_time.ok_or(Refusal::MissingTime)?;
-    let time = limits.check_time(rfc3339(&time.0).ok_or(Refusal::InvalidTime)?)?;
+    let time = match record.event_time {
+        Scalar::Null => return Err(Refusal::MissingTime),
+        Scalar::Text(text) => rfc3339(&text).ok_or(Refusal::InvalidTime)?,
+        _ => return Err(Refusal::InvalidTime),
+    };
+    let time = context.limits.check_time(time)?;
     let identity = record.user_identity.ok_or(Refusal::NoCredential)?;
-    let key = identity.access_key_id.filter(|key| !key.0.is_empty());
-    let key = key.ok_or(Refusal::NoCredential)?;
-    let code = record.error_code.as_ref().map(|code| &*code.0);
+    let key = match identity.access_key_id {
+        Scalar::Null => return Err(Refusal::NoCredential),
+        Scalar::Text(key) => key,
+        _ => return Err(Refusal::WrongType),
+    };
+    let (outcome, verified) = outcome(&record.error_code)?;
     let endpoint = match (record.event_source, record.event_name) {
-        (Some(source), Some(name)) => Some(Cow::Owned(format!("{}/{}", source.0, name.0))),
-        (source, name) => name.or(source).map(|text| text.0),
+        (Scalar::Text(source), Scalar::Text(name)) => {
+            Scalar::Text(Cow::Owned(format!("{source}/{name}")))
+        }
+        (source, Scalar::Null) => source,
+        (_, name) => name,
     };
-    let mut event = AuthEvent {
-        outcome: outcome(code),
-        id: record.event_id.map(|text| text.0),
-        tenant: identity.account_id.or(record.recipient_account_id).map(|text| text.0),
-        subject: identity.arn.or(identity.user_name).map(|text| text.0),
-        ip: record.source_ip_address.and_then(|text| text.0.parse().ok()),
-        user_agent: record.user_agent.map(|text| text.0),
-        reason: record.error_code.map(|text| text.0),
-        endpoint,
-        ..AuthEvent::new(time, key.0)
+    let mut event = AuthEvent { outcome, verified, ..AuthEvent::new(time, key) };
+    // The address is the name of a service where AWS calls itself.
+    let address = match record.source_ip_address {
+        Scalar::Text(text) if text.ends_with(".amazonaws.com") => Scalar::Null,
+        other => other,
     };
-    clean(&mut event, fingerprints)?;
+    for (field, value) in [
+        (Field::Id, record.event_id),
+        (Field::Tenant, first_of(identity.account_id, record.recipient_account_id)),
+        (Field::Subject, first_of(identity.arn, identity.user_name)),
+        (Field::Ip, address),
+        (Field::UserAgent, record.user_agent),
+        (Field::Reason, record.error_code),
+        (Field::Endpoint, endpoint),
+    ] {
+        details::set(&mut event, field, value, context);
+    }
+    clean(&mut event, context)?;
     Ok(event)
+}
+
+fn first_of<'a>(one: Scalar<'a>, other: Scalar<'a>) -> Scalar<'a> {
+    if one.is_null() { other } else { one }
 }

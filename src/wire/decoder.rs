@@ -1,15 +1,17 @@
 //! One door to all decoders.
 
 use super::access_log::{self, AccessLog};
+use super::address::TrustedProxies;
+use super::context::Context;
 use super::mapping::{self, Mapping};
 use super::refusal::{Limits, Refusal};
 use super::secret::Fingerprinter;
 use super::{cloudtrail, native};
-use crate::model::event::AuthEvent;
+use crate::model::event::{AuthEvent, Field};
 
-/// How records are read.
+/// How records are laid out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Decoder {
+pub enum Format {
     /// The contract.
     #[default]
     Native,
@@ -21,12 +23,12 @@ pub enum Decoder {
     Mapping(Box<Mapping>),
 }
 
-impl Decoder {
+impl Format {
     /// The names of all formats.
-    pub const FORMATS: [&str; 4] = ["native", "cloudtrail", "access_log", "mapping"];
+    pub const NAMES: [&str; 4] = ["native", "cloudtrail", "access_log", "mapping"];
 
-    /// Its format's name.
-    pub const fn format(&self) -> &'static str {
+    /// Its name.
+    pub const fn as_str(&self) -> &'static str {
         match self {
             Self::Native => "native",
             Self::CloudTrail => "cloudtrail",
@@ -35,11 +37,73 @@ impl Decoder {
         }
     }
 
-    /// Whether a file of this format is one document rather than lines.
+    /// Whether a file of this format is documents rather than lines.
     pub const fn reads_documents(&self) -> bool {
         matches!(self, Self::CloudTrail)
     }
+}
 
+/// What had to be changed in decoded events.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DecodeTally {
+    /// Events that held a raw secret.
+    pub secrets: u64,
+    /// Fields that were repaired or left out, in the order of [`Field::ALL`].
+    pub repairs: [u64; Field::ALL.len()],
+}
+
+impl DecodeTally {
+    /// Counts an event.
+    pub fn add(&mut self, event: &AuthEvent<'_>) {
+        self.secrets += u64::from(event.held_secret);
+        if event.repairs.is_empty() {
+            return;
+        }
+        for field in event.repairs.iter() {
+            if let Some(count) = self.repairs.get_mut(field as usize) {
+                *count += 1;
+            }
+        }
+    }
+
+    /// The fields that were repaired, and how often.
+    pub fn repaired(&self) -> impl Iterator<Item = (Field, u64)> {
+        Field::ALL.into_iter().zip(self.repairs).filter(|(_, count)| *count > 0)
+    }
+}
+
+/// How the records of a source are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decoder {
+    /// How records are laid out.
+    pub format: Format,
+    /// Which hops of a list of addresses are proxies.
+    pub proxies: TrustedProxies,
+}
+
+impl From<Format> for Decoder {
+    fn from(format: Format) -> Self {
+        Self { format, proxies: TrustedProxies::default() }
+    }
+}
+
+impl Format {
+    /// Which of its records count as uses of their credential, in words; `None`: none does, so that
+    /// they justify at most an alert.
+    pub const fn counts(&self) -> Option<&'static str> {
+        match self {
+            Self::Native => Some(
+                "whose event says verified, or an outcome of accepted or throttled, or else a status \
+                 of 2xx",
+            ),
+            Self::CloudTrail => Some("that succeeded, or was denied to a known caller"),
+            Self::AccessLog(log) => log.verified.counts(),
+            Self::Mapping(mapping) => mapping.verified.counts(),
+        }
+    }
+}
+
+impl Decoder {
     /// Decodes one record, with one answer for each event that it holds.
     pub fn decode<'a>(
         &self,
@@ -48,13 +112,12 @@ impl Decoder {
         fingerprints: &Fingerprinter,
         each: &mut impl FnMut(Result<AuthEvent<'a>, Refusal>),
     ) {
-        match self {
-            Self::Native => each(native::decode(record, limits, fingerprints)),
-            Self::CloudTrail => cloudtrail::decode(record, limits, fingerprints, each),
-            Self::AccessLog(format) => {
-                each(access_log::decode(*format, record, limits, fingerprints));
-            }
-            Self::Mapping(mapping) => each(mapping::decode(mapping, record, limits, fingerprints)),
+        let context = Context { limits, fingerprints, proxies: &self.proxies };
+        match &self.format {
+            Format::Native => each(native::decode(record, &context)),
+            Format::CloudTrail => cloudtrail::decode(record, &context, each),
+            Format::AccessLog(format) => each(access_log::decode(*format, record, &context)),
+            Format::Mapping(mapping) => each(mapping::decode(mapping, record, &context)),
         }
     }
 }

@@ -1,238 +1,203 @@
 //! The contract: an auth event as a JSON object.
 
-use super::refusal::{Limits, Refusal, check_depth, of_json};
-use super::secret::{Fingerprinter, looks_like_secret};
-use super::time::rfc3339;
-use crate::model::credential::{Kind, NAME_BYTES_MAX, check_id, has_control};
-use crate::model::event::{AuthEvent, Outcome};
-use crate::model::time::EventTime;
-use serde::de::{self, Deserializer, Visitor};
+use super::context::Context;
+use super::details::{self, clean};
+use super::refusal::{Refusal, check_depth, of_json};
+use super::repair::read_json;
+use super::scalar::Scalar;
+use crate::model::event::{AuthEvent, Field, Outcome, is_success};
+use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::fmt;
 
-/// A text that is borrowed from the record wherever it stands there without escapes. (Serde's
-/// own `Option<Cow<str>>` always copies.)
-#[derive(Clone, Debug)]
-pub(super) struct Text<'a>(pub(super) Cow<'a, str>);
+/// A field of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Name {
+    Time,
+    Credential,
+    Kind,
+    Outcome,
+    Status,
+    Verified,
+    Detail(Field),
+}
 
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Borrowing;
-        impl<'de> Visitor<'de> for Borrowing {
-            type Value = Cow<'de, str>;
+/// The fields before the details: those that an event counts by, which can't stand twice.
+const DECIDING: usize = 6;
+const NAMES: usize = DECIDING + Field::ALL.len();
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text")
-            }
+impl Name {
+    fn parse(name: &str) -> Option<Self> {
+        Some(match name {
+            "time" => Self::Time,
+            "credential" => Self::Credential,
+            "kind" => Self::Kind,
+            "outcome" => Self::Outcome,
+            "status" => Self::Status,
+            "verified" => Self::Verified,
+            "id" => Self::Detail(Field::Id),
+            "tenant" => Self::Detail(Field::Tenant),
+            "subject" => Self::Detail(Field::Subject),
+            "reason" => Self::Detail(Field::Reason),
+            "ip" => Self::Detail(Field::Ip),
+            "asn" => Self::Detail(Field::Asn),
+            "country" => Self::Detail(Field::Country),
+            "user_agent" => Self::Detail(Field::UserAgent),
+            "method" => Self::Detail(Field::Method),
+            "endpoint" => Self::Detail(Field::Endpoint),
+            "tokens" => Self::Detail(Field::Tokens),
+            "issued" => Self::Detail(Field::Issued),
+            "expires" => Self::Detail(Field::Expires),
+            "family" => Self::Detail(Field::Family),
+            _ => return None,
+        })
+    }
 
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Cow::Borrowed(text))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Cow::Owned(text.to_owned()))
-            }
+    const fn place(self) -> usize {
+        match self {
+            Self::Time => 0,
+            Self::Credential => 1,
+            Self::Kind => 2,
+            Self::Outcome => 3,
+            Self::Status => 4,
+            Self::Verified => 5,
+            Self::Detail(field) => DECIDING + field as usize,
         }
-        deserializer.deserialize_str(Borrowing).map(Self)
     }
 }
 
-/// A time: RFC 3339, or integer milliseconds since 1970. `None` where a text can't be read.
-#[derive(Clone, Copy, Debug)]
-struct Time(Option<EventTime>);
+/// Reads the name of a member; `None` for a name that the contract doesn't have.
+#[derive(Clone, Copy)]
+struct NameVisitor;
 
-impl<'de> Deserialize<'de> for Time {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Reading;
-        impl Visitor<'_> for Reading {
-            type Value = Time;
+impl<'de> de::DeserializeSeed<'de> for NameVisitor {
+    type Value = Option<Name>;
 
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("RFC 3339 or integer milliseconds")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Time, E> {
-                Ok(Time(rfc3339(text)))
-            }
-
-            fn visit_u64<E: de::Error>(self, ms: u64) -> Result<Time, E> {
-                Ok(Time(Some(EventTime::from_ms(i64::try_from(ms).unwrap_or(i64::MAX)))))
-            }
-
-            fn visit_i64<E: de::Error>(self, ms: i64) -> Result<Time, E> {
-                Ok(Time(Some(EventTime::from_ms(ms))))
-            }
-        }
-        deserializer.deserialize_any(Reading)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_str(self)
     }
 }
 
-#[derive(Deserialize)]
+impl Visitor<'_> for NameVisitor {
+    type Value = Option<Name>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Name::parse(name))
+    }
+}
+
+/// The members of a record that the contract knows.
+#[derive(Default)]
 struct Record<'a> {
-    time: Option<Time>,
-    #[serde(borrow)]
-    id: Option<Text<'a>>,
-    #[serde(borrow)]
-    credential: Option<Text<'a>>,
-    #[serde(borrow)]
-    kind: Option<Text<'a>>,
-    #[serde(borrow)]
-    tenant: Option<Text<'a>>,
-    #[serde(borrow)]
-    subject: Option<Text<'a>>,
-    #[serde(borrow)]
-    outcome: Option<Text<'a>>,
-    #[serde(borrow)]
-    reason: Option<Text<'a>>,
-    #[serde(borrow)]
-    ip: Option<Text<'a>>,
-    asn: Option<u32>,
-    #[serde(borrow)]
-    country: Option<Text<'a>>,
-    #[serde(borrow)]
-    user_agent: Option<Text<'a>>,
-    #[serde(borrow)]
-    method: Option<Text<'a>>,
-    #[serde(borrow)]
-    endpoint: Option<Text<'a>>,
-    status: Option<u16>,
-    tokens: Option<u64>,
-    issued: Option<Time>,
-    expires: Option<Time>,
-    #[serde(borrow)]
-    family: Option<Text<'a>>,
+    values: [Scalar<'a>; NAMES],
+    seen: u32,
+    /// Whether a field that decides stands twice.
+    contradicts: bool,
+}
+
+impl<'a> Record<'a> {
+    fn put(&mut self, name: Name, value: Scalar<'a>) {
+        let (place, bit) = (name.place(), 1 << name.place());
+        self.contradicts |= place < DECIDING && self.seen & bit != 0;
+        self.seen |= bit;
+        if let Some(slot) = self.values.get_mut(place) {
+            *slot = value;
+        }
+    }
+
+    fn take(&mut self, name: Name) -> Scalar<'a> {
+        self.values.get_mut(name.place()).map(std::mem::take).unwrap_or_default()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Record<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(RecordVisitor).map(|record: Record<'de>| record)
+    }
+}
+
+struct RecordVisitor;
+
+impl<'de> Visitor<'de> for RecordVisitor {
+    type Value = Record<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut record = Record::default();
+        while let Some(name) = map.next_key_seed(NameVisitor)? {
+            match name {
+                Some(name) => record.put(name, map.next_value()?),
+                None => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        Ok(record)
+    }
 }
 
 /// Decodes one record. Cost: no allocation where the record has neither escapes nor secrets.
 ///
 /// # Errors
 /// The reason why it is refused.
-pub fn decode<'a>(
-    record: &'a [u8],
-    limits: &Limits,
-    fingerprints: &Fingerprinter,
-) -> Result<AuthEvent<'a>, Refusal> {
-    limits.check_size(record)?;
-    let text = std::str::from_utf8(record).map_err(|_| Refusal::InvalidUtf8)?;
+pub fn decode<'a>(record: &'a [u8], context: &Context<'_>) -> Result<AuthEvent<'a>, Refusal> {
+    context.limits.check_size(record)?;
+    read_json(record, |text| decode_text(text, context))
+}
+
+fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Result<AuthEvent<'a>, Refusal> {
     if !text.trim_start().starts_with('{') {
         return Err(not_an_object(text));
     }
     check_depth(text)?;
     let record: Record<'a> = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
-    event(record, limits, fingerprints)
+    event(record, context)
 }
 
 fn not_an_object(text: &str) -> Refusal {
     if text.trim().is_empty() {
         return Refusal::Empty;
     }
-    let read = serde_json::from_str::<de::IgnoredAny>(text);
+    let read = serde_json::from_str::<IgnoredAny>(text);
     read.map_or_else(|error| of_json(text, &error), |_| Refusal::WrongType)
 }
 
-fn event<'a>(
-    record: Record<'a>,
-    limits: &Limits,
-    fingerprints: &Fingerprinter,
-) -> Result<AuthEvent<'a>, Refusal> {
-    let time = record.time.ok_or(Refusal::MissingTime)?.0.ok_or(Refusal::InvalidTime)?;
-    let time = limits.check_time(time)?;
-    let kind = match record.kind {
-        Some(kind) => Kind::parse(&kind.0).ok_or(Refusal::InvalidField)?,
-        None => Kind::default(),
+fn event<'a>(mut record: Record<'a>, context: &Context<'_>) -> Result<AuthEvent<'a>, Refusal> {
+    if record.contradicts {
+        return Err(Refusal::WrongType);
+    }
+    let time = match record.take(Name::Time) {
+        Scalar::Null => return Err(Refusal::MissingTime),
+        Scalar::Bool(_) | Scalar::Float(_) | Scalar::Nested => return Err(Refusal::WrongType),
+        time => time.time().ok_or(Refusal::InvalidTime)?,
     };
-    let outcome = match record.outcome {
-        Some(outcome) => Outcome::parse(&outcome.0).ok_or(Refusal::InvalidField)?,
-        None => Outcome::of_status(record.status),
+    let time = context.limits.check_time(time)?;
+    let credential = match record.take(Name::Credential) {
+        Scalar::Null => return Err(Refusal::NoCredential),
+        Scalar::Text(text) => text,
+        _ => return Err(Refusal::WrongType),
     };
-    let optional = |time: Option<Time>| match time {
-        Some(Time(None)) => Err(Refusal::InvalidTime),
-        Some(Time(read)) => Ok(read),
-        None => Ok(None),
-    };
+    let status = record.take(Name::Status).status()?;
+    let stated = record.take(Name::Outcome).outcome()?;
+    let verified = record.take(Name::Verified).flag()?;
+    let implied = stated.map_or(is_success(status), Outcome::implies_verified);
     let mut event = AuthEvent {
-        kind,
-        outcome,
-        id: record.id.map(|text| text.0),
-        tenant: record.tenant.map(|text| text.0),
-        subject: record.subject.map(|text| text.0),
-        reason: record.reason.map(|text| text.0),
-        ip: record.ip.and_then(|text| text.0.parse().ok()),
-        asn: record.asn,
-        country: record.country.and_then(|text| country(&text.0)),
-        user_agent: record.user_agent.map(|text| text.0),
-        method: record.method.map(|text| text.0),
-        endpoint: record.endpoint.map(|text| text.0),
-        status: record.status,
-        tokens: record.tokens,
-        issued: optional(record.issued)?,
-        expires: optional(record.expires)?,
-        family: record.family.map(|text| text.0),
-        ..AuthEvent::new(time, record.credential.ok_or(Refusal::NoCredential)?.0)
+        kind: record.take(Name::Kind).kind()?.unwrap_or_default(),
+        outcome: stated.unwrap_or_else(|| Outcome::of_status(status)),
+        verified: verified.unwrap_or(implied),
+        status,
+        ..AuthEvent::new(time, credential)
     };
-    clean(&mut event, fingerprints)?;
+    for field in Field::ALL {
+        details::set(&mut event, field, record.take(Name::Detail(field)), context);
+    }
+    clean(&mut event, context)?;
     Ok(event)
-}
-
-pub(super) fn country(text: &str) -> Option<[u8; 2]> {
-    let code: [u8; 2] = text.as_bytes().try_into().ok()?;
-    code.iter().all(u8::is_ascii_uppercase).then_some(code)
-}
-
-/// Takes secrets out of an event and holds its names against their limits; every decoder ends
-/// here.
-///
-/// # Errors
-/// When the credential or a name can't be kept.
-pub(super) fn clean(
-    event: &mut AuthEvent<'_>,
-    fingerprints: &Fingerprinter,
-) -> Result<(), Refusal> {
-    if looks_like_secret(&event.credential) {
-        let found = fingerprints.identify(&event.credential);
-        event.held_secret = true;
-        event.credential = Cow::Owned(found.id);
-        event.kind = found.kind.unwrap_or(event.kind);
-        event.expires = event.expires.or(found.expires);
-        event.subject = event.subject.take().or(found.subject.map(Cow::Owned));
-    }
-    check_id(&event.credential)?;
-    if let Some(endpoint) = &mut event.endpoint {
-        cut_query(endpoint);
-    }
-    let names = [
-        &mut event.id,
-        &mut event.tenant,
-        &mut event.subject,
-        &mut event.family,
-        &mut event.reason,
-        &mut event.user_agent,
-        &mut event.method,
-        &mut event.endpoint,
-    ];
-    for (index, name) in names.into_iter().enumerate() {
-        let Some(text) = name else { continue };
-        if looks_like_secret(text) {
-            event.held_secret = true;
-            *text = Cow::Owned(fingerprints.fingerprint(text.as_bytes()));
-        }
-        // Id, tenant, subject and family name things; the others are what clients happen to send.
-        let names_something = index < 4;
-        if names_something && (text.len() > NAME_BYTES_MAX || has_control(text)) {
-            return Err(Refusal::InvalidField);
-        }
-    }
-    Ok(())
-}
-
-/// Queries and fragments carry secrets; the path does for detection.
-fn cut_query(endpoint: &mut Cow<'_, str>) {
-    let Some(cut) = endpoint.find(['?', '#']) else { return };
-    match endpoint {
-        Cow::Borrowed(text) => *text = text.get(..cut).unwrap_or(""),
-        Cow::Owned(text) => text.truncate(cut),
-    }
 }
 
 #[derive(Serialize)]
@@ -247,6 +212,8 @@ struct Written<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<&'a str>,
     outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verified: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -283,6 +250,8 @@ pub fn encode(event: &AuthEvent<'_>) -> String {
         tenant: event.tenant.as_deref(),
         subject: event.subject.as_deref(),
         outcome: event.outcome.as_str(),
+        // Where the outcome does not imply it.
+        verified: (event.verified != event.outcome.implies_verified()).then_some(event.verified),
         reason: event.reason.as_deref(),
         ip: event.ip.map(|ip| ip.to_string()),
         asn: event.asn,

@@ -197,8 +197,14 @@ fn failed_requests_with_a_victims_id_do_nothing_to_the_victim() {
     let daemon = Daemon::start(&folder, config);
     let (now, victim) = (now_ms(), "key_victim");
     daemon.post_events(&uses(victim, now - 1000, 5));
-    for failed in ["\"outcome\":\"rejected\"", "\"status\":401", "\"status\":403"] {
-        let line = event(victim, now).replace('}', &format!(",{failed}}}"));
+    let statuses = [301, 401, 403, 404, 429, 500, 503].map(|code| format!("\"status\":{code}"));
+    for failed in statuses
+        .iter()
+        .map(String::as_str)
+        .chain(["\"outcome\":\"rejected\"", "\"method\":\"GET\""])
+    {
+        let line = event(victim, now).replace("\"outcome\":\"accepted\"", failed);
+        assert!(line.contains(failed));
         let answer = daemon.post_events(&line.repeat(20_000));
         assert_eq!(answer["accepted"], 20_000, "they are read, and hold nothing against it");
     }

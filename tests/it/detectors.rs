@@ -82,7 +82,7 @@ impl Fleet {
             format!("/v1/{}", letter.to_string().repeat(1 + usize::from(request.endpoint / 26)));
         event.endpoint = Some(Cow::Borrowed(&endpoint));
         event.tokens = Some(request.tokens);
-        event.outcome = request.outcome;
+        event.set_outcome(request.outcome);
         self.batch.push(&event, self.offset, SEED);
         self.offset += 1;
         if self.batch.len() >= 64 {
@@ -278,8 +278,8 @@ fn failures() {
     fleet.says(
         Detector::Failures,
         Action::Alert,
-        "was named by 32 rejected requests of 32 within a minute, where 1.0 % are usual; somebody \
-         may be guessing or probing",
+        "was named by 32 failed requests of 32 within a minute (normally 1.0 %), rejected or without \
+         proof of holding it; somebody may be guessing or probing",
     );
 }
 

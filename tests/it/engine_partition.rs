@@ -29,7 +29,7 @@ impl World {
 
     fn send(&mut self, id: &str, ms: i64, outcome: Outcome, times: usize) {
         let mut event = AuthEvent::new(EventTime::from_ms(START_MS + ms), Cow::Borrowed(id));
-        event.outcome = outcome;
+        event.set_outcome(outcome);
         event.tenant = Some(Cow::Borrowed("acme"));
         let mut batch = Batch::default();
         for _ in 0..times {
@@ -263,7 +263,7 @@ fn from(
     outcome: Outcome,
 ) -> AuthEvent<'static> {
     let mut event = AuthEvent::new(EventTime::from_ms(START_MS + ms), Cow::Borrowed(id));
-    event.outcome = outcome;
+    event.set_outcome(outcome);
     event.ip = Some(std::net::IpAddr::from([10, net, 0, 1]));
     event.user_agent = Some(Cow::Borrowed(agent));
     event

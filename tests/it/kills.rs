@@ -73,7 +73,10 @@ impl World {
             };
             let path = format!("/v1/credentials/{key}/{verb}");
             if step == 3 {
-                let event = format!("{{\"time\":{},\"credential\":\"burst_{round}\"}}\n", now_ms());
+                let event = format!(
+                    "{{\"time\":{},\"credential\":\"burst_{round}\",\"status\":200}}\n",
+                    now_ms()
+                );
                 let body = event.repeat(100).into_bytes();
                 if daemon.try_send("POST", "/v1/events", &[], body).is_none() {
                     return;

@@ -44,5 +44,6 @@ mod stuck;
 mod support;
 mod tidy;
 mod trial;
+mod wire_borders;
 mod wire_json;
 mod wire_refusals;

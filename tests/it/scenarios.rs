@@ -52,7 +52,7 @@ fn recorded_events_are_played_from_their_own_time() {
     let mut events = String::new();
     for n in 0..3000 {
         let time = 1_790_000_000_000_i64 + n;
-        events.push_str(&format!("{{\"time\":{time},\"credential\":\"k\"}}\n"));
+        events.push_str(&format!("{{\"time\":{time},\"credential\":\"k\",\"status\":200}}\n"));
     }
     std::fs::write(folder.path().join("events.ndjson"), events).expect("written");
     let path = folder.path().join("scenario.toml");

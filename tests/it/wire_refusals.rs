@@ -3,14 +3,15 @@
 
 use proptest::prelude::*;
 use tripline::model::credential::Kind;
-use tripline::model::event::{AuthEvent, Outcome};
+use tripline::model::event::{self, AuthEvent, Outcome};
 use tripline::model::time::EventTime;
 use tripline::wire::access_log::{AccessLog, Field};
-use tripline::wire::decoder::Decoder;
-use tripline::wire::mapping::{Mapping, Pointer, PointerError, Target};
+use tripline::wire::body;
+use tripline::wire::decoder::{Decoder, Format};
+use tripline::wire::mapping::Mapping;
+use tripline::wire::pointer::{Pointer, PointerError};
 use tripline::wire::refusal::{Limits, Refusal};
 use tripline::wire::secret::Fingerprinter;
-use tripline::wire::{body, native};
 
 fn fingerprints() -> Fingerprinter {
     Fingerprinter::new(b"a key of the tests, of 32 bytes.".to_vec())
@@ -21,7 +22,24 @@ fn limits() -> Limits {
 }
 
 fn refusal(record: &[u8]) -> Option<Refusal> {
-    native::decode(record, &limits(), &fingerprints()).err()
+    native(record).err()
+}
+
+fn native(record: &[u8]) -> Result<AuthEvent<'static>, Refusal> {
+    one(&Decoder::default(), record)
+}
+
+fn one(decoder: &Decoder, record: &[u8]) -> Result<AuthEvent<'static>, Refusal> {
+    let mut answers = Vec::new();
+    decoder.decode(record, &limits(), &fingerprints(), &mut |answer| {
+        answers.push(answer.map(AuthEvent::into_owned));
+    });
+    assert_eq!(answers.len(), 1, "{}", String::from_utf8_lossy(record));
+    answers.remove(0)
+}
+
+fn of(format: Format) -> Decoder {
+    format.into()
 }
 
 fn all(decoder: &Decoder, record: &[u8]) -> Vec<Result<String, Refusal>> {
@@ -42,8 +60,17 @@ fn the_contract_is_read_whole() {
         "method":"POST","endpoint":"/v1/chat?key=x","status":200,"tokens":1032,
         "issued":"2026-11-23T18:00:00Z","expires":1795464000000,"family":"f","more":[1,{"a":2}]}"#;
     let limits = Limits::default();
-    let event = native::decode(record.as_bytes(), &limits, &fingerprints()).expect("good");
+    let mut seen = 0;
+    Decoder::default().decode(record.as_bytes(), &limits, &fingerprints(), &mut |event| {
+        whole(&event.expect("good"));
+        seen += 1;
+    });
+    assert_eq!(seen, 1);
+}
+
+fn whole(event: &AuthEvent<'_>) {
     assert_eq!(event.time.ms(), 1_795_460_040_123);
+    assert!(event.verified && event.repairs.is_empty());
     assert_eq!((event.kind, event.outcome), (Kind::Session, Outcome::Throttled));
     assert_eq!(event.ip.map(|ip| ip.to_string()).as_deref(), Some("203.0.113.7"));
     assert_eq!((event.asn, event.country), (Some(64_500), Some(*b"DE")));
@@ -64,8 +91,8 @@ fn an_outcome_that_is_not_said_follows_from_the_status() {
         (500, Outcome::Accepted),
     ] {
         let record = format!(r#"{{"time":1700000000000,"credential":"k","status":{status}}}"#);
-        let event = native::decode(record.as_bytes(), &limits(), &fingerprints()).expect("good");
-        assert_eq!(event.outcome, outcome, "{status}");
+        let event = native(record.as_bytes()).expect("good");
+        assert_eq!((event.outcome, event.verified), (outcome, status == 200), "{status}");
     }
 }
 
@@ -86,7 +113,11 @@ fn each_kind_of_bad_record_has_its_own_reason() {
             b"{\"time\":1700000000000,\0\"credential\":\"k\"}".to_vec(),
             Refusal::InvalidJson,
         ),
-        ("invalid UTF-8", b"{\"credential\":\"\xff\xfe\"}".to_vec(), Refusal::InvalidUtf8),
+        (
+            "a credential of invalid UTF-8",
+            b"{\"time\":1700000000000,\"credential\":\"\xff\xfe\"}".to_vec(),
+            Refusal::InvalidUtf8,
+        ),
         ("too long", vec![b' '; 5000], Refusal::TooLarge),
         ("1,000 deep", deep.into_bytes(), Refusal::TooDeep),
         (
@@ -97,7 +128,9 @@ fn each_kind_of_bad_record_has_its_own_reason() {
         ("an array", b"[1]".to_vec(), Refusal::WrongType),
         ("a number", b"17".to_vec(), Refusal::WrongType),
         ("a wrong type", with("\"status\":\"OK\""), Refusal::WrongType),
-        ("a negative count", with("\"tokens\":-1"), Refusal::WrongType),
+        ("a status out of range", with("\"status\":70000"), Refusal::WrongType),
+        ("a flag that is none", with("\"verified\":\"yes\""), Refusal::WrongType),
+        ("an outcome that is a list", with("\"outcome\":[\"accepted\"]"), Refusal::WrongType),
         ("a field twice", with("\"credential\":\"l\""), Refusal::WrongType),
         ("no time", b"{\"credential\":\"k\"}".to_vec(), Refusal::MissingTime),
         ("null time", b"{\"time\":null,\"credential\":\"k\"}".to_vec(), Refusal::MissingTime),
@@ -124,7 +157,9 @@ fn each_kind_of_bad_record_has_its_own_reason() {
         ("an escaped NUL", of_credential("a\\u0000b"), Refusal::InvalidCredential),
         ("an unknown kind", with("\"kind\":\"password\""), Refusal::InvalidField),
         ("an unknown outcome", with("\"outcome\":\"maybe\""), Refusal::InvalidField),
-        ("a broken tenant", with("\"tenant\":\"a\\u0007b\""), Refusal::InvalidField),
+        ("no credential but a dash", of_credential("-"), Refusal::NoCredential),
+        ("no credential but a space", of_credential(" "), Refusal::NoCredential),
+        ("a status twice", with("\"status\":401,\"status\":200"), Refusal::WrongType),
     ];
     for (name, record, expected) in cases {
         assert_eq!(refusal(&record), Some(expected), "{name}");
@@ -144,7 +179,7 @@ fn reasons_are_told_apart_by_name_and_say_what_to_do() {
 fn a_body_is_lines_or_an_array_and_what_stands_around_a_bad_record_is_read() {
     let read = |text: &str| {
         let mut seen = Vec::new();
-        let decoder = Decoder::Native;
+        let decoder = Decoder::default();
         body::decode(&decoder, text.as_bytes(), &limits(), &fingerprints(), |number, answer| {
             seen.push((number, answer.err()));
         });
@@ -154,7 +189,9 @@ fn a_body_is_lines_or_an_array_and_what_stands_around_a_bad_record_is_read() {
     assert_eq!(read(&lines), [(1, None), (3, Some(Refusal::InvalidJson)), (4, None)]);
     let array = format!(" [{GOOD}, 7, {GOOD}]");
     assert_eq!(read(&array), [(1, None), (2, Some(Refusal::WrongType)), (3, None)]);
-    assert_eq!(read("[1,"), [(1, Some(Refusal::InvalidJson))]);
+    assert_eq!(read("[1,"), [(1, Some(Refusal::WrongType)), (2, Some(Refusal::Empty))]);
+    assert_eq!(read(&format!("[{GOOD}")), [(1, None), (2, Some(Refusal::InvalidJson))]);
+    assert_eq!(read(&format!("[{GOOD}] x")), [(1, None), (2, Some(Refusal::InvalidJson))]);
     assert_eq!(read(&"[".repeat(4000)), [(1, Some(Refusal::TooDeep))]);
 }
 
@@ -163,7 +200,7 @@ fn cloudtrail_documents_lose_only_their_bad_records() {
     let document = include_bytes!("../data/cloudtrail_excerpt.json");
     let limits = Limits { record_bytes_max: 1 << 20, ..Limits::default() };
     let (mut good, mut refused) = (Vec::new(), Vec::new());
-    Decoder::CloudTrail.decode(document, &limits, &fingerprints(), &mut |answer| match answer {
+    of(Format::CloudTrail).decode(document, &limits, &fingerprints(), &mut |answer| match answer {
         Ok(event) => good.push((event.credential.into_owned(), event.tenant.is_some())),
         Err(refusal) => refused.push(refusal),
     });
@@ -171,22 +208,23 @@ fn cloudtrail_documents_lose_only_their_bad_records() {
     assert_eq!(good.len(), 18);
     assert!(good.iter().all(|(id, tenant)| id.len() == 20 && *tenant));
     let single = br#"{"eventTime":"2023-07-10T11:42:44Z","userIdentity":{"accessKeyId":"AKIA1"}}"#;
-    assert_eq!(all(&Decoder::CloudTrail, single), [Ok("AKIA1".to_owned())]);
+    assert_eq!(all(&of(Format::CloudTrail), single), [Ok("AKIA1".to_owned())]);
     let empty = br#"{"eventTime":"2023-07-10T11:42:44Z","userIdentity":{"accessKeyId":""}}"#;
-    assert_eq!(all(&Decoder::CloudTrail, empty), [Err(Refusal::NoCredential)]);
+    assert_eq!(all(&of(Format::CloudTrail), empty), [Err(Refusal::NoCredential)]);
     let mixed = br#"{"Records":[1,{"eventTime":"x"},{"userIdentity":{"accessKeyId":"A"}}]}"#;
     let reasons = [Refusal::WrongType, Refusal::InvalidTime, Refusal::MissingTime].map(Err);
-    assert_eq!(all(&Decoder::CloudTrail, mixed), reasons);
+    assert_eq!(all(&of(Format::CloudTrail), mixed), reasons);
 }
 
 #[test]
 fn access_logs_are_read_in_both_formats() {
-    let by_address = AccessLog { credential: Field::Address, kind: Kind::Session };
+    let by_address =
+        AccessLog { credential: Field::Address, kind: Kind::Session, ..AccessLog::default() };
     let log = include_str!("../data/nasa_excerpt.log");
-    let answers = log.lines().flat_map(|l| all(&Decoder::AccessLog(by_address), l.as_bytes()));
+    let answers = log.lines().flat_map(|l| all(&of(Format::AccessLog(by_address)), l.as_bytes()));
     assert_eq!(answers.flatten().count(), 300);
 
-    let by_user = Decoder::AccessLog(AccessLog::default());
+    let by_user = of(Format::AccessLog(AccessLog::default()));
     let line = r#"203.0.113.7 - key_1 [23/Nov/2026:18:54:00 +0000] "GET /a?b \"c\" HTTP/1.1" 401 5 "-" "curl/8""#;
     let mut events = Vec::new();
     by_user.decode(line.as_bytes(), &Limits::default(), &fingerprints(), &mut |answer| {
@@ -213,19 +251,14 @@ fn access_logs_are_read_in_both_formats() {
 fn an_operators_own_json_is_read_by_pointers() {
     let pointer = |text| Pointer::parse(text).expect("a pointer");
     let mapping = Mapping {
-        credential: pointer("/auth/key~1id"),
-        time: pointer("/ts"),
-        kind: Kind::AgentToken,
-        fields: [
-            (Target::Tenant, pointer("/org")),
-            (Target::Outcome, pointer("/auth/result")),
-            (Target::Status, pointer("/http/code")),
-        ]
-        .into_iter()
-        .collect(),
+        default_kind: Kind::AgentToken,
+        outcome: Some(pointer("/auth/result")),
         outcomes: [("DENY".to_owned(), Outcome::Rejected)].into_iter().collect(),
+        status: Some(pointer("/http/code")),
+        details: vec![(event::Field::Tenant, pointer("/org"))],
+        ..Mapping::new(pointer("/auth/key~1id"), pointer("/ts"))
     };
-    let decoder = Decoder::Mapping(Box::new(mapping));
+    let decoder = of(Format::Mapping(Box::new(mapping)));
     let record = br#"{"auth":{"key/id":"k1","result":"DENY"},"ts":1700000000000,"org":7,"http":{"code":"200"}}"#;
     decoder.decode(record, &limits(), &fingerprints(), &mut |answer| {
         let event = answer.expect("good");
@@ -242,7 +275,7 @@ fn an_operators_own_json_is_read_by_pointers() {
 #[test]
 fn the_documented_examples_are_read_as_the_page_says() {
     let page = include_str!("../../docs/events.md");
-    for format in Decoder::FORMATS {
+    for format in Format::NAMES {
         let (_, section) = page.split_once(&format!("\n## {format}\n")).expect("a section");
         let section = section.split("\n## ").next().unwrap_or("");
         let block = |language: &str| {
@@ -252,7 +285,7 @@ fn the_documented_examples_are_read_as_the_page_says() {
         let config = block("toml").unwrap_or("");
         let settings = tripline::app::settings::check("docs/events.md", config, [].into());
         let decoder = settings.expect("no mistakes").decoder;
-        assert_eq!(decoder.format(), format);
+        assert_eq!(decoder.format.as_str(), format);
         let example = block("json").or_else(|| block("text")).expect("an example");
         let mut read = 0;
         decoder.decode(example.as_bytes(), &limits(), &fingerprints(), &mut |answer| {
@@ -264,7 +297,9 @@ fn the_documented_examples_are_read_as_the_page_says() {
         });
         assert_eq!(read, 1, "{format}");
     }
-    for field in Target::ALL.map(Target::as_str).into_iter().chain(["time", "credential"]) {
+    let deciding = ["time", "credential", "kind", "outcome", "status", "verified"];
+    let details = event::Field::ALL.into_iter().filter(|field| *field != event::Field::Text);
+    for field in details.map(event::Field::as_str).chain(deciding) {
         assert!(page.contains(&format!("`{field}`")), "{field} is not told");
     }
 }
@@ -285,7 +320,7 @@ fn a_planted_secret_never_leaves_the_decoder() {
                 if field == "endpoint" { format!("/v1?key={secret}") } else { secret.to_owned() };
             fields[field] = planted.into();
             let record = fields.to_string();
-            let event = native::decode(record.as_bytes(), &limits(), &fingerprints());
+            let event = native(record.as_bytes());
             let shown = format!("{event:?}");
             assert!(!shown.contains(secret) && !shown.contains("PLANTED0"), "{field}: {shown}");
         }
@@ -294,18 +329,19 @@ fn a_planted_secret_never_leaves_the_decoder() {
 
 fn decoders() -> Vec<Decoder> {
     let pointer = |text| Pointer::parse(text).expect("a pointer");
+    let details = event::Field::ALL.into_iter().map(|field| (field, pointer("/x"))).collect();
     let mapping = Mapping {
-        credential: pointer("/credential"),
-        time: pointer("/time"),
-        kind: Kind::ApiKey,
-        fields: Target::ALL.into_iter().map(|t| (t, pointer("/x"))).collect(),
-        outcomes: std::iter::empty().collect(),
+        kind: Some(pointer("/kind")),
+        outcome: Some(pointer("/outcome")),
+        status: Some(pointer("/status")),
+        details,
+        ..Mapping::new(pointer("/credential"), pointer("/time"))
     };
     vec![
-        Decoder::Native,
-        Decoder::CloudTrail,
-        Decoder::AccessLog(AccessLog::default()),
-        Decoder::Mapping(Box::new(mapping)),
+        of(Format::Native),
+        of(Format::CloudTrail),
+        of(Format::AccessLog(AccessLog::default())),
+        of(Format::Mapping(Box::new(mapping))),
     ]
 }
 
@@ -331,7 +367,10 @@ proptest! {
             let length = bytes.len();
             bytes[at % length] = byte;
             bytes.truncate(cut.max(1));
-            prop_assert_eq!(all(decoder, &bytes).len(), 1);
+            let answers = all(decoder, &bytes).len();
+            // A document may fall apart into several.
+            let at_most = if decoder.format.reads_documents() { bytes.len() } else { 1 };
+            prop_assert!((1..=at_most).contains(&answers));
         }
     }
 
@@ -339,7 +378,7 @@ proptest! {
     fn what_is_kept_of_a_native_record_can_name_a_credential(id in "\\PC{0,300}") {
         let record = serde_json::json!({ "time": 1_700_000_000_000_i64, "credential": id });
         let record = record.to_string();
-        if let Ok(event) = native::decode(record.as_bytes(), &limits(), &fingerprints()) {
+        if let Ok(event) = native(record.as_bytes()) {
             prop_assert!(tripline::model::credential::check_id(&event.credential).is_ok());
         }
     }

@@ -176,7 +176,7 @@ fn invent(stretch: &Use, start: EventTime, seed: u64, batch: &mut Batch) {
     let mut event = AuthEvent::new(start, id);
     event.kind = stretch.credential.kind();
     event.tenant = stretch.tenant.as_deref().map(Cow::Borrowed);
-    event.outcome = stretch.outcome;
+    event.set_outcome(stretch.outcome);
     event.country = stretch.country;
     event.user_agent = stretch.user_agent.as_deref().map(Cow::Borrowed);
     event.endpoint = stretch.endpoint.as_deref().map(Cow::Borrowed);
@@ -204,7 +204,7 @@ fn neighbour(ip: IpAddr, networks: u32) -> IpAddr {
 
 fn recorded(path: &Path, settings: &Settings, batch: &mut Batch) -> Result<(), ScenarioError> {
     let read = |source| ScenarioError::Read { path: path.to_owned(), source };
-    let documents = settings.decoder.reads_documents();
+    let documents = settings.decoder.format.reads_documents();
     let layout = if documents { Layout::Document } else { Layout::Lines };
     let limits = Limits { time_max: EventTime::MAX, ..Limits::default() };
     let key = keys::replay_key(settings.fingerprint_key_file.as_deref()).map_err(read)?;

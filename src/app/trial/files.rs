@@ -172,7 +172,7 @@ pub fn score(
     labels: Vec<Label>,
     progress: &ProgressBar,
 ) -> Result<Scored, (PathBuf, io::Error)> {
-    let documents = settings.decoder.reads_documents();
+    let documents = settings.decoder.format.reads_documents();
     let (layout, bytes_max) = if documents {
         (Layout::Document, DOCUMENT_BYTES_MAX)
     } else {

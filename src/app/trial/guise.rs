@@ -249,13 +249,15 @@ impl Guise {
         event.endpoint = endpoint.map(Cow::Borrowed);
         event.tokens = self.tokens.get(part(12)).map(|tokens| u64::from(*tokens));
         let luck = (bits >> 36) as f64 / f64::from(1 << 28);
-        (event.outcome, event.status) = if luck < self.failure_ratio {
-            (Outcome::Rejected, Some(401))
+        let (outcome, status) = if luck < self.failure_ratio {
+            (Outcome::Rejected, 401)
         } else if luck < self.failure_ratio + self.throttled_ratio {
-            (Outcome::Throttled, Some(429))
+            (Outcome::Throttled, 429)
         } else {
-            (Outcome::Accepted, Some(200))
+            (Outcome::Accepted, 200)
         };
+        event.set_outcome(outcome);
+        event.status = Some(status);
     }
 
     fn change(&mut self, change: Change, random: &mut Random) {

@@ -169,18 +169,24 @@ impl Profile {
         Recorded { placed, asks, novel, begins_hour }
     }
 
-    /// Counts a rejected request that names the credential; says whether it is worth asking.
-    /// It teaches nothing but how many failures are usual (invariant S-10).
-    pub fn record_rejected(&mut self, second: u32, frozen: bool, params: &Params) -> bool {
-        self.failures.note(&self.windows, second, frozen);
+    /// Counts a failed request that names the credential; says whether it is worth asking. It
+    /// teaches nothing but how many failures are usual (invariant S-10). One that was `verified` has
+    /// been recorded as a use before.
+    pub fn record_failed(
+        &mut self,
+        second: u32,
+        frozen: bool,
+        verified: bool,
+        params: &Params,
+    ) -> bool {
+        self.failures.note(&self.windows, second, frozen, verified);
         let rejected = u32::from(self.failures.now());
         rejected >= params.failures.rejected_min && is_asked_at(rejected)
     }
 
-    /// How many rejected requests of the minute of `second` name it, and how many requests in all.
+    /// How many failed requests of the minute of `second` name it, and how many requests in all.
     pub fn attempts(&self, second: u32) -> (u32, u32) {
-        let rejected = u32::from(self.failures.now());
-        (rejected, rejected.saturating_add(self.windows.minute(second / 60)))
+        (u32::from(self.failures.now()), self.failures.attempts(&self.windows, second / 60))
     }
 
     /// Time moves on to another minute, that of `next`.

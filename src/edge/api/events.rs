@@ -10,6 +10,7 @@ use crate::edge::planes::{DataPlane, NotTaken, SLOTS};
 use crate::engine::batch::Batch;
 use crate::model::time::EventTime;
 use crate::wire::body;
+use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::{Limits, Refusal};
 use axum::Json;
 use axum::body::{Body, Bytes};
@@ -75,8 +76,12 @@ pub(super) async fn post_events(
 ) -> Response {
     let (parts, body) = request.into_parts();
     let gzip = match parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"identity") => false,
-        Some(b"gzip") => true,
+        None => false,
+        Some(name) if name.eq_ignore_ascii_case(b"identity") => false,
+        // RFC 9110: names are of any case, and `x-gzip` is another one for `gzip`.
+        Some(name) if [&b"gzip"[..], b"x-gzip"].iter().any(|it| name.eq_ignore_ascii_case(it)) => {
+            true
+        }
         Some(_) => {
             let detail = "send plain text or Content-Encoding: gzip";
             return Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unknown encoding", detail)
@@ -117,11 +122,11 @@ async fn take(shared: &Shared, body: &[u8], key: Option<u64>) -> Response {
     let mut slots: Vec<Batch> = vec![Batch::default(); SLOTS];
     let mut answer = Answer::default();
     let mut refusals = Vec::new();
-    let mut secrets = 0;
+    let mut decoded = DecodeTally::default();
     body::decode(&shared.decoder, body, &limits, &shared.fingerprints, |line, event| match event {
         Ok(event) => {
             answer.accepted += 1;
-            secrets += u64::from(event.held_secret);
+            decoded.add(&event);
             let slot = DataPlane::slot(shared.seed.hash(event.kind, &event.credential));
             if let Some(batch) = slots.get_mut(slot) {
                 batch.push(&event, 0, shared.seed);
@@ -137,10 +142,10 @@ async fn take(shared: &Shared, body: &[u8], key: Option<u64>) -> Response {
     if !answer.durable {
         shared.metrics.events_not_kept.inc_by(answer.accepted as u64);
     }
-    if secrets > 0 {
-        shared.metrics.secrets_replaced.inc_by(secrets);
+    shared.metrics.add_decoded(&decoded);
+    if decoded.secrets > 0 {
         tracing::warn!(
-            events = secrets,
+            events = decoded.secrets,
             "a sender names credentials by their secrets; they were replaced by fingerprints"
         );
     }
@@ -174,7 +179,7 @@ fn not_taken(shared: &Shared, error: NotTaken) -> Problem {
 
 fn note_refusals(shared: &Shared, request: u64, at: EventTime, refusals: &[(usize, Refusal)]) {
     for (line, refusal) in refusals {
-        shared.metrics.refused.with_label_values(&[refusal.as_str()]).inc();
+        shared.metrics.refused.with_label_values(&["http", refusal.as_str()]).inc();
         let place = Place::Request { request, line: *line as u64 };
         if !shared.dead_letters.write(&letter(place, *refusal, at), at) {
             shared.metrics.dead_letter_errors.inc();

@@ -9,7 +9,6 @@ use crate::edge::vitals::Vitals;
 use crate::model::decision::{Guardrail, Order, Receipt};
 use crate::model::finding::Action;
 use crate::model::invariant::Invariant;
-use crate::wire::refusal::Refusal;
 use crate::wire::status_json::{FleetJson, JournalJson, KafkaJson, StatusJson, StoreJson};
 use axum::Json;
 use prometheus::{IntCounterVec, IntGauge};
@@ -135,7 +134,7 @@ fn measure(shared: &Shared) -> Vitals {
         settled: shared.stores.iter().map(settled).collect(),
         not_kept: metrics.events_not_kept.get(),
         queue_full: metrics.queue_full.get(),
-        refused: sum(&metrics.refused, Refusal::ALL.map(Refusal::as_str)),
+        refused: metrics.records_refused(),
         kafka: about.reads_kafka.then_some(kafka),
         kafka_events: metrics.events.with_label_values(&["kafka"]).get(),
         checkpoint: metrics.checkpoint_at.by_stage().into_iter().map(|(_, at)| at).min(),

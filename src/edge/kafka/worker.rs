@@ -14,6 +14,7 @@ use crate::engine::batch::Batch;
 use crate::engine::partition::{self, Clock, Partition, Signal, View};
 use crate::engine::tenant_minutes;
 use crate::model::time::EventTime;
+use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::{Limits, Refusal};
 use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -148,7 +149,7 @@ impl Worker {
         let arrived = clock::now();
         let limits = Limits::at(arrived);
         let (mut records, mut last, mut produced) = (0, -1, None);
-        let mut secrets = 0;
+        let mut decoded = DecodeTally::default();
         let mut wait = wait;
         let Owned { place, queue, held, progress, complained_at, .. } = &mut *one;
         while records < TOGETHER_MAX {
@@ -185,7 +186,7 @@ impl Worker {
                 &self.shared.fingerprints,
                 &mut |answer| match answer {
                     Ok(event) => {
-                        secrets += u64::from(event.held_secret);
+                        decoded.add(&event);
                         batch.push(&event, offset, self.shared.seed);
                     }
                     Err(refusal) => refusals.push(refusal),
@@ -197,7 +198,7 @@ impl Worker {
         }
         one.is_behind = records == TOGETHER_MAX;
         if records > 0 {
-            self.shared.metrics.secrets_replaced.inc_by(secrets);
+            self.shared.metrics.add_decoded(&decoded);
             // Where the broker says it: the same whenever it is read.
             let produced = produced.map_or(arrived, |ms| EventTime::from_ms(ms).min(arrived));
             self.apply(one, batch, last, (produced, arrived));
@@ -269,7 +270,7 @@ impl Worker {
 
     fn refuse(&self, place: &Place, offset: i64, refusal: Refusal, at: EventTime) {
         let metrics = &self.shared.metrics;
-        metrics.refused.with_label_values(&[refusal.as_str()]).inc();
+        metrics.refused.with_label_values(&["kafka", refusal.as_str()]).inc();
         let place = dead_letter::Place::Record { topic: &place.0, partition: place.1, offset };
         let text = letter(place, refusal, at);
         let written = match (&self.dead_letter_producer, &self.params.dead_letter_topic) {

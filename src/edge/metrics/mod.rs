@@ -14,8 +14,10 @@ use crate::engine::tally::Tally;
 use crate::judge::budget::{BUDGETED, Budgets, Cohorts};
 use crate::model::credential::Kind;
 use crate::model::decision::{Decision, Guardrail, Order, Posture, Receipt};
+use crate::model::event::Field;
 use crate::model::finding::{Action, Detector, Finding};
 use crate::model::invariant::Invariant;
+use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::Refusal;
 use exposition::Exemplars;
 use oldest::Oldest;
@@ -43,9 +45,11 @@ pub struct Metrics {
     exemplars: Arc<Exemplars>,
     pub events: IntCounterVec,
     pub refused: IntCounterVec,
+    pub fields_repaired: IntCounterVec,
     pub secrets_replaced: IntCounter,
     pub redelivered: IntCounter,
     pub rejected: IntCounter,
+    pub unverified: IntCounter,
     pub late: IntCounter,
     pub too_late: IntCounter,
     pub clamped: IntCounter,
@@ -160,11 +164,18 @@ impl Metrics {
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let metrics = Self {
             events: t.counters("events_total", "Events applied, by intake.", "intake", INTAKES)?,
-            refused: t.counters(
+            refused: t.counters_by_two(
                 "records_refused_total",
-                "Records refused, by reason.",
-                "reason",
-                Refusal::ALL.map(Refusal::as_str),
+                "Records refused, by intake and reason.",
+                ["intake", "reason"],
+                [&INTAKES, &Refusal::ALL.map(Refusal::as_str)],
+            )?,
+            fields_repaired: t.counters(
+                "event_fields_repaired_total",
+                "Fields of events that could not be read as they were, and were repaired or left out; \
+                 `text` is the record's encoding.",
+                "field",
+                Field::ALL.map(Field::as_str),
             )?,
             secrets_replaced: t.counter(
                 "secrets_replaced_total",
@@ -174,7 +185,12 @@ impl Metrics {
                 .counter("events_redelivered_total", "Events seen before, not applied.")?,
             rejected: t.counter(
                 "events_rejected_total",
-                "Events of failed authentication: never held against a credential.",
+                "Events of the outcome rejected.",
+            )?,
+            unverified: t.counter(
+                "events_unverified_total",
+                "Events whose caller did not prove to hold the credential: they teach nothing and \
+                 justify at most an alert.",
             )?,
             late: t.counter("events_late_total", "Events behind the watermark.")?,
             too_late: t.counter("events_too_late_total", "Events older than every window.")?,
@@ -411,11 +427,31 @@ impl Metrics {
         INTAKES.iter().map(|intake| self.events.with_label_values(&[*intake]).get()).sum()
     }
 
+    /// Records refused since the start, over intakes and reasons.
+    pub fn records_refused(&self) -> u64 {
+        let of = |intake: &str| -> u64 {
+            Refusal::ALL
+                .iter()
+                .map(|reason| self.refused.with_label_values(&[intake, reason.as_str()]).get())
+                .sum()
+        };
+        INTAKES.iter().map(|intake| of(intake)).sum()
+    }
+
+    /// Adds what had to be changed in decoded events.
+    pub fn add_decoded(&self, tally: &DecodeTally) {
+        self.secrets_replaced.inc_by(tally.secrets);
+        for (field, count) in tally.repaired() {
+            self.fields_repaired.with_label_values(&[field.as_str()]).inc_by(count);
+        }
+    }
+
     /// Adds what a machine counted.
     pub fn add(&self, intake: &str, tally: &Tally) {
         self.events.with_label_values(&[intake]).inc_by(tally.applied);
         self.redelivered.inc_by(tally.redelivered);
         self.rejected.inc_by(tally.rejected);
+        self.unverified.inc_by(tally.unverified);
         self.late.inc_by(tally.late);
         self.too_late.inc_by(tally.too_late);
         self.clamped.inc_by(tally.clamped);
@@ -507,7 +543,7 @@ mod tests {
         let text =
             Metrics::new(&["embedded", "redis"]).expect("no name twice").text(Format::Text, false);
         for line in [
-            "tripline_records_refused_total{reason=\"no_credential\"} 0",
+            "tripline_records_refused_total{intake=\"http\",reason=\"no_credential\"} 0",
             "tripline_findings_total{action=\"revoke\",detector=\"ceiling\"} 0",
             "tripline_decisions_total{action=\"restore\",carried_out=\"true\"} 0",
             "tripline_decisions_held_total{guardrail=\"fleet_suppression\"} 0",

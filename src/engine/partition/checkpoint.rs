@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// Which version of the layout is written. Rises whenever a type of it changes; older ones are
 /// read on.
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;
 
 crate::codec!(BusiestMinute { hash, requests, minute });
 

@@ -4,7 +4,7 @@
 //! events that caused them. Nearly every event ends in a handful of comparisons.
 //!
 //! **Invariants.** T-1: the watermark never goes back. S-4: an offset is applied once. S-10: only
-//! authenticated requests count against a credential. M-1: the keyring is bounded.
+//! verified uses count against a credential. M-1: the keyring is bounded.
 
 mod checkpoint;
 mod view;
@@ -23,6 +23,7 @@ use super::tenants::{NO_TENANT, Tenants};
 use crate::detect::episode::Change;
 use crate::detect::profile::{self, Identity, Profile};
 use crate::model::credential::Kind;
+use crate::model::event::Outcome;
 use crate::model::finding::Finding;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
@@ -301,26 +302,30 @@ impl Partition {
             self.newest = time;
             self.time_passes();
         }
-        let rejected = !row.outcome.is_authenticated();
+        let rejected = row.outcome == Outcome::Rejected;
+        self.tally.rejected += u64::from(rejected);
         let id = batch.credential(row);
         let found = guess
             .filter(|number| self.keyring.is(*number, row.kind, id))
             .or_else(|| self.keyring.find(row.hash, row.kind, id));
         let known = found
             .and_then(|number| self.keyring.awake(number, time.second(), &self.params.profile));
-        if rejected {
-            self.tally.rejected += 1;
+        if !row.verified {
+            self.tally.unverified += 1;
             // Ids that nobody holds are no part of the fleet: they could be made up to look like
             // an outage.
             if let Some(number) = known {
                 self.failing.count(true);
-                self.watch_rejected(number, time);
+                self.watch_failed(number, time, false);
             }
         } else if found.is_some() && known.is_none() {
             // It sleeps on: there is no room to wake it.
             self.tally.refused += 1;
         } else if let Some(number) = known.or_else(|| self.admit(batch, row, time)) {
             self.watch(number, row, time);
+            if rejected {
+                self.watch_failed(number, time, true);
+            }
         }
     }
 

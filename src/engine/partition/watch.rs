@@ -9,13 +9,14 @@ use crate::engine::batch::Row;
 use crate::engine::episodes::OpenEpisodes;
 use crate::engine::keyring::Entry;
 use crate::model::credential::Credential;
+use crate::model::event::Outcome;
 use crate::model::finding::{Detector, Finding, FindingId};
 use crate::model::time::EventTime;
 
 impl Partition {
     /// Counts the event and asks the detectors.
     pub(super) fn watch(&mut self, number: u32, row: &Row, time: EventTime) {
-        self.failing.count(false);
+        self.failing.count(row.outcome == Outcome::Rejected);
         let params = &self.params.profile;
         let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
             return;
@@ -65,16 +66,16 @@ impl Partition {
         }
     }
 
-    /// Counts a request that failed: it is told if there are far more than usual, and never held
+    /// Counts a failed request: people are alerted to far more than usual, and it is never held
     /// against the credential (invariant S-10).
-    pub(super) fn watch_rejected(&mut self, number: u32, time: EventTime) {
+    pub(super) fn watch_failed(&mut self, number: u32, time: EventTime, verified: bool) {
         let params = &self.params.profile;
         let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
             return;
         };
         let open = profile.episode().and_then(|at| self.episodes.get(at));
         let frozen = open.is_some_and(|episodes| episodes.freezes(time));
-        if profile.record_rejected(time.second(), frozen, params) {
+        if profile.record_failed(time.second(), frozen, verified, params) {
             let (rejected, attempts) = profile.attempts(time.second());
             let fleet = self.failing.ratio_of_others(rejected, attempts);
             let claim = profile.failing(time.second(), fleet, params);
@@ -159,7 +160,9 @@ impl Partition {
         };
         let maxima = profile.maxima();
         if let Some(episodes) = profile.episode().and_then(|at| self.episodes.get_mut(at)) {
-            episodes.note_maxima(&maxima);
+            if episodes.are_of_use() {
+                episodes.note_maxima(&maxima);
+            }
             episodes.expires = expires.or(episodes.expires);
         }
     }
@@ -225,28 +228,33 @@ impl Partition {
             {
                 self.tally.closed += 1;
                 self.tell(number, at, &episode, Change::Closed);
-                self.calm(at, number);
+                self.calm(at, number, episode.strongest.detector());
             }
         }
         self.next_close = self.episodes.next_close().unwrap_or(EventTime::MAX);
     }
 
     /// Takes the lesson of an episode that closed, and forgets the episodes of a credential once
-    /// none is open.
-    fn calm(&mut self, at: u32, number: u32) {
-        let Some(episodes) = self.episodes.get(at) else {
+    /// none is open. An episode of failures has no lesson: strangers open and prolong it (S-10).
+    fn calm(&mut self, at: u32, number: u32, closed: Detector) {
+        let Some(episodes) = self.episodes.get_mut(at) else {
             return;
         };
         let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
             return;
         };
-        match episodes.lessons() {
-            Some(maxima) => profile.absorb(&maxima),
-            // What came on probation meanwhile is old enough to be learned by now.
-            None => profile.forget_held(),
+        if closed != Detector::Failures {
+            match episodes.lessons() {
+                Some(maxima) => profile.absorb(&maxima),
+                // What came on probation meanwhile is old enough to be learned by now.
+                None => profile.forget_held(),
+            }
+            if !episodes.are_of_use() {
+                profile.restart_climbs();
+                episodes.end_suspicion();
+            }
         }
         if episodes.closes_at().is_none() {
-            profile.restart_climbs();
             profile.set_episode(None);
             self.episodes.remove(at);
         }

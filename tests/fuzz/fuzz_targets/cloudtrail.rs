@@ -3,13 +3,13 @@
 
 use libfuzzer_sys::fuzz_target;
 use tripline::model::credential::check_id;
-use tripline::wire::decoder::Decoder;
+use tripline::wire::decoder::{Decoder, Format};
 use tripline::wire::refusal::Limits;
 use tripline::wire::secret::Fingerprinter;
 
 fuzz_target!(|bytes: &[u8]| {
     let fingerprints = Fingerprinter::new(b"a key of the fuzzer, of 32 bytes".to_vec());
-    let decoder = Decoder::CloudTrail;
+    let decoder = Decoder::from(Format::CloudTrail);
     decoder.decode(bytes, &Limits::default(), &fingerprints, &mut |answer| {
         if let Ok(event) = answer {
             assert!(check_id(&event.credential).is_ok());

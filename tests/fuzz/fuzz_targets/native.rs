@@ -9,7 +9,7 @@ use tripline::wire::secret::Fingerprinter;
 
 fuzz_target!(|bytes: &[u8]| {
     let fingerprints = Fingerprinter::new(b"a key of the fuzzer, of 32 bytes".to_vec());
-    let decoder = Decoder::Native;
+    let decoder = Decoder::default();
     decoder.decode(bytes, &Limits::default(), &fingerprints, &mut |answer| {
         if let Ok(event) = answer {
             assert!(check_id(&event.credential).is_ok());

@@ -220,7 +220,9 @@ pub fn now_ms() -> i64 {
 
 /// A line of the contract: an accepted use.
 pub fn event(credential: &str, ms: i64) -> String {
-    format!("{{\"time\":{ms},\"credential\":\"{credential}\",\"tenant\":\"acme\"}}\n")
+    format!(
+        "{{\"time\":{ms},\"credential\":\"{credential}\",\"tenant\":\"acme\",\"outcome\":\"accepted\"}}\n"
+    )
 }
 
 /// That many uses of a credential at one time.

@@ -7,11 +7,14 @@ use crate::app::settings::{Http, Token};
 use crate::edge::api::auth::Role;
 use crate::edge::kafka::Start;
 use crate::edge::{dead_letter, kafka, outgoing};
-use crate::model::event::Outcome;
+use crate::model::event::{self, Outcome};
 use crate::wire::access_log::{AccessLog, Field};
-use crate::wire::decoder::Decoder;
-use crate::wire::mapping::{Mapping, Pointer, Target};
-use hashbrown::HashMap;
+use crate::wire::address::TrustedProxies;
+use crate::wire::decoder::{Decoder, Format};
+use crate::wire::mapping::Mapping;
+use crate::wire::pointer::Pointer;
+use crate::wire::verified::{Verified, VerifiedRule};
+use ipnet::IpNet;
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -75,17 +78,17 @@ pub(super) fn http(section: Section<'_>) -> Http {
 }
 
 pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
-    let format = section
+    let name = section
         .get("format", |value| {
-            one_of(value, |t| Decoder::FORMATS.into_iter().find(|f| *f == t), &Decoder::FORMATS)
+            one_of(value, |t| Format::NAMES.into_iter().find(|f| *f == t), &Format::NAMES)
         })
         .unwrap_or("native");
     let own = section.section("mapping");
     let is_there = own.is_there();
     let mapping = mapping(own);
-    match format {
-        "cloudtrail" => Decoder::CloudTrail,
-        "access_log" => Decoder::AccessLog(access_log),
+    let format = match name {
+        "cloudtrail" => Format::CloudTrail,
+        "access_log" => Format::AccessLog(access_log),
         "mapping" => {
             if !is_there {
                 section.note(Wrong::new(
@@ -93,10 +96,12 @@ pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
                     "add a table `mapping` with credential = \"/path\" and time = \"/path\"",
                 ));
             }
-            mapping.map_or(Decoder::Native, |mapping| Decoder::Mapping(Box::new(mapping)))
+            mapping.map_or(Format::Native, |mapping| Format::Mapping(Box::new(mapping)))
         }
-        _ => Decoder::Native,
-    }
+        _ => Format::Native,
+    };
+    let proxies = section.get("trusted_proxies", networks).map(TrustedProxies::new);
+    Decoder { format, proxies: proxies.unwrap_or_default() }
 }
 
 pub(super) fn access_log(section: Section<'_>) -> AccessLog {
@@ -107,40 +112,81 @@ pub(super) fn access_log(section: Section<'_>) -> AccessLog {
     };
     let credential = section.get("credential", |v| one_of(v, field, &["user", "address"]));
     let kind = section.get("kind", kind);
+    let verified =
+        section.get("verified", |v| one_of(v, VerifiedRule::parse, &VerifiedRule::NAMES));
     section.finish();
-    AccessLog { credential: credential.unwrap_or_default(), kind: kind.unwrap_or_default() }
+    AccessLog {
+        credential: credential.unwrap_or_default(),
+        kind: kind.unwrap_or_default(),
+        verified: verified.unwrap_or_default(),
+    }
+}
+
+fn pointer(value: Value<'_>) -> Result<Pointer, Wrong> {
+    Pointer::parse(value.text()?)
+        .map_err(|error| Wrong::new(error.to_string(), "write /field or /outer/inner"))
+}
+
+/// A rule by name, or the place of a boolean.
+fn verified(value: Value<'_>) -> Result<Verified, Wrong> {
+    let text = value.text()?;
+    match VerifiedRule::parse(text) {
+        Some(rule) => Ok(Verified::Rule(rule)),
+        None if text == "outcome" => Ok(Verified::Outcome),
+        None if text.starts_with('/') => pointer(value).map(Verified::Field),
+        None => Err(Wrong::new(
+            format!("`{text}` is no rule for verified uses"),
+            "write never, 2xx, always, outcome, or the place of a boolean, like /auth/verified",
+        )),
+    }
 }
 
 fn mapping(section: Section<'_>) -> Option<Mapping> {
     if !section.is_there() {
         return None;
     }
-    let pointer = |value: Value<'_>| {
-        Pointer::parse(value.text()?)
-            .map_err(|error| Wrong::new(error.to_string(), "write /field or /outer/inner"))
-    };
     let credential = section.get("credential", pointer);
     let time = section.get("time", pointer);
     let default_kind = section.get("default_kind", kind).unwrap_or_default();
-    let mut fields = HashMap::new();
-    for target in Target::ALL {
-        if let Some(pointer) = section.get(target.as_str(), pointer) {
-            fields.insert(target, pointer);
-        }
+    let [kind, outcome, status] =
+        ["kind", "outcome", "status"].map(|name| section.get(name, pointer));
+    let verified = section.get("verified", verified).unwrap_or_default();
+    if verified == Verified::Outcome && outcome.is_none() {
+        section.note(Wrong::new(
+            "verified = \"outcome\" needs an outcome",
+            "add outcome = \"/path\", or write never, 2xx, always or the place of a boolean",
+        ));
     }
+    if verified == Verified::Rule(VerifiedRule::Success) && status.is_none() {
+        section.note(Wrong::new(
+            "verified = \"2xx\" needs a status",
+            "add status = \"/path\", or write never, always, outcome or the place of a boolean",
+        ));
+    }
+    let fields = event::Field::ALL.into_iter().filter(|field| *field != event::Field::Text);
+    let details =
+        fields.filter_map(|field| Some((field, section.get(field.as_str(), pointer)?))).collect();
     let words = section.section("outcomes");
-    let mut outcomes = HashMap::new();
-    for word in words.names() {
-        let known = Outcome::ALL.map(Outcome::as_str);
-        if let Some(outcome) = words.get(&word, |v| one_of(v, Outcome::parse, &known)) {
-            outcomes.insert(word, outcome);
-        }
-    }
+    let known = Outcome::ALL.map(Outcome::as_str);
+    let meaning = |word: String| {
+        let outcome = words.get(&word, |v| one_of(v, Outcome::parse, &known))?;
+        Some((word, outcome))
+    };
+    let outcomes = words.names().into_iter().filter_map(meaning).collect();
     if credential.is_none() || time.is_none() {
         section.note_if_lacking(&["credential", "time"]);
     }
     section.finish();
-    Some(Mapping { credential: credential?, time: time?, kind: default_kind, fields, outcomes })
+    Some(Mapping {
+        default_kind,
+        kind,
+        outcome,
+        outcomes,
+        status,
+        verified,
+        details,
+        ..Mapping::new(credential?, time?)
+    })
 }
 
 pub(super) fn kafka(section: Section<'_>) -> Option<kafka::Params> {
@@ -225,13 +271,7 @@ pub(super) fn dead_letters(section: Section<'_>) -> dead_letter::Params {
 
 pub(super) fn outgoing(section: Section<'_>) -> outgoing::Params {
     let default = outgoing::Params::default();
-    let networks = section.get("networks", |value| {
-        let wrong = |text| {
-            Wrong::new(format!("`{text}` is no network"), "write [\"10.0.0.0/8\", \"::1/128\"]")
-        };
-        let read = |text: &str| text.parse().map_err(|_| wrong(text.to_owned()));
-        value.texts()?.into_iter().map(read).collect()
-    });
+    let networks = section.get("networks", networks);
     let timeout = section.get("timeout", duration_ms).and_then(|ms| u64::try_from(ms).ok());
     let mut params = outgoing::Params {
         networks: networks.unwrap_or_default(),
@@ -247,6 +287,14 @@ pub(super) fn outgoing(section: Section<'_>) -> outgoing::Params {
     params.authorities = authorities.flatten();
     section.finish();
     params
+}
+
+fn networks(value: Value<'_>) -> Result<Vec<IpNet>, Wrong> {
+    let wrong = |text: &str| {
+        Wrong::new(format!("`{text}` is no network"), "write [\"10.0.0.0/8\", \"::1/128\"]")
+    };
+    let read = |text: &str| text.parse().map_err(|_| wrong(text));
+    value.texts()?.into_iter().map(read).collect()
 }
 
 /// The Unix socket over which this machine's people order.

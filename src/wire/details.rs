@@ -1,0 +1,124 @@
+//! The fields of an event that decide nothing: read in every spelling that is known, else left out and
+//! counted. Every decoder sets them here, and ends with [`clean`].
+
+use super::context::Context;
+use super::refusal::Refusal;
+use super::scalar::{Scalar, is_absent};
+use super::secret::looks_like_secret;
+use crate::model::credential::{NAME_BYTES_MAX, check_id, has_control};
+use crate::model::event::{AuthEvent, Field};
+use std::borrow::Cow;
+
+/// Sets `field` from what a record holds; a value that can't be read is left out and counted.
+pub(super) fn set<'a>(
+    event: &mut AuthEvent<'a>,
+    field: Field,
+    value: Scalar<'a>,
+    context: &Context<'_>,
+) {
+    if value.is_null() || matches!(&value, Scalar::Text(text) if is_absent(text)) {
+        return;
+    }
+    let text = |value: Scalar<'a>| value.text();
+    let is_read = match field {
+        Field::Text => true,
+        Field::Id => keep(&mut event.id, text(value)),
+        Field::Tenant => keep(&mut event.tenant, text(value)),
+        Field::Subject => keep(&mut event.subject, text(value)),
+        Field::Reason => keep(&mut event.reason, text(value)),
+        Field::UserAgent => keep(&mut event.user_agent, text(value)),
+        Field::Method => keep(&mut event.method, text(value)),
+        Field::Endpoint => keep(&mut event.endpoint, text(value)),
+        Field::Family => keep(&mut event.family, text(value)),
+        Field::Ip => {
+            let client = text(value).and_then(|text| context.proxies.client(&text));
+            keep(&mut event.ip, client)
+        }
+        Field::Asn => keep(&mut event.asn, asn(&value)),
+        Field::Country => keep(&mut event.country, text(value).and_then(|text| country(&text))),
+        Field::Tokens => keep(&mut event.tokens, value.whole()),
+        Field::Issued => keep(&mut event.issued, value.time()),
+        Field::Expires => keep(&mut event.expires, value.time()),
+    };
+    if !is_read {
+        event.repairs.add(field);
+    }
+}
+
+fn keep<T>(slot: &mut Option<T>, value: Option<T>) -> bool {
+    *slot = value;
+    slot.is_some()
+}
+
+/// `64500`, also as `"AS64500"`.
+fn asn(value: &Scalar<'_>) -> Option<u32> {
+    if let Scalar::Text(text) = value {
+        let text = text.trim();
+        let digits = text.strip_prefix("AS").or_else(|| text.strip_prefix("as")).unwrap_or(text);
+        return digits.parse().ok();
+    }
+    u32::try_from(value.whole()?).ok()
+}
+
+/// A code of ISO 3166, two letters.
+fn country(text: &str) -> Option<[u8; 2]> {
+    let code: [u8; 2] = text.trim().as_bytes().try_into().ok()?;
+    code.iter().all(u8::is_ascii_alphabetic).then(|| code.map(|letter| letter.to_ascii_uppercase()))
+}
+
+/// Takes secrets out of an event and holds its names against their limits.
+///
+/// # Errors
+/// When the credential can't be kept.
+pub(super) fn clean(event: &mut AuthEvent<'_>, context: &Context<'_>) -> Result<(), Refusal> {
+    let fingerprints = context.fingerprints;
+    if is_absent(&event.credential) {
+        return Err(Refusal::NoCredential);
+    }
+    if looks_like_secret(&event.credential) {
+        let found = fingerprints.identify(&event.credential);
+        event.held_secret = true;
+        event.credential = Cow::Owned(found.id);
+        event.kind = found.kind.unwrap_or(event.kind);
+        event.expires = event.expires.or(found.expires);
+        event.subject = event.subject.take().or(found.subject.map(Cow::Owned));
+    }
+    check_id(&event.credential)?;
+    if let Some(endpoint) = &mut event.endpoint {
+        cut_query(endpoint);
+    }
+    // Id, tenant, subject and family name things; the others are what clients happen to send.
+    let texts = [
+        (&mut event.id, Some(Field::Id)),
+        (&mut event.tenant, Some(Field::Tenant)),
+        (&mut event.subject, Some(Field::Subject)),
+        (&mut event.family, Some(Field::Family)),
+        (&mut event.reason, None),
+        (&mut event.user_agent, None),
+        (&mut event.method, None),
+        (&mut event.endpoint, None),
+    ];
+    for (slot, name_of) in texts {
+        let Some(text) = slot else { continue };
+        if looks_like_secret(text) {
+            event.held_secret = true;
+            *text = Cow::Owned(fingerprints.fingerprint(text.as_bytes()));
+        }
+        if let Some(field) = name_of
+            && (text.len() > NAME_BYTES_MAX || has_control(text))
+        {
+            *slot = None;
+            event.repairs.add(field);
+        }
+    }
+    Ok(())
+}
+
+/// Queries and fragments carry secrets; the path does for detection.
+fn cut_query(endpoint: &mut Cow<'_, str>) {
+    let Some(cut) = endpoint.find(['?', '#']) else { return };
+    match endpoint {
+        Cow::Borrowed(text) => *text = text.get(..cut).unwrap_or(""),
+        Cow::Owned(text) => text.truncate(cut),
+    }
+}
