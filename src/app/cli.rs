@@ -304,7 +304,10 @@ fn run_replay(args: &ReplayArgs) -> Exit {
         Ok(report) => {
             bar.finish_and_clear();
             super::say_aside(&replay::table(&report));
-            Exit::Good
+            for (file, error) in &report.unread {
+                super::say_problem(&format!("can't read {file} to its end: {error}"));
+            }
+            if report.unread.is_empty() { Exit::Good } else { Exit::Findings }
         }
         Err(error) => {
             bar.abandon();

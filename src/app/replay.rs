@@ -73,6 +73,8 @@ pub struct Report {
     pub events_per_s: f64,
     /// The most memory the process held. Unit: bytes.
     pub peak_rss_bytes: u64,
+    /// Files that could not be read to their end, and why. What came before the fault was replayed.
+    pub unread: BTreeMap<String, String>,
 }
 
 /// The credential with the most requests in a minute of the clock.
@@ -231,10 +233,11 @@ fn note(report: &mut Report, finding: &Finding) {
     *by_action.entry(finding.action.as_str()).or_insert(0) += 1;
 }
 
-/// Reads `files` through the engine.
+/// Reads `files` through the engine. A file that can't be read to its end is named in the report, and
+/// the others are read.
 ///
 /// # Errors
-/// When a file can't be read or written.
+/// When the fingerprint key can't be read, or what comes out can't be written.
 pub fn replay(
     settings: &Settings,
     files: &[PathBuf],
@@ -258,7 +261,7 @@ pub fn replay(
         (Layout::Lines, Limits::default().record_bytes_max)
     };
     let now = clock::now();
-    let limits = Limits { record_bytes_max: bytes_max, ..Limits::at(now) };
+    let limits = Limits::at(now);
     let mut feed = Feed {
         replay: &mut replay,
         dead_letters: &mut dead_letters,
@@ -269,28 +272,18 @@ pub fn replay(
         sorts: documents,
         decoded: DecodeTally::default(),
     };
+    let mut unread = BTreeMap::new();
     for path in files {
-        let read = |source| ReplayError::Read { path: path.clone(), source };
         let wrap = |raw: Box<dyn Read>| Box::new(progress.wrap_read(raw)) as Box<dyn Read>;
-        let mut records = Records::open(path, layout, bytes_max, wrap).map_err(read)?;
         let name = path.display().to_string();
-        while records
-            .read_on(|line, record| match record {
-                Ok(record) => {
-                    let mut number = 0;
-                    settings.decoder.decode(record, &limits, &fingerprints, &mut |answer| {
-                        number += 1;
-                        let place = if documents { number } else { line };
-                        feed.take(&name, place, answer);
-                    });
-                }
-                Err(refusal) => feed.refuse(&name, line, refusal),
-            })
-            .map_err(read)?
-        {
-            if let Some(error) = feed.replay.failed.take() {
-                return Err(error);
-            }
+        let read = Records::open(path, layout, bytes_max, wrap).and_then(|records| {
+            feed.read_all(records, (&name, settings), (&limits, &fingerprints))
+        });
+        if let Err(error) = read {
+            unread.insert(name, error.to_string());
+        }
+        if let Some(error) = feed.replay.failed.take() {
+            return Err(error);
         }
     }
     feed.finish();
@@ -299,6 +292,7 @@ pub fn replay(
         return Err(error);
     }
     let mut report = replay.finish()?;
+    report.unread = unread;
     report.events_per_s = report.events as f64 / begun.elapsed().as_secs_f64();
     report.peak_rss_bytes = crate::edge::memory::peak_rss_bytes();
     if let Some(path) = &outputs.report {
@@ -320,6 +314,30 @@ struct Feed<'a> {
 }
 
 impl Feed<'_> {
+    /// Reads all records of a file, until what comes out can't be written.
+    fn read_all(
+        &mut self,
+        mut records: Records,
+        (name, settings): (&str, &Settings),
+        (limits, fingerprints): (&Limits, &Fingerprinter),
+    ) -> std::io::Result<()> {
+        let documents = settings.decoder.format.reads_documents();
+        let mut go_on = true;
+        while go_on && self.replay.failed.is_none() {
+            go_on = records.read_on(|line, record| match record {
+                Ok(record) => {
+                    let mut number = 0;
+                    settings.decoder.decode(record, limits, fingerprints, &mut |answer| {
+                        number += 1;
+                        self.take(name, if documents { number } else { line }, answer);
+                    });
+                }
+                Err(refusal) => self.refuse(name, line, refusal),
+            })?;
+        }
+        Ok(())
+    }
+
     fn take(
         &mut self,
         file: &str,

@@ -1,14 +1,15 @@
 //! `ceiling`: the operator's absolute limit was passed. No model, no learning; it acts from the
 //! first second.
 //!
-//! A limit of L a minute is passed when more than L/6 came within 10 s, or more than L within any
-//! 60 s. Cost: two comparisons where nothing is wrong.
+//! A limit of L a minute is broken when more than L came within any 60 s. More than L/6 within 10 s is
+//! an early warning: at that rate it will be broken, but it is not yet, and a client that pauses keeps
+//! its contract. So that justifies throttling at most. Cost: two comparisons where nothing is wrong.
 
 use super::quantum::Quantum;
 use super::seen::{CERTAIN_NATS, Seen, grouped};
 use super::window::{Window, Windows};
 use crate::model::credential::Kind;
-use crate::model::finding::Measure;
+use crate::model::finding::{Action, Measure};
 use hashbrown::HashMap;
 
 /// The limit where the operator wrote none. Unit: requests per minute. Chosen.
@@ -63,6 +64,11 @@ pub struct Passed {
 }
 
 impl Passed {
+    /// What it justifies, where a broken limit justifies `action`.
+    pub fn justifies(&self, action: Action) -> Action {
+        if self.count > self.limit_per_min { action } else { action.min(Action::Throttle) }
+    }
+
     /// The rate in that stretch. Unit: requests per minute.
     pub fn rate_per_min(&self) -> f64 {
         f64::from(self.count) * 60.0 / f64::from(self.seconds)
@@ -138,6 +144,7 @@ mod tests {
     use crate::detect::quantum::Quantum;
     use crate::detect::window::Windows;
     use crate::model::credential::Kind;
+    use crate::model::finding::Action;
 
     const START: u32 = 1_700_000_000;
 
@@ -159,6 +166,22 @@ mod tests {
     fn a_rate_above_the_limit_is_known_within_ten_seconds() {
         assert_eq!(seconds_until_passed(167, 10_000), Some(9));
         assert_eq!(seconds_until_passed(1667, 10_000), Some(0));
+    }
+
+    #[test]
+    fn a_rate_that_would_break_the_limit_is_only_slowed_down() {
+        let mut windows = Windows::new(START);
+        let mut actions = Vec::new();
+        for n in 0..10_001 {
+            windows.add(START + n / 500);
+            let action = look(&windows, 10_000).map(|passed| passed.justifies(Action::Revoke));
+            if actions.last() != Some(&action) {
+                actions.push(action);
+            }
+        }
+        assert_eq!(actions, [None, Some(Action::Throttle), Some(Action::Revoke)]);
+        let warned = Passed { limit_per_min: 10_000, count: 1_700, seconds: 10 };
+        assert_eq!(warned.justifies(Action::Observe), Action::Observe);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Files and standard input, plain or compressed (`.gz`, `.zst`).
+//! Files and standard input, plain or compressed (gzip, Zstandard), by their first bytes: a name says
+//! what somebody meant, and rotation and tools leave plain files with the name of packed ones.
 //!
 //! Reads in bounded memory, whatever a compressed file unfolds to: a line longer than allowed is
 //! passed over and said.
@@ -10,6 +11,11 @@ use std::path::Path;
 
 /// How much is read at once. Unit: bytes.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// How a gzip file begins. Source: RFC 1952, 2.3.1.
+const GZIP: &[u8] = &[0x1f, 0x8b];
+/// How a Zstandard file begins. Source: RFC 8878, 3.1.1.
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 /// How a file's records are laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +44,7 @@ impl std::fmt::Debug for Records {
 }
 
 impl Records {
-    /// Opens a file, or standard input for `-`; decompresses by the name's ending. `wrap` sees the
+    /// Opens a file, or standard input for `-`; decompresses by the first bytes. `wrap` sees the
     /// bytes as they are read from the disk, as for a progress bar.
     ///
     /// # Errors
@@ -54,11 +60,15 @@ impl Records {
         } else {
             Box::new(File::open(path)?)
         };
-        let raw = wrap(raw);
-        let source: Box<dyn Read> = match path.extension().and_then(|ending| ending.to_str()) {
-            Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(raw)),
-            Some("zst") => Box::new(zstd::Decoder::new(raw)?),
-            _ => raw,
+        let mut raw = wrap(raw);
+        let mut head = Vec::new();
+        (&mut raw).take(4).read_to_end(&mut head)?;
+        let packed = (head.starts_with(GZIP), head.starts_with(ZSTD));
+        let whole = io::Cursor::new(head).chain(raw);
+        let source: Box<dyn Read> = match packed {
+            (true, _) => Box::new(flate2::read::MultiGzDecoder::new(whole)),
+            (_, true) => Box::new(zstd::Decoder::new(whole)?),
+            _ => Box::new(whole),
         };
         Ok(Self {
             source,
@@ -75,7 +85,7 @@ impl Records {
     /// once all is read.
     ///
     /// # Errors
-    /// When it can't be read or decompressed.
+    /// When it can't be read or decompressed any further; the records before that were given.
     pub fn read_on(
         &mut self,
         mut each: impl FnMut(u64, Result<&[u8], Refusal>),
@@ -84,13 +94,14 @@ impl Records {
             return Ok(false);
         }
         let before = self.held.len();
-        let read = (&mut self.source).take(CHUNK_BYTES as u64).read_to_end(&mut self.held)?;
-        self.ended = read == 0;
+        let read = (&mut self.source).take(CHUNK_BYTES as u64).read_to_end(&mut self.held);
+        self.ended = matches!(read, Ok(0));
         match self.layout {
             Layout::Lines => self.split(before, &mut each),
             Layout::Document => self.whole(&mut each),
         }
-        Ok(true)
+        // What came before a fault is whole: a cut-off file loses its end alone.
+        read.map(|_| true)
     }
 
     fn whole(&mut self, each: &mut impl FnMut(u64, Result<&[u8], Refusal>)) {

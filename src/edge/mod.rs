@@ -10,6 +10,7 @@ pub mod clock;
 pub mod console;
 pub mod dead_letter;
 pub mod event_log;
+pub mod fast_clocks;
 pub mod files;
 pub mod finding_archive;
 pub mod intake;

@@ -53,6 +53,9 @@ pub struct Vitals {
     pub queue_full: u64,
     /// Records refused.
     pub refused: u64,
+    /// The sender whose clock is furthest ahead, if its events are not counted for that, and by how
+    /// much. Unit: milliseconds.
+    pub fast_clock: Option<(String, i64)>,
     /// The Kafka intake, where there is one.
     pub kafka: Option<KafkaJson>,
     /// Events of Kafka applied.
@@ -223,7 +226,12 @@ fn of_itself(now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
         let found = "it is empty: suspends, does not revoke".to_owned();
         mild(Part::Breaker, "breaker-empty", found)
     });
-    [violations, journal, silent, late, empty].into_iter().flatten()
+    let fast = now.fast_clock.as_ref().map(|(sender, ms)| {
+        let found =
+            format!("the clock of {sender} is {} s ahead: its events don't count", ms / 1000);
+        grave(Part::Records, "clock-ahead", found)
+    });
+    [violations, journal, silent, late, empty, fast].into_iter().flatten()
 }
 
 fn count(number: u64, of: &str) -> String {
@@ -263,6 +271,7 @@ mod tests {
             queue_full: 7,
             kafka_events: total(20_000, second),
             refused: 7,
+            fast_clock: None,
             kafka: Some(KafkaJson { up: true, partitions: 4, lag: 150_000 }),
             checkpoint: Some(at.plus_ms(-60_000)),
             checkpoint_every_ms: 60_000,
@@ -295,6 +304,15 @@ mod tests {
     fn finds(part: Part, grave: bool, words: &str, change: impl Fn(&mut Vitals, i64)) {
         let found = found_after(change);
         assert_eq!(found, [(part, grave, words.to_owned())]);
+    }
+
+    #[test]
+    fn a_sender_with_a_fast_clock_is_named() {
+        let fast = Vitals { fast_clock: Some(("gateway-1".to_owned(), 90_000)), ..well(0) };
+        let concerns = Recent::default().concerns(&fast);
+        let found: Vec<_> = concerns.iter().map(|one| (one.part, one.grave, &*one.found)).collect();
+        let expected = "the clock of gateway-1 is 90 s ahead: its events don't count";
+        assert_eq!(found, [(Part::Records, true, expected)]);
     }
 
     #[test]

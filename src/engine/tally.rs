@@ -20,8 +20,8 @@ pub struct Tally {
     pub late: u64,
     /// Events older than every window.
     pub too_late: u64,
-    /// Events whose time was ahead of the intake clock and was set back to it.
-    pub clamped: u64,
+    /// Events too far ahead of the intake clock to be counted.
+    pub ahead: u64,
     /// Credentials taken in.
     pub admitted: u64,
     /// Who was not remembered, for want of room.

@@ -27,6 +27,15 @@ impl World {
         Self { partition, offset: 0, signals: Vec::new() }
     }
 
+    /// One accepted use of that time arrives at `now_ms`.
+    fn arrives(&mut self, id: &str, ms: i64, now_ms: i64) {
+        let event = AuthEvent::new(EventTime::from_ms(ms), Cow::Borrowed(id));
+        let mut batch = Batch::default();
+        batch.push(&event, self.offset, SEED);
+        self.offset += 1;
+        self.apply(&batch, now_ms);
+    }
+
     fn send(&mut self, id: &str, ms: i64, outcome: Outcome, times: usize) {
         let mut event = AuthEvent::new(EventTime::from_ms(START_MS + ms), Cow::Borrowed(id));
         event.set_outcome(outcome);
@@ -153,14 +162,53 @@ fn redelivered_records_change_nothing() {
 }
 
 #[test]
-fn a_clock_that_is_ahead_is_set_back_and_counted_and_does_not_move_the_watermark() {
+fn events_too_far_ahead_of_the_clock_count_for_nothing_and_do_not_move_the_watermark() {
     let mut world = World::new(Params::default());
-    let mut batch = Batch::default();
-    let late = AuthEvent::new(EventTime::from_ms(START_MS + 3_600_000), Cow::Borrowed("k"));
-    batch.push(&late, 0, SEED);
-    world.apply(&batch, START_MS);
-    assert_eq!(world.partition.take_tally().clamped, 1);
+    for ahead_ms in [60_001, 3_600_000] {
+        world.arrives("k", START_MS + ahead_ms, START_MS);
+    }
+    assert_eq!(world.partition.take_tally().ahead, 2);
+    assert!(world.partition.look_up(Kind::ApiKey, "k").is_none());
     assert!(world.partition.watermark() <= EventTime::from_ms(START_MS));
+    world.arrives("k", START_MS + 60_000, START_MS);
+    assert_eq!(world.partition.take_tally().ahead, 0);
+    let view = world.partition.look_up(Kind::ApiKey, "k").expect("it counts at its own time");
+    assert_eq!(view.windows[0].count, 1);
+    assert!(world.partition.watermark() <= EventTime::from_ms(START_MS));
+}
+
+#[test]
+fn what_a_sender_with_a_fast_clock_buffered_is_no_burst() {
+    // An honest 5,000 a minute under a limit of 10,000, kept for ten minutes and sent at once.
+    for ahead_s in [0, 35, 55, 180, 600] {
+        let mut params = Params::default();
+        params.profile.limits.by_kind = [10_000; 5];
+        let mut world = World::new(params);
+        world.steady("k", 5_000, 30);
+        world.signals.clear();
+        let now = START_MS + 40 * 60_000;
+        for n in 0..50_000 {
+            world.arrives("k", now - 600_000 + ahead_s * 1000 + n * 12, now);
+        }
+        let severe = world.signals.iter().filter(|signal| signal.finding.action > Action::Alert);
+        assert_eq!(severe.count(), 0, "{ahead_s} s ahead");
+    }
+}
+
+#[test]
+fn a_gateway_behind_the_others_speaks_of_the_present_and_one_that_is_hours_late_does_not() {
+    let caught_up = |late_ms: i64| {
+        let mut world = World::new(Params::default());
+        let now = START_MS + 86_400_000;
+        world.arrives("other", now, now);
+        for n in 0..20_000 {
+            world.arrives("k", now - late_ms + n / 1000, now);
+        }
+        assert!(!world.signals.is_empty());
+        world.signals.iter().any(|signal| signal.catch_up)
+    };
+    assert!(!caught_up(90_000) && !caught_up(240_000));
+    assert!(caught_up(310_000) && caught_up(3_600_000));
 }
 
 #[test]

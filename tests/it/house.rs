@@ -391,6 +391,40 @@ fn two_replays_of_one_file_are_alike_byte_for_byte() {
     assert!(one.0.contains("\"credential\":\"loud\"") && one.1.contains("\"carried_out\":true"));
 }
 
+#[test]
+fn a_file_that_is_not_what_its_name_says_or_is_cut_off_costs_itself_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines: String = (0..5_000).map(|n| event("key_1", 1_700_000_000_000 + n)).collect();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut packed, lines.as_bytes()).expect("packs");
+    let packed = packed.finish().expect("packs");
+    let file = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).expect("writes");
+        path.display().to_string()
+    };
+    let plain = file("plain.json.gz", lines.as_bytes());
+    let empty = file("empty.json.gz", b"");
+    let unnamed = file("packed.json", &packed);
+    let last = file("last.ndjson", event("key_2", 1_700_000_010_000).as_bytes());
+    let all = report(folder.path(), &[&plain, &empty, &unnamed, &last], &[]);
+    assert_eq!((&all["events"], &all["unread"]), (&10_001.into(), &serde_json::json!({})));
+
+    let cut = file("cut.json.gz", &packed[..packed.len() / 2]);
+    let path = folder.path().join("cut-report.json");
+    let arguments = ["replay", "--report", path.to_str().expect("a path"), &cut, "gone", &last];
+    let done = tripline(&arguments, &[]);
+    assert_eq!(done.status.code(), Some(1), "{}", text(&done.stderr));
+    for name in ["cut.json.gz", "gone"] {
+        assert!(text(&done.stderr).contains(name), "{}", text(&done.stderr));
+    }
+    let read = std::fs::read_to_string(&path).expect("a report");
+    let read: serde_json::Value = serde_json::from_str(&read).expect("JSON");
+    let events = read["events"].as_u64().expect("a number");
+    assert!(events > 1_000 && events < 5_001, "what came before the cut, and the last file");
+    assert_eq!(read["credentials"], 2, "the last file was read");
+}
+
 /// The peak memory of a replay of so many hours in which sessions come and go, five a second, beside
 /// a few keys that stay. Unit: bytes.
 fn peak_of_hours(hours: i64) -> u64 {

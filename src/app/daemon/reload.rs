@@ -239,6 +239,7 @@ impl Follows {
             checkpoint_every_ms: settings.checkpoint_every_ms,
             breaker: settings.control.breaker,
             reads_kafka: settings.kafka.is_some(),
+            skew_ms_max: settings.partition.skew_ms_max,
             started: clock::now(),
         };
         let tokens = Arc::new(Tokens::new(settings.http.listen.ip().is_loopback()));

@@ -9,6 +9,9 @@ use crate::model::time::EventTime;
 use crate::wire::secret::Fingerprinter;
 use std::path::Path;
 
+/// How far ahead events may be without a word. Unit: milliseconds. Chosen: what clocks that are kept
+/// in time differ by, and some.
+const EVENTS_AHEAD_MS_MAX: i64 = 2_000;
 /// How far ahead brokers and senders may be. Unit: milliseconds. Chosen: as between daemon and here.
 const AHEAD_MS_MAX: i64 = 1_000;
 
@@ -19,7 +22,6 @@ struct Expected {
     group: String,
     start: Start,
     threads: usize,
-    skew_ms_max: i64,
     now: EventTime,
 }
 
@@ -33,7 +35,6 @@ pub(super) fn look(settings: &Settings, params: &kafka::Params, now: EventTime) 
         group: params.group.clone(),
         start: params.start,
         threads: settings.threads,
-        skew_ms_max: settings.partition.skew_ms_max,
         now,
     };
     match looked {
@@ -196,12 +197,12 @@ fn judge_times(area: &Area, name: &str, sample: &Sample, expected: &Expected) ->
         |at| format!("the newest event is {} old", late(expected.now.ms_since(at).max(0))),
     );
     let ahead_ms = sample.ahead_ms.unwrap_or(i64::MIN);
-    if ahead_ms > expected.skew_ms_max {
+    if ahead_ms > EVENTS_AHEAD_MS_MAX {
         return area.warning(
             "clocks",
             format!("{name}: events up to {} ahead of this machine's clock", late(ahead_ms)),
             "synchronize the clocks of the senders (chronyc tracking); what is ahead by more than \
-             [engine] skew_max is set back",
+             [engine] skew_max counts for nothing",
         );
     }
     let written_ms = sample.written_ahead_ms.unwrap_or(i64::MIN);
@@ -256,7 +257,6 @@ mod tests {
             group: "tripline".into(),
             start: Start::Earliest,
             threads: 2,
-            skew_ms_max: 2000,
             now,
         };
         let checks = judge(&Area::new("kafka"), &looked, &expected).into_iter();

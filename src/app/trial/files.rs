@@ -178,7 +178,7 @@ pub fn score(
     } else {
         (Layout::Lines, Limits::default().record_bytes_max)
     };
-    let limits = Limits { record_bytes_max: bytes_max, ..Limits::default() };
+    let limits = Limits::default();
     let key_file = settings.fingerprint_key_file.as_deref();
     let key = replay_key(key_file)
         .map_err(|error| (key_file.map(PathBuf::from).unwrap_or_default(), error))?;

@@ -41,7 +41,10 @@ impl Profile {
     fn ask(&self, detector: Detector, novel: Novel, params: &Params) -> Option<(Action, Sight)> {
         let second = self.windows.newest();
         match detector {
-            Detector::Ceiling => Some((params.ceiling_action, Sight::Ceiling(self.passed()?))),
+            Detector::Ceiling => {
+                let passed = self.passed()?;
+                Some((passed.justifies(params.ceiling_action), Sight::Ceiling(passed)))
+            }
             Detector::Burst => {
                 let (windows, baseline) = (&self.windows, &self.baseline);
                 let usual = &params.baseline;

@@ -94,7 +94,7 @@ pub(super) async fn post_events(
             let key = parts.headers.get(IDEMPOTENCY_KEY);
             let key =
                 key.map(|key| shared.seed.hash_all(&[sender.as_bytes(), key.as_bytes(), &body]));
-            take(&shared, &body, key).await
+            take(&shared, &sender, &body, key).await
         }
         Err(problem) => problem.into_response(),
     }
@@ -115,7 +115,7 @@ async fn read(body: Body, gzip: bool, bytes_max: usize) -> Result<Bytes, Problem
     if unpacked.len() > bytes_max { Err(too_large()) } else { Ok(unpacked.into()) }
 }
 
-async fn take(shared: &Shared, body: &[u8], key: Option<u64>) -> Response {
+async fn take(shared: &Shared, sender: &str, body: &[u8], key: Option<u64>) -> Response {
     let arrived = clock::now();
     let request = shared.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let limits = Limits::at(arrived);
@@ -123,10 +123,12 @@ async fn take(shared: &Shared, body: &[u8], key: Option<u64>) -> Response {
     let mut answer = Answer::default();
     let mut refusals = Vec::new();
     let mut decoded = DecodeTally::default();
+    let mut newest = EventTime::MIN;
     body::decode(&shared.decoder, body, &limits, &shared.fingerprints, |line, event| match event {
         Ok(event) => {
             answer.accepted += 1;
             decoded.add(&event);
+            newest = newest.max(event.time);
             let slot = DataPlane::slot(shared.seed.hash(event.kind, &event.credential));
             if let Some(batch) = slots.get_mut(slot) {
                 batch.push(&event, 0, shared.seed);
@@ -143,6 +145,16 @@ async fn take(shared: &Shared, body: &[u8], key: Option<u64>) -> Response {
         shared.metrics.events_not_kept.inc_by(answer.accepted as u64);
     }
     shared.metrics.add_decoded(&decoded);
+    let ahead_ms = newest.ms_since(arrived);
+    if ahead_ms > shared.about.read().skew_ms_max
+        && shared.metrics.fast_clocks.record(sender, ahead_ms, arrived)
+    {
+        tracing::warn!(
+            sender,
+            ahead_s = ahead_ms / 1000,
+            "events are too far ahead of this machine's clock to be counted: set the sender's clock"
+        );
+    }
     if decoded.secrets > 0 {
         tracing::warn!(
             events = decoded.secrets,

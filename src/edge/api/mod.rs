@@ -124,6 +124,8 @@ pub struct About {
     pub breaker: breaker::Params,
     /// Whether events are read from Kafka.
     pub reads_kafka: bool,
+    /// How far ahead of the clock an event may be. Unit: milliseconds.
+    pub skew_ms_max: i64,
     /// When the daemon started.
     pub started: EventTime,
 }

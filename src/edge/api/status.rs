@@ -135,6 +135,7 @@ fn measure(shared: &Shared) -> Vitals {
         not_kept: metrics.events_not_kept.get(),
         queue_full: metrics.queue_full.get(),
         refused: metrics.records_refused(),
+        fast_clock: metrics.fast_clocks.furthest(clock::now()),
         kafka: about.reads_kafka.then_some(kafka),
         kafka_events: metrics.events.with_label_values(&["kafka"]).get(),
         checkpoint: metrics.checkpoint_at.by_stage().into_iter().map(|(_, at)| at).min(),

@@ -247,6 +247,11 @@ impl Worker {
         if let Some(newest) = batch.newest() {
             let lag_s = clock::now().ms_since(newest).max(0) as f64 / 1000.0;
             self.shared.metrics.event_lag.observe(lag_s);
+            let ahead_ms = newest.ms_since(at);
+            if ahead_ms > partition.skew_ms_max() {
+                let name = format!("the writer of {} partition {}", one.place.0, one.place.1);
+                self.shared.metrics.fast_clocks.record(&name, ahead_ms, at);
+            }
         }
         let tally = partition.take_tally();
         self.shared.metrics.add("kafka", &tally);

@@ -9,6 +9,7 @@ mod table;
 
 pub use exposition::{Exemplar, Format};
 
+use crate::edge::fast_clocks::FastClocks;
 use crate::engine::keyring::Evictions;
 use crate::engine::tally::Tally;
 use crate::judge::budget::{BUDGETED, Budgets, Cohorts};
@@ -52,7 +53,9 @@ pub struct Metrics {
     pub unverified: IntCounter,
     pub late: IntCounter,
     pub too_late: IntCounter,
-    pub clamped: IntCounter,
+    pub ahead: IntCounter,
+    /// Who sends events from ahead of the clock: no label, as names are free.
+    pub fast_clocks: FastClocks,
     pub event_lag: Histogram,
     pub queue_full: IntCounter,
     pub credentials: IntGauge,
@@ -194,7 +197,11 @@ impl Metrics {
             )?,
             late: t.counter("events_late_total", "Events behind the watermark.")?,
             too_late: t.counter("events_too_late_total", "Events older than every window.")?,
-            clamped: t.counter("events_clamped_total", "Events from ahead of the clock.")?,
+            ahead: t.counter(
+                "events_ahead_total",
+                "Events too far ahead of the clock to be counted: their sender's clock is wrong.",
+            )?,
+            fast_clocks: FastClocks::default(),
             event_lag: t.histogram(
                 "event_lag_seconds",
                 "Age of the newest event of a batch as it is applied.",
@@ -454,7 +461,7 @@ impl Metrics {
         self.unverified.inc_by(tally.unverified);
         self.late.inc_by(tally.late);
         self.too_late.inc_by(tally.too_late);
-        self.clamped.inc_by(tally.clamped);
+        self.ahead.inc_by(tally.ahead);
         self.admitted.inc_by(tally.admitted);
         let Evictions { new, established, deferred } = tally.evictions;
         for (worth, count) in [("new", new), ("established", established)] {

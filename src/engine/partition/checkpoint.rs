@@ -47,6 +47,7 @@ impl Partition {
         self.seed.mark().encode(out);
         self.next_offset.encode(out);
         (self.newest, self.now).encode(out);
+        self.newest_event.encode(out);
         (self.next_close, self.settles_at).encode(out);
         self.minute.encode(out);
         self.hours.encode(out);
@@ -100,6 +101,8 @@ impl Restoring {
         let mut partition = Partition::new(params, seed);
         partition.next_offset = Codec::decode(input)?;
         (partition.newest, partition.now) = Codec::decode(input)?;
+        let before = partition.newest;
+        partition.newest_event = if input.version() < 3 { before } else { Codec::decode(input)? };
         (partition.next_close, partition.settles_at) = Codec::decode(input)?;
         partition.minute = Codec::decode(input)?;
         partition.hours = Codec::decode(input)?;

@@ -37,6 +37,14 @@ const SETTLE_S: u32 = 5;
 /// In how many such looks each credential is looked at once: an hour.
 const SETTLE_ROUNDS: u32 = 3600 / SETTLE_S;
 
+/// How far ahead of the clock events can be counted at their own time. Unit: milliseconds. Chosen:
+/// windows keep the seconds of a minute, so that a credential whose uses come by two senders, one of
+/// them ahead, still has all of them in its windows.
+pub const SKEW_MS_MAX: i64 = 60_000;
+/// How far behind its source's newest event a finding is of the past. Unit: milliseconds. Chosen: the
+/// longest window; a sender that is later brings what is over.
+const PAST_MS: i64 = 300_000;
+
 /// What a partition goes by.
 #[derive(Clone, Debug)]
 pub struct Params {
@@ -44,7 +52,8 @@ pub struct Params {
     pub profile: profile::Params,
     /// How late an event may be before it counts as late. Unit: milliseconds. Default: 5,000.
     pub lateness_ms: i64,
-    /// How far ahead of the intake clock an event may be. Unit: milliseconds. Default: 2,000.
+    /// How far ahead of the intake clock an event may be; one that is further ahead counts for
+    /// nothing. Unit: milliseconds. Range: at most [`SKEW_MS_MAX`]. Default: 60,000.
     pub skew_ms_max: i64,
     /// How far behind the intake clock event time is while the past is being read.
     /// Unit: milliseconds. Default: 60,000.
@@ -58,7 +67,7 @@ impl Default for Params {
         Self {
             profile: profile::Params::default(),
             lateness_ms: 5_000,
-            skew_ms_max: 2_000,
+            skew_ms_max: SKEW_MS_MAX,
             catch_up_ms: 60_000,
             memory_bytes: 1 << 30,
         }
@@ -126,6 +135,8 @@ pub struct Partition {
     next_offset: i64,
     applying: Option<i64>,
     newest: EventTime,
+    /// The newest time of an event, whatever ticks say: the watermark of its source.
+    newest_event: EventTime,
     arrived: EventTime,
     again: bool,
     now: EventTime,
@@ -155,6 +166,7 @@ impl Partition {
             next_offset: 0,
             applying: None,
             newest: EventTime::MIN,
+            newest_event: EventTime::MIN,
             arrived: EventTime::MIN,
             again: false,
             now: EventTime::MIN,
@@ -180,6 +192,11 @@ impl Partition {
             let tenant = tenants.name(identity.tenant).map(CompactString::as_str);
             limits.of(identity.kind, id, tenant)
         });
+    }
+
+    /// How far ahead of the intake clock an event may be. Unit: milliseconds.
+    pub fn skew_ms_max(&self) -> i64 {
+        self.params.skew_ms_max
     }
 
     /// The offset after the last one applied.
@@ -292,14 +309,18 @@ impl Partition {
         self.next_offset = row.offset + 1;
         self.applying = Some(row.offset);
         self.tally.applied += 1;
-        let mut time = row.time;
+        let time = row.time;
         if time > self.arrived.plus_ms(self.params.skew_ms_max) {
-            time = self.arrived;
-            self.tally.clamped += 1;
+            // Set to another time it would make a burst of what its sender had spread out.
+            self.tally.ahead += 1;
+            return;
         }
         self.tally.late += u64::from(time < self.watermark());
-        if time > self.newest {
-            self.newest = time;
+        // A sender whose clock is ahead must not take the time of all others with it.
+        let passed = time.min(self.arrived);
+        self.newest_event = self.newest_event.max(passed);
+        if passed > self.newest {
+            self.newest = passed;
             self.time_passes();
         }
         let rejected = row.outcome == Outcome::Rejected;

@@ -1,6 +1,6 @@
 //! From an event to the detectors, and from their claims to episodes and signals.
 
-use super::{BusiestMinute, Partition, Signal};
+use super::{BusiestMinute, PAST_MS, Partition, Signal};
 use crate::detect::claim::{Claim, Sight};
 use crate::detect::episode::{Change, Episode};
 use crate::detect::tenant_flood;
@@ -176,7 +176,10 @@ impl Partition {
             finding.updated = episode.closes_at();
             finding.closed = Some(finding.updated);
         }
-        let catch_up = self.now.ms_since(finding.updated) > self.params.catch_up_ms;
+        // A source that is behind as a whole is being caught up with. In one that is not, a sender
+        // that is behind the others by less than the longest window speaks of the present.
+        let catch_up = self.now.ms_since(self.newest_event) > self.params.catch_up_ms
+            || self.newest_event.ms_since(finding.updated) > PAST_MS;
         let again = self.again || change == Change::Recalled;
         let seen = self.seen();
         self.signals.push(Signal { finding, change, catch_up, again, seen });

@@ -4,7 +4,7 @@ use super::values::{by_kind, kinds_of_names, number_within, one_of, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::{bytes, duration_ms, rate_per_min};
 use crate::detect::{profile, ramp};
-use crate::engine::partition;
+use crate::engine::partition::{self, SKEW_MS_MAX};
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector, Detectors};
 
@@ -14,9 +14,16 @@ pub(super) fn engine(section: Section<'_>) -> partition::Params {
         small if small < 16 << 20 => Err(Wrong::new("this is too little", "write 16MiB or more")),
         size => Ok(size),
     });
+    let skew = |value: Value<'_>| match duration_ms(value)? {
+        ms if ms > SKEW_MS_MAX => Err(Wrong::new(
+            "this is too much: windows keep the seconds of a minute",
+            "write 60s or less, and set the clocks of senders",
+        )),
+        ms => Ok(ms),
+    };
     let params = partition::Params {
         lateness_ms: section.get("lateness", duration_ms).unwrap_or(default.lateness_ms),
-        skew_ms_max: section.get("skew_max", duration_ms).unwrap_or(default.skew_ms_max),
+        skew_ms_max: section.get("skew_max", skew).unwrap_or(default.skew_ms_max),
         catch_up_ms: section.get("catch_up", duration_ms).unwrap_or(default.catch_up_ms),
         memory_bytes: memory
             .and_then(|bytes| usize::try_from(bytes).ok())
