@@ -11,6 +11,7 @@ mod dashboards;
 mod detectors;
 mod door_auth_stores;
 mod door_budget;
+mod door_check;
 mod door_checkpoints;
 mod door_console;
 mod door_doctor;
