@@ -22,6 +22,7 @@ mod door_journal;
 mod door_kafka;
 mod door_kafka_state;
 mod door_notify;
+mod door_oauth;
 mod door_people;
 mod door_prometheus;
 mod door_redis;
