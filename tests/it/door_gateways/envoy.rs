@@ -1,11 +1,12 @@
 //! Envoy with `config/gateways/envoy.yaml`.
 
-use super::world::{
-    Addresses, Away, Kind, is_open_or_closed_without_tripline,
-    lets_preflights_and_other_schemes_by, passes_on_429_with_retry_after,
-    puts_out_of_service_and_back, shows_a_token_of_its_own, tool, with,
+use super::scenarios::{
+    is_open_or_closed_without_tripline, lets_preflights_and_other_schemes_by,
+    passes_on_429_with_retry_after, puts_out_of_service_and_back,
+    sends_a_request_to_the_service_once, shows_a_token_of_its_own,
     withstands_clients_that_hide_a_revoked_key,
 };
+use super::world::{Addresses, Away, Kind, tool, with};
 use crate::support::skipped;
 use std::process::{Command, Stdio};
 
@@ -88,4 +89,9 @@ fn behind_envoy_a_lost_tripline_lets_pass_unless_that_is_switched() {
 #[test]
 fn behind_envoy_tripline_may_want_a_token_of_the_gateway() {
     shows_a_token_of_its_own(ENVOY);
+}
+
+#[test]
+fn behind_envoy_the_service_gets_a_request_once_though_it_fails_to_answer() {
+    sends_a_request_to_the_service_once(ENVOY);
 }

@@ -5,6 +5,7 @@
 mod caddy;
 mod envoy;
 mod nginx;
+mod scenarios;
 mod traefik;
 mod world;
 

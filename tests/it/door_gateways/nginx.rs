@@ -1,11 +1,12 @@
 //! Debian's nginx with `config/gateways/nginx.conf`.
 
-use super::world::{
-    Addresses, Away, Kind, World, is_open_or_closed_without_tripline,
-    lets_preflights_and_other_schemes_by, passes_on_429_with_retry_after,
-    puts_out_of_service_and_back, shows_a_token_of_its_own, with,
+use super::scenarios::{
+    is_open_or_closed_without_tripline, lets_preflights_and_other_schemes_by,
+    passes_on_429_with_retry_after, puts_out_of_service_and_back,
+    sends_a_request_to_the_service_once, shows_a_token_of_its_own,
     withstands_clients_that_hide_a_revoked_key,
 };
+use super::world::{Addresses, Away, Kind, World, with};
 use crate::support::until;
 use std::process::Command;
 use std::time::Duration;
@@ -123,4 +124,9 @@ fn a_gateway_that_misnames_kinds_lets_nothing_pass() {
 #[test]
 fn behind_nginx_tripline_may_want_a_token_of_the_gateway() {
     shows_a_token_of_its_own(NGINX);
+}
+
+#[test]
+fn behind_nginx_the_service_gets_a_request_once_though_it_fails_to_answer() {
+    sends_a_request_to_the_service_once(NGINX);
 }

@@ -1,11 +1,12 @@
 //! Traefik with `config/gateways/traefik.yaml` and `traefik-dynamic.yaml`.
 
-use super::world::{
-    Addresses, Away, Kind, is_open_or_closed_without_tripline,
-    lets_preflights_and_other_schemes_by, passes_on_429_with_retry_after,
-    puts_out_of_service_and_back, shows_a_token_of_its_own, tool, with,
+use super::scenarios::{
+    is_open_or_closed_without_tripline, lets_preflights_and_other_schemes_by,
+    passes_on_429_with_retry_after, puts_out_of_service_and_back,
+    sends_a_request_to_the_service_once, shows_a_token_of_its_own,
     withstands_clients_that_hide_a_revoked_key,
 };
+use super::world::{Addresses, Away, Kind, tool, with};
 use std::process::Command;
 
 const TRAEFIK: Kind = Kind { name: "traefik", command };
@@ -72,4 +73,9 @@ fn behind_traefik_a_lost_tripline_lets_nothing_pass() {
 #[test]
 fn behind_traefik_tripline_may_want_a_token_of_the_gateway() {
     shows_a_token_of_its_own(TRAEFIK);
+}
+
+#[test]
+fn behind_traefik_the_service_gets_a_request_once_though_it_fails_to_answer() {
+    sends_a_request_to_the_service_once(TRAEFIK);
 }
