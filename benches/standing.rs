@@ -116,11 +116,11 @@ fn wrk(folder: &Path, url: &str, seconds: u64, per_s: Option<f64>) -> Load {
     Load { per_s: *per_s.expect("a rate"), p99_ms: *p99_ms.expect("a time") }
 }
 
-/// An axum server that answers 204 and does nothing else, for comparison.
+/// An axum server that answers 200 and does nothing else, for comparison.
 fn serve_empty(port: u16) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async move {
-        let empty = || async { axum::http::StatusCode::NO_CONTENT };
+        let empty = || async { axum::http::StatusCode::OK };
         let router = axum::Router::new().route("/v1/check", axum::routing::get(empty));
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("binds");
         axum::serve(listener, router).await.expect("serves");

@@ -271,19 +271,19 @@ impl Stage {
             Some(begun.elapsed()),
             &format!("{LEAKED} is still answered 403; its owner's colleagues are not disturbed"),
         );
-        if self.check_of("key_08").await? != 204 {
+        if self.check_of("key_08").await? != 200 {
             return Err(DemoError::Untrue("another key was refused"));
         }
 
         line(None, "4. The owner has found the leak and asks for the key back: restore");
         self.restore().await?;
-        let restored = self.until(|code| code == 204, "the restored key was refused").await?;
+        let restored = self.until(|code| code == 200, "the restored key was refused").await?;
         line(
             Some(begun.elapsed()),
             &format!("accepted again, {:.0} ms after the order", restored.as_secs_f64() * 1000.0),
         );
         self.live(Duration::from_secs(2)).await?;
-        if self.check().await? != 204 {
+        if self.check().await? != 200 {
             return Err(DemoError::Untrue("the restored key was taken out of service again"));
         }
         self.summary(refused).await?;
@@ -310,7 +310,7 @@ impl Stage {
         self.live(BETWEEN_LEAKS).await?;
         line(None, &format!("   {key} leaks"));
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE && self.check_of(key).await? == 204 {
+        while begun.elapsed() < PATIENCE && self.check_of(key).await? == 200 {
             self.step(Some((key, Outcome::Accepted))).await?;
         }
         line(Some(begun.elapsed()), &format!("{key} is answered {}", self.check_of(key).await?));

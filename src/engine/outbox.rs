@@ -156,6 +156,7 @@ impl Outbox {
             Receipt::Unreachable
             | Receipt::Applied
             | Receipt::Already
+            | Receipt::Unverified
             | Receipt::Stale
             | Receipt::Unsupported => {
                 PAUSE_MS_MAX.min(PAUSE_MS_MIN.saturating_mul(1 << one.attempts.min(16)))

@@ -54,8 +54,7 @@ impl SteadyClock {
     pub fn read(&mut self, system: EventTime, since_boot: i64) -> (EventTime, Option<Step>) {
         let offset = system.ms().saturating_sub(since_boot);
         let step = offset.saturating_sub(self.offset);
-        let near =
-            |other: i64| offset.saturating_sub(other).unsigned_abs() <= SLEW_MS.unsigned_abs();
+        let near = |other: i64| offset.saturating_sub(other).saturating_abs() <= SLEW_MS;
         let news = if near(self.offset) {
             self.offset = offset;
             self.doubted.take().map(|_| Step::Undone)
@@ -131,6 +130,14 @@ mod tests {
             assert_eq!(clock.read(at(later + step), later), (at(later + step), believed));
             assert_eq!(clock.read(at(later + step), later), (at(later + step), None));
         }
+    }
+
+    #[test]
+    fn the_widest_step_of_all_is_far() {
+        let mut clock = SteadyClock::new(at(0), 0);
+        clock.read(EventTime::from_ms(i64::MAX), 0);
+        let (_, news) = clock.read(EventTime::from_ms(i64::MIN), 171);
+        assert!(matches!(news, Some(Step::Doubted(_))), "{news:?}");
     }
 
     #[test]

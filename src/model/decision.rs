@@ -305,6 +305,9 @@ pub enum Receipt {
     Applied,
     /// The same decision was in force before.
     Already,
+    /// The store took it, and can't show that anything changed: an authorization server says yes to a
+    /// token that it doesn't know.
+    Unverified,
     /// A newer decision is in force.
     Stale,
     /// The store will not do it, however often it is asked: wrong rights, wrong type of key.
@@ -318,9 +321,10 @@ pub enum Receipt {
 
 impl Receipt {
     /// Every receipt.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Applied,
         Self::Already,
+        Self::Unverified,
         Self::Stale,
         Self::Refused,
         Self::Unreachable,
@@ -332,6 +336,7 @@ impl Receipt {
         match self {
             Self::Applied => "applied",
             Self::Already => "already",
+            Self::Unverified => "unverified",
             Self::Stale => "stale",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
@@ -346,7 +351,12 @@ impl Receipt {
 
     /// Whether the decision needs no further delivery.
     pub const fn is_settled(self) -> bool {
-        matches!(self, Self::Applied | Self::Already | Self::Stale | Self::Unsupported)
+        match self {
+            Self::Applied | Self::Already | Self::Unverified | Self::Stale | Self::Unsupported => {
+                true
+            }
+            Self::Refused | Self::Unreachable => false,
+        }
     }
 }
 

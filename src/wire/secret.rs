@@ -94,17 +94,19 @@ fn has_header(text: &str) -> bool {
 }
 
 /// Base64 as lenient readers take it: whatever its last bits are, padded or not.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
+pub(crate) const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new()
         .with_decode_allow_trailing_bits(true)
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// How many letters of a kind may be wrong for it to be meant all the same.
+/// How many letters of a kind may be wrong for it to be meant all the same. Of a short kind a third
+/// at most: `aws:…` and `gw:…` are ids.
 const WRONG_MAX: usize = 2;
 
-/// The kind that somebody meant who wrote another word before the point of `kind:id`: both.
+/// The kind that somebody meant who wrote another word before the first colon of `kind:id`: both. An
+/// id that holds a colon (`arn:aws:…`) is not mistaken for one.
 pub fn kind_nearby(named: &str) -> Option<(&str, Kind)> {
     let (written, _) = named.split_once(':')?;
     if Kind::parse(written).is_some() || looks_like_secret(named) {
@@ -112,7 +114,8 @@ pub fn kind_nearby(named: &str) -> Option<(&str, Kind)> {
     }
     let wrong = |kind: &Kind| strsim::osa_distance(&written.to_ascii_lowercase(), kind.as_str());
     let nearest = Kind::ALL.into_iter().min_by_key(wrong)?;
-    (wrong(&nearest) <= WRONG_MAX).then_some((written, nearest))
+    let most = WRONG_MAX.min(nearest.as_str().len() / 3);
+    (wrong(&nearest) <= most).then_some((written, nearest))
 }
 
 /// What stands for a secret.
@@ -268,10 +271,17 @@ mod tests {
 
     #[test]
     fn a_kind_that_is_nearly_one_is_meant() {
-        for (named, meant) in [("apikey:k", Kind::ApiKey), ("Session:s", Kind::Session)] {
+        for (named, meant) in [
+            ("apikey:k", Kind::ApiKey),
+            ("API-KEY:k", Kind::ApiKey),
+            ("Session:s", Kind::Session),
+            ("JWT:j", Kind::Jwt),
+            ("jtw:j", Kind::Jwt),
+        ] {
             assert_eq!(kind_nearby(named).map(|(_, kind)| kind), Some(meant), "{named}");
         }
-        for named in ["api_key:k", "arn:aws:iam::1:user/x", "key_1", "sk-0123456789abcdef:x"] {
+        let ids = ["arn:aws:iam::1:user/x", "aws:x", "gw:7", "key_1", "sk-0123456789abcdef:x"];
+        for named in ids.into_iter().chain(["api_key:k", "api_key:apikey:k"]) {
             assert_eq!(kind_nearby(named), None, "{named}");
         }
     }

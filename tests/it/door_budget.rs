@@ -94,7 +94,7 @@ fn a_burst_without_a_proof_is_told_and_not_acted_on() {
         (&decision["held_by"], &decision["carried_out"]),
         (&serde_json::json!(["budget"]), &false.into())
     );
-    assert_eq!(daemon.check("key_1"), 204);
+    assert_eq!(daemon.check("key_1"), 200);
     assert!(daemon.metric("tripline_decisions_held_total{guardrail=\"budget\"}") >= 1.0);
     let done = Command::new(BINARY).args(["explain", "key_1", "--url", daemon.base()]).output();
     let told = String::from_utf8_lossy(&done.expect("runs").stdout).into_owned();

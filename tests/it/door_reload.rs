@@ -152,7 +152,7 @@ fn sighup_reads_it_anew_for_credentials_that_are_known() {
     until("it is known", PATIENCE, || {
         (daemon.send("GET", "/v1/credentials/key_1", &[], "").0 == 200).then_some(())
     });
-    assert_eq!(daemon.check("api_key:key_1"), 204);
+    assert_eq!(daemon.check("api_key:key_1"), 200);
     rewrite(
         folder.path(),
         "posture.default = \"revoke\"\nceiling.default = \"100/min\"\nwarm_up = 1\n",

@@ -55,7 +55,7 @@ fn a_leaked_key_is_seen_and_revoked_by_keys_on_a_terminal() {
     terminal.write("key_leake");
     terminal.press(&["Enter"]);
     terminal.shows(&["that is not its id: nothing was ordered"]);
-    assert_eq!(daemon.check("key_leaked"), 204);
+    assert_eq!(daemon.check("key_leaked"), 200);
     terminal.write("d");
     terminal.press(&["Enter"]);
     terminal.shows(&["revoke ordered as d_"]);

@@ -229,7 +229,7 @@ fn people_read_and_order_from_the_command_line() {
         (Some(1), true),
         "nobody can answer: nothing is done"
     );
-    assert_eq!(daemon.check("key_1"), 204);
+    assert_eq!(daemon.check("key_1"), 200);
     let (code, ..) = ask(&["credentials", "revoke", "key_1", "--reason", "leaked", "--yes"]);
     assert_eq!(code, Some(0));
     crate::support::until("it is refused", std::time::Duration::from_secs(5), || {

@@ -292,9 +292,11 @@ impl Task {
             Receipt::Unreachable => self.mark_unreachable(work),
             // It answers, and does not work: that is neither.
             Receipt::Refused => {}
-            Receipt::Applied | Receipt::Already | Receipt::Stale | Receipt::Unsupported => {
-                self.mark_reachable(work);
-            }
+            Receipt::Applied
+            | Receipt::Already
+            | Receipt::Unverified
+            | Receipt::Stale
+            | Receipt::Unsupported => self.mark_reachable(work),
         }
         if receipt.is_settled()
             && let Some(arrived) = due.arrived

@@ -27,14 +27,14 @@ pub(super) fn clock() -> Check {
 
 /// The auth stores that are told by requests: name, resolve, connect, TLS, by a HEAD request.
 pub(super) async fn stores(settings: &Settings) -> Vec<Check> {
-    let targets = settings.stores.iter().filter_map(|store| {
-        let target = match &store.of {
-            KindOfStore::Redis(_) => return None,
-            KindOfStore::Webhook(webhook) => &webhook.url,
-            KindOfStore::OAuth(oauth) => &oauth.url,
-            KindOfStore::SharedSignals(receiver) => &receiver.url,
+    let targets = settings.stores.iter().flat_map(|store| {
+        let targets = match &store.of {
+            KindOfStore::Redis(_) => [None, None],
+            KindOfStore::Webhook(webhook) => [Some(&webhook.url), None],
+            KindOfStore::OAuth(oauth) => [Some(&oauth.url), oauth.introspection.as_ref()],
+            KindOfStore::SharedSignals(receiver) => [Some(&receiver.url), None],
         };
-        Some((store.name.as_str(), target))
+        targets.into_iter().flatten().map(|target| (store.name.as_str(), target))
     });
     let targets: Vec<_> = targets.collect();
     if targets.is_empty() {

@@ -1,20 +1,35 @@
 //! `GET /v1/check`: whether a request with this credential may pass. Forward-auth for gateways.
+//!
+//! A request may hold several credentials, and which of them the service behind will take is not
+//! known here, so all of them must be in service: the one that the gateway names, the bearer token,
+//! the API key, and whatever else `Authorization` holds.
+//!
+//! **Does not** verify a signature or know which secrets exist: the service behind does that.
+
+mod authorization;
 
 use super::auth::{bearer, may_check};
+use super::people;
 use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::auth_store::embedded::Passage;
 use crate::edge::clock;
 use crate::model::credential::Kind;
 use crate::model::decision::Status;
+use crate::wire::secret::{Fingerprinter, Identified, LENIENT};
+use authorization::{Scheme, candidates, scheme};
 use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
 
-/// Secrets that a request may hold. Chosen: a bearer token, an API key, and one of each to spare.
-const SECRETS_MAX: usize = 4;
+/// How often a header with a secret may come, always with one value. Chosen.
+const TIMES_MAX: usize = 4;
 
-/// 204: let it pass. 401: it has no credential. 403: out of service. 429: slow it down.
+const NAME: HeaderName = HeaderName::from_static("x-tripline-credential");
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
+/// 200: let it pass. 401: it has no credential. 403: out of service. 429: slow it down.
 #[utoipa::path(
     get, path = "/v1/check",
     params(
@@ -23,74 +38,150 @@ const SECRETS_MAX: usize = 4;
         ("X-Tripline-Token" = Option<String>, Header, description = "the gateway's token"),
     ),
     responses(
-        (status = 204, description = "Let it pass"),
-        (status = 401, description = "It has no credential, or the gateway no token"),
-        (status = 403, description = "Suspended or revoked"),
+        (status = 200, description = "Let it pass; the body is empty"),
+        (
+            status = 400, body = Problem,
+            description = "X-Tripline-Credential can't name a credential: the gateway's mistake"
+        ),
+        (
+            status = 401, body = Problem,
+            description = "It has no credential or no single one, or the gateway no token"
+        ),
+        (status = 403, description = "Suspended or revoked, as X-Tripline-Status says"),
         (status = 429, description = "Throttled; Retry-After says for how long"),
     )
 )]
 pub(super) async fn get_check(axum::extract::State(shared): State, headers: HeaderMap) -> Response {
-    let response = answer(&shared, &headers);
+    let response = match decide(&shared, &headers) {
+        Ok(()) => StatusCode::OK.into_response(),
+        Err(refusal) => refusal.into_response(),
+    };
     let code = response.status();
     shared.metrics.check.with_label_values(&[code.as_str()]).inc();
     response
 }
 
-fn answer(shared: &Shared, headers: &HeaderMap) -> Response {
-    if let Err(problem) = may_check(&shared.tokens, headers) {
-        return problem.into_response();
-    }
-    let mut named = headers.get_all("x-tripline-credential").iter();
-    if let Some(name) = named.next() {
-        let name = std::str::from_utf8(name.as_bytes());
-        return match (name, named.next()) {
-            (Ok(name), None) => {
-                let (kind, id) = shared.fingerprints.named(name);
-                if id.is_empty() { no_credential() } else { pass(shared, kind, &id) }
+/// Why a request may not pass.
+enum Refusal {
+    /// The client or the gateway asked in a wrong way.
+    Problem(Problem),
+    /// A credential in it is suspended or revoked.
+    OutOfService(&'static str),
+    /// It may pass in that many seconds.
+    Throttled(u32),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Problem(problem) => problem.into_response(),
+            Self::OutOfService(status) => {
+                (StatusCode::FORBIDDEN, [("x-tripline-status", status)]).into_response()
             }
-            _ => ambiguous(),
-        };
-    }
-    let bearers = headers.get_all(AUTHORIZATION).iter().map(bearer);
-    let keys = headers.get_all("x-api-key").iter().map(|key| key.to_str().ok().map(str::trim));
-    let mut passed = None;
-    for (number, secret) in bearers.chain(keys).enumerate() {
-        let secret = secret.filter(|secret| number < SECRETS_MAX && is_one(secret));
-        // What is skipped here the service behind might read in its own way.
-        let Some(secret) = secret else { return ambiguous() };
-        let response = pass_secret(shared, secret);
-        // Which of them the service behind will take is not known here: all must be in service.
-        match response.status() {
-            StatusCode::NO_CONTENT => passed = Some(response),
-            _ => return response,
+            Self::Throttled(seconds) => {
+                let wait = HeaderValue::from(seconds);
+                (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, wait)]).into_response()
+            }
         }
     }
-    passed.unwrap_or_else(no_credential)
+}
+
+/// Whether a request may pass.
+fn decide(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
+    may_check(&shared.tokens, headers).map_err(Refusal::Problem)?;
+    let authorization = single(shared, headers, &AUTHORIZATION)?;
+    let key = single(shared, headers, &API_KEY)?;
+    if let Some(name) = single(shared, headers, &NAME)? {
+        // The gateway decides by what it names; what else the request holds can only refuse it.
+        for value in [authorization, key].into_iter().flatten() {
+            refuse_any_out_of_service(shared, value)?;
+        }
+        return pass_named(shared, name);
+    }
+    let mut secrets = Vec::with_capacity(2);
+    match authorization.map(scheme) {
+        Some(Scheme::Bearer) => secrets.push(authorization.and_then(bearer)),
+        Some(Scheme::Other) | None => {}
+    }
+    secrets.extend(key.map(|key| key.to_str().ok().map(str::trim)));
+    for secret in &secrets {
+        // What would be skipped here the service behind might read in its own way.
+        let secret = secret.filter(|secret| is_one(secret)).ok_or_else(ambiguous)?;
+        pass_secret(shared, secret)?;
+    }
+    if secrets.is_empty() {
+        return Err(no_credential());
+    }
+    if let Some(other) = authorization.filter(|value| scheme(value) == Scheme::Other) {
+        refuse_any_out_of_service(shared, other)?;
+    }
+    Ok(())
+}
+
+/// The value of a header that may come once, or again with the same value: of several the service
+/// behind might take any, and a gateway or a map of nginx looks at one alone.
+fn single<'a>(
+    shared: &Shared,
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Refusal> {
+    let all = || headers.get_all(name).iter();
+    let Some(first) = all().next() else { return Ok(None) };
+    let times_max = if *name == NAME { 1 } else { TIMES_MAX };
+    if all().all(|value| value == first) && all().nth(times_max).is_none() {
+        return Ok(Some(first));
+    }
+    // One that is out of service is worth more to know than that there are several.
+    for value in all().take(TIMES_MAX).filter(|_| *name != NAME) {
+        refuse_any_out_of_service(shared, value)?;
+    }
+    Err(ambiguous())
+}
+
+/// Whether a request may pass whose credential the gateway names.
+fn pass_named(shared: &Shared, name: &HeaderValue) -> Result<(), Refusal> {
+    let name = std::str::from_utf8(name.as_bytes()).map_err(|_| ambiguous())?;
+    if shared.fingerprints.named(name).1.is_empty() {
+        return Err(no_credential());
+    }
+    let credential = people::parse(shared, name).map_err(Refusal::Problem)?;
+    pass(shared, credential.kind(), credential.id(), None)
 }
 
 /// Whether a request with a secret may pass. Events may have told of it by its fingerprint or, where
-/// it does not look like a secret, by itself, and as any kind that it does not tell itself. A name
-/// alone takes nothing from what a throttled credential may do: who knows it need not hold it.
-fn pass_secret(shared: &Shared, secret: &str) -> Response {
-    let now = clock::now();
+/// it does not look like a secret, by itself, and as any kind: a JWT's `jti` may be known as that of
+/// a session. A name alone takes nothing from what a throttled credential may do: who knows it need
+/// not hold it.
+fn pass_secret(shared: &Shared, secret: &str) -> Result<(), Refusal> {
     let found = shared.fingerprints.identify(secret);
+    refuse_out_of_service(shared, secret, &found)?;
+    let token = (found.kind == Some(Kind::Jwt)).then_some(secret);
+    for kind in Kind::ALL {
+        pass(shared, kind, &found.id, token)?;
+    }
+    Ok(())
+}
+
+/// Refuses a request that holds anything that is out of service in that value, however it is written.
+fn refuse_any_out_of_service(shared: &Shared, value: &HeaderValue) -> Result<(), Refusal> {
+    for candidate in candidates(value).ok_or_else(ambiguous)? {
+        refuse_out_of_service(shared, &candidate, &shared.fingerprints.identify(&candidate))?;
+    }
+    Ok(())
+}
+
+fn refuse_out_of_service(shared: &Shared, secret: &str, found: &Identified) -> Result<(), Refusal> {
+    let now = clock::now();
     let (_, name) = shared.fingerprints.named(secret);
-    let kinds = || Kind::ALL.into_iter().filter(|kind| found.kind.is_none_or(|one| one == *kind));
-    for kind in kinds() {
+    for kind in Kind::ALL {
         for id in [found.id.as_str(), &name] {
             let stored = shared.embedded.stored(kind, id, now).map(|stored| stored.status);
             if let Some(status @ (Status::Suspended | Status::Revoked)) = stored {
-                return denied(status.as_str());
+                return Err(Refusal::OutOfService(status.as_str()));
             }
         }
     }
-    for kind in kinds() {
-        let response = pass(shared, kind, &found.id);
-        if response.status() != StatusCode::NO_CONTENT {
-            return response;
-        }
-    }
-    StatusCode::NO_CONTENT.into_response()
+    Ok(())
 }
 
 /// Whether every reader takes the same secret from it: one visible word.
@@ -98,41 +189,44 @@ fn is_one(secret: &str) -> bool {
     !secret.is_empty() && secret.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
 }
 
-fn ambiguous() -> Response {
-    Problem::new(
+/// The hash of a JWT as a whole, under a key that stays on this machine. A signature that is written
+/// in another way, by its last bits or with padding, is the same.
+fn hash_of(fingerprints: &Fingerprinter, token: &str) -> Option<u64> {
+    let (signed, signature) = token.rsplit_once('.')?;
+    let mut whole = signed.as_bytes().to_vec();
+    whole.push(b'.');
+    match LENIENT.decode(signature) {
+        Ok(signature) => whole.extend(signature),
+        Err(_) => whole.extend(signature.as_bytes()),
+    }
+    let hash = fingerprints.fingerprint(&whole);
+    u64::from_str_radix(hash.strip_prefix("fp_")?.get(..16)?, 16).ok()
+}
+
+fn ambiguous() -> Refusal {
+    Refusal::Problem(Problem::new(
         StatusCode::UNAUTHORIZED,
         "the request names no single credential",
-        "send X-Tripline-Credential once, in UTF-8; or Authorization: Bearer and X-Api-Key, a few at \
-         most, each with one secret and nothing else",
-    )
-    .into_response()
+        "send X-Tripline-Credential once, in UTF-8; or Authorization: Bearer and X-Api-Key, each once \
+         and with one secret and nothing else",
+    ))
 }
 
-fn no_credential() -> Response {
-    Problem::new(
+fn no_credential() -> Refusal {
+    Refusal::Problem(Problem::new(
         StatusCode::UNAUTHORIZED,
         "the request has no credential",
-        "send X-Tripline-Credential, Authorization: Bearer or X-Api-Key",
-    )
-    .into_response()
+        "send X-Tripline-Credential, Authorization: Bearer or X-Api-Key; of other schemes of \
+         Authorization the gateway has to name the credential",
+    ))
 }
 
-fn pass(shared: &Shared, kind: Kind, id: &str) -> Response {
-    match shared.embedded.pass(kind, id, clock::now()) {
-        Passage::Free => StatusCode::NO_CONTENT.into_response(),
-        Passage::Suspended => denied("suspended"),
-        Passage::Revoked => denied("revoked"),
-        Passage::Wait(seconds) => {
-            let mut response = StatusCode::TOO_MANY_REQUESTS.into_response();
-            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
-            response
-        }
+fn pass(shared: &Shared, kind: Kind, id: &str, token: Option<&str>) -> Result<(), Refusal> {
+    let token = || token.and_then(|token| hash_of(&shared.fingerprints, token));
+    match shared.embedded.pass(kind, id, clock::now(), token) {
+        Passage::Free => Ok(()),
+        Passage::Suspended => Err(Refusal::OutOfService(Status::Suspended.as_str())),
+        Passage::Revoked => Err(Refusal::OutOfService(Status::Revoked.as_str())),
+        Passage::Wait(seconds) => Err(Refusal::Throttled(seconds)),
     }
-}
-
-fn denied(status: &'static str) -> Response {
-    let mut response = StatusCode::FORBIDDEN.into_response();
-    let status = HeaderValue::from_static(status);
-    response.headers_mut().insert("x-tripline-status", status);
-    response
 }

@@ -85,7 +85,10 @@ impl Done {
 /// The credential that is named; a secret that was pasted is never kept.
 pub(super) fn parse(shared: &Shared, id: &str) -> Result<Credential, Problem> {
     if let Some((written, kind)) = kind_nearby(id) {
-        let detail = format!("there is no kind `{written}`; did you mean {kind}?");
+        let detail = format!(
+            "there is no kind `{written}`; did you mean {kind}? The id of an API key that begins so \
+             is written api_key:{written}:…"
+        );
         return Err(Problem::bad_request(detail));
     }
     shared.fingerprints.credential(id).map_err(|_| {

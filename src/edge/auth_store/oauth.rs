@@ -1,17 +1,30 @@
 //! An OAuth 2.0 authorization server as auth store: token revocation.
 //!
 //! It can revoke, and nothing else: what it revoked can't be brought back.
-//! Source: RFC 7009; RFC 6749, 2.3.1 for how the client shows who it is.
+//!
+//! The server answers 200 to a token that it doesn't know, too (RFC 7009, 2.2), and tripline often has no
+//! token, only its id (`jti`). So a 200 shows nothing, and the receipt is `unverified`, unless
+//! introspection shows what came of it:
+//! ```text
+//! before        after        receipt
+//! active        inactive     applied
+//! inactive      inactive     already, for a kind whose id is the token; else unverified
+//! any           active       refused: the server left the token as it was
+//! not asked or without a clear answer  unverified
+//! ```
+//! An id that the server doesn't know is inactive to it, so of a JWT only the change shows anything.
+//! Source: RFC 7009; RFC 7662 for introspection; RFC 6749, 2.3.1 for how the client shows who it is.
 
-use crate::edge::outgoing::{Outgoing, Target};
+use crate::edge::outgoing::{Answer, Outgoing, Target};
 use crate::model::credential::Kind;
 use crate::model::decision::{Decision, Delivery, Order, Receipt};
 use crate::model::finding::Action;
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderValue};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 /// Where it is, and who tripline is there.
@@ -19,6 +32,8 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 pub struct Params {
     /// The revocation endpoint.
     pub url: Target,
+    /// The introspection endpoint. Default: none, so every revocation is `unverified`.
+    pub introspection: Option<Target>,
     /// The client's id.
     pub client_id: String,
     /// The client's secret.
@@ -32,6 +47,21 @@ pub struct Params {
 pub struct OAuthStore {
     params: Params,
     outgoing: Outgoing,
+}
+
+/// What a server says of a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Active,
+    Inactive,
+    /// There is no endpoint to ask, or it gives no clear answer.
+    Unknown,
+}
+
+/// The part of an introspection response that counts (RFC 7662, 2.2).
+#[derive(Deserialize)]
+struct Introspection {
+    active: bool,
 }
 
 impl OAuthStore {
@@ -54,21 +84,62 @@ impl OAuthStore {
         if decision.credential.id().starts_with("fp_") {
             return Receipt::Unsupported.into();
         }
-        let Some(headers) = self.headers() else { return Receipt::Refused.into() };
-        let body = form(decision).into_bytes();
-        match self.outgoing.post(&self.params.url, headers, body).await {
-            // A token that the server does not know is revoked, too.
-            Ok(answer) if answer.is_success() => Receipt::Applied.into(),
-            Ok(answer) if answer.is_passing() => super::later(&answer),
-            Ok(answer) => {
-                tracing::error!(
-                    status = answer.status, server = %self.params.url,
-                    "the authorization server refuses; check client_id, its secret and its rights"
-                );
-                Receipt::Refused.into()
-            }
-            Err(error) => super::unanswered(&error),
+        let delivered = self.revoke(decision).await;
+        delivered.unwrap_or_else(|delivery| delivery)
+    }
+
+    async fn revoke(&self, decision: &Decision) -> Result<Delivery, Delivery> {
+        let before = self.introspect(decision).await?;
+        let answer = self.post(&self.params.url, decision).await?;
+        if answer.is_passing() {
+            return Err(super::later(&answer));
         }
+        if !answer.is_success() {
+            tracing::error!(
+                status = answer.status, server = %self.params.url,
+                "the authorization server refuses; check client_id, its secret and its rights"
+            );
+            return Err(Receipt::Refused.into());
+        }
+        let after = self.introspect(decision).await?;
+        if after == State::Active {
+            tracing::error!(
+                decision = %decision.id, server = %self.params.url,
+                "the authorization server answered 200 and left the token active; check whose it is"
+            );
+        }
+        Ok(receipt(decision.credential.kind(), before, after).into())
+    }
+
+    /// Asks what the server says of the token. An endpoint that can't be reached is asked again
+    /// later; one that refuses shows nothing.
+    async fn introspect(&self, decision: &Decision) -> Result<State, Delivery> {
+        let Some(target) = &self.params.introspection else { return Ok(State::Unknown) };
+        let answer = self.post(target, decision).await?;
+        if answer.is_passing() {
+            return Err(super::later(&answer));
+        }
+        let read = serde_json::from_slice::<Introspection>(&answer.body);
+        match read {
+            Ok(Introspection { active }) if answer.is_success() => {
+                Ok(if active { State::Active } else { State::Inactive })
+            }
+            Ok(_) | Err(_) => {
+                tracing::error!(
+                    status = answer.status, server = %target,
+                    "introspection gives no clear answer, so no revocation is verified; check \
+                     introspection_url and the rights of client_id"
+                );
+                Ok(State::Unknown)
+            }
+        }
+    }
+
+    async fn post(&self, target: &Target, decision: &Decision) -> Result<Answer, Delivery> {
+        let headers = self.headers().ok_or_else(|| Delivery::from(Receipt::Refused))?;
+        let body = form(decision).into_bytes();
+        let answer = self.outgoing.post(target, headers, body).await;
+        answer.map_err(|error| super::unanswered(&error))
     }
 
     fn headers(&self) -> Option<HeaderMap> {
@@ -81,7 +152,27 @@ impl OAuthStore {
         headers.insert(AUTHORIZATION, basic);
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(CONTENT_TYPE, form);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         Some(headers)
+    }
+}
+
+/// What a revocation that was answered 200 has come to.
+const fn receipt(kind: Kind, before: State, after: State) -> Receipt {
+    match (before, after) {
+        (_, State::Active) => Receipt::Refused,
+        (State::Active, State::Inactive) => Receipt::Applied,
+        (State::Inactive, State::Inactive) if id_is_the_token(kind) => Receipt::Already,
+        (_, State::Inactive | State::Unknown) => Receipt::Unverified,
+    }
+}
+
+/// Whether tripline's id of a credential is what its holder presents: of a signed token it is the
+/// `jti` alone, and services may accept the token without asking the server.
+const fn id_is_the_token(kind: Kind) -> bool {
+    match kind {
+        Kind::RefreshToken | Kind::Session | Kind::ApiKey => true,
+        Kind::Jwt | Kind::AgentToken => false,
     }
 }
 
@@ -98,4 +189,26 @@ fn form(decision: &Decision) -> String {
         Kind::ApiKey | Kind::Session => {}
     }
     form.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Receipt, State, receipt};
+
+    #[test]
+    fn only_what_introspection_shows_is_applied() {
+        use State::{Active, Inactive, Unknown};
+        for (before, after, jwt, refresh_token) in [
+            (Active, Inactive, Receipt::Applied, Receipt::Applied),
+            (Inactive, Inactive, Receipt::Unverified, Receipt::Already),
+            (Unknown, Inactive, Receipt::Unverified, Receipt::Unverified),
+            (Unknown, Unknown, Receipt::Unverified, Receipt::Unverified),
+            (Active, Unknown, Receipt::Unverified, Receipt::Unverified),
+            (Active, Active, Receipt::Refused, Receipt::Refused),
+            (Inactive, Active, Receipt::Refused, Receipt::Refused),
+        ] {
+            let told = [Kind::Jwt, Kind::RefreshToken].map(|kind| receipt(kind, before, after));
+            assert_eq!(told, [jwt, refresh_token], "{before:?}, {after:?}");
+        }
+    }
 }

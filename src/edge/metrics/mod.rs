@@ -386,7 +386,7 @@ impl Metrics {
                 "check_total",
                 "Answers of /v1/check, by status code.",
                 "code",
-                ["204", "401", "403", "429"],
+                ["200", "400", "401", "403", "429"],
             )?,
             consumer_lag: t.gauge(
                 "consumer_lag",

@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 /// A request that was sent.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// Its method.
+    pub method: Method,
     /// Its path.
     pub path: String,
     /// Its headers.
@@ -30,6 +32,7 @@ impl Request {
 struct State {
     received: Mutex<Vec<Request>>,
     status: AtomicU16,
+    body: Mutex<&'static str>,
     hangs: AtomicBool,
 }
 
@@ -51,17 +54,18 @@ impl Receiver {
         let listener = listener.expect("binds");
         let port = listener.local_addr().expect("an address").port();
         let shared = Arc::clone(&state);
-        let take = move |uri: Uri, headers: HeaderMap, body: Bytes| {
+        let take = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             let shared = Arc::clone(&shared);
             async move {
                 let (path, body) = (uri.path().to_owned(), body.to_vec());
-                shared.received.lock().push(Request { path, headers, body });
+                shared.received.lock().push(Request { method, path, headers, body });
                 if shared.hangs.load(Ordering::Relaxed) {
                     std::future::pending::<()>().await;
                 }
                 let status = shared.status.load(Ordering::Relaxed);
                 let status = StatusCode::from_u16(status).expect("a status");
-                (status, [("location", "/elsewhere")])
+                let headers = [("location", "/elsewhere"), ("x-tripline-status", "made-up")];
+                (status, headers, *shared.body.lock())
             }
         };
         let router = Router::new().fallback(take);
@@ -77,6 +81,11 @@ impl Receiver {
     /// Answers that status from now on.
     pub fn answer(&self, status: u16) {
         self.state.status.store(status, Ordering::Relaxed);
+    }
+
+    /// Answers with that body from now on.
+    pub fn say(&self, body: &'static str) {
+        *self.state.body.lock() = body;
     }
 
     /// Never answers from now on.

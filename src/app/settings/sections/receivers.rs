@@ -76,11 +76,13 @@ fn webhook(section: &Section<'_>, allowed: &outgoing::Params) -> Option<KindOfSt
 fn oauth(section: &Section<'_>, allowed: &outgoing::Params) -> Option<KindOfStore> {
     section.note_if_lacking(&["url", "client_id", "client_secret_file"]);
     let url = url(section, allowed);
+    let introspection = section.get("introspection_url", |value| target(value, allowed));
     let client_id = section.get("client_id", some_text);
     let client_secret = section.get("client_secret_file", secret_file);
     let suspend_revokes = section.get("suspend_revokes", Value::flag).unwrap_or(false);
     Some(KindOfStore::OAuth(oauth::Params {
         url: url?,
+        introspection,
         client_id: client_id?,
         client_secret: client_secret?,
         suspend_revokes,

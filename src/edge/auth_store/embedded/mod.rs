@@ -5,6 +5,7 @@
 //! could take back.
 
 mod table;
+mod throttle;
 
 pub use table::Changed;
 
@@ -15,8 +16,9 @@ use crate::model::time::EventTime;
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use table::Table;
+use throttle::TokenLimits;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// How many decisions are written together at most. Chosen.
@@ -83,11 +85,6 @@ impl Entry {
     }
 }
 
-/// A throttled credential may make a request a second. Chosen. Unit: milliseconds.
-const THROTTLED_EVERY_MS: i64 = 1_000;
-/// And that many at once. Chosen. Unit: milliseconds of requests.
-const THROTTLED_BURST_MS: i64 = 10_000;
-
 type Waiting = (Decision, oneshot::Sender<Delivery>);
 
 /// `SQLite` on disk, and in memory what is not active.
@@ -102,6 +99,7 @@ pub struct EmbeddedStore {
 struct Held {
     standing: RwLock<Directory<Entry>>,
     table: Mutex<Table>,
+    tokens: TokenLimits,
     epoch: Arc<str>,
     newest: watch::Sender<u64>,
 }
@@ -128,9 +126,13 @@ impl EmbeddedStore {
         read.map_err(|error| fault("read", error.into()))?;
         let newest = watch::Sender::new(table.changes());
         let epoch = table.epoch().into();
-        let held =
-            Held { standing: RwLock::new(standing), table: Mutex::new(table), epoch, newest };
-        let held = Arc::new(held);
+        let held = Arc::new(Held {
+            standing: RwLock::new(standing),
+            table: Mutex::new(table),
+            tokens: TokenLimits::default(),
+            epoch,
+            newest,
+        });
         let (writes, waiting) = mpsc::unbounded_channel();
         let writer = Arc::clone(&held);
         std::thread::Builder::new()
@@ -151,10 +153,17 @@ impl EmbeddedStore {
     }
 
     /// Whether a request with that credential may pass at `now`. A throttled one may make a
-    /// request a second, ten at once.
+    /// request a second, ten at once. `token`: the hash of a token that says itself which credential
+    /// it is, so that a forged one takes nothing from the owner's rate; without it all requests with
+    /// the credential share one rate.
     /// Cost: a read lock and one look-up, no allocation.
-    /// Source: generic cell rate algorithm, ITU-T I.371, annex A.
-    pub fn pass(&self, kind: Kind, id: &str, now: EventTime) -> Passage {
+    pub fn pass(
+        &self,
+        kind: Kind,
+        id: &str,
+        now: EventTime,
+        token: impl FnOnce() -> Option<u64>,
+    ) -> Passage {
         let standing = self.held.standing.read();
         let place = standing.place(kind, id);
         let Some(entry) = place.and_then(|place| standing.get(place)) else {
@@ -164,20 +173,12 @@ impl EmbeddedStore {
             return Passage::Free;
         }
         match entry.status {
-            Status::Active => return Passage::Free,
-            Status::Suspended => return Passage::Suspended,
-            Status::Revoked => return Passage::Revoked,
-            Status::Throttled => {}
-        }
-        let passes = entry.due_ms.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |due| {
-            let due = due.max(now.ms());
-            (due - now.ms() < THROTTLED_BURST_MS).then_some(due + THROTTLED_EVERY_MS)
-        });
-        match passes {
-            Ok(_) => Passage::Free,
-            Err(due) => {
-                let wait_ms = due - now.ms() - THROTTLED_BURST_MS + THROTTLED_EVERY_MS;
-                Passage::Wait(u32::try_from(wait_ms.max(1)).unwrap_or(u32::MAX).div_ceil(1000))
+            Status::Active => Passage::Free,
+            Status::Suspended => Passage::Suspended,
+            Status::Revoked => Passage::Revoked,
+            Status::Throttled => {
+                let due = token().and_then(|token| self.held.tokens.of(token));
+                throttle::admit(due.unwrap_or(&entry.due_ms), now)
             }
         }
     }
