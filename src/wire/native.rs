@@ -1,7 +1,7 @@
 //! The contract: an auth event as a JSON object.
 
 use super::refusal::{Limits, Refusal, check_depth, of_json};
-use super::secret::{Fingerprinter, looks_like_secret};
+use super::secret::Fingerprinter;
 use super::time::rfc3339;
 use crate::model::credential::{Kind, NAME_BYTES_MAX, check_id, has_control};
 use crate::model::event::{AuthEvent, Outcome};
@@ -189,8 +189,7 @@ pub(super) fn clean(
     event: &mut AuthEvent<'_>,
     fingerprints: &Fingerprinter,
 ) -> Result<(), Refusal> {
-    if looks_like_secret(&event.credential) {
-        let found = fingerprints.identify(&event.credential);
+    if let Some(found) = fingerprints.replace_credential(event.kind, &event.credential) {
         event.held_secret = true;
         event.credential = Cow::Owned(found.id);
         event.kind = found.kind.unwrap_or(event.kind);
@@ -213,12 +212,17 @@ pub(super) fn clean(
     ];
     for (index, name) in names.into_iter().enumerate() {
         let Some(text) = name else { continue };
-        if looks_like_secret(text) {
-            event.held_secret = true;
-            *text = Cow::Owned(fingerprints.fingerprint(text.as_bytes()));
-        }
         // Id, tenant, subject and family name things; the others are what clients happen to send.
         let names_something = index < 4;
+        let clean = match index {
+            0 => fingerprints.clean_event_id(text),
+            1..4 => fingerprints.clean_name(text),
+            _ => fingerprints.clean_text(text),
+        };
+        if let Some(clean) = clean {
+            event.held_secret = true;
+            *text = Cow::Owned(clean);
+        }
         if names_something && (text.len() > NAME_BYTES_MAX || has_control(text)) {
             return Err(Refusal::InvalidField);
         }

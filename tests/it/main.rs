@@ -38,6 +38,7 @@ mod house;
 mod kills;
 mod readme;
 mod scenarios;
+mod secrets;
 mod simulation;
 #[cfg(feature = "failpoints")]
 mod stuck;

@@ -69,15 +69,19 @@ fn answer(shared: &Shared, headers: &HeaderMap) -> Response {
 }
 
 /// Whether a request with a secret may pass. Events may have told of it by its fingerprint or, where
-/// it does not look like a secret, by itself, and as any kind that it does not tell itself. A name
+/// it does not look like a secret, by itself, or by any reading of its `jti` (all its candidates), and
+/// as any kind that it does not tell itself. A name
 /// alone takes nothing from what a throttled credential may do: who knows it need not hold it.
 fn pass_secret(shared: &Shared, secret: &str) -> Response {
     let now = clock::now();
-    let found = shared.fingerprints.identify(secret);
-    let (_, name) = shared.fingerprints.named(secret);
+    let candidates = shared.fingerprints.candidates(secret);
+    if candidates.is_cut {
+        return ambiguous();
+    }
+    let found = candidates.main;
     let kinds = || Kind::ALL.into_iter().filter(|kind| found.kind.is_none_or(|one| one == *kind));
     for kind in kinds() {
-        for id in [found.id.as_str(), &name] {
+        for id in &candidates.ids {
             let stored = shared.embedded.stored(kind, id, now).map(|stored| stored.status);
             if let Some(status @ (Status::Suspended | Status::Revoked)) = stored {
                 return denied(status.as_str());
