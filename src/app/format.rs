@@ -25,17 +25,19 @@ pub enum Format {
 /// # Errors
 /// The exit code, once it has been said why it can't be.
 pub(super) fn set(format: Option<Format>, settings: &mut Settings) -> Result<(), Exit> {
-    match (format, &settings.decoder) {
-        (None, _) | (Some(Format::Mapping), Decoder::Mapping(_)) => {}
+    let raw_secrets = matches!(settings.decoder, Decoder::RawSecrets(_));
+    let decoder = match (format, settings.decoder.inner()) {
+        (None, _) | (Some(Format::Mapping), Decoder::Mapping(_)) => return Ok(()),
         (Some(Format::Mapping), _) => {
             super::say_problem(
                 "--format mapping needs a configuration with [intake] format = \"mapping\" and [intake.mapping]",
             );
             return Err(Exit::Usage);
         }
-        (Some(Format::Native), _) => settings.decoder = Decoder::Native,
-        (Some(Format::CloudTrail), _) => settings.decoder = Decoder::CloudTrail,
-        (Some(Format::AccessLog), _) => settings.decoder = Decoder::AccessLog(settings.access_log),
-    }
+        (Some(Format::Native), _) => Decoder::Native,
+        (Some(Format::CloudTrail), _) => Decoder::CloudTrail,
+        (Some(Format::AccessLog), _) => Decoder::AccessLog(settings.access_log),
+    };
+    settings.decoder = decoder.of_raw_secrets(raw_secrets);
     Ok(())
 }

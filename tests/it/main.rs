@@ -36,6 +36,7 @@ mod engine_partition;
 mod generate;
 mod house;
 mod kills;
+mod planted;
 mod readme;
 mod scenarios;
 mod secrets;

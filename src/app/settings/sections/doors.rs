@@ -83,7 +83,8 @@ pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
     let own = section.section("mapping");
     let is_there = own.is_there();
     let mapping = mapping(own);
-    match format {
+    let raw_secrets = section.get("fingerprint_credentials", Value::flag).unwrap_or(false);
+    let decoder = match format {
         "cloudtrail" => Decoder::CloudTrail,
         "access_log" => Decoder::AccessLog(access_log),
         "mapping" => {
@@ -96,7 +97,8 @@ pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
             mapping.map_or(Decoder::Native, |mapping| Decoder::Mapping(Box::new(mapping)))
         }
         _ => Decoder::Native,
-    }
+    };
+    decoder.of_raw_secrets(raw_secrets)
 }
 
 pub(super) fn access_log(section: Section<'_>) -> AccessLog {
