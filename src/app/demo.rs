@@ -310,8 +310,13 @@ impl Stage {
         self.live(BETWEEN_LEAKS).await?;
         line(None, &format!("   {key} leaks"));
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE && self.check_of(key).await? == 200 {
-            self.step(Some((key, Outcome::Accepted))).await?;
+        while begun.elapsed() < PATIENCE {
+            let outcome = match self.check_of(key).await? {
+                403 => break,
+                429 => Outcome::Throttled,
+                _ => Outcome::Accepted,
+            };
+            self.step(Some((key, outcome))).await?;
         }
         line(Some(begun.elapsed()), &format!("{key} is answered {}", self.check_of(key).await?));
         let refused = Instant::now();
@@ -323,9 +328,9 @@ impl Stage {
 
     /// The thief at work until the gateway refuses; gives how long that took.
     async fn attack(&mut self, begun: Instant) -> Result<Duration, DemoError> {
-        let mut found = None;
+        let (mut found, mut outcome) = (None, Outcome::Accepted);
         while begun.elapsed() < PATIENCE {
-            self.step(Some((LEAKED, Outcome::Accepted))).await?;
+            self.step(Some((LEAKED, outcome))).await?;
             if found.is_none()
                 && let found_now = self.findings().await?
                 && let Some(finding) = found_now.iter().find(|one| one["action"] != "observe")
@@ -335,7 +340,15 @@ impl Stage {
                 let detector = finding.get("detector").and_then(Value::as_str).unwrap_or("");
                 line(found, &format!("finding by {detector}: {LEAKED} {summary}"));
             }
-            if self.check().await? == 403 {
+            let code = self.check().await?;
+            if code == 429 && outcome == Outcome::Accepted {
+                line(
+                    Some(begun.elapsed()),
+                    "throttled: most of the thief's requests are answered 429",
+                );
+                outcome = Outcome::Throttled;
+            }
+            if code == 403 {
                 let refused = begun.elapsed();
                 let Some(found) = found else {
                     return Err(DemoError::Untrue("it was refused without a finding"));

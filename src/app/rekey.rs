@@ -123,7 +123,7 @@ fn prepared(args: RekeyArgs, settings: Settings) -> Result<Rekey, String> {
         to,
         group,
         until_end,
-        fingerprints: Fingerprinter::new(key),
+        fingerprints: Fingerprinter::new(key).with_random_ids(settings.random_ids),
     })
 }
 

@@ -253,7 +253,8 @@ pub fn replay(
                 path: settings.fingerprint_key_file.clone().unwrap_or_default(),
                 source,
             },
-        )?);
+        )?)
+        .with_random_ids(settings.random_ids);
     let documents = settings.decoder.format.reads_documents();
     let (layout, bytes_max) = if documents {
         (Layout::Document, DOCUMENT_BYTES_MAX)

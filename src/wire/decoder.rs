@@ -79,11 +79,13 @@ pub struct Decoder {
     pub format: Format,
     /// Which hops of a list of addresses are proxies.
     pub proxies: TrustedProxies,
+    /// Whether every credential is a secret as callers send it, whatever it looks like.
+    pub raw_secrets: bool,
 }
 
 impl From<Format> for Decoder {
     fn from(format: Format) -> Self {
-        Self { format, proxies: TrustedProxies::default() }
+        Self { format, ..Self::default() }
     }
 }
 
@@ -112,6 +114,13 @@ impl Decoder {
         fingerprints: &Fingerprinter,
         each: &mut impl FnMut(Result<AuthEvent<'a>, Refusal>),
     ) {
+        let raw;
+        let fingerprints = if self.raw_secrets {
+            raw = fingerprints.for_raw_secrets();
+            &raw
+        } else {
+            fingerprints
+        };
         let context = Context { limits, fingerprints, proxies: &self.proxies };
         match &self.format {
             Format::Native => each(native::decode(record, &context)),

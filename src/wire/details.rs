@@ -4,7 +4,6 @@
 use super::context::Context;
 use super::refusal::Refusal;
 use super::scalar::{Scalar, is_absent};
-use super::secret::looks_like_secret;
 use crate::model::credential::{NAME_BYTES_MAX, check_id, has_control};
 use crate::model::event::{AuthEvent, Field};
 use std::borrow::Cow;
@@ -75,8 +74,7 @@ pub(super) fn clean(event: &mut AuthEvent<'_>, context: &Context<'_>) -> Result<
     if is_absent(&event.credential) {
         return Err(Refusal::NoCredential);
     }
-    if looks_like_secret(&event.credential) {
-        let found = fingerprints.identify(&event.credential);
+    if let Some(found) = fingerprints.replace_credential(event.kind, &event.credential) {
         event.held_secret = true;
         event.credential = Cow::Owned(found.id);
         event.kind = found.kind.unwrap_or(event.kind);
@@ -100,9 +98,14 @@ pub(super) fn clean(event: &mut AuthEvent<'_>, context: &Context<'_>) -> Result<
     ];
     for (slot, name_of) in texts {
         let Some(text) = slot else { continue };
-        if looks_like_secret(text) {
+        let clean = match name_of {
+            Some(Field::Id) => fingerprints.clean_event_id(text),
+            Some(_) => fingerprints.clean_name(text),
+            None => fingerprints.clean_text(text),
+        };
+        if let Some(clean) = clean {
             event.held_secret = true;
-            *text = Cow::Owned(fingerprints.fingerprint(text.as_bytes()));
+            *text = Cow::Owned(clean);
         }
         if let Some(field) = name_of
             && (text.len() > NAME_BYTES_MAX || has_control(text))

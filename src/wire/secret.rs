@@ -1,5 +1,14 @@
 //! What looks like a secret is never kept: a JWT gives its claims, anything else a fingerprint.
+//!
+//! ```text
+//! event     "Token sk-4fK…"    ── bare ──▶ sk-4fK…   ── identify ──▶ fp_9c1e…
+//! gateway   X-Api-Key: sk-4fK… ──────────▶ sk-4fK…   ── candidates ─▶ fp_9c1e…, and what else it may be
+//! ```
+//!
+//! **Invariant** P-1: no decoded text holds a secret that [`super::secret_scan`] finds.
 
+use super::jwt::{self, Claims, is_jwe, is_jwt};
+use super::secret_scan::{self, Rules, SECRET_BYTES_MIN};
 use crate::model::credential::{Credential, ID_BYTES_MAX, IdError, Kind, check_id};
 use crate::model::time::EventTime;
 use base64::Engine;
@@ -8,89 +17,44 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
-use serde::Deserialize;
 use sha2::Sha256;
 use std::borrow::Cow;
+use std::sync::Arc;
 
-/// Beginnings of secrets as their issuers make them. Ids of access keys (`AKIA…`) are no secrets.
-const PREFIXES: [&str; 38] = [
-    "sk-",
-    "sk_live_",
-    "sk_test_",
-    "rk_live_",
-    "rk_test_",
-    "pk_live_",
-    "whsec_",
-    "ghp_",
-    "gho_",
-    "ghu_",
-    "ghs_",
-    "ghr_",
-    "github_pat_",
-    "glpat-",
-    "gldt-",
-    "glrt-",
-    "xoxa-",
-    "xoxb-",
-    "xoxp-",
-    "xoxr-",
-    "xoxs-",
-    "xapp-",
-    "AIza",
-    "ya29.",
-    "npm_",
-    "pypi-",
-    "SG.",
-    "hf_",
-    "shpat_",
-    "shpss_",
-    "dop_v1_",
-    "sq0",
-    "AGE-SECRET-KEY-",
-    "-----BEGIN",
-    "lin_api_",
-    "dckr_pat_",
-    "gsk_",
-    "nvapi-",
-];
-
-/// A prefix alone is a word; with at least this many bytes it is a secret. Chosen.
-const SECRET_BYTES_MIN: usize = 16;
-/// The longest JWT payload looked into. Unit: bytes of base64. Chosen.
-const PAYLOAD_BYTES_MAX: usize = 16 * 1024;
-
-/// Whether a secret may begin with that byte: a prefix, a JWT, or a header's `Bearer`.
-const fn may_begin_secret(byte: u8) -> bool {
-    matches!(byte, b'-' | b'A' | b'B' | b'S' | b'b' | b'd' | b'e' | b'g' | b'h' | b'l' | b'n')
-        || matches!(byte, b'p' | b'r' | b's' | b'w' | b'x' | b'y')
-}
-
-/// Whether `text` looks like a secret. Cost: a look at its length and first byte for most texts.
+/// Whether `text` holds a secret, or what looks drawn at random as secrets are.
 pub fn looks_like_secret(text: &str) -> bool {
-    if text.len() < SECRET_BYTES_MIN || !text.bytes().next().is_some_and(may_begin_secret) {
-        return false;
+    secret_scan::find(text, 0, Rules::Random).is_some()
+}
+
+/// Whether events never have the name `named`, of a credential or a tenant, as a fingerprint stands
+/// in its place.
+pub fn is_replaced(named: &str, random_ids: bool) -> bool {
+    let is_jwt =
+        named.split_once(':').is_some_and(|(kind, _)| Kind::parse(kind) == Some(Kind::Jwt));
+    let rules = if is_jwt || random_ids { Rules::Known } else { Rules::Random };
+    secret_scan::find(named, 0, rules).is_some()
+}
+
+/// `text` with `by` in the place of each secret; none if it holds none.
+pub fn without_secrets(text: &str, by: impl Fn(&str) -> String) -> Option<String> {
+    replaced(text, Rules::Random, by)
+}
+
+fn replaced(text: &str, rules: Rules, by: impl Fn(&str) -> String) -> Option<String> {
+    let mut found = secret_scan::find(text, 0, rules)?;
+    let mut clean = String::with_capacity(text.len());
+    let mut at = 0;
+    loop {
+        clean.push_str(text.get(at..found.start).unwrap_or(""));
+        clean.push_str(&by(text.get(found.clone()).unwrap_or("")));
+        at = found.end;
+        match secret_scan::find(text, at, rules) {
+            Some(next) => found = next,
+            None => break,
+        }
     }
-    let bearer = text.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("bearer "));
-    bearer
-        || (text.starts_with("eyJ") && (is_jwt(text) || is_jwe(text)))
-        || PREFIXES.iter().any(|prefix| text.starts_with(prefix))
-}
-
-/// Three parts, the first of which is a JSON object: a signed token (JWT).
-fn is_jwt(text: &str) -> bool {
-    text.split('.').count() == 3 && has_header(text)
-}
-
-/// Five parts, the first of which is a JSON object: an encrypted token (JWE).
-fn is_jwe(text: &str) -> bool {
-    text.split('.').count() == 5 && has_header(text)
-}
-
-/// Whether what stands before the first point is a JSON object.
-fn has_header(text: &str) -> bool {
-    let header = text.split('.').next().unwrap_or("");
-    header.len() <= PAYLOAD_BYTES_MAX
-        && URL_SAFE_NO_PAD.decode(header).is_ok_and(|header| header.first() == Some(&b'{'))
+    clean.push_str(text.get(at..).unwrap_or(""));
+    Some(clean)
 }
 
 /// Base64 as lenient readers take it: whatever its last bits are, padded or not.
@@ -118,6 +82,43 @@ pub fn kind_nearby(named: &str) -> Option<(&str, Kind)> {
     (wrong(&nearest) <= most).then_some((written, nearest))
 }
 
+/// What stands before a secret in headers and logs: names of headers, schemes, kinds.
+const INTRODUCTIONS: [&str; 15] = [
+    "proxy-authorization",
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "apikey",
+    "api_key",
+    "bearer",
+    "token",
+    "basic",
+    "session",
+    "refresh_token",
+    "access_token",
+    "agent_token",
+    "jwt",
+    "secret",
+];
+
+/// A secret without the quotes around it and what introduces it: `Authorization: Bearer "…"`.
+fn bare(text: &str) -> &str {
+    let around = |c: char| c.is_whitespace() || c.is_control() || "\"'`<>()[]{},;".contains(c);
+    let mut text = text.trim_matches(around);
+    loop {
+        let introduced = INTRODUCTIONS.iter().find_map(|word| {
+            let head = text.get(..word.len())?;
+            let rest = text.get(word.len()..).filter(|_| head.eq_ignore_ascii_case(word))?;
+            let inner = rest.trim_start_matches(|c| around(c) || matches!(c, ':' | '='));
+            (inner.len() < rest.len() && !inner.is_empty()).then_some(inner)
+        });
+        match introduced {
+            Some(inner) => text = inner,
+            None => return text,
+        }
+    }
+}
+
 /// What stands for a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identified {
@@ -131,15 +132,36 @@ pub struct Identified {
     pub expires: Option<EventTime>,
 }
 
-#[derive(Deserialize)]
-struct Claims {
-    jti: Option<String>,
-    sub: Option<String>,
-    exp: Option<f64>,
+/// Everything that a presented secret may be known as.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidates {
+    /// What stands for it in tripline's own events.
+    pub main: Identified,
+    /// All ids under which it may be out of service, the main one first, each once: every reading of
+    /// a `jti`, fingerprints of its spellings, and the text itself.
+    pub ids: Vec<String>,
+    /// Whether there may be further ones. Such a request can't be let pass: its token is larger than
+    /// any honest one, or claims a dozen ids.
+    pub is_cut: bool,
+}
+
+impl Candidates {
+    fn add(&mut self, id: impl Into<String> + AsRef<str>) {
+        if check_id(id.as_ref()).is_ok() && !self.ids.iter().any(|known| known == id.as_ref()) {
+            self.ids.push(id.into());
+        }
+    }
 }
 
 /// Turns secrets into fingerprints under a key that stays on this machine.
-pub struct Fingerprinter(SecretSlice<u8>);
+#[derive(Clone)]
+pub struct Fingerprinter {
+    key: Arc<SecretSlice<u8>>,
+    /// What of names and ids is replaced.
+    rules: Rules,
+    /// Whether every credential is a secret, whatever it looks like.
+    every_credential: bool,
+}
 
 impl std::fmt::Debug for Fingerprinter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -150,7 +172,22 @@ impl std::fmt::Debug for Fingerprinter {
 impl Fingerprinter {
     /// Fingerprints under that key. All members of a fleet need the same one.
     pub fn new(key: Vec<u8>) -> Self {
-        Self(SecretSlice::from(key))
+        let key = Arc::new(SecretSlice::from(key));
+        Self { key, rules: Rules::Random, every_credential: false }
+    }
+
+    /// Takes ids and names that look drawn at random for what they are said to be, if `random_ids`;
+    /// known forms of secrets are replaced all the same.
+    #[must_use]
+    pub fn with_random_ids(mut self, random_ids: bool) -> Self {
+        self.rules = if random_ids { Rules::Known } else { Rules::Random };
+        self
+    }
+
+    /// One that takes every credential of an event for a secret.
+    #[must_use]
+    pub fn for_raw_secrets(&self) -> Self {
+        Self { every_credential: true, ..self.clone() }
     }
 
     /// The credential that a person or a gateway names: `kind:id`, the id of an API key, or the
@@ -167,16 +204,62 @@ impl Fingerprinter {
     pub fn named<'a>(&self, named: &'a str) -> (Kind, Cow<'a, str>) {
         let parts = named.split_once(':').and_then(|(kind, id)| Some((Kind::parse(kind)?, id)));
         let (kind, id) = parts.unwrap_or((Kind::ApiKey, named));
-        if looks_like_secret(id) {
-            let found = self.identify(id);
-            return (found.kind.unwrap_or(kind), Cow::Owned(found.id));
+        match self.secret_in(kind, id) {
+            Some(secret) => {
+                let found = self.identify(secret);
+                (found.kind.unwrap_or(kind), Cow::Owned(found.id))
+            }
+            None => (kind, Cow::Borrowed(id)),
         }
-        (kind, Cow::Borrowed(id))
+    }
+
+    /// What stands for the credential that an event names, if it names it by a secret.
+    pub fn replace_credential(&self, kind: Kind, id: &str) -> Option<Identified> {
+        if self.every_credential && !id.is_empty() {
+            return Some(self.identify(id));
+        }
+        self.secret_in(kind, id).map(|secret| self.identify(secret))
+    }
+
+    /// The text of a name (a tenant, a subject) with fingerprints for the secrets in it; none if it
+    /// holds none.
+    pub fn clean_name(&self, text: &str) -> Option<String> {
+        replaced(text, self.rules, |secret| self.identify(secret).id)
+    }
+
+    /// The same of an event's id, which is random by nature: known forms alone.
+    pub fn clean_event_id(&self, text: &str) -> Option<String> {
+        replaced(text, Rules::Known, |secret| self.identify(secret).id)
+    }
+
+    /// The same of what people and clients write: a reason, a user agent, a path.
+    pub fn clean_text(&self, text: &str) -> Option<String> {
+        without_secrets(text, |secret| self.identify(secret).id)
+    }
+
+    /// The secret by which a credential is named. A `jti` is random by nature, and no secret.
+    fn secret_in<'a>(&self, kind: Kind, id: &'a str) -> Option<&'a str> {
+        if id.len() < SECRET_BYTES_MIN {
+            return None;
+        }
+        let rules = if kind == Kind::Jwt { Rules::Known } else { self.rules };
+        let found = secret_scan::find(id, 0, rules).and_then(|found| id.get(found));
+        let core = bare(id);
+        if is_token_with_spaces(core) {
+            return Some(core);
+        }
+        let Some(found) = found else {
+            let hidden = core.len() < id.len() && secret_scan::find(core, 0, rules).is_some();
+            return hidden.then_some(core);
+        };
+        // All of it where nothing but its introduction stands before it: gateways present all of it.
+        let is_core = core.starts_with(found) && !core.contains(char::is_whitespace);
+        Some(if is_core { core } else { found })
     }
 
     /// `fp_` and 32 hexadecimal digits: the first half of HMAC-SHA256 (RFC 2104).
     pub fn fingerprint(&self, secret: &[u8]) -> String {
-        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.0.expose_secret()) else {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(self.key.expose_secret()) else {
             return "fp_0".to_owned();
         };
         mac.update(secret);
@@ -192,35 +275,86 @@ impl Fingerprinter {
         text
     }
 
-    /// What stands for a secret presented by a caller: a JWT by its `jti`, anything else by its
-    /// fingerprint, whatever it looks like. The JWT's signature is not looked at: the gateway has
-    /// done that, or refuses the request anyway.
+    /// What stands for a secret: a JWT by its `jti`, anything else by its fingerprint, whatever it
+    /// looks like. The JWT's signature is not looked at: the gateway has done that, or refuses the
+    /// request anyway.
     pub fn identify(&self, secret: &str) -> Identified {
-        let bearer = secret.get(..7).is_some_and(|head| head.eq_ignore_ascii_case("bearer "));
-        let secret = if bearer { secret.get(7..).unwrap_or(secret).trim() } else { secret };
-        if secret.starts_with("eyJ") && is_jwt(secret) {
-            return self.identify_jwt(secret);
+        let secret = bare(secret);
+        let token = without_spaces(secret);
+        if is_jwt(&token) {
+            return self.of_claims(&token, jwt::claims(&token));
         }
-        let id = self.fingerprint(one_spelling(secret).as_bytes());
+        let id = self.fingerprint(one_spelling(&token).unwrap_or(Cow::Borrowed(secret)).as_bytes());
         Identified { kind: None, id, subject: None, expires: None }
     }
 
-    fn identify_jwt(&self, token: &str) -> Identified {
-        let payload = token.split('.').nth(1).filter(|part| part.len() <= PAYLOAD_BYTES_MAX);
-        let payload = payload.and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
-        let claims = payload.and_then(|json| serde_json::from_slice::<Claims>(&json).ok());
-        let claims = claims.unwrap_or(Claims { jti: None, sub: None, exp: None });
-        let keep = |text: &String| check_id(text).is_ok() && !looks_like_secret(text);
-        let id = claims.jti.filter(keep);
+    /// All that a secret presented by a caller may be known as. Services differ in what they read
+    /// from it, and events in how they name it: whoever lets requests pass asks for each.
+    pub fn candidates(&self, secret: &str) -> Candidates {
+        let (shown, token) = (secret, without_spaces(bare(secret)));
+        let main = self.identify(secret);
+        let mut found = Candidates { ids: vec![main.id.clone()], main, is_cut: false };
+        if is_jwt(&token) {
+            let claims = jwt::claims(&token);
+            found.is_cut = claims.is_cut;
+            for id in claims.ids.iter().chain(&claims.lenient_ids) {
+                let (_, name) = self.named_as_id(id);
+                found.add(name);
+                found.add(id.as_str());
+                // As it is named by an order about a session, or another kind.
+                if let Some(secret) = self.secret_in(Kind::Session, id) {
+                    found.add(self.identify(secret).id);
+                }
+            }
+            found.add(self.fingerprint(signed_part(&token).as_bytes()));
+        }
+        found.add(self.fingerprint(bare(secret).as_bytes()));
+        found.add(self.fingerprint(shown.as_bytes()));
+        let (_, name) = self.named(shown);
+        found.add(name);
+        found.add(shown);
+        found
+    }
+
+    fn named_as_id<'a>(&self, id: &'a str) -> (Kind, Cow<'a, str>) {
+        match self.secret_in(Kind::Jwt, id) {
+            Some(secret) => (Kind::Jwt, Cow::Owned(self.identify(secret).id)),
+            None => (Kind::Jwt, Cow::Borrowed(id)),
+        }
+    }
+
+    fn of_claims(&self, token: &str, claims: Claims) -> Identified {
+        // Of two, the last: so do the readers of nearly all services.
+        let id = claims.ids.iter().rev().map(|id| self.named_as_id(id).1);
+        let id = id.into_iter().find(|id| check_id(id).is_ok()).map(Cow::into_owned);
+        let seconds = claims.expires.filter(|s| (0.0..4.1e9).contains(s));
         #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
-        let expires = claims.exp.filter(|s| (0.0..4.1e9).contains(s)).map(|s| (s * 1000.0) as i64);
+        let expires = seconds.map(|s| EventTime::from_ms((s * 1000.0) as i64));
+        let subject = claims.subject.filter(|sub| sub.len() <= ID_BYTES_MAX);
+        let subject = subject.filter(|sub| check_id(sub).is_ok());
         Identified {
             kind: Some(Kind::Jwt),
             id: id.unwrap_or_else(|| self.fingerprint(signed_part(token).as_bytes())),
-            subject: claims.sub.filter(|sub| sub.len() <= ID_BYTES_MAX && keep(sub)),
-            expires: expires.map(EventTime::from_ms),
+            subject: subject.filter(|sub| secret_scan::find(sub, 0, self.rules).is_none()),
+            expires,
         }
     }
+}
+
+fn without_spaces(token: &str) -> Cow<'_, str> {
+    if token.contains(char::is_whitespace) {
+        return Cow::Owned(token.split_whitespace().collect());
+    }
+    Cow::Borrowed(token)
+}
+
+/// A JWT or JWE that somebody broke into lines or words.
+fn is_token_with_spaces(text: &str) -> bool {
+    if !text.contains('.') || !text.contains(char::is_whitespace) {
+        return false;
+    }
+    let token = without_spaces(text);
+    is_jwt(&token) || is_jwe(&token)
 }
 
 /// The header and the payload of a JWT: what is signed, as it is written. A signature has several
@@ -230,25 +364,24 @@ fn signed_part(token: &str) -> &str {
 }
 
 /// An encrypted token (JWE, five parts) with the last bits of its parts as they are to be: services
-/// take others for the same. Its header is authenticated as it is written. Anything else is left alone.
-fn one_spelling(secret: &str) -> Cow<'_, str> {
-    if !secret.starts_with("eyJ") || !is_jwe(secret) {
-        return Cow::Borrowed(secret);
+/// take others for the same. Its header is authenticated as it is written. None for anything else.
+fn one_spelling(secret: &str) -> Option<Cow<'_, str>> {
+    if !is_jwe(secret) {
+        return None;
     }
-    let Some((header, rest)) = secret.split_once('.') else { return Cow::Borrowed(secret) };
-    let anew = |part| LENIENT.decode(part).ok().map(|bytes| URL_SAFE_NO_PAD.encode(bytes));
-    match rest.split('.').map(anew).collect::<Option<Vec<_>>>() {
-        Some(rest) => Cow::Owned(format!("{header}.{}", rest.join("."))),
-        None => Cow::Borrowed(secret),
-    }
+    let (header, rest) = secret.split_once('.')?;
+    let respelled =
+        |part: &str| URL_SAFE_NO_PAD.encode(jwt::decoded(part.as_bytes()).collect::<Vec<u8>>());
+    let rest: Vec<String> = rest.split('.').map(respelled).collect();
+    Some(Cow::Owned(format!("{header}.{}", rest.join("."))))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{EventTime, Fingerprinter, kind_nearby, looks_like_secret};
+    use super::{EventTime, Fingerprinter, bare, kind_nearby, looks_like_secret};
     use crate::model::credential::Kind;
     use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
     use proptest::prelude::*;
 
     fn jwt(claims: &str) -> String {
@@ -256,17 +389,8 @@ mod tests {
         format!("{}.{}.{}", part(r#"{"alg":"ES256"}"#), part(claims), part("signature"))
     }
 
-    #[test]
-    fn secrets_are_known_by_their_looks_and_ids_are_left_alone() {
-        let token = jwt(r#"{"jti":"j1"}"#);
-        for secret in ["sk-abcdefghijklmnop", "ghp_0123456789abcdef", "Bearer abcdefghijkl", &token]
-        {
-            assert!(looks_like_secret(secret), "{secret}");
-        }
-        for id in ["key_7f3a", "AKIATFQR7NSC8Q4X20BJ", "eyJ", "sk-", "eyJustAName.a.b.of.something"]
-        {
-            assert!(!looks_like_secret(id), "{id}");
-        }
+    fn one() -> Fingerprinter {
+        Fingerprinter::new(vec![1; 32])
     }
 
     #[test]
@@ -287,19 +411,26 @@ mod tests {
     }
 
     #[test]
-    fn every_prefix_is_known_by_its_first_byte() {
-        for prefix in super::PREFIXES {
-            assert!(looks_like_secret(&format!("{prefix}0123456789abcdef")), "{prefix}");
+    fn what_introduces_a_secret_is_no_part_of_it() {
+        assert_eq!(bare(" Authorization: Bearer \"a b\" "), "a b");
+        for text in ["token", "Bearer", "tokens:a", "bearer:"] {
+            assert!(text.starts_with(bare(text)) && !bare(text).is_empty(), "{text}");
         }
     }
 
     #[test]
     fn a_jwt_gives_its_claims() {
-        let found = Fingerprinter::new(vec![1; 32])
-            .identify(&jwt(r#"{"jti":"j1","sub":"ada","exp":1795460040}"#));
+        let found = one().identify(&jwt(r#"{"jti":"j1","sub":"ada","exp":1795460040}"#));
         assert_eq!((found.kind, found.id.as_str()), (Some(Kind::Jwt), "j1"));
         assert_eq!(found.subject.as_deref(), Some("ada"));
         assert_eq!(found.expires.map(EventTime::ms), Some(1_795_460_040_000));
+        for claims in [
+            r#"{"jti":"j1","sub":7,"exp":"1795999999"}"#,
+            r#"{"jti":"j1","sub":["a","b"],"exp":"1.7e9"}"#,
+            r#"{"jti":"j0","jti":"j1"}"#,
+        ] {
+            assert_eq!(one().identify(&jwt(claims)).id, "j1", "{claims}");
+        }
     }
 
     #[test]
@@ -307,14 +438,16 @@ mod tests {
         for claims in
             ["{}", r#"{"jti":""}"#, r#"{"jti":7}"#, "not json", r#"{"jti":"ghp_0123456789abcdef"}"#]
         {
-            let found = Fingerprinter::new(vec![1; 32]).identify(&jwt(claims));
+            let found = one().identify(&jwt(claims));
             assert!(found.id.starts_with("fp_") && found.kind == Some(Kind::Jwt), "{claims}");
         }
+        let candidates = one().candidates(&jwt(r#"{"jti":7}"#));
+        assert!(candidates.ids.iter().any(|id| id == "7"), "{candidates:?}");
     }
 
     #[test]
     fn another_spelling_of_a_token_is_the_same_token() {
-        let one = Fingerprinter::new(vec![1; 32]);
+        let one = one();
         let token = jwt("{}");
         let (signed, _) = token.rsplit_once('.').expect("a signature");
         for signature in ["c2lnbmF0dXJl", "c2lnbmF0dXJm", "b3RoZXI"] {
@@ -333,7 +466,7 @@ mod tests {
 
     #[test]
     fn a_fingerprint_depends_on_the_key_and_the_secret_alone() {
-        let (one, two) = (Fingerprinter::new(vec![1; 32]), Fingerprinter::new(vec![2; 32]));
+        let (one, two) = (one(), Fingerprinter::new(vec![2; 32]));
         let found = one.identify("sk-abcdefghijklmnop");
         assert_eq!(found, one.identify("Bearer sk-abcdefghijklmnop"));
         assert_ne!(found, two.identify("sk-abcdefghijklmnop"));
@@ -341,12 +474,82 @@ mod tests {
         assert_eq!(format!("{one:?}"), "Fingerprinter(..)");
     }
 
+    #[test]
+    fn a_token_with_more_than_can_be_told_apart_is_said_to_be_cut() {
+        let ids: String =
+            (0..20).map(|n| n.to_string()).map(|n| ["\"jti\":\"", &n, "\","].concat()).collect();
+        assert!(one().candidates(&jwt(&format!("{{{ids}\"x\":1}}"))).is_cut);
+        assert!(!one().candidates(&jwt(r#"{"jti":"a","jti":"b"}"#)).is_cut);
+    }
+
+    /// How the parts of a token are written: base64 of either alphabet, padded or not.
+    fn written(text: &str, padded: bool, spaced: bool) -> String {
+        let text = if padded { STANDARD.encode(text) } else { URL_SAFE_NO_PAD.encode(text) };
+        if spaced { text.replace('J', "J ") } else { text }
+    }
+
     proptest! {
+        /// However a service reads the `jti` of a token, that reading is asked for.
+        #[test]
+        fn a_revoked_jti_is_found_in_every_spelling_of_a_token(
+            jti in "[a-zA-Z0-9:._/+=-]{1,60}|[0-9a-f]{32}|[A-Za-z0-9_-]{43}",
+            other in "[a-z]{1,8}",
+            way in 0..12_usize,
+            (padded, spaced) in any::<(bool, bool)>(),
+            header in "[ \t\r\n]{0,3}",
+            fill in 0..16_usize,
+        ) {
+            let quoted = serde_json::to_string(&jti).expect("JSON");
+            let escaped: Vec<String> = jti.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect();
+            let escaped = escaped.concat();
+            let number: u32 = jti.bytes().map(u32::from).sum();
+            let (claims, jti) = match way {
+                0 => (format!("\"jti\":{quoted},\"sub\":7,\"exp\":\"x\""), jti),
+                1 => (format!("\"jti\":{quoted},\"jti\":\"{other}\""), jti),
+                2 => (format!("\"jti\":\"{other}\",\"jti\":{quoted}"), jti),
+                3 => (format!("\"JTI\":{quoted},\"jti\":7"), jti),
+                4 => (format!("\"\\u006ati\" : \"{escaped}\""), jti),
+                5 => (format!("\"jti\":[{quoted}]"), jti),
+                6 => (format!("\"jti\":{number}"), number.to_string()),
+                7 => (format!("\"jti\":{number}.0"), number.to_string()),
+                8 => (format!("\"x\":NaN,\"y\":\"\\ud800\",\"jti\":{quoted}"), jti),
+                9 => (format!("\"x\":{{\"jti\":\"{other}\"}},\"jti\":{quoted}"), jti),
+                10 => (format!("\"aud\":[\"{other}\",[]],\"jti\":{quoted},\"jti\":null"), jti),
+                _ => (format!("\"sub\":[1],\"exp\":1e99,\"jti\":{quoted}"), jti),
+            };
+            let filler = "a".repeat(match fill {
+                0 => 100_000,
+                1 => 20_000,
+                _ => 0,
+            });
+            let claims = format!("{header}{{\"f\":\"{filler}\",{claims}}}");
+            let token = format!(
+                "{}.{}.{}",
+                written(&format!("{header}{{\"alg\":\"ES256\"}}"), padded, spaced),
+                written(&claims, padded, spaced),
+                written("signature", padded, false),
+            );
+            let found = one().candidates(&token);
+            prop_assert!(!found.is_cut && found.ids.contains(&jti), "{jti}: {:?}", found.ids);
+            prop_assert_eq!(found.main.kind, Some(Kind::Jwt));
+            // Never kept either: an event that names it so is known by something else.
+            let (_, name) = one().named(&token);
+            prop_assert!(name != token && found.ids.iter().any(|id| *id == name));
+        }
+
         #[test]
         fn no_text_is_too_strange(text in "\\PC*") {
             looks_like_secret(&text);
-            let id = Fingerprinter::new(vec![1; 32]).identify(&text).id;
-            prop_assert!(!id.is_empty());
+            one().clean_text(&text);
+            let found = one().candidates(&text);
+            prop_assert!(!found.main.id.is_empty());
+        }
+
+        #[test]
+        fn what_was_cleaned_is_clean(before in "[ -~]{0,30}", after in "[ -~]{0,30}") {
+            let text = format!("{before} ghp_PLANTED0123456789abcdef0123456789 {after}");
+            let clean = one().clean_text(&text).expect("a secret");
+            prop_assert!(!clean.contains("PLANTED"), "{clean}");
         }
     }
 }

@@ -156,9 +156,30 @@ fn ceiling() {
     fleet.uses(USUAL, 1200, 6000);
     fleet.says(
         Detector::Ceiling,
-        Action::Revoke,
+        Action::Throttle,
         "made 101 requests in 10 s, a rate of 606 a minute; its limit is 600 a minute",
     );
+    fleet.uses(USUAL, 1200, MINUTE);
+    fleet.says(
+        Detector::Ceiling,
+        Action::Revoke,
+        "made 601 requests in 60 s, a rate of 601 a minute; its limit is 600 a minute",
+    );
+}
+
+#[test]
+fn a_client_that_pauses_within_its_limit_is_never_revoked() {
+    let mut params = Params::default();
+    params.profile.limits.by_kind = [10_000; Kind::ALL.len()];
+    let mut fleet = Fleet::with(params);
+    // 1,700 within 5 s and nothing else in that minute, each minute.
+    for _ in 0..10 {
+        fleet.uses(USUAL, 20_400, 5_000);
+        fleet.now += 55_000;
+    }
+    fleet.flush();
+    let limit = fleet.findings.values().filter(|one| one.detector == Detector::Ceiling);
+    assert_eq!(limit.map(|one| one.action).max(), Some(Action::Throttle));
 }
 
 #[test]

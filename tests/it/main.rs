@@ -38,8 +38,10 @@ mod engine_partition;
 mod generate;
 mod house;
 mod kills;
+mod planted;
 mod readme;
 mod scenarios;
+mod secrets;
 mod simulation;
 #[cfg(feature = "failpoints")]
 mod stuck;

@@ -358,7 +358,7 @@ impl Opened {
             },
             snapshots,
             metrics,
-            fingerprints: Arc::new(Fingerprinter::new(key)),
+            fingerprints: Arc::new(Fingerprinter::new(key).with_random_ids(settings.random_ids)),
             seed,
             dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
         };

@@ -53,7 +53,8 @@ fn fingerprinter(settings: &Settings) -> Fingerprinter {
     let own = settings.data_dir.join("fingerprint.key");
     let path = settings.fingerprint_key_file.as_ref().unwrap_or(&own);
     let read = if path.exists() { keys::fingerprint_key(path).ok() } else { None };
-    Fingerprinter::new(read.unwrap_or_else(|| b"tripline doctor without a key file".to_vec()))
+    let key = read.unwrap_or_else(|| b"tripline doctor without a key file".to_vec());
+    Fingerprinter::new(key).with_random_ids(settings.random_ids)
 }
 
 fn judge(area: &Area, looked: &Looked, expected: &Expected) -> Vec<Check> {

@@ -208,7 +208,7 @@ fn recorded(path: &Path, settings: &Settings, batch: &mut Batch) -> Result<(), S
     let layout = if documents { Layout::Document } else { Layout::Lines };
     let limits = Limits { time_max: EventTime::MAX, ..Limits::default() };
     let key = keys::replay_key(settings.fingerprint_key_file.as_deref()).map_err(read)?;
-    let fingerprints = Fingerprinter::new(key);
+    let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
     let bytes_max = limits.record_bytes_max;
     let mut records = Records::open(path, layout, bytes_max, |raw| raw).map_err(read)?;
     let mut refused = None;

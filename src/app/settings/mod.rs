@@ -1,5 +1,6 @@
 //! Settings: raw text -> checked values, all mistakes at once.
 
+mod mask;
 pub mod reader;
 mod sections;
 pub mod units;
@@ -80,6 +81,8 @@ pub struct Settings {
     pub outgoing: outgoing::Params,
     /// The key of fingerprints; none: one is made in the data folder.
     pub fingerprint_key_file: Option<PathBuf>,
+    /// Whether ids, tenants and subjects that look drawn at random are ids, and no secrets.
+    pub random_ids: bool,
     /// How large a file of the journal gets before the next one begins. Unit: bytes.
     pub journal_rotate_bytes: u64,
     /// How often what is remembered of credentials is written down. Unit: milliseconds.

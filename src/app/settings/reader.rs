@@ -3,6 +3,7 @@
 //! A field of the file is overridden by the environment: `[http] listen` by
 //! `TRIPLINE_HTTP__LISTEN`.
 
+use super::mask;
 use crate::model::time::EventTime;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 use std::cell::RefCell;
@@ -43,7 +44,7 @@ pub struct Problems {
 impl Problems {
     /// The mistakes found in the file of that name and text.
     pub fn new(name: &str, text: &str, problems: Vec<Problem>) -> Self {
-        Self { source: NamedSource::new(name, without_passwords(text)), problems }
+        Self { source: NamedSource::new(name, mask::source(text)), problems }
     }
 
     /// The mistakes.
@@ -121,29 +122,6 @@ impl Wrong {
     pub fn new(message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self(message.into(), remedy.into())
     }
-}
-
-/// The text with asterisks for what stands before the `@` of an address, at the same places: messages
-/// show lines of it.
-fn without_passwords(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("://") {
-        shown.push_str(before);
-        shown.push_str("://");
-        let end = after.find(['"', '\'', '\n', ' ']).unwrap_or(after.len());
-        let (address, further) = after.split_at(end);
-        match address.rfind('@') {
-            Some(at) => {
-                shown.extend(std::iter::repeat_n('*', at));
-                shown.push_str(address.get(at..).unwrap_or(""));
-            }
-            None => shown.push_str(address),
-        }
-        rest = further;
-    }
-    shown.push_str(rest);
-    shown
 }
 
 /// A value of a field, from the file or from the environment.
@@ -274,6 +252,7 @@ impl Reader {
     /// Notes a mistake.
     pub fn note(&self, place: Place, wrong: Wrong) {
         let Wrong(message, remedy) = wrong;
+        let (message, remedy) = (mask::message(&message), mask::message(&remedy));
         self.problems.borrow_mut().push(Problem { message, remedy, place });
     }
 
@@ -387,6 +366,15 @@ impl<'a> Section<'a> {
     pub fn note(&self, wrong: Wrong) {
         let Wrong(message, remedy) = wrong;
         let place = self.table.and_then(|table| table.iter().next()).map(|(key, _)| key.span());
+        let place = place.map_or(Place::Missing, |span| Place::File(span.start, span.len()));
+        self.reader.note(place, Wrong(format!("[{}]: {message}", self.path), remedy));
+    }
+
+    /// Notes a mistake of the field or table of that name.
+    pub fn note_at(&self, name: &str, wrong: Wrong) {
+        let Wrong(message, remedy) = wrong;
+        let mut keys = self.table.into_iter().flatten().map(|(key, _)| key);
+        let place = keys.find(|key| key.get_ref() == name).map(Spanned::span);
         let place = place.map_or(Place::Missing, |span| Place::File(span.start, span.len()));
         self.reader.note(place, Wrong(format!("[{}]: {message}", self.path), remedy));
     }

@@ -5,7 +5,7 @@
 //! name has one hash within a dump, and can't be found out from it.
 
 use crate::app::settings;
-use crate::wire::secret::{Fingerprinter, looks_like_secret};
+use crate::wire::secret::{Fingerprinter, looks_like_secret, without_secrets};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -127,6 +127,9 @@ impl Veil {
     /// A text without secrets, known or not, and without the names that are known.
     pub(super) fn text(&self, text: &str) -> String {
         let mut text = self.without_secrets(&places(text));
+        if let Some(clean) = without_secrets(&text, |_| GONE.to_owned()) {
+            text = clean;
+        }
         if !self.shows_names {
             let mut names: Vec<_> = self.names.iter().collect();
             names.sort_by_key(|(name, _)| std::cmp::Reverse(name.len()));
@@ -249,13 +252,14 @@ impl Veil {
         if raw && !LIBRDKAFKA.contains(&key) {
             return GONE.to_owned();
         }
-        if (holds_secret && !is_file) || looks_like_secret(text) || (!is_file && is_random(text)) {
+        let shown = if text.contains("://") { place(text) } else { text.to_owned() };
+        let is_secret = looks_like_secret(&shown) || (!is_file && is_random(text));
+        if (holds_secret && !is_file) || is_secret {
             return GONE.to_owned();
         }
         if matches!(key, "owner" | "reason") {
             return self.name(text);
         }
-        let shown = if text.contains("://") { place(text) } else { text.to_owned() };
         self.without_secrets(&shown)
     }
 

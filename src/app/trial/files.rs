@@ -182,7 +182,7 @@ pub fn score(
     let key_file = settings.fingerprint_key_file.as_deref();
     let key = replay_key(key_file)
         .map_err(|error| (key_file.map(PathBuf::from).unwrap_or_default(), error))?;
-    let fingerprints = Fingerprinter::new(key);
+    let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
     let partition = Arc::new(settings.partition.clone());
     let control = Arc::new(settings.control.clone());
     let mut scorer = Scorer {

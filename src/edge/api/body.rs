@@ -2,6 +2,7 @@
 
 use super::Shared;
 use super::problem::Problem;
+use crate::wire::secret::Fingerprinter;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
@@ -39,8 +40,13 @@ const fn turns_text(char: char) -> bool {
 }
 
 impl Said {
-    /// Checks what was said by the holder of `account`.
-    pub(super) fn heard(&self, account: &str) -> Result<Heard, Problem> {
+    /// Checks what was said by the holder of `account`. Secrets in it are replaced by fingerprints.
+    pub(super) fn heard(
+        &self,
+        account: &str,
+        fingerprints: &Fingerprinter,
+    ) -> Result<Heard, Problem> {
+        let clean = |text: &str| fingerprints.clean_text(text).unwrap_or_else(|| text.to_owned());
         let reason = self.reason.trim().to_owned();
         let fits = |text: &str| {
             let length = (1..=REASON_BYTES_MAX).contains(&text.len());
@@ -50,10 +56,10 @@ impl Said {
             return Err(Problem::bad_request("say why, in `reason`: 1 to 1000 bytes on one line"));
         }
         let by = match &self.by {
-            Some(by) => CompactString::from(format!("{by} ({account})")),
+            Some(by) => CompactString::from(format!("{} ({account})", clean(by))),
             None => CompactString::from(account),
         };
-        Ok(Heard { reason, by })
+        Ok(Heard { reason: clean(&reason), by })
     }
 }
 

@@ -149,12 +149,11 @@ fn pass_named(shared: &Shared, name: &HeaderValue) -> Result<(), Refusal> {
 }
 
 /// Whether a request with a secret may pass. Events may have told of it by its fingerprint or, where
-/// it does not look like a secret, by itself, and as any kind: a JWT's `jti` may be known as that of
-/// a session. A name alone takes nothing from what a throttled credential may do: who knows it need
-/// not hold it.
+/// it does not look like a secret, by itself, or by any reading of its `jti` (all its candidates), and
+/// as any kind: a JWT's `jti` may be known as that of a session. A name alone takes nothing from what a
+/// throttled credential may do: who knows it need not hold it.
 fn pass_secret(shared: &Shared, secret: &str) -> Result<(), Refusal> {
-    let found = shared.fingerprints.identify(secret);
-    refuse_out_of_service(shared, secret, &found)?;
+    let found = refuse_out_of_service(shared, secret)?;
     let token = (found.kind == Some(Kind::Jwt)).then_some(secret);
     for kind in Kind::ALL {
         pass(shared, kind, &found.id, token)?;
@@ -165,23 +164,26 @@ fn pass_secret(shared: &Shared, secret: &str) -> Result<(), Refusal> {
 /// Refuses a request that holds anything that is out of service in that value, however it is written.
 fn refuse_any_out_of_service(shared: &Shared, value: &HeaderValue) -> Result<(), Refusal> {
     for candidate in candidates(value).ok_or_else(ambiguous)? {
-        refuse_out_of_service(shared, &candidate, &shared.fingerprints.identify(&candidate))?;
+        refuse_out_of_service(shared, &candidate)?;
     }
     Ok(())
 }
 
-fn refuse_out_of_service(shared: &Shared, secret: &str, found: &Identified) -> Result<(), Refusal> {
+fn refuse_out_of_service(shared: &Shared, secret: &str) -> Result<Identified, Refusal> {
     let now = clock::now();
-    let (_, name) = shared.fingerprints.named(secret);
+    let candidates = shared.fingerprints.candidates(secret);
+    if candidates.is_cut {
+        return Err(ambiguous());
+    }
     for kind in Kind::ALL {
-        for id in [found.id.as_str(), &name] {
+        for id in &candidates.ids {
             let stored = shared.embedded.stored(kind, id, now).map(|stored| stored.status);
             if let Some(status @ (Status::Suspended | Status::Revoked)) = stored {
                 return Err(Refusal::OutOfService(status.as_str()));
             }
         }
     }
-    Ok(())
+    Ok(candidates.main)
 }
 
 /// Whether every reader takes the same secret from it: one visible word.

@@ -194,7 +194,7 @@ async fn vote(
     agrees: bool,
     said: &Said,
 ) -> Result<Json<Done>, Problem> {
-    let Heard { reason, by } = said.heard(&account)?;
+    let Heard { reason, by } = said.heard(&account, &shared.fingerprints)?;
     let decision = DecisionId::parse(id).ok_or_else(no_decision)?;
     let account = CompactString::from(account);
     let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };

@@ -212,7 +212,7 @@ async fn order(
     order: Order,
     said: Said,
 ) -> Result<Json<Done>, Problem> {
-    let Heard { reason, by } = said.heard(&token)?;
+    let Heard { reason, by } = said.heard(&token, &shared.fingerprints)?;
     let lasts = said.lasts_s.is_none_or(|seconds| (1..=SUSPENSION_S_MAX).contains(&seconds));
     let suspends = order == Order::Act(Action::Suspend);
     if !lasts || (said.lasts_s.is_some() && !suspends) {

@@ -2,6 +2,7 @@
 //!
 //! Handles are looked up once; machines hand out tallies, which are added per batch.
 
+mod counts;
 mod exposition;
 mod oldest;
 mod reference;
@@ -10,15 +11,12 @@ mod table;
 pub use exposition::{Exemplar, Format};
 
 use crate::edge::fast_clocks::FastClocks;
-use crate::engine::keyring::Evictions;
-use crate::engine::tally::Tally;
 use crate::judge::budget::{BUDGETED, Budgets, Cohorts};
 use crate::model::credential::Kind;
 use crate::model::decision::{Decision, Guardrail, Order, Posture, Receipt};
 use crate::model::event::Field;
 use crate::model::finding::{Action, Detector, Finding};
 use crate::model::invariant::Invariant;
-use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::Refusal;
 use exposition::Exemplars;
 use oldest::Oldest;
@@ -427,58 +425,6 @@ impl Metrics {
         metrics.fleet_members.set(1);
         metrics.set_top_rates(&[]);
         Ok(metrics)
-    }
-
-    /// Events applied since the start, over the intakes.
-    pub fn events_applied(&self) -> u64 {
-        INTAKES.iter().map(|intake| self.events.with_label_values(&[*intake]).get()).sum()
-    }
-
-    /// Records refused since the start, over intakes and reasons.
-    pub fn records_refused(&self) -> u64 {
-        let of = |intake: &str| -> u64 {
-            Refusal::ALL
-                .iter()
-                .map(|reason| self.refused.with_label_values(&[intake, reason.as_str()]).get())
-                .sum()
-        };
-        INTAKES.iter().map(|intake| of(intake)).sum()
-    }
-
-    /// Adds what had to be changed in decoded events.
-    pub fn add_decoded(&self, tally: &DecodeTally) {
-        self.secrets_replaced.inc_by(tally.secrets);
-        for (field, count) in tally.repaired() {
-            self.fields_repaired.with_label_values(&[field.as_str()]).inc_by(count);
-        }
-    }
-
-    /// Adds what a machine counted.
-    pub fn add(&self, intake: &str, tally: &Tally) {
-        self.events.with_label_values(&[intake]).inc_by(tally.applied);
-        self.redelivered.inc_by(tally.redelivered);
-        self.rejected.inc_by(tally.rejected);
-        self.unverified.inc_by(tally.unverified);
-        self.late.inc_by(tally.late);
-        self.too_late.inc_by(tally.too_late);
-        self.ahead.inc_by(tally.ahead);
-        self.admitted.inc_by(tally.admitted);
-        let Evictions { new, established, deferred } = tally.evictions;
-        for (worth, count) in [("new", new), ("established", established)] {
-            if count > 0 {
-                self.evicted.with_label_values(&[worth]).inc_by(count);
-            }
-        }
-        self.deferred.inc_by(deferred);
-        self.admission_refused.inc_by(tally.refused);
-        for (detector, by_action) in Detector::ALL.into_iter().zip(tally.justified) {
-            for (action, count) in Action::ALL.into_iter().zip(by_action) {
-                if count > 0 {
-                    let labels = [detector.as_str(), action.as_str()];
-                    self.findings.with_label_values(&labels).inc_by(count);
-                }
-            }
-        }
     }
 
     /// Shows the default posture in force.

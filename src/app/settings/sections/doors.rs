@@ -86,6 +86,7 @@ pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
     let own = section.section("mapping");
     let is_there = own.is_there();
     let mapping = mapping(own);
+    let raw_secrets = section.get("fingerprint_credentials", Value::flag).unwrap_or(false);
     let format = match name {
         "cloudtrail" => Format::CloudTrail,
         "access_log" => Format::AccessLog(access_log),
@@ -101,7 +102,7 @@ pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
         _ => Format::Native,
     };
     let proxies = section.get("trusted_proxies", networks).map(TrustedProxies::new);
-    Decoder { format, proxies: proxies.unwrap_or_default() }
+    Decoder { format, proxies: proxies.unwrap_or_default(), raw_secrets }
 }
 
 pub(super) fn access_log(section: Section<'_>) -> AccessLog {

@@ -10,7 +10,7 @@ mod stores;
 mod values;
 
 use super::Settings;
-use super::reader::Section;
+use super::reader::{Section, Value};
 use crate::edge::api::local;
 use crate::edge::planes;
 use crate::engine::{control, partition};
@@ -20,7 +20,7 @@ use doors::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
 use response::journal;
 use state::{checkpoints, event_log, findings};
 use stores::auth_stores;
-use values::{key_file, path, within};
+use values::{key_file, path, secrets_as_names, within};
 
 /// Reads the whole file.
 pub(super) fn read(root: &Section<'_>) -> Settings {
@@ -39,6 +39,8 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
     };
     let outgoing = outgoing(root.section("outgoing"));
     let fingerprint_key_file = root.get("fingerprint_key_file", key_file);
+    let random_ids = root.get("random_ids", Value::flag).unwrap_or(false);
+    secrets_as_names(root, random_ids);
     let (checkpoint_every_ms, checkpoints_url) =
         checkpoints(root.section("checkpoints"), fingerprint_key_file.is_some());
     let profile = profile(root);
@@ -59,6 +61,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         receivers: notify::receivers(&root.section("notify"), &outgoing),
         outgoing,
         fingerprint_key_file,
+        random_ids,
         journal_rotate_bytes: journal(root.section("journal")),
         checkpoint_every_ms,
         checkpoints_url,

@@ -4,7 +4,7 @@ use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::edge::keys::KEY_BYTES;
 use crate::model::credential::{Kind, Kinds};
 use crate::model::decision::Posture;
-use crate::wire::secret::kind_nearby;
+use crate::wire::secret::{is_replaced, kind_nearby};
 use secrecy::SecretString;
 use std::path::PathBuf;
 
@@ -130,6 +130,27 @@ pub(super) fn kinds_of_names(section: &Section<'_>) {
                     Kind::ALL.map(Kind::as_str).join(", ")
                 ),
             ));
+        }
+    }
+}
+
+/// Notes the names of credentials and tenants that no event can have, as they look like secrets: the
+/// limits and exceptions set for them would hold for nobody.
+pub(super) fn secrets_as_names(root: &Section<'_>, random_ids: bool) {
+    for (section, tables) in [
+        ("ceiling", &["credential", "tenant"][..]),
+        ("posture", &["tenant"]),
+        ("allow_list", &["credential", "tenant"]),
+    ] {
+        let section = root.section(section);
+        for table in tables {
+            let table = section.section(table);
+            for name in table.names().iter().filter(|name| is_replaced(name, random_ids)) {
+                let message = "this name looks like a secret, so events never have it";
+                let remedy = "write the fingerprint, fp_…, that `tripline credentials list` shows; \
+                              if it is an id all the same, set random_ids = true";
+                table.note_at(name, Wrong::new(message, remedy));
+            }
         }
     }
 }

@@ -1,0 +1,62 @@
+//! Adding up what decoders and machines counted.
+
+use super::{INTAKES, Metrics};
+use crate::engine::keyring::Evictions;
+use crate::engine::tally::Tally;
+use crate::model::finding::{Action, Detector};
+use crate::wire::decoder::DecodeTally;
+use crate::wire::refusal::Refusal;
+
+impl Metrics {
+    /// Events applied since the start, over the intakes.
+    pub fn events_applied(&self) -> u64 {
+        INTAKES.iter().map(|intake| self.events.with_label_values(&[*intake]).get()).sum()
+    }
+
+    /// Records refused since the start, over intakes and reasons.
+    pub fn records_refused(&self) -> u64 {
+        let of = |intake: &str| -> u64 {
+            Refusal::ALL
+                .iter()
+                .map(|reason| self.refused.with_label_values(&[intake, reason.as_str()]).get())
+                .sum()
+        };
+        INTAKES.iter().map(|intake| of(intake)).sum()
+    }
+
+    /// Adds what had to be changed in decoded events.
+    pub fn add_decoded(&self, tally: &DecodeTally) {
+        self.secrets_replaced.inc_by(tally.secrets);
+        for (field, count) in tally.repaired() {
+            self.fields_repaired.with_label_values(&[field.as_str()]).inc_by(count);
+        }
+    }
+
+    /// Adds what a machine counted.
+    pub fn add(&self, intake: &str, tally: &Tally) {
+        self.events.with_label_values(&[intake]).inc_by(tally.applied);
+        self.redelivered.inc_by(tally.redelivered);
+        self.rejected.inc_by(tally.rejected);
+        self.unverified.inc_by(tally.unverified);
+        self.late.inc_by(tally.late);
+        self.too_late.inc_by(tally.too_late);
+        self.ahead.inc_by(tally.ahead);
+        self.admitted.inc_by(tally.admitted);
+        let Evictions { new, established, deferred } = tally.evictions;
+        for (worth, count) in [("new", new), ("established", established)] {
+            if count > 0 {
+                self.evicted.with_label_values(&[worth]).inc_by(count);
+            }
+        }
+        self.deferred.inc_by(deferred);
+        self.admission_refused.inc_by(tally.refused);
+        for (detector, by_action) in Detector::ALL.into_iter().zip(tally.justified) {
+            for (action, count) in Action::ALL.into_iter().zip(by_action) {
+                if count > 0 {
+                    let labels = [detector.as_str(), action.as_str()];
+                    self.findings.with_label_values(&labels).inc_by(count);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,534 @@
+//! Finds secrets inside texts, by their form alone.
+//!
+//! A text is read once, chunk by chunk (what stands between spaces, quotes, commas and brackets):
+//!
+//! ```text
+//! asked with Authorization: Bearer sk-4fK…  /v1/keys/ghp_8Rt…?token=…  hooks.slack.com/services/T…
+//!                                  ^ after a scheme  ^ known prefix ^ assigned  ^ secret path
+//! ```
+//!
+//! and what is at least [`RANDOM_BYTES_MIN`] long and looks drawn at random is a secret, too, unless
+//! a word such as `key_` names it as an id. **Does not** replace anything: [`super::secret`] does.
+
+use super::jwt;
+use super::secret_forms::{
+    ID_WORDS, KEY_BLOCK, NEVER_IDS, PREFIXES, SCHEMES, SECRET_NAMES, SECRET_PATHS,
+};
+use std::ops::Range;
+
+/// A prefix alone is a word; with at least this many bytes it is a secret. Chosen.
+pub(super) const SECRET_BYTES_MIN: usize = 16;
+/// The shortest value that is a secret for the name or scheme before it. Unit: bytes. Chosen.
+const VALUE_BYTES_MIN: usize = 8;
+/// The shortest one after `Token` and the like, which are words of sentences, too. Chosen.
+const SCHEME_VALUE_BYTES_MIN: usize = 12;
+/// The shortest text that counts as drawn at random. Unit: bytes. Chosen: 128 bits in hexadecimal.
+pub(super) const RANDOM_BYTES_MIN: usize = 32;
+
+/// Which rules are gone by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rules {
+    /// Known forms alone, for ids that are random by nature: a `jti`, the id of an event.
+    Known,
+    /// What looks drawn at random, too.
+    Random,
+}
+
+/// What a byte is in a text.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    /// Ends a chunk: a space, a quote, a comma, a bracket, anything that is no ASCII.
+    Separator,
+    Lower,
+    Upper,
+    Digit,
+    /// Within base64: `-`, `_`, `+`, `~`.
+    Joint,
+    Slash,
+    Other,
+}
+
+const fn class_of(byte: u8) -> Class {
+    match byte {
+        b'a'..=b'z' => Class::Lower,
+        b'A'..=b'Z' => Class::Upper,
+        b'0'..=b'9' => Class::Digit,
+        b'-' | b'_' | b'+' | b'~' => Class::Joint,
+        b'/' => Class::Slash,
+        b'.' | b':' | b'@' | b'%' | b'&' | b'?' | b'#' | b'!' | b'$' | b'*' | b'^' | b'=' => {
+            Class::Other
+        }
+        _ => Class::Separator,
+    }
+}
+
+/// What is looked up for each byte.
+struct Table {
+    class: [Class; 256],
+    separates: [bool; 256],
+    /// Whether it is a letter or a digit.
+    in_word: [bool; 256],
+    /// Where the prefixes that begin with it stand among all: from and to.
+    prefixes: [(u8, u8); 256],
+}
+
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which checks bounds")]
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer than 256 prefixes")]
+const fn table() -> Table {
+    let mut table = Table {
+        class: [Class::Separator; 256],
+        separates: [true; 256],
+        in_word: [false; 256],
+        prefixes: [(0, 0); 256],
+    };
+    let mut byte = 0_u8;
+    while byte < 128 {
+        table.class[byte as usize] = class_of(byte);
+        table.separates[byte as usize] = matches!(class_of(byte), Class::Separator);
+        table.in_word[byte as usize] = byte.is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut prefix = 0;
+    while prefix < PREFIXES.len() {
+        let range = &mut table.prefixes[PREFIXES[prefix].as_bytes()[0] as usize];
+        if range.1 == 0 {
+            range.0 = prefix as u8;
+        }
+        range.1 = prefix as u8 + 1;
+        prefix += 1;
+    }
+    table
+}
+
+static TABLE: Table = table();
+
+fn class(byte: u8) -> Class {
+    TABLE.class.get(usize::from(byte)).copied().unwrap_or(Class::Separator)
+}
+
+/// The first byte from `at` on that `table` has as `wanted`, or the end.
+fn first_where(bytes: &[u8], mut at: usize, table: &[bool; 256], wanted: bool) -> usize {
+    while let Some(byte) = bytes.get(at)
+        && table.get(usize::from(*byte)) != Some(&wanted)
+    {
+        at += 1;
+    }
+    at
+}
+
+/// The prefixes that begin with that byte.
+fn prefixes(byte: u8) -> &'static [&'static str] {
+    let (from, to) = TABLE.prefixes.get(usize::from(byte)).copied().unwrap_or_default();
+    PREFIXES.get(usize::from(from)..usize::from(to)).unwrap_or(&[])
+}
+
+fn part(bytes: &[u8], range: Range<usize>) -> &[u8] {
+    bytes.get(range).unwrap_or(&[])
+}
+
+/// Where the first secret stands in `text` from `from` on. Cost: one look-up a byte where chunks
+/// are short, some more for chunks of [`SECRET_BYTES_MIN`] and more.
+pub(super) fn find(text: &str, from: usize, rules: Rules) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    if bytes.len() < SECRET_BYTES_MIN + from {
+        // Shorter than any secret, and than `Bearer` with a value.
+        return None;
+    }
+    let (mut before, mut at) = (0..0, from);
+    while let Some(chunk) = next_chunk(bytes, at) {
+        at = chunk.end;
+        if chunk.len() >= VALUE_BYTES_MIN
+            && (4..=40).contains(&before.len())
+            && is_introduced(bytes, &before, &chunk)
+        {
+            return Some(without_stop(bytes, chunk));
+        }
+        if bytes.get(chunk.start) == Some(&b'-')
+            && part(bytes, chunk.clone()).starts_with(KEY_BLOCK.as_bytes())
+        {
+            return Some(chunk.start..bytes.len());
+        }
+        if chunk.len() >= SECRET_BYTES_MIN
+            && let Some(found) = in_chunk(bytes, &chunk, rules)
+        {
+            return Some(without_stop(bytes, found));
+        }
+        before = chunk;
+    }
+    None
+}
+
+/// The next bytes without a separator.
+fn next_chunk(bytes: &[u8], from: usize) -> Option<Range<usize>> {
+    let begin = first_where(bytes, from, &TABLE.separates, false);
+    let end = first_where(bytes, begin, &TABLE.separates, true);
+    (begin < end).then_some(begin..end)
+}
+
+/// Without the stop that ends a sentence.
+fn without_stop(bytes: &[u8], found: Range<usize>) -> Range<usize> {
+    let text = part(bytes, found.clone());
+    let end = text.iter().rposition(|byte| !matches!(byte, b'.' | b':' | b'!' | b'?'));
+    found.start..end.map_or(found.end, |last| found.start + last + 1)
+}
+
+/// Whether the chunk before says that a secret follows: `Bearer`, `Authorization: Bearer`,
+/// `password:`.
+fn is_introduced(bytes: &[u8], before: &Range<usize>, chunk: &Range<usize>) -> bool {
+    let whole = part(bytes, before.clone());
+    let assigns = matches!(whole.last(), Some(b':' | b'='));
+    let name = whole.strip_suffix(b":").or_else(|| whole.strip_suffix(b"=")).unwrap_or(whole);
+    let name = name.rsplit(|byte| matches!(byte, b':' | b'=' | b'/')).next().unwrap_or(name);
+    if !name.last().is_some_and(|byte| ends_name(*byte)) {
+        return false;
+    }
+    let value = part(bytes, chunk.clone());
+    let alone = next_chunk(bytes, chunk.end).is_none() && before_is_first(bytes, before);
+    let of_header = ["bearer", "authorization"];
+    if assigns && is_secret_name(name, &NEVER_IDS) {
+        return alone || is_no_word(value) || !is_secret_name(name, &of_header);
+    }
+    if name.eq_ignore_ascii_case(b"bearer") {
+        return alone || is_no_word(value);
+    }
+    is_scheme(name) && value.len() >= SCHEME_VALUE_BYTES_MIN && is_no_word(value)
+}
+
+/// Whether a scheme or the name of a secret may end with that letter. Rules out most words.
+const fn ends_name(byte: u8) -> bool {
+    matches!(byte | 0x20, b'r' | b'n' | b'y' | b'c' | b't' | b'd' | b'e' | b'g')
+}
+
+fn is_scheme(name: &[u8]) -> bool {
+    SCHEMES.iter().any(|scheme| name.eq_ignore_ascii_case(scheme.as_bytes()))
+}
+
+/// Whether nothing but the name of a header stands before that chunk.
+fn before_is_first(bytes: &[u8], before: &Range<usize>) -> bool {
+    next_chunk(bytes, 0).is_some_and(|first| {
+        first.start == before.start || part(bytes, first.clone()).ends_with(b":")
+    })
+}
+
+fn is_secret_name(name: &[u8], names: &[&str]) -> bool {
+    names.iter().any(|known| {
+        let begin = name.len().checked_sub(known.len());
+        let end = begin.and_then(|begin| name.get(begin..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(known.as_bytes()))
+    })
+}
+
+/// Whether a value is no word of a sentence: it has a digit, a capital within, or great length.
+fn is_no_word(value: &[u8]) -> bool {
+    value.iter().any(u8::is_ascii_digit)
+        || value.iter().skip(1).any(u8::is_ascii_uppercase)
+        || value.len() >= 24
+}
+
+/// The first secret within a chunk, which is read word by word.
+fn in_chunk(bytes: &[u8], chunk: &Range<usize>, rules: Rules) -> Option<Range<usize>> {
+    let mut seen = Seen::default();
+    let (mut at, mut run) = (chunk.start, chunk.start);
+    let mut random = None;
+    let mut end_run = |run: Range<usize>| {
+        if rules == Rules::Random && random.is_none() && run.len() >= RANDOM_BYTES_MIN {
+            random = random_in(bytes, run);
+        }
+    };
+    while at < chunk.end {
+        if let Some(found) = at_prefix(bytes, at, chunk) {
+            return Some(found);
+        }
+        at = first_where(bytes, at, &TABLE.in_word, false).min(chunk.end);
+        let Some(byte) = part(bytes, at..chunk.end).first() else { break };
+        match class(*byte) {
+            Class::Other | Class::Separator => {
+                seen.points += usize::from(*byte == b'.');
+                seen.assigns |= matches!(byte, b'=' | b':');
+                end_run(run..at);
+                run = at + 1;
+            }
+            Class::Slash => seen.slashes += 1,
+            Class::Lower | Class::Upper | Class::Digit | Class::Joint => {}
+        }
+        at += 1;
+        if *byte == b'%'
+            && let Some(found) = at_prefix(bytes, (at + 2).min(chunk.end), chunk)
+        {
+            return Some(found);
+        }
+    }
+    end_run(run..chunk.end);
+    seen.find(bytes, chunk).or(random)
+}
+
+/// The secret that begins with a known prefix at `at`. It reaches to the end of its chunk, or of its
+/// segment of a path or query: what it is made of differs from issuer to issuer.
+fn at_prefix(bytes: &[u8], at: usize, chunk: &Range<usize>) -> Option<Range<usize>> {
+    let rest = bytes.get(at..chunk.end).filter(|rest| rest.len() >= SECRET_BYTES_MIN)?;
+    let (first, second) = (*rest.first()?, rest.get(1));
+    if first == b'e' && rest.starts_with(b"eyJ") && jwt::begins_readable(rest) {
+        return Some(at..chunk.end);
+    }
+    let begins = |prefix: &&&str| {
+        // The second letter alone rules out nearly all.
+        prefix.as_bytes().get(1) == second && rest.starts_with(prefix.as_bytes())
+    };
+    let prefix = prefixes(first).iter().find(begins)?;
+    let cuts = |byte: &u8| matches!(byte, b'/' | b'?' | b'&' | b'#');
+    let end = if *prefix == "1//0" { None } else { rest.iter().position(cuts) };
+    let found = rest.get(..end.unwrap_or(rest.len()))?;
+    let value = found.get(prefix.len()..)?;
+    let whole = next_chunk(bytes, 0).is_some_and(|first| first.start == at);
+    let letters = value.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(value.len());
+    let drawn = is_no_word(value) || letters >= SECRET_BYTES_MIN;
+    (found.len() >= SECRET_BYTES_MIN && (whole || drawn)).then_some(at..at + found.len())
+}
+
+/// What a chunk has that is looked at once it has been read.
+#[derive(Default)]
+struct Seen {
+    points: usize,
+    slashes: usize,
+    assigns: bool,
+}
+
+impl Seen {
+    fn find(&self, bytes: &[u8], chunk: &Range<usize>) -> Option<Range<usize>> {
+        if let Some(found) = (self.points >= 2).then(|| token_in(bytes, chunk)).flatten() {
+            return Some(found);
+        }
+        let text = part(bytes, chunk.clone());
+        if self.slashes > 0
+            && let Some(found) = in_address(text)
+        {
+            return Some(chunk.start + found.start..chunk.start + found.end);
+        }
+        if self.assigns
+            && let Some(found) = assigned(text)
+        {
+            return Some(chunk.start + found.start..chunk.start + found.end);
+        }
+        None
+    }
+}
+
+/// A JWT or JWE within a chunk: alone, or behind `=`, `:`, `/` and the like.
+fn token_in(bytes: &[u8], chunk: &Range<usize>) -> Option<Range<usize>> {
+    let text = part(bytes, chunk.clone());
+    let begins = text.iter().enumerate().filter_map(|(at, byte)| {
+        matches!(byte, b':' | b'=' | b'/' | b'&' | b'?' | b'@' | b'#').then_some(at + 1)
+    });
+    for begin in std::iter::once(0).chain(begins) {
+        let rest = text.get(begin..).and_then(|rest| std::str::from_utf8(rest).ok())?;
+        let is_token =
+            |text: &str| (jwt::is_jwt(text) || jwt::is_jwe(text)) && jwt::has_readable_header(text);
+        if rest.len() >= SECRET_BYTES_MIN
+            && rest.find('.') >= Some(8)
+            && (is_token(rest) || is_token(rest.trim_end_matches(['.', ':', '!', '?'])))
+        {
+            return Some(chunk.start + begin..chunk.end);
+        }
+    }
+    None
+}
+
+/// The secret of an address: the path of a webhook, or what stands before the `@`.
+fn in_address(text: &[u8]) -> Option<Range<usize>> {
+    let is_scheme_end = |at: &usize| text.get(*at..).is_some_and(|rest| rest.starts_with(b"://"));
+    let begin = memchr::memchr_iter(b':', text).find(is_scheme_end).map_or(0, |at| at + 3);
+    let rest = text.get(begin..)?;
+    if begin > 0
+        && let Some(user) = memchr::memrchr(b'@', rest).and_then(|end| rest.get(..end))
+        && (user.contains(&b':') || user.len() >= VALUE_BYTES_MIN)
+    {
+        return Some(begin..begin + user.len());
+    }
+    let (host, path) = rest.split_at_checked(memchr::memchr(b'/', rest)?)?;
+    if !host.ends_with(b".com") && !host.ends_with(b".org") {
+        return None;
+    }
+    let host = host.rsplit(|byte| matches!(byte, b'@' | b'=')).next()?;
+    SECRET_PATHS.iter().find_map(|(known, before)| {
+        let secret = path.strip_prefix(before.as_bytes())?;
+        let is_there = host.ends_with(known.as_bytes()) && secret.len() >= VALUE_BYTES_MIN;
+        is_there.then_some(text.len() - secret.len()..text.len())
+    })
+}
+
+/// The value after `token=` and the like, or after `password:`.
+fn assigned(text: &[u8]) -> Option<Range<usize>> {
+    let assigns = |byte: &u8| matches!(byte, b'=' | b':');
+    for (at, sign) in text.iter().enumerate().filter(|(_, byte)| assigns(byte)) {
+        let name = text.get(..at)?;
+        if !name.last().is_some_and(|byte| ends_name(*byte)) {
+            continue;
+        }
+        let is_first = !name.iter().any(|byte| matches!(byte, b':' | b'/'));
+        let known: &[&str] = match sign {
+            b'=' => &SECRET_NAMES,
+            // `arn:aws:secretsmanager:eu-west-1:1:secret:name` names a secret, and is none.
+            _ if is_first => &NEVER_IDS,
+            _ => &[],
+        };
+        let value = text.get(at + 1..)?;
+        let end = value.iter().position(|byte| matches!(byte, b'&' | b'#')).unwrap_or(value.len());
+        if end >= VALUE_BYTES_MIN && is_secret_name(name, known) {
+            return Some(at + 1..at + 1 + end);
+        }
+    }
+    None
+}
+
+/// What of a run of base64's letters looks drawn at random. A run holds `/`, which standard base64
+/// has and paths have: its segments are looked at first.
+fn random_in(bytes: &[u8], run: Range<usize>) -> Option<Range<usize>> {
+    let text = part(bytes, run.clone());
+    let mut begin = run.start;
+    for segment in text.split(|byte| *byte == b'/') {
+        if segment.len() >= RANDOM_BYTES_MIN && !is_named_id(segment) && is_random(segment) {
+            let padded = bytes.get(begin + segment.len()..).unwrap_or(&[]);
+            let padding = padded.iter().take(2).take_while(|byte| **byte == b'=').count();
+            return Some(begin..begin + segment.len() + padding);
+        }
+        begin += segment.len() + 1;
+    }
+    let slashes = memchr::memchr_iter(b'/', text).count();
+    // Standard base64 has `+` and `/`, but neither `-` nor `_`.
+    let is_path = text.first() == Some(&b'/') || slashes == 0 || slashes * 12 > text.len();
+    let is_standard = !text.iter().any(|byte| matches!(byte, b'-' | b'_' | b'~'));
+    (!is_path && is_standard && Makeup::of(text).is_base64()).then_some(run)
+}
+
+/// Whether a word before the first `_` or `-` says that it is an id.
+fn is_named_id(run: &[u8]) -> bool {
+    let Some(end) = memchr::memchr2(b'_', b'-', run) else { return false };
+    let word = run.get(..end).unwrap_or(&[]);
+    ID_WORDS.iter().any(|id| word.eq_ignore_ascii_case(id.as_bytes()))
+}
+
+/// Whether a run without `/` looks drawn at random: as hexadecimal, as lower-case letters with digits, or
+/// as base64. What is written by people has long stretches of one class of letters, few digits, and
+/// joints at its words.
+fn is_random(run: &[u8]) -> bool {
+    let word = |byte: &u8| matches!(byte, b'-' | b'_' | b'+' | b'~');
+    let is_drawn = |segment: &[u8]| {
+        segment.len() >= RANDOM_BYTES_MIN
+            && (has_hexadecimal(segment) || Makeup::of(segment).is_base36())
+    };
+    let is_mixed = run.iter().any(u8::is_ascii_uppercase) && run.iter().any(u8::is_ascii_lowercase);
+    if run.split(word).any(is_drawn) {
+        return true;
+    }
+    // Of a name with joints no part mixes capitals, small letters and digits.
+    is_mixed && Makeup::of(run).is_base64() && run.split(word).any(|part| Makeup::of(part).mixes())
+}
+
+/// Whether it has 32 hexadecimal digits of one case in a row, letters and digits in a mixture.
+fn has_hexadecimal(segment: &[u8]) -> bool {
+    segment.split(|byte| !byte.is_ascii_hexdigit()).any(|digits| {
+        let makeup = Makeup::of(digits);
+        let one_case = makeup.lower == 0 || makeup.upper == 0;
+        let letters = makeup.lower + makeup.upper;
+        digits.len() >= RANDOM_BYTES_MIN && one_case && letters >= 3 && makeup.distinct() >= 8
+    })
+}
+
+/// What a run is made of.
+#[derive(Default)]
+struct Makeup {
+    lower: usize,
+    upper: usize,
+    digits: usize,
+    joints: usize,
+    /// How often the class changes from a letter or digit to the next. Random base64: 0.62 of them.
+    changes: usize,
+    letters: u128,
+}
+
+impl Makeup {
+    fn of(run: &[u8]) -> Self {
+        let mut makeup = Self::default();
+        let mut before = None;
+        for byte in run {
+            let class = class(*byte);
+            match class {
+                Class::Lower => makeup.lower += 1,
+                Class::Upper => makeup.upper += 1,
+                Class::Digit => makeup.digits += 1,
+                Class::Joint | Class::Slash | Class::Other | Class::Separator => {
+                    makeup.joints += 1;
+                    continue;
+                }
+            }
+            makeup.changes += usize::from(before.is_some_and(|before| before != class));
+            before = Some(class);
+            makeup.letters |= 1 << (byte & 127);
+        }
+        makeup
+    }
+
+    /// How many letters and digits differ.
+    const fn distinct(&self) -> u32 {
+        self.letters.count_ones()
+    }
+
+    /// Base64, of which 1 % is missed: shares of classes and changes that words don't reach.
+    const fn is_base64(&self) -> bool {
+        let read = self.lower + self.upper + self.digits;
+        let mixed = self.lower >= 3 && self.upper >= 3 && self.distinct() >= 14;
+        let few_joints = self.joints * 6 <= read;
+        // 0.42 with digits; without them words in camel case come nearer.
+        let enough = if self.digits >= 2 { read * 42 } else { read * 48 };
+        mixed && few_joints && self.changes * 100 >= enough
+    }
+
+    /// Whether it has letters of both cases, and digits if it is short enough to be a word.
+    const fn mixes(&self) -> bool {
+        let read = self.lower + self.upper + self.digits;
+        self.lower >= 2 && self.upper >= 2 && (self.digits >= 1 || read >= 24)
+    }
+
+    /// Letters of one case with digits, all over the place.
+    const fn is_base36(&self) -> bool {
+        let read = self.lower + self.upper + self.digits;
+        let one_case = self.lower == 0 || self.upper == 0;
+        let letters = self.lower + self.upper;
+        one_case
+            && self.digits >= 4
+            && letters >= 8
+            && self.distinct() >= 14
+            && self.changes * 5 >= read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{PREFIXES, Rules, find};
+
+    #[test]
+    fn every_prefix_is_known_at_the_begin_and_within_a_text() {
+        for prefix in PREFIXES {
+            let secret = format!("{prefix}0123456789abcdef");
+            for text in
+                [secret.clone(), format!("  {secret}"), format!("GET /keys/{secret}/x of a client")]
+            {
+                let found = find(&text, 0, Rules::Known).expect(prefix);
+                assert!(text.get(found).is_some_and(|text| text.starts_with(prefix)), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_prefix_within_a_word_or_without_a_value_is_a_word() {
+        for text in [
+            "task-0123456789abcdef",
+            "/sk-SK/kontakt/formular",
+            "/blog/sk-language-pack-released",
+            "the package npm_package_name is set",
+            "sk-",
+        ] {
+            assert_eq!(find(text, 0, Rules::Known), None, "{text}");
+        }
+    }
+}
