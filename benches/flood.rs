@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench flood` has 1,000,000 credentials used in three hours, then in one more hour
 //! 100,000,000 made-up ones beside them, a tenth of which come twice and so are taken in; within
-//! 1 GB. It prints how many of the real ones are still known, the throughput beside that without a
+//! 1 GB; each made-up one names a made-up tenant. It prints how many of the real ones are still known, the throughput beside that without a
 //! flood, and the memory of the process. `-- --test` runs a hundredth of it.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
@@ -46,8 +46,9 @@ struct World {
 }
 
 impl World {
-    fn push(&mut self, id: &str, ms: i64) {
+    fn push(&mut self, (id, tenant): (&str, &str), ms: i64) {
         let mut event = AuthEvent::new(EventTime::from_ms(ms), Cow::Borrowed(id));
+        event.tenant = Some(Cow::Borrowed(tenant));
         event.ip = Some(IpAddr::from([10, 1, 2, 7]));
         event.user_agent = Some(Cow::Borrowed("openai-python/1.54"));
         event.endpoint = Some(Cow::Borrowed("/v1/models"));
@@ -80,7 +81,8 @@ fn main() {
     let scale: u64 = if small { 100 } else { 1 };
     let (real, made_up) = (1_000_000 / scale, 100_000_000 / scale);
     let memory_bytes = usize::try_from((BUDGET - BESIDE) / scale).unwrap_or(usize::MAX);
-    let params = Params { memory_bytes, ..Params::default() };
+    let params = Params::default().with_memory(memory_bytes);
+    let before = memory("VmRSS:");
     let mut world = World {
         partition: Partition::new(Arc::new(params), SEED),
         batch: Batch::default(),
@@ -88,19 +90,23 @@ fn main() {
         worked: Duration::ZERO,
         events: 0,
     };
-    let mut id = String::new();
-    let mut name = |kind: &str, number: u64| {
+    let (mut id, mut tenant) = (String::new(), String::new());
+    // Real ones are of a thousand tenants; each made-up one makes up a tenant, too.
+    let mut push = |world: &mut World, kind: &str, number: u64, ms: i64| {
         id.clear();
+        tenant.clear();
+        let of = if kind == "key" { number % 1000 } else { number };
         // Writing to a text can't fail.
         let _ok = write!(id, "{kind}_{number:012}");
-        id.clone()
+        let _ok = write!(tenant, "tenant_of_{kind}_{of}");
+        world.push((&id, &tenant), ms);
     };
     // The real ones: once in each of three hours, and again and again in a fourth.
     for hour in 0..3_i64 {
         for number in 0..real {
             let within =
                 i64::try_from(number).unwrap_or(0) * HOUR_MS / i64::try_from(real).unwrap_or(1);
-            world.push(&name("key", number), START_MS + hour * HOUR_MS + within);
+            push(&mut world, "key", number, START_MS + hour * HOUR_MS + within);
         }
     }
     world.throughput();
@@ -110,16 +116,16 @@ fn main() {
     };
     for turn in 0..uses {
         let number = turn * 7919 % real;
-        world.push(&name("key", number), START_MS + 3 * HOUR_MS + step(turn, uses));
+        push(&mut world, "key", number, START_MS + 3 * HOUR_MS + step(turn, uses));
     }
     let normal = world.throughput();
     world.partition.take_tally();
     for turn in 0..made_up {
         let ms = START_MS + 4 * HOUR_MS + step(turn, made_up);
-        world.push(&name("made", turn), ms);
+        push(&mut world, "made", turn, ms);
         if turn % 10 == 0 {
-            world.push(&name("made", turn), ms);
-            world.push(&name("key", turn / 10 * 7919 % real), ms);
+            push(&mut world, "made", turn, ms);
+            push(&mut world, "key", turn / 10 * 7919 % real, ms);
         }
     }
     let flooded = world.throughput();
@@ -145,5 +151,10 @@ fn main() {
         world.partition.memory_bytes() as f64 / 1e6,
         memory("VmRSS:") as f64 / 1e6,
         memory("VmHWM:") as f64 / 1e6
+    );
+    let resident = memory("VmRSS:").saturating_sub(before);
+    println!(
+        "resident memory grew by {:.2} of what the partition says that it takes",
+        resident as f64 / world.partition.memory_bytes() as f64
     );
 }

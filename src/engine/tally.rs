@@ -28,6 +28,10 @@ pub struct Tally {
     pub evictions: Evictions,
     /// Credentials not taken in because the keyring was full of open episodes.
     pub refused: u64,
+    /// Credentials that came to belong to another tenant.
+    pub tenant_changed: u64,
+    /// Uses that named a tenant for which there was no room.
+    pub without_tenant: u64,
     /// Episodes opened, by detector.
     pub opened: [u64; Detector::ALL.len()],
     /// Actions newly justified, by detector and action.

@@ -25,7 +25,10 @@ pub(super) fn read_text<'a>(
 ) -> Result<AuthEvent<'a>, Refusal> {
     match String::from_utf8_lossy(without_mark(record)) {
         Cow::Borrowed(text) => decode(text),
-        Cow::Owned(text) => decode_repaired(&text, decode),
+        Cow::Owned(text) => match decode_repaired(&text, decode) {
+            Err(Refusal::InvalidJson) => Err(Refusal::InvalidUtf8),
+            answer => answer,
+        },
     }
 }
 
@@ -38,7 +41,7 @@ pub(super) fn read_json<'a>(
     decode: impl for<'b> Fn(&'b str) -> Result<AuthEvent<'b>, Refusal>,
 ) -> Result<AuthEvent<'a>, Refusal> {
     let answer = read_text(record, &decode);
-    if answer != Err(Refusal::InvalidJson) {
+    if !matches!(answer, Err(Refusal::InvalidJson | Refusal::InvalidUtf8)) {
         return answer;
     }
     let text = String::from_utf8_lossy(without_mark(record));

@@ -171,7 +171,7 @@ fn forged_tokens_with_the_owners_jti_take_nothing_from_the_owners_rate() {
     let config = "posture.default = \"throttle\"\nceiling.action = \"throttle\"\n\
                   ceiling.default = \"600/min\"\n";
     let (_folder, daemon) = daemon(config);
-    let kind = |kind: &str| format!(",\"kind\":\"{kind}\"}}\n");
+    let kind = |kind: &str| format!(",\"kind\":\"{kind}\",\"status\":200}}\n");
     for (id, of) in [("j1", "jwt"), ("j2", "session")] {
         let event = format!("{{\"time\":{},\"credential\":\"{id}\"{}", now_ms(), kind(of));
         daemon.post_events(&event.repeat(2000));

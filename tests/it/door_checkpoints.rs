@@ -183,7 +183,7 @@ fn a_checkpoint_of_an_older_layout_is_read_and_then_written_in_the_newest() {
         u16::from_le_bytes([bytes[8], bytes[9]])
     };
     let data = folder.path().join("data");
-    assert_eq!(layout(&largest(&data)[0]), 2);
+    assert_eq!(layout(&largest(&data)[0]), 3);
     let daemon = Daemon::start_in(folder.path(), "");
     assert_eq!(seen(&daemon, "key_1").map(|one| one.0), Some(found["first_seen"].clone()));
     assert!(daemon.metric("tripline_checkpoint_errors_total") < 1.0, "{}", daemon.log());

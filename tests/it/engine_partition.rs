@@ -405,3 +405,85 @@ fn an_hour_in_which_no_false_action_is_possible_proves_nothing() {
     }
     assert_eq!(world.partition.seen().hours[Kind::ApiKey as usize], 0);
 }
+
+/// A use that names a tenant, or none.
+fn of_tenant(n: i64, tenant: Option<&'static str>) -> AuthEvent<'static> {
+    let mut event = AuthEvent::new(EventTime::from_ms(START_MS + n * 100), Cow::Borrowed("k"));
+    event.tenant = tenant.map(Cow::Borrowed);
+    event
+}
+
+fn with_tenant_limits() -> Params {
+    let mut params = Params::default();
+    params.profile.limits.by_tenant =
+        [("acme".to_owned(), 77), ("bloom".to_owned(), 99)].into_iter().collect();
+    params.named_tenants = ["acme", "bloom"].map(str::to_owned).into();
+    params
+}
+
+#[test]
+fn a_fleet_that_begins_to_send_tenants_gives_them_to_its_older_credentials() {
+    let mut world = World::new(with_tenant_limits());
+    let seen = |world: &World| {
+        let view = world.partition.look_up(Kind::ApiKey, "k").expect("known");
+        (view.tenant.map(String::from), view.limit_per_min)
+    };
+    world.one(&of_tenant(0, None));
+    assert_eq!(seen(&world), (None, 10_000));
+    let mut stranger = of_tenant(1, Some("bloom"));
+    stranger.verified = false;
+    world.one(&stranger);
+    assert_eq!(seen(&world), (None, 10_000), "an unverified use moves nothing");
+    world.one(&of_tenant(2, Some("acme")));
+    assert_eq!(seen(&world), (Some("acme".to_owned()), 77));
+    for n in 3..20 {
+        world.one(&of_tenant(n, None));
+    }
+    assert_eq!(seen(&world), (Some("acme".to_owned()), 77), "a use without one says nothing");
+}
+
+#[test]
+fn a_credential_moves_to_another_tenant_once_and_senders_that_disagree_move_nothing() {
+    let mut world = World::new(with_tenant_limits());
+    let tenant = |world: &World| {
+        let view = world.partition.look_up(Kind::ApiKey, "k").expect("known");
+        view.tenant.map(String::from).unwrap_or_default()
+    };
+    for n in 0..500 {
+        world.one(&of_tenant(n, Some(if n % 2 == 0 { "acme" } else { "bloom" })));
+        assert_eq!(tenant(&world), "acme", "{n}");
+    }
+    let moved = (500..520).find(|n| {
+        world.one(&of_tenant(*n, Some("bloom")));
+        tenant(&world) == "bloom"
+    });
+    assert!(moved.is_some_and(|n| (504..512).contains(&n)), "{moved:?}");
+    let tally = world.partition.take_tally();
+    assert_eq!((tally.tenant_changed, tally.without_tenant), (1, 0));
+}
+
+#[test]
+fn made_up_tenants_take_no_rule_from_a_real_one_and_stay_within_their_memory() {
+    let mut params = with_tenant_limits().with_memory(2 << 20);
+    params.profile.limits.by_kind = [0; 5];
+    let most = params.all_bytes();
+    let mut world = World::new(params);
+    for n in 0..70_000_i64 {
+        let mut event = of_tenant(n / 1000, None);
+        event.credential = Cow::Owned(format!("made_up_{n}"));
+        event.tenant = Some(Cow::Owned(format!("tenant_{n}")));
+        world.one(&event);
+        world.one(&event);
+    }
+    assert!(world.partition.memory_bytes() <= most, "{}", world.partition.memory_bytes());
+    for (n, name) in ["acme", "bloom"].into_iter().enumerate() {
+        let mut event = of_tenant(80_000, Some(name));
+        event.credential = Cow::Owned(format!("real_{n}"));
+        for _ in 0..3 {
+            world.one(&event);
+        }
+        let view = world.partition.look_up(Kind::ApiKey, &format!("real_{n}")).expect("known");
+        assert_eq!(view.tenant.as_deref(), Some(name));
+        assert!(view.limit_per_min == 77 || view.limit_per_min == 99);
+    }
+}

@@ -317,7 +317,7 @@ fn a_rule_for_a_name_that_events_never_have_is_a_mistake() {
     let name = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
     for config in [
         format!("[ceiling.credential]\n\"{name}\" = \"9/min\"\n"),
-        format!("[ceiling.tenant]\n\"{name}\" = \"9/min\"\n"),
+        format!("[ceiling.tenant_each]\n\"{name}\" = \"9/min\"\n"),
         format!("[posture.tenant]\n\"{name}\" = \"alert\"\n"),
         format!("[allow_list.tenant.\"{name}\"]\nowner = \"jo\"\nreason = \"a test\"\n"),
     ] {

@@ -28,6 +28,8 @@ const START_MS: i64 = 1_700_000_000_000;
 const PARTITIONS: usize = 2;
 /// Room for four of the six keys of a partition.
 const MEMORY_BYTES: usize = bytes_for(4);
+/// What its tenants may take beyond that: a handful. Unit: bytes.
+const TENANTS_BYTES: usize = 4096;
 
 /// What the broker holds of a partition: batches in order, and when each arrived.
 type Log = Vec<(Batch, i64)>;
@@ -60,7 +62,8 @@ fn logs(random: &mut Random) -> [Log; PARTITIONS] {
 }
 
 fn params() -> Arc<Params> {
-    let mut params = Params { memory_bytes: MEMORY_BYTES, ..Params::default() };
+    let mut params =
+        Params { memory_bytes: MEMORY_BYTES, tenants_bytes: TENANTS_BYTES, ..Params::default() };
     params.profile.limits.by_kind = [600; 5];
     Arc::new(params)
 }
@@ -215,7 +218,7 @@ impl World {
         self.live.partitions[which].apply(batch, clock);
         self.live.next[which] += 1;
         self.reached[which] = self.reached[which].max(next + 1);
-        assert!(self.live.partitions[which].memory_bytes() <= MEMORY_BYTES, "M-1");
+        assert!(self.live.partitions[which].memory_bytes() <= MEMORY_BYTES + TENANTS_BYTES, "M-1");
         self.tell(which);
     }
 

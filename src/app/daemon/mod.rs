@@ -335,7 +335,7 @@ impl Opened {
         let events = folder.join("events");
         let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
         let limit = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        metrics.credentials_bytes_max.set(limit(settings.partition.memory_bytes as u64));
+        metrics.credentials_bytes_max.set(limit(settings.partition.all_bytes() as u64));
         metrics.event_log_bytes_max.set(limit(settings.event_log.bytes_max));
         let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
         metrics.show_posture(settings.control.postures.default);
@@ -393,8 +393,9 @@ impl Opened {
 /// What the partitions of each intake go by: each has half of the memory, if there are two.
 fn partition_params(settings: &Settings) -> partition::Params {
     let intakes = if settings.kafka.is_some() { 2 } else { 1 };
-    let memory_bytes = settings.partition.memory_bytes / intakes;
-    partition::Params { memory_bytes, ..settings.partition.clone() }
+    let partition = settings.partition.clone();
+    let bytes = partition.all_bytes() / intakes;
+    partition.with_memory(bytes)
 }
 
 /// The control plane, the outboxes behind it, and what they share with those who ask.

@@ -235,7 +235,7 @@ impl Follows {
     ) -> Self {
         let about = About {
             posture: settings.control.postures.default,
-            memory_bytes_max: settings.partition.memory_bytes,
+            memory_bytes_max: settings.partition.all_bytes(),
             checkpoint_every_ms: settings.checkpoint_every_ms,
             breaker: settings.control.breaker,
             reads_kafka: settings.kafka.is_some(),
@@ -264,7 +264,9 @@ impl Follows {
         }
         let before = Arc::clone(&self.partition.read());
         let profile = settings.partition.profile.clone();
-        let partition = Arc::new(partition::Params { profile, ..(*before).clone() });
+        let named_tenants = settings.partition.named_tenants.clone();
+        let partition = partition::Params { profile, named_tenants, ..(*before).clone() };
+        let partition = Arc::new(partition);
         let (posture, breaker) = (control.postures.default, control.breaker);
         let tokens_differ = set_tokens(&self.tokens, settings);
         // Who decides goes by it first: a lower posture holds before a stricter ceiling speaks.

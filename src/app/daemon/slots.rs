@@ -40,8 +40,7 @@ impl Saved for Slot {
 
 /// The memory is for all slots together.
 fn per_slot(params: &Params) -> Arc<Params> {
-    let memory_bytes = params.memory_bytes / SLOTS;
-    Arc::new(Params { memory_bytes, ..params.clone() })
+    Arc::new(params.clone().with_memory(params.all_bytes() / SLOTS))
 }
 
 /// The partitions of all slots as they were written down, or new ones.

@@ -256,6 +256,11 @@ impl Profile {
         self.identity.kind
     }
 
+    /// Lets it belong to another tenant, by its number.
+    pub const fn set_tenant(&mut self, tenant: u16) {
+        self.identity.tenant = tenant;
+    }
+
     /// Changes its absolute limit.
     pub const fn set_limit(&mut self, per_min: u32) {
         self.identity.limit_per_min = per_min;

@@ -239,7 +239,7 @@ impl Context {
         // Of a topic that was not asked for, those that are assigned are known.
         let all = partitions.values().sum::<usize>().max(self.board.lock().len() + 1);
         let params = Arc::clone(&self.shared.partition.read());
-        Arc::new(Params { memory_bytes: params.memory_bytes / all, ..(*params).clone() })
+        Arc::new((*params).clone().with_memory(params.all_bytes() / all))
     }
 
     /// The name of a partition among checkpoints. Those of another group, or of a topic of the same

@@ -42,6 +42,8 @@ impl Metrics {
         self.too_late.inc_by(tally.too_late);
         self.ahead.inc_by(tally.ahead);
         self.admitted.inc_by(tally.admitted);
+        self.tenant_changed.inc_by(tally.tenant_changed);
+        self.without_tenant.inc_by(tally.without_tenant);
         let Evictions { new, established, deferred } = tally.evictions;
         for (worth, count) in [("new", new), ("established", established)] {
             if count > 0 {

@@ -58,6 +58,8 @@ pub struct Metrics {
     pub queue_full: IntCounter,
     pub credentials: IntGauge,
     pub admitted: IntCounter,
+    pub tenant_changed: IntCounter,
+    pub without_tenant: IntCounter,
     pub evicted: IntCounterVec,
     /// Events of credentials that were not taken in, as they were not seen before.
     pub deferred: IntCounter,
@@ -209,6 +211,14 @@ impl Metrics {
                 .counter("queue_full_total", "Requests answered 429: a queue was full.")?,
             credentials: t.gauge("credentials", "Credentials remembered.")?,
             admitted: t.counter("credentials_admitted_total", "Credentials taken in.")?,
+            tenant_changed: t.counter(
+                "credentials_tenant_changed_total",
+                "Credentials that came to belong to another tenant, as their uses name it.",
+            )?,
+            without_tenant: t.counter(
+                "events_without_tenant_room_total",
+                "Uses that named a tenant for which there was no room: no rule is for it.",
+            )?,
             evicted: t.counters(
                 "credentials_evicted_total",
                 "Credentials forgotten for room: new ones, used in one hour alone, and others.",

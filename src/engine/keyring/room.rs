@@ -84,6 +84,8 @@ pub(super) struct Room {
     asleep_hand: u32,
     doorkeeper: Option<Doorkeeper>,
     evictions: Evictions,
+    /// The tenants of those that were forgotten since the last call.
+    forgotten: Vec<u16>,
 }
 
 impl Room {
@@ -98,6 +100,7 @@ impl Room {
             asleep_hand: 0,
             doorkeeper: None,
             evictions: Evictions::default(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -107,6 +110,7 @@ impl Room {
 
     pub(super) fn note_forgotten(&mut self, identity: &Identity, id: &str) {
         self.ids = self.ids.saturating_sub(heap_bytes(id));
+        self.forgotten.push(identity.tenant);
         if identity.hours <= NEW_HOURS_MAX {
             self.evictions.new += 1;
         } else {
@@ -137,6 +141,11 @@ impl Keyring {
     /// Who was not remembered since the last call.
     pub fn take_evictions(&mut self) -> Evictions {
         std::mem::take(&mut self.room.evictions)
+    }
+
+    /// The tenants of the credentials that were forgotten since the last call, one each.
+    pub fn drain_forgotten(&mut self) -> std::vec::Drain<'_, u16> {
+        self.room.forgotten.drain(..)
     }
 
     /// Whether a credential that it does not hold is to be taken in: while there is room, and one

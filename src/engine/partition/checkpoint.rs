@@ -12,6 +12,7 @@ use super::{BusiestMinute, Params, Partition};
 use crate::engine::batch::HashSeed;
 use crate::engine::keyring;
 use crate::engine::tally::Tally;
+use crate::engine::tenants::Tenants;
 use crate::stats::codec::{Codec, Input};
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ impl Partition {
         self.next_offset.encode(out);
         (self.newest, self.now).encode(out);
         self.newest_event.encode(out);
+        self.moving.encode(out);
         (self.next_close, self.settles_at).encode(out);
         self.minute.encode(out);
         self.hours.encode(out);
@@ -102,14 +104,19 @@ impl Restoring {
         partition.next_offset = Codec::decode(input)?;
         (partition.newest, partition.now) = Codec::decode(input)?;
         let before = partition.newest;
-        partition.newest_event = if input.version() < 3 { before } else { Codec::decode(input)? };
+        partition.newest_event = before;
+        if input.version() >= 3 {
+            partition.newest_event = Codec::decode(input)?;
+            partition.moving = Codec::decode(input)?;
+        }
         (partition.next_close, partition.settles_at) = Codec::decode(input)?;
         partition.minute = Codec::decode(input)?;
         partition.hours = Codec::decode(input)?;
         partition.busiest_minute = Codec::decode(input)?;
         (partition.hot, partition.hot_floor) = Codec::decode(input)?;
         partition.episodes = Codec::decode(input)?;
-        partition.tenants = Codec::decode(input)?;
+        let tenants: Tenants = Codec::decode(input)?;
+        partition.tenants = tenants.within(partition.params.tenants_bytes);
         partition.cohorts = Codec::decode(input)?;
         partition.failing = Codec::decode(input)?;
         let keyring = keyring::Restoring::begin(bytes_max, seed, input)?;
@@ -144,6 +151,7 @@ impl Restoring {
                 None => false,
             });
         }
+        partition.hold_tenants();
         let params = Arc::clone(&partition.params);
         partition.set_params(params);
         Ok(partition)

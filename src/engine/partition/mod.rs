@@ -6,6 +6,7 @@
 //! **Invariants.** T-1: the watermark never goes back. S-4: an offset is applied once. S-10: only
 //! verified uses count against a credential. M-1: the keyring is bounded.
 
+mod belonging;
 mod checkpoint;
 mod view;
 mod watch;
@@ -26,7 +27,9 @@ use crate::model::credential::Kind;
 use crate::model::event::Outcome;
 use crate::model::finding::Finding;
 use crate::model::time::EventTime;
+use belonging::Moving;
 use compact_str::CompactString;
+use std::collections::BTreeSet;
 
 /// How many rows are looked up ahead of their update.
 const AHEAD: usize = 32;
@@ -58,8 +61,27 @@ pub struct Params {
     /// How far behind the intake clock event time is while the past is being read.
     /// Unit: milliseconds. Default: 60,000.
     pub catch_up_ms: i64,
-    /// What its credentials may take in memory. Unit: bytes. Default: 1 GiB.
+    /// What its credentials may take in memory. Unit: bytes. Default: 15/16 of 1 GiB.
     pub memory_bytes: usize,
+    /// What its tenants may take in memory. Unit: bytes. Default: 1/16 of 1 GiB.
+    pub tenants_bytes: usize,
+    /// The tenants that the configuration names: they always have a number.
+    pub named_tenants: BTreeSet<String>,
+}
+
+impl Params {
+    /// So much memory for credentials and tenants together. Unit: bytes.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: usize) -> Self {
+        self.tenants_bytes = bytes / 16;
+        self.memory_bytes = bytes - self.tenants_bytes;
+        self
+    }
+
+    /// What credentials and tenants may take in memory. Unit: bytes.
+    pub const fn all_bytes(&self) -> usize {
+        self.memory_bytes + self.tenants_bytes
+    }
 }
 
 impl Default for Params {
@@ -69,8 +91,11 @@ impl Default for Params {
             lateness_ms: 5_000,
             skew_ms_max: SKEW_MS_MAX,
             catch_up_ms: 60_000,
-            memory_bytes: 1 << 30,
+            memory_bytes: 0,
+            tenants_bytes: 0,
+            named_tenants: BTreeSet::new(),
         }
+        .with_memory(1 << 30)
     }
 }
 
@@ -130,6 +155,7 @@ pub struct Partition {
     keyring: Keyring,
     episodes: EpisodeTable,
     tenants: Tenants,
+    moving: Moving,
     cohorts: Cohorts,
     failing: FleetFailures,
     next_offset: i64,
@@ -157,10 +183,11 @@ impl Partition {
     pub fn new(params: std::sync::Arc<Params>, seed: HashSeed) -> Self {
         Self {
             keyring: Keyring::new(params.memory_bytes, seed),
+            tenants: Tenants::new(params.tenants_bytes),
             params,
             seed,
             episodes: EpisodeTable::default(),
-            tenants: Tenants::default(),
+            moving: Moving::default(),
             cohorts: Cohorts::default(),
             failing: FleetFailures::default(),
             next_offset: 0,
@@ -187,6 +214,7 @@ impl Partition {
     /// Cost: touches every profile.
     pub fn set_params(&mut self, params: std::sync::Arc<Params>) {
         self.params = params;
+        self.tenants.set_rules(|name| self.params.named_tenants.contains(name));
         let (limits, tenants) = (&self.params.profile.limits, &self.tenants);
         self.keyring.set_limits(|identity, id| {
             let tenant = tenants.name(identity.tenant).map(CompactString::as_str);
@@ -252,9 +280,9 @@ impl Partition {
         self.ended_minute.take()
     }
 
-    /// What its credentials take in memory. Unit: bytes.
+    /// What its credentials and tenants take in memory. Unit: bytes.
     pub const fn memory_bytes(&self) -> usize {
-        self.keyring.bytes()
+        self.keyring.bytes() + self.tenants.bytes()
     }
 
     /// What it has seen so far.
@@ -331,6 +359,7 @@ impl Partition {
             .or_else(|| self.keyring.find(row.hash, row.kind, id));
         let known = found
             .and_then(|number| self.keyring.awake(number, time.second(), &self.params.profile));
+        self.release_forgotten();
         if !row.verified {
             self.tally.unverified += 1;
             // Ids that nobody holds are no part of the fleet: they could be made up to look like
@@ -343,6 +372,7 @@ impl Partition {
             // It sleeps on: there is no room to wake it.
             self.tally.refused += 1;
         } else if let Some(number) = known.or_else(|| self.admit(batch, row, time)) {
+            self.follow_tenant(number, batch, row);
             self.watch(number, row, time);
             if rejected {
                 self.watch_failed(number, time, true);
@@ -379,14 +409,23 @@ impl Partition {
         }
         let params = &self.params.profile;
         let limit = params.limits.of(row.kind, id, tenant);
-        let number = tenant.map_or(NO_TENANT, |tenant| self.tenants.number_of(tenant));
+        let number = tenant.and_then(|tenant| {
+            let has_rules = self.params.named_tenants.contains(tenant);
+            self.tenants.number_of(tenant, has_rules)
+        });
+        self.tally.without_tenant += u64::from(tenant.is_some() && number.is_none());
+        let number = number.unwrap_or(NO_TENANT);
         let identity = Identity::new(row.kind, number, limit, time.second());
         let profile = Profile::new(identity, self.cohorts.prior(row.kind), params);
         let admitted = self.keyring.admit((row.hash, id), profile, time.second(), params);
         match admitted {
-            Some(_) => self.tally.admitted += 1,
+            Some(_) => {
+                self.tally.admitted += 1;
+                self.tenants.hold(number);
+            }
             None => self.tally.refused += 1,
         }
+        self.release_forgotten();
         admitted
     }
 }

@@ -25,13 +25,13 @@ pub(super) fn engine(section: Section<'_>) -> partition::Params {
         lateness_ms: section.get("lateness", duration_ms).unwrap_or(default.lateness_ms),
         skew_ms_max: section.get("skew_max", skew).unwrap_or(default.skew_ms_max),
         catch_up_ms: section.get("catch_up", duration_ms).unwrap_or(default.catch_up_ms),
-        memory_bytes: memory
-            .and_then(|bytes| usize::try_from(bytes).ok())
-            .unwrap_or(default.memory_bytes),
-        profile: default.profile,
+        ..default
     };
     section.finish();
-    params
+    match memory.and_then(|bytes| usize::try_from(bytes).ok()) {
+        Some(bytes) => params.with_memory(bytes),
+        None => params,
+    }
 }
 
 pub(super) fn profile(root: &Section<'_>) -> profile::Params {
@@ -55,9 +55,10 @@ pub(super) fn profile(root: &Section<'_>) -> profile::Params {
     }
     kinds.finish();
     kinds_of_names(&ceiling.section("credential"));
-    for (table, limits) in
-        [("tenant", &mut params.limits.by_tenant), ("credential", &mut params.limits.by_credential)]
-    {
+    for (table, limits) in [
+        ("tenant_each", &mut params.limits.by_tenant),
+        ("credential", &mut params.limits.by_credential),
+    ] {
         let section = ceiling.section(table);
         for name in section.names() {
             if let Some(limit) = section.get(&name, rate_per_min) {

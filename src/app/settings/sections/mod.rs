@@ -19,6 +19,7 @@ use detection::{engine, profile};
 use doors::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
 use response::journal;
 use state::{checkpoints, event_log, findings};
+use std::collections::BTreeSet;
 use stores::auth_stores;
 use values::{key_file, path, secrets_as_names, within};
 
@@ -70,7 +71,15 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         dead_letters: dead_letters(root.section("dead_letters")),
     };
     finish_root(root);
-    settings
+    let named_tenants = tenants_of(&settings);
+    Settings { partition: partition::Params { named_tenants, ..settings.partition }, ..settings }
+}
+
+/// The tenants that rules are about.
+fn tenants_of(settings: &Settings) -> BTreeSet<String> {
+    let postures = settings.control.postures.by_tenant.keys();
+    let limits = settings.partition.profile.limits.by_tenant.keys();
+    postures.chain(limits).chain(settings.control.allow_list.tenants.keys()).cloned().collect()
 }
 
 fn finish_root(root: &Section<'_>) {
