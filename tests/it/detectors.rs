@@ -160,11 +160,13 @@ fn ceiling() {
         "made 101 requests in 10 s, a rate of 606 a minute; its limit is 600 a minute",
     );
     fleet.uses(USUAL, 1200, MINUTE);
-    fleet.says(
-        Detector::Ceiling,
-        Action::Revoke,
-        "made 601 requests in 60 s, a rate of 601 a minute; its limit is 600 a minute",
-    );
+    let finding = fleet.told(Detector::Ceiling);
+    assert_eq!(finding.action, Action::Revoke);
+    let reached = |action| finding.reached.at(action).expect("reached");
+    let early = reached(Action::Revoke).ms_since(reached(Action::Throttle));
+    assert!((20_000..40_000).contains(&early), "{early} ms early");
+    let count = finding.evidence.iter().find(|one| one.name == "count").expect("a count");
+    assert!(count.value > 600.0, "{count:?}");
 }
 
 #[test]
