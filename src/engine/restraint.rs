@@ -8,6 +8,10 @@ use crate::judge::fleet::{self, Fleet, Openings};
 use crate::model::credential::Kind;
 use crate::model::finding::{Detector, Finding};
 
+/// For how long a common cause excuses a broken limit. Unit: milliseconds. Chosen: what a launch or a
+/// replay does within seconds is over by then.
+const CONTRACT_EXCUSED_MS: i64 = 15_000;
+
 /// The ledger and the fleet.
 #[derive(Clone, Debug, Default)]
 pub struct Restraint {
@@ -58,8 +62,13 @@ impl Restraint {
         self.ledger.open(finding.credential.kind(), budgets)
     }
 
-    /// Whether what is found may have a cause in common with much that its like do.
+    /// Whether what is found may have a cause in common with much that its like do. A broken limit is a
+    /// contract: others that burst, which a thief could arrange, excuse it for seconds alone.
     pub fn suppresses(&self, finding: &Finding) -> bool {
+        let lasted_ms = finding.updated.ms_since(finding.opened);
+        if finding.detector == Detector::Ceiling && lasted_ms >= CONTRACT_EXCUSED_MS {
+            return false;
+        }
         let fleet = self.fleets.get(finding.credential.kind() as usize);
         fleet.is_some_and(|fleet| fleet.suppresses(finding.updated))
     }

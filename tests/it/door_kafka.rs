@@ -5,8 +5,9 @@ use crate::support::broker::{Broker, produce};
 use crate::support::daemon::{Daemon, event, now_ms, uses};
 use crate::support::redis_server::RedisServer;
 use crate::support::{pause, skipped, until};
+use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::DefaultProducerContext;
+use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 use std::time::Duration;
 
 const PARTITIONS: i32 = 3;
@@ -104,6 +105,45 @@ fn a_refused_record_leaves_its_place_and_the_ones_around_it_are_applied() {
     assert_eq!((&letter["topic"], &letter["offset"]), (&"auth".into(), &1.into()));
     assert_eq!(letter["reason"], "invalid_json");
     assert!(letter["partition"].is_number() && !letter.to_string().contains("PLANTED"));
+}
+
+#[test]
+fn refused_records_that_their_topic_does_not_take_go_to_the_file() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().expect("a folder");
+    let topic = "dead_letter_topic = \"no such topic\"\n";
+    let daemon = Daemon::start(&folder, &(config(&cluster.bootstrap_servers()) + topic));
+    let bad = |n: usize| (format!("key_{n}"), "nonsense".to_owned());
+    produce(&cluster.bootstrap_servers(), "auth", (0..300).map(bad));
+    let refused = "tripline_records_refused_total{intake=\"kafka\",reason=\"invalid_json\"}";
+    until("all are refused", Duration::from_mins(1), || {
+        (daemon.metric(refused) >= 300.0).then_some(())
+    });
+    let path = daemon.data().join("dead-letters.ndjson");
+    until("the file has each of them", Duration::from_mins(2), || {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        (text.lines().count() == 300).then_some(())
+    });
+    assert!(daemon.log().contains("dead_letter_topic"), "{}", daemon.log());
+}
+
+#[test]
+fn records_compressed_with_zstd_are_read() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, &config(&cluster.bootstrap_servers()));
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", cluster.bootstrap_servers())
+        .set("compression.type", "zstd")
+        .set("linger.ms", "50")
+        .create()
+        .expect("a producer");
+    for (key, record) in records(0, 500) {
+        let record = BaseRecord::to("auth").key(&key).payload(&record);
+        producer.send(record).expect("is queued");
+    }
+    producer.flush(Duration::from_secs(30)).expect("all are written");
+    applied(&daemon, 500.0);
 }
 
 #[test]

@@ -304,3 +304,23 @@ fn the_size_of_a_batch_changes_no_decision() {
     assert!(!small.is_empty());
     assert_eq!(small, large);
 }
+
+#[test]
+fn a_common_cause_excuses_a_broken_limit_for_seconds_and_a_burst_for_as_long_as_it_lasts() {
+    let judged = |detector, lasts_ms: i64| {
+        let mut control = control(Budgets::default(), 40_000_000);
+        // A dozen keys of a thief's own.
+        for n in 0..12 {
+            let own = burst(&format!("own_{n}"), Action::Observe, Change::Opened, [0, 0]);
+            control.on_signal(&own, at(0));
+        }
+        let stolen = signal("stolen", detector, Action::Revoke, Change::Opened, [0, lasts_ms]);
+        decided(&mut control, &stolen)
+    };
+    let held = (Action::Throttle, true, vec![Guardrail::FleetSuppression]);
+    for lasts_ms in [0, 14_999] {
+        assert_eq!(judged(Detector::Ceiling, lasts_ms), held);
+    }
+    assert_eq!(judged(Detector::Ceiling, 15_000), (Action::Revoke, true, vec![]));
+    assert_eq!(judged(Detector::Burst, 30_000), held);
+}

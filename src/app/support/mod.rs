@@ -238,7 +238,6 @@ fn version() -> Value {
     let features: Vec<&str> = [
         (cfg!(feature = "kafka-ssl"), "kafka-ssl"),
         (cfg!(feature = "kafka-gssapi"), "kafka-gssapi"),
-        (cfg!(feature = "kafka-zstd"), "kafka-zstd"),
         (cfg!(feature = "cloud"), "cloud"),
     ]
     .into_iter()

@@ -3,8 +3,9 @@
 use super::group::{BROKER_WAIT, Context, Message, Progress, commit, places};
 use super::handover::Held;
 use super::pulse;
+use super::rejects_topic::RejectsTopic;
 use super::stillness::Stillness;
-use super::worker::{Worker, dead_letter_producer};
+use super::worker::Worker;
 use super::{Ends, Params, Place, Shared, complain_again};
 use crate::edge::clock;
 use crate::edge::planes::{Hours, Ticket};
@@ -52,7 +53,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
     let mut stillness = Stillness::default();
     let mut orders = Vec::new();
     let mut threads = Vec::new();
-    let producer = dead_letter_producer(params);
+    let rejects = RejectsTopic::new(params, shared);
     for (number, mut questions) in ends.into_iter().enumerate() {
         let (sender, receiver) = mpsc::channel();
         let worker = Worker {
@@ -61,7 +62,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             shared: shared.clone(),
             pulse: Arc::clone(&pulse),
             saving: Saving::new(shared.writer.clone(), shared.checkpoint_every_ms),
-            dead_letter_producer: producer.clone(),
+            rejects: rejects.clone(),
             ticket: Ticket::default(),
             hours: Hours::default(),
             told_params: None,

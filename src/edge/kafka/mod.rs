@@ -18,6 +18,7 @@ mod handover;
 pub mod look;
 mod manager;
 mod pulse;
+mod rejects_topic;
 pub mod rekey;
 mod stillness;
 mod worker;

@@ -4,6 +4,7 @@ use super::complain_again;
 use super::group::{Context, Message, Progress};
 use super::handover::Held;
 use super::pulse::Pulse;
+use super::rejects_topic::RejectsTopic;
 use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, letter};
@@ -18,7 +19,6 @@ use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::{Limits, Refusal};
 use rdkafka::Message as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, ThreadedProducer};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
@@ -64,7 +64,7 @@ pub(super) struct Worker {
     pub(super) shared: Shared,
     pub(super) pulse: Arc<Pulse>,
     pub(super) saving: Saving,
-    pub(super) dead_letter_producer: Option<Arc<ThreadedProducer<DefaultProducerContext>>>,
+    pub(super) rejects: Option<RejectsTopic>,
     pub(super) ticket: Ticket,
     pub(super) hours: Hours,
     /// What partitions go by, if that was told since the start.
@@ -278,12 +278,9 @@ impl Worker {
         metrics.refused.with_label_values(&["kafka", refusal.as_str()]).inc();
         let place = dead_letter::Place::Record { topic: &place.0, partition: place.1, offset };
         let text = letter(place, refusal, at);
-        let written = match (&self.dead_letter_producer, &self.params.dead_letter_topic) {
-            (Some(producer), Some(topic)) => {
-                producer.send(BaseRecord::<(), str>::to(topic).payload(&text)).is_ok()
-            }
-            _ => self.shared.dead_letters.write(&text, at),
-        };
+        // What the topic's queue has no room for goes to the file, too.
+        let sent = self.rejects.as_ref().is_some_and(|rejects| rejects.send(&text));
+        let written = sent || self.shared.dead_letters.write(&text, at);
         if !written {
             metrics.dead_letter_errors.inc();
         }
@@ -356,19 +353,5 @@ impl Owned {
         let partition = &self.held.partition;
         let is_behind = self.is_behind || partition.next_offset() < self.held.again_until;
         !is_behind && now.ms_since(partition.watermark()) < 120_000
-    }
-}
-
-/// A producer of dead letters.
-pub(super) fn dead_letter_producer(
-    params: &Params,
-) -> Option<Arc<ThreadedProducer<DefaultProducerContext>>> {
-    params.dead_letter_topic.as_ref()?;
-    match params.client().create() {
-        Ok(producer) => Some(Arc::new(producer)),
-        Err(error) => {
-            tracing::error!(error = %error, "dead letters go to the file: no producer");
-            None
-        }
     }
 }

@@ -55,7 +55,10 @@ pub fn passes_on_429_with_retry_after(kind: Kind) {
     let config = "posture.default = \"throttle\"\nceiling.action = \"throttle\"\n\
                   ceiling.default = \"600/min\"\n";
     let Some(world) = World::start(kind, config, Away::Shipped) else { return };
-    let event = format!("{{\"time\":{},\"credential\":\"j1\",\"kind\":\"jwt\",\"status\":200}}\n", now_ms());
+    let event = format!(
+        "{{\"time\":{},\"credential\":\"j1\",\"kind\":\"jwt\",\"status\":200}}\n",
+        now_ms()
+    );
     world.daemon.post_events(&event.repeat(2000));
     let token = [("authorization", TOKEN)];
     let slowed = until("it is slowed down", Duration::from_secs(20), || {
