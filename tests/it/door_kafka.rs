@@ -8,6 +8,7 @@ use crate::support::{pause, skipped, until};
 use rdkafka::config::ClientConfig;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+use rdkafka::types::RDKafkaRespErr;
 use std::time::Duration;
 
 const PARTITIONS: i32 = 3;
@@ -111,7 +112,10 @@ fn a_refused_record_leaves_its_place_and_the_ones_around_it_are_applied() {
 fn refused_records_that_their_topic_does_not_take_go_to_the_file() {
     let cluster = cluster();
     let folder = tempfile::tempdir().expect("a folder");
-    let topic = "dead_letter_topic = \"no such topic\"\n";
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    cluster.create_topic("refused", 1, 1).expect("a topic");
+    cluster.topic_error("refused", denied).expect("it may not be written");
+    let topic = "dead_letter_topic = \"refused\"\n";
     let daemon = Daemon::start(&folder, &(config(&cluster.bootstrap_servers()) + topic));
     let bad = |n: usize| (format!("key_{n}"), "nonsense".to_owned());
     produce(&cluster.bootstrap_servers(), "auth", (0..300).map(bad));

@@ -38,6 +38,7 @@ mod engine_partition;
 mod generate;
 mod house;
 mod kills;
+mod nginx_logs;
 mod planted;
 mod readme;
 mod scenarios;
