@@ -307,6 +307,12 @@ fn run_replay(args: &ReplayArgs) -> Exit {
             for (file, error) in &report.unread {
                 super::say_problem(&format!("can't read {file} to its end: {error}"));
             }
+            if report.events > 0 && report.unverified == report.events {
+                super::say_problem(
+                    "none of the events counts as a use of its credential: say which do, as \
+                     verified = \"2xx\" in [intake.access_log] (docs/events.md)",
+                );
+            }
             if report.unread.is_empty() { Exit::Good } else { Exit::Findings }
         }
         Err(error) => {

@@ -28,6 +28,8 @@ const _: () = assert!(STORE_MS < KEPT_MS && BROKERS_MS < KEPT_MS && UNASSIGNED_M
 const LAG_MANY: u64 = 10_000;
 /// How many seconds of events not yet applied are many. Chosen.
 const LAG_S_MANY: f64 = 10.0;
+/// From how many events on it is remarkable that none of them counts. Chosen.
+const UNVERIFIED_MIN: u64 = 100;
 /// How many intervals a checkpoint may be late, and how long beyond. Unit: milliseconds. Chosen.
 const CHECKPOINT_INTERVALS: i64 = 3;
 const CHECKPOINT_MS: i64 = 10_000;
@@ -53,6 +55,10 @@ pub struct Vitals {
     pub queue_full: u64,
     /// Records refused.
     pub refused: u64,
+    /// Events applied.
+    pub applied: u64,
+    /// Those of them whose caller did not prove to hold the credential.
+    pub unverified: u64,
     /// The sender whose clock is furthest ahead, if its events are not counted for that, and by how
     /// much. Unit: milliseconds.
     pub fast_clock: Option<(String, i64)>,
@@ -151,6 +157,12 @@ impl Recent {
             let found = format!("{records} of the last minute could not be read");
             mild(Part::Records, "records-refused", found)
         });
+        let applied = self.risen(now, |one| one.applied).map_or(0, |(by, _)| by);
+        let unverified = rose(|one| one.unverified).filter(|by| *by >= UNVERIFIED_MIN);
+        let unverified = unverified.filter(|by| *by == applied).map(|events| {
+            let found = format!("none of {events} events of the last minute counts as a use");
+            mild(Part::Records, "unverified", found)
+        });
         let forgotten = rose(|one| one.forgotten).map(|credentials| {
             let credentials = count(credentials, "baseline");
             let found = format!("it is full: {credentials} forgotten in the last minute");
@@ -166,7 +178,7 @@ impl Recent {
             mild(Part::Memory, "memory-full", found)
         });
         let memory = not_watched.or(forgotten).or(deferred);
-        [not_kept, full, refused, memory].into_iter().flatten()
+        [not_kept, full, refused, unverified, memory].into_iter().flatten()
     }
 
     fn of_kafka(&self, now: &Vitals, kafka: KafkaJson) -> Option<ConcernJson> {
@@ -271,6 +283,8 @@ mod tests {
             queue_full: 7,
             kafka_events: total(20_000, second),
             refused: 7,
+            applied: 7,
+            unverified: 7,
             fast_clock: None,
             kafka: Some(KafkaJson { up: true, partitions: 4, lag: 150_000 }),
             checkpoint: Some(at.plus_ms(-60_000)),
@@ -304,6 +318,21 @@ mod tests {
     fn finds(part: Part, grave: bool, words: &str, change: impl Fn(&mut Vitals, i64)) {
         let found = found_after(change);
         assert_eq!(found, [(part, grave, words.to_owned())]);
+    }
+
+    #[test]
+    fn a_minute_in_which_no_event_counts_is_remarkable() {
+        let at = |second, applied, unverified| Vitals { applied, unverified, ..well(second) };
+        let mut recent = Recent::default();
+        recent.note(at(0, 0, 0));
+        let found = |now: &Vitals| {
+            let concerns = recent.concerns(now).into_iter();
+            concerns.map(|one| one.found).collect::<Vec<_>>()
+        };
+        let none = "none of 100 events of the last minute counts as a use";
+        assert_eq!(found(&at(50, 100, 100)), [none]);
+        assert_eq!(found(&at(50, 101, 100)), [""; 0]);
+        assert_eq!(found(&at(50, 99, 99)), [""; 0]);
     }
 
     #[test]

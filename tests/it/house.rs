@@ -267,6 +267,27 @@ fn data(name: &str) -> String {
 }
 
 #[test]
+fn check_says_what_the_events_of_each_source_can_lead_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let says = |config: &str| {
+        let path = folder.path().join("tripline.toml");
+        std::fs::write(&path, config).expect("writes");
+        let done = tripline(&["check", path.to_str().expect("a path")], &[]);
+        assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    let native = says("posture.default = \"suspend\"\n");
+    assert!(native.contains("status of 2xx") && native.contains("suspend at most"), "{native}");
+    let log = says("posture.default = \"revoke\"\n[intake]\nformat = \"access_log\"\n");
+    assert!(log.contains("alerts at most") && log.contains("[intake.access_log]"), "{log}");
+    let stated = "[intake]\nformat = \"access_log\"\n[intake.access_log]\nverified = \"2xx\"\n";
+    assert!(says(stated).contains("with a status of 2xx"));
+    let kafka = "[kafka]\nbrokers = \"127.0.0.1:9\"\ntopics = [\"t\"]\nformat = \"mapping\"\n\
+                 [kafka.mapping]\ncredential = \"/k\"\ntime = \"/t\"\n";
+    assert!(says(kafka).contains("[kafka.mapping]"));
+}
+
+#[test]
 fn a_replay_reads_real_excerpts() {
     let folder = tempfile::tempdir().expect("a folder");
     let cloud =

@@ -135,6 +135,8 @@ fn measure(shared: &Shared) -> Vitals {
         not_kept: metrics.events_not_kept.get(),
         queue_full: metrics.queue_full.get(),
         refused: metrics.records_refused(),
+        applied: metrics.events_applied(),
+        unverified: metrics.unverified.get(),
         fast_clock: metrics.fast_clocks.furthest(clock::now()),
         kafka: about.reads_kafka.then_some(kafka),
         kafka_events: metrics.events.with_label_values(&["kafka"]).get(),
