@@ -134,6 +134,18 @@ impl Ranking {
     }
 }
 
+impl Ranking {
+    /// The most that a tenant's credentials together took of the limit of their sum, in requests a
+    /// minute; 0 where there is no such limit. A tenant that is not among the busiest is not looked at.
+    pub fn limit_ratio(&self, sums: &BTreeMap<String, u32>) -> f64 {
+        let of = |one: &Ranked| {
+            let limit = sums.get(one.tenant.as_str()).filter(|limit| **limit > 0)?;
+            Some(one.taken.requests as f64 / f64::from(*limit))
+        };
+        self.tenants.iter().filter_map(of).fold(0.0, f64::max)
+    }
+}
+
 /// Whose events were counted.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
@@ -240,6 +252,7 @@ mod tests {
     use crate::detect::tenant_flood::Params;
     use crate::model::finding::Action;
     use crate::model::time::EventTime;
+    use std::collections::BTreeMap;
 
     const M: u32 = 28_333_333;
 
@@ -279,6 +292,10 @@ mod tests {
         assert!((flood.usual_share - 0.05).abs() < 1e-9 && (flood.ratio - 15.6).abs() < 1e-9);
         assert!((all.flood_ratio() - 15.6).abs() < 1e-9);
         assert_eq!((bloom.tenant.as_str(), bloom.flood), ("bloom", None));
+        let sums = [("acme", 2496), ("bloom", 0), ("gone", 1)];
+        let sums = sums.map(|(name, limit)| (name.to_owned(), limit)).into();
+        assert!((all.limit_ratio(&sums) - 2.0).abs() < 1e-9, "of the sum over partitions");
+        assert!(all.limit_ratio(&BTreeMap::new()) < 1e-9);
         let off = minutes.ranking(at(M + 1, 15), None).expect("a minute");
         assert!(off.flood_ratio() < 1e-9 && off.tenants.len() == 2);
     }

@@ -267,6 +267,18 @@ fn data(name: &str) -> String {
 }
 
 #[test]
+fn a_tenants_limit_is_that_of_each_of_its_credentials_or_of_their_sum() {
+    let text =
+        "[ceiling.tenant_each]\nacme = \"500/min\"\n[ceiling.tenant_sum]\nbloom = \"9k/min\"\n";
+    let settings = tripline::app::settings::check("config", text, [].into()).expect("right");
+    assert_eq!(settings.partition.profile.limits.by_tenant.get("acme"), Some(&500));
+    assert_eq!(settings.control.tenant_sums.get("bloom"), Some(&9_000));
+    assert!(["acme", "bloom"].iter().all(|name| settings.partition.named_tenants.contains(*name)));
+    let old = "[ceiling.tenant]\nacme = \"500/min\"\n";
+    assert!(tripline::app::settings::check("config", old, [].into()).is_err(), "no such table");
+}
+
+#[test]
 fn check_says_what_the_events_of_each_source_can_lead_to() {
     let folder = tempfile::tempdir().expect("a folder");
     let says = |config: &str| {

@@ -276,8 +276,12 @@ impl ControlThread {
         let metrics = &self.metrics;
         if self.slow_gauges_at.is_none_or(|at| now.ms_since(at) >= SLOW_GAUGES_EVERY_MS) {
             self.slow_gauges_at = Some(now);
-            let ratio = self.ranking(now).map_or(0.0, |ranking| ranking.flood_ratio());
-            metrics.tenant_flood_ratio.set(ratio);
+            let ranking = self.ranking(now);
+            let sums = &self.control.params().tenant_sums;
+            let [flood, limit] = ranking
+                .map_or([0.0; 2], |ranking| [ranking.flood_ratio(), ranking.limit_ratio(sums)]);
+            metrics.tenant_flood_ratio.set(flood);
+            metrics.tenant_limit_ratio.set(limit);
             metrics.show_budget(self.control.ledger().cohorts(), &self.control.params().budgets);
         }
         metrics.heartbeat_at.set("control_plane", 0, Some(now));

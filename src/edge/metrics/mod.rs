@@ -111,6 +111,7 @@ pub struct Metrics {
     pub fleet_members: IntGauge,
     pub fleet_credentials: IntGauge,
     pub tenant_flood_ratio: Gauge,
+    pub tenant_limit_ratio: Gauge,
     pub journal_lines: IntGauge,
     pub certified: GaugeVec,
     pub budget_missing: GaugeVec,
@@ -367,6 +368,10 @@ impl Metrics {
             tenant_flood_ratio: t.float_gauge(
                 "tenant_flood_ratio",
                 "Greatest share of a tenant that floods the fleet, over what is usual for it; 0: none does.",
+            )?,
+            tenant_limit_ratio: t.float_gauge(
+                "tenant_limit_ratio",
+                "The most that a tenant took in a minute of its limit in [ceiling.tenant_sum]; 0: no limit.",
             )?,
             journal_lines: t.gauge("journal_lines", "Lines of the journal.")?,
             certified: t.gauges_of_proof(

@@ -11,6 +11,7 @@ use crate::model::credential::Credential;
 use crate::model::decision::{Decision, Guardrail, Order, Vote};
 use crate::model::finding::FindingId;
 use compact_str::CompactString;
+use std::collections::BTreeMap;
 
 /// Who is said to have ordered what no person did.
 pub const SELF: &str = "tripline";
@@ -32,6 +33,8 @@ pub struct Params {
     pub fleet: fleet::Params,
     /// What of the whole fleet is a tenant's flood; none: nothing is.
     pub tenant_flood: Option<tenant_flood::Params>,
+    /// The limits of what a tenant's credentials make together, by tenant. Unit: requests per minute.
+    pub tenant_sums: BTreeMap<String, u32>,
     /// Which revocations people have to agree to.
     pub approval: approvals::Params,
     /// How long after the start nothing above throttle is done. Unit: milliseconds.
@@ -55,6 +58,7 @@ impl Default for Params {
             budgets: Budgets::default(),
             fleet: fleet::Params::default(),
             tenant_flood: Some(tenant_flood::Params::default()),
+            tenant_sums: BTreeMap::new(),
             approval: approvals::Params::default(),
             warm_up_ms: 5 * 60_000,
             throttle_ms: 15 * 60_000,

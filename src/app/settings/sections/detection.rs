@@ -7,6 +7,8 @@ use crate::detect::{profile, ramp};
 use crate::engine::partition::{self, SKEW_MS_MAX};
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector, Detectors};
+use hashbrown::HashMap;
+use std::collections::BTreeMap;
 
 pub(super) fn engine(section: Section<'_>) -> partition::Params {
     let default = partition::Params::default();
@@ -34,7 +36,8 @@ pub(super) fn engine(section: Section<'_>) -> partition::Params {
     }
 }
 
-pub(super) fn profile(root: &Section<'_>) -> profile::Params {
+/// What the detectors go by, and the limits of what a tenant's credentials make together.
+pub(super) fn profile(root: &Section<'_>) -> (profile::Params, BTreeMap<String, u32>) {
     let mut params = profile::Params::default();
     let ceiling = root.section("ceiling");
     if let Some(action) =
@@ -55,9 +58,11 @@ pub(super) fn profile(root: &Section<'_>) -> profile::Params {
     }
     kinds.finish();
     kinds_of_names(&ceiling.section("credential"));
+    let mut sums = HashMap::new();
     for (table, limits) in [
         ("tenant_each", &mut params.limits.by_tenant),
         ("credential", &mut params.limits.by_credential),
+        ("tenant_sum", &mut sums),
     ] {
         let section = ceiling.section(table);
         for name in section.names() {
@@ -70,7 +75,7 @@ pub(super) fn profile(root: &Section<'_>) -> profile::Params {
     burst(root.section("burst"), &mut params);
     ramp(root.section("ramp"), &mut params.ramp);
     detectors(root.section("detectors"), &mut params);
-    params
+    (params, sums.into_iter().collect())
 }
 
 fn burst(section: Section<'_>, params: &mut profile::Params) {

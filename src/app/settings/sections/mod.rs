@@ -44,7 +44,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
     secrets_as_names(root, random_ids);
     let (checkpoint_every_ms, checkpoints_url) =
         checkpoints(root.section("checkpoints"), fingerprint_key_file.is_some());
-    let profile = profile(root);
+    let (profile, tenant_sums) = profile(root);
     let watched = !profile.off.has(Detector::TenantFlood);
     let tenant_flood = watched.then_some(profile.tenant_flood);
     let settings = Settings {
@@ -57,7 +57,7 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
         access_log,
         threads: usize::try_from(threads).unwrap_or(2),
         partition: partition::Params { profile, ..engine(root.section("engine")) },
-        control: control::Params { tenant_flood, ..response::control(root) },
+        control: control::Params { tenant_flood, tenant_sums, ..response::control(root) },
         stores: auth_stores(&root.section("auth_store"), &outgoing),
         receivers: notify::receivers(&root.section("notify"), &outgoing),
         outgoing,
@@ -79,7 +79,13 @@ pub(super) fn read(root: &Section<'_>) -> Settings {
 fn tenants_of(settings: &Settings) -> BTreeSet<String> {
     let postures = settings.control.postures.by_tenant.keys();
     let limits = settings.partition.profile.limits.by_tenant.keys();
-    postures.chain(limits).chain(settings.control.allow_list.tenants.keys()).cloned().collect()
+    let sums = settings.control.tenant_sums.keys();
+    postures
+        .chain(limits)
+        .chain(sums)
+        .chain(settings.control.allow_list.tenants.keys())
+        .cloned()
+        .collect()
 }
 
 fn finish_root(root: &Section<'_>) {
