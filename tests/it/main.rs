@@ -16,6 +16,7 @@ mod door_checkpoints;
 mod door_console;
 mod door_doctor;
 mod door_event_log;
+mod door_front;
 mod door_gateways;
 mod door_http;
 mod door_journal;

@@ -6,6 +6,7 @@ mod budget;
 pub mod changes;
 mod check;
 mod decisions;
+pub mod decoding;
 mod events;
 mod health;
 mod keys;
@@ -13,6 +14,7 @@ pub mod local;
 mod people;
 mod problem;
 pub mod reload;
+pub mod serve;
 pub mod status;
 mod stream;
 mod tenants;
@@ -101,6 +103,8 @@ pub struct Shared {
     pub keys: JwkSet,
     /// Who may still listen to changes.
     pub listeners: changes::Listeners,
+    /// Where bodies are decoded, and what each sender may still waste.
+    pub decoding: decoding::Decoding,
     /// What `/v1/status` says of the settings.
     pub about: Arc<RwLock<About>>,
     /// How the daemon did of late.

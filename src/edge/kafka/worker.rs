@@ -6,7 +6,7 @@ use super::handover::Held;
 use super::pulse::Pulse;
 use super::{Params, Place, Shared};
 use crate::edge::clock;
-use crate::edge::dead_letter::{self, letter};
+use crate::edge::dead_letter::{self, Written, letter};
 use crate::edge::planes::{ControlMessage, DataMessage, Hours, InUse, SLOTS, Ticket};
 use crate::edge::saving::{Saved, Saving, oldest_checkpoint};
 use crate::edge::snapshots::Kept;
@@ -280,13 +280,12 @@ impl Worker {
         let text = letter(place, refusal, at);
         let written = match (&self.dead_letter_producer, &self.params.dead_letter_topic) {
             (Some(producer), Some(topic)) => {
-                producer.send(BaseRecord::<(), str>::to(topic).payload(&text)).is_ok()
+                let sent = producer.send(BaseRecord::<(), str>::to(topic).payload(&text));
+                if sent.is_ok() { Written::Yes } else { Written::Failed }
             }
             _ => self.shared.dead_letters.write(&text, at),
         };
-        if !written {
-            metrics.dead_letter_errors.inc();
-        }
+        metrics.add_letter(written);
     }
 
     fn answer(&mut self, owned: &mut [Owned], question: DataMessage) {

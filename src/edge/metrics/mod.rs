@@ -2,6 +2,7 @@
 //!
 //! Handles are looked up once; machines hand out tallies, which are added per batch.
 
+mod door;
 mod exposition;
 mod oldest;
 mod reference;
@@ -9,6 +10,7 @@ mod table;
 
 pub use exposition::{Exemplar, Format};
 
+use crate::edge::dead_letter::Written;
 use crate::edge::fast_clocks::FastClocks;
 use crate::engine::keyring::Evictions;
 use crate::engine::tally::Tally;
@@ -20,6 +22,7 @@ use crate::model::finding::{Action, Detector, Finding};
 use crate::model::invariant::Invariant;
 use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::Refusal;
+use door::DoorMetrics;
 use exposition::Exemplars;
 use oldest::Oldest;
 use prometheus::{
@@ -119,6 +122,7 @@ pub struct Metrics {
     pub journal_errors: IntCounter,
     pub journal_seconds: Histogram,
     pub dead_letter_errors: IntCounter,
+    pub door: DoorMetrics,
     pub check: IntCounterVec,
     pub consumer_lag: IntGauge,
     pub consumer_assigned: IntGauge,
@@ -382,6 +386,7 @@ impl Metrics {
             )?,
             dead_letter_errors: t
                 .counter("dead_letter_errors_total", "Dead letters that could not be written.")?,
+            door: DoorMetrics::new(&t)?,
             check: t.counters(
                 "check_total",
                 "Answers of /v1/check, by status code.",
@@ -432,6 +437,15 @@ impl Metrics {
     /// Events applied since the start, over the intakes.
     pub fn events_applied(&self) -> u64 {
         INTAKES.iter().map(|intake| self.events.with_label_values(&[*intake]).get()).sum()
+    }
+
+    /// Adds what became of a dead letter.
+    pub fn add_letter(&self, written: Written) {
+        match written {
+            Written::Yes => {}
+            Written::LeftOut => self.door.dead_letters_left_out.inc(),
+            Written::Failed => self.dead_letter_errors.inc(),
+        }
     }
 
     /// Records refused since the start, over intakes and reasons.
