@@ -30,6 +30,7 @@ mod door_redis;
 mod door_redis_servers;
 mod door_rekey;
 mod door_reload;
+mod door_schema;
 mod door_top;
 mod end_to_end;
 mod engine_budget;

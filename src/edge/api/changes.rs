@@ -7,10 +7,10 @@
 
 use super::State;
 use super::auth::may_follow;
+use super::extract::Query;
 use super::problem::Problem;
 use crate::edge::auth_store::embedded::{Changed, EmbeddedStore};
 use axum::Json;
-use axum::extract::Query;
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -160,7 +160,8 @@ impl Reader {
 #[utoipa::path(
     get, path = "/v1/changes", params(Since),
     responses(
-        (status = 200, body = Object),
+        (status = 200, description = "What changed; as events, where that is accepted",
+            content((Object = "application/json"), (String = "text/event-stream"))),
         (status = 401, body = Problem),
         (status = 503, body = Problem, description = "Too many streams")
     )

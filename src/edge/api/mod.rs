@@ -7,7 +7,9 @@ pub mod changes;
 mod check;
 mod decisions;
 pub mod decoding;
+mod document;
 mod events;
+mod extract;
 mod health;
 mod keys;
 pub mod local;
@@ -178,7 +180,8 @@ fn streams_router() -> OpenApiRouter<Arc<Shared>> {
 /// The description of the API, as JSON.
 pub fn open_api() -> String {
     let all = open_api_router().merge(streams_router());
-    all.into_openapi().to_pretty_json().unwrap_or_default()
+    let described = serde_json::to_value(all.into_openapi()).map(document::complete);
+    described.and_then(|json| serde_json::to_string_pretty(&json)).unwrap_or_default()
 }
 
 /// All routes.

@@ -1,8 +1,11 @@
-//! What the HTTP door turns away to stay open.
+//! What the HTTP door turns away to stay open, and what of it had to be refused or repaired.
 
-use super::MetricsError;
 use super::table::Table;
+use super::{INTAKES, Metrics, MetricsError};
 use crate::edge::connections::Closed;
+use crate::edge::dead_letter::Written;
+use crate::wire::decoder::DecodeTally;
+use crate::wire::refusal::Refusal;
 use prometheus::{IntCounter, IntCounterVec};
 
 /// The metrics of the HTTP door.
@@ -35,5 +38,35 @@ impl DoorMetrics {
                 "Requests answered 429: their sender sent too much that had to be refused.",
             )?,
         })
+    }
+}
+
+impl Metrics {
+    /// Adds what became of a dead letter.
+    pub fn add_letter(&self, written: Written) {
+        match written {
+            Written::Yes => {}
+            Written::LeftOut => self.door.dead_letters_left_out.inc(),
+            Written::Failed => self.dead_letter_errors.inc(),
+        }
+    }
+
+    /// Records refused since the start, over intakes and reasons.
+    pub fn records_refused(&self) -> u64 {
+        let of = |intake: &str| -> u64 {
+            Refusal::ALL
+                .iter()
+                .map(|reason| self.refused.with_label_values(&[intake, reason.as_str()]).get())
+                .sum()
+        };
+        INTAKES.iter().map(|intake| of(intake)).sum()
+    }
+
+    /// Adds what had to be changed in decoded events.
+    pub fn add_decoded(&self, tally: &DecodeTally) {
+        self.secrets_replaced.inc_by(tally.secrets);
+        for (field, count) in tally.repaired() {
+            self.fields_repaired.with_label_values(&[field.as_str()]).inc_by(count);
+        }
     }
 }

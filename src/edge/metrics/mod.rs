@@ -10,7 +10,6 @@ mod table;
 
 pub use exposition::{Exemplar, Format};
 
-use crate::edge::dead_letter::Written;
 use crate::edge::fast_clocks::FastClocks;
 use crate::engine::keyring::Evictions;
 use crate::engine::tally::Tally;
@@ -20,7 +19,6 @@ use crate::model::decision::{Decision, Guardrail, Order, Posture, Receipt};
 use crate::model::event::Field;
 use crate::model::finding::{Action, Detector, Finding};
 use crate::model::invariant::Invariant;
-use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::Refusal;
 use door::DoorMetrics;
 use exposition::Exemplars;
@@ -437,34 +435,6 @@ impl Metrics {
     /// Events applied since the start, over the intakes.
     pub fn events_applied(&self) -> u64 {
         INTAKES.iter().map(|intake| self.events.with_label_values(&[*intake]).get()).sum()
-    }
-
-    /// Adds what became of a dead letter.
-    pub fn add_letter(&self, written: Written) {
-        match written {
-            Written::Yes => {}
-            Written::LeftOut => self.door.dead_letters_left_out.inc(),
-            Written::Failed => self.dead_letter_errors.inc(),
-        }
-    }
-
-    /// Records refused since the start, over intakes and reasons.
-    pub fn records_refused(&self) -> u64 {
-        let of = |intake: &str| -> u64 {
-            Refusal::ALL
-                .iter()
-                .map(|reason| self.refused.with_label_values(&[intake, reason.as_str()]).get())
-                .sum()
-        };
-        INTAKES.iter().map(|intake| of(intake)).sum()
-    }
-
-    /// Adds what had to be changed in decoded events.
-    pub fn add_decoded(&self, tally: &DecodeTally) {
-        self.secrets_replaced.inc_by(tally.secrets);
-        for (field, count) in tally.repaired() {
-            self.fields_repaired.with_label_values(&[field.as_str()]).inc_by(count);
-        }
     }
 
     /// Adds what a machine counted.
