@@ -63,7 +63,7 @@ fn millions_of_refused_lines_are_counted_and_their_sender_alone_waits() {
         (text.lines().count() >= 1_000).then_some(text)
     });
     assert_eq!(letters.lines().count(), 1_000);
-    let last = until("it has to wait", Duration::from_secs(60), || {
+    let last = until("it has to wait", Duration::from_mins(1), || {
         let (status, answer) = send();
         (status != 200).then_some((status, answer))
     });
@@ -127,7 +127,7 @@ fn who_sends_a_head_byte_by_byte_is_cut_off() {
     let daemon = Daemon::start(&folder, "");
     let mut slow = connect(&daemon);
     slow.write_all(b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-slow: ").expect("sends");
-    until("it is cut off", Duration::from_secs(60), || slow.write_all(b"a").is_err().then_some(()));
+    until("it is cut off", Duration::from_mins(1), || slow.write_all(b"a").is_err().then_some(()));
     let idle = daemon.metric("tripline_connections_closed_total{reason=\"idle\"}");
     assert!(idle >= 1.0, "{idle}");
 }

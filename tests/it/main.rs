@@ -39,6 +39,7 @@ mod engine_control;
 mod engine_partition;
 mod generate;
 mod house;
+mod house_guests;
 mod kills;
 mod readme;
 mod scenarios;

@@ -134,6 +134,8 @@ pub struct About {
     pub skew_ms_max: i64,
     /// When the daemon started.
     pub started: EventTime,
+    /// Since when the configuration holds as a whole.
+    pub configured: EventTime,
 }
 
 type State = axum::extract::State<Arc<Shared>>;
