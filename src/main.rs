@@ -4,6 +4,7 @@ use clap::Parser;
 use std::process::ExitCode;
 use tripline::app::cli::{Cli, run};
 use tripline::app::exit::Exit;
+use tripline::app::{ended, note_written};
 
 fn main() -> ExitCode {
     // Points at which a test lets the process end, named by the variable FAILPOINTS.
@@ -12,12 +13,15 @@ fn main() -> ExitCode {
     // One provider of cryptography for all of TLS. Only a second call would fail.
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
     match Cli::try_parse() {
-        Ok(cli) => run(cli).into(),
+        Ok(cli) => ended(run(cli)).into(),
         Err(error) => {
             // Help and version are no mistakes; where standard error is gone nobody can be told.
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Good };
-            let _gone = error.print();
-            exit.into()
+            let printed = error.print();
+            if !error.use_stderr() {
+                note_written(printed);
+            }
+            ended(exit).into()
         }
     }
 }

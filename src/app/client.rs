@@ -79,6 +79,14 @@ pub(super) enum ClientError {
     Answer(#[source] reqwest::Error),
     #[error("the daemon's answer can't be understood; is it of another version?")]
     Strange(#[source] serde_json::Error),
+    #[error(
+        "{place} answered without `{told}`: it may not be tripline, and it is not known what was done"
+    )]
+    Other { told: &'static str, place: String },
+    #[error(
+        "{place} redirects to another server, which tripline never does; name the daemon itself"
+    )]
+    Redirected { place: String },
     #[error("the daemon's answer has more than 64 MiB")]
     TooLarge,
     #[error("the daemon did not answer within {seconds} s")]
@@ -99,6 +107,8 @@ impl ClientError {
             Self::Refused { .. }
             | Self::Answer(_)
             | Self::Strange(_)
+            | Self::Other { .. }
+            | Self::Redirected { .. }
             | Self::TooLarge
             | Self::Declined => Exit::Findings,
             Self::Token { .. } => Exit::Usage,
@@ -184,13 +194,19 @@ impl Client {
             text.map(|text| SecretString::from(text.trim().to_owned()))
                 .map_err(|source| ClientError::Token { path: path.clone(), source })
         });
-        let mut http = reqwest::Client::builder().connect_timeout(Duration::from_secs(5));
+        // An order goes to the daemon itself: whoever redirects it is another.
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .redirect(reqwest::redirect::Policy::none());
         let mut base = connection.url.clone().unwrap_or_else(|| URL_DEFAULT.to_owned());
         let mut place = without_user(&base);
         if let Some(socket) = connection.socket() {
             place = socket.display().to_string();
             "http://localhost".clone_into(&mut base);
-            http = http.unix_socket(socket);
+            http = http.unix_socket(socket).no_proxy();
+        } else if is_of_this_machine(&base) {
+            // A proxy would get the token.
+            http = http.no_proxy();
         }
         Ok(Self {
             http: http.build().map_err(ClientError::Answer)?,
@@ -224,8 +240,11 @@ impl Client {
         if status.is_success() {
             return Ok(response);
         }
+        if status.is_redirection() {
+            return Err(ClientError::Redirected { place: self.place.clone() });
+        }
         let problem = read(response).await.unwrap_or_default();
-        let text = |name: &str| plain(problem.get(name).and_then(Value::as_str).unwrap_or(""));
+        let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
         let hint = match status {
             reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN => {
                 self.connection.hint()
@@ -245,9 +264,20 @@ impl Client {
         read(response).await
     }
 
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+    /// Orders something; `told` is what the answer tells. One without it is not of tripline, and says
+    /// nothing of what was done.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        told: &'static str,
+    ) -> Result<Value, ClientError> {
         let request = self.request(reqwest::Method::POST, path).json(body);
-        read(self.send(request).await?).await
+        let answer = read(self.send(request).await?).await?;
+        if answer.get(told).is_none_or(Value::is_null) {
+            return Err(ClientError::Other { told, place: self.place.clone() });
+        }
+        Ok(answer)
     }
 
     /// Asks, and gives status and body whatever the status is.
@@ -306,9 +336,14 @@ async fn read(mut response: reqwest::Response) -> Result<Value, ClientError> {
     serde_json::from_slice(&body).map_err(ClientError::Strange)
 }
 
-/// What the other side says, without what would drive the terminal.
-fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect()
+/// Whether an address is of this machine, so that no proxy has to do with it.
+fn is_of_this_machine(base: &str) -> bool {
+    match url::Url::parse(base).ok().as_ref().and_then(url::Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback() || address.is_unspecified(),
+        None => false,
+    }
 }
 
 /// An address as people are told it: without a user and a password.

@@ -90,7 +90,7 @@ async fn order_one(
         fields.insert("lasts_s".to_owned(), lasts_s.into());
     }
     let path = format!("/v1/credentials/{}/{verb}", escaped(&order.id));
-    let done = client.post(&path, &body).await?;
+    let done = client.post(&path, &body, "changed").await?;
     let stores = match client.output() {
         Output::Json => String::new(),
         Output::Table => how_far(client, &done).await,

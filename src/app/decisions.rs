@@ -72,7 +72,7 @@ async fn say_yes_or_no(client: &Client, verb: &str, vote: VoteArgs) -> Result<()
         return Err(ClientError::Declined);
     }
     let path = format!("/v1/decisions/{}/{verb}", escaped(&vote.id));
-    let done = client.post(&path, &vote.because.json()).await?;
+    let done = client.post(&path, &vote.because.json(), "changed").await?;
     client.write(&done, |done| match done.get("decision").filter(|one| !one.is_null()) {
         Some(decision) => {
             format!("{}: revoked as {}", name(decision), text(decision, "id"))

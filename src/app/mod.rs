@@ -31,19 +31,44 @@ pub mod trial;
 
 mod words;
 
+use crate::wire::plain::printed;
+use exit::Exit;
 use std::error::Error;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether a result could not be written, so that a command must not end as if it had been.
+static UNWRITTEN: AtomicBool = AtomicBool::new(false);
 
 /// Says a result on standard output. A reader that went away is no fault.
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
-    let _gone = writeln!(out, "{}", text.trim_end());
+    let written = writeln!(out, "{}", printed(text.trim_end())).and_then(|()| out.flush());
+    note_written(written);
+}
+
+/// Notes what became of a result on standard output.
+pub fn note_written(written: std::io::Result<()>) {
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            if !UNWRITTEN.swap(true, Ordering::Relaxed) {
+                say_problem(&format!("standard output can't be written: {error}"));
+            }
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// How a command ends: not well, if its result could not be written.
+pub fn ended(exit: Exit) -> Exit {
+    let is_unwritten = UNWRITTEN.load(Ordering::Relaxed);
+    if is_unwritten && exit == Exit::Good { Exit::Findings } else { exit }
 }
 
 /// Says what goes beside the result on standard error.
 fn say_aside(text: &str) {
     let mut out = std::io::stderr().lock();
-    let _gone = writeln!(out, "{}", text.trim_end());
+    let _gone = writeln!(out, "{}", printed(text.trim_end()));
 }
 
 /// Says what went wrong on standard error.

@@ -8,7 +8,7 @@ use serde_json::Value;
 pub fn reload(connection: &Connection) -> Exit {
     block_on(async move {
         let client = Client::new(connection)?;
-        let done = client.post("/v1/reload", &serde_json::json!({})).await?;
+        let done = client.post("/v1/reload", &serde_json::json!({}), "applied").await?;
         client.write(&done, told);
         Ok(())
     })

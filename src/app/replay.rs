@@ -13,6 +13,7 @@ use crate::model::time::EventTime;
 use crate::wire::decision_json::DecisionJson;
 use crate::wire::decoder::DecodeTally;
 use crate::wire::finding_json::FindingJson;
+use crate::wire::plain::printed;
 use crate::wire::refusal::{Limits, Refusal};
 use crate::wire::secret::Fingerprinter;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -133,7 +134,7 @@ impl Sink {
 
     fn line(&mut self, text: &str) -> Result<(), ReplayError> {
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        writeln!(writer, "{text}").map_err(|source| fault(&self.path, source))
+        writeln!(writer, "{}", printed(text)).map_err(|source| fault(&self.path, source))
     }
 
     fn json(&mut self, value: &impl Serialize) -> Result<(), ReplayError> {

@@ -5,7 +5,7 @@ use serde_json::Value;
 /// A field as text; `-` where there is none.
 pub(super) fn text(value: &Value, field: &str) -> String {
     match value.get(field) {
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => crate::wire::plain::field(text).into_owned(),
         None | Some(Value::Null) => "-".to_owned(),
         Some(other) => other.to_string(),
     }

@@ -57,6 +57,22 @@ pub fn letter(place: Place<'_>, refusal: Refusal, at: EventTime) -> String {
 /// How many files there are: the one that is written, and the one before.
 const FILES: u64 = 2;
 
+/// How many letters are written on average, and how many at once. Unit: letters a second, and letters.
+/// Chosen: what a person can read is far less, and a disk takes 100 KB a second for weeks.
+const PER_S_MAX: i64 = 1_000;
+const AT_ONCE_MAX: i64 = 10_000;
+
+/// What became of a letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It is written.
+    Yes,
+    /// It is left out, as too many come.
+    LeftOut,
+    /// It can't be written.
+    Failed,
+}
+
 /// For how long dead letters are kept, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
@@ -78,6 +94,7 @@ impl Default for Params {
 pub struct DeadLetters {
     path: PathBuf,
     open: Mutex<Open>,
+    allowance: Mutex<Allowance>,
     params: Params,
 }
 
@@ -89,6 +106,28 @@ struct Open {
     since: EventTime,
 }
 
+/// How many letters may be written now: a token bucket, in letters times milliseconds.
+#[derive(Debug)]
+struct Allowance {
+    left: i64,
+    at: EventTime,
+}
+
+impl Allowance {
+    fn take(&mut self, now: EventTime) -> bool {
+        // A clock that stepped back gives nothing, and takes nothing.
+        let since_ms = now.ms_since(self.at).max(0);
+        self.at = now;
+        let refilled = self.left.saturating_add(since_ms.saturating_mul(PER_S_MAX));
+        self.left = refilled.min(AT_ONCE_MAX * 1_000);
+        let has_one = self.left >= 1_000;
+        if has_one {
+            self.left -= 1_000;
+        }
+        has_one
+    }
+}
+
 impl DeadLetters {
     /// Opens or creates the file; `now` is when.
     ///
@@ -96,11 +135,19 @@ impl DeadLetters {
     /// What the operating system said.
     pub fn open(path: &Path, params: Params, now: EventTime) -> io::Result<Self> {
         let open = Mutex::new(open(path, now)?);
-        Ok(Self { path: path.to_owned(), open, params })
+        let allowance = Mutex::new(Allowance { left: AT_ONCE_MAX * 1_000, at: now });
+        Ok(Self { path: path.to_owned(), open, allowance, params })
     }
 
-    /// Writes a letter; false if it can't be written.
-    pub fn write(&self, letter: &str, now: EventTime) -> bool {
+    /// Writes a letter, unless too many come.
+    pub fn write(&self, letter: &str, now: EventTime) -> Written {
+        if !self.allowance.lock().take(now) {
+            return Written::LeftOut;
+        }
+        if self.append(letter, now) { Written::Yes } else { Written::Failed }
+    }
+
+    fn append(&self, letter: &str, now: EventTime) -> bool {
         let mut open = self.open.lock();
         let bytes = letter.len() as u64 + 1;
         let is_full = open.length > 0 && open.length + bytes > self.params.bytes_max / FILES;
@@ -152,7 +199,7 @@ fn open(path: &Path, now: EventTime) -> io::Result<Open> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DeadLetters, Params, before};
+    use super::{AT_ONCE_MAX, DeadLetters, PER_S_MAX, Params, Written, before};
     use crate::model::time::EventTime;
 
     #[test]
@@ -163,7 +210,7 @@ mod tests {
         let at = EventTime::from_ms;
         let letters = DeadLetters::open(&path, params, at(0)).expect("opens");
         for number in 0..30 {
-            assert!(letters.write(&format!("letter {number:02}"), at(0)));
+            assert_eq!(letters.write(&format!("letter {number:02}"), at(0)), Written::Yes);
         }
         assert!(letters.flush(at(1)));
         let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
@@ -176,7 +223,23 @@ mod tests {
         assert_eq!(read(&before(&path)), "", "what was there has gone");
         std::fs::remove_file(&path).expect("removes");
         for number in 0..30 {
-            assert!(letters.write(&format!("again {number:02}"), at(2002)), "it goes on");
+            let written = letters.write(&format!("again {number:02}"), at(2002));
+            assert_eq!(written, Written::Yes, "it goes on");
         }
+    }
+
+    #[test]
+    fn a_flood_is_left_out_and_a_second_later_some_are_written_again() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("dead-letters.ndjson");
+        let at = EventTime::from_ms;
+        let letters = DeadLetters::open(&path, Params::default(), at(0)).expect("opens");
+        let written = |ms, count: i64| {
+            (0..count).filter(|_| letters.write("{}", at(ms)) == Written::Yes).count()
+        };
+        assert_eq!(written(0, 2 * AT_ONCE_MAX), 10_000);
+        assert_eq!(written(1_000, 2 * PER_S_MAX), 1_000);
+        assert_eq!(written(0, 10), 0, "a clock that steps back gives nothing");
+        assert_eq!(letters.write("{}", at(2_000)), Written::Yes);
     }
 }

@@ -18,15 +18,22 @@ use std::time::Duration;
 /// How often it is looked whether a request that was sent before is durable by now.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// A request with events, by slot.
+/// A request with events, by slot, and its record for the event log.
 #[derive(Debug)]
 pub struct Request {
-    /// When it arrived.
-    pub arrived: EventTime,
-    /// The hash of its idempotency key.
-    pub key: Option<u64>,
-    /// Its events.
-    pub batches: Vec<(usize, Batch)>,
+    arrived: EventTime,
+    key: Option<u64>,
+    batches: Vec<(usize, Batch)>,
+    draft: Draft,
+}
+
+impl Request {
+    /// What arrived at that time; `key` is the hash of its idempotency key.
+    /// Cost: writes all of it for the event log, so not for a thread that answers.
+    pub fn new(arrived: EventTime, key: Option<u64>, batches: Vec<(usize, Batch)>) -> Self {
+        let draft = Draft::new((arrived, key), &batches);
+        Self { arrived, key, batches, draft }
+    }
 }
 
 /// The way in.
@@ -100,11 +107,10 @@ impl Intake {
     /// # Errors
     /// When a queue is full or tripline is stopping.
     pub async fn take(&self, request: Request) -> Result<bool, NotTaken> {
-        let Request { arrived, key, batches } = request;
+        let Request { arrived, key, batches, draft } = request;
         if batches.is_empty() {
             return Ok(true);
         }
-        let draft = Draft::new((arrived, key), &batches);
         match (self.hand_over(batches, draft, (arrived, key))?, key) {
             (Handed::Over(appended), None) => Ok(appended.is_durable().await),
             (Handed::Over(appended), Some(key)) => {

@@ -226,7 +226,11 @@ impl Snapshots {
             return Self::open(&folder, metrics).map_err(|error| refused(error.to_string()));
         }
         let of_stores = |name: &str| VARIABLES.iter().any(|begin| name.starts_with(begin));
-        let variables = std::env::vars().filter(|(name, _)| of_stores(name));
+        let variables = std::env::vars_os().filter_map(|(name, value)| {
+            // One that is no UTF-8 is none of these.
+            let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
+            of_stores(&name).then_some((name, value))
+        });
         let (store, prefix) = object_store::parse_url_opts(url, variables)
             .map_err(|error| refused(format!("{error}; s3, gs and az need --features cloud")))?;
         let store = Arc::new(PrefixStore::new(store, prefix));

@@ -24,6 +24,7 @@ pub mod mapping;
 pub mod native;
 pub mod notify;
 pub mod ocsf_finding;
+pub mod plain;
 pub mod pointer;
 pub mod refusal;
 mod repair;

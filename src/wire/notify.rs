@@ -79,9 +79,12 @@ pub fn native(message: &Message) -> Value {
 pub fn slack(message: &Message) -> Value {
     let text = sentence(&message.notice);
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    // In a span of code neither Slack nor what takes its messages (Mattermost, Rocket.Chat) knows
+    // markup, links, `@channel` or emoji.
+    let code = format!("`{}`", escaped.replace('`', "'").replace(char::is_control, " "));
     json!({
         // What notifications on a phone show.
-        "text": escaped,
+        "text": code,
         "unfurl_links": false,
         "unfurl_media": false,
         // Plain text knows no links, mentions or markup.
@@ -221,7 +224,7 @@ mod tests {
         let now = EventTime::from_ms(1_790_000_000_000);
         let mut finding = test_finding(now).expect("a finding");
         finding.credential =
-            Credential::parse("<!channel> *x* https://evil.example|a").expect("valid");
+            Credential::parse("<!channel> *x* `@channel` https://evil.example|a").expect("valid");
         finding.summary = format!("{} made 20,000 requests", finding.credential.id());
         finding.action = action;
         let known = Known { finding: Arc::new(finding), told: action, decision: None };
@@ -234,7 +237,10 @@ mod tests {
         let block = said.pointer("/blocks/0/text/type").and_then(|value| value.as_str());
         assert_eq!(block, Some("plain_text"));
         let text = said.get("text").and_then(|value| value.as_str()).expect("a text");
-        assert!(text.starts_with("&lt;!channel&gt;"), "{text}");
+        assert!(text.starts_with("`&lt;!channel&gt; *x*"), "{text}");
+        let inside = text.strip_prefix('`').and_then(|text| text.strip_suffix('`'));
+        let inside = inside.expect("a span of code");
+        assert!(inside.contains("'@channel'") && !inside.contains(['`', '\n']), "{text}");
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub struct StatusJson {
     pub now: String,
     /// When the daemon started.
     pub started: String,
+    /// Since when the configuration holds as a whole: the start, or a reload that needs no restart.
+    #[serde(default)]
+    pub configured: Option<String>,
     /// The default posture.
     pub posture: String,
     /// What a person should look at, the gravest first. Empty: all is well.

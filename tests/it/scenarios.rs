@@ -80,6 +80,11 @@ fn a_mistake_is_said_with_its_place_and_a_remedy() {
             "[[use]]\ncredential = \"k\"\nlasts = \"soon\"\nrate = \"1/s\"\n[[expect]]\ncredential = \"k\"",
             "write 500ms, 60s",
         ),
+        (
+            "[[use]]\ncredential = \"k\"\nlasts = \"1h\"\nrate = \"1/s\"\nnetworks = 5\n[[expect]]\n\
+             credential = \"k\"\nat_most = \"observe\"",
+            "counted up from `ip`, which is missing",
+        ),
         ("[[expect]]\ncredential = \"k\"\nfinding = \"brust\"", "write one of ceiling, burst"),
         ("[[expect]]\ncredential = \"k\"\nwho = 1", "unknown field `who`"),
         ("events = [\"no.ndjson\"]\n[[expect]]\ncredential = \"k\"", "can't read"),

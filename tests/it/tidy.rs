@@ -226,7 +226,7 @@ fn the_readme_names_only_what_exists() {
             assert!(root().join(target).exists(), "README.md links to {target}");
         }
     }
-    for bench in ["engine", "flood", "restart", "replay", "enforcement"] {
+    for bench in ["engine", "flood", "restart", "replay", "enforcement", "front"] {
         assert!(readme.contains(&format!("cargo bench --bench {bench}")), "{bench} is not told");
     }
 }

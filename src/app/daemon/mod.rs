@@ -17,8 +17,9 @@ mod reload;
 mod slots;
 
 use super::settings::Settings;
-use crate::edge::api::local::{self, Peer};
+use crate::edge::api::local;
 use crate::edge::api::reload::Reloads;
+use crate::edge::api::serve::Server;
 use crate::edge::api::{self};
 use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
 use crate::edge::auth_store::{AuthStore, AuthStoreError};
@@ -33,7 +34,7 @@ use crate::edge::notify::{NoReceiver, Receiver};
 use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::edge::snapshots::{NoSnapshots, Snapshots, Withheld};
-use crate::edge::{clock, kafka, keys};
+use crate::edge::{clock, kafka, keys, open_files};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition;
 use crate::engine::tenant_minutes::TenantMinutes;
@@ -53,7 +54,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 /// How often time passes for the machines.
 const TICK: Duration = Duration::from_millis(200);
@@ -132,8 +133,7 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Daemon {
     address: SocketAddr,
-    stop: watch::Sender<bool>,
-    servers: Vec<Server>,
+    server: Server,
     socket: Option<PathBuf>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     ticker: tokio::task::JoinHandle<()>,
@@ -195,13 +195,14 @@ impl Daemon {
             stopping: Arc::clone(&stopping),
             keys: opened.keys,
             listeners: api::changes::Listeners::default(),
+            decoding: api::decoding::Decoding::default(),
             about: Arc::clone(&follows.about),
             reloads: reloads.clone(),
             vitals: Mutex::default(),
             requests: 0.into(),
         });
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
-        let (stop, servers) = serve(listener, opened.socket, router);
+        let server = serve(listener, opened.socket, &router, &opened.metrics)?;
         let ticker = tokio::spawn(tick(planes, Arc::clone(&opened.dead_letters)));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
@@ -209,8 +210,7 @@ impl Daemon {
         );
         Ok(Self {
             address,
-            stop,
-            servers,
+            server,
             socket: settings.admin.path,
             tasks,
             ticker,
@@ -246,10 +246,7 @@ impl Daemon {
     pub async fn stop(self) {
         tracing::info!("stopping: taking no more events, finishing what is under way");
         self.stopping.store(true, Ordering::Relaxed);
-        // The server hears of it unless it has ended by itself.
-        let _ended = self.stop.send(true);
-        let ended = futures_util::future::join_all(self.servers);
-        if tokio::time::timeout(GRACE, ended).await.is_err() {
+        if !self.server.stop(GRACE).await {
             tracing::warn!("some requests did not finish in time");
         }
         if let Some(socket) = &self.socket {
@@ -448,31 +445,16 @@ fn start_control_plane(
     Ok(Decides { control, board, history: past.history, durable, tasks, thread })
 }
 
-type Server = tokio::task::JoinHandle<std::io::Result<()>>;
-
-/// Serves until it is told to stop; requests under way may finish.
+/// Serves, with as many connections as files may be open.
 fn serve(
     listener: TcpListener,
     socket: Option<UnixListener>,
-    router: axum::Router,
-) -> (watch::Sender<bool>, Vec<Server>) {
-    let (stop, stopped) = watch::channel(false);
-    let told = || {
-        let mut stopped = stopped.clone();
-        async move {
-            // The sender lives as long as the daemon.
-            let _gone = stopped.wait_for(|stopped| *stopped).await;
-        }
-    };
-    let mut servers = Vec::new();
-    if let Some(socket) = socket {
-        let service = router.clone().into_make_service_with_connect_info::<Peer>();
-        let serving = axum::serve(socket, service).with_graceful_shutdown(told());
-        servers.push(tokio::spawn(serving.into_future()));
-    }
-    let serving = axum::serve(listener, router).with_graceful_shutdown(told());
-    servers.push(tokio::spawn(serving.into_future()));
-    (stop, servers)
+    router: &axum::Router,
+    metrics: &Metrics,
+) -> Result<Server, StartError> {
+    let closed = &metrics.door.connections_closed;
+    let server = Server::start(listener, socket, router, open_files::raise_limit(), closed);
+    server.map_err(StartError::Thread)
 }
 
 /// Makes the data folder, and listens.

@@ -135,6 +135,7 @@ impl Reloader {
     /// Reads the file anew; says what changed, or why the one before holds on.
     async fn reload(&mut self) -> Result<Reloaded, String> {
         let Some(path) = self.path.clone() else { return Ok(Reloaded::default()) };
+        let read_at = clock::now();
         // A disk may hang: what else is to be done goes on.
         let read = tokio::task::spawn_blocking(move || read(&path)).await;
         let read = read.map_err(|error| error.to_string()).and_then(|read| read);
@@ -162,6 +163,9 @@ impl Reloader {
                 }
                 let reloaded = Reloaded { applied: sorted(&applied).applied, after_restart };
                 self.table = table;
+                if reloaded.after_restart.is_empty() {
+                    self.follows.about.write().configured = read_at;
+                }
                 tracing::info!(
                     applied = ?reloaded.applied, after_restart = ?reloaded.after_restart,
                     posture = %settings.control.postures.default, "the configuration was read anew"
@@ -241,6 +245,7 @@ impl Follows {
             reads_kafka: settings.kafka.is_some(),
             skew_ms_max: settings.partition.skew_ms_max,
             started: clock::now(),
+            configured: clock::now(),
         };
         let tokens = Arc::new(Tokens::new(settings.http.listen.ip().is_loopback()));
         let about = Arc::new(RwLock::new(about));

@@ -60,7 +60,7 @@ async fn order(client: &Client, verb: &str, more: Value) -> Result<(Instant, Str
         said.extend(more.clone());
     }
     let began = Instant::now();
-    let done = client.post(&format!("/v1/credentials/{CANARY}/{verb}"), &said).await?;
+    let done = client.post(&format!("/v1/credentials/{CANARY}/{verb}"), &said, "changed").await?;
     let id = done.pointer("/decision/id").and_then(Value::as_str).unwrap_or("").to_owned();
     Ok((began, id))
 }

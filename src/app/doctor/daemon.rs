@@ -200,13 +200,14 @@ fn judge_clock(area: &Area, facts: &Facts) -> Check {
 /// The configuration is read anew when it is told to be, or once a whole file is moved there; some of it
 /// needs a restart.
 fn judge_change(area: &Area, facts: &Facts) -> Option<Check> {
-    let (changed, started) = (facts.changed?, rfc3339(&facts.status.started)?);
-    Some(if changed <= started {
-        area.ok("configuration", "the file was not changed since it started")
+    let since = facts.status.configured.as_ref().unwrap_or(&facts.status.started);
+    let (changed, since) = (facts.changed?, rfc3339(since)?);
+    Some(if changed <= since {
+        area.ok("configuration", "the file was not changed since it was read")
     } else {
         area.warning(
             "configuration",
-            "the file was changed since it started",
+            "the file was changed since it was read, or some of it needs a restart",
             "systemctl reload tripline (or kill -HUP); its log says what holds, and what needs a restart",
         )
     })
@@ -229,6 +230,7 @@ mod tests {
             now: ago(0),
             concerns: vec![],
             started: ago(3600),
+            configured: Some(ago(3600)),
             posture: "shadow".into(),
             account: "uid:0".into(),
             roles: vec![],
@@ -295,6 +297,13 @@ mod tests {
         assert_eq!(told(|f| f.status.kafka = None), [("kafka", State::Failed)]);
         let later = |f: &mut Facts| f.asked = f.asked.plus_ms(5_000);
         assert_eq!(told(later), [("clock", State::Failed)]);
+        let change = |f: &mut Facts| f.changed = Some(f.asked.plus_ms(-60_000));
+        assert_eq!(told(change), [("configuration", State::Warning)]);
+        let read_since = |f: &mut Facts| {
+            change(f);
+            f.status.configured = Some(f.asked.plus_ms(-59_000).to_string());
+        };
+        assert_eq!(told(read_since), [], "a reload took it");
         assert_eq!(judge_version(&Area::new("daemon"), "0.0.1").state, State::Warning);
     }
 }

@@ -132,6 +132,14 @@ fn check(scenario: &Scenario) -> Result<(), String> {
         if ends.is_none_or(|ends| !(0..=SPAN_MS_MAX).contains(&ends)) {
             return Err(format!("{credential}: a use must end within 10 years of the start"));
         }
+        if stretch.networks > 1 && stretch.ip.is_none() {
+            return Err(format!(
+                "{credential}: networks are counted up from `ip`, which is missing"
+            ));
+        }
+        if stretch.networks == 0 {
+            return Err(format!("{credential}: networks must be 1 or more"));
+        }
         if requests_of(stretch) == 0 {
             return Err(format!("{credential}: so short a use, at that rate, makes no request"));
         }

@@ -140,16 +140,33 @@ pub fn defaults(environment: BTreeMap<String, String>) -> Result<Settings, Probl
     check("defaults", "", environment)
 }
 
-/// Settings without a section; other variables without one are of commands.
-const WITHOUT_SECTION: [&str; 2] = ["TRIPLINE_DATA_DIR", "TRIPLINE_FINGERPRINT_KEY_FILE"];
+/// Variables of the environment that are no settings: of the command line, the log and the tests.
+const NO_SETTINGS: [&str; 4] =
+    ["TRIPLINE_URL", "TRIPLINE_SOCKET", "TRIPLINE_TOKEN_FILE", "TRIPLINE_LOG"];
+const OF_TESTS: &str = "TRIPLINE_TEST_";
 
-/// The variables of the environment that are settings.
+/// Whether Kubernetes made that variable, of a service whose name begins with `tripline`.
+fn is_of_kubernetes(name: &str, value: &str) -> bool {
+    let of_address = name.contains("_SERVICE_HOST") || name.contains("_SERVICE_PORT");
+    let of_port = name.ends_with("_PORT") && value.contains("://");
+    let of_ports = name.contains("_PORT_") && (name.contains("_TCP") || name.contains("_UDP"));
+    !name.contains("__") && (of_address || of_port || of_ports)
+}
+
+/// The variables of the environment that are settings, or are meant to be: those that begin with
+/// `TRIPLINE_`, in any case. A value that is no UTF-8 is [`reader::NO_UTF8`].
 pub fn environment() -> BTreeMap<String, String> {
-    let is_setting = |name: &str| {
-        let has_section = name.starts_with(reader::PREFIX) && name.contains("__");
-        has_section || WITHOUT_SECTION.contains(&name)
+    let read = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+        let name = name.into_string().ok()?;
+        let upper = name.to_uppercase();
+        let is_other = NO_SETTINGS.contains(&name.as_str()) || upper.starts_with(OF_TESTS);
+        if !upper.starts_with(reader::PREFIX) || is_other {
+            return None;
+        }
+        let value = value.into_string().unwrap_or_else(|_| reader::NO_UTF8.to_owned());
+        (!is_of_kubernetes(&name, &value)).then_some((name, value))
     };
-    std::env::vars().filter(|(name, _)| is_setting(name)).collect()
+    std::env::vars_os().filter_map(read).collect()
 }
 
 /// Reads and checks the file at `path`.

@@ -231,6 +231,8 @@ pub struct Reader {
 
 /// What variables of the environment begin with.
 pub const PREFIX: &str = "TRIPLINE_";
+/// Stands for a value of the environment that is no UTF-8; no variable can have it.
+pub const NO_UTF8: &str = "\0";
 
 impl Reader {
     /// A reader with those variables of the environment. With the time, what has expired by then
@@ -263,7 +265,7 @@ impl Reader {
         for name in self.environment.keys().filter(|name| !used.contains(*name)) {
             problems.push(Problem {
                 message: format!("there is no setting for the environment variable {name}"),
-                remedy: near(name, used.iter().map(String::as_str)),
+                remedy: near(&name.to_uppercase(), used.iter().map(String::as_str)),
                 place: Place::Environment(name.clone()),
             });
         }
@@ -317,9 +319,11 @@ impl<'a> Section<'a> {
         self.reader.now
     }
 
-    /// Whether the section stands in the file.
-    pub const fn is_there(&self) -> bool {
-        self.table.is_some()
+    /// Whether the section stands in the file, or the environment sets a field of it.
+    pub fn is_there(&self) -> bool {
+        let begin = format!("{}__", variable(&self.path));
+        let mut names = self.reader.environment.keys();
+        self.table.is_some() || names.any(|name| name.starts_with(&begin))
     }
 
     /// Reads a field, if it is there; a wrong value is noted and read as none.
@@ -331,7 +335,13 @@ impl<'a> Section<'a> {
             Some(text) => (Value::Environment(text), Place::Environment(name)),
             None => self.entry(key).map(|(value, place)| (Value::File(value.get_ref()), place))?,
         };
-        match read(value) {
+        let read = match value {
+            Value::Environment(NO_UTF8) => {
+                Err(Wrong::new("this is no UTF-8", "set it to text, or unset it"))
+            }
+            Value::Environment(_) | Value::File(_) => read(value),
+        };
+        match read {
             Ok(value) => Some(value),
             Err(Wrong(message, remedy)) => {
                 let message = format!("`{}`: {message}", self.path_of(key));

@@ -137,7 +137,7 @@ pub(super) async fn order(client: Arc<Client>, by: Option<String>, order: Order)
         fields.insert("lasts_s".to_owned(), lasts_s.into());
     }
     let path = format!("/v1/credentials/{}/{verb}", escaped(&order.name));
-    let told = match timeout(ORDER_MAX, client.post(&path, &body)).await {
+    let told = match timeout(ORDER_MAX, client.post(&path, &body, "changed")).await {
         Ok(Ok(done)) => credentials::outcome(verb, &order.name, &done),
         Ok(Err(error)) => format!("NOT ORDERED: {verb} {}: {}", order.name, told(&error)),
         Err(_) => format!(

@@ -4,6 +4,7 @@
 //! shows a line in another order where a mark says so; both are replaced before anything is drawn.
 
 use crate::model::time::EventTime;
+use crate::wire::plain::misleads;
 use ratatui::text::Span;
 
 /// What stands for a character that is not shown.
@@ -11,28 +12,6 @@ pub(super) const REPLACED: char = '\u{fffd}';
 /// How many marks a letter may carry; a pile of them covers other lines. Chosen: Vietnamese has two.
 const MARKS_MAX: usize = 2;
 const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-
-/// Whether a character is not seen, or makes others be seen as they are not.
-const fn misleads(char: char) -> bool {
-    matches!(
-        char,
-        '\u{ad}'
-            | '\u{34f}'
-            | '\u{61c}'
-            | '\u{115f}'
-            | '\u{1160}'
-            | '\u{180b}'..='\u{180f}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{3164}'
-            | '\u{fe00}'..='\u{fe0f}'
-            | '\u{feff}'
-            | '\u{ffa0}'
-            | '\u{fff0}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}'
-    )
-}
 
 fn width_of(char: char) -> usize {
     Span::raw(char.encode_utf8(&mut [0; 4]).to_owned()).width()

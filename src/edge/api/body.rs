@@ -11,18 +11,29 @@ use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
-/// The longest reason. Unit: bytes.
-const REASON_BYTES_MAX: usize = 1000;
+/// The longest reason. Unit: characters.
+const REASON_CHARS_MAX: usize = 1000;
 
 /// What a person says with an order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Said {
-    /// Why.
+    /// Why: one line, without characters that turn the direction of text.
+    #[schema(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]*[^\s\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069][^\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]*$"
+    )]
     reason: String,
-    /// Who, where tokens don't tell.
+    /// Who, where tokens don't tell; as `reason`.
+    #[schema(
+        min_length = 1,
+        max_length = 1000,
+        pattern = r"^[^\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]+$"
+    )]
     by: Option<String>,
     /// How long a suspension lasts. Unit: seconds.
+    #[schema(minimum = 1, maximum = 604_800)]
     pub(super) lasts_s: Option<u32>,
 }
 
@@ -49,11 +60,16 @@ impl Said {
         let clean = |text: &str| fingerprints.clean_text(text).unwrap_or_else(|| text.to_owned());
         let reason = self.reason.trim().to_owned();
         let fits = |text: &str| {
-            let length = (1..=REASON_BYTES_MAX).contains(&text.len());
+            let length = (1..=REASON_CHARS_MAX).contains(&text.chars().count());
             length && !text.chars().any(|char| char.is_control() || turns_text(char))
         };
-        if !fits(&reason) || self.by.as_deref().is_some_and(|by| !fits(by)) {
-            return Err(Problem::bad_request("say why, in `reason`: 1 to 1000 bytes on one line"));
+        if reason.is_empty()
+            || !fits(&self.reason)
+            || self.by.as_deref().is_some_and(|by| !fits(by))
+        {
+            return Err(Problem::bad_request(
+                "say why, in `reason`: 1 to 1000 characters on one line",
+            ));
         }
         let by = match &self.by {
             Some(by) => CompactString::from(format!("{} ({account})", clean(by))),

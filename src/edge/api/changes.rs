@@ -7,10 +7,10 @@
 
 use super::State;
 use super::auth::may_follow;
+use super::extract::Query;
 use super::problem::Problem;
 use crate::edge::auth_store::embedded::{Changed, EmbeddedStore};
 use axum::Json;
-use axum::extract::Query;
 use axum::http::header::ACCEPT;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -25,30 +25,43 @@ use utoipa::IntoParams;
 
 /// How many changes an answer has at most.
 const PAGE_MAX: u32 = 1000;
-/// How many streams there are at once. Chosen: gateways are few.
+/// How many streams there are at once of gateways, and as many of people. Chosen: gateways are few.
 const STREAMS_MAX: usize = 256;
 
-/// Who may still listen.
+/// Who may still listen. People who read the news never take the place of a gateway.
 #[derive(Clone, Debug)]
-pub struct Listeners(Arc<Semaphore>);
+pub struct Listeners {
+    gateways: Arc<Semaphore>,
+    people: Arc<Semaphore>,
+}
 
 impl Default for Listeners {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(STREAMS_MAX)))
+        let places = || Arc::new(Semaphore::new(STREAMS_MAX));
+        Self { gateways: places(), people: places() }
     }
 }
 
 impl Listeners {
-    /// Takes a place among them, until it is dropped.
-    pub(super) fn place(&self) -> Result<OwnedSemaphorePermit, Problem> {
-        Arc::clone(&self.0).try_acquire_owned().map_err(|_| {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "too many streams",
-                format!("there are {STREAMS_MAX} already"),
-            )
-        })
+    /// Takes a place among gateways, until it is dropped.
+    pub(super) fn gateway(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        place(&self.gateways)
     }
+
+    /// Takes a place among people, until it is dropped.
+    pub(super) fn person(&self) -> Result<OwnedSemaphorePermit, Problem> {
+        place(&self.people)
+    }
+}
+
+fn place(among: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
+    Arc::clone(among).try_acquire_owned().map_err(|_| {
+        Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too many streams",
+            format!("there are {STREAMS_MAX} of this kind already"),
+        )
+    })
 }
 
 /// From where on.
@@ -147,7 +160,8 @@ impl Reader {
 #[utoipa::path(
     get, path = "/v1/changes", params(Since),
     responses(
-        (status = 200, body = Object),
+        (status = 200, description = "What changed; as events, where that is accepted",
+            content((Object = "application/json"), (String = "text/event-stream"))),
         (status = 401, body = Problem),
         (status = 503, body = Problem, description = "Too many streams")
     )
@@ -164,7 +178,7 @@ pub(super) async fn get_changes(
     let newest = shared.embedded.newest();
     let mut reader = Reader::new(shared.embedded.clone(), since);
     if streams {
-        let stream = stream(reader, newest, shared.listeners.place()?);
+        let stream = stream(reader, newest, shared.listeners.gateway()?);
         let stream = stream.take_until(Box::pin(shared.tokens.changed()));
         return Ok(Sse::new(stream).keep_alive(KeepAlive::default()).into_response());
     }

@@ -3,6 +3,7 @@
 
 use super::auth::{Operator, Reader};
 use super::body::{Body, Heard, Said};
+use super::extract::{Path, Query};
 use super::people::{Done, most, parse};
 use super::problem::Problem;
 use super::{Shared, State};
@@ -14,7 +15,6 @@ use crate::model::credential::Credential;
 use crate::model::decision::{Decision, DecisionId, Vote};
 use crate::wire::decision_json::DecisionJson;
 use axum::Json;
-use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use compact_str::CompactString;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! `POST /v1/events`: auth events, a line or an array element each.
 
 use super::auth::Ingest;
+use super::decoding::{RECORD_COST, Sender};
 use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::clock;
@@ -13,18 +14,26 @@ use crate::wire::body;
 use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::{Limits, Refusal};
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::CONTENT_ENCODING;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 use serde::Serialize;
 use std::io::Read;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
 /// How many refused lines an answer names; all are counted.
 const NAMED_MAX: usize = 100;
+/// Dead letters that one request leaves at most; further refused lines are counted. Chosen: what is
+/// wrong with a sender is seen in a thousand.
+const LETTERS_MAX: usize = 1_000;
+/// Parts of a gzip body. Chosen: senders join some; empty ones without end would cost time for
+/// nothing.
+const MEMBERS_MAX: usize = 10_000;
 
 /// What names a request, so that it is taken once however often it is sent.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -37,7 +46,7 @@ pub(super) struct Answer {
     /// Whether they outlive a crash; they are watched in any case.
     durable: bool,
     /// Lines refused.
-    refused: usize,
+    refused: u64,
     /// The first hundred of them.
     lines: Vec<RefusedLine>,
 }
@@ -66,7 +75,8 @@ struct RefusedLine {
             "The same, but the disk is full or failing: a crash would lose these events"),
         (status = 401, body = Problem), (status = 403, body = Problem),
         (status = 413, body = Problem, description = "The body is too large"),
-        (status = 429, body = Problem, description = "A queue is full; nothing was taken"),
+        (status = 429, body = Problem, description =
+            "A queue is full, or most of what this sender sent had to be refused; nothing was taken"),
     )
 )]
 pub(super) async fn post_events(
@@ -88,63 +98,161 @@ pub(super) async fn post_events(
                 .into_response();
         }
     };
-    match read(body, gzip, shared.body_bytes_max).await {
-        Ok(body) => {
-            // A key that was used again for something else names another request.
-            let key = parts.headers.get(IDEMPOTENCY_KEY);
-            let key =
-                key.map(|key| shared.seed.hash_all(&[sender.as_bytes(), key.as_bytes(), &body]));
-            take(&shared, &sender, &body, key).await
-        }
-        Err(problem) => problem.into_response(),
-    }
-}
-
-async fn read(body: Body, gzip: bool, bytes_max: usize) -> Result<Bytes, Problem> {
-    let too_large = || {
-        let detail = format!("send at most {bytes_max} bytes, unpacked; or raise http.body_max");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
+    let decoded = match decode_body(&shared, &sender, &parts.headers, body, gzip).await {
+        Ok(decoded) => decoded,
+        Err(problem) => return problem.into_response(),
     };
-    let bytes = axum::body::to_bytes(body, bytes_max).await.map_err(|_| too_large())?;
-    if !gzip {
-        return Ok(bytes);
-    }
-    let mut unpacked = Vec::new();
-    let mut reader = flate2::read::MultiGzDecoder::new(&*bytes).take(bytes_max as u64 + 1);
-    reader.read_to_end(&mut unpacked).map_err(|_| Problem::bad_request("this is no gzip"))?;
-    if unpacked.len() > bytes_max { Err(too_large()) } else { Ok(unpacked.into()) }
+    take(&shared, &sender, decoded).await
 }
 
-async fn take(shared: &Shared, sender: &str, body: &[u8], key: Option<u64>) -> Response {
+/// What a body holds.
+struct Decoded {
+    arrived: EventTime,
+    request: intake::Request,
+    accepted: usize,
+    tally: DecodeTally,
+    newest: EventTime,
+    refusals: Refusals,
+}
+
+/// What was refused of a body: all of it counted, the first places kept.
+#[derive(Default)]
+struct Refusals {
+    first: Vec<(usize, Refusal)>,
+    by_reason: [u64; Refusal::ALL.len()],
+}
+
+impl Refusals {
+    fn add(&mut self, line: usize, refusal: Refusal) {
+        if self.first.len() < LETTERS_MAX {
+            self.first.push((line, refusal));
+        }
+        if let Some(count) = self.by_reason.get_mut(refusal as usize) {
+            *count += 1;
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.by_reason.iter().sum()
+    }
+}
+
+/// Reads, unpacks and decodes a body, the latter two away from the threads that answer.
+async fn decode_body(
+    shared: &Arc<Shared>,
+    sender_name: &str,
+    headers: &HeaderMap,
+    body: Body,
+    gzip: bool,
+) -> Result<Decoded, Problem> {
+    let sender = shared.decoding.sender(sender_name);
+    if !sender.may_send(clock::now()) {
+        shared.metrics.door.over_budget.inc();
+        // Who still sends would not see the answer.
+        drain(body, shared.body_bytes_max).await;
+        let detail = "nothing was taken: most of what you sent of late had to be refused; mend that, \
+                      and send again in some seconds";
+        let title = "too much that has to be refused";
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, title, detail));
+    }
+    let bytes_max = shared.body_bytes_max;
+    let _held = sender.body().await;
+    let packed = axum::body::to_bytes(body, bytes_max).await.map_err(|_| too_large(bytes_max))?;
+    // A key that was used again for something else names another request.
+    let key = headers.get(IDEMPOTENCY_KEY).cloned();
+    let (of, name, shared_there) =
+        (Arc::clone(&sender), sender_name.to_owned(), Arc::clone(shared));
+    let decode = move || {
+        let shared = shared_there;
+        let body = if gzip {
+            let unpacked = unpack(&packed, bytes_max);
+            unpacked.inspect_err(|_| of.wasted(bytes_max as u64, clock::now()))?.into()
+        } else {
+            packed
+        };
+        let hash =
+            |key: HeaderValue| shared.seed.hash_all(&[name.as_bytes(), key.as_bytes(), &body]);
+        Ok(decode(&shared, &of, &body, key.map(hash)))
+    };
+    shared.decoding.run(&sender, decode).await?
+}
+
+/// Reads a body and forgets it.
+async fn drain(body: Body, bytes_max: usize) {
+    let mut chunks = body.into_data_stream();
+    let mut read = 0;
+    while read <= bytes_max
+        && let Some(Ok(chunk)) = chunks.next().await
+    {
+        read += chunk.len();
+    }
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let detail = format!("send at most {bytes_max} bytes, unpacked; or raise http.body_max");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
+}
+
+/// Unpacks gzip. Blocks.
+fn unpack(packed: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let (mut unpacked, mut rest) = (Vec::new(), packed);
+    for _ in 0..MEMBERS_MAX {
+        let left = (bytes_max - unpacked.len()) as u64 + 1;
+        let mut member = flate2::bufread::GzDecoder::new(rest).take(left);
+        let read = member.read_to_end(&mut unpacked);
+        read.map_err(|_| Problem::bad_request("this is no gzip"))?;
+        if unpacked.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        rest = member.into_inner().into_inner();
+        if rest.is_empty() {
+            return Ok(unpacked);
+        }
+    }
+    Err(Problem::bad_request(format!("this gzip has more than {MEMBERS_MAX} members")))
+}
+
+/// Decodes a body. Blocks.
+fn decode(shared: &Shared, sender: &Sender, body: &[u8], key: Option<u64>) -> Decoded {
     let arrived = clock::now();
-    let request = shared.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let limits = Limits::at(arrived);
     let mut slots: Vec<Batch> = vec![Batch::default(); SLOTS];
-    let mut answer = Answer::default();
-    let mut refusals = Vec::new();
-    let mut decoded = DecodeTally::default();
-    let mut newest = EventTime::MIN;
+    let (mut accepted, mut newest) = (0, EventTime::MIN);
+    let (mut tally, mut refusals) = (DecodeTally::default(), Refusals::default());
     body::decode(&shared.decoder, body, &limits, &shared.fingerprints, |line, event| match event {
         Ok(event) => {
-            answer.accepted += 1;
-            decoded.add(&event);
+            accepted += 1;
+            tally.add(&event);
             newest = newest.max(event.time);
             let slot = DataPlane::slot(shared.seed.hash(event.kind, &event.credential));
             if let Some(batch) = slots.get_mut(slot) {
                 batch.push(&event, 0, shared.seed);
             }
         }
-        Err(refusal) => refusals.push((line, refusal)),
+        Err(refusal) => refusals.add(line, refusal),
     });
+    let refused = refusals.count();
+    if refused > 0 {
+        // The refused share of the bytes, and something for each.
+        let bytes = body.len() as u64 / (refused + accepted as u64) * refused;
+        sender.wasted(bytes + refused * RECORD_COST, arrived);
+    }
     let batches = (0..).zip(slots).filter(|(_, batch)| !batch.is_empty()).collect();
-    answer.durable = match shared.intake.take(intake::Request { arrived, key, batches }).await {
+    let request = intake::Request::new(arrived, key, batches);
+    Decoded { arrived, request, accepted, tally, newest, refusals }
+}
+
+async fn take(shared: &Arc<Shared>, sender: &str, decoded: Decoded) -> Response {
+    let Decoded { arrived, request, accepted, tally, newest, refusals } = decoded;
+    let number = shared.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    let durable = match shared.intake.take(request).await {
         Ok(durable) => durable,
         Err(error) => return not_taken(shared, error).into_response(),
     };
-    if !answer.durable {
-        shared.metrics.events_not_kept.inc_by(answer.accepted as u64);
+    if !durable {
+        shared.metrics.events_not_kept.inc_by(accepted as u64);
     }
-    shared.metrics.add_decoded(&decoded);
+    shared.metrics.add_decoded(&tally);
     let ahead_ms = newest.ms_since(arrived);
     if ahead_ms > shared.about.read().skew_ms_max
         && shared.metrics.fast_clocks.record(sender, ahead_ms, arrived)
@@ -155,23 +263,29 @@ async fn take(shared: &Shared, sender: &str, body: &[u8], key: Option<u64>) -> R
             "events are too far ahead of this machine's clock to be counted: set the sender's clock"
         );
     }
-    if decoded.secrets > 0 {
+    if tally.secrets > 0 {
         tracing::warn!(
-            events = decoded.secrets,
+            events = tally.secrets,
             "a sender names credentials by their secrets; they were replaced by fingerprints"
         );
     }
-    answer.refused = refusals.len();
-    note_refusals(shared, request, arrived, &refusals);
-    let named = refusals.into_iter().take(NAMED_MAX);
-    answer.lines = named
-        .map(|(line, refusal)| RefusedLine {
-            line,
-            reason: refusal.as_str(),
-            remedy: refusal.remedy(),
-        })
-        .collect();
-    let status = if answer.durable { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let named = refusals.first.iter().take(NAMED_MAX).map(|(line, refusal)| RefusedLine {
+        line: *line,
+        reason: refusal.as_str(),
+        remedy: refusal.remedy(),
+    });
+    let lines = named.collect();
+    let refused = refusals.count();
+    if refused > 0 {
+        let shared = Arc::clone(shared);
+        let noted =
+            tokio::task::spawn_blocking(move || note_refusals(&shared, number, arrived, &refusals));
+        if noted.await.is_err() {
+            tracing::error!("refused records were not noted");
+        }
+    }
+    let answer = Answer { accepted, durable, refused, lines };
+    let status = if durable { StatusCode::OK } else { StatusCode::ACCEPTED };
     (status, Json(answer)).into_response()
 }
 
@@ -189,12 +303,16 @@ fn not_taken(shared: &Shared, error: NotTaken) -> Problem {
     }
 }
 
-fn note_refusals(shared: &Shared, request: u64, at: EventTime, refusals: &[(usize, Refusal)]) {
-    for (line, refusal) in refusals {
-        shared.metrics.refused.with_label_values(&["http", refusal.as_str()]).inc();
-        let place = Place::Request { request, line: *line as u64 };
-        if !shared.dead_letters.write(&letter(place, *refusal, at), at) {
-            shared.metrics.dead_letter_errors.inc();
-        }
+/// Counts what was refused, and writes where the first of it stood. Blocks.
+fn note_refusals(shared: &Shared, request: u64, at: EventTime, refusals: &Refusals) {
+    let metrics = &shared.metrics;
+    for (reason, count) in Refusal::ALL.iter().zip(refusals.by_reason) {
+        metrics.refused.with_label_values(&["http", reason.as_str()]).inc_by(count);
     }
+    for (line, refusal) in &refusals.first {
+        let place = Place::Request { request, line: *line as u64 };
+        metrics.add_letter(shared.dead_letters.write(&letter(place, *refusal, at), at));
+    }
+    let left_out = refusals.count() - refusals.first.len() as u64;
+    metrics.door.dead_letters_left_out.inc_by(left_out);
 }

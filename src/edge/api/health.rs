@@ -2,9 +2,9 @@
 
 use super::State;
 use super::auth::Reader;
+use super::extract::Query;
 use super::problem::Problem;
 use crate::edge::metrics::{Format, RANKS};
-use axum::extract::Query;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};

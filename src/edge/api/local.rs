@@ -1,11 +1,9 @@
 //! The Unix socket: who may open it may operate, and is known by their user id.
 
-use axum::extract::connect_info::Connected;
-use axum::serve::IncomingStream;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 
 /// Where the socket is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,11 +21,11 @@ pub struct Peer {
     pub(super) account: String,
 }
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
+impl Peer {
+    /// Who is at the other end of a connection.
+    pub(super) fn of(stream: &UnixStream) -> Self {
         // A peer that can't be told has an account of its own.
         let account = stream
-            .io()
             .peer_cred()
             .map_or_else(|_| "uid:unknown".to_owned(), |cred| format!("uid:{}", cred.uid()));
         Self { account }

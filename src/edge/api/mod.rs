@@ -6,13 +6,17 @@ mod budget;
 pub mod changes;
 mod check;
 mod decisions;
+pub mod decoding;
+mod document;
 mod events;
+mod extract;
 mod health;
 mod keys;
 pub mod local;
 mod people;
 mod problem;
 pub mod reload;
+pub mod serve;
 pub mod status;
 mod stream;
 mod tenants;
@@ -101,6 +105,8 @@ pub struct Shared {
     pub keys: JwkSet,
     /// Who may still listen to changes.
     pub listeners: changes::Listeners,
+    /// Where bodies are decoded, and what each sender may still waste.
+    pub decoding: decoding::Decoding,
     /// What `/v1/status` says of the settings.
     pub about: Arc<RwLock<About>>,
     /// How the daemon did of late.
@@ -128,6 +134,8 @@ pub struct About {
     pub skew_ms_max: i64,
     /// When the daemon started.
     pub started: EventTime,
+    /// Since when the configuration holds as a whole.
+    pub configured: EventTime,
 }
 
 type State = axum::extract::State<Arc<Shared>>;
@@ -174,7 +182,8 @@ fn streams_router() -> OpenApiRouter<Arc<Shared>> {
 /// The description of the API, as JSON.
 pub fn open_api() -> String {
     let all = open_api_router().merge(streams_router());
-    all.into_openapi().to_pretty_json().unwrap_or_default()
+    let described = serde_json::to_value(all.into_openapi()).map(document::complete);
+    described.and_then(|json| serde_json::to_string_pretty(&json)).unwrap_or_default()
 }
 
 /// All routes.

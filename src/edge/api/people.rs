@@ -3,6 +3,7 @@
 
 use super::auth::{Operator, Reader};
 use super::body::{Body, Heard, Said};
+use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::auth_store::AuthStore;
@@ -18,7 +19,6 @@ use crate::wire::finding_json::FindingJson;
 use crate::wire::secret::kind_nearby;
 use crate::wire::view_json::CredentialJson;
 use axum::Json;
-use axum::extract::{Path, Query};
 use axum::http::StatusCode;
 use compact_str::CompactString;
 use hashbrown::{HashMap, HashSet};
@@ -164,7 +164,8 @@ pub(super) async fn show_credential(
 #[utoipa::path(
     post, path = "/v1/credentials/{id}/suspend", request_body = Said,
     params(("id" = String, Path)),
-    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
+    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem),
+        (status = 409, body = Problem, description = "It is revoked"))
 )]
 pub(super) async fn suspend(
     axum::extract::State(shared): State,

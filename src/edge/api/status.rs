@@ -51,6 +51,7 @@ fn describe(shared: &Shared, caller: Caller) -> StatusJson {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: now.at.to_string(),
         started: about.started.to_string(),
+        configured: Some(about.configured.to_string()),
         posture: about.posture.as_str().to_owned(),
         account: caller.account,
         roles: caller.roles.into_iter().map(|role| role.as_str().to_owned()).collect(),

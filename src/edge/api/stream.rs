@@ -27,7 +27,7 @@ pub(super) async fn stream(
     axum::extract::State(shared): State,
     _reader: Reader,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
-    let place = shared.listeners.place()?;
+    let place = shared.listeners.person()?;
     let news = BroadcastStream::new(shared.board.listen()).map(move |news| {
         let _held = &place;
         Ok(match news {

@@ -79,8 +79,7 @@ impl ProducerContext for Deliveries {
             );
         }
         let letter = message.payload().and_then(|bytes| std::str::from_utf8(bytes).ok());
-        if !self.dead_letters.write(letter.unwrap_or("{}"), clock::now()) {
-            self.metrics.dead_letter_errors.inc();
-        }
+        let written = self.dead_letters.write(letter.unwrap_or("{}"), clock::now());
+        self.metrics.add_letter(written);
     }
 }

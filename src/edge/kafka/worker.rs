@@ -7,7 +7,7 @@ use super::pulse::Pulse;
 use super::rejects_topic::RejectsTopic;
 use super::{Params, Place, Shared};
 use crate::edge::clock;
-use crate::edge::dead_letter::{self, letter};
+use crate::edge::dead_letter::{self, Written, letter};
 use crate::edge::planes::{ControlMessage, DataMessage, Hours, InUse, SLOTS, Ticket};
 use crate::edge::saving::{Saved, Saving, oldest_checkpoint};
 use crate::edge::snapshots::Kept;
@@ -280,10 +280,8 @@ impl Worker {
         let text = letter(place, refusal, at);
         // What the topic's queue has no room for goes to the file, too.
         let sent = self.rejects.as_ref().is_some_and(|rejects| rejects.send(&text));
-        let written = sent || self.shared.dead_letters.write(&text, at);
-        if !written {
-            metrics.dead_letter_errors.inc();
-        }
+        let written = if sent { Written::Yes } else { self.shared.dead_letters.write(&text, at) };
+        metrics.add_letter(written);
     }
 
     fn answer(&mut self, owned: &mut [Owned], question: DataMessage) {

@@ -4,32 +4,11 @@ use super::{INTAKES, Metrics};
 use crate::engine::keyring::Evictions;
 use crate::engine::tally::Tally;
 use crate::model::finding::{Action, Detector};
-use crate::wire::decoder::DecodeTally;
-use crate::wire::refusal::Refusal;
 
 impl Metrics {
     /// Events applied since the start, over the intakes.
     pub fn events_applied(&self) -> u64 {
         INTAKES.iter().map(|intake| self.events.with_label_values(&[*intake]).get()).sum()
-    }
-
-    /// Records refused since the start, over intakes and reasons.
-    pub fn records_refused(&self) -> u64 {
-        let of = |intake: &str| -> u64 {
-            Refusal::ALL
-                .iter()
-                .map(|reason| self.refused.with_label_values(&[intake, reason.as_str()]).get())
-                .sum()
-        };
-        INTAKES.iter().map(|intake| of(intake)).sum()
-    }
-
-    /// Adds what had to be changed in decoded events.
-    pub fn add_decoded(&self, tally: &DecodeTally) {
-        self.secrets_replaced.inc_by(tally.secrets);
-        for (field, count) in tally.repaired() {
-            self.fields_repaired.with_label_values(&[field.as_str()]).inc_by(count);
-        }
     }
 
     /// Adds what a machine counted.

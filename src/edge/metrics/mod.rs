@@ -3,6 +3,7 @@
 //! Handles are looked up once; machines hand out tallies, which are added per batch.
 
 mod counts;
+mod door;
 mod exposition;
 mod oldest;
 mod reference;
@@ -18,6 +19,7 @@ use crate::model::event::Field;
 use crate::model::finding::{Action, Detector, Finding};
 use crate::model::invariant::Invariant;
 use crate::wire::refusal::Refusal;
+use door::DoorMetrics;
 use exposition::Exemplars;
 use oldest::Oldest;
 use prometheus::{
@@ -120,6 +122,7 @@ pub struct Metrics {
     pub journal_errors: IntCounter,
     pub journal_seconds: Histogram,
     pub dead_letter_errors: IntCounter,
+    pub door: DoorMetrics,
     pub check: IntCounterVec,
     pub consumer_lag: IntGauge,
     pub consumer_assigned: IntGauge,
@@ -395,6 +398,7 @@ impl Metrics {
             )?,
             dead_letter_errors: t
                 .counter("dead_letter_errors_total", "Dead letters that could not be written.")?,
+            door: DoorMetrics::new(&t)?,
             check: t.counters(
                 "check_total",
                 "Answers of /v1/check, by status code.",

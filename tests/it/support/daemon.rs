@@ -35,6 +35,20 @@ impl Daemon {
 
     /// The same, with variables of the environment; none if it ends before it is ready.
     pub fn try_start_in(folder: &Path, config: &str, environment: &[(&str, &str)]) -> Option<Self> {
+        let mut command = Command::new(BINARY);
+        command.envs(environment.iter().copied());
+        Self::launch(folder, config, command)
+    }
+
+    /// The same, with a soft and a hard limit of open files.
+    pub fn start_with_files(folder: &TempDir, config: &str, soft: u32, hard: u32) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -Sn {soft}; ulimit -Hn {hard}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, BINARY]);
+        Self::launch(folder.path(), config, command).expect("it becomes ready")
+    }
+
+    fn launch(folder: &Path, config: &str, mut command: Command) -> Option<Self> {
         let port = super::free_port();
         let path = folder.join("tripline.toml");
         let text = format!(
@@ -44,9 +58,7 @@ impl Daemon {
         std::fs::write(&path, text).expect("writes the configuration");
         let log = folder.join("log.ndjson");
         let file = std::fs::File::options().create(true).append(true).open(&log).expect("a log");
-        let mut command = Command::new(BINARY);
         command.arg("run").arg("--config").arg(&path).stdout(Stdio::null()).stderr(file);
-        command.envs(environment.iter().copied());
         let process = Process::start(&mut command);
         let base = format!("http://127.0.0.1:{port}");
         let mut daemon = Self { process, base, folder: folder.to_owned(), log };

@@ -1,6 +1,6 @@
 //! Detection: the engine's bounds and what each detector goes by.
 
-use super::values::{by_kind, kinds_of_names, number_within, one_of, within};
+use super::values::{by_kind, kinds_of_names, number_within, one_of, real_names, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::{bytes, duration_ms, rate_per_min};
 use crate::detect::{profile, ramp};
@@ -65,6 +65,7 @@ pub(super) fn profile(root: &Section<'_>) -> (profile::Params, BTreeMap<String, 
         ("tenant_sum", &mut sums),
     ] {
         let section = ceiling.section(table);
+        real_names(&section);
         for name in section.names() {
             if let Some(limit) = section.get(&name, rate_per_min) {
                 limits.insert(name, limit);

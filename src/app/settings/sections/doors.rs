@@ -1,6 +1,6 @@
 //! The doors: HTTP, Kafka, how records are read, where refused ones go.
 
-use super::values::{kind, one_of, path, secret_file, some_text};
+use super::values::{kind, one_of, path, real_names, secret_file, some_text};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::{bytes, duration_ms};
 use crate::app::settings::{Http, Token};
@@ -31,6 +31,7 @@ pub(super) fn http(section: Section<'_>) -> Http {
         section.get("listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7878)));
     let body = section.get("body_max", bytes).unwrap_or(8 << 20);
     let by_name = section.section("tokens");
+    real_names(&by_name);
     let mut tokens = Vec::new();
     for name in by_name.names() {
         let token = by_name.section(&name);

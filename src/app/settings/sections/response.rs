@@ -1,6 +1,6 @@
 //! Response: postures, the ladder of actions, and the guardrails.
 
-use super::values::{by_kind, kinds_of_names, number_within, posture, within};
+use super::values::{by_kind, kinds_of_names, number_within, posture, real_names, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::{bytes, duration_ms};
 use crate::engine::control;
@@ -21,6 +21,7 @@ pub(super) fn control(root: &Section<'_>) -> control::Params {
     }
     kinds.finish();
     let tenants = section.section("tenant");
+    real_names(&tenants);
     for name in tenants.names() {
         if let Some(posture) = tenants.get(&name, posture) {
             params.postures.by_tenant.insert(name, posture);
@@ -64,6 +65,8 @@ pub(super) fn control(root: &Section<'_>) -> control::Params {
 
     let section = root.section("allow_list");
     kinds_of_names(&section.section("credential"));
+    real_names(&section.section("credential"));
+    real_names(&section.section("tenant"));
     params.allow_list.credentials = entries(&section.section("credential"));
     params.allow_list.tenants = entries(&section.section("tenant"));
     section.finish();

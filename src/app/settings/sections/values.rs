@@ -119,6 +119,21 @@ pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, Wrong> {
     Ok(SecretString::from(text.to_owned()))
 }
 
+/// Notes names that name nothing, or are meant as a pattern: there are none, each is a name as it stands.
+pub(super) fn real_names(section: &Section<'_>) {
+    for name in section.names() {
+        if name.trim().is_empty() {
+            let remedy = "write the name as events have it, or remove it";
+            section.note(Wrong::new("an empty name names nothing", remedy));
+        } else if name.contains('*') {
+            section.note(Wrong::new(
+                format!("`{name}` is no pattern: it names only what has an asterisk in its name"),
+                "name each by itself, or set the default",
+            ));
+        }
+    }
+}
+
 /// Notes the names of credentials in a section whose kind is nearly one, but none.
 pub(super) fn kinds_of_names(section: &Section<'_>) {
     for name in section.names() {
