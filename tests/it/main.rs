@@ -41,6 +41,7 @@ mod kills;
 mod readme;
 mod scenarios;
 mod simulation;
+mod stores_heal;
 #[cfg(feature = "failpoints")]
 mod stuck;
 mod support;

@@ -11,10 +11,11 @@ use crate::detect::episode::Change;
 use crate::edge::board::Board;
 use crate::edge::clock;
 use crate::edge::finding_archive::FindingArchive;
-use crate::edge::journal::Journal;
+use crate::edge::journal::{Journal, JournalError};
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, InUse, NotDurable, Ticket, VoteError};
+use crate::edge::reserve::Reserve;
 use crate::engine::control::{self, Control, PersonOrder, TokenWanted};
 use crate::engine::member::MemberSummary;
 use crate::engine::notices::News;
@@ -74,6 +75,8 @@ pub(super) struct ControlThread {
     pub(super) journal: Journal,
     /// The file of the ledger.
     pub(super) ledger: LedgerFile,
+    /// The room that is kept for decisions on a full disk.
+    pub(super) reserve: Reserve,
     /// What people see.
     pub(super) board: Arc<Board>,
     /// Findings on disk.
@@ -298,7 +301,10 @@ impl ControlThread {
     fn settle(&mut self, waiting: &mut Waiting) {
         if !waiting.entries.is_empty() {
             let timer = self.metrics.journal_seconds.start_timer();
-            let written = self.journal.append(&waiting.entries);
+            let mut written = self.journal.append(&waiting.entries);
+            if written.as_ref().is_err_and(JournalError::found_no_room) && self.reserve.release() {
+                written = self.journal.append(&waiting.entries);
+            }
             timer.observe_duration();
             if let Err(error) = written {
                 self.metrics.journal_errors.inc();

@@ -10,6 +10,7 @@ mod breaker;
 mod control_plane;
 mod data_plane;
 mod fleet;
+mod heal;
 mod notify;
 mod outbox;
 mod past;
@@ -32,6 +33,7 @@ use crate::edge::metrics::{Metrics, MetricsError};
 use crate::edge::notify::{NoReceiver, Receiver};
 use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
+use crate::edge::reserve::Reserve;
 use crate::edge::snapshots::{NoSnapshots, Snapshots, Withheld};
 use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
@@ -202,7 +204,8 @@ impl Daemon {
         });
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let (stop, servers) = serve(listener, opened.socket, router);
-        let ticker = tokio::spawn(tick(planes, Arc::clone(&opened.dead_letters)));
+        let flushed = (Arc::clone(&opened.dead_letters), opened.reserve);
+        let ticker = tokio::spawn(tick(planes, flushed));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
             posture = %settings.control.postures.default, "tripline runs"
@@ -288,6 +291,7 @@ struct ToDecide {
     breaker: SharedBreaker,
     receivers: Vec<Receiver>,
     archive: FindingArchive,
+    reserve: Reserve,
 }
 
 /// Everything that is opened before anything starts.
@@ -303,11 +307,13 @@ struct Opened {
     fingerprints: Arc<Fingerprinter>,
     seed: HashSeed,
     dead_letters: Arc<DeadLetters>,
+    reserve: Reserve,
 }
 
 impl Opened {
     fn open(settings: &Settings) -> Result<(ToDecide, Self), StartError> {
         let folder = &settings.data_dir;
+        let reserve = Reserve::open(folder);
         let key_path = settings.fingerprint_key_file.clone();
         let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
         let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
@@ -316,6 +322,7 @@ impl Opened {
         let seed = keys::seed_of(&key);
         let epoch = format!("{:016x}", keys::random_seed().map_err(at(folder))?.0);
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
+        embedded.set_reserve(reserve.clone());
         let outgoing = Outgoing::new(&settings.outgoing)?;
         let mut stores = vec![AuthStore::embedded(embedded.clone())];
         for params in settings.stores.clone() {
@@ -329,6 +336,7 @@ impl Opened {
         let keys = stores.iter().filter_map(AuthStore::transmitter);
         let keys = keys.flat_map(|transmitter| transmitter.keys().keys).collect();
         let mut past = Past::read(&settings, &folder.join("journal.ndjson"), &stores)?;
+        heal::heal(&embedded, &past);
         let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
         let checkpoints = folder.join("checkpoints");
@@ -343,7 +351,14 @@ impl Opened {
         let errors = metrics.finding_errors.clone();
         let archive = FindingArchive::open(&archive_path, settings.findings, errors)
             .map_err(|source| StartError::Findings { path: archive_path, source })?;
-        let decides = ToDecide { past, ledger: ledger_file, breaker, receivers, archive };
+        let decides = ToDecide {
+            past,
+            ledger: ledger_file,
+            breaker,
+            receivers,
+            archive,
+            reserve: reserve.clone(),
+        };
         let opened = Self {
             // Only who has the journal may take the place of the socket.
             socket: bind_socket(&settings.admin)?,
@@ -361,6 +376,7 @@ impl Opened {
             fingerprints: Arc::new(Fingerprinter::new(key)),
             seed,
             dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
+            reserve,
         };
         Ok((decides, opened))
     }
@@ -408,7 +424,7 @@ struct Decides {
 }
 
 fn start_control_plane(
-    ToDecide { past, ledger, breaker, receivers, archive }: ToDecide,
+    ToDecide { past, ledger, breaker, receivers, archive, reserve }: ToDecide,
     stores: Vec<AuthStore>,
     metrics: &Metrics,
 ) -> Result<Decides, StartError> {
@@ -431,6 +447,7 @@ fn start_control_plane(
         control: past.control,
         journal: past.journal,
         ledger,
+        reserve,
         board: Arc::clone(&board),
         archive,
         stores,
@@ -532,7 +549,10 @@ fn start_outboxes(tasks: impl Iterator<Item = outbox::Task>, due: Vec<Backlog>) 
     started.unzip()
 }
 
-async fn tick((data, control): (DataPlane, ControlPlane), dead_letters: Arc<DeadLetters>) {
+async fn tick(
+    (data, control): (DataPlane, ControlPlane),
+    (dead_letters, reserve): (Arc<DeadLetters>, Reserve),
+) {
     let mut interval = tokio::time::interval(TICK);
     let mut flushing = tokio::task::spawn_blocking(|| true);
     loop {
@@ -543,8 +563,11 @@ async fn tick((data, control): (DataPlane, ControlPlane), dead_letters: Arc<Dead
         data.tick(now).await;
         // A disk may hang; it is looked at again once it answers.
         if flushing.is_finished() {
-            let dead_letters = Arc::clone(&dead_letters);
-            flushing = tokio::task::spawn_blocking(move || dead_letters.flush(now));
+            let (dead_letters, reserve) = (Arc::clone(&dead_letters), reserve.clone());
+            flushing = tokio::task::spawn_blocking(move || {
+                reserve.restore();
+                dead_letters.flush(now)
+            });
         }
     }
 }

@@ -5,7 +5,7 @@ use super::auth::{Operator, Reader};
 use super::body::{Body, Heard, Said};
 use super::problem::Problem;
 use super::{Shared, State};
-use crate::edge::auth_store::AuthStore;
+use crate::edge::auth_store::{AuthStore, EMBEDDED};
 use crate::edge::clock;
 use crate::edge::finding_archive::{FindingArchive, Wanted};
 use crate::engine::control::PersonOrder;
@@ -24,6 +24,7 @@ use compact_str::CompactString;
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::IntoParams;
 
 /// How many rows an answer has at most.
@@ -32,6 +33,11 @@ const ROWS_DEFAULT: usize = 100;
 /// The longest suspension that a person may order. Unit: seconds. Chosen: 7 days; beyond that it is
 /// a revocation, which may need a second person.
 const SUSPENSION_S_MAX: u32 = 7 * 86_400;
+
+/// How often it is looked whether the store of this process has an order, and how many times. Chosen: a
+/// disk that is well takes some milliseconds.
+const SETTLE_EVERY: Duration = Duration::from_millis(5);
+const SETTLE_LOOKS: u32 = 200;
 
 /// How many rows are given of so many that are wanted.
 pub(super) fn most(wanted: Option<usize>) -> usize {
@@ -70,6 +76,9 @@ pub(super) struct Done {
     known: Option<bool>,
     /// The stores that can't do it.
     cannot: Vec<String>,
+    /// What could not be written to disk, and why. The journal has the order, and `/v1/check` follows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_written: Vec<String>,
     /// What goes on: findings on which nothing is done for a while, as a person restored.
     open_findings: Vec<String>,
 }
@@ -253,7 +262,27 @@ async fn order(
     let decision = shared.control.order(order).await.map_err(|error| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out yet", error.to_string())
     })?;
-    Ok(Json(Done { before: before.as_str(), known, cannot, open_findings, ..Done::of(decision) }))
+    let not_written = match &decision {
+        Some(decision) => not_written(&shared, decision).await,
+        None => Vec::new(),
+    };
+    let before = before.as_str();
+    Ok(Json(Done { before, known, cannot, not_written, open_findings, ..Done::of(decision) }))
+}
+
+/// Waits a moment for the store of this process; returns what it could not write.
+async fn not_written(shared: &Shared, decision: &Decision) -> Vec<String> {
+    for _ in 0..SETTLE_LOOKS {
+        let answers = shared.board.receipts(decision.id).unwrap_or_default();
+        if answers.get(EMBEDDED).is_some_and(|answer| answer.is_settled()) {
+            break;
+        }
+        if let Some(fault) = shared.embedded.fault() {
+            return vec![format!("{EMBEDDED}: {fault}")];
+        }
+        tokio::time::sleep(SETTLE_EVERY).await;
+    }
+    Vec::new()
 }
 
 /// Findings, newest first, of before the start too; of those that are open the gravest first.
