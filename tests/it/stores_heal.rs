@@ -1,5 +1,6 @@
 //! Stores that somebody wrote into, that broke, or that have no room: what is in force in the end.
 
+use crate::bad_cases::with_a_clock;
 use crate::support::daemon::{Daemon, event, now_ms};
 use crate::support::redis_server::RedisServer;
 use crate::support::{skipped, until};
@@ -177,6 +178,11 @@ fn a_damaged_embedded_store_is_kept_aside_and_made_again_from_the_journal() {
     let mut daemon = Some(daemon);
     let whole_of = |daemon: &mut Option<Daemon>| {
         daemon.take().expect("runs").terminate();
+        // Whoever closes it last moves everything into the one file.
+        drop(
+            rusqlite::Connection::open(&path)
+                .map(|file| file.execute_batch("PRAGMA wal_checkpoint")),
+        );
         std::fs::read(&path).expect("reads")
     };
     let asides = || {
@@ -335,4 +341,37 @@ fn the_reserve_of_a_full_disk_takes_orders_and_a_start_after_a_kill() {
 /// How long a file of the data folder is. Unit: bytes.
 fn daemon_file(folder: &std::path::Path, name: &str) -> u64 {
     std::fs::metadata(folder.join("data").join(name)).map_or(0, |found| found.len())
+}
+
+#[test]
+fn a_restart_with_the_clock_set_wrong_ends_no_suspension_and_refills_no_breaker() {
+    if skipped("faketime") {
+        return;
+    }
+    let folder = folder();
+    let config = "posture.default = \"revoke\"\nceiling.default = \"600/min\"\n";
+    let (daemon, _set) = with_a_clock(&folder, config, "+0");
+    daemon.order("suspend", "key_suspended");
+    daemon.post_events(&event("key_loud", now_ms()).repeat(2000));
+    let tokens = |daemon: &Daemon| daemon.get("/v1/status")["breaker_tokens"].clone();
+    until("one revocation is used up", PATIENCE, || (tokens(&daemon) == 2).then_some(()));
+    until("the clock is kept", PATIENCE, || {
+        (daemon_file(folder.path(), "clock") > 0).then_some(())
+    });
+    let ticks = |daemon: &Daemon| {
+        let beat =
+            || daemon.metric("tripline_heartbeat_timestamp_seconds{stage=\"control_plane\"}");
+        let first = beat();
+        until("time passes", PATIENCE, || (beat() > first).then_some(()));
+    };
+    let mut daemon = daemon;
+    for offset in ["+4000", "-4000", "+90000"] {
+        daemon.kill();
+        daemon = with_a_clock(&folder, config, offset).0;
+        ticks(&daemon);
+        assert_eq!(daemon.check("key_suspended"), 403, "{offset}");
+        assert_eq!(tokens(&daemon), 2, "{offset}");
+        let log = daemon.log();
+        assert!(log.contains("the system's clock stepped; it is not followed"), "{log}");
+    }
 }

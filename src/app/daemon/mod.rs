@@ -24,6 +24,7 @@ use crate::edge::api::{self};
 use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
 use crate::edge::auth_store::{AuthStore, AuthStoreError};
 use crate::edge::board::Board;
+use crate::edge::clock::ClockFile;
 use crate::edge::dead_letter::DeadLetters;
 use crate::edge::event_log::{Appender, EventLog};
 use crate::edge::finding_archive::FindingArchive;
@@ -204,7 +205,7 @@ impl Daemon {
         });
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let (stop, servers) = serve(listener, opened.socket, router);
-        let flushed = (Arc::clone(&opened.dead_letters), opened.reserve);
+        let flushed = (Arc::clone(&opened.dead_letters), opened.reserve, opened.clock_file);
         let ticker = tokio::spawn(tick(planes, flushed));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
@@ -308,12 +309,15 @@ struct Opened {
     seed: HashSeed,
     dead_letters: Arc<DeadLetters>,
     reserve: Reserve,
+    clock_file: ClockFile,
 }
 
 impl Opened {
     fn open(settings: &Settings) -> Result<(ToDecide, Self), StartError> {
         let folder = &settings.data_dir;
         let reserve = Reserve::open(folder);
+        let clock_path = folder.join("clock");
+        let clock_file = ClockFile::resume(&clock_path).map_err(at(&clock_path))?;
         let key_path = settings.fingerprint_key_file.clone();
         let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
         let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
@@ -377,6 +381,7 @@ impl Opened {
             seed,
             dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
             reserve,
+            clock_file,
         };
         Ok((decides, opened))
     }
@@ -551,9 +556,10 @@ fn start_outboxes(tasks: impl Iterator<Item = outbox::Task>, due: Vec<Backlog>) 
 
 async fn tick(
     (data, control): (DataPlane, ControlPlane),
-    (dead_letters, reserve): (Arc<DeadLetters>, Reserve),
+    (dead_letters, reserve, clock_file): (Arc<DeadLetters>, Reserve, ClockFile),
 ) {
     let mut interval = tokio::time::interval(TICK);
+    let clock_file = Arc::new(clock_file);
     let mut flushing = tokio::task::spawn_blocking(|| true);
     loop {
         interval.tick().await;
@@ -564,7 +570,9 @@ async fn tick(
         // A disk may hang; it is looked at again once it answers.
         if flushing.is_finished() {
             let (dead_letters, reserve) = (Arc::clone(&dead_letters), reserve.clone());
+            let clock_file = Arc::clone(&clock_file);
             flushing = tokio::task::spawn_blocking(move || {
+                clock_file.keep();
                 reserve.restore();
                 dead_letters.flush(now)
             });
