@@ -128,14 +128,20 @@ async fn how_far(client: &Client, done: &Value) -> String {
 pub(super) fn outcome(verb: &str, id: &str, done: &Value) -> String {
     let decision = done.get("decision").filter(|one| !one.is_null());
     let Some(decision) = decision else {
+        if let Some(voice) = done.get("voice") {
+            return format!(
+                "{id}: your order counts as a voice for {}, which waits for people; {} more have to agree:\n  \
+                 tripline decisions approve {} --reason …",
+                text(voice, "decision"),
+                text(voice, "missing"),
+                text(voice, "decision")
+            );
+        }
         let before = text(done, "before");
         return match (verb, before.as_str()) {
             ("restore", _) => {
                 format!("{id}: nothing to restore, it is in service; is that its name?")
             }
-            ("revoke", "suspended") => format!(
-                "{id}: suspended, and waits for people to agree; see `tripline decisions list --waiting`"
-            ),
             _ => format!("{id}: nothing to do, it is {before} already"),
         };
     };

@@ -422,6 +422,17 @@ pub struct Standing {
     pub by_person: bool,
 }
 
+/// Under which settings a decision waits for people: those of the moment at which it began to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovalTerms {
+    /// The decision that waits.
+    pub decision: DecisionId,
+    /// How many people have to agree.
+    pub people: u8,
+    /// Until when they may.
+    pub until: EventTime,
+}
+
 /// What a person says to a decision that waits for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {

@@ -175,8 +175,13 @@ impl Daemon {
         tasks.extend([writes, watches.writes]);
 
         let planes = (watches.data.clone(), control.clone());
-        let follows =
-            Follows::new(&settings, planes.clone(), partition, breaker_is_shared, &opened.metrics);
+        let follows = Follows::new(
+            &settings,
+            planes.clone(),
+            partition,
+            breaker_is_shared,
+            (&opened.fingerprints, &opened.metrics),
+        );
         let (reloads, asked) = mpsc::channel(1);
         let router = open_door(api::Shared {
             data: watches.data.clone(),
@@ -333,6 +338,8 @@ impl Opened {
             stores.push(AuthStore::open(params, &epoch, &outgoing)?);
         }
         let mut settings = settings.clone();
+        let fingerprints = Arc::new(Fingerprinter::new(key));
+        settings.control.operators = Some(reload::operators(&settings, &fingerprints));
         let breaker = SharedBreaker::among(&stores, &mut settings.control.breaker);
         let receivers = settings.receivers.iter().cloned();
         let receivers = receivers.map(|one| Receiver::open(one, outgoing.clone()));
@@ -377,7 +384,7 @@ impl Opened {
             },
             snapshots,
             metrics,
-            fingerprints: Arc::new(Fingerprinter::new(key)),
+            fingerprints,
             seed,
             dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
             reserve,

@@ -16,7 +16,6 @@ use crate::wire::decision_json::DecisionJson;
 use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
-use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,14 +129,17 @@ pub(super) struct WaitingJson {
     decision: DecisionJson,
     /// Until when people may say yes or no.
     until: String,
-    /// Who said yes.
+    /// Who said yes, of those who may operate now.
     agreed: Vec<String>,
+    /// How many more have to.
+    missing: u8,
 }
 
 impl From<Waiting> for WaitingJson {
     fn from(waiting: Waiting) -> Self {
         Self {
             until: waiting.until.to_string(),
+            missing: waiting.missing(),
             agreed: waiting.agreed.iter().map(|(_, by)| by.to_string()).collect(),
             decision: DecisionJson(waiting.decision),
         }
@@ -189,22 +191,21 @@ pub(super) async fn reject(
 
 async fn vote(
     shared: Arc<Shared>,
-    Operator(account): Operator,
+    Operator { name, account }: Operator,
     id: &str,
     agrees: bool,
     said: &Said,
 ) -> Result<Json<Done>, Problem> {
-    let Heard { reason, by } = said.heard(&account)?;
+    let Heard { reason, by } = said.heard(&name)?;
     let decision = DecisionId::parse(id).ok_or_else(no_decision)?;
-    let account = CompactString::from(account);
     let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };
     match shared.control.vote(vote).await {
-        Ok(decision) => Ok(Json(Done::of(decision))),
+        Ok(ordered) => Ok(Json(Done::of(ordered))),
         Err(error) => Err(refused(error)),
     }
 }
 
-fn refused(error: VoteError) -> Problem {
+pub(super) fn refused(error: VoteError) -> Problem {
     let (status, title) = match error {
         VoteError::NoVote(NoVote::NotWaiting) => (StatusCode::NOT_FOUND, "nothing waits there"),
         VoteError::NoVote(NoVote::TooLate) => (StatusCode::CONFLICT, "that comes too late"),

@@ -3,11 +3,13 @@
 
 use super::auth::{Operator, Reader};
 use super::body::{Body, Heard, Said};
+use super::decisions::refused;
 use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::auth_store::{AuthStore, EMBEDDED};
 use crate::edge::clock;
 use crate::edge::finding_archive::{FindingArchive, Wanted};
+use crate::edge::planes::Ordered;
 use crate::engine::control::PersonOrder;
 use crate::engine::partition::View;
 use crate::model::credential::Credential;
@@ -20,7 +22,6 @@ use crate::wire::view_json::CredentialJson;
 use axum::Json;
 use axum::extract::{Path, Query};
 use axum::http::StatusCode;
-use compact_str::CompactString;
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -69,6 +70,9 @@ pub(super) struct Done {
     pub(super) changed: bool,
     /// The decision that was made.
     pub(super) decision: Option<DecisionJson>,
+    /// For what it counts as a voice, where people have to agree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voice: Option<VoiceJson>,
     /// What stood about the credential before.
     before: &'static str,
     /// Whether tripline knows the credential that is ordered about: it was used, or decided on, of late.
@@ -83,11 +87,24 @@ pub(super) struct Done {
     open_findings: Vec<String>,
 }
 
+/// A voice that was counted.
+#[derive(Debug, Serialize)]
+struct VoiceJson {
+    /// For which decision.
+    decision: String,
+    /// How many more people have to agree.
+    missing: u8,
+}
+
 impl Done {
-    /// Of a vote.
-    pub(super) fn of(decision: Option<Decision>) -> Self {
+    /// Of a person's word.
+    pub(super) fn of(Ordered { decision, voice }: Ordered) -> Self {
+        let voice = voice.map(|(decision, missing)| {
+            let decision = decision.to_string();
+            VoiceJson { decision, missing }
+        });
         let decision = decision.map(DecisionJson);
-        Self { changed: decision.is_some(), decision, ..Self::default() }
+        Self { changed: decision.is_some(), decision, voice, ..Self::default() }
     }
 }
 
@@ -216,12 +233,12 @@ pub(super) async fn restore(
 
 async fn order(
     shared: Arc<Shared>,
-    Operator(token): Operator,
+    Operator { name, account }: Operator,
     id: &str,
     order: Order,
     said: Said,
 ) -> Result<Json<Done>, Problem> {
-    let Heard { reason, by } = said.heard(&token)?;
+    let Heard { reason, by } = said.heard(&name)?;
     let lasts = said.lasts_s.is_none_or(|seconds| (1..=SUSPENSION_S_MAX).contains(&seconds));
     let suspends = order == Order::Act(Action::Suspend);
     if !lasts || (said.lasts_s.is_some() && !suspends) {
@@ -254,20 +271,18 @@ async fn order(
         credential,
         order,
         by,
-        account: CompactString::from(token),
+        account,
         reason,
         lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
         held: before != Status::Active,
     };
-    let decision = shared.control.order(order).await.map_err(|error| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out yet", error.to_string())
-    })?;
-    let not_written = match &decision {
+    let ordered = shared.control.order(order).await.map_err(refused)?;
+    let not_written = match &ordered.decision {
         Some(decision) => not_written(&shared, decision).await,
         None => Vec::new(),
     };
     let before = before.as_str();
-    Ok(Json(Done { before, known, cannot, not_written, open_findings, ..Done::of(decision) }))
+    Ok(Json(Done { before, known, cannot, not_written, open_findings, ..Done::of(ordered) }))
 }
 
 /// Waits a moment for the store of this process; returns what it could not write.

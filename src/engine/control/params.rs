@@ -1,7 +1,7 @@
 //! What the control plane goes by, and what it is asked and asks.
 
 use crate::detect::tenant_flood;
-use crate::engine::approvals;
+use crate::engine::approvals::{self, Operators};
 use crate::judge::allow_list::AllowList;
 use crate::judge::breaker::{self, Allowed};
 use crate::judge::budget::Budgets;
@@ -11,6 +11,7 @@ use crate::model::credential::Credential;
 use crate::model::decision::{Decision, Guardrail, Order, Vote};
 use crate::model::finding::FindingId;
 use compact_str::CompactString;
+use std::sync::Arc;
 
 /// Who is said to have ordered what no person did.
 pub const SELF: &str = "tripline";
@@ -34,6 +35,8 @@ pub struct Params {
     pub tenant_flood: Option<tenant_flood::Params>,
     /// Which revocations people have to agree to.
     pub approval: approvals::Params,
+    /// The tokens that may operate; none where it is not known, as in a replay.
+    pub operators: Option<Arc<Operators>>,
     /// How long after the start nothing above throttle is done. Unit: milliseconds.
     /// Default: 5 min.
     pub warm_up_ms: i64,
@@ -56,6 +59,7 @@ impl Default for Params {
             fleet: fleet::Params::default(),
             tenant_flood: Some(tenant_flood::Params::default()),
             approval: approvals::Params::default(),
+            operators: None,
             warm_up_ms: 5 * 60_000,
             throttle_ms: 15 * 60_000,
             suspend_ms: 60 * 60_000,
