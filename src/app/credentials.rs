@@ -44,6 +44,9 @@ pub enum Credentials {
 pub struct OrderArgs {
     /// `kind:id`, or the id of an API key.
     pub id: String,
+    /// Order it even if no event named it of late: its name is no slip.
+    #[arg(long)]
+    pub unknown: bool,
     /// Why, and who.
     #[command(flatten)]
     pub because: Because,
@@ -88,6 +91,9 @@ async fn order_one(
     let mut body = order.because.json();
     if let (Some(fields), Some(lasts_s)) = (body.as_object_mut(), lasts_s) {
         fields.insert("lasts_s".to_owned(), lasts_s.into());
+    }
+    if let Some(fields) = body.as_object_mut().filter(|_| verb != "restore" && !order.unknown) {
+        fields.insert("only_known".to_owned(), true.into());
     }
     let path = format!("/v1/credentials/{}/{verb}", escaped(&order.id));
     let done = client.post(&path, &body).await?;

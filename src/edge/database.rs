@@ -22,14 +22,14 @@ pub fn version_up_to(known: i64, connection: &Connection) -> rusqlite::Result<i6
 
 /// Whether a file isn't what was written, so that another try changes nothing.
 pub fn is_damaged(error: &rusqlite::Error) -> bool {
-    match error {
-        rusqlite::Error::QueryReturnedNoRows | rusqlite::Error::InvalidColumnType(..) => true,
-        // `Unknown` is the plain SQL error: a table or a column is missing.
-        _ => matches!(
-            error.sqlite_error_code(),
+    use rusqlite::Error::{InvalidColumnType, QueryReturnedNoRows};
+    // `Unknown` is the plain SQL error: a table or a column is missing.
+    let code = error.sqlite_error_code();
+    matches!(error, QueryReturnedNoRows | InvalidColumnType(..))
+        || matches!(
+            code,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)
-        ),
-    }
+        )
 }
 
 /// Moves a file and its companions aside, as `NAME.damaged-MILLISECONDS`; returns the new name.

@@ -234,3 +234,102 @@ impl Approvals {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Approvals, NoVote, Operators, Outcome, Waiting};
+    use crate::model::credential::Credential;
+    use crate::model::decision::{
+        ApprovalTerms, Decision, DecisionId, Generation, Guardrail, Order, Posture, Vote,
+    };
+    use crate::model::finding::Action;
+    use crate::model::time::EventTime;
+
+    fn at(ms: i64) -> EventTime {
+        EventTime::from_ms(ms)
+    }
+
+    fn decision() -> Decision {
+        let credential = Credential::parse("k").expect("valid");
+        let order = Order::Act(Action::Suspend);
+        Decision {
+            id: DecisionId::of(&credential, Generation(1), at(0), (None, order)),
+            finding: None,
+            credential,
+            tenant: None,
+            generation: Generation(1),
+            wanted: Action::Revoke,
+            order,
+            posture: Posture::Revoke,
+            carried_out: true,
+            held_by: vec![Guardrail::Approval],
+            until: None,
+            at: at(0),
+            expires: None,
+            by: "tripline".into(),
+            reason: String::new(),
+            evidence: Vec::new(),
+        }
+    }
+
+    fn waiting(people: u8) -> (Approvals, DecisionId) {
+        let (mut approvals, decision) = (Approvals::default(), decision());
+        let id = decision.id;
+        approvals.wait(Waiting { decision, people, until: at(1_000), agreed: vec![] }, false);
+        (approvals, id)
+    }
+
+    fn vote(decision: DecisionId, account: &str) -> Vote {
+        let (by, reason) = (account.into(), "leaked".to_owned());
+        Vote { decision, agrees: true, account: account.into(), by, reason, at: at(10) }
+    }
+
+    fn operators(known: &[(&str, &str)]) -> Operators {
+        known.iter().map(|(name, account)| ((*name).into(), (*account).into())).collect()
+    }
+
+    #[test]
+    fn the_name_of_an_older_journal_is_the_voice_of_the_secret_that_has_it_now() {
+        let (mut approvals, id) = waiting(2);
+        approvals.recover(&vote(id, "ada"));
+        let known = operators(&[("ada", "token:fp_1"), ("bob", "token:fp_2")]);
+        let again = approvals.vote(&vote(id, "token:fp_1"), Some(&known));
+        assert_eq!(again, Err(NoVote::Already));
+        let other = approvals.vote(&vote(id, "token:fp_2"), Some(&known));
+        assert!(matches!(other, Ok(Outcome::Agreed(_))), "{other:?}");
+    }
+
+    #[test]
+    fn two_names_of_one_secret_are_one_voice() {
+        let (mut approvals, id) = waiting(2);
+        let known = operators(&[("ada", "token:fp_1"), ("adele", "token:fp_1")]);
+        approvals.recover(&vote(id, "ada"));
+        approvals.recover(&vote(id, "adele"));
+        let shown = approvals.waiting(at(20), Some(&known));
+        assert_eq!((shown[0].agreed.len(), shown[0].missing()), (1, 1));
+    }
+
+    #[test]
+    fn who_lost_the_right_counts_no_more_and_again_once_it_is_back() {
+        let (mut approvals, id) = waiting(3);
+        let all = operators(&[("ada", "token:fp_1"), ("bob", "token:fp_2")]);
+        let some = operators(&[("bob", "token:fp_2")]);
+        assert_eq!(approvals.vote(&vote(id, "token:fp_1"), Some(&all)), Ok(Outcome::Waits(2)));
+        assert_eq!(approvals.vote(&vote(id, "token:fp_2"), Some(&some)), Ok(Outcome::Waits(2)));
+        let last = approvals.vote(&vote(id, "uid:0"), Some(&all));
+        assert!(matches!(last, Ok(Outcome::Agreed(waiting)) if waiting.agreed.len() == 3));
+    }
+
+    #[test]
+    fn a_journal_restores_terms_and_voices_and_ends_nothing_by_itself() {
+        let (mut approvals, id) = waiting(1);
+        let terms = ApprovalTerms { decision: id, people: 2, until: at(50) };
+        approvals.set_terms(&terms);
+        assert_eq!(approvals.terms(id), Some(terms));
+        approvals.recover(&vote(id, "uid:1"));
+        approvals.recover(&vote(id, "uid:2"));
+        assert_eq!(approvals.count(at(20)), 1, "what came of it follows in the journal");
+        approvals.recover(&Vote { agrees: false, ..vote(id, "uid:3") });
+        assert_eq!(approvals.count(at(20)), 0);
+    }
+}

@@ -40,6 +40,7 @@ use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition;
 use crate::engine::tenant_minutes::TenantMinutes;
+use crate::model::time::EventTime;
 use crate::wire::secret::Fingerprinter;
 use breaker::SharedBreaker;
 use control_plane::{ControlThread, ToStore};
@@ -175,13 +176,8 @@ impl Daemon {
         tasks.extend([writes, watches.writes]);
 
         let planes = (watches.data.clone(), control.clone());
-        let follows = Follows::new(
-            &settings,
-            planes.clone(),
-            partition,
-            breaker_is_shared,
-            (&opened.fingerprints, &opened.metrics),
-        );
+        let by = (&opened.fingerprints, &opened.metrics);
+        let follows = Follows::new(&settings, planes.clone(), partition, breaker_is_shared, by);
         let (reloads, asked) = mpsc::channel(1);
         let router = open_door(api::Shared {
             data: watches.data.clone(),
@@ -210,8 +206,7 @@ impl Daemon {
         });
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let (stop, servers) = serve(listener, opened.socket, router);
-        let flushed = (Arc::clone(&opened.dead_letters), opened.reserve, opened.clock_file);
-        let ticker = tokio::spawn(tick(planes, flushed));
+        let ticker = tokio::spawn(tick(planes, opened.kept_up));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
             posture = %settings.control.postures.default, "tripline runs"
@@ -313,8 +308,23 @@ struct Opened {
     fingerprints: Arc<Fingerprinter>,
     seed: HashSeed,
     dead_letters: Arc<DeadLetters>,
+    kept_up: KeptUp,
+}
+
+/// Files that are looked after at every tick.
+struct KeptUp {
+    dead_letters: Arc<DeadLetters>,
     reserve: Reserve,
-    clock_file: ClockFile,
+    clock: ClockFile,
+}
+
+impl KeptUp {
+    /// Blocks.
+    fn look_after(&self, now: EventTime) -> bool {
+        self.clock.keep();
+        self.reserve.restore();
+        self.dead_letters.flush(now)
+    }
 }
 
 impl Opened {
@@ -322,12 +332,13 @@ impl Opened {
         let folder = &settings.data_dir;
         let reserve = Reserve::open(folder);
         let clock_path = folder.join("clock");
-        let clock_file = ClockFile::resume(&clock_path).map_err(at(&clock_path))?;
+        let clock = ClockFile::resume(&clock_path).map_err(at(&clock_path))?;
         let key_path = settings.fingerprint_key_file.clone();
         let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
         let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
         let letters = folder.join("dead-letters.ndjson");
         let dead_letters = DeadLetters::open(&letters, settings.dead_letters, clock::now());
+        let dead_letters = Arc::new(dead_letters.map_err(at(&letters))?);
         let seed = keys::seed_of(&key);
         let epoch = format!("{:016x}", keys::random_seed().map_err(at(folder))?.0);
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
@@ -358,18 +369,10 @@ impl Opened {
         metrics.event_log_bytes_max.set(limit(settings.event_log.bytes_max));
         let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
         metrics.show_posture(settings.control.postures.default);
-        let archive_path = folder.join("findings.db");
-        let errors = metrics.finding_errors.clone();
-        let archive = FindingArchive::open(&archive_path, settings.findings, errors)
-            .map_err(|source| StartError::Findings { path: archive_path, source })?;
-        let decides = ToDecide {
-            past,
-            ledger: ledger_file,
-            breaker,
-            receivers,
-            archive,
-            reserve: reserve.clone(),
-        };
+        let archive = open_archive(&settings, &metrics)?;
+        let kept = reserve.clone();
+        let decides =
+            ToDecide { past, ledger: ledger_file, breaker, receivers, archive, reserve: kept };
         let opened = Self {
             // Only who has the journal may take the place of the socket.
             socket: bind_socket(&settings.admin)?,
@@ -386,9 +389,8 @@ impl Opened {
             metrics,
             fingerprints,
             seed,
-            dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
-            reserve,
-            clock_file,
+            kept_up: KeptUp { dead_letters: Arc::clone(&dead_letters), reserve, clock },
+            dead_letters,
         };
         Ok((decides, opened))
     }
@@ -416,6 +418,13 @@ impl Opened {
         };
         (shared, writes)
     }
+}
+
+fn open_archive(settings: &Settings, metrics: &Metrics) -> Result<FindingArchive, StartError> {
+    let path = settings.data_dir.join("findings.db");
+    let errors = metrics.finding_errors.clone();
+    FindingArchive::open(&path, settings.findings, errors)
+        .map_err(|source| StartError::Findings { path, source })
 }
 
 /// What the partitions of each intake go by: each has half of the memory, if there are two.
@@ -561,12 +570,9 @@ fn start_outboxes(tasks: impl Iterator<Item = outbox::Task>, due: Vec<Backlog>) 
     started.unzip()
 }
 
-async fn tick(
-    (data, control): (DataPlane, ControlPlane),
-    (dead_letters, reserve, clock_file): (Arc<DeadLetters>, Reserve, ClockFile),
-) {
+async fn tick((data, control): (DataPlane, ControlPlane), kept_up: KeptUp) {
     let mut interval = tokio::time::interval(TICK);
-    let clock_file = Arc::new(clock_file);
+    let kept_up = Arc::new(kept_up);
     let mut flushing = tokio::task::spawn_blocking(|| true);
     loop {
         interval.tick().await;
@@ -576,13 +582,8 @@ async fn tick(
         data.tick(now).await;
         // A disk may hang; it is looked at again once it answers.
         if flushing.is_finished() {
-            let (dead_letters, reserve) = (Arc::clone(&dead_letters), reserve.clone());
-            let clock_file = Arc::clone(&clock_file);
-            flushing = tokio::task::spawn_blocking(move || {
-                clock_file.keep();
-                reserve.restore();
-                dead_letters.flush(now)
-            });
+            let kept_up = Arc::clone(&kept_up);
+            flushing = tokio::task::spawn_blocking(move || kept_up.look_after(now));
         }
     }
 }

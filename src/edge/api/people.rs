@@ -258,7 +258,11 @@ async fn order(
     let view = shared.data.look_up(&credential).await;
     let decided = !shared.board.decisions(1, |one| one.credential == credential).is_empty();
     // Where a thread stands still it is not known whether it is known; the order goes its way.
+    let decided = decided || before != Status::Active;
     let known = if decided { Some(true) } else { view.as_ref().ok().map(Option::is_some) };
+    if said.only_known && known == Some(false) {
+        return Err(not_known(&credential));
+    }
     let view = view.ok().flatten();
     let (mut cannot, mut open_findings) = (Vec::new(), Vec::new());
     if order == Order::Restore {
@@ -283,6 +287,14 @@ async fn order(
     };
     let before = before.as_str();
     Ok(Json(Done { before, known, cannot, not_written, open_findings, ..Done::of(ordered) }))
+}
+
+fn not_known(credential: &Credential) -> Problem {
+    let detail = format!(
+        "nothing was ordered: no event named {credential} of late, and nothing was decided on it; if that is \
+         its name, order it with --unknown (without `only_known`)"
+    );
+    Problem::new(StatusCode::CONFLICT, "it is not known", detail)
 }
 
 /// Waits a moment for the store of this process; returns what it could not write.

@@ -127,7 +127,10 @@ impl Table {
     pub(super) fn read(&self, wanted: &[Standing]) -> rusqlite::Result<Vec<Option<Holding>>> {
         let mut read = self.connection.prepare_cached(READ)?;
         let mut of = |credential: &Credential| {
-            read.query_row(params![credential.kind().as_str(), credential.id()], holding).optional()
+            read.query_row(params![credential.kind().as_str(), credential.id()], |row| {
+                Ok(holding(row))
+            })
+            .optional()
         };
         wanted.iter().map(|standing| of(&standing.credential)).collect()
     }
@@ -208,7 +211,7 @@ fn judge(connection: &Connection, decision: &Decision) -> rusqlite::Result<Deliv
     let Some(status) = decision.order.status() else { return Ok(Receipt::Already.into()) };
     let (kind, id) = (decision.credential.kind(), decision.credential.id());
     let mut read = connection.prepare_cached(READ)?;
-    let held = read.query_row(params![kind.as_str(), id], holding).optional()?;
+    let held = read.query_row(params![kind.as_str(), id], |row| Ok(holding(row))).optional()?;
     let Some(held) = held else { return Ok(Receipt::Applied.into()) };
     // The same decision with anything else beside it was changed by somebody else.
     if held.decision == Some(decision.id) {
@@ -262,7 +265,7 @@ fn generation(row: &Row<'_>, at: usize) -> Option<Generation> {
 }
 
 /// What a row says; one that tripline can't have written is older than every decision.
-fn holding(row: &Row<'_>) -> rusqlite::Result<Holding> {
+fn holding(row: &Row<'_>) -> Holding {
     let read = || {
         Some(Holding {
             generation: generation(row, 0)?,
@@ -272,7 +275,7 @@ fn holding(row: &Row<'_>) -> rusqlite::Result<Holding> {
             until: time(row, 4),
         })
     };
-    Ok(read().unwrap_or_else(|| Holding::from(Generation(0))))
+    read().unwrap_or_else(|| Holding::from(Generation(0)))
 }
 
 /// A row as a change; none if tripline can't have written it, or a newer one did.
