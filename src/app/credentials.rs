@@ -44,12 +44,12 @@ pub enum Credentials {
 pub struct OrderArgs {
     /// `kind:id`, or the id of an API key.
     pub id: String,
-    /// Order it even if no event named it of late: its name is no slip.
-    #[arg(long)]
-    pub unknown: bool,
     /// Why, and who.
     #[command(flatten)]
     pub because: Because,
+    /// Order it even if no event named it of late: its name is no slip.
+    #[arg(long)]
+    pub unknown: bool,
 }
 
 /// How often, and how many times, it is looked how far the stores are.

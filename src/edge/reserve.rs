@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Unit: bytes. Chosen: some thousand decisions with their receipts.
 const FOR_ORDERS: u64 = 4 << 20;
@@ -23,17 +24,21 @@ const START_BYTES_MIN: u64 = 1 << 20;
 #[derive(Clone, Debug)]
 pub struct Reserve {
     folder: Arc<Path>,
-    /// Whether what is there was given up already.
+    /// Held while files are made or removed.
     lock: Arc<Mutex<()>>,
+    /// Whether what is kept for decisions was given up.
+    released: Arc<AtomicBool>,
 }
 
 impl Reserve {
     /// Of that folder; makes room for the start if there is too little.
     pub fn open(folder: &Path) -> Self {
-        let reserve = Self { folder: folder.into(), lock: Arc::default() };
+        let (lock, released) = (Arc::default(), Arc::default());
+        let reserve = Self { folder: folder.into(), lock, released };
         if free_bytes(folder).is_some_and(|free| free < START_BYTES_MIN) {
             let freed = [reserve.for_starts(), reserve.for_orders()].map(remove);
             if freed.contains(&true) {
+                reserve.released.store(true, Ordering::Relaxed);
                 tracing::error!(
                     folder = %folder.display(),
                     "the disk is full: the room that was kept is used to start; free some now"
@@ -48,12 +53,18 @@ impl Reserve {
         let _held = self.lock.lock();
         let released = remove(self.for_orders());
         if released {
+            self.released.store(true, Ordering::Relaxed);
             tracing::error!(
                 folder = %self.folder.display(),
                 "the disk is full: the room that was kept for decisions is used now; free some"
             );
         }
         released
+    }
+
+    /// Whether what is kept for decisions was given up, and not taken again yet.
+    pub fn is_released(&self) -> bool {
+        self.released.load(Ordering::Relaxed)
     }
 
     /// Takes what was given up again, once there is room. Blocks.
@@ -68,6 +79,9 @@ impl Reserve {
             if fill(&path, bytes).is_err() {
                 remove(path);
             }
+        }
+        if std::fs::metadata(self.for_orders()).is_ok_and(|found| found.len() == FOR_ORDERS) {
+            self.released.store(false, Ordering::Relaxed);
         }
     }
 
@@ -117,10 +131,10 @@ mod tests {
         let kept =
             || std::fs::metadata(folder.path().join("reserve-orders")).map_or(0, |it| it.len());
         assert_eq!(kept(), FOR_ORDERS);
-        assert!(reserve.release());
+        assert!(!reserve.is_released() && reserve.release() && reserve.is_released());
         assert_eq!((kept(), reserve.release()), (0, false));
         assert!(folder.path().join("reserve-start").exists(), "it is for a start alone");
         reserve.restore();
-        assert_eq!(kept(), FOR_ORDERS);
+        assert_eq!((kept(), reserve.is_released()), (FOR_ORDERS, false));
     }
 }

@@ -83,7 +83,8 @@ impl People {
     }
 
     fn status(&self) -> String {
-        self.get("/v1/credentials/key_1")["status"].as_str().expect("a status").to_owned()
+        let shown = self.get("/v1/credentials/key_1");
+        shown.get("status").and_then(Value::as_str).expect("a status").to_owned()
     }
 
     /// Has tripline itself ask for the revocation of a key; gives the decision that waits.
@@ -92,7 +93,8 @@ impl People {
         let lines = uses("key_1", now_ms(), 2000);
         self.daemon().send("POST", "/v1/events", &[("authorization", &bearer)], lines);
         until("it waits for people", PATIENCE, || {
-            self.waiting()[0]["decision"]["id"].as_str().map(str::to_owned)
+            let waiting = self.waiting();
+            waiting.pointer("/0/decision/id").and_then(Value::as_str).map(str::to_owned)
         })
     }
 }

@@ -30,7 +30,7 @@ fn becomes(redis: &RedisServer, credential: &str, wanted: &str) {
 }
 
 fn concerns(daemon: &Daemon) -> String {
-    daemon.get("/v1/status")["concerns"].to_string()
+    daemon.get("/v1/status").get("concerns").expect("a list").to_string()
 }
 
 #[test]
@@ -166,6 +166,9 @@ fn what_somebody_writes_into_the_embedded_store_is_set_right() {
     heals(&daemon);
 }
 
+/// What becomes of a file.
+type Damage = fn(Vec<u8>) -> Vec<u8>;
+
 #[test]
 fn a_damaged_embedded_store_is_kept_aside_and_made_again_from_the_journal() {
     let folder = folder();
@@ -192,7 +195,7 @@ fn a_damaged_embedded_store_is_kept_aside_and_made_again_from_the_journal() {
             .filter(|name| name.starts_with("credentials.db.damaged-") && !name.ends_with("-wal"))
             .count()
     };
-    let damages: [(&str, fn(Vec<u8>) -> Vec<u8>, usize); 4] = [
+    let damages: [(&str, Damage, usize); 4] = [
         ("garbage", |bytes| vec![b'x'; bytes.len()], 1),
         ("half of it", |bytes| bytes[..bytes.len() / 2].to_vec(), 2),
         (

@@ -16,6 +16,7 @@ mod outbox;
 mod past;
 mod reload;
 mod slots;
+mod ticker;
 
 use super::settings::Settings;
 use crate::edge::api::local::{self, Peer};
@@ -40,7 +41,6 @@ use crate::edge::{clock, kafka, keys};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition;
 use crate::engine::tenant_minutes::TenantMinutes;
-use crate::model::time::EventTime;
 use crate::wire::secret::Fingerprinter;
 use breaker::SharedBreaker;
 use control_plane::{ControlThread, ToStore};
@@ -56,11 +56,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use ticker::KeptUp;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{mpsc, watch};
 
-/// How often time passes for the machines.
-const TICK: Duration = Duration::from_millis(200);
 /// How long requests may take to finish at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -206,7 +205,7 @@ impl Daemon {
         });
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let (stop, servers) = serve(listener, opened.socket, router);
-        let ticker = tokio::spawn(tick(planes, opened.kept_up));
+        let ticker = tokio::spawn(ticker::run(planes, opened.kept_up));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
             posture = %settings.control.postures.default, "tripline runs"
@@ -311,22 +310,6 @@ struct Opened {
     kept_up: KeptUp,
 }
 
-/// Files that are looked after at every tick.
-struct KeptUp {
-    dead_letters: Arc<DeadLetters>,
-    reserve: Reserve,
-    clock: ClockFile,
-}
-
-impl KeptUp {
-    /// Blocks.
-    fn look_after(&self, now: EventTime) -> bool {
-        self.clock.keep();
-        self.reserve.restore();
-        self.dead_letters.flush(now)
-    }
-}
-
 impl Opened {
     fn open(settings: &Settings) -> Result<(ToDecide, Self), StartError> {
         let folder = &settings.data_dir;
@@ -368,6 +351,7 @@ impl Opened {
         metrics.credentials_bytes_max.set(limit(settings.partition.memory_bytes as u64));
         metrics.event_log_bytes_max.set(limit(settings.event_log.bytes_max));
         let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
+        snapshots.set_reserve(reserve.clone());
         metrics.show_posture(settings.control.postures.default);
         let archive = open_archive(&settings, &metrics)?;
         let kept = reserve.clone();
@@ -568,22 +552,4 @@ fn start_outboxes(tasks: impl Iterator<Item = outbox::Task>, due: Vec<Backlog>) 
         (ToStore { kinds, outbox }, tokio::spawn(task.run(news, backlog)))
     });
     started.unzip()
-}
-
-async fn tick((data, control): (DataPlane, ControlPlane), kept_up: KeptUp) {
-    let mut interval = tokio::time::interval(TICK);
-    let kept_up = Arc::new(kept_up);
-    let mut flushing = tokio::task::spawn_blocking(|| true);
-    loop {
-        interval.tick().await;
-        let now = clock::now();
-        // First who decides: a thread of the data plane that stands still must not hide that it lives.
-        control.tell(ControlMessage::Tick).await;
-        data.tick(now).await;
-        // A disk may hang; it is looked at again once it answers.
-        if flushing.is_finished() {
-            let kept_up = Arc::clone(&kept_up);
-            flushing = tokio::task::spawn_blocking(move || kept_up.look_after(now));
-        }
-    }
 }

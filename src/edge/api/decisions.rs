@@ -8,8 +8,7 @@ use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::clock;
 use crate::edge::journal::History;
-use crate::edge::planes::VoteError;
-use crate::engine::approvals::{NoVote, Waiting};
+use crate::engine::approvals::Waiting;
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, DecisionId, Vote};
 use crate::wire::decision_json::DecisionJson;
@@ -201,16 +200,6 @@ async fn vote(
     let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };
     match shared.control.vote(vote).await {
         Ok(ordered) => Ok(Json(Done::of(ordered))),
-        Err(error) => Err(refused(error)),
+        Err(error) => Err(error.into()),
     }
-}
-
-pub(super) fn refused(error: VoteError) -> Problem {
-    let (status, title) = match error {
-        VoteError::NoVote(NoVote::NotWaiting) => (StatusCode::NOT_FOUND, "nothing waits there"),
-        VoteError::NoVote(NoVote::TooLate) => (StatusCode::CONFLICT, "that comes too late"),
-        VoteError::NoVote(NoVote::Already) => (StatusCode::CONFLICT, "one person has one voice"),
-        VoteError::NotDurable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not carried out yet"),
-    };
-    Problem::new(status, title, error.to_string())
 }

@@ -3,7 +3,6 @@
 
 use super::auth::{Operator, Reader};
 use super::body::{Body, Heard, Said};
-use super::decisions::refused;
 use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::auth_store::{AuthStore, EMBEDDED};
@@ -280,7 +279,7 @@ async fn order(
         lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
         held: before != Status::Active,
     };
-    let ordered = shared.control.order(order).await.map_err(refused)?;
+    let ordered = shared.control.order(order).await.map_err(Problem::from)?;
     let not_written = match &ordered.decision {
         Some(decision) => not_written(&shared, decision).await,
         None => Vec::new(),
