@@ -47,6 +47,9 @@ pub struct OrderArgs {
     /// Why, and who.
     #[command(flatten)]
     pub because: Because,
+    /// Order it even if no event named it of late: its name is no slip.
+    #[arg(long)]
+    pub unknown: bool,
 }
 
 /// How often, and how many times, it is looked how far the stores are.
@@ -89,6 +92,9 @@ async fn order_one(
     if let (Some(fields), Some(lasts_s)) = (body.as_object_mut(), lasts_s) {
         fields.insert("lasts_s".to_owned(), lasts_s.into());
     }
+    if let Some(fields) = body.as_object_mut().filter(|_| verb != "restore" && !order.unknown) {
+        fields.insert("only_known".to_owned(), true.into());
+    }
     let path = format!("/v1/credentials/{}/{verb}", escaped(&order.id));
     let done = client.post(&path, &body, "changed").await?;
     let stores = match client.output() {
@@ -128,14 +134,20 @@ async fn how_far(client: &Client, done: &Value) -> String {
 pub(super) fn outcome(verb: &str, id: &str, done: &Value) -> String {
     let decision = done.get("decision").filter(|one| !one.is_null());
     let Some(decision) = decision else {
+        if let Some(voice) = done.get("voice") {
+            return format!(
+                "{id}: your order counts as a voice for {}, which waits for people; {} more have to agree:\n  \
+                 tripline decisions approve {} --reason …",
+                text(voice, "decision"),
+                text(voice, "missing"),
+                text(voice, "decision")
+            );
+        }
         let before = text(done, "before");
         return match (verb, before.as_str()) {
             ("restore", _) => {
                 format!("{id}: nothing to restore, it is in service; is that its name?")
             }
-            ("revoke", "suspended") => format!(
-                "{id}: suspended, and waits for people to agree; see `tripline decisions list --waiting`"
-            ),
             _ => format!("{id}: nothing to do, it is {before} already"),
         };
     };
@@ -161,6 +173,12 @@ pub(super) fn outcome(verb: &str, id: &str, done: &Value) -> String {
         all.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
     };
     let (cannot, open) = (texts("cannot"), texts("open_findings"));
+    let not_written = texts("not_written");
+    if !not_written.is_empty() {
+        out.push_str(&format!(
+            "\n  not on disk yet at {not_written}; the journal has the order, and /v1/check follows it"
+        ));
+    }
     if !cannot.is_empty() {
         out.push_str(&format!("\n  {cannot} can't restore: have the credential issued anew there"));
     }

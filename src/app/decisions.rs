@@ -150,6 +150,13 @@ fn decision_text(decision: &Value) -> String {
             out.push_str(&format!("  {field:<12} {value}\n"));
         }
     }
+    for (store, answer) in decision.get("stores").and_then(Value::as_object).into_iter().flatten() {
+        out.push_str(&format!(
+            "  {:<12} {}\n",
+            format!("at {store}"),
+            answer.as_str().unwrap_or("?")
+        ));
+    }
     if let Some(evidence) = decision.get("evidence").and_then(Value::as_object) {
         for (measure, value) in evidence {
             out.push_str(&format!("  {measure:<24} {value}\n"));

@@ -4,7 +4,7 @@
 //! a slow disk holds nothing up. What the last second found is told again after a crash, as its
 //! events are read again.
 
-use crate::edge::{clock, keys};
+use crate::edge::{clock, database, keys};
 use crate::model::credential::Credential;
 use crate::model::finding::{Finding, FindingId};
 use crate::model::time::EventTime;
@@ -97,14 +97,13 @@ impl FindingArchive {
     /// When there is no memory for it either.
     pub fn open(path: &Path, params: Params, errors: IntCounter) -> rusqlite::Result<Self> {
         let opened = match connect(path) {
-            Err(error) if is_damaged(&error) => {
-                let aside = path.with_extension("damaged");
+            Err(error) if database::is_damaged(&error) => {
+                // Should that fail, opening says why.
+                let aside = database::set_aside(path).ok();
                 tracing::error!(
-                    file = %path.display(), %error, aside = %aside.display(),
+                    file = %path.display(), %error, aside = ?aside,
                     "findings of before can't be read; their file is set aside"
                 );
-                // Should that fail, opening says why.
-                let _moved = std::fs::rename(path, aside);
                 connect(path)
             }
             opened => opened,
@@ -261,12 +260,7 @@ fn set_up(mut connection: Connection) -> rusqlite::Result<Connection> {
         "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
          PRAGMA journal_size_limit = 16777216;",
     )?;
-    let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-    if version > VERSION {
-        // That of a newer tripline is left as it is.
-        let message = format!("it is of version {version}, and this tripline knows {VERSION}");
-        return Err(rusqlite::Error::ToSqlConversionFailure(message.into()));
-    }
+    let version = database::version_up_to(VERSION, &connection)?;
     if version < VERSION {
         let transaction = connection.transaction()?;
         transaction.execute_batch(SCHEMA)?;
@@ -275,11 +269,6 @@ fn set_up(mut connection: Connection) -> rusqlite::Result<Connection> {
     }
     connection.execute("UPDATE findings SET closed_ms = updated_ms WHERE closed_ms IS NULL", [])?;
     Ok(connection)
-}
-
-fn is_damaged(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
-    matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
 }
 
 fn write<'a>(
@@ -440,7 +429,9 @@ mod tests {
             .expect("writes");
         let archive = FindingArchive::open(&path, Params::default(), errors()).expect("opens");
         assert!(ids(&archive, None).is_empty());
-        assert!(folder.path().join("findings.damaged").exists());
+        let names = std::fs::read_dir(folder.path()).expect("a folder").flatten();
+        let mut names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        assert!(names.any(|name| name.starts_with("findings.db.damaged-")));
     }
 
     #[test]

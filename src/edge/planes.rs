@@ -11,7 +11,7 @@ use crate::engine::partition::{self, Signal, View};
 use crate::engine::tenant_minutes::{MinuteTotals, Place, Ranking};
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::{Credential, Kind};
-use crate::model::decision::{Decision, Holding, Standing, Vote};
+use crate::model::decision::{Decision, DecisionId, Holding, Standing, Vote};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
 use futures_util::future::join_all;
@@ -115,7 +115,7 @@ pub enum ControlMessage {
     /// Findings changed; the events behind them arrived at that time.
     Signals(Vec<Signal>, EventTime, Option<Ticket>),
     /// A person orders something.
-    Person(PersonOrder, oneshot::Sender<Result<Option<Decision>, NotDurable>>),
+    Person(PersonOrder, oneshot::Sender<Result<Ordered, VoteError>>),
     /// A store answered.
     Receipt(StoreReceipt),
     /// A store refused a decision because it holds that already.
@@ -125,7 +125,7 @@ pub enum ControlMessage {
     /// A question about what stands: from which place on, and how many places.
     Standing(u32, u32, oneshot::Sender<(Vec<Standing>, Option<u32>)>),
     /// A person's word on a decision that waits.
-    Vote(Vote, oneshot::Sender<Result<Option<Decision>, VoteError>>),
+    Vote(Vote, oneshot::Sender<Result<Ordered, VoteError>>),
     /// A question about what waits for people.
     Waiting(oneshot::Sender<Vec<Waiting>>),
     /// What one thread of the data plane holds.
@@ -149,6 +149,15 @@ pub enum ControlMessage {
     Tick,
     /// Finish what waits, then end.
     Stop,
+}
+
+/// What became of a person's word.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ordered {
+    /// The decision that was made; none if nothing had to change, or more people have to agree.
+    pub decision: Option<Decision>,
+    /// The decision for which the word counts as a voice, and how many more people have to agree.
+    pub voice: Option<(DecisionId, u8)>,
 }
 
 /// The journal can't be written, so nothing is carried out.
@@ -316,16 +325,16 @@ impl ControlPlane {
         self.0.send(message).await.is_ok()
     }
 
-    /// Carries out what a person orders; none if it stands already.
+    /// Carries out what a person orders, or counts it as a voice for what waits.
     ///
     /// # Errors
-    /// When the journal can't be written.
-    pub async fn order(&self, order: PersonOrder) -> Result<Option<Decision>, NotDurable> {
+    /// When the journal can't be written, or that voice was counted before.
+    pub async fn order(&self, order: PersonOrder) -> Result<Ordered, VoteError> {
         let (reply, answer) = oneshot::channel();
         if !self.tell(ControlMessage::Person(order, reply)).await {
-            return Err(NotDurable);
+            return Err(NotDurable.into());
         }
-        answer.await.unwrap_or(Err(NotDurable))
+        answer.await.unwrap_or(Err(NotDurable.into()))
     }
 
     /// Hands over a person's word on a decision that waits; gives the revocation, once enough
@@ -333,7 +342,7 @@ impl ControlPlane {
     ///
     /// # Errors
     /// Why it changes nothing.
-    pub async fn vote(&self, vote: Vote) -> Result<Option<Decision>, VoteError> {
+    pub async fn vote(&self, vote: Vote) -> Result<Ordered, VoteError> {
         let (reply, answer) = oneshot::channel();
         if !self.tell(ControlMessage::Vote(vote, reply)).await {
             return Err(NotDurable.into());

@@ -6,6 +6,7 @@
 
 use super::clock;
 use super::planes::Ticket;
+use super::reserve::Reserve;
 use crate::edge::metrics::Metrics;
 use crate::engine::batch::HashSeed;
 use crate::engine::partition::{Params, Partition, Useless};
@@ -17,8 +18,8 @@ use object_store::path::Path as Name;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use url::Url;
@@ -152,6 +153,8 @@ pub struct Snapshots {
     is_folder: bool,
     /// Whether what was told did not get into the journal in time.
     journal_fails: Arc<AtomicBool>,
+    /// What the folder shares its disk with.
+    reserve: Arc<OnceLock<Reserve>>,
     metrics: Metrics,
 }
 
@@ -199,8 +202,8 @@ impl Snapshots {
         let store = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
         let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(false));
         let shown = folder.display().to_string();
-        let (journal_fails, metrics) = (Arc::default(), metrics.clone());
-        Ok(Self { shown, store, is_folder: true, journal_fails, metrics })
+        let (journal_fails, reserve, metrics) = (Arc::default(), Arc::default(), metrics.clone());
+        Ok(Self { shown, store, is_folder: true, journal_fails, reserve, metrics })
     }
 
     /// The same as [`Self::open_at`] for who only looks: a folder is neither made nor tidied up.
@@ -235,8 +238,15 @@ impl Snapshots {
             .map_err(|error| refused(format!("{error}; s3, gs and az need --features cloud")))?;
         let store = Arc::new(PrefixStore::new(store, prefix));
         let (shown, metrics) = (url.to_string(), metrics.clone());
-        let journal_fails = Arc::default();
-        Ok(Self { shown, store, is_folder: false, journal_fails, metrics })
+        let (journal_fails, reserve) = (Arc::default(), Arc::default());
+        Ok(Self { shown, store, is_folder: false, journal_fails, reserve, metrics })
+    }
+
+    /// Writes nothing into a folder on the disk of `reserve` while that is given up: what room there is
+    /// is for decisions.
+    pub fn set_reserve(&self, reserve: Reserve) {
+        // The first one stays.
+        let _set = self.reserve.set(reserve);
     }
 
     /// Whether checkpoints can be listed and written: writes something small beside them, and removes
@@ -308,6 +318,9 @@ impl Snapshots {
         let packed =
             packed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let length = packed.len();
+        if self.is_folder && self.reserve.get().is_some_and(Reserve::is_released) {
+            return Err("the disk is full, and the room that is left is for decisions".to_owned());
+        }
         // By number, as offsets begin anew with a topic, and clocks are set back.
         let before = self.names(&place).await?;
         let number = before.first().and_then(number_and_offset);

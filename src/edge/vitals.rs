@@ -131,7 +131,10 @@ impl Recent {
         let waiting = count(store.waiting, "decision");
         let concern = if !store.up {
             let due = if store.waiting > 0 { format!(", {waiting} due") } else { String::new() };
-            grave(Part::Store, "store-unreachable", format!("it can't be reached{due}"))
+            let said = store.fault.as_ref().map_or(String::new(), |said| format!(" ({said})"));
+            grave(Part::Store, "store-unreachable", format!("it can't be reached{said}{due}"))
+        } else if let Some(fault) = &store.fault {
+            grave(Part::Store, "store-refuses", fault.clone())
         } else if still_ms.is_some_and(|ms| ms >= STORE_MS) {
             grave(Part::Store, "outbox-not-draining", format!("{waiting} due, it settles none"))
         } else {
@@ -277,7 +280,7 @@ mod tests {
             journal_is_writable: true,
             beats: vec![("control_plane", at.plus_ms(-900)), ("kafka", at)],
             stores: ["embedded", "redis.main"]
-                .map(|name| StoreJson { name: name.to_owned(), waiting: 0, up: true })
+                .map(|name| StoreJson { name: name.to_owned(), waiting: 0, up: true, fault: None })
                 .into(),
             not_kept: 7,
             queue_full: 7,
@@ -357,6 +360,14 @@ mod tests {
         let away = "it can't be reached, 3 decisions due";
         finds(Part::Store, true, away, |now, _| {
             now.stores[1] = StoreJson { waiting: 3, up: false, ..now.stores[1].clone() };
+        });
+        let full = "it can't be reached (OOM: no memory)";
+        finds(Part::Store, true, full, |now, _| {
+            let fault = Some("OOM: no memory".to_owned());
+            now.stores[1] = StoreJson { up: false, fault, ..now.stores[1].clone() };
+        });
+        finds(Part::Store, true, "the key of k can't be read", |now, _| {
+            now.stores[1].fault = Some("the key of k can't be read".to_owned());
         });
         finds(Part::EventLog, false, "a crash would lose 1 event of the last minute", |now, at| {
             now.not_kept = u64::from(at >= 20);

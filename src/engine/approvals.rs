@@ -1,11 +1,12 @@
 //! Revocations that wait for people to agree.
 //!
-//! **Invariants.** One person has one voice. A revocation is ordered only if as many people as the
-//! configuration asks for agreed in time; a single no ends it. Whatever comes too late changes
-//! nothing.
+//! **Invariants.** One secret has one voice, and only one that may operate now. A revocation is ordered
+//! only if as many voices as were asked for when it began to wait agreed in time; a single no ends it. Later
+//! settings change neither the number nor the time of what waits, but for one that asks for no approval any
+//! more: then nothing waits. A vote that comes too late changes nothing.
 
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId, Vote};
+use crate::model::decision::{ApprovalTerms, Decision, DecisionId, Vote};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 use std::collections::BTreeMap;
@@ -32,6 +33,35 @@ impl Default for Params {
     }
 }
 
+/// How the account of a token begins; the fingerprint of its secret follows.
+pub const TOKEN: &str = "token:";
+/// How the account of a user of this machine begins.
+const USER: &str = "uid:";
+
+/// The tokens that may operate now: the account of each secret, by the token's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Operators(BTreeMap<CompactString, CompactString>);
+
+impl FromIterator<(CompactString, CompactString)> for Operators {
+    fn from_iter<I: IntoIterator<Item = (CompactString, CompactString)>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
+impl Operators {
+    /// Returns whose voice an account has; none if it may not operate now. Older journals hold the names
+    /// of tokens.
+    fn voice<'a>(&'a self, account: &'a str) -> Option<&'a str> {
+        if account.starts_with(USER) {
+            return Some(account);
+        }
+        if account.starts_with(TOKEN) {
+            return self.0.values().find(|secret| *secret == account).map(CompactString::as_str);
+        }
+        self.0.get(account).map(CompactString::as_str)
+    }
+}
+
 /// Why a vote changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoVote {
@@ -42,7 +72,10 @@ pub enum NoVote {
     #[error("this came too late: the time to approve it is over, and it was not carried out")]
     TooLate,
     /// That person has agreed already.
-    #[error("you have agreed already; someone else has to, with a token of their own")]
+    #[error(
+        "it waits for people, and you have agreed already: someone else has to, with a token of \
+         their own"
+    )]
     Already,
 }
 
@@ -51,10 +84,33 @@ pub enum NoVote {
 pub struct Waiting {
     /// The decision that was lowered to a suspension meanwhile.
     pub decision: Decision,
-    /// Until when people may agree.
+    /// How many people have to agree.
+    pub people: u8,
+    /// Until when they may.
     pub until: EventTime,
     /// Who has agreed: the account, and the name people read.
     pub agreed: Vec<(CompactString, CompactString)>,
+}
+
+impl Waiting {
+    /// Leaves only those who may operate now, one of each secret.
+    fn keep_voices(&mut self, operators: Option<&Operators>) {
+        let Some(operators) = operators else { return };
+        let mut heard: Vec<String> = Vec::new();
+        self.agreed.retain(|(account, _)| match operators.voice(account) {
+            Some(voice) if heard.iter().any(|one| one == voice) => false,
+            Some(voice) => {
+                heard.push(voice.to_owned());
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// How many more people have to agree.
+    pub fn missing(&self) -> u8 {
+        self.people.saturating_sub(u8::try_from(self.agreed.len()).unwrap_or(u8::MAX))
+    }
 }
 
 /// What a vote came to.
@@ -80,11 +136,12 @@ impl Approvals {
         }
     }
 
-    /// Takes a vote.
+    /// Takes a vote of an account that may operate. `operators`: the tokens that may; none: it is not known,
+    /// and every account has a voice.
     ///
     /// # Errors
     /// Why it changes nothing.
-    pub fn vote(&mut self, vote: &Vote, params: Params) -> Result<Outcome, NoVote> {
+    pub fn vote(&mut self, vote: &Vote, operators: Option<&Operators>) -> Result<Outcome, NoVote> {
         let waiting = self.0.get_mut(&vote.decision).ok_or(NoVote::NotWaiting)?;
         if vote.at >= waiting.until {
             return Err(NoVote::TooLate);
@@ -93,18 +150,54 @@ impl Approvals {
             self.0.remove(&vote.decision);
             return Ok(Outcome::Rejected);
         }
-        if waiting.agreed.iter().any(|(account, _)| *account == vote.account) {
+        let voice = |account: &CompactString| match operators {
+            Some(operators) => operators.voice(account).map(str::to_owned),
+            None => Some(account.to_string()),
+        };
+        let own = voice(&vote.account).unwrap_or_else(|| vote.account.to_string());
+        if waiting.agreed.iter().any(|(account, _)| voice(account).as_ref() == Some(&own)) {
             return Err(NoVote::Already);
         }
         waiting.agreed.push((vote.account.clone(), vote.by.clone()));
-        let agreed = u8::try_from(waiting.agreed.len()).unwrap_or(u8::MAX);
-        match params.people.saturating_sub(agreed) {
+        let mut counted = waiting.clone();
+        counted.keep_voices(operators);
+        match counted.missing() {
             0 => {
-                let waiting = self.0.remove(&vote.decision).ok_or(NoVote::NotWaiting)?;
-                Ok(Outcome::Agreed(Box::new(waiting)))
+                self.0.remove(&vote.decision);
+                Ok(Outcome::Agreed(Box::new(counted)))
             }
             missing => Ok(Outcome::Waits(missing)),
         }
+    }
+
+    /// Takes back a vote of the journal. What came of it stands there too, so it ends nothing by
+    /// itself but where it was a no.
+    pub fn recover(&mut self, vote: &Vote) {
+        if !vote.agrees {
+            self.0.remove(&vote.decision);
+        } else if let Some(waiting) = self.0.get_mut(&vote.decision)
+            && vote.at < waiting.until
+        {
+            waiting.agreed.push((vote.account.clone(), vote.by.clone()));
+        }
+    }
+
+    /// Takes back the settings under which a decision of the journal began to wait.
+    pub fn set_terms(&mut self, terms: &ApprovalTerms) {
+        if let Some(waiting) = self.0.get_mut(&terms.decision) {
+            (waiting.people, waiting.until) = (terms.people, terms.until);
+        }
+    }
+
+    /// Returns the settings under which a decision waits; none if it does not.
+    pub fn terms(&self, decision: DecisionId) -> Option<ApprovalTerms> {
+        let waiting = self.0.get(&decision)?;
+        Some(ApprovalTerms { decision, people: waiting.people, until: waiting.until })
+    }
+
+    /// Lets nothing wait any more: no approval is asked for.
+    pub fn clear(&mut self) {
+        self.0.clear();
     }
 
     /// Forgets what waits about a credential: something else was ordered.
@@ -118,11 +211,11 @@ impl Approvals {
         self.0.retain(|_, waiting| now.ms_since(waiting.until) < LATE_MS);
     }
 
-    /// Whether anything waits about a credential at `now`.
-    pub fn waits(&self, credential: &Credential, now: EventTime) -> bool {
-        self.0
-            .values()
-            .any(|waiting| waiting.decision.credential == *credential && now < waiting.until)
+    /// Returns the decision that waits about a credential at `now`.
+    pub fn of(&self, credential: &Credential, now: EventTime) -> Option<DecisionId> {
+        let waits =
+            |waiting: &&Waiting| waiting.decision.credential == *credential && now < waiting.until;
+        self.0.values().find(waits).map(|waiting| waiting.decision.id)
     }
 
     /// How many wait at `now`.
@@ -130,11 +223,113 @@ impl Approvals {
         self.0.values().filter(|waiting| now < waiting.until).count()
     }
 
-    /// What still waits at `now`, oldest first.
-    pub fn waiting(&self, now: EventTime) -> Vec<Waiting> {
+    /// Returns what still waits at `now`, oldest first, with the voices that count.
+    pub fn waiting(&self, now: EventTime, operators: Option<&Operators>) -> Vec<Waiting> {
         let mut found: Vec<Waiting> =
             self.0.values().filter(|waiting| now < waiting.until).cloned().collect();
+        for waiting in &mut found {
+            waiting.keep_voices(operators);
+        }
         found.sort_by_key(|waiting| waiting.until);
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Approvals, NoVote, Operators, Outcome, Waiting};
+    use crate::model::credential::Credential;
+    use crate::model::decision::{
+        ApprovalTerms, Decision, DecisionId, Generation, Guardrail, Order, Posture, Vote,
+    };
+    use crate::model::finding::Action;
+    use crate::model::time::EventTime;
+
+    fn at(ms: i64) -> EventTime {
+        EventTime::from_ms(ms)
+    }
+
+    fn decision() -> Decision {
+        let credential = Credential::parse("k").expect("valid");
+        let order = Order::Act(Action::Suspend);
+        Decision {
+            id: DecisionId::of(&credential, Generation(1), at(0), (None, order)),
+            finding: None,
+            credential,
+            tenant: None,
+            generation: Generation(1),
+            wanted: Action::Revoke,
+            order,
+            posture: Posture::Revoke,
+            carried_out: true,
+            held_by: vec![Guardrail::Approval],
+            until: None,
+            at: at(0),
+            expires: None,
+            by: "tripline".into(),
+            reason: String::new(),
+            evidence: Vec::new(),
+        }
+    }
+
+    fn waiting(people: u8) -> (Approvals, DecisionId) {
+        let (mut approvals, decision) = (Approvals::default(), decision());
+        let id = decision.id;
+        approvals.wait(Waiting { decision, people, until: at(1_000), agreed: vec![] }, false);
+        (approvals, id)
+    }
+
+    fn vote(decision: DecisionId, account: &str) -> Vote {
+        let (by, reason) = (account.into(), "leaked".to_owned());
+        Vote { decision, agrees: true, account: account.into(), by, reason, at: at(10) }
+    }
+
+    fn operators(known: &[(&str, &str)]) -> Operators {
+        known.iter().map(|(name, account)| ((*name).into(), (*account).into())).collect()
+    }
+
+    #[test]
+    fn the_name_of_an_older_journal_is_the_voice_of_the_secret_that_has_it_now() {
+        let (mut approvals, id) = waiting(2);
+        approvals.recover(&vote(id, "ada"));
+        let known = operators(&[("ada", "token:fp_1"), ("bob", "token:fp_2")]);
+        let again = approvals.vote(&vote(id, "token:fp_1"), Some(&known));
+        assert_eq!(again, Err(NoVote::Already));
+        let other = approvals.vote(&vote(id, "token:fp_2"), Some(&known));
+        assert!(matches!(other, Ok(Outcome::Agreed(_))), "{other:?}");
+    }
+
+    #[test]
+    fn two_names_of_one_secret_are_one_voice() {
+        let (mut approvals, id) = waiting(2);
+        let known = operators(&[("ada", "token:fp_1"), ("adele", "token:fp_1")]);
+        approvals.recover(&vote(id, "ada"));
+        approvals.recover(&vote(id, "adele"));
+        let shown = approvals.waiting(at(20), Some(&known));
+        assert_eq!((shown[0].agreed.len(), shown[0].missing()), (1, 1));
+    }
+
+    #[test]
+    fn who_lost_the_right_counts_no_more_and_again_once_it_is_back() {
+        let (mut approvals, id) = waiting(3);
+        let all = operators(&[("ada", "token:fp_1"), ("bob", "token:fp_2")]);
+        let some = operators(&[("bob", "token:fp_2")]);
+        assert_eq!(approvals.vote(&vote(id, "token:fp_1"), Some(&all)), Ok(Outcome::Waits(2)));
+        assert_eq!(approvals.vote(&vote(id, "token:fp_2"), Some(&some)), Ok(Outcome::Waits(2)));
+        let last = approvals.vote(&vote(id, "uid:0"), Some(&all));
+        assert!(matches!(last, Ok(Outcome::Agreed(waiting)) if waiting.agreed.len() == 3));
+    }
+
+    #[test]
+    fn a_journal_restores_terms_and_voices_and_ends_nothing_by_itself() {
+        let (mut approvals, id) = waiting(1);
+        let terms = ApprovalTerms { decision: id, people: 2, until: at(50) };
+        approvals.set_terms(&terms);
+        assert_eq!(approvals.terms(id), Some(terms));
+        approvals.recover(&vote(id, "uid:1"));
+        approvals.recover(&vote(id, "uid:2"));
+        assert_eq!(approvals.count(at(20)), 1, "what came of it follows in the journal");
+        approvals.recover(&Vote { agrees: false, ..vote(id, "uid:3") });
+        assert_eq!(approvals.count(at(20)), 0);
     }
 }

@@ -29,12 +29,31 @@ pub fn compare(standing: &Standing, held: Option<&Holding>, now: EventTime) -> C
         None if standing.status == Status::Active => Comparison::Agrees,
         None => Comparison::Lacks,
         Some(held) if held.generation < standing.generation => Comparison::Lacks,
+        // A decision has one generation: somebody else changed the entry.
+        Some(held)
+            if held.decision == Some(standing.decision)
+                && held.generation > standing.generation =>
+        {
+            Comparison::Lacks
+        }
         Some(held) if held.generation > standing.generation => Comparison::Newer,
         Some(held) if held.status.is_some_and(|status| status != standing.status) => {
             Comparison::Lacks
         }
+        // Stores keep whole seconds.
+        Some(held)
+            if held
+                .until
+                .is_some_and(|until| Some(second(until)) != standing.until.map(second)) =>
+        {
+            Comparison::Lacks
+        }
         Some(_) => Comparison::Agrees,
     }
+}
+
+fn second(time: EventTime) -> i64 {
+    time.ms().div_euclid(1000)
 }
 
 #[cfg(test)]
@@ -75,6 +94,24 @@ mod tests {
         assert_eq!(of(Some(held(5, None))), Comparison::Agrees);
         assert_eq!(of(Some(held(5, Some(Status::Revoked)))), Comparison::Agrees);
         assert_eq!(of(Some(held(6, Some(Status::Active)))), Comparison::Newer);
+    }
+
+    #[test]
+    fn a_decision_of_this_journal_with_another_generation_or_end_was_changed_by_somebody_else() {
+        let suspended = standing(Status::Suspended, 5, Some(9_500));
+        let now = EventTime::from_ms(100);
+        let own = |generation: u64, until: i64| {
+            let held = held(generation, Some(Status::Suspended));
+            let until = Some(EventTime::from_ms(until));
+            Holding { decision: Some(suspended.decision), until, ..held }
+        };
+        let of = |held: &Holding| compare(&suspended, Some(held), now);
+        assert_eq!(of(&own(5, 9_000)), Comparison::Agrees, "the store keeps whole seconds");
+        assert_eq!(of(&own(999, 9_000)), Comparison::Lacks);
+        assert_eq!(of(&own(5, 1_000)), Comparison::Lacks);
+        let other = DecisionId::parse("d_0000000000000001");
+        let other = Holding { decision: other, ..own(999, 9_000) };
+        assert_eq!(of(&other), Comparison::Newer);
     }
 
     #[test]

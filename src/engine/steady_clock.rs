@@ -33,6 +33,30 @@ pub struct SteadyClock {
     doubted: Option<Doubted>,
 }
 
+/// The clock as it was some time before a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// What it said.
+    pub time: EventTime,
+    /// The time since boot at that moment. Unit: milliseconds.
+    pub since_boot: i64,
+    /// Which boot that was.
+    pub boot: String,
+}
+
+/// How a clock goes on after a restart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resumed {
+    /// The machine ran on: as if there had been no restart.
+    SameBoot,
+    /// The machine was started in between, and by the system's clock so much time has passed. Whether
+    /// it stepped meanwhile can't be known. Unit: milliseconds.
+    OtherBoot(i64),
+    /// The machine was started in between, and the system's clock is behind what was reached before by so
+    /// much: time goes on from there. Unit: milliseconds.
+    Behind(i64),
+}
+
 /// What became of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -48,6 +72,23 @@ impl SteadyClock {
     /// Starts with what the system says. Unit of both: milliseconds.
     pub const fn new(system: EventTime, since_boot: i64) -> Self {
         Self { offset: system.ms().saturating_sub(since_boot), doubted: None }
+    }
+
+    /// Goes on over a restart from what was kept. While the machine runs, the time since boot says how
+    /// long the restart took, whatever the system's clock says.
+    pub fn resume(
+        anchor: &Anchor,
+        boot: &str,
+        (system, since_boot): (EventTime, i64),
+    ) -> (Self, Resumed) {
+        if anchor.boot == boot && anchor.since_boot <= since_boot {
+            return (Self::new(anchor.time, anchor.since_boot), Resumed::SameBoot);
+        }
+        let passed = system.ms_since(anchor.time);
+        if passed < 0 {
+            return (Self::new(anchor.time, since_boot), Resumed::Behind(passed.saturating_neg()));
+        }
+        (Self::new(system, since_boot), Resumed::OtherBoot(passed))
     }
 
     /// The time, and what is new about the system's clock.
@@ -85,7 +126,7 @@ impl SteadyClock {
 
 #[cfg(test)]
 mod tests {
-    use super::{DOUBT_MS, SLEW_MS, SteadyClock, Step};
+    use super::{Anchor, DOUBT_MS, Resumed, SLEW_MS, SteadyClock, Step};
     use crate::model::time::EventTime;
     use proptest::prelude::*;
 
@@ -130,6 +171,33 @@ mod tests {
             assert_eq!(clock.read(at(later + step), later), (at(later + step), believed));
             assert_eq!(clock.read(at(later + step), later), (at(later + step), None));
         }
+    }
+
+    #[test]
+    fn a_restart_hides_no_step_while_the_machine_runs() {
+        let anchor = Anchor { time: at(5_000), since_boot: 5_000, boot: "b1".to_owned() };
+        for step in [HOUR_MS, -HOUR_MS] {
+            let readings = (at(9_000 + step), 9_000);
+            let (mut clock, resumed) = SteadyClock::resume(&anchor, "b1", readings);
+            assert_eq!(resumed, Resumed::SameBoot);
+            assert_eq!(clock.read(readings.0, 9_000), (at(9_000), Some(Step::Doubted(step))));
+        }
+    }
+
+    #[test]
+    fn after_another_boot_time_goes_on_and_never_back() {
+        let anchor = Anchor { time: at(5_000), since_boot: 900_000, boot: "b1".to_owned() };
+        let ahead = SteadyClock::resume(&anchor, "b2", (at(5_000 + HOUR_MS), 40_000));
+        assert_eq!(ahead.1, Resumed::OtherBoot(HOUR_MS));
+        let (mut clock, resumed) =
+            SteadyClock::resume(&anchor, "b2", (EventTime::from_ms(0), 40_000));
+        assert_eq!(resumed, Resumed::Behind(at(5_000).ms()));
+        assert_eq!(clock.read(EventTime::from_ms(1_000), 41_000).0, at(6_000));
+        // The time service sets it right: followed once that has lasted.
+        let right = at(HOUR_MS);
+        clock.read(right, 50_000);
+        let (now, _) = clock.read(right.plus_ms(DOUBT_MS), 50_000 + DOUBT_MS);
+        assert_eq!(now, right.plus_ms(DOUBT_MS));
     }
 
     #[test]

@@ -72,7 +72,7 @@ impl Generation {
     /// The one after this.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self(self.0 + 1)
+        Self(self.0.saturating_add(1))
     }
 }
 
@@ -420,6 +420,17 @@ pub struct Standing {
     pub at: EventTime,
     /// Whether a person ordered it.
     pub by_person: bool,
+}
+
+/// Under which settings a decision waits for people: those of the moment at which it began to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ApprovalTerms {
+    /// The decision that waits.
+    pub decision: DecisionId,
+    /// How many people have to agree.
+    pub people: u8,
+    /// Until when they may.
+    pub until: EventTime,
 }
 
 /// What a person says to a decision that waits for people.

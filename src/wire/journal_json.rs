@@ -8,7 +8,7 @@
 
 use super::decision_json::DecisionJson;
 use super::finding_json::{known, read_time};
-use crate::model::decision::{Decision, DecisionId, Receipt, Vote};
+use crate::model::decision::{ApprovalTerms, Decision, DecisionId, Receipt, Vote};
 use crate::model::time::EventTime;
 use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,8 @@ pub enum Entry {
     Receipt(StoreReceipt),
     /// A person agreed to a decision that waits, or did not.
     Vote(Vote),
+    /// A decision began to wait for people, under these settings.
+    Terms(ApprovalTerms),
 }
 
 /// A store's answer to a decision.
@@ -74,6 +76,15 @@ struct Line {
     receipt: Option<Answer>,
     #[serde(skip_serializing_if = "Option::is_none")]
     vote: Option<Ballot>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    terms: Option<Terms>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Terms {
+    decision: String,
+    people: u8,
+    until: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,7 +110,8 @@ const HASH_FIELD: &str = ",\"hash\":\"";
 /// Writes the line number `seq` (from 1) that follows `prev`, without a line break; gives the link
 /// for the next one.
 pub fn encode(entry: &Entry, seq: u64, prev: &Link) -> (String, Link) {
-    let mut line = Line { seq, prev: prev.0.clone(), decision: None, receipt: None, vote: None };
+    let (decision, receipt, vote, terms) = (None, None, None, None);
+    let mut line = Line { seq, prev: prev.0.clone(), decision, receipt, vote, terms };
     match entry {
         Entry::Decision(decision) => line.decision = Some(DecisionJson((**decision).clone())),
         Entry::Receipt(answer) => {
@@ -118,6 +130,13 @@ pub fn encode(entry: &Entry, seq: u64, prev: &Link) -> (String, Link) {
                 by: vote.by.to_string(),
                 reason: vote.reason.clone(),
                 at: vote.at.to_string(),
+            });
+        }
+        Entry::Terms(terms) => {
+            line.terms = Some(Terms {
+                decision: terms.decision.to_string(),
+                people: terms.people,
+                until: terms.until.to_string(),
             });
         }
     }
@@ -180,19 +199,32 @@ fn parse(text: &str) -> Result<(Line, Link), LineError> {
 
 impl Line {
     fn entry(self) -> Result<Entry, LineError> {
-        match (self.decision, self.receipt, self.vote) {
-            (Some(decision), None, None) => Ok(Entry::Decision(Box::new(decision.0))),
-            (None, Some(answer), None) => {
+        match (self.decision, self.receipt, self.vote, self.terms) {
+            (Some(decision), None, None, None) => Ok(Entry::Decision(Box::new(decision.0))),
+            (None, None, None, Some(terms)) => {
+                Ok(Entry::Terms(terms.read().map_err(LineError::Unknown)?))
+            }
+            (None, Some(answer), None, None) => {
                 Ok(Entry::Receipt(answer.read().map_err(LineError::Unknown)?))
             }
-            (None, None, Some(ballot)) => {
+            (None, None, Some(ballot), None) => {
                 Ok(Entry::Vote(ballot.read().map_err(LineError::Unknown)?))
             }
             _ => {
-                let error = serde_json::Error::custom("no decision, receipt or vote");
+                let error = serde_json::Error::custom("no decision, receipt, vote or terms");
                 Err(LineError::Unknown(error))
             }
         }
+    }
+}
+
+impl Terms {
+    fn read(self) -> Result<ApprovalTerms, serde_json::Error> {
+        Ok(ApprovalTerms {
+            decision: known(DecisionId::parse(&self.decision), "decision id")?,
+            people: self.people,
+            until: read_time(&self.until)?,
+        })
     }
 }
 

@@ -174,4 +174,7 @@ pub struct StoreJson {
     pub waiting: u64,
     /// Whether it answers.
     pub up: bool,
+    /// What keeps decisions from it, in its own words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
 }

@@ -215,8 +215,12 @@ fn failed_requests_with_a_victims_id_do_nothing_to_the_victim() {
     assert_eq!(decisions, serde_json::json!([]));
 }
 
-/// A daemon whose clock a test sets, by libfaketime.
-fn with_a_clock(folder: &tempfile::TempDir, config: &str) -> (Daemon, impl Fn(&str)) {
+/// A daemon whose clock a test sets, by libfaketime; it begins so far from the right time.
+pub fn with_a_clock(
+    folder: &tempfile::TempDir,
+    config: &str,
+    offset: &str,
+) -> (Daemon, impl Fn(&str) + use<>) {
     let libraries = std::fs::read_dir("/usr/lib").expect("a folder").flatten();
     let mut libraries = libraries.map(|one| one.path().join("faketime/libfaketime.so.1"));
     let library = libraries.find(|path| path.exists()).expect("libfaketime, which ./test installs");
@@ -225,7 +229,7 @@ fn with_a_clock(folder: &tempfile::TempDir, config: &str) -> (Daemon, impl Fn(&s
         let clock = clock.clone();
         move |offset: &str| std::fs::write(&clock, offset).expect("sets the clock")
     };
-    set("+0");
+    set(offset);
     let environment = [
         ("LD_PRELOAD", library.to_str().expect("text")),
         ("FAKETIME_TIMESTAMP_FILE", clock.to_str().expect("text")),
@@ -243,7 +247,7 @@ fn a_clock_that_jumps_an_hour_and_back_ends_no_suspension_and_hides_no_abuse() {
     }
     let folder = folder();
     let config = "posture.default = \"revoke\"\nceiling.default = \"600/min\"\n";
-    let (daemon, set) = with_a_clock(&folder, config);
+    let (daemon, set) = with_a_clock(&folder, config, "+0");
     let step = |is: f64| {
         until(&format!("the step is seen: {is}"), PATIENCE, || {
             ((daemon.metric("tripline_clock_step_seconds") - is).abs() < 60.0).then_some(())

@@ -61,7 +61,20 @@ fn the_command_line_says_how_to_come_with_more_rights() {
     }
     let (code, told) = order(&["--socket", &socket]);
     assert_eq!((code, told.contains("standard input is no terminal")), (Some(1), true), "{told}");
-    assert_eq!(order(&["--socket", &socket, "--yes"]).0, Some(0));
+    let (code, told) = order(&["--socket", &socket, "--yes"]);
+    assert_eq!((code, told.contains("it is not known")), (Some(1), true), "{told}");
+    assert!(told.contains("--unknown"), "{told}");
+    let decisions = daemon.get("/v1/decisions");
+    assert_eq!(decisions, Value::Array(vec![]), "a slip writes nothing anywhere");
+    assert_eq!(order(&["--socket", &socket, "--yes", "--unknown"]).0, Some(0));
+    assert_eq!(order(&["--socket", &socket, "--yes"]).0, Some(0), "it is known by now");
+    let id = daemon.get("/v1/decisions")[0]["id"].as_str().expect("an id").to_owned();
+    until("the store has it", PATIENCE, || {
+        let mut command = Command::new(BINARY);
+        let done = command.args(["decisions", "show", &id, "--socket", &socket]).output();
+        let told = String::from_utf8_lossy(&done.expect("runs").stdout).into_owned();
+        told.contains("at embedded  applied").then_some(())
+    });
 }
 
 #[test]
@@ -204,7 +217,7 @@ fn people_say_yes_and_no_from_the_command_line() {
             String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned(),
         )
     };
-    let because = ["--reason", "leaked", "--yes"];
+    let because = ["--reason", "leaked", "--yes", "--unknown"];
     let (_, told) = ask("ada", &[&["credentials", "revoke", "key_9"], &because[..]].concat());
     assert!(told.contains("suspended until") && told.contains("decisions approve d_"), "{told}");
     let (_, told) = ask("ada", &[&["credentials", "revoke", "key_9"], &because[..]].concat());

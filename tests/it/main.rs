@@ -9,6 +9,7 @@ mod bad_cases;
 mod crashes;
 mod dashboards;
 mod detectors;
+mod door_approval;
 mod door_auth_stores;
 mod door_budget;
 mod door_check;
@@ -47,6 +48,7 @@ mod readme;
 mod scenarios;
 mod secrets;
 mod simulation;
+mod stores_heal;
 #[cfg(feature = "failpoints")]
 mod stuck;
 mod support;

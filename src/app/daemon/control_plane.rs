@@ -11,11 +11,12 @@ use crate::detect::episode::Change;
 use crate::edge::board::Board;
 use crate::edge::clock;
 use crate::edge::finding_archive::FindingArchive;
-use crate::edge::journal::Journal;
+use crate::edge::journal::{Journal, JournalError};
 use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
-use crate::edge::planes::{ControlMessage, InUse, NotDurable, Ticket, VoteError};
-use crate::engine::control::{self, Control, PersonOrder, TokenWanted};
+use crate::edge::planes::{ControlMessage, InUse, NotDurable, Ordered, Ticket, VoteError};
+use crate::edge::reserve::Reserve;
+use crate::engine::control::{self, Control, PersonOrder, TokenWanted, Voted};
 use crate::engine::member::MemberSummary;
 use crate::engine::notices::News;
 use crate::engine::outbox::Due;
@@ -37,24 +38,8 @@ const TOGETHER_MAX: usize = 1024;
 /// floods of tenants. Unit: milliseconds. Chosen.
 const SLOW_GAUGES_EVERY_MS: i64 = 5_000;
 
-type Reply = oneshot::Sender<Result<Option<Decision>, NotDurable>>;
-type VoteReply = oneshot::Sender<Result<Option<Decision>, VoteError>>;
-
-/// Whoever waits until what they asked for is durable.
-enum Asker {
-    Person(Reply),
-    Voter(VoteReply),
-}
-
-impl Asker {
-    fn answer(self, answer: Result<Option<Decision>, NotDurable>) {
-        // Whoever asked may have gone away.
-        let _gone = match self {
-            Self::Person(reply) => reply.send(answer).is_ok(),
-            Self::Voter(reply) => reply.send(answer.map_err(VoteError::from)).is_ok(),
-        };
-    }
-}
+/// Where the answer goes once it is durable.
+type Reply = oneshot::Sender<Result<Ordered, VoteError>>;
 
 /// The way to the outbox of one store.
 #[derive(Debug)]
@@ -74,6 +59,8 @@ pub(super) struct ControlThread {
     pub(super) journal: Journal,
     /// The file of the ledger.
     pub(super) ledger: LedgerFile,
+    /// The room that is kept for decisions on a full disk.
+    pub(super) reserve: Reserve,
     /// What people see.
     pub(super) board: Arc<Board>,
     /// Findings on disk.
@@ -101,7 +88,7 @@ pub(super) struct ControlThread {
 struct Waiting {
     entries: Vec<Entry>,
     decisions: Vec<(Decision, EventTime)>,
-    replies: Vec<(Asker, Option<Decision>)>,
+    replies: Vec<(Reply, Ordered)>,
     tickets: Vec<Ticket>,
 }
 
@@ -157,13 +144,13 @@ impl ControlThread {
             ControlMessage::Newer(holdings) => {
                 for (credential, held) in holdings {
                     if let Some(decision) = self.control.on_newer(&credential, held, now) {
-                        note(decision, now, waiting);
+                        self.note(decision, now, waiting);
                     }
                 }
             }
             ControlMessage::Stale(decision, held) => {
                 if let Some(decision) = self.control.on_stale(&decision, held, now) {
-                    note(decision, now, waiting);
+                    self.note(decision, now, waiting);
                 }
             }
             ControlMessage::Tick => self.tick(now, waiting),
@@ -201,7 +188,7 @@ impl ControlThread {
 
     fn tick(&mut self, now: EventTime, waiting: &mut Waiting) {
         for decision in self.control.tick(now) {
-            note(decision, now, waiting);
+            self.note(decision, now, waiting);
         }
         self.show(now);
         if !self.ledger.keep(self.control.ledger(), now) {
@@ -211,7 +198,15 @@ impl ControlThread {
 
     fn go_by(&mut self, params: Arc<control::Params>) {
         self.metrics.show_posture(params.postures.default);
+        let waited = self.control.approvals().count(clock::now());
+        let asks = params.approval.people > 0;
         self.control.set_params(params);
+        if waited > 0 && !asks {
+            tracing::warn!(
+                waited,
+                "[approval] asks for nobody any more: nothing waits now, and the suspensions end by themselves"
+            );
+        }
         self.slow_gauges_at = None;
     }
 
@@ -232,43 +227,61 @@ impl ControlThread {
         }
         let others = |wanted: TokenWanted<'_>| self.breaker.take(wanted);
         if let Some(decision) = self.control.on_signal_of_member(signal, now, others) {
-            note(decision, arrived, waiting);
+            self.note(decision, arrived, waiting);
         }
     }
 
     fn obey(&mut self, order: &PersonOrder, reply: Reply, now: EventTime, waiting: &mut Waiting) {
+        if let Some(vote) = self.control.voice_of(order, now) {
+            self.count_vote(vote, reply, waiting);
+            return;
+        }
         let decision = self.control.on_person(order.clone(), now);
         if let Some(decision) = decision.clone() {
             let first = order.vote_on(&decision);
-            note(decision, now, waiting);
+            self.note(decision, now, waiting);
             if let Some(vote) = first {
                 // It has just begun to wait, and needs more than this voice.
                 let _waits = self.control.on_vote(&vote);
                 waiting.entries.push(Entry::Vote(vote));
             }
         }
-        waiting.replies.push((Asker::Person(reply), decision));
+        waiting.replies.push((reply, Ordered { decision, voice: None }));
     }
 
-    fn count_vote(&mut self, vote: Vote, reply: VoteReply, waiting: &mut Waiting) {
+    fn count_vote(&mut self, vote: Vote, reply: Reply, waiting: &mut Waiting) {
         let now = vote.at;
-        match self.control.on_vote(&vote) {
-            Ok(decision) => {
-                tracing::info!(
-                    decision = %vote.decision, by = %vote.by, agrees = vote.agrees,
-                    "a person said: {}", vote.reason
-                );
-                waiting.entries.push(Entry::Vote(vote));
-                if let Some(decision) = decision.clone() {
-                    note(decision, now, waiting);
-                }
-                waiting.replies.push((Asker::Voter(reply), decision));
-            }
+        let voted = match self.control.on_vote(&vote) {
+            Ok(voted) => voted,
             Err(no_vote) => {
-                // Whoever asked may have gone away.
+                // The caller may have gone away.
                 let _gone = reply.send(Err(no_vote.into()));
+                return;
             }
-        }
+        };
+        tracing::info!(
+            decision = %vote.decision, by = %vote.by, agrees = vote.agrees,
+            "a person said: {}", vote.reason
+        );
+        let asked = vote.decision;
+        waiting.entries.push(Entry::Vote(vote));
+        let ordered = match voted {
+            Voted::Waits(missing) => Ordered { decision: None, voice: Some((asked, missing)) },
+            Voted::Rejected => Ordered::default(),
+            Voted::Revoked(decision) => {
+                self.note((*decision).clone(), now, waiting);
+                Ordered { decision: Some(*decision), voice: Some((asked, 0)) }
+            }
+        };
+        waiting.replies.push((reply, ordered));
+    }
+
+    /// Puts a decision among what becomes durable next, and under which settings it waits.
+    fn note(&self, decision: Decision, arrived: EventTime, waiting: &mut Waiting) {
+        let terms = self.control.approvals().terms(decision.id);
+        waiting.entries.push(Entry::Decision(Box::new(decision.clone())));
+        waiting.entries.extend(terms.map(Entry::Terms));
+        waiting.decisions.push((decision, arrived));
     }
 
     /// Sets the gauges: before the thread begins too, so that nobody reads what was not measured yet.
@@ -302,7 +315,10 @@ impl ControlThread {
     fn settle(&mut self, waiting: &mut Waiting) {
         if !waiting.entries.is_empty() {
             let timer = self.metrics.journal_seconds.start_timer();
-            let written = self.journal.append(&waiting.entries);
+            let mut written = self.journal.append(&waiting.entries);
+            if written.as_ref().is_err_and(JournalError::found_no_room) && self.reserve.release() {
+                written = self.journal.append(&waiting.entries);
+            }
             timer.observe_duration();
             if let Err(error) = written {
                 self.metrics.journal_errors.inc();
@@ -312,8 +328,9 @@ impl ControlThread {
                         "nothing is carried out until the journal can be written"
                     );
                 }
-                for (asker, _) in waiting.replies.drain(..) {
-                    asker.answer(Err(NotDurable));
+                for (reply, _) in waiting.replies.drain(..) {
+                    // The caller may have gone away.
+                    let _gone = reply.send(Err(NotDurable.into()));
                 }
                 return;
             }
@@ -326,8 +343,9 @@ impl ControlThread {
         for (decision, arrived) in waiting.decisions.drain(..) {
             self.publish(decision, arrived, now);
         }
-        for (asker, decision) in waiting.replies.drain(..) {
-            asker.answer(Ok(decision));
+        for (reply, ordered) in waiting.replies.drain(..) {
+            // The caller may have gone away.
+            let _gone = reply.send(Ok(ordered));
         }
         for ticket in waiting.tickets.drain(..) {
             ticket.settle();
@@ -357,9 +375,4 @@ impl ControlThread {
             }
         }
     }
-}
-
-fn note(decision: Decision, arrived: EventTime, waiting: &mut Waiting) {
-    waiting.entries.push(Entry::Decision(Box::new(decision.clone())));
-    waiting.decisions.push((decision, arrived));
 }

@@ -10,11 +10,13 @@ mod breaker;
 mod control_plane;
 mod data_plane;
 mod fleet;
+mod heal;
 mod notify;
 mod outbox;
 mod past;
 mod reload;
 mod slots;
+mod ticker;
 
 use super::settings::Settings;
 use crate::edge::api::local;
@@ -24,6 +26,7 @@ use crate::edge::api::{self};
 use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
 use crate::edge::auth_store::{AuthStore, AuthStoreError};
 use crate::edge::board::Board;
+use crate::edge::clock::ClockFile;
 use crate::edge::dead_letter::DeadLetters;
 use crate::edge::event_log::{Appender, EventLog};
 use crate::edge::finding_archive::FindingArchive;
@@ -33,6 +36,7 @@ use crate::edge::metrics::{Metrics, MetricsError};
 use crate::edge::notify::{NoReceiver, Receiver};
 use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
+use crate::edge::reserve::Reserve;
 use crate::edge::snapshots::{NoSnapshots, Snapshots, Withheld};
 use crate::edge::{clock, kafka, keys, open_files};
 use crate::engine::batch::HashSeed;
@@ -53,11 +57,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use ticker::KeptUp;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::mpsc;
 
-/// How often time passes for the machines.
-const TICK: Duration = Duration::from_millis(200);
 /// How long requests may take to finish at the end.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -172,8 +175,8 @@ impl Daemon {
         tasks.extend([writes, watches.writes]);
 
         let planes = (watches.data.clone(), control.clone());
-        let follows =
-            Follows::new(&settings, planes.clone(), partition, breaker_is_shared, &opened.metrics);
+        let by = (&opened.fingerprints, &opened.metrics);
+        let follows = Follows::new(&settings, planes.clone(), partition, breaker_is_shared, by);
         let (reloads, asked) = mpsc::channel(1);
         let router = open_door(api::Shared {
             data: watches.data.clone(),
@@ -203,7 +206,7 @@ impl Daemon {
         });
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let server = serve(listener, opened.socket, &router, &opened.metrics)?;
-        let ticker = tokio::spawn(tick(planes, Arc::clone(&opened.dead_letters)));
+        let ticker = tokio::spawn(ticker::run(planes, opened.kept_up));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
             posture = %settings.control.postures.default, "tripline runs"
@@ -285,6 +288,7 @@ struct ToDecide {
     breaker: SharedBreaker,
     receivers: Vec<Receiver>,
     archive: FindingArchive,
+    reserve: Reserve,
 }
 
 /// Everything that is opened before anything starts.
@@ -300,25 +304,33 @@ struct Opened {
     fingerprints: Arc<Fingerprinter>,
     seed: HashSeed,
     dead_letters: Arc<DeadLetters>,
+    kept_up: KeptUp,
 }
 
 impl Opened {
     fn open(settings: &Settings) -> Result<(ToDecide, Self), StartError> {
         let folder = &settings.data_dir;
+        let reserve = Reserve::open(folder);
+        let clock_path = folder.join("clock");
+        let clock = ClockFile::resume(&clock_path).map_err(at(&clock_path))?;
         let key_path = settings.fingerprint_key_file.clone();
         let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
         let key = keys::fingerprint_key(&key_path).map_err(at(&key_path))?;
         let letters = folder.join("dead-letters.ndjson");
         let dead_letters = DeadLetters::open(&letters, settings.dead_letters, clock::now());
+        let dead_letters = Arc::new(dead_letters.map_err(at(&letters))?);
         let seed = keys::seed_of(&key);
         let epoch = format!("{:016x}", keys::random_seed().map_err(at(folder))?.0);
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
+        embedded.set_reserve(reserve.clone());
         let outgoing = Outgoing::new(&settings.outgoing)?;
         let mut stores = vec![AuthStore::embedded(embedded.clone())];
         for params in settings.stores.clone() {
             stores.push(AuthStore::open(params, &epoch, &outgoing)?);
         }
         let mut settings = settings.clone();
+        let fingerprints = Arc::new(Fingerprinter::new(key).with_random_ids(settings.random_ids));
+        settings.control.operators = Some(reload::operators(&settings, &fingerprints));
         let breaker = SharedBreaker::among(&stores, &mut settings.control.breaker);
         let receivers = settings.receivers.iter().cloned();
         let receivers = receivers.map(|one| Receiver::open(one, outgoing.clone()));
@@ -326,6 +338,7 @@ impl Opened {
         let keys = stores.iter().filter_map(AuthStore::transmitter);
         let keys = keys.flat_map(|transmitter| transmitter.keys().keys).collect();
         let mut past = Past::read(&settings, &folder.join("journal.ndjson"), &stores)?;
+        heal::heal(&embedded, &past);
         let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
         let checkpoints = folder.join("checkpoints");
@@ -335,12 +348,12 @@ impl Opened {
         metrics.credentials_bytes_max.set(limit(settings.partition.all_bytes() as u64));
         metrics.event_log_bytes_max.set(limit(settings.event_log.bytes_max));
         let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
+        snapshots.set_reserve(reserve.clone());
         metrics.show_posture(settings.control.postures.default);
-        let archive_path = folder.join("findings.db");
-        let errors = metrics.finding_errors.clone();
-        let archive = FindingArchive::open(&archive_path, settings.findings, errors)
-            .map_err(|source| StartError::Findings { path: archive_path, source })?;
-        let decides = ToDecide { past, ledger: ledger_file, breaker, receivers, archive };
+        let archive = open_archive(&settings, &metrics)?;
+        let kept = reserve.clone();
+        let decides =
+            ToDecide { past, ledger: ledger_file, breaker, receivers, archive, reserve: kept };
         let opened = Self {
             // Only who has the journal may take the place of the socket.
             socket: bind_socket(&settings.admin)?,
@@ -355,9 +368,10 @@ impl Opened {
             },
             snapshots,
             metrics,
-            fingerprints: Arc::new(Fingerprinter::new(key).with_random_ids(settings.random_ids)),
+            fingerprints,
             seed,
-            dead_letters: Arc::new(dead_letters.map_err(at(&letters))?),
+            kept_up: KeptUp { dead_letters: Arc::clone(&dead_letters), reserve, clock },
+            dead_letters,
         };
         Ok((decides, opened))
     }
@@ -387,6 +401,13 @@ impl Opened {
     }
 }
 
+fn open_archive(settings: &Settings, metrics: &Metrics) -> Result<FindingArchive, StartError> {
+    let path = settings.data_dir.join("findings.db");
+    let errors = metrics.finding_errors.clone();
+    FindingArchive::open(&path, settings.findings, errors)
+        .map_err(|source| StartError::Findings { path, source })
+}
+
 /// What the partitions of each intake go by: each has half of the memory, if there are two.
 fn partition_params(settings: &Settings) -> partition::Params {
     let intakes = if settings.kafka.is_some() { 2 } else { 1 };
@@ -406,7 +427,7 @@ struct Decides {
 }
 
 fn start_control_plane(
-    ToDecide { past, ledger, breaker, receivers, archive }: ToDecide,
+    ToDecide { past, ledger, breaker, receivers, archive, reserve }: ToDecide,
     stores: Vec<AuthStore>,
     metrics: &Metrics,
 ) -> Result<Decides, StartError> {
@@ -429,6 +450,7 @@ fn start_control_plane(
         control: past.control,
         journal: past.journal,
         ledger,
+        reserve,
         board: Arc::clone(&board),
         archive,
         stores,
@@ -513,21 +535,4 @@ fn start_outboxes(tasks: impl Iterator<Item = outbox::Task>, due: Vec<Backlog>) 
         (ToStore { kinds, outbox }, tokio::spawn(task.run(news, backlog)))
     });
     started.unzip()
-}
-
-async fn tick((data, control): (DataPlane, ControlPlane), dead_letters: Arc<DeadLetters>) {
-    let mut interval = tokio::time::interval(TICK);
-    let mut flushing = tokio::task::spawn_blocking(|| true);
-    loop {
-        interval.tick().await;
-        let now = clock::now();
-        // First who decides: a thread of the data plane that stands still must not hide that it lives.
-        control.tell(ControlMessage::Tick).await;
-        data.tick(now).await;
-        // A disk may hang; it is looked at again once it answers.
-        if flushing.is_finished() {
-            let dead_letters = Arc::clone(&dead_letters);
-            flushing = tokio::task::spawn_blocking(move || dead_letters.flush(now));
-        }
-    }
 }

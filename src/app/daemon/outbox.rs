@@ -46,6 +46,8 @@ const PAGE: u32 = 2_000;
 const WAITING_MIN: usize = 1_000;
 const LOADED_MAX: usize = 1_000;
 
+/// Credentials of one page that the log names. Chosen.
+const NAMED_MAX: usize = 20;
 /// For how many decisions an empty backlog keeps its memory.
 const KEPT_MAX: usize = 10_000;
 
@@ -185,6 +187,14 @@ impl Task {
         match pulse {
             Pulse::Kept => self.mark_reachable(work),
             Pulse::Unreachable => self.mark_unreachable(work),
+            Pulse::Touched => {
+                self.mark_reachable(work);
+                tracing::warn!(
+                    store = self.store.name(),
+                    "another process wrote into the store; everything that stands is compared with it now"
+                );
+                work.comparing = Comparing::Next(0);
+            }
             Pulse::Lost => {
                 self.mark_reachable(work);
                 tracing::warn!(
@@ -244,6 +254,13 @@ impl Task {
         }
         work.backlog.extend(page.lacks);
         if !page.newer.is_empty() {
+            for (credential, held) in page.newer.iter().take(NAMED_MAX) {
+                tracing::warn!(
+                    store, %credential, generation = held.generation.0, status = ?held.status,
+                    "the store holds a newer decision than this journal: another member's, or \
+                     somebody wrote it there; the journal takes it over"
+                );
+            }
             let _ended = self.control.tell(ControlMessage::Newer(page.newer)).await;
         }
         work.comparing = if let Some(from) = page.next {
@@ -265,7 +282,8 @@ impl Task {
             tracing::warn!(
                 store = self.store.name(),
                 waiting = work.outbox.len() + work.backlog.len(),
-                "the store can't be reached; decisions wait for it"
+                said = self.store.fault(),
+                "the store can't be reached, or takes no decisions; they wait for it"
             );
         }
     }

@@ -99,6 +99,7 @@ impl Past {
                     }
                 }
                 Entry::Vote(vote) => control.recover_vote(&vote),
+                Entry::Terms(terms) => control.recover_terms(&terms),
             })?;
         control.set_started(now);
         if found.torn_bytes > 0 {

@@ -7,14 +7,17 @@
 use crate::app::in_full;
 use crate::app::settings::{self, Settings};
 use crate::edge::api::About;
-use crate::edge::api::auth::Tokens;
+use crate::edge::api::auth::{Role, Tokens, account_of};
 use crate::edge::api::reload::{Asked, Reloaded};
 use crate::edge::auth_store;
 use crate::edge::clock;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
+use crate::engine::approvals::Operators;
 use crate::engine::partition;
+use crate::wire::secret::Fingerprinter;
 use parking_lot::RwLock;
+use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::path::{Path, PathBuf};
@@ -58,6 +61,8 @@ pub(super) struct Follows {
     pub(super) partition: Arc<RwLock<Arc<partition::Params>>>,
     /// Who may do what.
     pub(super) tokens: Arc<Tokens>,
+    /// By which voices of people are known.
+    pub(super) fingerprints: Arc<Fingerprinter>,
     /// What people are told of the settings.
     pub(super) about: Arc<RwLock<About>>,
     /// Whether a store counts revocations for all members, so that nothing is divided.
@@ -235,7 +240,7 @@ impl Follows {
         (data, control): (DataPlane, ControlPlane),
         partition: Arc<RwLock<Arc<partition::Params>>>,
         breaker_is_shared: bool,
-        metrics: &Metrics,
+        (fingerprints, metrics): (&Arc<Fingerprinter>, &Metrics),
     ) -> Self {
         let about = About {
             posture: settings.control.postures.default,
@@ -250,8 +255,8 @@ impl Follows {
         let tokens = Arc::new(Tokens::new(settings.http.listen.ip().is_loopback()));
         let about = Arc::new(RwLock::new(about));
         set_tokens(&tokens, settings);
-        let metrics = metrics.clone();
-        Self { data, control, partition, tokens, about, breaker_is_shared, metrics }
+        let (metrics, fingerprints) = (metrics.clone(), Arc::clone(fingerprints));
+        Self { data, control, partition, tokens, fingerprints, about, breaker_is_shared, metrics }
     }
 
     /// Whether who counts revocations for all members is chosen otherwise by these than at the start.
@@ -264,6 +269,7 @@ impl Follows {
     /// Goes by these from now on; says whether other tokens are known.
     async fn go_by(&self, settings: &Settings) -> bool {
         let mut control = settings.control.clone();
+        control.operators = Some(operators(settings, &self.fingerprints));
         if self.breaker_is_shared {
             control.breaker.members = 1;
         }
@@ -284,6 +290,15 @@ impl Follows {
         self.data.tell_all(|| DataMessage::Params(Arc::clone(&partition))).await;
         tokens_differ
     }
+}
+
+/// The tokens that may operate, by the accounts of their secrets.
+pub(super) fn operators(settings: &Settings, fingerprints: &Fingerprinter) -> Arc<Operators> {
+    let may = settings.http.tokens.iter().filter(|one| one.roles.contains(&Role::Operate));
+    let known = may.map(|one| {
+        (one.name.as_str().into(), account_of(fingerprints, one.secret.expose_secret()))
+    });
+    Arc::new(known.collect())
 }
 
 /// Knows the tokens of the settings, and no others; says whether they differ from those before.

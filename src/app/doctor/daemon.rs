@@ -250,7 +250,7 @@ mod tests {
             fleet: FleetJson::default(),
             kafka: Some(KafkaJson { partitions: 2, lag: 5, up: true }),
             journal: JournalJson { writable: true, lines: 4 },
-            stores: vec![StoreJson { name: "embedded".into(), waiting: 0, up: true }],
+            stores: vec![StoreJson { name: "embedded".into(), waiting: 0, up: true, fault: None }],
             event_log_bytes: 0,
             checkpoint: Some(ago(60)),
         };

@@ -5,10 +5,13 @@
 use super::Shared;
 use super::local::Peer;
 use super::problem::Problem;
+use crate::engine::approvals::TOKEN;
+use crate::wire::secret::Fingerprinter;
 use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use compact_str::CompactString;
 use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
@@ -209,6 +212,11 @@ fn admit_operator(tokens: &Tokens, parts: &Parts) -> Result<String, Problem> {
     tokens.admit(&parts.headers, Role::Operate)
 }
 
+/// The account of whoever holds a token: that of its secret.
+pub fn account_of(fingerprints: &Fingerprinter, token: &str) -> CompactString {
+    format!("{TOKEN}{}", fingerprints.fingerprint(token.as_bytes())).into()
+}
+
 /// Who may read: over the Unix socket everybody who may open it.
 fn admit_reader(tokens: &Tokens, parts: &Parts) -> Result<(), Problem> {
     if parts.extensions.get::<ConnectInfo<Peer>>().is_some() {
@@ -237,7 +245,12 @@ pub(super) struct Caller {
 /// A request that may suspend, revoke and restore, by that holder of a token or user of this
 /// machine.
 #[derive(Debug)]
-pub(super) struct Operator(pub(super) String);
+pub(super) struct Operator {
+    /// The token's name, or the user.
+    pub(super) name: String,
+    /// Whose voice it is: the token's secret by its fingerprint, whatever its name, or the user.
+    pub(super) account: CompactString,
+}
 
 impl FromRequestParts<Arc<Shared>> for Ingest {
     type Rejection = Problem;
@@ -279,7 +292,14 @@ impl FromRequestParts<Arc<Shared>> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Self, Problem> {
-        admit_operator(&shared.tokens, parts).map(Self)
+        let name = admit_operator(&shared.tokens, parts)?;
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let token = parts.headers.get(AUTHORIZATION).and_then(bearer).filter(|_| peer.is_none());
+        let account = token.map_or_else(
+            || CompactString::from(name.as_str()),
+            |token| account_of(&shared.fingerprints, token),
+        );
+        Ok(Self { name, account })
     }
 }
 

@@ -35,6 +35,10 @@ pub(super) struct Said {
     /// How long a suspension lasts. Unit: seconds.
     #[schema(minimum = 1, maximum = 604_800)]
     pub(super) lasts_s: Option<u32>,
+    /// Whether to order nothing about a credential that no event named and nothing was decided on of
+    /// late: its name may be a slip. Default: false.
+    #[serde(default)]
+    pub(super) only_known: bool,
 }
 
 /// What was said, checked.

@@ -9,14 +9,12 @@ use super::problem::Problem;
 use super::{Shared, State};
 use crate::edge::clock;
 use crate::edge::journal::History;
-use crate::edge::planes::VoteError;
-use crate::engine::approvals::{NoVote, Waiting};
+use crate::engine::approvals::Waiting;
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, DecisionId, Vote};
 use crate::wire::decision_json::DecisionJson;
 use axum::Json;
 use axum::http::StatusCode;
-use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -130,14 +128,17 @@ pub(super) struct WaitingJson {
     decision: DecisionJson,
     /// Until when people may say yes or no.
     until: String,
-    /// Who said yes.
+    /// Who said yes, of those who may operate now.
     agreed: Vec<String>,
+    /// How many more have to.
+    missing: u8,
 }
 
 impl From<Waiting> for WaitingJson {
     fn from(waiting: Waiting) -> Self {
         Self {
             until: waiting.until.to_string(),
+            missing: waiting.missing(),
             agreed: waiting.agreed.iter().map(|(_, by)| by.to_string()).collect(),
             decision: DecisionJson(waiting.decision),
         }
@@ -189,27 +190,16 @@ pub(super) async fn reject(
 
 async fn vote(
     shared: Arc<Shared>,
-    Operator(account): Operator,
+    Operator { name, account }: Operator,
     id: &str,
     agrees: bool,
     said: &Said,
 ) -> Result<Json<Done>, Problem> {
-    let Heard { reason, by } = said.heard(&account, &shared.fingerprints)?;
+    let Heard { reason, by } = said.heard(&name, &shared.fingerprints)?;
     let decision = DecisionId::parse(id).ok_or_else(no_decision)?;
-    let account = CompactString::from(account);
     let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };
     match shared.control.vote(vote).await {
-        Ok(decision) => Ok(Json(Done::of(decision))),
-        Err(error) => Err(refused(error)),
+        Ok(ordered) => Ok(Json(Done::of(ordered))),
+        Err(error) => Err(error.into()),
     }
-}
-
-fn refused(error: VoteError) -> Problem {
-    let (status, title) = match error {
-        VoteError::NoVote(NoVote::NotWaiting) => (StatusCode::NOT_FOUND, "nothing waits there"),
-        VoteError::NoVote(NoVote::TooLate) => (StatusCode::CONFLICT, "that comes too late"),
-        VoteError::NoVote(NoVote::Already) => (StatusCode::CONFLICT, "one person has one voice"),
-        VoteError::NotDurable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not carried out yet"),
-    };
-    Problem::new(status, title, error.to_string())
 }

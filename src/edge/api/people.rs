@@ -6,9 +6,10 @@ use super::body::{Body, Heard, Said};
 use super::extract::{Path, Query};
 use super::problem::Problem;
 use super::{Shared, State};
-use crate::edge::auth_store::AuthStore;
+use crate::edge::auth_store::{AuthStore, EMBEDDED};
 use crate::edge::clock;
 use crate::edge::finding_archive::{FindingArchive, Wanted};
+use crate::edge::planes::Ordered;
 use crate::engine::control::PersonOrder;
 use crate::engine::partition::View;
 use crate::model::credential::Credential;
@@ -20,10 +21,10 @@ use crate::wire::secret::kind_nearby;
 use crate::wire::view_json::CredentialJson;
 use axum::Json;
 use axum::http::StatusCode;
-use compact_str::CompactString;
 use hashbrown::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::time::Duration;
 use utoipa::IntoParams;
 
 /// How many rows an answer has at most.
@@ -32,6 +33,11 @@ const ROWS_DEFAULT: usize = 100;
 /// The longest suspension that a person may order. Unit: seconds. Chosen: 7 days; beyond that it is
 /// a revocation, which may need a second person.
 const SUSPENSION_S_MAX: u32 = 7 * 86_400;
+
+/// How often it is looked whether the store of this process has an order, and how many times. Chosen: a
+/// disk that is well takes some milliseconds.
+const SETTLE_EVERY: Duration = Duration::from_millis(5);
+const SETTLE_LOOKS: u32 = 200;
 
 /// How many rows are given of so many that are wanted.
 pub(super) fn most(wanted: Option<usize>) -> usize {
@@ -63,6 +69,9 @@ pub(super) struct Done {
     pub(super) changed: bool,
     /// The decision that was made.
     pub(super) decision: Option<DecisionJson>,
+    /// For what it counts as a voice, where people have to agree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    voice: Option<VoiceJson>,
     /// What stood about the credential before.
     before: &'static str,
     /// Whether tripline knows the credential that is ordered about: it was used, or decided on, of late.
@@ -70,15 +79,31 @@ pub(super) struct Done {
     known: Option<bool>,
     /// The stores that can't do it.
     cannot: Vec<String>,
+    /// What could not be written to disk, and why. The journal has the order, and `/v1/check` follows it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    not_written: Vec<String>,
     /// What goes on: findings on which nothing is done for a while, as a person restored.
     open_findings: Vec<String>,
 }
 
+/// A voice that was counted.
+#[derive(Debug, Serialize)]
+struct VoiceJson {
+    /// For which decision.
+    decision: String,
+    /// How many more people have to agree.
+    missing: u8,
+}
+
 impl Done {
-    /// Of a vote.
-    pub(super) fn of(decision: Option<Decision>) -> Self {
+    /// Of a person's word.
+    pub(super) fn of(Ordered { decision, voice }: Ordered) -> Self {
+        let voice = voice.map(|(decision, missing)| {
+            let decision = decision.to_string();
+            VoiceJson { decision, missing }
+        });
         let decision = decision.map(DecisionJson);
-        Self { changed: decision.is_some(), decision, ..Self::default() }
+        Self { changed: decision.is_some(), decision, voice, ..Self::default() }
     }
 }
 
@@ -208,12 +233,12 @@ pub(super) async fn restore(
 
 async fn order(
     shared: Arc<Shared>,
-    Operator(token): Operator,
+    Operator { name, account }: Operator,
     id: &str,
     order: Order,
     said: Said,
 ) -> Result<Json<Done>, Problem> {
-    let Heard { reason, by } = said.heard(&token, &shared.fingerprints)?;
+    let Heard { reason, by } = said.heard(&name, &shared.fingerprints)?;
     let lasts = said.lasts_s.is_none_or(|seconds| (1..=SUSPENSION_S_MAX).contains(&seconds));
     let suspends = order == Order::Act(Action::Suspend);
     if !lasts || (said.lasts_s.is_some() && !suspends) {
@@ -233,7 +258,11 @@ async fn order(
     let view = shared.data.look_up(&credential).await;
     let decided = !shared.board.decisions(1, |one| one.credential == credential).is_empty();
     // Where a thread stands still it is not known whether it is known; the order goes its way.
+    let decided = decided || before != Status::Active;
     let known = if decided { Some(true) } else { view.as_ref().ok().map(Option::is_some) };
+    if said.only_known && known == Some(false) {
+        return Err(not_known(&credential));
+    }
     let view = view.ok().flatten();
     let (mut cannot, mut open_findings) = (Vec::new(), Vec::new());
     if order == Order::Restore {
@@ -246,15 +275,41 @@ async fn order(
         credential,
         order,
         by,
-        account: CompactString::from(token),
+        account,
         reason,
         lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
         held: before != Status::Active,
     };
-    let decision = shared.control.order(order).await.map_err(|error| {
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not carried out yet", error.to_string())
-    })?;
-    Ok(Json(Done { before: before.as_str(), known, cannot, open_findings, ..Done::of(decision) }))
+    let ordered = shared.control.order(order).await.map_err(Problem::from)?;
+    let not_written = match &ordered.decision {
+        Some(decision) => not_written(&shared, decision).await,
+        None => Vec::new(),
+    };
+    let before = before.as_str();
+    Ok(Json(Done { before, known, cannot, not_written, open_findings, ..Done::of(ordered) }))
+}
+
+fn not_known(credential: &Credential) -> Problem {
+    let detail = format!(
+        "nothing was ordered: no event named {credential} of late, and nothing was decided on it; if that is \
+         its name, order it with --unknown (without `only_known`)"
+    );
+    Problem::new(StatusCode::CONFLICT, "it is not known", detail)
+}
+
+/// Waits a moment for the store of this process; returns what it could not write.
+async fn not_written(shared: &Shared, decision: &Decision) -> Vec<String> {
+    for _ in 0..SETTLE_LOOKS {
+        let answers = shared.board.receipts(decision.id).unwrap_or_default();
+        if answers.get(EMBEDDED).is_some_and(|answer| answer.is_settled()) {
+            break;
+        }
+        if let Some(fault) = shared.embedded.fault() {
+            return vec![format!("{EMBEDDED}: {fault}")];
+        }
+        tokio::time::sleep(SETTLE_EVERY).await;
+    }
+    Vec::new()
 }
 
 /// Findings, newest first, of before the start too; of those that are open the gravest first.

@@ -1,5 +1,7 @@
 //! Errors as JSON: what happened and what to do.
 
+use crate::edge::planes::VoteError;
+use crate::engine::approvals::NoVote;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -63,4 +65,18 @@ pub(super) async fn method_not_allowed() -> Problem {
         "this path takes another method",
         "see /openapi.json",
     )
+}
+
+impl From<VoteError> for Problem {
+    fn from(error: VoteError) -> Self {
+        let (status, title) = match error {
+            VoteError::NoVote(NoVote::NotWaiting) => (StatusCode::NOT_FOUND, "nothing waits there"),
+            VoteError::NoVote(NoVote::TooLate) => (StatusCode::CONFLICT, "that comes too late"),
+            VoteError::NoVote(NoVote::Already) => {
+                (StatusCode::CONFLICT, "one person has one voice")
+            }
+            VoteError::NotDurable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not carried out yet"),
+        };
+        Self::new(status, title, error.to_string())
+    }
 }

@@ -31,7 +31,7 @@ pub type Reloads = mpsc::Sender<Asked>;
 )]
 pub(super) async fn reload(
     axum::extract::State(shared): State,
-    Operator(account): Operator,
+    Operator { name: account, .. }: Operator,
 ) -> Result<Json<Reloaded>, Problem> {
     tracing::info!(account, "asked to read the configuration anew");
     let (reply, answer) = oneshot::channel();

@@ -112,6 +112,7 @@ fn measure(shared: &Shared) -> Vitals {
         name: store.name().to_owned(),
         waiting: now_at(&metrics.outbox.with_label_values(&[store.name()])),
         up: metrics.store_up.with_label_values(&[store.name()]).get() > 0,
+        fault: store.fault(),
     });
     let settles = || Receipt::ALL.into_iter().filter(|receipt| receipt.is_settled());
     let settled = |store: &AuthStore| {

@@ -78,6 +78,8 @@ pub enum Pulse {
     Kept,
     /// It was emptied, or replaced by a copy that lagged behind.
     Lost,
+    /// Somebody else wrote into it.
+    Touched,
     /// It could not be asked.
     Unreachable,
 }
@@ -165,7 +167,17 @@ impl AuthStore {
     /// What it holds about credentials, in their order.
     pub async fn read(&self, wanted: &[Standing]) -> Reading {
         match &self.door {
-            Door::Embedded(store) => Reading::Held(store.read(wanted)),
+            Door::Embedded(store) => {
+                let (store, wanted) = (store.clone(), wanted.to_vec());
+                match tokio::task::spawn_blocking(move || store.read(&wanted)).await {
+                    Ok(Ok(held)) => Reading::Held(held),
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "the embedded store can't be read");
+                        Reading::Unreachable
+                    }
+                    Err(_) => Reading::Unreachable,
+                }
+            }
             Door::Redis(store) => store.read(wanted).await,
             Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => Reading::Unreachable,
         }
@@ -174,10 +186,25 @@ impl AuthStore {
     /// Whether it still has what was written last.
     pub async fn pulse(&self) -> Pulse {
         match &self.door {
-            Door::Embedded(_) | Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => {
-                Pulse::Kept
+            Door::Embedded(store) => {
+                let store = store.clone();
+                match tokio::task::spawn_blocking(move || store.is_untouched()).await {
+                    Ok(Ok(true)) => Pulse::Kept,
+                    Ok(Ok(false)) => Pulse::Touched,
+                    Ok(Err(_)) | Err(_) => Pulse::Unreachable,
+                }
             }
+            Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => Pulse::Kept,
             Door::Redis(store) => store.pulse().await,
+        }
+    }
+
+    /// Returns what keeps decisions from it, in its own words, where it said so.
+    pub fn fault(&self) -> Option<String> {
+        match &self.door {
+            Door::Redis(store) => store.fault(),
+            Door::Embedded(store) => store.fault(),
+            Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => None,
         }
     }
 

@@ -4,13 +4,13 @@
 //! after the journal is durable, so it is never ahead of it; where it is, the journal was cut.
 
 use super::Place;
-use crate::edge::keys;
+use crate::edge::{database, keys};
 use crate::model::credential::Credential;
 use crate::model::decision::DecisionId;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::path::Path;
 
-/// The layout. Another one is thrown away and made anew.
+/// The layout. An older one is thrown away and made again.
 const VERSION: i64 = 1;
 
 const SCHEMA: &str = "
@@ -44,15 +44,21 @@ fn signed(value: u64) -> i64 {
 }
 
 impl Index {
-    /// Opens the index to write it; an unreadable or foreign one is made anew.
+    /// Opens the index to write it; one that is damaged is set aside, and a new one made.
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         match Self::try_open(path) {
             Ok(index) => Ok(index),
-            Err(error) => {
-                tracing::warn!(error = %error, "the journal's index is made anew");
-                remove(path);
+            Err(error) if database::is_damaged(&error) => {
+                // Should that fail, opening says why.
+                let aside = database::set_aside(path).ok();
+                tracing::error!(
+                    error = %error, aside = ?aside,
+                    "the journal's index is damaged; a new one is made, which does not know where the \
+                     journal ended: `tripline journal verify --head` shows whether lines are missing"
+                );
                 Self::try_open(path)
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -62,8 +68,7 @@ impl Index {
         let mut connection = Connection::open(path)?;
         // What a crash takes from it is made anew from the journal.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")?;
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if version != VERSION {
+        if database::version_up_to(VERSION, &connection)? < VERSION {
             let transaction = connection.transaction()?;
             transaction
                 .execute_batch("DROP TABLE IF EXISTS decisions; DROP TABLE IF EXISTS head;")?;
@@ -139,13 +144,4 @@ fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Place> {
         offset: row.get::<_, i64>(1)?.cast_unsigned(),
         length: row.get(2)?,
     })
-}
-
-fn remove(path: &Path) {
-    for ending in ["", "-wal", "-shm"] {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        // It may not be there.
-        let _gone = std::fs::remove_file(name);
-    }
 }

@@ -100,6 +100,17 @@ pub enum JournalError {
     },
 }
 
+impl JournalError {
+    /// Whether the disk is full, or the quota of its user is used up.
+    pub fn found_no_room(&self) -> bool {
+        matches!(
+            self,
+            Self::Io { source, .. }
+                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+        )
+    }
+}
+
 /// Where a line stands: in the file that begins with line `file`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Place {
@@ -298,7 +309,7 @@ fn row(entry: &Entry, line: u64, place: Place) -> Option<Row> {
             let credential: Credential = decision.credential.clone();
             Some(Row { line, decision: decision.id, credential, place })
         }
-        Entry::Receipt(_) | Entry::Vote(_) => None,
+        Entry::Receipt(_) | Entry::Vote(_) | Entry::Terms(_) => None,
     }
 }
 

@@ -14,8 +14,9 @@ mod params;
 mod person;
 
 pub use params::{OTHER, Params, PersonOrder, SELF, TokenWanted};
+pub use person::Voted;
 
-use super::approvals::{Approvals, Waiting};
+use super::approvals::{self, Approvals, Waiting};
 use super::decided::{DECIDED_MS, Memory, Still};
 use super::partition::Signal;
 use super::register::Register;
@@ -69,8 +70,9 @@ impl Control {
     }
 
     /// Says when the host began to watch, from which the warm-up counts. A replay has none.
-    pub const fn set_started(&mut self, at: EventTime) {
+    pub fn set_started(&mut self, at: EventTime) {
         self.started = Some(at);
+        self.forget_unasked();
     }
 
     /// Says how many credentials are in use, on which the size of the breaker depends.
@@ -105,9 +107,17 @@ impl Control {
         &self.restraint.ledger
     }
 
-    /// Goes by other parameters from now on; what stands stays as it was decided.
+    /// Goes by other parameters from now on; what stands stays as it was decided, and nothing waits any
+    /// more where they ask for no approval.
     pub fn set_params(&mut self, params: Arc<Params>) {
         self.params = params;
+        self.forget_unasked();
+    }
+
+    fn forget_unasked(&mut self) {
+        if self.params.approval.people == 0 {
+            self.approvals.clear();
+        }
     }
 
     /// What the control plane goes by.
@@ -138,7 +148,7 @@ impl Control {
 
     /// The revocations that wait for people at `now`, oldest first.
     pub fn waiting(&self, now: EventTime) -> Vec<Waiting> {
-        self.approvals.waiting(now)
+        self.approvals.waiting(now, self.params.operators.as_deref())
     }
 
     /// How many revocations the breaker has left.
@@ -335,12 +345,18 @@ impl Control {
     /// Notes what stands once `decision` is made, and what waits for people.
     fn note(&mut self, decision: &Decision, by_person: bool) {
         if decision.carried_out {
-            self.approvals.drop_of(&decision.credential);
+            // A suspension of whatever length answers no question about a revocation.
+            if matches!(decision.order.status(), Some(Status::Active | Status::Revoked)) {
+                self.approvals.drop_of(&decision.credential);
+            }
             self.register.note(decision, by_person);
         }
         if decision.held_by.contains(&Guardrail::Approval) {
-            let until = decision.at.plus_ms(self.params.approval.within_ms);
-            let waiting = Waiting { decision: decision.clone(), until, agreed: Vec::new() };
+            self.approvals.drop_of(&decision.credential);
+            let approvals::Params { people, within_ms } = self.params.approval;
+            let until = decision.at.plus_ms(within_ms);
+            let agreed = Vec::new();
+            let waiting = Waiting { decision: decision.clone(), people, until, agreed };
             self.approvals.wait(waiting, by_person);
         }
     }

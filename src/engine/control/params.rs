@@ -1,7 +1,7 @@
 //! What the control plane goes by, and what it is asked and asks.
 
 use crate::detect::tenant_flood;
-use crate::engine::approvals;
+use crate::engine::approvals::{self, Operators};
 use crate::judge::allow_list::AllowList;
 use crate::judge::breaker::{self, Allowed};
 use crate::judge::budget::Budgets;
@@ -12,6 +12,7 @@ use crate::model::decision::{Decision, Guardrail, Order, Vote};
 use crate::model::finding::FindingId;
 use compact_str::CompactString;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Who is said to have ordered what no person did.
 pub const SELF: &str = "tripline";
@@ -37,6 +38,8 @@ pub struct Params {
     pub tenant_sums: BTreeMap<String, u32>,
     /// Which revocations people have to agree to.
     pub approval: approvals::Params,
+    /// The tokens that may operate; none where it is not known, as in a replay.
+    pub operators: Option<Arc<Operators>>,
     /// How long after the start nothing above throttle is done. Unit: milliseconds.
     /// Default: 5 min.
     pub warm_up_ms: i64,
@@ -60,6 +63,7 @@ impl Default for Params {
             tenant_flood: Some(tenant_flood::Params::default()),
             tenant_sums: BTreeMap::new(),
             approval: approvals::Params::default(),
+            operators: None,
             warm_up_ms: 5 * 60_000,
             throttle_ms: 15 * 60_000,
             suspend_ms: 60 * 60_000,

@@ -2,11 +2,41 @@
 
 use super::{Control, PersonOrder};
 use crate::engine::approvals::{NoVote, Outcome};
-use crate::model::decision::{Decision, DecisionId, Guardrail, Order, Status, Vote};
+use crate::model::decision::{ApprovalTerms, Decision, DecisionId, Guardrail, Order, Status, Vote};
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 
+/// What a person's voice came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Voted {
+    /// So many more people have to agree.
+    Waits(u8),
+    /// It ended the waiting; the suspension ends by itself.
+    Rejected,
+    /// Enough agreed: this is the revocation.
+    Revoked(Box<Decision>),
+}
+
 impl Control {
+    /// Returns the voice that an order is: a revocation of what waits for people to agree to its
+    /// revocation. None: it is carried out as an order of its own.
+    pub fn voice_of(&mut self, order: &PersonOrder, now: EventTime) -> Option<Vote> {
+        if order.order != Order::Act(Action::Revoke) {
+            return None;
+        }
+        let decision = self.approvals.of(&order.credential, now)?;
+        // Whether others agree or not, it is a person's word.
+        self.restraint.ledger.confirm(&order.credential, now);
+        Some(Vote {
+            decision,
+            agrees: true,
+            account: order.account.clone(),
+            by: order.by.clone(),
+            reason: order.reason.clone(),
+            at: now,
+        })
+    }
+
     /// Carries out what a person ordered at `now`; none if it stands already, or
     /// waits for others already. Where several people must agree it is a suspension meanwhile, and
     /// [`PersonOrder::vote_on`] is the first voice.
@@ -23,10 +53,12 @@ impl Control {
             .as_ref()
             .is_some_and(|standing| standing.status == status && standing.until.is_none());
         let never_was = before.is_none() && status == Status::Active && !order.held;
-        let waits = status == Status::Revoked && self.approvals.waits(&order.credential, now);
-        if stands || never_was || waits {
+        let waits = self.approvals.of(&order.credential, now).is_some();
+        if stands || never_was || (waits && status == Status::Revoked) {
             return None;
         }
+        // While people are asked it stays out of service for as long as it was to.
+        let at_least = before.as_ref().filter(|_| waits).and_then(|standing| standing.until);
         let finding = before.and_then(|standing| standing.finding);
         let finding = finding.filter(|_| order.order == Order::Restore);
         let alone = self.params.approval.people <= 1;
@@ -45,7 +77,8 @@ impl Control {
                     Order::Act(ordered) => self.until(ordered, &held_by, now),
                     Order::Restore => None,
                 };
-                (action, until.filter(|_| action < Action::Revoke).or(by_default))
+                let until = until.filter(|_| action < Action::Revoke).or(by_default);
+                (action, until.map(|until| at_least.map_or(until, |least| until.max(least))))
             }
         };
         if ordered == Order::Restore {
@@ -79,9 +112,10 @@ impl Control {
     ///
     /// # Errors
     /// Why it changes nothing.
-    pub fn on_vote(&mut self, vote: &Vote) -> Result<Option<Decision>, NoVote> {
-        let waiting = match self.approvals.vote(vote, self.params.approval)? {
-            Outcome::Waits(_) | Outcome::Rejected => return Ok(None),
+    pub fn on_vote(&mut self, vote: &Vote) -> Result<Voted, NoVote> {
+        let waiting = match self.approvals.vote(vote, self.params.operators.as_deref())? {
+            Outcome::Waits(missing) => return Ok(Voted::Waits(missing)),
+            Outcome::Rejected => return Ok(Voted::Rejected),
             Outcome::Agreed(waiting) => waiting,
         };
         let asked = waiting.decision;
@@ -102,12 +136,17 @@ impl Control {
             ..asked
         };
         self.note(&decision, true);
-        Ok(Some(decision))
+        Ok(Voted::Revoked(Box::new(decision)))
     }
 
     /// Takes back a vote of the journal; the decision that it led to follows it there.
     pub fn recover_vote(&mut self, vote: &Vote) {
-        // Enough voices end the waiting; what came of them stands in the journal.
-        let _outcome = self.approvals.vote(vote, self.params.approval);
+        self.approvals.recover(vote);
+    }
+
+    /// Takes back the settings under which a decision of the journal began to wait. Older journals lack
+    /// them: there the settings of today hold.
+    pub fn recover_terms(&mut self, terms: &ApprovalTerms) {
+        self.approvals.set_terms(terms);
     }
 }

@@ -55,6 +55,11 @@ impl Partition {
             let claim =
                 entry.and_then(|it| it.profile.claim(detector, recorded.novel, times, params));
             if let Some(claim) = claim {
+                // The first finding of an episode already says when the credential ends.
+                let at = self.episodes_of(number);
+                if let Some(episodes) = at.and_then(|at| self.episodes.get_mut(at)) {
+                    episodes.expires = row.expires.or(episodes.expires);
+                }
                 self.hear(number, claim, time);
             }
         }

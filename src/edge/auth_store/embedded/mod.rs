@@ -1,26 +1,32 @@
 //! The embedded store: `SQLite` on disk, and in memory what `/v1/check` asks.
 //!
 //! Deliveries that wait together are written in one transaction, so that a thousand revocations
-//! cost a few syncs of the disk. Memory follows the disk: a gateway is never told what a crash
-//! could take back.
+//! cost a few syncs of the disk. A decision comes here once it is in the journal, so memory follows it
+//! even where the file can't be written: a gateway is never told what a crash could take back, as the
+//! start makes the store agree with the journal before anything asks it.
 
 mod table;
 mod throttle;
 
 pub use table::Changed;
 
+use crate::edge::clock;
+use crate::edge::reserve::Reserve;
 use crate::engine::directory::{Directory, Named};
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Delivery, Generation, Holding, Receipt, Standing, Status};
 use crate::model::time::EventTime;
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use table::Table;
 use throttle::TokenLimits;
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// For how long after another process wrote into it the file is compared with the journal. Chosen: longer
+/// than a comparison of all that stands takes. Unit: milliseconds.
+const COMPARE_FILE_MS: i64 = 300_000;
 /// How many decisions are written together at most. Chosen.
 const TOGETHER_MAX: usize = 512;
 
@@ -102,6 +108,11 @@ struct Held {
     tokens: TokenLimits,
     epoch: Arc<str>,
     newest: watch::Sender<u64>,
+    /// Why the last decision could not be written to disk.
+    fault: Mutex<Option<String>>,
+    /// Until when the file is compared rather than memory. Unit: milliseconds since boot.
+    compare_file_until: AtomicI64,
+    reserve: OnceLock<Reserve>,
 }
 
 impl EmbeddedStore {
@@ -132,6 +143,9 @@ impl EmbeddedStore {
             tokens: TokenLimits::default(),
             epoch,
             newest,
+            fault: Mutex::default(),
+            compare_file_until: AtomicI64::new(clock::since_boot_ms() + COMPARE_FILE_MS),
+            reserve: OnceLock::new(),
         });
         let (writes, waiting) = mpsc::unbounded_channel();
         let writer = Arc::clone(&held);
@@ -202,8 +216,19 @@ impl EmbeddedStore {
         self.len() == 0
     }
 
-    /// What the store holds about credentials, in their order; what is active it need not hold.
-    pub fn read(&self, wanted: &[Standing]) -> Vec<Option<Holding>> {
+    /// Lets writes that find no room use the reserve.
+    pub fn set_reserve(&self, reserve: Reserve) {
+        // The first one stays.
+        let _set = self.held.reserve.set(reserve);
+    }
+
+    /// Returns why the last decision could not be written to disk.
+    pub fn fault(&self) -> Option<String> {
+        self.held.fault.lock().clone()
+    }
+
+    /// Returns what gateways are told about credentials, in their order; of what is active nothing.
+    pub fn in_memory(&self, wanted: &[Standing]) -> Vec<Option<Holding>> {
         let standing = self.held.standing.read();
         let held = |wanted: &Standing| {
             let entry = standing.get(standing.place_of(&wanted.credential)?)?;
@@ -212,6 +237,42 @@ impl EmbeddedStore {
             Some(Holding { status: Some(entry.status), until, ..held })
         };
         wanted.iter().map(held).collect()
+    }
+
+    /// Returns what the store holds about credentials, in their order. Once another process wrote into
+    /// the file it is the file that is read. Blocks.
+    ///
+    /// # Errors
+    /// What `SQLite` says.
+    pub fn read(&self, wanted: &[Standing]) -> rusqlite::Result<Vec<Option<Holding>>> {
+        let until = self.held.compare_file_until.load(Ordering::Relaxed);
+        let told = self.in_memory(wanted);
+        if clock::since_boot_ms() >= until {
+            return Ok(told);
+        }
+        let mut held = self.held.table.lock().read(wanted)?;
+        for (held, told) in held.iter_mut().zip(told) {
+            let out = |one: &Option<Holding>| {
+                one.and_then(|one| one.status).filter(|status| *status != Status::Active)
+            };
+            if out(held) != out(&told) {
+                *held = Some(Holding::from(Generation(0)));
+            }
+        }
+        Ok(held)
+    }
+
+    /// Whether no other process wrote into the file since this was last asked. Blocks.
+    ///
+    /// # Errors
+    /// What `SQLite` says.
+    pub fn is_untouched(&self) -> rusqlite::Result<bool> {
+        let touched = self.held.table.lock().was_written_by_another()?;
+        if touched {
+            let until = clock::since_boot_ms() + COMPARE_FILE_MS;
+            self.held.compare_file_until.store(until, Ordering::Relaxed);
+        }
+        Ok(!touched)
     }
 
     /// The newest change of each credential that changed after `since`, oldest first, at most
@@ -233,7 +294,14 @@ impl EmbeddedStore {
         self.held.newest.subscribe()
     }
 
-    /// Carries out a decision; it is on disk when it returns.
+    /// Carries out decisions that the journal has and this store lacks, before anything asks it. Blocks.
+    pub fn recover(&self, decisions: &[Decision]) {
+        for some in decisions.chunks(TOGETHER_MAX) {
+            self.held.write_now(some);
+        }
+    }
+
+    /// Carries out a decision; it is on disk when it returns, or in memory if the disk takes nothing.
     pub async fn carry_out(&self, decision: &Decision) -> Delivery {
         let (reply, answer) = oneshot::channel();
         // The thread that writes ends only after the last sender.
@@ -252,44 +320,78 @@ impl Held {
     }
 
     fn write(&self, (decisions, replies): (Vec<Decision>, Vec<oneshot::Sender<Delivery>>)) {
+        let deliveries = self.write_now(&decisions);
+        for (reply, delivery) in replies.into_iter().zip(deliveries) {
+            // The caller may have gone away.
+            let _gone = reply.send(delivery);
+        }
+    }
+
+    /// Writes decisions to disk and to memory; to memory alone where the disk takes nothing.
+    fn write_now(&self, decisions: &[Decision]) -> Vec<Delivery> {
         let mut table = self.table.lock();
-        match table.write(&decisions) {
+        let mut written = table.write(decisions);
+        if let Err(error) = &written
+            && error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull)
+            && self.reserve.get().is_some_and(Reserve::release)
+        {
+            written = table.write(decisions);
+        }
+        match written {
             Ok(deliveries) => {
-                self.remember(&decisions, &deliveries);
-                let changes = table.changes();
-                drop(table);
-                for (reply, delivery) in replies.into_iter().zip(deliveries) {
-                    // Whoever asked may have gone away.
-                    let _gone = reply.send(delivery);
-                }
-                self.newest.send_replace(changes);
+                self.remember(decisions, &deliveries);
+                self.fault.lock().take();
+                self.newest.send_replace(table.changes());
+                deliveries
             }
             Err(error) => {
-                tracing::warn!(error = %error, "the embedded store can't be written");
+                tracing::warn!(
+                    error = %error,
+                    "the embedded store can't be written; its answers follow the journal"
+                );
+                let judged = table.judge(decisions);
+                let judged = judged.unwrap_or_else(|_| self.judge_by_memory(decisions));
+                self.remember(decisions, &judged);
+                self.fault.lock().replace(error.to_string());
+                decisions.iter().map(|_| Receipt::Unreachable.into()).collect()
             }
         }
+    }
+
+    fn judge_by_memory(&self, decisions: &[Decision]) -> Vec<Delivery> {
+        let standing = self.standing.read();
+        let judge = |decision: &Decision| {
+            let place = standing.place_of(&decision.credential);
+            let held = place.and_then(|place| standing.get(place));
+            let newer = held.is_none_or(|held| held.generation < decision.generation);
+            if newer { Receipt::Applied } else { Receipt::Stale }.into()
+        };
+        decisions.iter().map(judge).collect()
     }
 
     fn remember(&self, decisions: &[Decision], deliveries: &[Delivery]) {
         let mut standing = self.standing.write();
         for (decision, delivery) in decisions.iter().zip(deliveries) {
             let Some(status) = decision.order.status() else { continue };
-            if delivery.receipt != Receipt::Applied {
+            if !matches!(delivery.receipt, Receipt::Applied | Receipt::Already) {
                 continue;
             }
+            let place = standing.place_of(&decision.credential);
             if status == Status::Active {
-                if let Some(place) = standing.place_of(&decision.credential) {
+                if let Some(place) = place {
                     standing.remove(place);
                 }
                 continue;
             }
-            standing.put(Entry {
-                credential: decision.credential.clone(),
-                generation: decision.generation,
-                until_ms: decision.until.map_or(NEVER, EventTime::ms),
-                due_ms: AtomicI64::new(0),
-                status,
+            let until_ms = decision.until.map_or(NEVER, EventTime::ms);
+            let generation = decision.generation;
+            let is_known = place.and_then(|place| standing.get(place)).is_some_and(|held| {
+                (held.generation, held.until_ms, held.status) == (generation, until_ms, status)
             });
+            if !is_known {
+                let (credential, due_ms) = (decision.credential.clone(), AtomicI64::new(0));
+                standing.put(Entry { credential, generation, until_ms, due_ms, status });
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The table on disk: `SQLite`, what stands about each credential and the number of its last change.
 
-use crate::edge::keys;
+use crate::edge::{database, keys};
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{
-    Decision, DecisionId, Delivery, Generation, Holding, Receipt, Status,
+    Decision, DecisionId, Delivery, Generation, Holding, Receipt, Standing, Status,
 };
 use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
@@ -72,28 +72,72 @@ pub(super) struct Table {
     /// The number of the last change.
     changes: u64,
     epoch: String,
+    /// Counts commits of other processes, as `SQLite` sees them.
+    foreign: i64,
 }
 
 impl Table {
-    /// Opens or creates it; `epoch` names a new one.
+    /// Opens or creates it; `epoch` names a new one. A damaged file is set aside, and an empty one
+    /// made: the journal has everything that stood in it.
     pub(super) fn open(path: &Path, epoch: &str) -> rusqlite::Result<Self> {
-        // It is made for the own user alone; what SQLite adds beside it has the same rights. Should
+        match Self::try_open(path, epoch) {
+            Err(error) if database::is_damaged(&error) => {
+                // Should that fail, opening says why.
+                let aside = database::set_aside(path).ok();
+                tracing::error!(
+                    file = %path.display(), %error, aside = ?aside,
+                    "the embedded store is damaged; it is set aside and made again from the journal"
+                );
+                Self::try_open(path, epoch)
+            }
+            opened => opened,
+        }
+    }
+
+    fn try_open(path: &Path, epoch: &str) -> rusqlite::Result<Self> {
+        // It is made for the own user alone; what SQLite adds to it has the same rights. Should
         // that fail, opening says why.
         let _made = keys::create_private(path);
         let mut connection = Connection::open(path)?;
+        let version = database::version_up_to(VERSION, &connection)?;
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
-        let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         if version < VERSION {
             let transaction = connection.transaction()?;
             transaction.execute_batch(SCHEMA)?;
             transaction.execute("INSERT INTO epoch VALUES (?1)", [epoch])?;
             transaction.pragma_update(None, "user_version", VERSION)?;
             transaction.commit()?;
+        } else {
+            check_whole(&connection)?;
         }
         let last = "SELECT COALESCE(MAX(change), 0) FROM credentials";
         let changes: i64 = connection.query_row(last, [], |row| row.get(0))?;
         let epoch = connection.query_row("SELECT name FROM epoch", [], |row| row.get(0))?;
-        Ok(Self { connection, changes: changes.cast_unsigned(), epoch })
+        let foreign = foreign_writes(&connection)?;
+        Ok(Self { connection, changes: changes.cast_unsigned(), epoch, foreign })
+    }
+
+    /// Whether another process wrote into the file since this was last asked.
+    pub(super) fn was_written_by_another(&mut self) -> rusqlite::Result<bool> {
+        let foreign = foreign_writes(&self.connection)?;
+        Ok(std::mem::replace(&mut self.foreign, foreign) != foreign)
+    }
+
+    /// Returns what the file says about credentials, in their order.
+    pub(super) fn read(&self, wanted: &[Standing]) -> rusqlite::Result<Vec<Option<Holding>>> {
+        let mut read = self.connection.prepare_cached(READ)?;
+        let mut of = |credential: &Credential| {
+            read.query_row(params![credential.kind().as_str(), credential.id()], |row| {
+                Ok(holding(row))
+            })
+            .optional()
+        };
+        wanted.iter().map(|standing| of(&standing.credential)).collect()
+    }
+
+    /// Returns how decisions would be answered if they could be written.
+    pub(super) fn judge(&self, decisions: &[Decision]) -> rusqlite::Result<Vec<Delivery>> {
+        decisions.iter().map(|decision| judge(&self.connection, decision)).collect()
     }
 
     /// The number of the last change.
@@ -114,7 +158,7 @@ impl Table {
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            if let Some(changed) = changed(row)? {
+            if let Some(changed) = changed(row) {
                 each(changed);
             }
         }
@@ -127,7 +171,7 @@ impl Table {
         let mut rows = statement.query(params![since.cast_signed(), most])?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
-            found.extend(changed(row)?);
+            found.extend(changed(row));
         }
         Ok(found)
     }
@@ -148,27 +192,54 @@ impl Table {
     }
 }
 
+/// Looks through all pages; the first thing that is wrong with them is an error.
+fn check_whole(connection: &Connection) -> rusqlite::Result<()> {
+    let found: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if found == "ok" {
+        return Ok(());
+    }
+    let corrupt = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    Err(rusqlite::Error::SqliteFailure(corrupt, Some(found)))
+}
+
+fn foreign_writes(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.query_row("PRAGMA data_version", [], |row| row.get(0))
+}
+
+/// Compares a decision with the row; [`Receipt::Applied`]: it has to be written.
+fn judge(connection: &Connection, decision: &Decision) -> rusqlite::Result<Delivery> {
+    let Some(status) = decision.order.status() else { return Ok(Receipt::Already.into()) };
+    let (kind, id) = (decision.credential.kind(), decision.credential.id());
+    let mut read = connection.prepare_cached(READ)?;
+    let held = read.query_row(params![kind.as_str(), id], |row| Ok(holding(row))).optional()?;
+    let Some(held) = held else { return Ok(Receipt::Applied.into()) };
+    // The same decision with anything else beside it was changed by somebody else.
+    if held.decision == Some(decision.id) {
+        let whole = held.generation == decision.generation
+            && held.status == Some(status)
+            && held.until == decision.until;
+        return Ok(if whole { Receipt::Already } else { Receipt::Applied }.into());
+    }
+    if decision.generation <= held.generation {
+        return Ok(Delivery { held: Some(held), ..Receipt::Stale.into() });
+    }
+    Ok(Receipt::Applied.into())
+}
+
 fn write(
     transaction: &Transaction<'_>,
     decision: &Decision,
     changes: &mut u64,
 ) -> rusqlite::Result<Delivery> {
-    let Some(status) = decision.order.status() else { return Ok(Receipt::Already.into()) };
-    let (kind, id) = (decision.credential.kind(), decision.credential.id());
-    let mut read = transaction.prepare_cached(READ)?;
-    let held = read.query_row(params![kind.as_str(), id], holding).optional()?;
-    if let Some(held) = held {
-        if held.decision == Some(decision.id) {
-            return Ok(Receipt::Already.into());
-        }
-        if decision.generation <= held.generation {
-            return Ok(Delivery { held: Some(held), ..Receipt::Stale.into() });
-        }
+    let delivery = judge(transaction, decision)?;
+    let Some(status) = decision.order.status() else { return Ok(delivery) };
+    if delivery.receipt != Receipt::Applied {
+        return Ok(delivery);
     }
     *changes += 1;
     transaction.prepare_cached(WRITE)?.execute(params![
-        kind.as_str(),
-        id,
+        decision.credential.kind().as_str(),
+        decision.credential.id(),
         status.as_str(),
         decision.generation.0.cast_signed(),
         decision.id.to_string(),
@@ -178,40 +249,46 @@ fn write(
         decision.at.ms(),
         changes.cast_signed(),
     ])?;
-    Ok(Receipt::Applied.into())
+    Ok(delivery)
 }
 
-fn holding(row: &Row<'_>) -> rusqlite::Result<Holding> {
-    let finding: Option<String> = row.get(3)?;
-    Ok(Holding {
-        generation: Generation(row.get::<_, i64>(0)?.cast_unsigned()),
-        decision: DecisionId::parse(&row.get::<_, String>(1)?),
-        status: Status::parse(&row.get::<_, String>(2)?),
-        finding: finding.as_deref().and_then(FindingId::parse),
-        until: row.get::<_, Option<i64>>(4)?.map(EventTime::from_ms),
-    })
+fn text(row: &Row<'_>, at: usize) -> Option<String> {
+    row.get(at).ok()
 }
 
-/// A row as a change; none if a newer tripline wrote what this one does not know.
-fn changed(row: &Row<'_>) -> rusqlite::Result<Option<Changed>> {
-    let kind = Kind::parse(&row.get::<_, String>(0)?);
-    let credential =
-        kind.and_then(|kind| Credential::new(kind, row.get_ref(1).ok()?.as_str().ok()?).ok());
-    let status = Status::parse(&row.get::<_, String>(2)?);
-    let decision = DecisionId::parse(&row.get::<_, String>(4)?);
-    let (Some(credential), Some(status), Some(decision)) = (credential, status, decision) else {
-        return Ok(None);
+fn time(row: &Row<'_>, at: usize) -> Option<EventTime> {
+    row.get(at).ok().map(EventTime::from_ms)
+}
+
+fn generation(row: &Row<'_>, at: usize) -> Option<Generation> {
+    row.get(at).ok().filter(|rank: &i64| *rank >= 0).map(|rank| Generation(rank.cast_unsigned()))
+}
+
+/// What a row says; one that tripline can't have written is older than every decision.
+fn holding(row: &Row<'_>) -> Holding {
+    let read = || {
+        Some(Holding {
+            generation: generation(row, 0)?,
+            decision: Some(DecisionId::parse(&text(row, 1)?)?),
+            status: Some(Status::parse(&text(row, 2)?)?),
+            finding: text(row, 3).as_deref().and_then(FindingId::parse),
+            until: time(row, 4),
+        })
     };
-    let finding: Option<String> = row.get(6)?;
-    Ok(Some(Changed {
-        credential,
-        status,
-        generation: Generation(row.get::<_, i64>(3)?.cast_unsigned()),
-        decision,
-        reason: row.get(5)?,
-        finding: finding.as_deref().and_then(FindingId::parse),
-        until: row.get::<_, Option<i64>>(7)?.map(EventTime::from_ms),
-        at: EventTime::from_ms(row.get(8)?),
-        number: row.get::<_, i64>(9)?.cast_unsigned(),
-    }))
+    read().unwrap_or_else(|| Holding::from(Generation(0)))
+}
+
+/// A row as a change; none if tripline can't have written it, or a newer one did.
+fn changed(row: &Row<'_>) -> Option<Changed> {
+    Some(Changed {
+        credential: Credential::new(Kind::parse(&text(row, 0)?)?, &text(row, 1)?).ok()?,
+        status: Status::parse(&text(row, 2)?)?,
+        generation: generation(row, 3)?,
+        decision: DecisionId::parse(&text(row, 4)?)?,
+        reason: text(row, 5)?,
+        finding: text(row, 6).as_deref().and_then(FindingId::parse),
+        until: time(row, 7),
+        at: time(row, 8)?,
+        number: row.get::<_, i64>(9).ok()?.cast_unsigned(),
+    })
 }

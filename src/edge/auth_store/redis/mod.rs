@@ -5,6 +5,7 @@
 //! answer was lost is repeated and answered `already`.
 
 mod fleet;
+mod holdings;
 mod link;
 pub mod look;
 mod token;
@@ -13,18 +14,16 @@ pub use ::redis::{ClientTlsConfig, TlsCertificates};
 pub use link::{Place, PlaceError, Topology};
 pub use token::Granted;
 
+use super::Pulse;
 use super::template::{Command, Template};
-use super::{Pulse, Reading};
-use crate::model::credential::{Credential, Kind};
-use crate::model::decision::{
-    Decision, DecisionId, Delivery, Generation, Holding, Order, Receipt, Standing, Status,
-};
-use crate::model::finding::{Action, FindingId};
+use crate::model::credential::Kind;
+use crate::model::decision::{Decision, Delivery, Order, Receipt, Status};
+use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use ::redis::aio::ConnectionLike;
 use ::redis::{Cmd, ErrorKind, FromRedisValue, RedisError, Script, ServerErrorKind};
-use futures_util::{StreamExt, TryStreamExt};
 use hashbrown::HashMap;
+use holdings::Faults;
 use link::{Link, Live};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,6 +103,7 @@ pub struct RedisStore {
     scripts: Arc<Scripts>,
     params: Arc<Params>,
     pulse: Arc<PulseOf>,
+    faults: Arc<Faults>,
 }
 
 struct Scripts {
@@ -138,7 +138,7 @@ impl RedisStore {
             fleet: Script::new(include_str!("fleet.lua")),
         });
         let pulse = Arc::new(PulseOf { name: epoch.to_owned(), beat: AtomicU64::new(0) });
-        Ok(Self { link, scripts, params: Arc::new(params), pulse })
+        Ok(Self { link, scripts, params: Arc::new(params), pulse, faults: Arc::default() })
     }
 
     /// Carries out a decision by one script.
@@ -146,12 +146,14 @@ impl RedisStore {
         let Some(status) = decision.order.status() else { return Receipt::Already.into() };
         match self.transition(decision, status).await {
             Ok(answer) => {
+                self.faults.server.lock().take();
+                self.faults.note(&decision.credential, None);
                 let delivery = delivery_of(&answer);
                 let done = matches!(delivery.receipt, Receipt::Applied | Receipt::Already);
                 let can = self.can(decision.order, decision.credential.kind());
                 if done && !can { Receipt::Unsupported.into() } else { delivery }
             }
-            Err(error) => receipt_of(&error).into(),
+            Err(error) => self.receipt_of(&error, decision).into(),
         }
     }
 
@@ -218,59 +220,16 @@ impl RedisStore {
         invocation
     }
 
-    /// What it holds about credentials, in their order.
-    pub async fn read(&self, wanted: &[Standing]) -> Reading {
-        match self.holdings(wanted).await {
-            Ok(held) => Reading::Held(held),
-            Err(error) => {
-                tracing::debug!(%error, "Redis could not be read");
-                Reading::Unreachable
-            }
-        }
-    }
-
-    async fn holdings(&self, wanted: &[Standing]) -> Result<Vec<Option<Holding>>, RedisError> {
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (live, number) = self.link.connection().await?;
-        let asked: Vec<Cmd> =
-            wanted.iter().map(|standing| self.ask_for(&standing.credential)).collect();
-        let answer = if self.link.is_cluster() {
-            let each = asked.into_iter().map(|command| one(live.clone(), command));
-            futures_util::stream::iter(each).buffered(READS_AT_ONCE).try_collect().await
-        } else {
-            let mut pipeline = ::redis::Pipeline::with_capacity(asked.len());
-            for command in asked {
-                pipeline.add_command(command);
-            }
-            pipeline.query_async(&mut live.clone()).await
-        };
-        let rows: Vec<Row> = self.noted(answer, number).await?;
-        Ok(rows.into_iter().map(holding_of).collect())
-    }
-
-    fn ask_for(&self, credential: &Credential) -> Cmd {
-        let own = self.params.commands.contains_key(&credential.kind());
-        let key = if own { &self.params.guard_key } else { &self.params.key };
-        let mut command = ::redis::cmd("HMGET");
-        command.arg(key.of(credential)).arg(&[
-            "generation",
-            "decision",
-            "status",
-            "finding",
-            "until",
-        ]);
-        command
-    }
-
     /// Whether it still has what was written last: writes a number, and reads the one before.
     pub async fn pulse(&self) -> Pulse {
         match self.beats().await {
-            Ok(true) => Pulse::Kept,
-            Ok(false) => Pulse::Lost,
+            Ok(kept) => {
+                self.faults.server.lock().take();
+                if kept { Pulse::Kept } else { Pulse::Lost }
+            }
             Err(error) => {
                 tracing::debug!(%error, "Redis has no pulse");
+                self.faults.server.lock().replace(error.to_string());
                 Pulse::Unreachable
             }
         }
@@ -303,19 +262,6 @@ impl RedisStore {
         let answer: Result<String, RedisError> = ::redis::cmd("PING").query_async(&mut live).await;
         self.noted(answer, number).await.map(|_| ())
     }
-}
-
-/// What a hash says: generation, decision, status, finding, until.
-type Row = (Option<u64>, Option<String>, Option<String>, Option<String>, Option<String>);
-
-fn holding_of((generation, decision, status, finding, until): Row) -> Option<Holding> {
-    Some(Holding {
-        generation: Generation(generation?),
-        decision: decision.as_deref().and_then(DecisionId::parse),
-        status: status.as_deref().and_then(Status::parse),
-        finding: finding.as_deref().and_then(FindingId::parse),
-        until: until.and_then(|seconds| seconds.parse().ok()).map(EventTime::from_s),
-    })
 }
 
 fn seconds(time: Option<EventTime>) -> String {
@@ -370,13 +316,13 @@ async fn tell(
 }
 
 fn delivery_of(answer: &[String]) -> Delivery {
-    let word = |index: usize| answer.get(index).cloned();
-    match answer.first().map(String::as_str) {
+    let word = |index: usize| answer.get(index).map(String::as_str);
+    match word(0) {
         Some("applied") => Receipt::Applied.into(),
         Some("already") => Receipt::Already.into(),
         Some("stale") => {
-            let generation = word(1).and_then(|word| word.parse().ok());
-            let held = holding_of((generation, word(2), word(3), word(4), word(5)));
+            let status = word(3).filter(|status| !status.is_empty());
+            let held = holdings::read_fields([word(1), word(2), status, word(4), word(5)]);
             Delivery { held, ..Receipt::Stale.into() }
         }
         _ => Receipt::Refused.into(),
@@ -385,7 +331,7 @@ fn delivery_of(answer: &[String]) -> Delivery {
 
 /// Whether asking again can help.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the list of Redis errors is open")]
-fn receipt_of(error: &RedisError) -> Receipt {
+fn is_passing(error: &RedisError) -> bool {
     let passing = match error.kind() {
         ErrorKind::Io | ErrorKind::Parse | ErrorKind::ClusterConnectionNotFound => true,
         ErrorKind::Server(kind) => matches!(
@@ -399,14 +345,29 @@ fn receipt_of(error: &RedisError) -> Receipt {
                 | ServerErrorKind::MasterDown
                 | ServerErrorKind::ReadOnly
         ),
-        // Another script runs for too long, or memory is full: it may pass.
+        // Another script runs for too long, or memory or the disk is full: it may pass.
         _ => matches!(error.code(), Some("BUSY" | "OOM" | "NOREPLICAS" | "MISCONF")),
     };
-    if passing || error.is_timeout() || error.is_connection_dropped() {
-        tracing::debug!(error = %error, "Redis could not be asked");
-        Receipt::Unreachable
-    } else {
-        tracing::error!(error = %error, "Redis refuses; check the rights of its user and the keys");
-        Receipt::Refused
+    passing || error.is_timeout() || error.is_connection_dropped()
+}
+
+impl RedisStore {
+    /// Returns what Redis last said that keeps decisions from it, in its own words.
+    pub fn fault(&self) -> Option<String> {
+        self.faults.describe()
+    }
+
+    fn receipt_of(&self, error: &RedisError, decision: &Decision) -> Receipt {
+        if is_passing(error) {
+            tracing::debug!(error = %error, "Redis could not be asked");
+            self.faults.server.lock().replace(error.to_string());
+            Receipt::Unreachable
+        } else {
+            tracing::error!(
+                error = %error, credential = %decision.credential, decision = %decision.id,
+                "Redis refuses; check the rights of its user, and the type of this key"
+            );
+            Receipt::Refused
+        }
     }
 }

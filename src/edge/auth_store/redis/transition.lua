@@ -10,13 +10,18 @@
 -- status, finding, until} (another one of that generation or a newer one is).
 
 local held = redis.call('HMGET', KEYS[1], 'decision', 'generation', 'status', 'finding', 'until')
-local same = held[1] == ARGV[1]
-if same and (not held[3] or held[3] == ARGV[3]) then
+-- What tripline can't have written holds nothing, whatever its generation (see holdings.rs).
+local statuses = { active = true, throttled = true, suspended = true, revoked = true }
+local ours = held[1] and #held[1] == 18 and string.match(held[1], '^d_%x+$')
+  and held[2] and #held[2] <= 15 and string.match(held[2], '^%d+$')
+  and (not held[3] or statuses[held[3]])
+local same = ours and held[1] == ARGV[1]
+if same and tonumber(held[2]) == tonumber(ARGV[2]) and (not held[3] or held[3] == ARGV[3])
+  and (not held[5] or held[5] == ARGV[8]) then
   return { 'already' }
 end
-if held[2] and not same and tonumber(held[2]) >= tonumber(ARGV[2]) then
-  return { 'stale', held[2], held[1] or '', held[3] or '', held[4] or '',
-    held[5] or '' }
+if ours and not same and tonumber(held[2]) >= tonumber(ARGV[2]) then
+  return { 'stale', held[2], held[1], held[3] or '', held[4] or '', held[5] or '' }
 end
 
 for _, words in ipairs(cjson.decode(ARGV[14])) do
