@@ -100,12 +100,11 @@ impl Tenants {
         if self.numbers.len() >= if has_rules { ALL_MAX } else { most } {
             self.displace()?;
         }
-        let number = match self.free.pop_first() {
-            Some(number) => number,
-            None => {
-                self.all.push(None);
-                u16::try_from(self.all.len() - 1).ok()?
-            }
+        let number = if let Some(number) = self.free.pop_first() {
+            number
+        } else {
+            self.all.push(None);
+            u16::try_from(self.all.len() - 1).ok()?
         };
         let name = CompactString::new(name);
         if let Some(slot) = self.all.get_mut(usize::from(number)) {
@@ -286,7 +285,7 @@ impl Codec for Tenants {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUSIEST_MAX, LEAST, Tenants};
+    use super::{BUSIEST_MAX, CompactString, LEAST, Tenants};
 
     /// Minutes in which the tenants make so many requests.
     fn play(tenants: &mut Tenants, minutes: std::ops::Range<u32>, requests: &[(&str, u32)]) {
@@ -344,7 +343,7 @@ mod tests {
         }
         assert!(tenants.all.len() <= LEAST && tenants.numbers.len() <= LEAST);
         assert_eq!(tenants.number_of("used", false), Some(used));
-        assert_eq!(tenants.name(ruled).map(|name| name.as_str()), Some("ruled"));
+        assert_eq!(tenants.name(ruled).map(CompactString::as_str), Some("ruled"));
         // Once all have credentials there is no room, but for one with rules.
         for number in 0..64 {
             tenants.hold(number);

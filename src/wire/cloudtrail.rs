@@ -85,12 +85,8 @@ const THROTTLED: [&str; 6] = [
 /// of what a known caller may do does. A failed signature or token does not, nor does a code that is
 /// not known here, nor a limit, which may be applied before the signature is checked.
 fn outcome(error_code: &Scalar<'_>) -> Result<(Outcome, bool), Refusal> {
-    let code = match error_code {
-        Scalar::Null => return Ok((Outcome::Accepted, true)),
-        Scalar::Text(code) if is_absent(code) => return Ok((Outcome::Accepted, true)),
-        Scalar::Text(code) => code.trim(),
-        _ => return Err(Refusal::WrongType),
-    };
+    let code = error_code.only_text()?.filter(|code| !is_absent(code));
+    let Some(code) = code.map(|code| code.trim()) else { return Ok((Outcome::Accepted, true)) };
     // Some services put their name in front: `Client.RequestLimitExceeded`.
     let code = code.rsplit('.').next().unwrap_or(code);
     let code = code.strip_suffix("Exception").unwrap_or(code);
@@ -141,18 +137,11 @@ fn decode_one<'a>(record: &'a [u8], context: &Context<'_>) -> Result<AuthEvent<'
 fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Result<AuthEvent<'a>, Refusal> {
     check_depth(text)?;
     let record: Record<'a> = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
-    let time = match record.event_time {
-        Scalar::Null => return Err(Refusal::MissingTime),
-        Scalar::Text(text) => rfc3339(&text).ok_or(Refusal::InvalidTime)?,
-        _ => return Err(Refusal::InvalidTime),
-    };
+    let time = record.event_time.only_text().map_err(|_| Refusal::InvalidTime)?;
+    let time = rfc3339(time.ok_or(Refusal::MissingTime)?).ok_or(Refusal::InvalidTime)?;
     let time = context.limits.check_time(time)?;
     let identity = record.user_identity.ok_or(Refusal::NoCredential)?;
-    let key = match identity.access_key_id {
-        Scalar::Null => return Err(Refusal::NoCredential),
-        Scalar::Text(key) => key,
-        _ => return Err(Refusal::WrongType),
-    };
+    let key = identity.access_key_id.only_text()?.cloned().ok_or(Refusal::NoCredential)?;
     let (outcome, verified) = outcome(&record.error_code)?;
     let endpoint = match (record.event_source, record.event_name) {
         (Scalar::Text(source), Scalar::Text(name)) => {
@@ -163,15 +152,15 @@ fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Result<AuthEvent<'a>
     };
     let mut event = AuthEvent { outcome, verified, ..AuthEvent::new(time, key) };
     // The address is the name of a service where AWS calls itself.
-    let address = match record.source_ip_address {
-        Scalar::Text(text) if text.ends_with(".amazonaws.com") => Scalar::Null,
-        other => other,
+    let is_service = |address: &Scalar<'_>| {
+        matches!(address, Scalar::Text(text) if text.ends_with(".amazonaws.com"))
     };
+    let address = Some(record.source_ip_address).filter(|address| !is_service(address));
     for (field, value) in [
         (Field::Id, record.event_id),
         (Field::Tenant, first_of(identity.account_id, record.recipient_account_id)),
         (Field::Subject, first_of(identity.arn, identity.user_name)),
-        (Field::Ip, address),
+        (Field::Ip, address.unwrap_or_default()),
         (Field::UserAgent, record.user_agent),
         (Field::Reason, record.error_code),
         (Field::Endpoint, endpoint),

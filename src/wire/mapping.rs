@@ -77,11 +77,11 @@ fn event(
 ) -> Result<AuthEvent<'static>, Refusal> {
     let at = |pointer: &Pointer| pointer.find(record).map_or(Scalar::Null, Scalar::from);
     let deciding = |pointer: &Option<Pointer>| pointer.as_ref().map_or(Scalar::Null, at);
-    let time = match at(&mapping.time) {
-        Scalar::Null => return Err(Refusal::MissingTime),
-        time => time_of(&time).ok_or(Refusal::InvalidTime)?,
-    };
-    let time = context.limits.check_time(time)?;
+    let time = at(&mapping.time);
+    if time.is_null() {
+        return Err(Refusal::MissingTime);
+    }
+    let time = context.limits.check_time(time_of(&time).ok_or(Refusal::InvalidTime)?)?;
     let credential = at(&mapping.credential).text().ok_or(Refusal::NoCredential)?;
     let status = deciding(&mapping.status).status()?;
     let stated = outcome(mapping, deciding(&mapping.outcome))?;
@@ -110,11 +110,13 @@ fn event(
 
 /// What the operator's word means.
 fn outcome(mapping: &Mapping, value: Scalar<'_>) -> Result<Option<Outcome>, Refusal> {
-    let word = match value {
-        Scalar::Null => return Ok(None),
-        Scalar::Text(word) if is_absent(&word) => return Ok(None),
-        Scalar::Bool(flag) => Cow::Borrowed(if flag { "true" } else { "false" }),
-        value => value.text().ok_or(Refusal::InvalidField)?,
+    if value.is_null() || matches!(&value, Scalar::Text(word) if is_absent(word)) {
+        return Ok(None);
+    }
+    let word = if let Scalar::Bool(flag) = value {
+        Cow::Borrowed(if flag { "true" } else { "false" })
+    } else {
+        value.text().ok_or(Refusal::InvalidField)?
     };
     let known = mapping.outcomes.get(word.as_ref()).copied().or_else(|| Outcome::parse(&word));
     known.map(Some).ok_or(Refusal::InvalidField)
@@ -122,10 +124,7 @@ fn outcome(mapping: &Mapping, value: Scalar<'_>) -> Result<Option<Outcome>, Refu
 
 /// RFC 3339, integer milliseconds, or a text of either.
 fn time_of(value: &Scalar<'_>) -> Option<EventTime> {
-    match value {
-        Scalar::Text(text) => ms_in(text.clone()).time(),
-        value => value.time(),
-    }
+    if let Scalar::Text(text) = value { ms_in(text.clone()).time() } else { value.time() }
 }
 
 /// Milliseconds that stand in a text as the number that they are.

@@ -171,17 +171,16 @@ fn event<'a>(mut record: Record<'a>, context: &Context<'_>) -> Result<AuthEvent<
     if record.contradicts {
         return Err(Refusal::WrongType);
     }
-    let time = match record.take(Name::Time) {
-        Scalar::Null => return Err(Refusal::MissingTime),
-        Scalar::Bool(_) | Scalar::Float(_) | Scalar::Nested => return Err(Refusal::WrongType),
-        time => time.time().ok_or(Refusal::InvalidTime)?,
-    };
-    let time = context.limits.check_time(time)?;
-    let credential = match record.take(Name::Credential) {
-        Scalar::Null => return Err(Refusal::NoCredential),
-        Scalar::Text(text) => text,
-        _ => return Err(Refusal::WrongType),
-    };
+    let time = record.take(Name::Time);
+    if time.is_null() {
+        return Err(Refusal::MissingTime);
+    }
+    if matches!(time, Scalar::Bool(_) | Scalar::Float(_) | Scalar::Nested) {
+        return Err(Refusal::WrongType);
+    }
+    let time = context.limits.check_time(time.time().ok_or(Refusal::InvalidTime)?)?;
+    let credential = record.take(Name::Credential);
+    let credential = credential.only_text()?.cloned().ok_or(Refusal::NoCredential)?;
     let status = record.take(Name::Status).status()?;
     let stated = record.take(Name::Outcome).outcome()?;
     let verified = record.take(Name::Verified).flag()?;

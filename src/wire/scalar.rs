@@ -91,7 +91,11 @@ impl<'a> Scalar<'a> {
             Self::Null => return Ok(None),
             Self::Text(text) if is_absent(text) => return Ok(None),
             Self::Text(text) => digits(text),
-            other => other.whole(),
+            Self::Bool(_)
+            | Self::Unsigned(_)
+            | Self::Negative(_)
+            | Self::Float(_)
+            | Self::Nested => self.whole(),
         };
         code.and_then(|code| u16::try_from(code).ok()).map(Some).ok_or(Refusal::WrongType)
     }
@@ -104,7 +108,11 @@ impl<'a> Scalar<'a> {
         match self {
             Self::Null => Ok(None),
             Self::Bool(flag) => Ok(Some(*flag)),
-            _ => Err(Refusal::WrongType),
+            Self::Unsigned(_)
+            | Self::Negative(_)
+            | Self::Float(_)
+            | Self::Text(_)
+            | Self::Nested => Err(Refusal::WrongType),
         }
     }
 
@@ -125,10 +133,23 @@ impl<'a> Scalar<'a> {
     }
 
     fn word<T>(&self, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+        let word = self.only_text()?;
+        word.map(|word| parse(word).ok_or(Refusal::InvalidField)).transpose()
+    }
+
+    /// A text and nothing else.
+    ///
+    /// # Errors
+    /// When there is a value of another type.
+    pub(super) fn only_text(&self) -> Result<Option<&Cow<'a, str>>, Refusal> {
         match self {
             Self::Null => Ok(None),
-            Self::Text(word) => parse(word).map(Some).ok_or(Refusal::InvalidField),
-            _ => Err(Refusal::WrongType),
+            Self::Text(text) => Ok(Some(text)),
+            Self::Bool(_)
+            | Self::Unsigned(_)
+            | Self::Negative(_)
+            | Self::Float(_)
+            | Self::Nested => Err(Refusal::WrongType),
         }
     }
 }
