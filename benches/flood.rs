@@ -146,15 +146,20 @@ fn main() {
         normal / 1e6,
         tally.evictions
     );
+    print_memory(&world.partition, before);
+}
+
+/// Prints what the partition says that it takes, and what the process does; it had `before` bytes.
+fn print_memory(partition: &Partition, before: u64) {
     println!(
-        "memory: credentials {:.0} MB, process {:.0} MB now, {:.0} MB at most",
-        world.partition.memory_bytes() as f64 / 1e6,
+        "memory: credentials and tenants {:.0} MB, process {:.0} MB now, {:.0} MB at most",
+        partition.memory_bytes() as f64 / 1e6,
         memory("VmRSS:") as f64 / 1e6,
         memory("VmHWM:") as f64 / 1e6
     );
     let resident = memory("VmRSS:").saturating_sub(before);
     println!(
         "resident memory grew by {:.2} of what the partition says that it takes",
-        resident as f64 / world.partition.memory_bytes() as f64
+        resident as f64 / partition.memory_bytes() as f64
     );
 }

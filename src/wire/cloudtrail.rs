@@ -152,9 +152,7 @@ fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Result<AuthEvent<'a>
     };
     let mut event = AuthEvent { outcome, verified, ..AuthEvent::new(time, key) };
     // The address is the name of a service where AWS calls itself.
-    let is_service = |address: &Scalar<'_>| {
-        matches!(address, Scalar::Text(text) if text.ends_with(".amazonaws.com"))
-    };
+    let is_service = |address: &Scalar<'_>| matches!(address, Scalar::Text(text) if text.ends_with(".amazonaws.com"));
     let address = Some(record.source_ip_address).filter(|address| !is_service(address));
     for (field, value) in [
         (Field::Id, record.event_id),

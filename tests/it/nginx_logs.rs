@@ -84,7 +84,7 @@ fn decided(log: &Path, verified: &str) -> Vec<String> {
     let lines = String::from_utf8(done.stdout).expect("text");
     let action = |line: &str| {
         let decision: serde_json::Value = serde_json::from_str(line).expect("JSON");
-        decision["action"].as_str().expect("an action").to_owned()
+        decision.get("action").and_then(|one| one.as_str()).expect("an action").to_owned()
     };
     lines.lines().map(action).collect()
 }

@@ -353,12 +353,12 @@ fn a_line_of_another_format_is_refused_and_makes_no_credential_of_all_clients() 
 /// An unverified record of the victim, as one decoder reads it.
 fn unverified(decoder: usize, second: i64, choice: u16) -> (Decoder, String) {
     let statuses = [200, 204, 301, 401, 403, 404, 429, 500, 503];
-    let status = statuses[usize::from(choice) % statuses.len()];
+    let status = *statuses.get(usize::from(choice) % statuses.len()).expect("one of them");
     let ms = second * 1000;
     let time = EventTime::from_ms(ms).to_string();
     match decoder {
         0 if status < 300 => {
-            let said = if choice % 2 == 0 { "\"verified\":false," } else { "" };
+            let said = if choice.is_multiple_of(2) { "\"verified\":false," } else { "" };
             let said = format!("{said}\"outcome\":\"rejected\"");
             (
                 Decoder::default(),
@@ -372,7 +372,7 @@ fn unverified(decoder: usize, second: i64, choice: u16) -> (Decoder, String) {
         1 => {
             let codes =
                 ["InvalidClientTokenId", "SignatureDoesNotMatch", "ThrottlingException", "New"];
-            let code = codes[usize::from(choice) % codes.len()];
+            let code = codes.get(usize::from(choice) % codes.len()).expect("one of them");
             (
                 Format::CloudTrail.into(),
                 format!(
