@@ -94,7 +94,8 @@ impl Reserve {
     }
 }
 
-fn free_bytes(folder: &Path) -> Option<u64> {
+/// How much room the disk of a folder has. Unit: bytes.
+pub fn free_bytes(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
