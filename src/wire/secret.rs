@@ -5,7 +5,7 @@
 //! gateway   X-Api-Key: sk-4fK… ──────────▶ sk-4fK…   ── candidates ─▶ fp_9c1e…, and what else it may be
 //! ```
 //!
-//! **Invariant** P-1: no decoded text holds a secret that [`super::secret_scan`] finds.
+//! **Invariant** P-1: no decoded text holds a secret that `secret_scan` finds.
 
 use super::jwt::{self, Claims, is_jwe, is_jwt};
 use super::secret_scan::{self, Rules, SECRET_BYTES_MIN};
