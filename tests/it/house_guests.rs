@@ -270,7 +270,7 @@ fn a_name_that_names_nothing_is_a_mistake() {
         (format!("[allow_list.tenant.\"acme-*\"]\n{allowed}"), "`acme-*` is no pattern"),
         ("[posture.tenant]\n\"\" = \"revoke\"\n".to_owned(), "an empty name"),
         ("[posture.tenant]\n\"*\" = \"revoke\"\n".to_owned(), "`*` is no pattern"),
-        ("[ceiling.tenant]\n\" \" = \"10/min\"\n".to_owned(), "an empty name"),
+        ("[ceiling.tenant_each]\n\" \" = \"10/min\"\n".to_owned(), "an empty name"),
         ("[ceiling.credential]\n\"key_*\" = \"10/min\"\n".to_owned(), "`key_*` is no pattern"),
     ] {
         let told = settings::check("a file", &config, BTreeMap::new()).expect_err(&config);

@@ -318,6 +318,7 @@ fn a_rule_for_a_name_that_events_never_have_is_a_mistake() {
     for config in [
         format!("[ceiling.credential]\n\"{name}\" = \"9/min\"\n"),
         format!("[ceiling.tenant_each]\n\"{name}\" = \"9/min\"\n"),
+        format!("[ceiling.tenant_sum]\n\"{name}\" = \"9/min\"\n"),
         format!("[posture.tenant]\n\"{name}\" = \"alert\"\n"),
         format!("[allow_list.tenant.\"{name}\"]\nowner = \"jo\"\nreason = \"a test\"\n"),
     ] {

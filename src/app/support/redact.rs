@@ -215,8 +215,13 @@ impl Veil {
     }
 
     fn table(&mut self, table: &toml::Table, path: &[&str]) -> Value {
-        let of_names =
-            matches!(path, ["ceiling" | "posture" | "allow_list", "credential" | "tenant"]);
+        let of_names = matches!(
+            path,
+            [
+                "ceiling" | "posture" | "allow_list",
+                "credential" | "tenant" | "tenant_each" | "tenant_sum"
+            ]
+        );
         let mut shown = Map::new();
         for (key, value) in table {
             let name = if of_names { self.credential(key) } else { key.clone() };

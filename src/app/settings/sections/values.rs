@@ -153,7 +153,7 @@ pub(super) fn kinds_of_names(section: &Section<'_>) {
 /// limits and exceptions set for them would hold for nobody.
 pub(super) fn secrets_as_names(root: &Section<'_>, random_ids: bool) {
     for (section, tables) in [
-        ("ceiling", &["credential", "tenant"][..]),
+        ("ceiling", &["credential", "tenant_each", "tenant_sum"][..]),
         ("posture", &["tenant"]),
         ("allow_list", &["credential", "tenant"]),
     ] {
