@@ -46,6 +46,9 @@ impl TrustedProxies {
     /// The client's address: the last hop that is no trusted proxy, else the first one. `None` where
     /// that hop can't be read.
     pub(super) fn client(&self, text: &str) -> Option<IpAddr> {
+        if let Ok(bare) = text.parse::<IpAddr>() {
+            return Some(bare.to_canonical());
+        }
         let mut hops = text.rsplit(',').take(HOPS_MAX);
         let mut client = address(hops.next()?)?;
         for hop in hops {

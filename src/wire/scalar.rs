@@ -36,7 +36,9 @@ pub(super) enum Scalar<'a> {
 
 /// What logs write where there is no value.
 pub(super) fn is_absent(text: &str) -> bool {
-    matches!(text.trim(), "" | "-")
+    // Nearly every text begins with a letter or a digit.
+    let may_be = text.bytes().next().is_none_or(|byte| !byte.is_ascii_alphanumeric());
+    may_be && matches!(text.trim(), "" | "-")
 }
 
 impl<'a> Scalar<'a> {
