@@ -92,8 +92,13 @@ fn a_jwt_that_its_limit_revoked_is_kept_for_as_long_as_it_lives() {
     assert_eq!(expires, ends_s);
 }
 
-#[test]
-fn what_redis_says_as_it_takes_nothing_is_passed_on() {
+/// Redis refuses writes with an error that can pass, until `repair`: people see its own words.
+fn refused_writes_are_reported(
+    code: &str,
+    words: &str,
+    refuse: fn(&RedisServer),
+    repair: fn(&RedisServer),
+) {
     if skipped("redis") {
         return;
     }
@@ -101,17 +106,32 @@ fn what_redis_says_as_it_takes_nothing_is_passed_on() {
     let daemon = Daemon::start(&folder, &with_redis(&redis));
     daemon.order("revoke", "key_1");
     becomes(&redis, "key_1", "revoked");
-    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "1"]);
+    refuse(&redis);
     daemon.order("revoke", "key_2");
     until("people see Redis's own words", PATIENCE, || {
-        concerns(&daemon).contains("maxmemory").then_some(())
+        concerns(&daemon).contains(words).then_some(())
     });
-    let warned = |log: &str| log.lines().any(|line| line.contains("WARN") && line.contains("OOM"));
+    let warned = |log: &str| log.lines().any(|line| line.contains("WARN") && line.contains(code));
     until("so does the log", PATIENCE, || warned(&daemon.log()).then_some(()));
-    redis.ask::<()>(&["CONFIG", "SET", "maxmemory", "0"]);
+    repair(&redis);
     becomes(&redis, "key_2", "revoked");
-    until("nothing is the matter", PATIENCE, || {
-        (!concerns(&daemon).contains("maxmemory")).then_some(())
+    until("the error is cleared", PATIENCE, || (!concerns(&daemon).contains(words)).then_some(()));
+}
+
+#[test]
+fn a_redis_without_memory_is_reported_in_its_own_words() {
+    refused_writes_are_reported(
+        "OOM",
+        "maxmemory",
+        |redis| redis.ask(&["CONFIG", "SET", "maxmemory", "1"]),
+        |redis| redis.ask(&["CONFIG", "SET", "maxmemory", "0"]),
+    );
+}
+
+#[test]
+fn a_redis_that_cannot_save_its_snapshot_is_reported_in_its_own_words() {
+    refused_writes_are_reported("MISCONF", "MISCONF", RedisServer::fail_snapshots, |redis| {
+        redis.ask(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"])
     });
 }
 

@@ -86,6 +86,18 @@ impl RedisServer {
         self.process.as_ref().expect("it runs").signal(name);
     }
 
+    /// Lets its snapshots fail, so that it refuses writes with `MISCONF`.
+    pub fn fail_snapshots(&self) {
+        // A directory in the file's place: root, too, can't rename a file over it.
+        std::fs::create_dir(self.folder.path().join("dump.rdb")).expect("a directory");
+        self.ask::<()>(&["CONFIG", "SET", "save", "86400 1000000"]);
+        self.ask::<String>(&["BGSAVE"]);
+        until("the snapshot has failed", Duration::from_secs(10), || {
+            let info: String = self.ask(&["INFO", "persistence"]);
+            info.contains("rdb_last_bgsave_status:err").then_some(())
+        });
+    }
+
     /// Where it is.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
