@@ -11,7 +11,8 @@ use crate::engine::partition::{self, Signal, View};
 use crate::engine::tenant_minutes::{MinuteTotals, Place, Ranking};
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::{Credential, Kind};
-use crate::model::decision::{Decision, DecisionId, Holding, Standing, Vote};
+use crate::model::decision::{Decision, DecisionId, Holding, Standing, TokenGrant, Vote};
+use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
 use futures_util::future::join_all;
@@ -145,6 +146,9 @@ pub enum ControlMessage {
     Ranking(oneshot::Sender<Option<Ranking>>),
     /// A question about what is proven of false actions, and against which budgets.
     Budget(oneshot::Sender<(Cohorts, Budgets)>),
+    /// The store that counts for all members answered the request of a finding; the events behind it
+    /// arrived at that time.
+    Token(FindingId, TokenGrant, EventTime),
     /// Time passes.
     Tick,
     /// Finish what waits, then end.

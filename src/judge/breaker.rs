@@ -21,15 +21,23 @@ pub struct Params {
     /// Among how many members what is allowed for all is divided, where they share no store to
     /// count in. Default: 1.
     pub members: u32,
+    /// Whether a store counts for all members: then each revocation needs a token of it too.
+    /// Default: false.
+    pub shared: bool,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { per_tenant_hour: 1, per_hour: 3, per_hour_share: 1e-5, members: 1 }
+        Self { per_tenant_hour: 1, per_hour: 3, per_hour_share: 1e-5, members: 1, shared: false }
     }
 }
 
 impl Params {
+    /// How many revocations are allowed in any hour.
+    pub fn allowed(&self, active: u64) -> Allowed {
+        Allowed { for_all: self.for_all(active), for_tenant: self.per_tenant_hour }
+    }
+
     /// How many revocations all members together may carry out in any hour.
     pub fn for_all(&self, active: u64) -> u64 {
         let share = active as f64 * self.per_hour_share;
@@ -59,26 +67,42 @@ pub struct Breaker {
 
 impl Breaker {
     /// Takes a token for a revocation at `now`; false if there is none. `active` is the number of
-    /// credentials in use; `others` is asked last, whether all members together have one left.
-    pub fn take(
+    /// credentials in use.
+    pub fn try_acquire(
         &mut self,
         tenant: Option<&CompactString>,
         (active, now): (u64, EventTime),
         params: &Params,
-        others: impl FnOnce(Allowed) -> bool,
     ) -> bool {
         self.forget(now);
         let used = tenant.and_then(|tenant| self.by_tenant.get(tenant)).copied().unwrap_or(0);
         let tenant_is_done = tenant.is_some() && used >= params.per_tenant_hour;
-        if self.left(active, params) == 0 || tenant_is_done {
-            return false;
+        let granted = self.left(active, params) > 0 && !tenant_is_done;
+        if granted {
+            self.note(tenant, now);
         }
-        let for_all = params.for_all(active);
-        if !others(Allowed { for_all, for_tenant: params.per_tenant_hour }) {
-            return false;
+        granted
+    }
+
+    /// Gives back a token that was acquired at `at` and not used.
+    pub fn give_back(&mut self, tenant: Option<&CompactString>, at: EventTime) {
+        let taken =
+            |(when, of): &(EventTime, Option<CompactString>)| (*when, of.as_ref()) == (at, tenant);
+        if let Some(index) = self.granted.iter().rposition(taken) {
+            self.granted.remove(index);
+            self.forget_one_of(tenant);
         }
-        self.note(tenant, now);
-        true
+    }
+
+    fn forget_one_of(&mut self, tenant: Option<&CompactString>) {
+        if let Some(tenant) = tenant
+            && let Some(used) = self.by_tenant.get_mut(tenant)
+        {
+            *used -= 1;
+            if *used == 0 {
+                self.by_tenant.remove(tenant);
+            }
+        }
     }
 
     /// Notes a revocation that was granted before, as after a restart.
@@ -100,13 +124,8 @@ impl Breaker {
         while let Some((at, _)) = self.granted.front()
             && now.ms_since(*at) >= HOUR_MS
         {
-            if let Some((_, Some(tenant))) = self.granted.pop_front()
-                && let Some(used) = self.by_tenant.get_mut(&tenant)
-            {
-                *used -= 1;
-                if *used == 0 {
-                    self.by_tenant.remove(&tenant);
-                }
+            if let Some((_, tenant)) = self.granted.pop_front() {
+                self.forget_one_of(tenant.as_ref());
             }
         }
     }
@@ -124,7 +143,7 @@ mod tests {
         let mut breaker = Breaker::default();
         let (acme, bloom) = (CompactString::new("acme"), CompactString::new("bloom"));
         let mut take = |tenant, ms| {
-            breaker.take(Some(tenant), (100, EventTime::from_ms(ms)), &Params::default(), |_| true)
+            breaker.try_acquire(Some(tenant), (100, EventTime::from_ms(ms)), &Params::default())
         };
         assert!(take(&acme, 0));
         assert!(!take(&acme, HOUR_MS - 1));
@@ -148,11 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_other_members_refuse_takes_no_token() {
+    fn a_token_that_is_given_back_can_be_acquired_again() {
         let mut breaker = Breaker::default();
-        let (now, params) = (EventTime::from_ms(0), Params::default());
-        assert!(!breaker.take(None, (100, now), &params, |allowed| allowed.for_all != 3));
-        assert_eq!(breaker.left(100, &params), 3);
+        let (acme, params) = (CompactString::new("acme"), Params::default());
+        let at = |ms| (100, EventTime::from_ms(ms));
+        assert!(breaker.try_acquire(Some(&acme), at(0), &params));
+        assert!(!breaker.try_acquire(Some(&acme), at(1), &params));
+        breaker.give_back(Some(&acme), EventTime::from_ms(0));
+        breaker.give_back(None, EventTime::from_ms(0));
+        assert_eq!(breaker.left(100, &params), 3, "one that nobody took is not given back");
+        assert!(breaker.try_acquire(Some(&acme), at(2), &params));
     }
 
     proptest! {
@@ -166,7 +190,7 @@ mod tests {
             for (index, gap) in gaps.into_iter().enumerate() {
                 now += gap;
                 let tenant = CompactString::new(if index % 2 == 0 { "a" } else { "b" });
-                if breaker.take(Some(&tenant), (10, EventTime::from_ms(now)), &params, |_| true) {
+                if breaker.try_acquire(Some(&tenant), (10, EventTime::from_ms(now)), &params) {
                     granted.push(now);
                 }
             }

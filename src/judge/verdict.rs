@@ -46,55 +46,79 @@ pub struct Verdict {
     pub held_by: Vec<Guardrail>,
 }
 
-/// Judges what is `wanted`. `breaker` is asked for a token only where a revocation would really
-/// be carried out, so that shadow and lower postures spend none.
-pub fn judge(wanted: Action, given: Circumstances, breaker: impl FnOnce() -> bool) -> Verdict {
-    let mut action = wanted;
-    let mut held_by = Vec::new();
-    let mut lower = |action: &mut Action, to: Action, guardrail| {
-        if *action > to {
-            *action = to;
-            held_by.push(guardrail);
-        }
-    };
+/// A verdict that may still need a token of the breaker.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    action: Action,
+    held_by: Vec<Guardrail>,
+    given: Circumstances,
+}
+
+/// Judges what is `wanted`, up to the breaker.
+pub fn draft(wanted: Action, given: Circumstances) -> Draft {
+    let mut draft = Draft { action: wanted, held_by: Vec::new(), given };
     if given.catch_up {
-        lower(&mut action, Action::Alert, Guardrail::CatchUp);
+        draft.lower(Action::Alert, Guardrail::CatchUp);
     }
     if given.allow_listed {
-        lower(&mut action, Action::Alert, Guardrail::AllowList);
+        draft.lower(Action::Alert, Guardrail::AllowList);
     }
     if given.fleet_suppressed {
-        lower(&mut action, Action::Throttle, Guardrail::FleetSuppression);
+        draft.lower(Action::Throttle, Guardrail::FleetSuppression);
     }
     if !given.mature {
-        lower(&mut action, Action::Suspend, Guardrail::Maturity);
+        draft.lower(Action::Suspend, Guardrail::Maturity);
     }
     if given.warming_up {
-        lower(&mut action, Action::Throttle, Guardrail::WarmUp);
+        draft.lower(Action::Throttle, Guardrail::WarmUp);
     }
-    let proven = given.open.gravest(action);
-    lower(&mut action, proven, Guardrail::Budget);
-    let revokes = |action| action == Action::Revoke && given.posture == Posture::Revoke;
-    if revokes(action) && given.needs_approval {
-        lower(&mut action, Action::Suspend, Guardrail::Approval);
+    draft.lower(given.open.gravest(draft.action), Guardrail::Budget);
+    if draft.needs_token() && given.needs_approval {
+        draft.lower(Action::Suspend, Guardrail::Approval);
     }
-    if revokes(action) && !breaker() {
-        lower(&mut action, Action::Suspend, Guardrail::Breaker);
+    draft
+}
+
+impl Draft {
+    /// What is true as the finding is judged.
+    pub const fn circumstances(&self) -> &Circumstances {
+        &self.given
     }
-    let cap = given.posture.cap();
-    if action > cap && cap.is_enforced() {
-        lower(&mut action, cap, Guardrail::Posture);
+
+    /// Whether it would revoke, and so needs a token of the breaker; shadow and lower postures
+    /// need none.
+    pub fn needs_token(&self) -> bool {
+        self.action == Action::Revoke && self.given.posture == Posture::Revoke
     }
-    let carried_out = action.is_enforced() && action <= cap;
-    if action > cap {
-        held_by.push(Guardrail::Posture);
+
+    /// Returns the verdict; `has_token` says whether the breaker granted the token that it needs.
+    pub fn conclude(mut self, has_token: bool) -> Verdict {
+        if self.needs_token() && !has_token {
+            self.lower(Action::Suspend, Guardrail::Breaker);
+        }
+        let cap = self.given.posture.cap();
+        if cap.is_enforced() {
+            self.lower(cap, Guardrail::Posture);
+        }
+        let Self { action, mut held_by, .. } = self;
+        let carried_out = action.is_enforced() && action <= cap;
+        if action > cap {
+            held_by.push(Guardrail::Posture);
+        }
+        Verdict { action, carried_out, held_by }
     }
-    Verdict { action, carried_out, held_by }
+
+    fn lower(&mut self, to: Action, guardrail: Guardrail) {
+        if self.action > to {
+            self.action = to;
+            self.held_by.push(guardrail);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Circumstances, Open, Verdict, judge};
+    use super::{Circumstances, Open, Verdict, draft};
     use crate::judge::budget::{Budgets, Ledger};
     use crate::model::credential::Kind;
     use crate::model::decision::{Guardrail, Posture};
@@ -102,7 +126,14 @@ mod tests {
 
     fn verdict(wanted: Action, posture: Posture, holds: (bool, bool, bool)) -> Verdict {
         let (catch_up, allow_listed, breaker) = holds;
-        judge(wanted, Circumstances { catch_up, allow_listed, ..free(posture) }, || breaker)
+        draft(wanted, Circumstances { catch_up, allow_listed, ..free(posture) }).conclude(breaker)
+    }
+
+    /// The verdict on what needs no token.
+    fn without_token(wanted: Action, given: Circumstances) -> Verdict {
+        let draft = draft(wanted, given);
+        assert!(!draft.needs_token(), "{draft:?}");
+        draft.conclude(false)
     }
 
     fn free(posture: Posture) -> Circumstances {
@@ -172,7 +203,7 @@ mod tests {
             (throttles, Action::Suspend, Action::Throttle),
         ] {
             let given = Circumstances { open, ..free(Posture::Revoke) };
-            let verdict = judge(wanted, given, || panic!("nothing is revoked"));
+            let verdict = without_token(wanted, given);
             assert_eq!((verdict.action, verdict.held_by), (action, vec![Guardrail::Budget]));
         }
     }
@@ -184,31 +215,31 @@ mod tests {
             (Open::ALL, Action::Throttle, &[Guardrail::FleetSuppression] as &[_]),
             (Open::NONE, Action::Alert, &[Guardrail::FleetSuppression, Guardrail::Budget]),
         ] {
-            let verdict = judge(Action::Revoke, Circumstances { open, ..given }, || true);
+            let verdict = without_token(Action::Revoke, Circumstances { open, ..given });
             assert_eq!((verdict.action, &*verdict.held_by), (action, held_by));
         }
-        let mild = judge(Action::Throttle, given, || true);
+        let mild = without_token(Action::Throttle, given);
         assert_eq!((mild.action, mild.held_by), (Action::Throttle, Vec::new()));
     }
 
     #[test]
     fn an_immature_credential_is_suspended_at_most_and_in_the_warm_up_throttled() {
         let young = Circumstances { mature: false, ..free(Posture::Revoke) };
-        let verdict = judge(Action::Revoke, young, || panic!("nothing is revoked"));
+        let verdict = without_token(Action::Revoke, young);
         assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Guardrail::Maturity]));
         let early = Circumstances { warming_up: true, ..free(Posture::Revoke) };
-        let verdict = judge(Action::Suspend, early, || panic!("nothing is revoked"));
+        let verdict = without_token(Action::Suspend, early);
         assert_eq!((verdict.action, verdict.held_by), (Action::Throttle, vec![Guardrail::WarmUp]));
     }
 
     #[test]
     fn where_people_must_agree_it_is_suspended_meanwhile_and_takes_no_token() {
         let given = Circumstances { needs_approval: true, ..free(Posture::Revoke) };
-        let verdict = judge(Action::Revoke, given, || panic!("nothing is revoked"));
+        let verdict = without_token(Action::Revoke, given);
         assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Guardrail::Approval]));
         // A lower posture would not revoke anyway: nobody is asked in vain.
         let lower = Circumstances { needs_approval: true, ..free(Posture::Suspend) };
-        let verdict = judge(Action::Revoke, lower, || panic!("nothing is revoked"));
+        let verdict = without_token(Action::Revoke, lower);
         assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Guardrail::Posture]));
     }
 
@@ -229,7 +260,7 @@ mod tests {
     #[test]
     fn shadow_spends_no_token_of_the_breaker() {
         let given = free(Posture::Shadow);
-        let verdict = judge(Action::Revoke, given, || panic!("asked"));
+        let verdict = without_token(Action::Revoke, given);
         assert_eq!(verdict.action, Action::Revoke);
     }
 }

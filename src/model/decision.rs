@@ -433,6 +433,46 @@ pub struct ApprovalTerms {
     pub until: EventTime,
 }
 
+/// What the store that counts for all members says to a revocation that asks for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenGrant {
+    /// There was one.
+    Granted,
+    /// There is none left in this hour.
+    Refused,
+    /// The store gave no answer in time.
+    Unanswered,
+}
+
+impl TokenGrant {
+    /// Its name, as in the journal.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
+        }
+    }
+
+    /// Reads a name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Granted, Self::Refused, Self::Unanswered]
+            .into_iter()
+            .find(|one| one.as_str() == name)
+    }
+}
+
+/// An answer to a revocation that asks for a token of the breaker which all members share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TokenAnswer {
+    /// The finding for which it was asked.
+    pub finding: FindingId,
+    /// What the store said.
+    pub grant: TokenGrant,
+    /// When the answer came.
+    pub at: EventTime,
+}
+
 /// What a person says to a decision that waits for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {

@@ -8,9 +8,11 @@
 
 use super::decision_json::DecisionJson;
 use super::finding_json::{known, read_time};
-use crate::model::decision::{ApprovalTerms, Decision, DecisionId, Receipt, Vote};
+use crate::model::decision::{
+    ApprovalTerms, Decision, DecisionId, Receipt, TokenAnswer, TokenGrant, Vote,
+};
+use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
-use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
@@ -26,6 +28,8 @@ pub enum Entry {
     Vote(Vote),
     /// A decision began to wait for people, under these settings.
     Terms(ApprovalTerms),
+    /// The store that counts for all members answered a revocation; the decision follows.
+    Token(TokenAnswer),
 }
 
 /// A store's answer to a decision.
@@ -70,14 +74,25 @@ impl Link {
 struct Line {
     seq: u64,
     prev: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    decision: Option<DecisionJson>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    receipt: Option<Answer>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    vote: Option<Ballot>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    terms: Option<Terms>,
+    #[serde(flatten)]
+    entry: EntryJson,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum EntryJson {
+    Decision(Box<DecisionJson>),
+    Receipt(Answer),
+    Vote(Ballot),
+    Terms(Terms),
+    Token(Token),
+}
+
+#[derive(Serialize, Deserialize)]
+struct Token {
+    finding: String,
+    grant: String,
+    at: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -110,36 +125,8 @@ const HASH_FIELD: &str = ",\"hash\":\"";
 /// Writes the line number `seq` (from 1) that follows `prev`, without a line break; gives the link
 /// for the next one.
 pub fn encode(entry: &Entry, seq: u64, prev: &Link) -> (String, Link) {
-    let (decision, receipt, vote, terms) = (None, None, None, None);
-    let mut line = Line { seq, prev: prev.0.clone(), decision, receipt, vote, terms };
-    match entry {
-        Entry::Decision(decision) => line.decision = Some(DecisionJson((**decision).clone())),
-        Entry::Receipt(answer) => {
-            line.receipt = Some(Answer {
-                decision: answer.decision.to_string(),
-                store: answer.store.clone(),
-                receipt: answer.receipt.as_str().to_owned(),
-                at: answer.at.to_string(),
-            });
-        }
-        Entry::Vote(vote) => {
-            line.vote = Some(Ballot {
-                decision: vote.decision.to_string(),
-                agrees: vote.agrees,
-                account: vote.account.to_string(),
-                by: vote.by.to_string(),
-                reason: vote.reason.clone(),
-                at: vote.at.to_string(),
-            });
-        }
-        Entry::Terms(terms) => {
-            line.terms = Some(Terms {
-                decision: terms.decision.to_string(),
-                people: terms.people,
-                until: terms.until.to_string(),
-            });
-        }
-    }
+    let entry = EntryJson::from(entry);
+    let line = Line { seq, prev: prev.0.clone(), entry };
     let mut text = serde_json::to_string(&line).unwrap_or_default();
     text.pop();
     let link = Link::of(&text);
@@ -175,7 +162,7 @@ pub fn decode(text: &str, seq: u64, prev: &Link) -> Result<(Entry, Link), LineEr
     if line.seq != seq || line.prev != prev.0 {
         return Err(LineError::Unlinked);
     }
-    Ok((line.entry()?, link))
+    Ok((line.entry.read().map_err(LineError::Unknown)?, link))
 }
 
 /// Reads a line for itself, wherever it stands.
@@ -183,7 +170,7 @@ pub fn decode(text: &str, seq: u64, prev: &Link) -> Result<(Entry, Link), LineEr
 /// # Errors
 /// When the line isn't whole, or was changed.
 pub fn read_line(text: &str) -> Result<Entry, LineError> {
-    parse(text)?.0.entry()
+    parse(text)?.0.entry.read().map_err(LineError::Unknown)
 }
 
 fn parse(text: &str) -> Result<(Line, Link), LineError> {
@@ -197,24 +184,59 @@ fn parse(text: &str) -> Result<(Line, Link), LineError> {
     Ok((line, link))
 }
 
-impl Line {
-    fn entry(self) -> Result<Entry, LineError> {
-        match (self.decision, self.receipt, self.vote, self.terms) {
-            (Some(decision), None, None, None) => Ok(Entry::Decision(Box::new(decision.0))),
-            (None, None, None, Some(terms)) => {
-                Ok(Entry::Terms(terms.read().map_err(LineError::Unknown)?))
+impl From<&Entry> for EntryJson {
+    fn from(entry: &Entry) -> Self {
+        match entry {
+            Entry::Decision(decision) => {
+                Self::Decision(Box::new(DecisionJson((**decision).clone())))
             }
-            (None, Some(answer), None, None) => {
-                Ok(Entry::Receipt(answer.read().map_err(LineError::Unknown)?))
-            }
-            (None, None, Some(ballot), None) => {
-                Ok(Entry::Vote(ballot.read().map_err(LineError::Unknown)?))
-            }
-            _ => {
-                let error = serde_json::Error::custom("no decision, receipt, vote or terms");
-                Err(LineError::Unknown(error))
-            }
+            Entry::Receipt(answer) => Self::Receipt(Answer {
+                decision: answer.decision.to_string(),
+                store: answer.store.clone(),
+                receipt: answer.receipt.as_str().to_owned(),
+                at: answer.at.to_string(),
+            }),
+            Entry::Vote(vote) => Self::Vote(Ballot {
+                decision: vote.decision.to_string(),
+                agrees: vote.agrees,
+                account: vote.account.to_string(),
+                by: vote.by.to_string(),
+                reason: vote.reason.clone(),
+                at: vote.at.to_string(),
+            }),
+            Entry::Terms(terms) => Self::Terms(Terms {
+                decision: terms.decision.to_string(),
+                people: terms.people,
+                until: terms.until.to_string(),
+            }),
+            Entry::Token(answer) => Self::Token(Token {
+                finding: answer.finding.to_string(),
+                grant: answer.grant.as_str().to_owned(),
+                at: answer.at.to_string(),
+            }),
         }
+    }
+}
+
+impl EntryJson {
+    fn read(self) -> Result<Entry, serde_json::Error> {
+        Ok(match self {
+            Self::Decision(decision) => Entry::Decision(Box::new(decision.0)),
+            Self::Receipt(answer) => Entry::Receipt(answer.read()?),
+            Self::Vote(ballot) => Entry::Vote(ballot.read()?),
+            Self::Terms(terms) => Entry::Terms(terms.read()?),
+            Self::Token(token) => Entry::Token(token.read()?),
+        })
+    }
+}
+
+impl Token {
+    fn read(self) -> Result<TokenAnswer, serde_json::Error> {
+        Ok(TokenAnswer {
+            finding: known(FindingId::parse(&self.finding), "finding id")?,
+            grant: known(TokenGrant::parse(&self.grant), "answer")?,
+            at: read_time(&self.at)?,
+        })
     }
 }
 

@@ -193,7 +193,7 @@ fn a_cluster_takes_each_credential_where_it_belongs() {
     };
     let take =
         |name| client.runtime.block_on(client.store.take_token(Some("a"), allowed, finding(name)));
-    assert_eq!(format!("{:?} {:?}", take("x"), take("y")), "Yes No");
+    assert_eq!(format!("{:?} {:?}", take("x"), take("y")), "Granted Refused");
 
     assert_eq!([client.pulse(), client.pulse()], [Pulse::Kept; 2]);
     servers[1].ask::<()>(&["FLUSHALL"]);

@@ -8,7 +8,7 @@ use tripline::judge::allow_list::Entry;
 use tripline::judge::posture::Postures;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
-    DecisionId, Generation, Guardrail, Holding, Order, Posture, Status,
+    DecisionId, Generation, Guardrail, Holding, Order, Posture, Status, TokenAnswer, TokenGrant,
 };
 use tripline::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
 use tripline::model::time::EventTime;
@@ -293,4 +293,108 @@ fn what_is_told_again_after_a_restart_is_not_judged_by_the_little_that_is_known_
     assert_eq!(after.on_signal(&opened, at(3_000)), None, "the others are not read yet");
     opened.again = false;
     assert!(after.on_signal(&opened, at(3_000)).is_some(), "it goes on, and they don't");
+}
+
+/// A member that needs a token of all members for each revocation.
+fn member() -> Control {
+    let mut params = Params::default();
+    params.postures.default = Posture::Revoke;
+    params.breaker.shared = true;
+    Control::new(Arc::new(params))
+}
+
+fn answer(signal: &Signal, grant: TokenGrant, ms: i64) -> TokenAnswer {
+    TokenAnswer { finding: signal.finding.id, grant, at: at(ms) }
+}
+
+#[test]
+fn a_revocation_waits_for_the_token_of_all_members_and_keeps_no_other_decision_waiting() {
+    let mut control = member();
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    assert_eq!(control.on_signal(&opened, at(0)), None);
+    let requests = control.take_token_requests();
+    assert_eq!(requests.len(), 1);
+    assert_eq!((requests[0].finding, requests[0].allowed.for_all), (opened.finding.id, 3));
+    assert_eq!(requests[0].tenant.as_deref(), Some("tenant of k"));
+    let other = signal("other", Action::Suspend, at(1), Change::Opened);
+    assert!(control.on_signal(&other, at(1)).is_some_and(|decision| decision.carried_out));
+    let updated = signal("k", Action::Revoke, at(0), Change::Updated);
+    assert_eq!(control.on_signal(&updated, at(2)), None, "it has asked already");
+    assert_eq!(control.take_token_requests(), []);
+    assert!(!control.has_all_tokens());
+    let revoked = control.on_token(&answer(&opened, TokenGrant::Granted, 3)).expect("decided");
+    assert_eq!((revoked.order, revoked.at), (Order::Act(Action::Revoke), at(3)));
+    assert!(control.has_all_tokens());
+    assert_eq!(control.on_token(&answer(&opened, TokenGrant::Granted, 4)), None, "once");
+    assert_eq!(control.on_signal(&updated, at(5)), None, "it is decided");
+    assert_eq!(control.breaker_left(), 2);
+}
+
+#[test]
+fn a_refused_token_suspends_and_leaves_the_members_own_breaker_full() {
+    let mut control = member();
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    control.on_signal(&opened, at(0));
+    let held = control.on_token(&answer(&opened, TokenGrant::Refused, 5)).expect("decided");
+    assert_eq!(held.order, Order::Act(Action::Suspend));
+    assert_eq!(held.held_by, [Guardrail::Breaker]);
+    assert_eq!(control.breaker_left(), 3);
+}
+
+#[test]
+fn a_store_that_does_not_answer_suspends_within_a_second_and_is_not_asked_for_another() {
+    let mut control = member();
+    let first = signal("k1", Action::Revoke, at(0), Change::Opened);
+    control.on_signal(&first, at(0));
+    assert_eq!(control.next_deadline(), Some(at(1_000)));
+    assert_eq!(control.tick(at(999)), []);
+    let held = control.tick(at(1_000));
+    assert_eq!(held.len(), 1);
+    assert_eq!(
+        (held[0].order, &*held[0].held_by),
+        (Order::Act(Action::Suspend), &[Guardrail::Breaker][..])
+    );
+    let late = answer(&first, TokenGrant::Granted, 1_001);
+    assert_eq!(control.on_token(&late), None, "too late");
+    let second = signal("k2", Action::Revoke, at(1_500), Change::Opened);
+    let at_once = control.on_signal(&second, at(1_500)).expect("decided at once");
+    assert_eq!(at_once.held_by, [Guardrail::Breaker]);
+    let third = signal("k3", Action::Revoke, at(2_000), Change::Opened);
+    assert_eq!(control.on_signal(&third, at(2_000)), None, "after a second it is asked again");
+    assert_eq!(control.breaker_left(), 2, "one is reserved");
+}
+
+#[test]
+fn what_a_person_orders_while_a_revocation_waits_for_its_token_has_the_last_word() {
+    let mut control = member();
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    control.on_signal(&opened, at(0));
+    let suspended = control.on_person(person("k", Order::Act(Action::Suspend)), at(1));
+    assert!(suspended.is_some());
+    assert!(control.on_person(person("k", Order::Restore), at(2)).is_some());
+    assert_eq!(control.on_token(&answer(&opened, TokenGrant::Granted, 3)), None);
+    assert_eq!(control.breaker_left(), 3);
+}
+
+#[test]
+fn an_episode_that_ends_while_its_revocation_waits_for_its_token_is_decided_all_the_same() {
+    let mut control = member();
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    control.on_signal(&opened, at(0));
+    control.on_signal(&signal("k", Action::Revoke, at(0), Change::Closed), at(1));
+    let revoked = control.on_token(&answer(&opened, TokenGrant::Granted, 2)).expect("decided");
+    assert_eq!(revoked.order, Order::Act(Action::Revoke));
+}
+
+#[test]
+fn more_revocations_than_the_members_own_breaker_allows_ask_for_no_token() {
+    let mut control = member();
+    let mut decided = Vec::new();
+    for n in 0..10 {
+        let opened = signal(&format!("k{n}"), Action::Revoke, at(n), Change::Opened);
+        decided.extend(control.on_signal(&opened, at(n)));
+    }
+    assert_eq!(control.take_token_requests().len(), 3);
+    assert_eq!(decided.len(), 7);
+    assert!(decided.iter().all(|decision| decision.held_by == [Guardrail::Breaker]));
 }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{
-    Decision, DecisionId, Generation, Guardrail, Order, Posture, Receipt,
+    Decision, DecisionId, Generation, Guardrail, Order, Posture, Receipt, TokenAnswer, TokenGrant,
 };
 use tripline::model::finding::{
     Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
@@ -33,13 +33,15 @@ fn finding() -> impl Strategy<Value = Finding> {
     let detectors = prop::sample::select(Detector::ALL.to_vec());
     let actions = prop::sample::select(Action::ALL.to_vec());
     let ends = (prop::option::of(time()), prop::option::of(time()));
-    (credential(), detectors, actions, time(), time(), ends, ".{0,60}", measures()).prop_map(
-        |(credential, detector, action, opened, updated, (closed, expires), summary, evidence)| {
+    let whose = (credential(), prop::option::of("[^\\p{Cc}]{1,40}"));
+    (whose, detectors, actions, time(), time(), ends, ".{0,60}", measures()).prop_map(
+        |(whose, detector, action, opened, updated, (closed, expires), summary, evidence)| {
+            let (credential, tenant) = whose;
             let mut reached = Reached::default();
             reached.note(action, opened);
             Finding {
                 id: FindingId::of(&credential, detector, opened),
-                tenant: Some("acme".into()),
+                tenant: tenant.map(Into::into),
                 credential,
                 detector,
                 action,
@@ -69,7 +71,7 @@ fn decision() -> impl Strategy<Value = Decision> {
                 id: DecisionId::of(&finding.credential, generation, at, (Some(finding.id), order)),
                 finding: Some(finding.id),
                 credential: finding.credential,
-                tenant: None,
+                tenant: finding.tenant,
                 generation,
                 wanted: finding.action,
                 order,
@@ -165,6 +167,18 @@ fn receipts_come_back_as_they_were() {
         let decision = DecisionId::of(&credential, Generation(3), at, (None, Order::Restore));
         let entry =
             Entry::Receipt(StoreReceipt { decision, store: "redis".to_owned(), receipt, at });
+        let (line, _) = encode(&entry, 1, &Link::first());
+        assert_eq!(decode(&line, 1, &Link::first()).expect("whole").0, entry);
+    }
+}
+
+#[test]
+fn answers_for_tokens_come_back_as_they_were() {
+    let credential = Credential::new(Kind::ApiKey, "k").expect("valid");
+    let at = EventTime::from_ms(1_795_460_040_123);
+    let finding = FindingId::of(&credential, Detector::Burst, at);
+    for grant in [TokenGrant::Granted, TokenGrant::Refused, TokenGrant::Unanswered] {
+        let entry = Entry::Token(TokenAnswer { finding, grant, at });
         let (line, _) = encode(&entry, 1, &Link::first());
         assert_eq!(decode(&line, 1, &Link::first()).expect("whole").0, entry);
     }

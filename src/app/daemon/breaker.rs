@@ -1,70 +1,44 @@
 //! The breaker that all members share, counted in a store that all of them ask.
 
 use crate::edge::auth_store::AuthStore;
-use crate::edge::auth_store::redis::{Granted, RedisStore};
-use crate::engine::control::TokenWanted;
+use crate::edge::auth_store::redis::RedisStore;
+use crate::edge::planes::{ControlMessage, ControlPlane};
+use crate::engine::control::TokenRequest;
 use crate::judge::breaker;
-use compact_str::CompactString;
-use std::cell::Cell;
-use std::time::{Duration, Instant};
+use crate::model::time::EventTime;
 use tokio::runtime::Handle;
 
-/// How long an answer is waited for; decisions wait meanwhile.
-const WITHIN: Duration = Duration::from_millis(300);
-
-/// How long a store that did not answer is not asked: decisions and people's orders would wait.
-const PAUSE: Duration = Duration::from_secs(1);
-
-/// Asks the store that all members share for a token, where there is one.
+/// Asks the store that all members share for tokens, and brings the answers to the control plane.
 #[derive(Debug)]
-pub(super) enum SharedBreaker {
-    /// There is none: what is allowed is divided among the members.
-    Divided,
-    /// Redis counts for all.
-    Redis(RedisStore, Handle, Cell<Option<Instant>>),
+pub(super) struct SharedBreaker {
+    /// The store that counts for all members.
+    pub(super) store: RedisStore,
+    /// Where the answers go.
+    pub(super) control: ControlPlane,
+    /// What waits for them.
+    pub(super) runtime: Handle,
+}
+
+/// Returns the first store that can count for all members, where there are several; then nothing
+/// needs to be divided.
+pub(super) fn shared_among(
+    stores: &[AuthStore],
+    params: &mut breaker::Params,
+) -> Option<RedisStore> {
+    let store = stores.iter().find_map(AuthStore::shared_tokens).filter(|_| params.members > 1)?;
+    (params.members, params.shared) = (1, true);
+    Some(store)
 }
 
 impl SharedBreaker {
-    /// Lets the first store that can count for all members, where there are several; then nothing
-    /// needs to be divided. Must be called within a tokio runtime.
-    pub(super) fn among(stores: &[AuthStore], params: &mut breaker::Params) -> Self {
-        let shared = stores.iter().find_map(AuthStore::shared_tokens);
-        match shared.filter(|_| params.members > 1) {
-            Some(store) => {
-                params.members = 1;
-                Self::Redis(store, Handle::current(), Cell::new(None))
-            }
-            None => Self::Divided,
-        }
-    }
-
-    /// Whether a store counts for all members.
-    pub(super) const fn is_shared(&self) -> bool {
-        matches!(self, Self::Redis(..))
-    }
-
-    /// The store that counts for all members.
-    pub(super) fn store(&self) -> Option<RedisStore> {
-        match self {
-            Self::Redis(store, ..) => Some(store.clone()),
-            Self::Divided => None,
-        }
-    }
-
-    /// Whether all members together have a token left for a revocation. Blocks for as long as a
-    /// store may take to answer; no answer is a no: tripline fails towards not revoking.
-    pub(super) fn take(&self, wanted: TokenWanted<'_>) -> bool {
-        let Self::Redis(store, runtime, silent) = self else { return true };
-        if silent.get().is_some_and(|since| since.elapsed() < PAUSE) {
-            return false;
-        }
-        let tenant = wanted.tenant.map(CompactString::as_str);
-        let asked = store.take_token(tenant, wanted.allowed, wanted.finding);
-        let answer = runtime.block_on(async { tokio::time::timeout(WITHIN, asked).await });
-        silent.set(match answer {
-            Ok(Granted::Yes | Granted::No) => None,
-            Ok(Granted::Unreachable) | Err(_) => Some(Instant::now()),
+    /// Asks for a token for a finding whose events `arrived` then; waits for nothing.
+    pub(super) fn ask(&self, request: TokenRequest, arrived: EventTime) {
+        let (store, control) = (self.store.clone(), self.control.clone());
+        self.runtime.spawn(async move {
+            let TokenRequest { tenant, allowed, finding } = request;
+            let grant = store.take_token(tenant.as_deref(), allowed, finding).await;
+            // The control plane may have ended.
+            let _ended = control.tell(ControlMessage::Token(finding, grant, arrived)).await;
         });
-        answer == Ok(Granted::Yes)
     }
 }

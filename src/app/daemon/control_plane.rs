@@ -16,14 +16,14 @@ use crate::edge::ledger_file::LedgerFile;
 use crate::edge::metrics::Metrics;
 use crate::edge::planes::{ControlMessage, InUse, NotDurable, Ordered, Ticket, VoteError};
 use crate::edge::reserve::Reserve;
-use crate::engine::control::{self, Control, PersonOrder, TokenWanted, Voted};
+use crate::engine::control::{self, Control, PersonOrder, Voted};
 use crate::engine::member::MemberSummary;
 use crate::engine::notices::News;
 use crate::engine::outbox::Due;
 use crate::engine::partition::Signal;
 use crate::engine::tenant_minutes::{Ranking, TenantMinutes};
 use crate::model::credential::Kinds;
-use crate::model::decision::{Decision, Vote};
+use crate::model::decision::{Decision, TokenAnswer, Vote};
 use crate::model::invariant::Invariant;
 use crate::model::time::EventTime;
 use crate::wire::journal_json::Entry;
@@ -72,7 +72,7 @@ pub(super) struct ControlThread {
     /// Whether the journal can be written.
     pub(super) durable: Arc<AtomicBool>,
     /// The breaker that all members share.
-    pub(super) breaker: SharedBreaker,
+    pub(super) breaker: Option<SharedBreaker>,
     /// Who is told.
     pub(super) notifiers: Notifiers,
     /// What the threads of the data plane hold.
@@ -153,6 +153,14 @@ impl ControlThread {
                     self.note(decision, now, waiting);
                 }
             }
+            ControlMessage::Token(finding, grant, arrived) => {
+                let answer = TokenAnswer { finding, grant, at: now };
+                // The answer is on disk before the decision that follows from it.
+                waiting.entries.push(Entry::Token(answer));
+                if let Some(decision) = self.control.on_token(&answer) {
+                    self.note(decision, arrived, waiting);
+                }
+            }
             ControlMessage::Tick => self.tick(now, waiting),
             ControlMessage::InUse(told) => self.note_in_use(told),
             ControlMessage::ActiveHours(hours) => self.control.note_active_hours(&hours),
@@ -225,9 +233,13 @@ impl ControlThread {
             let finding = Arc::new(finding.clone());
             self.notifiers.tell(&News::Finding(signal.change, finding));
         }
-        let others = |wanted: TokenWanted<'_>| self.breaker.take(wanted);
-        if let Some(decision) = self.control.on_signal_of_member(signal, now, others) {
+        if let Some(decision) = self.control.on_signal(signal, now) {
             self.note(decision, arrived, waiting);
+        }
+        for request in self.control.take_token_requests() {
+            if let Some(breaker) = &self.breaker {
+                breaker.ask(request, arrived);
+            }
         }
     }
 
@@ -347,8 +359,11 @@ impl ControlThread {
             // The caller may have gone away.
             let _gone = reply.send(Ok(ordered));
         }
-        for ticket in waiting.tickets.drain(..) {
-            ticket.settle();
+        // A finding whose revocation waits for a token isn't decided yet.
+        if self.control.has_all_tokens() {
+            for ticket in waiting.tickets.drain(..) {
+                ticket.settle();
+            }
         }
     }
 

@@ -24,6 +24,7 @@ use crate::edge::api::reload::Reloads;
 use crate::edge::api::serve::Server;
 use crate::edge::api::{self};
 use crate::edge::auth_store::embedded::{EmbeddedError, EmbeddedStore};
+use crate::edge::auth_store::redis::RedisStore;
 use crate::edge::auth_store::{AuthStore, AuthStoreError};
 use crate::edge::board::Board;
 use crate::edge::clock::ClockFile;
@@ -59,6 +60,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use ticker::KeptUp;
 use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 /// How long requests may take to finish at the end.
@@ -163,7 +165,7 @@ impl Daemon {
         let stopping = Arc::new(AtomicBool::new(false));
         let archive = decides.archive.clone();
         let archiving = archive.start().map_err(StartError::Thread)?;
-        let breaker_is_shared = decides.breaker.is_shared();
+        let breaker_is_shared = decides.breaker.is_some();
         let decides = start_control_plane(decides, opened.stores.clone(), &opened.metrics)?;
         let control = decides.control;
 
@@ -285,7 +287,7 @@ impl Daemon {
 struct ToDecide {
     past: Past,
     ledger: LedgerFile,
-    breaker: SharedBreaker,
+    breaker: Option<RedisStore>,
     receivers: Vec<Receiver>,
     archive: FindingArchive,
     reserve: Reserve,
@@ -331,7 +333,7 @@ impl Opened {
         let mut settings = settings.clone();
         let fingerprints = Arc::new(Fingerprinter::new(key).with_random_ids(settings.random_ids));
         settings.control.operators = Some(reload::operators(&settings, &fingerprints));
-        let breaker = SharedBreaker::among(&stores, &mut settings.control.breaker);
+        let breaker = breaker::shared_among(&stores, &mut settings.control.breaker);
         let receivers = settings.receivers.iter().cloned();
         let receivers = receivers.map(|one| Receiver::open(one, outgoing.clone()));
         let receivers = receivers.collect::<Result<_, _>>()?;
@@ -388,7 +390,7 @@ impl Opened {
             snapshots: self.shared_snapshots.clone(),
             writer,
             checkpoint_every_ms: settings.checkpoint_every_ms,
-            runtime: tokio::runtime::Handle::current(),
+            runtime: Handle::current(),
             partition: Arc::new(RwLock::new(Arc::new(partition_params(settings)))),
             seed: self.seed,
             fingerprints: Arc::clone(&self.fingerprints),
@@ -443,9 +445,10 @@ fn start_control_plane(
     let (notifiers, notifying) = Notifiers::start(receivers, metrics);
     let (stores, mut tasks) = start_outboxes(stores.into_iter().map(task), past.due);
     tasks.extend(notifying);
-    if let Some(store) = breaker.store() {
-        tokio::spawn(fleet::share(store, control.clone(), metrics.clone()));
-    }
+    let breaker = breaker.map(|store| {
+        tokio::spawn(fleet::share(store.clone(), control.clone(), metrics.clone()));
+        SharedBreaker { store, control: control.clone(), runtime: Handle::current() }
+    });
     let mut thread = ControlThread {
         control: past.control,
         journal: past.journal,

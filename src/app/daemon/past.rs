@@ -100,6 +100,8 @@ impl Past {
                 }
                 Entry::Vote(vote) => control.recover_vote(&vote),
                 Entry::Terms(terms) => control.recover_terms(&terms),
+                // The decision that it led to follows it.
+                Entry::Token(_) => {}
             })?;
         control.set_started(now);
         if found.torn_bytes > 0 {

@@ -271,7 +271,7 @@ impl Follows {
         let mut control = settings.control.clone();
         control.operators = Some(operators(settings, &self.fingerprints));
         if self.breaker_is_shared {
-            control.breaker.members = 1;
+            (control.breaker.members, control.breaker.shared) = (1, true);
         }
         let before = Arc::clone(&self.partition.read());
         let profile = settings.partition.profile.clone();

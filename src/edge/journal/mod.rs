@@ -309,7 +309,7 @@ fn row(entry: &Entry, line: u64, place: Place) -> Option<Row> {
             let credential: Credential = decision.credential.clone();
             Some(Row { line, decision: decision.id, credential, place })
         }
-        Entry::Receipt(_) | Entry::Vote(_) | Entry::Terms(_) => None,
+        Entry::Receipt(_) | Entry::Vote(_) | Entry::Terms(_) | Entry::Token(_) => None,
     }
 }
 

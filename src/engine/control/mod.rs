@@ -12,9 +12,12 @@
 
 mod params;
 mod person;
+mod shared_tokens;
+mod stores;
 
-pub use params::{OTHER, Params, PersonOrder, SELF, TokenWanted};
+pub use params::{OTHER, Params, PersonOrder, SELF};
 pub use person::Voted;
+pub use shared_tokens::TokenRequest;
 
 use super::approvals::{self, Approvals, Waiting};
 use super::decided::{DECIDED_MS, Memory, Still};
@@ -25,15 +28,17 @@ use crate::detect::episode::Change;
 use crate::judge::breaker::Breaker;
 use crate::judge::budget::Ledger;
 use crate::judge::fleet;
-use crate::judge::verdict::{self, Verdict};
+use crate::judge::verdict::{self, Draft, Verdict};
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{
-    Decision, DecisionId, Generation, Guardrail, Holding, Order, Posture, Standing, Status,
+    Decision, DecisionId, Generation, Guardrail, Order, Posture, Standing, Status, TokenAnswer,
+    TokenGrant,
 };
 use crate::model::finding::{Action, Detector, Finding, Gate};
 use crate::model::invariant::{self, Invariant};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
+use shared_tokens::SharedTokens;
 use std::sync::Arc;
 
 /// The control plane.
@@ -44,6 +49,7 @@ pub struct Control {
     decided: Memory,
     approvals: Approvals,
     breaker: Breaker,
+    shared_tokens: SharedTokens,
     restraint: Restraint,
     active: u64,
     /// What other members have in use.
@@ -61,6 +67,7 @@ impl Control {
             decided: Memory::default(),
             approvals: Approvals::default(),
             breaker: Breaker::default(),
+            shared_tokens: SharedTokens::default(),
             restraint: Restraint::default(),
             active: 0,
             active_elsewhere: 0,
@@ -163,41 +170,79 @@ impl Control {
 
     /// When [`Control::tick`] next has something to do.
     pub fn next_deadline(&self) -> Option<EventTime> {
-        self.register.next_deadline()
+        [self.register.next_deadline(), self.shared_tokens.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Takes a signal of the data plane at `now`; decides if there is anything to decide.
+    /// Takes a signal of the data plane at `now`; decides if there is anything to decide. Where all
+    /// members share a breaker a revocation waits for [`Control::on_token`]: the host sends
+    /// [`Control::take_token_requests`].
     pub fn on_signal(&mut self, signal: &Signal, now: EventTime) -> Option<Decision> {
-        self.on_signal_of_member(signal, now, |_| true)
-    }
-
-    /// The same for one of several members; `others` says whether all of them together have a
-    /// token of the breaker left, and is asked only where this member would revoke.
-    pub fn on_signal_of_member(
-        &mut self,
-        signal: &Signal,
-        now: EventTime,
-        others: impl FnOnce(TokenWanted<'_>) -> bool,
-    ) -> Option<Decision> {
         let finding = &signal.finding;
         let active = self.active();
         self.restraint.hear(signal, active, &self.params.fleet);
         if signal.change == Change::Closed {
             self.decided.forget_finding(&finding.credential, finding.id);
+            if let Some(pending) = self.shared_tokens.of(finding.id) {
+                pending.closed = true;
+            }
             return None;
         }
+        if let Some(pending) = self.shared_tokens.of(finding.id) {
+            pending.signal = signal.clone();
+            return None;
+        }
+        let draft = self.draft_of(signal, now)?;
+        if draft.needs_token() && self.params.breaker.shared && !self.shared_tokens.is_silent(now) {
+            let params = self.params.breaker;
+            let tenant = finding.tenant.as_ref();
+            if self.breaker.try_acquire(tenant, (active, now), &params) {
+                self.shared_tokens.request(signal, params.allowed(active), now);
+                return None;
+            }
+        }
+        let shared = !self.params.breaker.shared;
+        Some(self.decide(signal, draft, now, shared))
+    }
+
+    /// Takes the answer to a request for a token of the shared breaker; decides on its finding, as
+    /// things are by then.
+    pub fn on_token(&mut self, answer: &TokenAnswer) -> Option<Decision> {
+        let pending = self.shared_tokens.end(answer)?;
+        let (signal, now) = (&pending.signal, answer.at);
+        self.breaker.give_back(signal.finding.tenant.as_ref(), pending.asked);
+        let draft = self.draft_of(signal, now)?;
+        let decision = self.decide(signal, draft, now, answer.grant == TokenGrant::Granted);
+        if pending.closed {
+            self.decided.forget_finding(&signal.finding.credential, signal.finding.id);
+        }
+        Some(decision)
+    }
+
+    /// Takes the requests for tokens of the shared breaker that the host has to send.
+    pub fn take_token_requests(&mut self) -> Vec<TokenRequest> {
+        self.shared_tokens.take_requests()
+    }
+
+    /// Whether no revocation waits for a token of the shared breaker.
+    pub fn has_all_tokens(&self) -> bool {
+        self.shared_tokens.is_empty()
+    }
+
+    /// Returns the verdict up to the breaker; none where nothing is to be decided.
+    fn draft_of(&self, signal: &Signal, now: EventTime) -> Option<Draft> {
+        let finding = &signal.finding;
         let still = Still {
             catch_up: signal.catch_up,
             fleet: self.restraint.suppresses(finding),
             warm_up: self.is_warming_up(now),
         };
         let nothing_new = self.decided.covers(finding, still, signal.again);
-        if !finding.action.is_enforced() || nothing_new || self.is_settled(finding, now) {
-            return None;
-        }
-        let decision = self.decide(finding, still, now, others);
-        self.decided.note(finding.id, &decision);
-        Some(decision)
+        let decides =
+            finding.action.is_enforced() && !nothing_new && !self.is_settled(finding, now);
+        decides.then(|| verdict::draft(finding.action, self.circumstances(finding, still, now)))
     }
 
     fn is_warming_up(&self, now: EventTime) -> bool {
@@ -217,26 +262,17 @@ impl Control {
         restored || (in_force && Order::Act(finding.action).status() <= Some(standing.status))
     }
 
-    fn decide(
-        &mut self,
-        finding: &Finding,
-        still: Still,
-        now: EventTime,
-        others: impl FnOnce(TokenWanted<'_>) -> bool,
-    ) -> Decision {
-        let params = Arc::clone(&self.params);
+    /// Decides by a draft; `shared` says whether all members together grant the token it may need.
+    fn decide(&mut self, signal: &Signal, draft: Draft, now: EventTime, shared: bool) -> Decision {
+        let finding = &signal.finding;
         let tenant = finding.tenant.as_ref();
-        let given = self.circumstances(finding, still, now);
+        let given = *draft.circumstances();
         let generation_before = self.register.generation(&finding.credential);
-        let id = finding.id;
-        let mut granted = false;
         let active = self.active();
-        let verdict = verdict::judge(finding.action, given, || {
-            let others = |allowed| others(TokenWanted { tenant, allowed, finding: id });
-            granted = self.breaker.take(tenant, (active, now), &params.breaker, others);
-            granted
-        });
-        let decision = self.order_of(finding, verdict, given.posture, now);
+        let granted = draft.needs_token()
+            && shared
+            && self.breaker.try_acquire(tenant, (active, now), &self.params.breaker);
+        let decision = self.order_of(finding, draft.conclude(granted), given.posture, now);
         let given = invariant::Circumstances {
             generation_before,
             catch_up: given.catch_up,
@@ -249,6 +285,7 @@ impl Control {
             Some(invariant) => self.lower(decision, invariant),
         };
         self.note(&decision, false);
+        self.decided.note(finding.id, &decision);
         decision
     }
 
@@ -369,6 +406,9 @@ impl Control {
         self.approvals.forget(now);
         self.decided.sweep(now);
         let mut decisions = Vec::new();
+        while let Some(none_came) = self.shared_tokens.overdue(now) {
+            decisions.extend(self.on_token(&none_came));
+        }
         while let Some(standing) = self.register.pop_ended(now) {
             decisions.push(self.end(standing, now));
         }
@@ -422,80 +462,6 @@ impl Control {
         } else {
             self.note(decision, !own && decision.by != OTHER);
         }
-    }
-
-    /// A store refused `refused` because it holds another decision of that or a higher generation,
-    /// as when the journal was moved away or another member decided before. What tripline decided
-    /// by itself gives way to what is as grave, and undoes nothing that it did not do. Otherwise
-    /// gives the same order above that generation, unless something newer stands.
-    pub fn on_stale(
-        &mut self,
-        refused: &Decision,
-        held: Holding,
-        now: EventTime,
-    ) -> Option<Decision> {
-        let standing = self.register.get(&refused.credential)?;
-        if standing.decision != refused.id || held.generation < refused.generation {
-            return None;
-        }
-        let as_grave = held.status.is_some_and(|status| Some(status) >= refused.order.status());
-        let gives_way = as_grave || refused.order == Order::Restore;
-        if refused.by == OTHER || (refused.by == SELF && gives_way) {
-            return self.on_newer(&refused.credential, held, now);
-        }
-        let generation = held.generation.next();
-        let cause = (refused.finding, refused.order);
-        let decision = Decision {
-            id: DecisionId::of(&refused.credential, generation, now, cause),
-            generation,
-            at: now,
-            ..refused.clone()
-        };
-        self.register.note(&decision, standing.by_person);
-        Some(decision)
-    }
-
-    /// A store holds a newer decision than this journal has: another member's. It becomes one of
-    /// this journal, so that this member's other stores are told, and go by it after a restart.
-    pub fn on_newer(
-        &mut self,
-        credential: &Credential,
-        held: Holding,
-        now: EventTime,
-    ) -> Option<Decision> {
-        let standing = self.register.get(credential)?;
-        if standing.generation >= held.generation {
-            return None;
-        }
-        let order = match held.status.unwrap_or(standing.status) {
-            Status::Active => Order::Restore,
-            Status::Throttled => Order::Act(Action::Throttle),
-            Status::Suspended => Order::Act(Action::Suspend),
-            Status::Revoked => Order::Act(Action::Revoke),
-        };
-        let made = || DecisionId::of(credential, held.generation, now, (held.finding, order));
-        let wanted = if let Order::Act(action) = order { action } else { Action::Observe };
-        let decision = Decision {
-            id: held.decision.unwrap_or_else(made),
-            finding: held.finding,
-            credential: credential.clone(),
-            tenant: None,
-            generation: held.generation,
-            wanted,
-            order,
-            posture: self.params.postures.of(credential.kind(), None),
-            carried_out: true,
-            held_by: Vec::new(),
-            until: held.until,
-            at: now,
-            expires: standing.expires,
-            by: CompactString::const_new(OTHER),
-            reason: "known from a store".to_owned(),
-            evidence: Vec::new(),
-        };
-        // A person may have ordered it there, or its time was over: a store does not say.
-        self.note(&decision, false);
-        Some(decision)
     }
 }
 

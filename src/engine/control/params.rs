@@ -3,13 +3,12 @@
 use crate::detect::tenant_flood;
 use crate::engine::approvals::{self, Operators};
 use crate::judge::allow_list::AllowList;
-use crate::judge::breaker::{self, Allowed};
+use crate::judge::breaker;
 use crate::judge::budget::Budgets;
 use crate::judge::fleet;
 use crate::judge::posture::Postures;
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, Guardrail, Order, Vote};
-use crate::model::finding::FindingId;
 use compact_str::CompactString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -103,15 +102,4 @@ impl PersonOrder {
             at: decision.at,
         })
     }
-}
-
-/// A revocation that asks all members together for a token of the breaker.
-#[derive(Clone, Copy, Debug)]
-pub struct TokenWanted<'a> {
-    /// Whose credential it is.
-    pub tenant: Option<&'a CompactString>,
-    /// How many are allowed in an hour.
-    pub allowed: Allowed,
-    /// For which finding: all members that act on it need one token together.
-    pub finding: FindingId,
 }

@@ -12,7 +12,6 @@ mod token;
 
 pub use ::redis::{ClientTlsConfig, TlsCertificates};
 pub use link::{Place, PlaceError, Topology};
-pub use token::Granted;
 
 use super::Pulse;
 use super::template::{Command, Template};

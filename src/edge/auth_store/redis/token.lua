@@ -1,5 +1,6 @@
 -- One token of the breaker that all members share: at most so many in any hour, by the server's
--- clock, and one for each finding however often it is asked.
+-- clock, and one for each finding however often it is asked. It counts from when it was last asked for,
+-- as the revocation comes after that, also where tripline was killed between the two.
 --
 -- KEYS  1 the tokens of all: a sorted set, finding by time    2 those of the tenant
 -- ARGV  1 finding    2 allowed for all    3 allowed for the tenant (or '' without one)
@@ -12,14 +13,13 @@ local hour = 3600000
 for _, key in ipairs(KEYS) do
   redis.call('ZREMRANGEBYSCORE', key, '-inf', now - hour)
 end
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) then
-  return 1
-end
-if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
-  return 0
-end
-if KEYS[2] and redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) then
-  return 0
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+  if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[2]) then
+    return 0
+  end
+  if KEYS[2] and redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) then
+    return 0
+  end
 end
 for _, key in ipairs(KEYS) do
   redis.call('ZADD', key, now, ARGV[1])

@@ -2,6 +2,7 @@
 
 use super::RedisStore;
 use crate::judge::breaker::Allowed;
+use crate::model::decision::TokenGrant;
 use crate::model::finding::FindingId;
 use ::redis::RedisError;
 
@@ -10,17 +11,6 @@ const TOKENS_KEY: &str = "tripline:{breaker}:";
 /// What each member knows of its part of the fleet.
 pub(super) const MEMBERS_KEY: &str = "tripline:{breaker}:members";
 
-/// What Redis said to a wish for a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Granted {
-    /// There was one.
-    Yes,
-    /// There is none left in this hour.
-    No,
-    /// It could not be asked.
-    Unreachable,
-}
-
 impl RedisStore {
     /// Takes a token for `finding`; the same finding takes one, however often it is asked.
     pub async fn take_token(
@@ -28,13 +18,13 @@ impl RedisStore {
         tenant: Option<&str>,
         allowed: Allowed,
         finding: FindingId,
-    ) -> Granted {
+    ) -> TokenGrant {
         match self.token(tenant, allowed, finding).await {
-            Ok(1) => Granted::Yes,
-            Ok(_) => Granted::No,
+            Ok(1) => TokenGrant::Granted,
+            Ok(_) => TokenGrant::Refused,
             Err(error) => {
                 tracing::warn!(%error, "Redis could not be asked for a token of the breaker");
-                Granted::Unreachable
+                TokenGrant::Unanswered
             }
         }
     }

@@ -1,0 +1,84 @@
+//! Decisions that a store has and this member's journal doesn't.
+
+use super::{Control, OTHER, SELF};
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, DecisionId, Holding, Order, Status};
+use crate::model::finding::Action;
+use crate::model::time::EventTime;
+use compact_str::CompactString;
+
+impl Control {
+    /// A store refused `refused` because it holds another decision of that or a higher generation,
+    /// as when the journal was moved away or another member decided before. What tripline decided
+    /// by itself gives way to what is as grave, and undoes nothing that it did not do. Otherwise
+    /// gives the same order above that generation, unless something newer stands.
+    pub fn on_stale(
+        &mut self,
+        refused: &Decision,
+        held: Holding,
+        now: EventTime,
+    ) -> Option<Decision> {
+        let standing = self.register.get(&refused.credential)?;
+        if standing.decision != refused.id || held.generation < refused.generation {
+            return None;
+        }
+        let as_grave = held.status.is_some_and(|status| Some(status) >= refused.order.status());
+        let gives_way = as_grave || refused.order == Order::Restore;
+        if refused.by == OTHER || (refused.by == SELF && gives_way) {
+            return self.on_newer(&refused.credential, held, now);
+        }
+        let generation = held.generation.next();
+        let cause = (refused.finding, refused.order);
+        let decision = Decision {
+            id: DecisionId::of(&refused.credential, generation, now, cause),
+            generation,
+            at: now,
+            ..refused.clone()
+        };
+        self.register.note(&decision, standing.by_person);
+        Some(decision)
+    }
+
+    /// A store holds a newer decision than this journal has: another member's. It becomes one of
+    /// this journal, so that this member's other stores are told, and go by it after a restart.
+    pub fn on_newer(
+        &mut self,
+        credential: &Credential,
+        held: Holding,
+        now: EventTime,
+    ) -> Option<Decision> {
+        let standing = self.register.get(credential)?;
+        if standing.generation >= held.generation {
+            return None;
+        }
+        let order = match held.status.unwrap_or(standing.status) {
+            Status::Active => Order::Restore,
+            Status::Throttled => Order::Act(Action::Throttle),
+            Status::Suspended => Order::Act(Action::Suspend),
+            Status::Revoked => Order::Act(Action::Revoke),
+        };
+        let made = || DecisionId::of(credential, held.generation, now, (held.finding, order));
+        let wanted = if let Order::Act(action) = order { action } else { Action::Observe };
+        let decision = Decision {
+            id: held.decision.unwrap_or_else(made),
+            finding: held.finding,
+            credential: credential.clone(),
+            tenant: None,
+            generation: held.generation,
+            wanted,
+            order,
+            posture: self.params.postures.of(credential.kind(), None),
+            carried_out: true,
+            held_by: Vec::new(),
+            until: held.until,
+            at: now,
+            expires: standing.expires,
+            by: CompactString::const_new(OTHER),
+            reason: "known from a store".to_owned(),
+            evidence: Vec::new(),
+        };
+        // A person may have ordered it there, or its time was over: a store does not say.
+        self.note(&decision, false);
+        Some(decision)
+    }
+}
