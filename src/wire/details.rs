@@ -8,6 +8,10 @@ use crate::model::credential::{NAME_BYTES_MAX, check_id, has_control};
 use crate::model::event::{AuthEvent, Field};
 use std::borrow::Cow;
 
+/// The longest text of a client that is looked into, and the longest name that is cleaned; more is cut,
+/// or left out, and counted. Unit: bytes. Chosen: long for a path or an agent, cheap to scan.
+const TEXT_BYTES_MAX: usize = 1024;
+
 /// Sets `field` from what a record holds; a value that can't be read is left out and counted.
 pub(super) fn set<'a>(
     event: &mut AuthEvent<'a>,
@@ -87,29 +91,37 @@ pub(super) fn clean(event: &mut AuthEvent<'_>, context: &Context<'_>) -> Result<
     }
     // Id, tenant, subject and family name things; the others are what clients happen to send.
     let texts = [
-        (&mut event.id, Some(Field::Id)),
-        (&mut event.tenant, Some(Field::Tenant)),
-        (&mut event.subject, Some(Field::Subject)),
-        (&mut event.family, Some(Field::Family)),
-        (&mut event.reason, None),
-        (&mut event.user_agent, None),
-        (&mut event.method, None),
-        (&mut event.endpoint, None),
+        (&mut event.id, Field::Id),
+        (&mut event.tenant, Field::Tenant),
+        (&mut event.subject, Field::Subject),
+        (&mut event.family, Field::Family),
+        (&mut event.reason, Field::Reason),
+        (&mut event.user_agent, Field::UserAgent),
+        (&mut event.method, Field::Method),
+        (&mut event.endpoint, Field::Endpoint),
     ];
-    for (slot, name_of) in texts {
+    for (slot, field) in texts {
         let Some(text) = slot else { continue };
-        let clean = match name_of {
-            Some(Field::Id) => fingerprints.clean_event_id(text),
-            Some(_) => fingerprints.clean_name(text),
-            None => fingerprints.clean_text(text),
+        let is_name = matches!(field, Field::Id | Field::Tenant | Field::Subject | Field::Family);
+        if text.len() > TEXT_BYTES_MAX {
+            // The cost of an event is bounded, whatever its client sends.
+            event.repairs.add(field);
+            if is_name {
+                *slot = None;
+                continue;
+            }
+            cut(text);
+        }
+        let clean = match field {
+            Field::Id => fingerprints.clean_event_id(text),
+            _ if is_name => fingerprints.clean_name(text),
+            _ => fingerprints.clean_text(text),
         };
         if let Some(clean) = clean {
             event.held_secret = true;
             *text = Cow::Owned(clean);
         }
-        if let Some(field) = name_of
-            && (text.len() > NAME_BYTES_MAX || has_control(text))
-        {
+        if is_name && (text.len() > NAME_BYTES_MAX || has_control(text)) {
             *slot = None;
             event.repairs.add(field);
         }
@@ -117,11 +129,24 @@ pub(super) fn clean(event: &mut AuthEvent<'_>, context: &Context<'_>) -> Result<
     Ok(())
 }
 
+/// Cuts a text at its limit, before the word that the limit would cut: a part of a secret is not known
+/// as one.
+fn cut(text: &mut Cow<'_, str>) {
+    let end = text.floor_char_boundary(TEXT_BYTES_MAX);
+    let head = text.get(..end).unwrap_or("");
+    let is_joint = |c: char| c.is_whitespace() || "/,;&?=()\"'".contains(c);
+    truncate(text, head.rfind(is_joint).unwrap_or(0));
+}
+
+fn truncate(text: &mut Cow<'_, str>, end: usize) {
+    match text {
+        Cow::Borrowed(text) => *text = text.get(..end).unwrap_or(""),
+        Cow::Owned(text) => text.truncate(end),
+    }
+}
+
 /// Queries and fragments carry secrets; the path does for detection.
 fn cut_query(endpoint: &mut Cow<'_, str>) {
     let Some(cut) = endpoint.find(['?', '#']) else { return };
-    match endpoint {
-        Cow::Borrowed(text) => *text = text.get(..cut).unwrap_or(""),
-        Cow::Owned(text) => text.truncate(cut),
-    }
+    truncate(endpoint, cut);
 }

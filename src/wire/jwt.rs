@@ -53,16 +53,24 @@ fn begins_object(text: &str) -> bool {
     decoded(header.as_bytes()).find(|byte| !skipped(byte)) == Some(b'{')
 }
 
-/// Whether the header is text: a name with points in it may begin like one by chance.
-pub(super) fn has_readable_header(text: &str) -> bool {
-    let header = text.split('.').next().unwrap_or("");
+/// What of a header is looked at to tell it from a name with points in it. Unit: bytes of base64.
+pub(super) const HEAD_BYTES_MAX: usize = 96;
+
+/// Whether what stands before the first point of a token looks like its header: an object that is
+/// text. A name with points in it may begin like one by chance.
+pub(super) fn is_head(header: &[u8]) -> bool {
+    let head = header.get(..HEAD_BYTES_MAX).unwrap_or(header);
     let read = |byte: u8| matches!(byte, 0x20..0x7f | b'\t' | b'\r' | b'\n' | 0xef | 0xbb | 0xbf);
-    decoded(header.as_bytes()).take(64).all(read)
+    let skipped = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
+    decoded(head).find(|byte| !skipped(byte)) == Some(b'{') && decoded(head).take(64).all(read)
 }
 
 /// Whether base64 begins with readable JSON: some tokens are that, followed by other things.
 pub(super) fn begins_readable(text: &[u8]) -> bool {
-    text.len() >= 24 && decoded(text).take(12).all(|byte| (0x20..0x7f).contains(&byte))
+    text.len() >= 24
+        && decoded(text.get(..HEAD_BYTES_MAX).unwrap_or(text))
+            .take(12)
+            .all(|byte| (0x20..0x7f).contains(&byte))
 }
 
 /// The bytes of base64 in either alphabet, as lenient services take it: padding, spaces and whatever

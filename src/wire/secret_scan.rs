@@ -135,6 +135,7 @@ pub(super) fn find(text: &str, from: usize, rules: Rules) -> Option<Range<usize>
         return None;
     }
     let (mut before, mut at) = (0..0, from);
+    let mut is_first = from == 0;
     while let Some(chunk) = next_chunk(bytes, at) {
         at = chunk.end;
         if chunk.len() >= VALUE_BYTES_MIN
@@ -149,11 +150,12 @@ pub(super) fn find(text: &str, from: usize, rules: Rules) -> Option<Range<usize>
             return Some(chunk.start..bytes.len());
         }
         if chunk.len() >= SECRET_BYTES_MIN
-            && let Some(found) = in_chunk(bytes, &chunk, rules)
+            && let Some(found) = in_chunk(bytes, &chunk, rules, is_first)
         {
             return Some(without_stop(bytes, found));
         }
         before = chunk;
+        is_first = false;
     }
     None
 }
@@ -225,8 +227,13 @@ fn is_no_word(value: &[u8]) -> bool {
         || value.len() >= 24
 }
 
-/// The first secret within a chunk, which is read word by word.
-fn in_chunk(bytes: &[u8], chunk: &Range<usize>, rules: Rules) -> Option<Range<usize>> {
+/// The first secret within a chunk, which is read word by word. `is_first`: nothing stands before it.
+fn in_chunk(
+    bytes: &[u8],
+    chunk: &Range<usize>,
+    rules: Rules,
+    is_first: bool,
+) -> Option<Range<usize>> {
     let mut seen = Seen::default();
     let (mut at, mut run) = (chunk.start, chunk.start);
     let mut random = None;
@@ -236,7 +243,7 @@ fn in_chunk(bytes: &[u8], chunk: &Range<usize>, rules: Rules) -> Option<Range<us
         }
     };
     while at < chunk.end {
-        if let Some(found) = at_prefix(bytes, at, chunk) {
+        if let Some(found) = at_prefix(bytes, at, chunk, is_first && at == chunk.start) {
             return Some(found);
         }
         at = first_where(bytes, at, &TABLE.in_word, false).min(chunk.end);
@@ -253,7 +260,7 @@ fn in_chunk(bytes: &[u8], chunk: &Range<usize>, rules: Rules) -> Option<Range<us
         }
         at += 1;
         if *byte == b'%'
-            && let Some(found) = at_prefix(bytes, (at + 2).min(chunk.end), chunk)
+            && let Some(found) = at_prefix(bytes, (at + 2).min(chunk.end), chunk, false)
         {
             return Some(found);
         }
@@ -263,8 +270,9 @@ fn in_chunk(bytes: &[u8], chunk: &Range<usize>, rules: Rules) -> Option<Range<us
 }
 
 /// The secret that begins with a known prefix at `at`. It reaches to the end of its chunk, or of its
-/// segment of a path or query: what it is made of differs from issuer to issuer.
-fn at_prefix(bytes: &[u8], at: usize, chunk: &Range<usize>) -> Option<Range<usize>> {
+/// segment of a path or query: what it is made of differs from issuer to issuer. `whole`: the text
+/// begins with it, so that it need not look drawn.
+fn at_prefix(bytes: &[u8], at: usize, chunk: &Range<usize>, whole: bool) -> Option<Range<usize>> {
     let rest = bytes.get(at..chunk.end).filter(|rest| rest.len() >= SECRET_BYTES_MIN)?;
     let (first, second) = (*rest.first()?, rest.get(1));
     if first == b'e' && rest.starts_with(b"eyJ") && jwt::begins_readable(rest) {
@@ -279,7 +287,6 @@ fn at_prefix(bytes: &[u8], at: usize, chunk: &Range<usize>) -> Option<Range<usiz
     let end = if *prefix == "1//0" { None } else { rest.iter().position(cuts) };
     let found = rest.get(..end.unwrap_or(rest.len()))?;
     let value = found.get(prefix.len()..)?;
-    let whole = next_chunk(bytes, 0).is_some_and(|first| first.start == at);
     let letters = value.iter().position(|byte| !byte.is_ascii_alphabetic()).unwrap_or(value.len());
     let drawn = is_no_word(value) || letters >= SECRET_BYTES_MIN;
     (found.len() >= SECRET_BYTES_MIN && (whole || drawn)).then_some(at..at + found.len())
@@ -313,21 +320,31 @@ impl Seen {
     }
 }
 
-/// A JWT or JWE within a chunk: alone, or behind `=`, `:`, `/` and the like.
+/// A JWT or JWE within a chunk: alone, or behind `=`, `:`, `/` and the like. Cost: one pass, and at most
+/// [`jwt::HEAD_BYTES_MAX`] bytes for each of these.
 fn token_in(bytes: &[u8], chunk: &Range<usize>) -> Option<Range<usize>> {
     let text = part(bytes, chunk.clone());
-    let begins = text.iter().enumerate().filter_map(|(at, byte)| {
-        matches!(byte, b':' | b'=' | b'/' | b'&' | b'?' | b'@' | b'#').then_some(at + 1)
-    });
-    for begin in std::iter::once(0).chain(begins) {
-        let rest = text.get(begin..).and_then(|rest| std::str::from_utf8(rest).ok())?;
-        let is_token =
-            |text: &str| (jwt::is_jwt(text) || jwt::is_jwe(text)) && jwt::has_readable_header(text);
-        if rest.len() >= SECRET_BYTES_MIN
-            && rest.find('.') >= Some(8)
-            && (is_token(rest) || is_token(rest.trim_end_matches(['.', ':', '!', '?'])))
+    let is_stop = |byte: &&u8| matches!(byte, b'.' | b':' | b'!' | b'?');
+    let stops = text.iter().rev().take_while(is_stop).filter(|byte| **byte == b'.').count();
+    let mut points = memchr::memchr_iter(b'.', text);
+    let mut points_left = points.clone().count();
+    let mut point = points.next();
+    let mut before = b':';
+    for (begin, byte) in text.iter().enumerate() {
+        let begins = matches!(before, b':' | b'=' | b'/' | b'&' | b'?' | b'@' | b'#');
+        before = *byte;
+        if begins
+            && text.len() - begin >= SECRET_BYTES_MIN
+            && [points_left, points_left.saturating_sub(stops)].iter().any(|n| matches!(n, 2 | 4))
+            && let Some(head) = point.and_then(|point| text.get(begin..point))
+            && head.len() >= 8
+            && jwt::is_head(head)
         {
             return Some(chunk.start + begin..chunk.end);
+        }
+        if point == Some(begin) {
+            points_left -= 1;
+            point = points.next();
         }
     }
     None
@@ -358,22 +375,26 @@ fn in_address(text: &[u8]) -> Option<Range<usize>> {
 
 /// The value after `token=` and the like, or after `password:`.
 fn assigned(text: &[u8]) -> Option<Range<usize>> {
-    let assigns = |byte: &u8| matches!(byte, b'=' | b':');
-    for (at, sign) in text.iter().enumerate().filter(|(_, byte)| assigns(byte)) {
-        let name = text.get(..at)?;
-        if !name.last().is_some_and(|byte| ends_name(*byte)) {
+    let mut is_first = true;
+    for (at, sign) in text.iter().enumerate() {
+        if !matches!(sign, b'=' | b':') {
+            is_first &= *sign != b'/';
             continue;
         }
-        let is_first = !name.iter().any(|byte| matches!(byte, b':' | b'/'));
         let known: &[&str] = match sign {
             b'=' => &SECRET_NAMES,
             // `arn:aws:secretsmanager:eu-west-1:1:secret:name` names a secret, and is none.
             _ if is_first => &NEVER_IDS,
             _ => &[],
         };
+        is_first &= *sign != b':';
+        let name = text.get(..at)?;
+        if !name.last().is_some_and(|byte| ends_name(*byte)) || !is_secret_name(name, known) {
+            continue;
+        }
         let value = text.get(at + 1..)?;
         let end = value.iter().position(|byte| matches!(byte, b'&' | b'#')).unwrap_or(value.len());
-        if end >= VALUE_BYTES_MIN && is_secret_name(name, known) {
+        if end >= VALUE_BYTES_MIN {
             return Some(at + 1..at + 1 + end);
         }
     }
@@ -517,6 +538,39 @@ mod tests {
                 assert!(text.get(found).is_some_and(|text| text.starts_with(prefix)), "{text}");
             }
         }
+    }
+
+    /// Texts for which a scan that looks at each place again from the start takes minutes.
+    #[test]
+    fn the_cost_of_a_scan_grows_with_the_length_alone() {
+        let begun = std::time::Instant::now();
+        for unit in [
+            ":",
+            "=",
+            "/",
+            "a:",
+            "e=",
+            "/sk-abcdefgh-ijkl",
+            "eyJ:",
+            "eyJ.",
+            "ICAg:",
+            "token=&",
+            "password:",
+            "bearer ",
+            "x: ",
+            "%sk-",
+            "a.",
+            "aaaaaaaaa.a.a:",
+            "https://@",
+            ":ICAgICAg.",
+        ] {
+            let text = format!("{}.a.b", unit.repeat((1 << 18) / unit.len()));
+            for rules in [Rules::Known, Rules::Random] {
+                let _found = find(&text, 0, rules);
+            }
+        }
+        // Milliseconds each; one that is quadratic takes over an hour.
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
     }
 
     #[test]
