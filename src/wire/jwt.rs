@@ -7,6 +7,7 @@
 //! **Does not** decide whether a token is valid.
 
 use std::borrow::Cow;
+use std::io::Read;
 
 /// The longest payload looked into. Unit: bytes of base64. Chosen: more than any server takes as a
 /// header.
@@ -101,6 +102,11 @@ const fn value(byte: u8) -> Option<u8> {
 
 /// What the second part of a token claims.
 pub(super) fn claims(token: &str) -> Claims {
+    claims_within(token, true)
+}
+
+/// `is_outer`: whether a token within it is looked into.
+fn claims_within(token: &str, is_outer: bool) -> Claims {
     let mut reading = Reading::default();
     let payload = token.split('.').nth(1).unwrap_or("");
     if payload.len() > PAYLOAD_BYTES_MAX {
@@ -109,10 +115,38 @@ pub(super) fn claims(token: &str) -> Claims {
     if payload.trim_start().starts_with('{') {
         // Unencoded (RFC 7797).
         reading.read(payload.as_bytes());
-    } else {
-        reading.read(&decoded(payload.as_bytes()).collect::<Vec<u8>>());
+        return reading.claims;
+    }
+    let decoded = decoded(payload.as_bytes()).collect::<Vec<u8>>();
+    let text = String::from_utf8_lossy(&decoded);
+    if is_outer && is_jwt(&text) {
+        // Nested (RFC 7519, section 5.2).
+        return claims_within(&text, false);
+    }
+    let begins = |json: &[u8]| {
+        let space =
+            |byte: &&u8| !(byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf));
+        json.iter().find(space) == Some(&b'{')
+    };
+    let inflated = if begins(&decoded) { None } else { inflated(&decoded) };
+    match inflated.filter(|inflated| begins(inflated)) {
+        Some(inflated) => reading.read(&inflated),
+        // In UTF-16 each letter has a NUL beside it.
+        None if decoded.contains(&0) => {
+            reading.read(&decoded.into_iter().filter(|byte| *byte != 0).collect::<Vec<u8>>());
+        }
+        None => reading.read(&decoded),
     }
     reading.claims
+}
+
+/// What DEFLATE holds, as some issuers pack the claims of signed tokens (`"zip":"DEF"`).
+fn inflated(packed: &[u8]) -> Option<Vec<u8>> {
+    let mut inflated = Vec::new();
+    let mut reader = flate2::read::DeflateDecoder::new(packed).take(PAYLOAD_BYTES_MAX as u64);
+    // What was read before a fault is looked at, too.
+    let _cut = reader.read_to_end(&mut inflated);
+    (!inflated.is_empty()).then_some(inflated)
 }
 
 /// A claim's value.

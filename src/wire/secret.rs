@@ -7,14 +7,16 @@
 //!
 //! **Invariant** P-1: no decoded text holds a secret that `secret_scan` finds.
 
-use super::jwt::{self, Claims, is_jwe, is_jwt};
+use super::jwt::{self, Claims, is_jwt};
 use super::secret_scan::{self, Rules, SECRET_BYTES_MIN};
+use super::secret_spelling::{
+    bare, is_token_with_spaces, one_spelling, signed_part, without_spaces,
+};
 use crate::model::credential::{Credential, ID_BYTES_MAX, IdError, Kind, check_id};
 use crate::model::time::EventTime;
-use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
@@ -65,6 +67,12 @@ pub(crate) const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
+/// What base64 encodes, as the most lenient readers take it: in either alphabet, passing over all that
+/// is no letter of it.
+pub fn decode_leniently(encoded: &[u8]) -> Vec<u8> {
+    jwt::decoded(encoded).collect()
+}
+
 /// How many letters of a kind may be wrong for it to be meant all the same. Of a short kind a third
 /// at most: `aws:…` and `gw:…` are ids.
 const WRONG_MAX: usize = 2;
@@ -80,43 +88,6 @@ pub fn kind_nearby(named: &str) -> Option<(&str, Kind)> {
     let nearest = Kind::ALL.into_iter().min_by_key(wrong)?;
     let most = WRONG_MAX.min(nearest.as_str().len() / 3);
     (wrong(&nearest) <= most).then_some((written, nearest))
-}
-
-/// What stands before a secret in headers and logs: names of headers, schemes, kinds.
-const INTRODUCTIONS: [&str; 15] = [
-    "proxy-authorization",
-    "authorization",
-    "x-api-key",
-    "api-key",
-    "apikey",
-    "api_key",
-    "bearer",
-    "token",
-    "basic",
-    "session",
-    "refresh_token",
-    "access_token",
-    "agent_token",
-    "jwt",
-    "secret",
-];
-
-/// A secret without the quotes around it and what introduces it: `Authorization: Bearer "…"`.
-fn bare(text: &str) -> &str {
-    let around = |c: char| c.is_whitespace() || c.is_control() || "\"'`<>()[]{},;".contains(c);
-    let mut text = text.trim_matches(around);
-    loop {
-        let introduced = INTRODUCTIONS.iter().find_map(|word| {
-            let head = text.get(..word.len())?;
-            let rest = text.get(word.len()..).filter(|_| head.eq_ignore_ascii_case(word))?;
-            let inner = rest.trim_start_matches(|c| around(c) || matches!(c, ':' | '='));
-            (inner.len() < rest.len() && !inner.is_empty()).then_some(inner)
-        });
-        match introduced {
-            Some(inner) => text = inner,
-            None => return text,
-        }
-    }
 }
 
 /// What stands for a secret.
@@ -159,8 +130,10 @@ pub struct Fingerprinter {
     key: Arc<SecretSlice<u8>>,
     /// What of names and ids is replaced.
     rules: Rules,
-    /// Whether every credential is a secret, whatever it looks like.
+    /// Whether every credential of an event is a secret, whatever it looks like.
     every_credential: bool,
+    /// Whether every credential that is named is one, unless it is a fingerprint.
+    every_name: bool,
 }
 
 impl std::fmt::Debug for Fingerprinter {
@@ -173,7 +146,7 @@ impl Fingerprinter {
     /// Fingerprints under that key. All members of a fleet need the same one.
     pub fn new(key: Vec<u8>) -> Self {
         let key = Arc::new(SecretSlice::from(key));
-        Self { key, rules: Rules::Random, every_credential: false }
+        Self { key, rules: Rules::Random, every_credential: false, every_name: false }
     }
 
     /// Takes ids and names that look drawn at random for what they are said to be, if `random_ids`;
@@ -181,6 +154,14 @@ impl Fingerprinter {
     #[must_use]
     pub fn with_random_ids(mut self, random_ids: bool) -> Self {
         self.rules = if random_ids { Rules::Known } else { Rules::Random };
+        self
+    }
+
+    /// Takes every credential that people and gateways name for a secret, if `raw`, but for JWTs and
+    /// fingerprints: no source has other ids.
+    #[must_use]
+    pub fn with_raw_names(mut self, raw: bool) -> Self {
+        self.every_name = raw;
         self
     }
 
@@ -204,7 +185,8 @@ impl Fingerprinter {
     pub fn named<'a>(&self, named: &'a str) -> (Kind, Cow<'a, str>) {
         let parts = named.split_once(':').and_then(|(kind, id)| Some((Kind::parse(kind)?, id)));
         let (kind, id) = parts.unwrap_or((Kind::ApiKey, named));
-        match self.secret_in(kind, id) {
+        let raw = self.every_name && kind != Kind::Jwt && !id.is_empty() && !is_fingerprint(id);
+        match self.secret_in(kind, id).or_else(|| raw.then_some(id)) {
             Some(secret) => {
                 let found = self.identify(secret);
                 (found.kind.unwrap_or(kind), Cow::Owned(found.id))
@@ -341,48 +323,20 @@ impl Fingerprinter {
     }
 }
 
-fn without_spaces(token: &str) -> Cow<'_, str> {
-    if token.contains(char::is_whitespace) {
-        return Cow::Owned(token.split_whitespace().collect());
-    }
-    Cow::Borrowed(token)
-}
-
-/// A JWT or JWE that somebody broke into lines or words.
-fn is_token_with_spaces(text: &str) -> bool {
-    if !text.contains('.') || !text.contains(char::is_whitespace) {
-        return false;
-    }
-    let token = without_spaces(text);
-    is_jwt(&token) || is_jwe(&token)
-}
-
-/// The header and the payload of a JWT: what is signed, as it is written. A signature has several
-/// spellings that services take for the same: its last bits, and for ECDSA its negative.
-fn signed_part(token: &str) -> &str {
-    token.rsplit_once('.').map_or(token, |(signed, _)| signed)
-}
-
-/// An encrypted token (JWE, five parts) with the last bits of its parts as they are to be: services
-/// take others for the same. Its header is authenticated as it is written. None for anything else.
-fn one_spelling(secret: &str) -> Option<Cow<'_, str>> {
-    if !is_jwe(secret) {
-        return None;
-    }
-    let (header, rest) = secret.split_once('.')?;
-    let respelled =
-        |part: &str| URL_SAFE_NO_PAD.encode(jwt::decoded(part.as_bytes()).collect::<Vec<u8>>());
-    let rest: Vec<String> = rest.split('.').map(respelled).collect();
-    Some(Cow::Owned(format!("{header}.{}", rest.join("."))))
+/// Whether an id is what [`Fingerprinter::fingerprint`] makes.
+fn is_fingerprint(id: &str) -> bool {
+    let digits = id.strip_prefix("fp_").unwrap_or("");
+    digits.len() == 32 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{EventTime, Fingerprinter, bare, kind_nearby, looks_like_secret};
+    use super::{EventTime, Fingerprinter, kind_nearby, looks_like_secret};
     use crate::model::credential::Kind;
     use base64::Engine;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
     use proptest::prelude::*;
+    use std::io::Write;
 
     fn jwt(claims: &str) -> String {
         let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
@@ -407,14 +361,6 @@ mod tests {
         let ids = ["arn:aws:iam::1:user/x", "aws:x", "gw:7", "key_1", "sk-0123456789abcdef:x"];
         for named in ids.into_iter().chain(["api_key:k", "api_key:apikey:k"]) {
             assert_eq!(kind_nearby(named), None, "{named}");
-        }
-    }
-
-    #[test]
-    fn what_introduces_a_secret_is_no_part_of_it() {
-        assert_eq!(bare(" Authorization: Bearer \"a b\" "), "a b");
-        for text in ["token", "Bearer", "tokens:a", "bearer:"] {
-            assert!(text.starts_with(bare(text)) && !bare(text).is_empty(), "{text}");
         }
     }
 
@@ -483,7 +429,7 @@ mod tests {
     }
 
     /// How the parts of a token are written: base64 of either alphabet, padded or not.
-    fn written(text: &str, padded: bool, spaced: bool) -> String {
+    fn written(text: &[u8], padded: bool, spaced: bool) -> String {
         let text = if padded { STANDARD.encode(text) } else { URL_SAFE_NO_PAD.encode(text) };
         if spaced { text.replace('J', "J ") } else { text }
     }
@@ -495,6 +441,7 @@ mod tests {
             jti in "[a-zA-Z0-9:._/+=-]{1,60}|[0-9a-f]{32}|[A-Za-z0-9_-]{43}",
             other in "[a-z]{1,8}",
             way in 0..12_usize,
+            packing in 0..8_usize,
             (padded, spaced) in any::<(bool, bool)>(),
             header in "[ \t\r\n]{0,3}",
             fill in 0..16_usize,
@@ -523,12 +470,22 @@ mod tests {
                 _ => 0,
             });
             let claims = format!("{header}{{\"f\":\"{filler}\",{claims}}}");
-            let token = format!(
+            let token_of = |claims: &[u8]| format!(
                 "{}.{}.{}",
-                written(&format!("{header}{{\"alg\":\"ES256\"}}"), padded, spaced),
-                written(&claims, padded, spaced),
-                written("signature", padded, false),
+                written(format!("{header}{{\"alg\":\"ES256\"}}").as_bytes(), padded, spaced),
+                written(claims, padded, spaced),
+                written(b"signature", padded, false),
             );
+            let token = match packing {
+                0 => token_of(token_of(claims.as_bytes()).as_bytes()),
+                1 => {
+                    let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+                    packed.write_all(claims.as_bytes()).expect("writes");
+                    token_of(&packed.finish().expect("packs"))
+                }
+                2 => token_of(&claims.encode_utf16().flat_map(u16::to_be_bytes).collect::<Vec<u8>>()),
+                _ => token_of(claims.as_bytes()),
+            };
             let found = one().candidates(&token);
             prop_assert!(!found.is_cut && found.ids.contains(&jti), "{jti}: {:?}", found.ids);
             prop_assert_eq!(found.main.kind, Some(Kind::Jwt));

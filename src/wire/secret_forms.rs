@@ -5,7 +5,7 @@
 /// Beginnings of secrets as their issuers make them. Ids of access keys (`AKIA…`) are no secrets.
 /// Sorted, so that those with the same first letter stand together.
 /// Source: documents of the issuers, and the prefixes known to gitleaks 8 (`config/gitleaks.toml`).
-pub(super) const PREFIXES: [&str; 136] = [
+pub(super) const PREFIXES: [&str; 137] = [
     "1//0",
     "A3-",
     "AGE-SECRET-KEY-",
@@ -14,6 +14,7 @@ pub(super) const PREFIXES: [&str; 136] = [
     "ATATT3",
     "ATBB",
     "ATCTT3",
+    "AVNS_",
     "CLOJARS_",
     "EAAA",
     "EAAC",
@@ -165,7 +166,7 @@ pub(super) const SECRET_PATHS: [(&str, &str); 9] = [
 pub(super) const SCHEMES: [&str; 6] = ["bearer", "token", "apikey", "api-key", "api_key", "basic"];
 
 /// Names whose value is a secret; the end of a longer name counts: `client_secret`, `x-amz-signature`.
-pub(super) const SECRET_NAMES: [&str; 17] = [
+pub(super) const SECRET_NAMES: [&str; 19] = [
     "token",
     "secret",
     "password",
@@ -183,14 +184,16 @@ pub(super) const SECRET_NAMES: [&str; 17] = [
     "accesskey",
     "private_key",
     "sessionid",
+    "sid",
+    "pass",
 ];
 
 /// Of those, the names that never stand before the id of a credential, as kinds do (`api_key:key_1`).
-pub(super) const NEVER_IDS: [&str; 7] =
-    ["secret", "password", "passwd", "pwd", "passphrase", "bearer", "authorization"];
+pub(super) const NEVER_IDS: [&str; 8] =
+    ["secret", "password", "passwd", "pwd", "passphrase", "bearer", "authorization", "x-api-key"];
 
-/// Words before `_` or `-` that say: this is an id, however random the rest. `fp` is tripline's own.
-pub(super) const ID_WORDS: [&str; 40] = [
+/// Words before `_` or `-` that say: this is an id, however random the rest.
+pub(super) const ID_WORDS: [&str; 39] = [
     "acct",
     "account",
     "ak",
@@ -204,7 +207,6 @@ pub(super) const ID_WORDS: [&str; 40] = [
     "event",
     "evt",
     "f",
-    "fp",
     "grp",
     "h",
     "id",

@@ -11,9 +11,8 @@
 //! a word such as `key_` names it as an id. **Does not** replace anything: [`super::secret`] does.
 
 use super::jwt;
-use super::secret_forms::{
-    ID_WORDS, KEY_BLOCK, NEVER_IDS, PREFIXES, SCHEMES, SECRET_NAMES, SECRET_PATHS,
-};
+use super::secret_forms::{KEY_BLOCK, NEVER_IDS, PREFIXES, SCHEMES, SECRET_NAMES, SECRET_PATHS};
+use super::secret_random::{Class, RANDOM_BYTES_MIN, class_of, part, random_in};
 use std::ops::Range;
 
 /// A prefix alone is a word; with at least this many bytes it is a secret. Chosen.
@@ -22,9 +21,6 @@ pub(super) const SECRET_BYTES_MIN: usize = 16;
 const VALUE_BYTES_MIN: usize = 8;
 /// The shortest one after `Token` and the like, which are words of sentences, too. Chosen.
 const SCHEME_VALUE_BYTES_MIN: usize = 12;
-/// The shortest text that counts as drawn at random. Unit: bytes. Chosen: 128 bits in hexadecimal.
-pub(super) const RANDOM_BYTES_MIN: usize = 32;
-
 /// Which rules are gone by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rules {
@@ -32,34 +28,6 @@ pub(super) enum Rules {
     Known,
     /// What looks drawn at random, too.
     Random,
-}
-
-/// What a byte is in a text.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    /// Ends a chunk: a space, a quote, a comma, a bracket, anything that is no ASCII.
-    Separator,
-    Lower,
-    Upper,
-    Digit,
-    /// Within base64: `-`, `_`, `+`, `~`.
-    Joint,
-    Slash,
-    Other,
-}
-
-const fn class_of(byte: u8) -> Class {
-    match byte {
-        b'a'..=b'z' => Class::Lower,
-        b'A'..=b'Z' => Class::Upper,
-        b'0'..=b'9' => Class::Digit,
-        b'-' | b'_' | b'+' | b'~' => Class::Joint,
-        b'/' => Class::Slash,
-        b'.' | b':' | b'@' | b'%' | b'&' | b'?' | b'#' | b'!' | b'$' | b'*' | b'^' | b'=' => {
-            Class::Other
-        }
-        _ => Class::Separator,
-    }
 }
 
 /// What is looked up for each byte.
@@ -122,10 +90,6 @@ fn prefixes(byte: u8) -> &'static [&'static str] {
     PREFIXES.get(usize::from(from)..usize::from(to)).unwrap_or(&[])
 }
 
-fn part(bytes: &[u8], range: Range<usize>) -> &[u8] {
-    bytes.get(range).unwrap_or(&[])
-}
-
 /// Where the first secret stands in `text` from `from` on. Cost: one look-up a byte where chunks
 /// are short, some more for chunks of [`SECRET_BYTES_MIN`] and more.
 pub(super) fn find(text: &str, from: usize, rules: Rules) -> Option<Range<usize>> {
@@ -135,12 +99,17 @@ pub(super) fn find(text: &str, from: usize, rules: Rules) -> Option<Range<usize>
         return None;
     }
     let (mut before, mut at) = (0..0, from);
-    let mut is_first = from == 0;
+    let (mut is_first, mut assigns) = (from == 0, false);
     while let Some(chunk) = next_chunk(bytes, at) {
         at = chunk.end;
+        if chunk.len() <= 2 && matches!(bytes.get(chunk.start), Some(b':' | b'=')) {
+            // Between a name and its value, as in JSON.
+            assigns = true;
+            continue;
+        }
         if chunk.len() >= VALUE_BYTES_MIN
-            && (4..=40).contains(&before.len())
-            && is_introduced(bytes, &before, &chunk)
+            && (3..=40).contains(&before.len())
+            && is_introduced(bytes, (&before, assigns), &chunk)
         {
             return Some(without_stop(bytes, chunk));
         }
@@ -155,7 +124,7 @@ pub(super) fn find(text: &str, from: usize, rules: Rules) -> Option<Range<usize>
             return Some(without_stop(bytes, found));
         }
         before = chunk;
-        is_first = false;
+        (is_first, assigns) = (false, false);
     }
     None
 }
@@ -175,10 +144,14 @@ fn without_stop(bytes: &[u8], found: Range<usize>) -> Range<usize> {
 }
 
 /// Whether the chunk before says that a secret follows: `Bearer`, `Authorization: Bearer`,
-/// `password:`.
-fn is_introduced(bytes: &[u8], before: &Range<usize>, chunk: &Range<usize>) -> bool {
+/// `password:`, `"password": "…"`. `apart`: whether a sign stands between the two by itself.
+fn is_introduced(
+    bytes: &[u8],
+    (before, apart): (&Range<usize>, bool),
+    chunk: &Range<usize>,
+) -> bool {
     let whole = part(bytes, before.clone());
-    let assigns = matches!(whole.last(), Some(b':' | b'='));
+    let assigns = apart || matches!(whole.last(), Some(b':' | b'='));
     let name = whole.strip_suffix(b":").or_else(|| whole.strip_suffix(b"=")).unwrap_or(whole);
     let name = name.rsplit(|byte| matches!(byte, b':' | b'=' | b'/')).next().unwrap_or(name);
     if !name.last().is_some_and(|byte| ends_name(*byte)) {
@@ -187,6 +160,9 @@ fn is_introduced(bytes: &[u8], before: &Range<usize>, chunk: &Range<usize>) -> b
     let value = part(bytes, chunk.clone());
     let alone = next_chunk(bytes, chunk.end).is_none() && before_is_first(bytes, before);
     let of_header = ["bearer", "authorization"];
+    if apart && is_secret_name(name, &SECRET_NAMES) {
+        return true;
+    }
     if assigns && is_secret_name(name, &NEVER_IDS) {
         return alone || is_no_word(value) || !is_secret_name(name, &of_header);
     }
@@ -198,7 +174,7 @@ fn is_introduced(bytes: &[u8], before: &Range<usize>, chunk: &Range<usize>) -> b
 
 /// Whether a scheme or the name of a secret may end with that letter. Rules out most words.
 const fn ends_name(byte: u8) -> bool {
-    matches!(byte | 0x20, b'r' | b'n' | b'y' | b'c' | b't' | b'd' | b'e' | b'g')
+    matches!(byte | 0x20, b'r' | b'n' | b'y' | b'c' | b't' | b'd' | b'e' | b'g' | b's')
 }
 
 fn is_scheme(name: &[u8]) -> bool {
@@ -401,128 +377,6 @@ fn assigned(text: &[u8]) -> Option<Range<usize>> {
     None
 }
 
-/// What of a run of base64's letters looks drawn at random. A run holds `/`, which standard base64
-/// has and paths have: its segments are looked at first.
-fn random_in(bytes: &[u8], run: Range<usize>) -> Option<Range<usize>> {
-    let text = part(bytes, run.clone());
-    let mut begin = run.start;
-    for segment in text.split(|byte| *byte == b'/') {
-        if segment.len() >= RANDOM_BYTES_MIN && !is_named_id(segment) && is_random(segment) {
-            let padded = bytes.get(begin + segment.len()..).unwrap_or(&[]);
-            let padding = padded.iter().take(2).take_while(|byte| **byte == b'=').count();
-            return Some(begin..begin + segment.len() + padding);
-        }
-        begin += segment.len() + 1;
-    }
-    let slashes = memchr::memchr_iter(b'/', text).count();
-    // Standard base64 has `+` and `/`, but neither `-` nor `_`.
-    let is_path = text.first() == Some(&b'/') || slashes == 0 || slashes * 12 > text.len();
-    let is_standard = !text.iter().any(|byte| matches!(byte, b'-' | b'_' | b'~'));
-    (!is_path && is_standard && Makeup::of(text).is_base64()).then_some(run)
-}
-
-/// Whether a word before the first `_` or `-` says that it is an id.
-fn is_named_id(run: &[u8]) -> bool {
-    let Some(end) = memchr::memchr2(b'_', b'-', run) else { return false };
-    let word = run.get(..end).unwrap_or(&[]);
-    ID_WORDS.iter().any(|id| word.eq_ignore_ascii_case(id.as_bytes()))
-}
-
-/// Whether a run without `/` looks drawn at random: as hexadecimal, as lower-case letters with digits, or
-/// as base64. What is written by people has long stretches of one class of letters, few digits, and
-/// joints at its words.
-fn is_random(run: &[u8]) -> bool {
-    let word = |byte: &u8| matches!(byte, b'-' | b'_' | b'+' | b'~');
-    let is_drawn = |segment: &[u8]| {
-        segment.len() >= RANDOM_BYTES_MIN
-            && (has_hexadecimal(segment) || Makeup::of(segment).is_base36())
-    };
-    let is_mixed = run.iter().any(u8::is_ascii_uppercase) && run.iter().any(u8::is_ascii_lowercase);
-    if run.split(word).any(is_drawn) {
-        return true;
-    }
-    // Of a name with joints no part mixes capitals, small letters and digits.
-    is_mixed && Makeup::of(run).is_base64() && run.split(word).any(|part| Makeup::of(part).mixes())
-}
-
-/// Whether it has 32 hexadecimal digits of one case in a row, letters and digits in a mixture.
-fn has_hexadecimal(segment: &[u8]) -> bool {
-    segment.split(|byte| !byte.is_ascii_hexdigit()).any(|digits| {
-        let makeup = Makeup::of(digits);
-        let one_case = makeup.lower == 0 || makeup.upper == 0;
-        let letters = makeup.lower + makeup.upper;
-        digits.len() >= RANDOM_BYTES_MIN && one_case && letters >= 3 && makeup.distinct() >= 8
-    })
-}
-
-/// What a run is made of.
-#[derive(Default)]
-struct Makeup {
-    lower: usize,
-    upper: usize,
-    digits: usize,
-    joints: usize,
-    /// How often the class changes from a letter or digit to the next. Random base64: 0.62 of them.
-    changes: usize,
-    letters: u128,
-}
-
-impl Makeup {
-    fn of(run: &[u8]) -> Self {
-        let mut makeup = Self::default();
-        let mut before = None;
-        for byte in run {
-            let class = class(*byte);
-            match class {
-                Class::Lower => makeup.lower += 1,
-                Class::Upper => makeup.upper += 1,
-                Class::Digit => makeup.digits += 1,
-                Class::Joint | Class::Slash | Class::Other | Class::Separator => {
-                    makeup.joints += 1;
-                    continue;
-                }
-            }
-            makeup.changes += usize::from(before.is_some_and(|before| before != class));
-            before = Some(class);
-            makeup.letters |= 1 << (byte & 127);
-        }
-        makeup
-    }
-
-    /// How many letters and digits differ.
-    const fn distinct(&self) -> u32 {
-        self.letters.count_ones()
-    }
-
-    /// Base64, of which 1 % is missed: shares of classes and changes that words don't reach.
-    const fn is_base64(&self) -> bool {
-        let read = self.lower + self.upper + self.digits;
-        let mixed = self.lower >= 3 && self.upper >= 3 && self.distinct() >= 14;
-        let few_joints = self.joints * 6 <= read;
-        // 0.42 with digits; without them words in camel case come nearer.
-        let enough = if self.digits >= 2 { read * 42 } else { read * 48 };
-        mixed && few_joints && self.changes * 100 >= enough
-    }
-
-    /// Whether it has letters of both cases, and digits if it is short enough to be a word.
-    const fn mixes(&self) -> bool {
-        let read = self.lower + self.upper + self.digits;
-        self.lower >= 2 && self.upper >= 2 && (self.digits >= 1 || read >= 24)
-    }
-
-    /// Letters of one case with digits, all over the place.
-    const fn is_base36(&self) -> bool {
-        let read = self.lower + self.upper + self.digits;
-        let one_case = self.lower == 0 || self.upper == 0;
-        let letters = self.lower + self.upper;
-        one_case
-            && self.digits >= 4
-            && letters >= 8
-            && self.distinct() >= 14
-            && self.changes * 5 >= read
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{PREFIXES, Rules, find};
@@ -571,6 +425,32 @@ mod tests {
         }
         // Milliseconds each; one that is quadratic takes over an hour.
         assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn a_name_introduces_a_value_in_every_spelling() {
+        for text in [
+            r#"{"password":"Tr0ub4dor"}"#,
+            r#"{"access_token": "s3cr3tvalue"}"#,
+            "password = Hunter2hunter",
+            "X-Api-Key: abcdefgh12",
+            "Cookie: sid=abcdefgh1234",
+            "pass=Hunter2hunter",
+            "key-0123456789abcdef0123456789abcdef",
+            "AVNS_abcdefghijklm012345",
+            "fp_0123456789abcdef0123456789abcdef01234567",
+        ] {
+            assert!(find(text, 0, Rules::Random).is_some(), "{text}");
+        }
+        for text in [
+            "fp_0123456789abcdef0123456789abcdef",
+            "key_0123456789abcdef0123456789abcdef",
+            r#"{"credential":"key_7f3a9b21c4","status":200}"#,
+            "api_key:key_7f3a9b21c4",
+            "the token of key_7f3a was used",
+        ] {
+            assert_eq!(find(text, 0, Rules::Random), None, "{text}");
+        }
     }
 
     #[test]

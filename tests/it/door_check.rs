@@ -65,6 +65,13 @@ fn a_kind_that_is_none_is_the_gateways_mistake_and_lets_nothing_pass() {
         assert_eq!(status, 400, "{name}: {body}");
         assert!(body.contains("did you mean") && body.contains("there is no kind"), "{body}");
     }
+    for name in
+        ["api_key: key_2", "api_key::key_2", "api_key=key_2", "\"api_key:key_2\"", "api_key:key_2;"]
+    {
+        let (status, body) = named(name);
+        assert_eq!(status, 400, "{name}: {body}");
+        assert!(body.contains("without spaces or quotes"), "{body}");
+    }
     let long = format!("api_key:{}", "x".repeat(5000));
     assert_eq!(named(&long).0, 400, "no event can name it");
     assert_eq!([named("key_2").0, named("api_key:key_2").0], [403, 403]);
@@ -105,9 +112,9 @@ fn another_scheme_of_authorization_is_no_credential_and_hides_none() {
     ] {
         let header = ("authorization", hiding.as_str());
         assert_eq!(check(&daemon, &[header, GOOD]), 403, "{hiding}");
-        assert_eq!(check(&daemon, &[header]), 401, "{hiding} alone");
+        assert_eq!(check(&daemon, &[header]), 403, "{hiding} alone");
     }
-    let many = "x ".repeat(100);
+    let many: String = (0..300).map(|n| format!("x{n} ")).collect();
     assert_eq!(check(&daemon, &[("authorization", &many), GOOD]), 401, "more than is looked up");
 }
 
@@ -197,5 +204,89 @@ fn forged_tokens_with_the_owners_jti_take_nothing_from_the_owners_rate() {
             answered.iter().any(|passed| *passed < 10).then_some(answered)
         });
         assert!(more.iter().sum::<usize>() < 20, "{more:?}");
+    }
+}
+
+#[test]
+fn a_secret_that_a_gateway_names_is_looked_up_like_one_that_a_client_presents() {
+    let (_folder, daemon) = daemon("");
+    revoke(&daemon, "jwt:j1");
+    revoke(&daemon, "session:s1");
+    revoke(&daemon, "jwt:7");
+    for claims in
+        [r#"{"jti":"j1","jti":"j2"}"#, r#"{"JTI":"j1"}"#, r#"{"jti":["j1"]}"#, r#"{"jti":7}"#]
+    {
+        let token = jwt(claims, "signature");
+        for name in [token.clone(), format!("session:{token}"), format!("jwt:{token}")] {
+            let named = ("x-tripline-credential", &*name);
+            assert_eq!(check(&daemon, &[named]), 403, "{claims}: {name}");
+        }
+        let bearer = format!("Bearer {token}");
+        assert_eq!(check(&daemon, &[("authorization", &bearer)]), 403, "{claims}");
+    }
+    let of_session = jwt(r#"{"jti":"s1"}"#, "signature");
+    for name in ["jwt:s1", &of_session, &format!("jwt:{of_session}")] {
+        assert_eq!(check(&daemon, &[("x-tripline-credential", name)]), 403, "{name}");
+    }
+    assert_eq!(check(&daemon, &[("x-tripline-credential", "jwt:j3")]), 200);
+}
+
+#[test]
+fn no_scheme_hides_a_revoked_key_beside_a_good_one() {
+    let (_folder, daemon) = daemon("");
+    revoke(&daemon, "key_bad");
+    let long = format!("Basic {}", STANDARD.encode(format!("key_bad:{}", "x".repeat(2000))));
+    let broken = STANDARD.encode("key_bad:x").replace("a2", "a.2");
+    for value in [
+        &*long,
+        "AWS key_bad:sig",
+        "SharedKey key_bad:sig",
+        "hmac id=key_bad:7",
+        "Token token='key_bad'",
+        "Key (key_bad)",
+        "{\"key\":\"key_bad\"}",
+        &format!("Basic {broken}"),
+        &format!("Basic:{}", STANDARD.encode("key_bad:x")),
+        &format!("Bearer {}", STANDARD.encode("key_bad:x")),
+    ] {
+        assert_eq!(check(&daemon, &[("authorization", value), GOOD]), 403, "{value}");
+    }
+    assert_eq!(check(&daemon, &[("authorization", "AWS key_good:sig"), GOOD]), 200);
+}
+
+/// Values for which a check that is quadratic takes seconds: gateways that let pass when they get no
+/// answer in time would let the revoked key beside it pass.
+#[test]
+fn a_costly_value_delays_no_answer() {
+    let (_folder, daemon) = daemon("");
+    revoke(&daemon, "key_bad");
+    let begun = std::time::Instant::now();
+    for unit in [":", "=", "/", "e=", "a:", "/sk-abcdefgh-ijkl", "eyJ:", "x "] {
+        let value = format!("{}.a.b", unit.repeat(60_000 / unit.len()));
+        let beside = [("x-api-key", "key_bad"), ("authorization", &*value)];
+        assert!([401, 403].contains(&check(&daemon, &beside)), "{unit}");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn where_every_credential_is_fingerprinted_no_name_is_kept_or_lets_a_revoked_one_pass() {
+    let (_folder, daemon) = daemon("[intake]\nfingerprint_credentials = true\n");
+    let decision = daemon.order("revoke", "hunter2-abcSECRET");
+    let id = decision.pointer("/decision/credential").and_then(serde_json::Value::as_str);
+    let id = id.unwrap_or_default().to_owned();
+    assert!(id.starts_with("fp_"), "{decision}");
+    until("it is refused", Duration::from_secs(5), || (daemon.check(&id) == 403).then_some(()));
+    for name in ["hunter2-abcSECRET", "api_key:hunter2-abcSECRET", &id] {
+        assert_eq!(check(&daemon, &[("x-tripline-credential", name)]), 403, "{name}");
+    }
+    assert_eq!(check(&daemon, &[("x-api-key", "hunter2-abcSECRET")]), 403);
+    assert!(!daemon.log().contains("hunter2"), "{}", daemon.log());
+    let data = daemon.data();
+    daemon.terminate();
+    for entry in std::fs::read_dir(&data).expect("a folder").flatten() {
+        let bytes = std::fs::read(entry.path()).unwrap_or_default();
+        let found = bytes.windows(7).any(|window| window == b"hunter2");
+        assert!(!found, "{}", entry.path().display());
     }
 }

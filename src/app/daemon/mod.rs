@@ -331,7 +331,8 @@ impl Opened {
             stores.push(AuthStore::open(params, &epoch, &outgoing)?);
         }
         let mut settings = settings.clone();
-        let fingerprints = Arc::new(Fingerprinter::new(key).with_random_ids(settings.random_ids));
+        let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
+        let fingerprints = Arc::new(fingerprints.with_raw_names(settings.has_raw_secrets_alone()));
         settings.control.operators = Some(reload::operators(&settings, &fingerprints));
         let breaker = breaker::shared_among(&stores, &mut settings.control.breaker);
         let receivers = settings.receivers.iter().cloned();

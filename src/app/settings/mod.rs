@@ -97,6 +97,13 @@ pub struct Settings {
     pub dead_letters: dead_letter::Params,
 }
 
+impl Settings {
+    /// Whether every source sends secrets as credentials, so that no other name is one.
+    pub fn has_raw_secrets_alone(&self) -> bool {
+        self.decoder.raw_secrets && self.kafka.iter().all(|kafka| kafka.decoder.raw_secrets)
+    }
+}
+
 /// Checks a configuration. `name` is what the text is called in messages.
 ///
 /// # Errors

@@ -98,6 +98,9 @@ fn decide(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
         }
         return pass_named(shared, name);
     }
+    if let Some(value) = authorization {
+        refuse_any_out_of_service(shared, value)?;
+    }
     let mut secrets = Vec::with_capacity(2);
     match authorization.map(scheme) {
         Some(Scheme::Bearer) => secrets.push(authorization.and_then(bearer)),
@@ -111,9 +114,6 @@ fn decide(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
     }
     if secrets.is_empty() {
         return Err(no_credential());
-    }
-    if let Some(other) = authorization.filter(|value| scheme(value) == Scheme::Other) {
-        refuse_any_out_of_service(shared, other)?;
     }
     Ok(())
 }
@@ -138,14 +138,49 @@ fn single<'a>(
     Err(ambiguous())
 }
 
-/// Whether a request may pass whose credential the gateway names.
+/// Whether a request may pass whose credential the gateway names: by an id, or by the secret itself, as
+/// from a cookie, which is looked up like any other.
 fn pass_named(shared: &Shared, name: &HeaderValue) -> Result<(), Refusal> {
     let name = std::str::from_utf8(name.as_bytes()).map_err(|_| ambiguous())?;
-    if shared.fingerprints.named(name).1.is_empty() {
+    let (kind, id) = shared.fingerprints.named(name);
+    if id.is_empty() {
         return Err(no_credential());
     }
+    if let Some(mistake) = misspelt(name) {
+        return Err(Refusal::Problem(Problem::bad_request(mistake)));
+    }
     let credential = people::parse(shared, name).map_err(Refusal::Problem)?;
+    let given = name.split_once(':').filter(|(word, _)| Kind::parse(word).is_some());
+    let given = given.map_or(name, |(_, given)| given);
+    if given != id {
+        refuse_out_of_service(shared, given)?;
+    }
+    // Another source may know it by its fingerprint alone.
+    let fingerprint = shared.fingerprints.identify(given);
+    pass(shared, fingerprint.kind.unwrap_or(kind), &fingerprint.id, None)?;
+    if kind == Kind::Jwt {
+        // The `jti` may have been revoked as that of a session, or another kind.
+        for kind in Kind::ALL {
+            pass(shared, kind, credential.id(), None)?;
+        }
+    }
     pass(shared, credential.kind(), credential.id(), None)
+}
+
+/// Says why a name isn't written as events write it, if it has what no id begins or ends with.
+fn misspelt(name: &str) -> Option<String> {
+    let (word, id) = name.split_once([':', '='])?;
+    let is_around = |c: char| c.is_whitespace() || "\"'`:=;,".contains(c);
+    let misplaced = id.starts_with(is_around) || name.get(word.len()..)?.starts_with('=');
+    let is_kind = Kind::parse(word.trim_matches(is_around)).is_some();
+    (is_kind && (misplaced || name.ends_with(is_around) || name.starts_with(is_around))).then(
+        || {
+            format!(
+                "a credential is written kind:id, as in {}:key_1, without spaces or quotes",
+                word.trim()
+            )
+        },
+    )
 }
 
 /// Whether a request with a secret may pass. Events may have told of it by its fingerprint or, where

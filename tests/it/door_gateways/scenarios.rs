@@ -81,6 +81,15 @@ pub fn withstands_clients_that_hide_a_revoked_key(kind: Kind) {
     let hidden = format!("Basic {}", STANDARD.encode(format!("{STOLEN}:")));
     let basic = ("authorization", hidden.as_str());
     let name = |value| ("x-tripline-credential", value);
+    // A service may pass over what is no ASCII, or read a long or a broken `Basic`.
+    let (spaced, spaced_key) = (format!("Bearer \u{a0}{STOLEN}"), format!("\u{a0}{STOLEN}"));
+    let (spaced, spaced_key) = (("authorization", &*spaced), ("x-api-key", &*spaced_key));
+    let long = format!("Basic {}", STANDARD.encode(format!("{STOLEN}:{}", "x".repeat(2000))));
+    let signed = format!("AWS {STOLEN}:signature");
+    let (long, signed) = (("authorization", &*long), ("authorization", &*signed));
+    // Costly to look into: no answer in time would let the request pass.
+    let costly = format!("Bearer {}.a.b", ":".repeat(7000));
+    let costly = ("authorization", &*costly);
     let attacks: &[&[(&str, &str)]] = &[
         // What the client claims of itself is not believed, whatever else it sends.
         &[name("api_key:other")],
@@ -106,6 +115,11 @@ pub fn withstands_clients_that_hide_a_revoked_key(kind: Kind) {
         &[junk, stolen],
         &[basic, GOOD],
         &[("authorization", STOLEN), GOOD],
+        &[spaced, GOOD],
+        &[spaced_key, ("authorization", GOOD.1)],
+        &[long, GOOD],
+        &[signed, GOOD],
+        &[costly, stolen],
     ];
     for attack in attacks {
         let answer = world.send("GET", attack);

@@ -151,7 +151,9 @@ impl World {
         let url = format!("http://127.0.0.1:{}/some/path?q=1", self.port);
         let mut request = client.request(method.parse().expect("a method"), url);
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            // A byte for each letter, as old clients send them: `\u{a0}` is 0xA0.
+            let bytes: Vec<u8> = value.chars().map(|c| u8::try_from(c).expect("a byte")).collect();
+            request = request.header(*name, bytes);
         }
         if method == "POST" {
             request = request.body(BODY);

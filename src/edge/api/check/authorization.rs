@@ -4,25 +4,18 @@
 //! `AWS4-HMAC-SHA256` it is, so it lets nothing pass. It must not hide a credential that is out of
 //! service either, so each word in it is looked up, and one that is out of service refuses.
 
-use crate::model::credential::ID_BYTES_MAX;
-use crate::wire::secret::LENIENT;
+use crate::wire::secret::decode_leniently;
 use axum::http::HeaderValue;
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::DecodePaddingMode;
-use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
-use std::borrow::Cow;
 
-/// The most words that are looked up in one header. Chosen: OAuth 1.0 and Digest send about ten.
-const WORDS_MAX: usize = 32;
+/// The most pieces that are looked up in one header. Chosen: OAuth 1.0 and Digest send about fifty.
+const PIECES_MAX: usize = 128;
 
-/// The standard alphabet as lenient readers take it.
-const LENIENT_STANDARD: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// Between words.
+const SPACES: [char; 4] = [' ', '\t', ',', ';'];
+/// Around a word.
+const QUOTES: [char; 11] = ['"', '\'', '`', '(', ')', '[', ']', '{', '}', '<', '>'];
+/// Within a word, between a name and its value, a user and a password, a key and its scope.
+const JOINTS: [char; 6] = ['=', ':', '/', '&', '|', '"'];
 
 /// How a caller shows who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,44 +36,54 @@ pub(super) fn scheme(value: &HeaderValue) -> Scheme {
 }
 
 /// Everything in a header's value that could be a secret or the name of a credential: its words, what
-/// stands behind `name=`, what `Basic` encodes, the access key in `Credential=KEY/DATE/…`. None: there
-/// are more than are looked up.
+/// stands before and behind each joint of a word (`name=`, `user:`, `KEY/DATE/…`), and the same of what
+/// base64 encodes, as `Basic` does (RFC 7617). None: there is more than is looked up.
 pub(super) fn candidates(value: &HeaderValue) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(value.as_bytes());
     let mut found = vec![text.trim().to_owned()];
-    let words = text.split([' ', '\t', ',', ';']).filter(|word| !word.is_empty());
-    for (number, word) in words.enumerate() {
-        if number >= WORDS_MAX {
-            return None;
+    for word in text.split(SPACES).filter(|word| !word.is_empty()) {
+        add_pieces(word, &mut found)?;
+        // Lenient readers take either alphabet, pass over what is no letter of it, and stop at padding
+        // or read on: each may find another user.
+        let encoded = word.rsplit_once(':').map_or(word, |(_, encoded)| encoded);
+        let unpadded = encoded.split('=').next().unwrap_or(encoded);
+        for encoded in [encoded, unpadded] {
+            let decoded = decode_leniently(encoded.as_bytes());
+            let text = String::from_utf8_lossy(&decoded);
+            if text.contains(':') {
+                add_pieces(&text, &mut found)?;
+            }
         }
-        let named = word.split_once('=').map(|(_, value)| value);
-        for part in [Some(word), named].into_iter().flatten() {
-            let part = part.trim_matches('"');
-            found.push(part.to_owned());
-            found.extend(part.split_once('/').map(|(head, _)| head.to_owned()));
-        }
-        found.extend(user_and_password(word).into_iter().flatten());
     }
-    found.retain(|one| !one.is_empty());
-    found.dedup();
     Some(found)
 }
 
-/// The user and the password that `Basic` encodes (RFC 7617), and both together.
-fn user_and_password(word: &str) -> Option<[String; 3]> {
-    if word.len() > 8 * ID_BYTES_MAX {
-        return None;
+/// Adds a word without its quotes, and each part of it that begins or ends at a joint.
+fn add_pieces(word: &str, found: &mut Vec<String>) -> Option<()> {
+    let mut add = |piece: &str| {
+        let piece = piece.trim_matches(QUOTES);
+        if !piece.is_empty() && !found.iter().any(|known| known == piece) {
+            found.push(piece.to_owned());
+        }
+        (found.len() <= PIECES_MAX).then_some(())
+    };
+    add(word)?;
+    let mut begin = 0;
+    for (at, joint) in word.match_indices(JOINTS) {
+        add(word.get(..at)?)?;
+        add(word.get(begin..at)?)?;
+        begin = at + joint.len();
+        add(word.get(begin..)?)?;
     }
-    let bytes = LENIENT_STANDARD.decode(word).or_else(|_| LENIENT.decode(word)).ok()?;
-    let text: Cow<'_, str> = String::from_utf8_lossy(&bytes);
-    let (user, password) = text.split_once(':').unwrap_or((&text, ""));
-    Some([user, password, &*text].map(str::to_owned))
+    Some(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Scheme, WORDS_MAX, candidates, scheme};
+    use super::{PIECES_MAX, Scheme, candidates, scheme};
     use axum::http::HeaderValue;
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
 
     fn value(text: &str) -> HeaderValue {
         HeaderValue::from_str(text).expect("a value")
@@ -110,6 +113,17 @@ mod tests {
             "Basic c2stMTo",
             "Basic sk-1",
             "AWS4-HMAC-SHA256 Credential=sk-1/20261101/eu/s3/aws4_request, Signature=00",
+            "AWS sk-1:sig",
+            "SharedKey sk-1:sig",
+            "hmac id=sk-1:7",
+            "Token token='sk-1'",
+            "Key (sk-1)",
+            "{\"key\":\"sk-1\"}",
+            "Basic:c2stMTo=",
+            "Basic c2st.MTo=",
+            "Basic ~c2s~tMTo",
+            "Basic c2stMTo==",
+            "Bearer c2stMTo=",
         ] {
             let found = candidates(&value(text)).expect("few");
             assert!(found.iter().any(|one| one == "sk-1"), "{text}: {found:?}");
@@ -117,9 +131,17 @@ mod tests {
     }
 
     #[test]
-    fn more_words_than_are_looked_up_are_not_let_pass() {
-        let many = |words: usize| candidates(&value(&"x ".repeat(words)));
-        assert!(many(WORDS_MAX).is_some());
-        assert!(many(WORDS_MAX + 1).is_none());
+    fn a_long_password_does_not_hide_the_user() {
+        let encoded = STANDARD.encode(format!("sk-1:{}", "x".repeat(20_000)));
+        let found = candidates(&value(&format!("Basic {encoded}"))).expect("few");
+        assert!(found.iter().any(|one| one == "sk-1"));
+    }
+
+    #[test]
+    fn more_than_is_looked_up_is_not_let_pass() {
+        let words = |count: usize| (0..count).map(|n| format!("x{n} ")).collect::<String>();
+        assert!(candidates(&value(&words(PIECES_MAX / 2))).is_some());
+        assert!(candidates(&value(&words(PIECES_MAX + 1))).is_none());
+        assert!(candidates(&value(&"x:y=".repeat(PIECES_MAX))).is_none());
     }
 }
