@@ -13,7 +13,8 @@ use std::time::Instant;
 use tripline::detect::asleep::Asleep;
 use tripline::detect::profile::Profile;
 use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::partition::{Clock, Params, Partition};
+use tripline::engine::partition::{Clock, Params};
+use tripline::engine::shard_driver::{Backlog, ShardDriver};
 use tripline::model::event::AuthEvent;
 use tripline::model::time::EventTime;
 use tripline::wire::checkpoint_bytes;
@@ -74,7 +75,7 @@ fn event_of(rank: usize, id: &str, ms: i64, turn: u64) -> AuthEvent<'_> {
 /// What a credential costs once it is asleep: `credentials` come in 20 waves, an hour apart.
 fn sleepers(credentials: usize) {
     let before = resident();
-    let mut partition = Partition::new(Arc::new(Params::default()), SEED);
+    let mut shard = ShardDriver::empty(Arc::new(Params::default()), SEED);
     let (mut batch, mut offset) = (Batch::default(), 0);
     for wave in 0..22_i64 {
         let now = START_MS + wave * 3_700_000;
@@ -85,23 +86,23 @@ fn sleepers(credentials: usize) {
             batch.push(&event_of(rank, &id, now, 0), offset, SEED);
             offset += 1;
         }
-        partition.apply(&batch, Clock::Intake(EventTime::from_ms(now)));
+        let _signals = shard.step(&batch, Clock::Intake(EventTime::from_ms(now)));
         batch.clear();
         for step in 1..=740 {
-            partition.tick(EventTime::from_ms(now + step * 5000));
+            let _signals = shard.tick(EventTime::from_ms(now + step * 5000), Backlog::Empty);
         }
     }
     let growth = resident().saturating_sub(before) as f64 / credentials as f64;
     println!(
         "asleep: {} of {} credentials, {growth:.0} bytes each as resident growth",
-        partition.sleepers(),
-        partition.credentials()
+        shard.partition().sleepers(),
+        shard.partition().credentials()
     );
 }
 
 /// What a checkpoint costs: how long a part holds the partition up, while `batches` go on between
 /// the parts, and how long it takes to write and to read back.
-fn checkpoint(partition: &mut Partition, batches: &[Batch]) {
+fn checkpoint(shard: &mut ShardDriver, batches: &[Batch]) {
     let (mut longest, mut writing, mut parts) = (0.0_f64, 0.0, Vec::new());
     let mut timed = |work: &mut dyn FnMut()| {
         let begun = Instant::now();
@@ -109,17 +110,17 @@ fn checkpoint(partition: &mut Partition, batches: &[Batch]) {
         longest = longest.max(begun.elapsed().as_secs_f64());
         writing += begun.elapsed().as_secs_f64();
     };
-    timed(&mut || parts.push(partition.begin_checkpoint()));
+    timed(&mut || parts.push(shard.partition_mut().begin_checkpoint()));
     let mut going = batches.iter().cycle();
     let mut is_last = false;
     while !is_last {
         timed(&mut || {
-            let (part, last) = partition.checkpoint_part(10_000);
+            let (part, last) = shard.partition_mut().checkpoint_part(10_000);
             parts.push(part);
             is_last = last;
         });
         if let Some(batch) = going.next() {
-            partition.apply(batch, Clock::Events);
+            let _signals = shard.step(batch, Clock::Events);
         }
     }
     let bytes: usize = parts.iter().map(Vec::len).sum();
@@ -129,7 +130,7 @@ fn checkpoint(partition: &mut Partition, batches: &[Batch]) {
     println!(
         "a checkpoint of {} credentials: {:.0} MB, {:.0} MB packed; {writing:.1} s of the \
          partition, {:.1} ms at a time at the most, {packing:.1} s to pack",
-        partition.credentials(),
+        shard.partition().credentials(),
         bytes as f64 / 1e6,
         file.len() as f64 / 1e6,
         longest * 1000.0
@@ -144,7 +145,7 @@ fn main() {
     let (credentials, events) = if small { (10_000, 200_000) } else { (1_000_000, 20_000_000) };
     println!("a profile: {} bytes awake, {} asleep", size_of::<Profile>(), size_of::<Asleep>());
     let before = resident();
-    let mut partition = Partition::new(Arc::new(Params::default()), SEED);
+    let mut shard = ShardDriver::empty(Arc::new(Params::default()), SEED);
     let mut batch = Batch::default();
     let mut offset = 0_i64;
     for first in (0..credentials).step_by(BATCH) {
@@ -154,7 +155,7 @@ fn main() {
             batch.push(&event_of(rank, &id, START_MS, 0), offset, SEED);
             offset += 1;
         }
-        partition.apply(&batch, Clock::Intake(EventTime::from_ms(START_MS)));
+        let _signals = shard.step(&batch, Clock::Intake(EventTime::from_ms(START_MS)));
     }
     let growth = resident().saturating_sub(before) as f64 / credentials as f64;
     println!("resident growth per credential: {growth:.0} bytes at {credentials} credentials");
@@ -178,17 +179,17 @@ fn main() {
         }
         let begun = Instant::now();
         for batch in &batches {
-            partition.apply(batch, Clock::Intake(EventTime::from_ms(START_MS + at / 100)));
+            let clock = Clock::Intake(EventTime::from_ms(START_MS + at / 100));
+            signals += shard.step(batch, clock).signals.len();
         }
         spent += begun.elapsed().as_secs_f64();
-        signals += partition.drain_signals().count();
     }
     let applied = (rounds.max(1) * batches.len() * BATCH) as f64;
     println!(
         "state update: {:.0} ns an event over {applied} events, {signals} signals",
         spent / applied * 1e9
     );
-    checkpoint(&mut partition, &batches);
-    drop(partition);
+    checkpoint(&mut shard, &batches);
+    drop(shard);
     sleepers(credentials);
 }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tripline::engine::batch::{Batch, HashSeed};
 use tripline::engine::partition::{Clock, Params, Partition};
+use tripline::engine::shard_driver::ShardDriver;
+use tripline::engine::tally::Tally;
 use tripline::model::credential::Kind;
 use tripline::model::event::AuthEvent;
 use tripline::model::time::EventTime;
@@ -38,7 +40,8 @@ fn memory(field: &str) -> u64 {
 
 /// A partition, and how long it worked.
 struct World {
-    partition: Partition,
+    shard: ShardDriver,
+    tally: Tally,
     batch: Batch,
     offset: i64,
     worked: Duration,
@@ -61,11 +64,11 @@ impl World {
 
     fn apply(&mut self, ms: i64) {
         let begun = Instant::now();
-        self.partition.apply(&self.batch, Clock::Intake(EventTime::from_ms(ms)));
+        let output = self.shard.step(&self.batch, Clock::Intake(EventTime::from_ms(ms)));
         self.worked += begun.elapsed();
+        self.tally.add(&output.tally);
         self.events += self.batch.len() as u64;
         self.batch.clear();
-        self.partition.drain_signals();
     }
 
     /// Events in a second since the last call.
@@ -84,7 +87,8 @@ fn main() {
     let params = Params::default().with_memory(memory_bytes);
     let before = memory("VmRSS:");
     let mut world = World {
-        partition: Partition::new(Arc::new(params), SEED),
+        shard: ShardDriver::empty(Arc::new(params), SEED),
+        tally: Tally::default(),
         batch: Batch::default(),
         offset: 0,
         worked: Duration::ZERO,
@@ -119,7 +123,7 @@ fn main() {
         push(&mut world, "key", number, START_MS + 3 * HOUR_MS + step(turn, uses));
     }
     let normal = world.throughput();
-    world.partition.take_tally();
+    world.tally = Tally::default();
     for turn in 0..made_up {
         let ms = START_MS + 4 * HOUR_MS + step(turn, made_up);
         push(&mut world, "made", turn, ms);
@@ -129,9 +133,9 @@ fn main() {
         }
     }
     let flooded = world.throughput();
-    let tally = world.partition.take_tally();
+    let tally = world.tally;
     let known = |number: u64| {
-        let view = world.partition.look_up(Kind::ApiKey, &format!("key_{number:012}"));
+        let view = world.shard.partition().look_up(Kind::ApiKey, &format!("key_{number:012}"));
         view.is_some_and(|view| view.first_seen.ms() < START_MS + HOUR_MS)
     };
     let kept = (0..real).filter(|number| known(*number)).count() as f64 / real as f64;
@@ -146,7 +150,7 @@ fn main() {
         normal / 1e6,
         tally.evictions
     );
-    print_memory(&world.partition, before);
+    print_memory(world.shard.partition(), before);
 }
 
 /// Prints what the partition says that it takes, and what the process does; it had `before` bytes.

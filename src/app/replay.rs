@@ -210,7 +210,7 @@ impl Replay {
         }
         self.findings.finish()?;
         self.decisions.finish()?;
-        let tally = self.machine.partition_mut().take_tally();
+        let tally = self.machine.tally();
         let partition = self.machine.partition();
         self.report.events = tally.applied;
         self.report.rejected = tally.rejected;

@@ -8,6 +8,7 @@ use crate::engine::batch::Batch;
 use crate::engine::control::{self, PersonOrder};
 use crate::engine::member::MemberSummary;
 use crate::engine::partition::{self, Signal, View};
+use crate::engine::shard_driver::ShardUsage;
 use crate::engine::tenant_minutes::{MinuteTotals, Place, Ranking};
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::{Credential, Kind};
@@ -102,12 +103,8 @@ impl Ticket {
 pub struct InUse {
     /// The thread's number, among all of them.
     pub thread: usize,
-    /// Credentials that it remembers.
-    pub credentials: u64,
-    /// How many of them have open episodes.
-    pub open: u64,
-    /// What they take in memory. Unit: bytes.
-    pub bytes: u64,
+    /// How much that is, of all its shards.
+    pub usage: ShardUsage,
 }
 
 /// What the control plane is told.

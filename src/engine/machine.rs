@@ -6,6 +6,8 @@
 use super::batch::{Batch, HashSeed};
 use super::control::{self, Control};
 use super::partition::{self, Clock, Partition, Signal};
+use super::shard_driver::ShardDriver;
+use super::tally::Tally;
 use crate::model::credential::Kind;
 use crate::model::decision::Decision;
 use crate::model::time::EventTime;
@@ -32,10 +34,11 @@ fn advance(control: &mut Control, now: EventTime) -> Vec<Decision> {
 /// A partition and the control plane behind it; its clock is event time.
 #[derive(Debug)]
 pub struct Machine {
-    partition: Partition,
+    driver: ShardDriver,
     control: Control,
     /// Hours of use that the control plane has heard of.
     hours: [u64; Kind::ALL.len()],
+    tally: Tally,
 }
 
 impl Machine {
@@ -46,9 +49,10 @@ impl Machine {
         seed: HashSeed,
     ) -> Self {
         Self {
-            partition: Partition::new(partition, seed),
+            driver: ShardDriver::empty(partition, seed),
             control: Control::new(control),
             hours: [0; Kind::ALL.len()],
+            tally: Tally::default(),
         }
     }
 
@@ -56,8 +60,9 @@ impl Machine {
     /// makes no difference.
     pub fn apply(&mut self, batch: &Batch, mut each: impl FnMut(Output)) {
         let Some(newest) = batch.newest() else { return };
-        self.partition.apply(batch, Clock::Events);
-        for signal in self.partition.drain_signals() {
+        let output = self.driver.step(batch, Clock::Events);
+        self.tally.add(&output.tally);
+        for signal in output.signals {
             let now = signal.finding.updated;
             for decision in advance(&mut self.control, now) {
                 each(Output::Decision(Box::new(decision)));
@@ -87,11 +92,11 @@ impl Machine {
 
     /// The data plane.
     pub const fn partition(&self) -> &Partition {
-        &self.partition
+        self.driver.partition()
     }
 
-    /// The data plane, to take its tally.
-    pub const fn partition_mut(&mut self) -> &mut Partition {
-        &mut self.partition
+    /// What was counted so far.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
     }
 }

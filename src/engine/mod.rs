@@ -25,6 +25,7 @@ pub mod partition;
 pub mod reconcile;
 pub mod register;
 pub mod restraint;
+pub mod shard_driver;
 pub mod slab;
 pub mod steady_clock;
 pub mod tally;

@@ -44,6 +44,37 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds what was counted further.
+    pub fn add(&mut self, other: &Self) {
+        let Self { evictions, opened, justified, active_hours, .. } = other;
+        for (sum, more) in [
+            (&mut self.applied, other.applied),
+            (&mut self.redelivered, other.redelivered),
+            (&mut self.rejected, other.rejected),
+            (&mut self.unverified, other.unverified),
+            (&mut self.late, other.late),
+            (&mut self.too_late, other.too_late),
+            (&mut self.ahead, other.ahead),
+            (&mut self.admitted, other.admitted),
+            (&mut self.evictions.new, evictions.new),
+            (&mut self.evictions.established, evictions.established),
+            (&mut self.evictions.deferred, evictions.deferred),
+            (&mut self.refused, other.refused),
+            (&mut self.tenant_changed, other.tenant_changed),
+            (&mut self.without_tenant, other.without_tenant),
+            (&mut self.closed, other.closed),
+        ] {
+            *sum += more;
+        }
+        let sums = self.opened.iter_mut().chain(self.justified.iter_mut().flatten());
+        let sums = sums.chain(&mut self.active_hours);
+        for (sum, more) in
+            sums.zip(opened.iter().chain(justified.iter().flatten()).chain(active_hours))
+        {
+            *sum += more;
+        }
+    }
+
     /// Counts that a credential of `kind` began an hour of use.
     pub fn note_hour(&mut self, kind: Kind) {
         if let Some(hours) = self.active_hours.get_mut(kind as usize) {

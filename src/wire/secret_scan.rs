@@ -310,6 +310,7 @@ fn token_in(bytes: &[u8], chunk: &Range<usize>) -> Option<Range<usize>> {
         let begins = matches!(before, b':' | b'=' | b'/' | b'&' | b'?' | b'@' | b'#');
         before = *byte;
         if begins
+            && matches!(class(*byte), Class::Lower | Class::Upper | Class::Digit)
             && text.len() - begin >= SECRET_BYTES_MIN
             && [points_left, points_left.saturating_sub(stops)].iter().any(|n| matches!(n, 2 | 4))
             && let Some(head) = point.and_then(|point| text.get(begin..point))

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::partition::{Clock, Params, Partition};
+use tripline::engine::partition::{Clock, Params};
+use tripline::engine::shard_driver::ShardDriver;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::finding::{Action, Detector, Finding, FindingId, Gate};
@@ -20,7 +21,7 @@ const DAY: i64 = 24 * HOUR;
 
 /// A fleet whose events are told in order.
 struct Fleet {
-    partition: Partition,
+    shard: ShardDriver,
     batch: Batch,
     offset: i64,
     now: i64,
@@ -63,7 +64,7 @@ impl Fleet {
 
     fn with(params: Params) -> Self {
         Self {
-            partition: Partition::new(Arc::new(params), SEED),
+            shard: ShardDriver::empty(Arc::new(params), SEED),
             batch: Batch::default(),
             offset: 0,
             now: START_MS,
@@ -91,9 +92,9 @@ impl Fleet {
     }
 
     fn flush(&mut self) {
-        self.partition.apply(&self.batch, Clock::Events);
+        let output = self.shard.step(&self.batch, Clock::Events);
         self.batch.clear();
-        for signal in self.partition.drain_signals() {
+        for signal in output.signals {
             self.findings.insert(signal.finding.id, signal.finding);
         }
     }

@@ -272,3 +272,25 @@ fn a_source_that_is_a_day_behind_is_caught_up_with_and_nothing_is_done_about_yes
     });
     assert_eq!(daemon.check("api_key:quiet"), 200);
 }
+
+/// The clock of a partition goes on once all that was produced is applied, though all of it is of the
+/// past: nobody needs to send anything for a finding to close.
+#[test]
+fn a_finding_of_the_past_closes_without_further_records_once_all_is_read() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().expect("a folder");
+    let limit = "ceiling.default = \"600/min\"\n";
+    let config = format!("{limit}{}", config(&cluster.bootstrap_servers()));
+    let daemon = Daemon::start(&folder, &config);
+    let an_hour_ago = now_ms() - 3_600_000;
+    let record = event("key_1", an_hour_ago);
+    let burst = (0..2000).map(|_| ("key_1".to_owned(), record.clone()));
+    produce(&cluster.bootstrap_servers(), "auth", burst);
+    applied(&daemon, 2000.0);
+    until("the finding is closed", Duration::from_mins(2), || {
+        let findings = daemon.get("/v1/findings");
+        let findings = findings.as_array()?;
+        let is_closed = |finding: &serde_json::Value| finding["closed"].is_string();
+        (!findings.is_empty() && findings.iter().all(is_closed)).then_some(())
+    });
+}

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tripline::engine::batch::{Batch, HashSeed};
 use tripline::engine::keyring::bytes_for;
-use tripline::engine::partition::{Clock, Params, Partition, Restoring, Signal, Useless, VERSION};
+use tripline::engine::partition::{Clock, Params, Restoring, Signal, Useless, VERSION};
+use tripline::engine::shard_driver::ShardDriver;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::time::EventTime;
@@ -54,24 +55,28 @@ fn params(credentials: usize) -> Arc<Params> {
     Arc::new(params)
 }
 
-fn apply(partition: &mut Partition, (batch, ms): &(Batch, i64)) -> Vec<Signal> {
-    partition.apply(batch, Clock::Intake(EventTime::from_ms(*ms)));
-    partition.drain_signals().collect()
+fn apply(shard: &mut ShardDriver, (batch, ms): &(Batch, i64)) -> Vec<Signal> {
+    shard.step(batch, Clock::Intake(EventTime::from_ms(*ms))).signals
 }
 
-fn written(partition: &mut Partition) -> Written {
+fn new(params: Arc<Params>) -> ShardDriver {
+    ShardDriver::empty(params, SEED)
+}
+
+fn written(shard: &mut ShardDriver) -> Written {
+    let partition = shard.partition_mut();
     let head = partition.begin_checkpoint();
     let (part, is_last) = partition.checkpoint_part(u32::MAX);
     assert!(is_last);
     (head, vec![part])
 }
 
-fn read(written: &Written, params: Arc<Params>) -> Result<Partition, Useless> {
+fn read(written: &Written, params: Arc<Params>) -> Result<ShardDriver, Useless> {
     let mut restoring = Restoring::begin((&written.0, VERSION), params, SEED)?;
     for part in &written.1 {
         restoring.part(part)?;
     }
-    restoring.finish()
+    Ok(ShardDriver::new(restoring.finish()?, EventTime::MIN))
 }
 
 proptest! {
@@ -86,32 +91,32 @@ proptest! {
     ) {
         let (steps, params) = (batches(&steps), params(credentials));
         let begins = at.index(steps.len());
-        let mut undisturbed = Partition::new(Arc::clone(&params), SEED);
+        let mut undisturbed = new(Arc::clone(&params));
         let mut signals: Vec<Vec<Signal>> = Vec::new();
         let mut checkpoint: Written = (Vec::new(), Vec::new());
         let mut under_way = false;
         for (number, step) in steps.iter().enumerate() {
             if number == begins {
-                checkpoint.0 = undisturbed.begin_checkpoint();
+                checkpoint.0 = undisturbed.partition_mut().begin_checkpoint();
                 under_way = true;
             }
             signals.push(apply(&mut undisturbed, step));
             if under_way {
                 // Between the batches, while everything goes on.
-                let (part, is_last) = undisturbed.checkpoint_part(most);
+                let (part, is_last) = undisturbed.partition_mut().checkpoint_part(most);
                 checkpoint.1.push(part);
                 under_way = !is_last;
             }
         }
         while under_way {
-            let (part, is_last) = undisturbed.checkpoint_part(most);
+            let (part, is_last) = undisturbed.partition_mut().checkpoint_part(most);
             checkpoint.1.push(part);
             under_way = !is_last;
         }
         let mut restored = read(&checkpoint, params).expect("it is read back");
         // Some of what was applied comes again, as after a crash.
         for (step, told) in steps.iter().zip(&signals).skip(begins.saturating_sub(3)) {
-            let is_new = step.0.rows().iter().any(|row| row.offset >= restored.next_offset());
+            let is_new = step.0.rows().iter().any(|row| row.offset >= restored.partition().next_offset());
             let again = apply(&mut restored, step);
             prop_assert_eq!(again.as_slice(), if is_new { told.as_slice() } else { &[] });
         }
@@ -123,11 +128,11 @@ proptest! {
         steps in prop::collection::vec(any::<(u8, u8, u16)>(), 20..60),
         (place, bit, cut) in (any::<prop::sample::Index>(), 0_u8..8, any::<bool>()),
     ) {
-        let mut partition = Partition::new(params(50), SEED);
+        let mut shard = new(params(50));
         for step in &batches(&steps) {
-            apply(&mut partition, step);
+            apply(&mut shard, step);
         }
-        let (mut head, mut parts) = written(&mut partition);
+        let (mut head, mut parts) = written(&mut shard);
         let at = place.index(head.len() + parts[0].len());
         let damaged = if at < head.len() { &mut head } else { &mut parts[0] };
         let at = at % damaged.len();
@@ -139,8 +144,8 @@ proptest! {
 
 #[test]
 fn a_checkpoint_of_another_key_or_of_a_newer_tripline_is_refused() {
-    let mut partition = Partition::new(params(10), SEED);
-    let (head, _) = written(&mut partition);
+    let mut shard = new(params(10));
+    let (head, _) = written(&mut shard);
     let begin = |version, seed| Restoring::begin((&head, version), params(10), seed).err();
     assert_eq!(begin(VERSION, SEED), None);
     assert_eq!(begin(VERSION, HashSeed(5, 7)), Some(Useless::OtherKey));
@@ -149,49 +154,49 @@ fn a_checkpoint_of_another_key_or_of_a_newer_tripline_is_refused() {
 
 #[test]
 fn limits_are_those_of_the_configuration_after_a_restart() {
-    let mut partition = Partition::new(params(10), SEED);
-    apply(&mut partition, &batches(&[(1, 1, 1)])[0]);
-    let written = written(&mut partition);
+    let mut shard = new(params(10));
+    apply(&mut shard, &batches(&[(1, 1, 1)])[0]);
+    let written = written(&mut shard);
     let mut stricter = Params::default();
     stricter.profile.limits.by_kind = [7; 5];
     let mut restored = read(&written, Arc::new(stricter)).expect("it is read back");
-    assert_eq!(restored.busiest(1)[0].limit_per_min, 7);
+    assert_eq!(restored.partition_mut().busiest(1)[0].limit_per_min, 7);
 }
 
 #[test]
 fn a_smaller_memory_keeps_what_is_worth_most_and_all_that_is_open() {
     const HOUR_MS: i64 = 3_600_000;
     let mut offset = 0;
-    let mut uses = |partition: &mut Partition, id: &str, ms: i64, times: usize| {
+    let mut uses = |shard: &mut ShardDriver, id: &str, ms: i64, times: usize| {
         let mut batch = Batch::default();
         for _ in 0..times {
             let event = AuthEvent::new(EventTime::from_ms(START_MS + ms), Cow::Borrowed(id));
             batch.push(&event, offset, SEED);
             offset += 1;
         }
-        apply(partition, &(batch, START_MS + ms));
+        apply(shard, &(batch, START_MS + ms));
     };
-    let mut partition = Partition::new(params(1000), SEED);
+    let mut shard = new(params(1000));
     // Ten that were used in three hours, and many that were used once; one is abused.
     for hour in 0..3 {
         for n in 0..10 {
-            uses(&mut partition, &format!("key_{n}"), hour * HOUR_MS + n, 1);
+            uses(&mut shard, &format!("key_{n}"), hour * HOUR_MS + n, 1);
         }
     }
-    uses(&mut partition, "abused", 3 * HOUR_MS, 3_000);
+    uses(&mut shard, "abused", 3 * HOUR_MS, 3_000);
     for n in 0..800 {
-        uses(&mut partition, &format!("once_{n}"), 3 * HOUR_MS + n, 1);
+        uses(&mut shard, &format!("once_{n}"), 3 * HOUR_MS + n, 1);
     }
-    assert!(partition.open_episodes() == 1 && partition.credentials() == 811);
+    assert!(shard.usage().open == 1 && shard.usage().credentials == 811);
 
-    let open = partition.look_up(Kind::ApiKey, "abused").map(|view| view.open.len());
+    let open = shard.partition().look_up(Kind::ApiKey, "abused").map(|view| view.open.len());
     assert!(open > Some(0));
 
     let smaller = params(60);
-    let mut restored = read(&written(&mut partition), Arc::clone(&smaller)).expect("read back");
-    assert!(restored.memory_bytes() <= smaller.memory_bytes, "{}", restored.memory_bytes());
-    assert!((20..=80).contains(&restored.credentials()), "{}", restored.credentials());
-    let known = |partition: &Partition, id: &str| partition.look_up(Kind::ApiKey, id);
+    let mut restored = read(&written(&mut shard), Arc::clone(&smaller)).expect("read back");
+    assert!(restored.partition().memory_bytes() <= smaller.memory_bytes, "{:?}", restored.usage());
+    assert!((20..=80).contains(&restored.usage().credentials), "{:?}", restored.usage());
+    let known = |shard: &ShardDriver, id: &str| shard.partition().look_up(Kind::ApiKey, id);
     for n in 0..10 {
         assert!(known(&restored, &format!("key_{n}")).is_some(), "key_{n}");
     }

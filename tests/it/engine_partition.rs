@@ -5,7 +5,9 @@ use std::sync::Arc;
 use tripline::detect::episode::Change;
 use tripline::engine::batch::{Batch, HashSeed};
 use tripline::engine::keyring::bytes_for;
-use tripline::engine::partition::{Clock, Params, Partition, Signal};
+use tripline::engine::partition::{Clock, Params, Signal};
+use tripline::engine::shard_driver::ShardDriver;
+use tripline::engine::tally::Tally;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::finding::{Action, Detector};
@@ -16,15 +18,16 @@ const START_MS: i64 = 1_700_000_040_000;
 
 /// A partition whose intake clock follows event time.
 struct World {
-    partition: Partition,
+    shard: ShardDriver,
     offset: i64,
     signals: Vec<Signal>,
+    tally: Tally,
 }
 
 impl World {
     fn new(params: Params) -> Self {
-        let partition = Partition::new(Arc::new(params), SEED);
-        Self { partition, offset: 0, signals: Vec::new() }
+        let shard = ShardDriver::empty(Arc::new(params), SEED);
+        Self { shard, offset: 0, signals: Vec::new(), tally: Tally::default() }
     }
 
     /// One accepted use of that time arrives at `now_ms`.
@@ -49,8 +52,9 @@ impl World {
     }
 
     fn apply(&mut self, batch: &Batch, now_ms: i64) {
-        self.partition.apply(batch, Clock::Intake(EventTime::from_ms(now_ms)));
-        self.signals.extend(self.partition.drain_signals());
+        let output = self.shard.step(batch, Clock::Intake(EventTime::from_ms(now_ms)));
+        self.signals.extend(output.signals);
+        self.tally.add(&output.tally);
     }
 
     /// A steady use of a credential for `minutes`, ending at the returned time.
@@ -72,7 +76,7 @@ fn a_quiet_fleet_says_nothing() {
     let mut world = World::new(Params::default());
     for id in ["a", "b", "c"] {
         world.offset = 0;
-        world.partition = Partition::new(Arc::new(Params::default()), SEED);
+        world.shard = ShardDriver::empty(Arc::new(Params::default()), SEED);
         world.steady(id, 30, 120);
     }
     assert_eq!(world.signals, []);
@@ -132,10 +136,10 @@ fn failed_requests_never_count_against_a_credential() {
     for Signal { finding, .. } in &world.signals {
         assert_eq!((finding.detector, finding.action), (Detector::Failures, Action::Alert));
     }
-    assert_eq!(world.partition.credentials(), 1);
-    let view = world.partition.look_up(Kind::ApiKey, "victim").expect("known");
+    assert_eq!(world.shard.partition().credentials(), 1);
+    let view = world.shard.partition().look_up(Kind::ApiKey, "victim").expect("known");
     assert!(view.last_minute() <= 30, "{view:?}");
-    assert_eq!(world.partition.take_tally().rejected, 100_000);
+    assert_eq!(std::mem::take(&mut world.tally).rejected, 100_000);
 }
 
 #[test]
@@ -157,9 +161,9 @@ fn redelivered_records_change_nothing() {
     for _ in 0..3 {
         world.apply(&batch, START_MS);
     }
-    let tally = world.partition.take_tally();
+    let tally = std::mem::take(&mut world.tally);
     assert_eq!((tally.applied, tally.redelivered), (100, 200));
-    let view = world.partition.look_up(Kind::ApiKey, "k").expect("known");
+    let view = world.shard.partition().look_up(Kind::ApiKey, "k").expect("known");
     assert_eq!(view.windows[0].count, 100);
 }
 
@@ -169,14 +173,15 @@ fn events_too_far_ahead_of_the_clock_count_for_nothing_and_do_not_move_the_water
     for ahead_ms in [60_001, 3_600_000] {
         world.arrives("k", START_MS + ahead_ms, START_MS);
     }
-    assert_eq!(world.partition.take_tally().ahead, 2);
-    assert!(world.partition.look_up(Kind::ApiKey, "k").is_none());
-    assert!(world.partition.watermark() <= EventTime::from_ms(START_MS));
+    assert_eq!(std::mem::take(&mut world.tally).ahead, 2);
+    assert!(world.shard.partition().look_up(Kind::ApiKey, "k").is_none());
+    assert!(world.shard.partition().watermark() <= EventTime::from_ms(START_MS));
     world.arrives("k", START_MS + 60_000, START_MS);
-    assert_eq!(world.partition.take_tally().ahead, 0);
-    let view = world.partition.look_up(Kind::ApiKey, "k").expect("it counts at its own time");
+    assert_eq!(std::mem::take(&mut world.tally).ahead, 0);
+    let view =
+        world.shard.partition().look_up(Kind::ApiKey, "k").expect("it counts at its own time");
     assert_eq!(view.windows[0].count, 1);
-    assert!(world.partition.watermark() <= EventTime::from_ms(START_MS));
+    assert!(world.shard.partition().watermark() <= EventTime::from_ms(START_MS));
 }
 
 #[test]
@@ -219,9 +224,9 @@ fn late_events_are_counted_where_they_belong() {
     world.send("k", 30_000, Outcome::Accepted, 5);
     world.send("k", 0, Outcome::Accepted, 5);
     world.send("k", -3_600_000, Outcome::Accepted, 5);
-    let tally = world.partition.take_tally();
+    let tally = std::mem::take(&mut world.tally);
     assert_eq!((tally.late, tally.too_late), (10, 5));
-    let view = world.partition.look_up(Kind::ApiKey, "k").expect("known");
+    let view = world.shard.partition().look_up(Kind::ApiKey, "k").expect("known");
     assert_eq!(view.windows.iter().map(|w| w.count).collect::<Vec<_>>(), [5, 5, 5, 10, 10]);
 }
 
@@ -253,15 +258,17 @@ fn a_flood_of_made_up_credentials_displaces_only_itself() {
         let name = format!("made-up-{}", n / 30 * 10 + n % 10);
         world.send(&name, 2 * HOUR_MS + 1000 + n / 100, Outcome::Accepted, 1);
     }
-    let evictions = world.partition.take_tally().evictions;
+    let evictions = std::mem::take(&mut world.tally).evictions;
     assert_eq!(evictions.established, 0);
     assert!(evictions.new > 10_000 && evictions.deferred > 10_000, "{evictions:?}");
-    assert!(world.partition.memory_bytes() <= bytes_for(1000));
+    assert!(world.shard.partition().memory_bytes() <= bytes_for(1000));
     for n in 0..500 {
-        let known = world.partition.look_up(Kind::ApiKey, &format!("key_{n}"));
+        let known = world.shard.partition().look_up(Kind::ApiKey, &format!("key_{n}"));
         assert_eq!(known.map(|view| view.first_seen.ms()), Some(START_MS / 1000 * 1000), "key_{n}");
     }
-    assert!(world.partition.look_up(Kind::ApiKey, "abused").is_some_and(|v| !v.open.is_empty()));
+    assert!(
+        world.shard.partition().look_up(Kind::ApiKey, "abused").is_some_and(|v| !v.open.is_empty())
+    );
 }
 
 #[test]
@@ -295,11 +302,11 @@ fn the_busiest_are_named_busiest_first() {
     for n in 0..200_usize {
         world.send(&format!("k{n:03}"), 0, Outcome::Accepted, 1 + n);
     }
-    let busiest = world.partition.busiest(10);
+    let busiest = world.shard.partition_mut().busiest(10);
     let ids: Vec<_> = busiest.iter().map(|view| view.credential.id().to_owned()).collect();
     assert_eq!(ids, (190..200).rev().map(|n| format!("k{n:03}")).collect::<Vec<_>>());
     world.send("late-riser", 120_000, Outcome::Accepted, 3);
-    let busiest = world.partition.busiest(10);
+    let busiest = world.shard.partition_mut().busiest(10);
     assert_eq!(busiest.len(), 1);
     assert_eq!(busiest[0].credential, Credential::parse("late-riser").expect("valid"));
 }
@@ -393,7 +400,7 @@ fn a_credential_that_is_forgotten_and_comes_back_is_no_further_hour_of_use() {
     for n in 0..3000_i64 {
         world.send(&format!("k{}", n % 20), n * 1000, Outcome::Accepted, 1);
     }
-    let hours = world.partition.seen().hours[Kind::ApiKey as usize];
+    let hours = world.shard.partition().seen().hours[Kind::ApiKey as usize];
     assert!(hours <= 20, "{hours} credential-hours within one hour of 20 credentials");
 }
 
@@ -403,7 +410,7 @@ fn an_hour_in_which_no_false_action_is_possible_proves_nothing() {
     for n in 0..5000_i64 {
         world.send(&format!("jti{n}"), n * 10, Outcome::Accepted, 1);
     }
-    assert_eq!(world.partition.seen().hours[Kind::ApiKey as usize], 0);
+    assert_eq!(world.shard.partition().seen().hours[Kind::ApiKey as usize], 0);
 }
 
 /// A use that names a tenant, or none.
@@ -425,7 +432,7 @@ fn with_tenant_limits() -> Params {
 fn a_fleet_that_begins_to_send_tenants_gives_them_to_its_older_credentials() {
     let mut world = World::new(with_tenant_limits());
     let seen = |world: &World| {
-        let view = world.partition.look_up(Kind::ApiKey, "k").expect("known");
+        let view = world.shard.partition().look_up(Kind::ApiKey, "k").expect("known");
         (view.tenant.map(String::from), view.limit_per_min)
     };
     world.one(&of_tenant(0, None));
@@ -446,7 +453,7 @@ fn a_fleet_that_begins_to_send_tenants_gives_them_to_its_older_credentials() {
 fn a_credential_moves_to_another_tenant_once_and_senders_that_disagree_move_nothing() {
     let mut world = World::new(with_tenant_limits());
     let tenant = |world: &World| {
-        let view = world.partition.look_up(Kind::ApiKey, "k").expect("known");
+        let view = world.shard.partition().look_up(Kind::ApiKey, "k").expect("known");
         view.tenant.map(String::from).unwrap_or_default()
     };
     for n in 0..500 {
@@ -458,7 +465,7 @@ fn a_credential_moves_to_another_tenant_once_and_senders_that_disagree_move_noth
         tenant(&world) == "bloom"
     });
     assert!(moved.is_some_and(|n| (504..512).contains(&n)), "{moved:?}");
-    let tally = world.partition.take_tally();
+    let tally = std::mem::take(&mut world.tally);
     assert_eq!((tally.tenant_changed, tally.without_tenant), (1, 0));
 }
 
@@ -475,14 +482,19 @@ fn made_up_tenants_take_no_rule_from_a_real_one_and_stay_within_their_memory() {
         world.one(&event);
         world.one(&event);
     }
-    assert!(world.partition.memory_bytes() <= most, "{}", world.partition.memory_bytes());
+    assert!(
+        world.shard.partition().memory_bytes() <= most,
+        "{}",
+        world.shard.partition().memory_bytes()
+    );
     for (n, name) in ["acme", "bloom"].into_iter().enumerate() {
         let mut event = of_tenant(80_000, Some(name));
         event.credential = Cow::Owned(format!("real_{n}"));
         for _ in 0..3 {
             world.one(&event);
         }
-        let view = world.partition.look_up(Kind::ApiKey, &format!("real_{n}")).expect("known");
+        let view =
+            world.shard.partition().look_up(Kind::ApiKey, &format!("real_{n}")).expect("known");
         assert_eq!(view.tenant.as_deref(), Some(name));
         assert!(view.limit_per_min == 77 || view.limit_per_min == 99);
     }

@@ -15,6 +15,7 @@ use tripline::engine::control::{self, Control};
 use tripline::engine::keyring::bytes_for;
 use tripline::engine::outbox::{Due, Outbox};
 use tripline::engine::partition::{Clock, Params, Partition, Restoring, Signal, VERSION};
+use tripline::engine::shard_driver::{Backlog, ShardDriver};
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
     Decision, DecisionId, Delivery, Generation, Holding, Posture, Receipt, Status,
@@ -111,7 +112,7 @@ impl Store {
 
 /// What a crash takes away.
 struct Live {
-    partitions: [Partition; PARTITIONS],
+    shards: [ShardDriver; PARTITIONS],
     /// Which batch comes next, by partition.
     next: [usize; PARTITIONS],
     control: Control,
@@ -132,10 +133,10 @@ struct Live {
 
 impl Live {
     /// What goes on from these partitions, each with the batch that comes next.
-    fn of(read: [(Partition, usize); PARTITIONS], control: Control, outbox: Outbox) -> Self {
+    fn of(read: [(ShardDriver, usize); PARTITIONS], control: Control, outbox: Outbox) -> Self {
         let next = read.each_ref().map(|(_, next)| *next);
         Self {
-            partitions: read.map(|(partition, _)| partition),
+            shards: read.map(|(shard, _)| shard),
             next,
             control,
             outbox,
@@ -179,8 +180,8 @@ impl World {
     fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let logs = logs(&mut random);
-        let partitions = [(); PARTITIONS].map(|()| (Partition::new(params(), SEED), 0));
-        let live = Live::of(partitions, control(), Outbox::default());
+        let shards = [(); PARTITIONS].map(|()| (ShardDriver::empty(params(), SEED), 0));
+        let live = Live::of(shards, control(), Outbox::default());
         Self {
             random,
             now: START_MS,
@@ -199,8 +200,7 @@ impl World {
         EventTime::from_ms(self.now)
     }
 
-    fn tell(&mut self, which: usize) {
-        let signals: Vec<Signal> = self.live.partitions[which].drain_signals().collect();
+    fn tell(&mut self, signals: Vec<Signal>) {
         if !signals.is_empty() {
             self.live.ticket += 1;
             self.live.told.push_back((signals, self.live.ticket));
@@ -215,11 +215,14 @@ impl World {
         let (arrived, now) = (EventTime::from_ms(*arrived), EventTime::from_ms(self.now));
         let again = next < self.reached[which];
         let clock = if again { Clock::Again { arrived, now } } else { Clock::Intake(arrived) };
-        self.live.partitions[which].apply(batch, clock);
+        let output = self.live.shards[which].step(batch, clock);
         self.live.next[which] += 1;
         self.reached[which] = self.reached[which].max(next + 1);
-        assert!(self.live.partitions[which].memory_bytes() <= MEMORY_BYTES + TENANTS_BYTES, "M-1");
-        self.tell(which);
+        assert!(
+            self.live.shards[which].partition().memory_bytes() <= MEMORY_BYTES + TENANTS_BYTES,
+            "M-1"
+        );
+        self.tell(output.signals);
     }
 
     /// Lets the control plane hear of what was told next.
@@ -285,10 +288,10 @@ impl World {
         self.now = (self.now + ms).min(soonest.unwrap_or(i64::MAX)).max(self.now);
         let now = self.time();
         for which in 0..PARTITIONS {
-            if self.live.next[which] >= self.reached[which] {
-                self.live.partitions[which].tick(now);
-                self.tell(which);
-            }
+            let is_behind = self.live.next[which] < self.reached[which];
+            let backlog = if is_behind { Backlog::Waiting } else { Backlog::Empty };
+            let output = self.live.shards[which].tick(now, backlog);
+            self.tell(output.signals);
         }
         self.live.made.extend(self.live.control.tick(now));
     }
@@ -297,12 +300,12 @@ impl World {
     fn save(&mut self) {
         let Some((which, mut checkpoint, ticket)) = self.live.saving.take() else {
             let which = self.random.index(PARTITIONS);
-            let head = self.live.partitions[which].begin_checkpoint();
+            let head = self.live.shards[which].partition_mut().begin_checkpoint();
             let checkpoint = (head, Vec::new(), self.live.next[which]);
             self.live.saving = Some((which, checkpoint, self.live.ticket));
             return;
         };
-        let (part, is_last) = self.live.partitions[which].checkpoint_part(3);
+        let (part, is_last) = self.live.shards[which].partition_mut().checkpoint_part(3);
         checkpoint.1.push(part);
         if !is_last {
             self.live.saving = Some((which, checkpoint, ticket));
@@ -312,15 +315,16 @@ impl World {
     }
 
     /// The partition as a checkpoint has it: the newest, or the one before if that is damaged.
-    fn read_back(&mut self, which: usize) -> (Partition, usize) {
+    fn read_back(&mut self, which: usize) -> (ShardDriver, usize, Vec<Signal>) {
         if self.random.below(8) == 0 {
             self.checkpoints[which].pop();
         }
         let newest = self.checkpoints[which].last();
         let new = || (Partition::new(params(), SEED), 0);
-        let (mut partition, next) = newest.map_or_else(new, |one| (restored(one), one.2));
-        partition.recall(self.time());
-        (partition, next)
+        let (partition, next) = newest.map_or_else(new, |one| (restored(one), one.2));
+        let mut shard = ShardDriver::new(partition, self.time());
+        let open = shard.recall(self.time()).signals;
+        (shard, next, open)
     }
 
     fn crash(&mut self) {
@@ -339,9 +343,10 @@ impl World {
             }
         }
         let read = [0, 1].map(|which| self.read_back(which));
-        self.live = Live::of(read, control, outbox);
-        for which in 0..PARTITIONS {
-            self.tell(which);
+        let open = read.each_ref().map(|(_, _, open)| open.clone());
+        self.live = Live::of(read.map(|(shard, next, _)| (shard, next)), control, outbox);
+        for signals in open {
+            self.tell(signals);
         }
     }
 
@@ -349,9 +354,9 @@ impl World {
     fn hand_over(&mut self) {
         let which = self.random.index(PARTITIONS);
         self.live.saving = None;
-        let (partition, next) = self.read_back(which);
-        (self.live.partitions[which], self.live.next[which]) = (partition, next);
-        self.tell(which);
+        let (shard, next, open) = self.read_back(which);
+        (self.live.shards[which], self.live.next[which]) = (shard, next);
+        self.tell(open);
     }
 
     fn step(&mut self) {

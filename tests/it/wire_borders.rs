@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::partition::{Clock, Params, Partition};
+use tripline::engine::partition::{Clock, Params};
+use tripline::engine::shard_driver::ShardDriver;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Field, Outcome};
 use tripline::model::finding::Action;
@@ -410,24 +411,23 @@ fn unverified(decoder: usize, second: i64, choice: u16) -> (Decoder, String) {
 fn judged(events: &[AuthEvent<'_>]) -> (Vec<String>, String, [u64; Kind::ALL.len()]) {
     let mut params = Params::default();
     params.profile.limits.by_kind = [600; Kind::ALL.len()];
-    let mut partition = Partition::new(Arc::new(params), SEED);
+    let mut shard = ShardDriver::empty(Arc::new(params), SEED);
     let mut grave = Vec::new();
     for (offset, event) in (0..).zip(events) {
         let mut batch = Batch::default();
         batch.push(event, offset, SEED);
-        partition.apply(&batch, Clock::Events);
-        for signal in partition.drain_signals() {
+        for signal in shard.step(&batch, Clock::Events).signals {
             if signal.finding.action > Action::Alert {
                 grave.push(format!("{:?} {:?}", signal.change, signal.finding));
             }
         }
     }
     let mut view = String::new();
-    if let Some(seen) = partition.look_up(Kind::ApiKey, "victim") {
+    if let Some(seen) = shard.partition().look_up(Kind::ApiKey, "victim") {
         let _written =
             write!(view, "{:?} {:?} {}", seen.windows, seen.first_seen, seen.limit_per_min);
     }
-    (grave, view, partition.seen().hours)
+    (grave, view, shard.partition().seen().hours)
 }
 
 proptest! {
@@ -476,7 +476,7 @@ proptest! {
 fn refused(count: i64, verified: bool) -> std::collections::BTreeSet<&'static str> {
     const START_MS: i64 = 1_700_000_000_000;
     const DAY_MS: i64 = 86_400_000;
-    let mut partition = Partition::new(Arc::new(Params::default()), SEED);
+    let mut shard = ShardDriver::empty(Arc::new(Params::default()), SEED);
     let mut seen = std::collections::BTreeSet::new();
     for n in 0..30 * 1440 + count {
         let past = n - 30 * 1440;
@@ -491,8 +491,7 @@ fn refused(count: i64, verified: bool) -> std::collections::BTreeSet<&'static st
         }
         let mut batch = Batch::default();
         batch.push(&event, n, SEED);
-        partition.apply(&batch, Clock::Events);
-        for signal in partition.drain_signals() {
+        for signal in shard.step(&batch, Clock::Events).signals {
             seen.insert(signal.finding.detector.as_str());
         }
     }

@@ -21,6 +21,7 @@ use crate::engine::member::MemberSummary;
 use crate::engine::notices::News;
 use crate::engine::outbox::Due;
 use crate::engine::partition::Signal;
+use crate::engine::shard_driver::ShardUsage;
 use crate::engine::tenant_minutes::{Ranking, TenantMinutes};
 use crate::model::credential::Kinds;
 use crate::model::decision::{Decision, TokenAnswer, Vote};
@@ -112,9 +113,11 @@ impl ControlThread {
     /// Adds up what the threads of the data plane hold.
     fn note_in_use(&mut self, told: InUse) {
         self.in_use.insert(told.thread, told);
-        let credentials: u64 = self.in_use.values().map(|one| one.credentials).sum();
-        let open: u64 = self.in_use.values().map(|one| one.open).sum();
-        let bytes: u64 = self.in_use.values().map(|one| one.bytes).sum();
+        let mut sum = ShardUsage::default();
+        for told in self.in_use.values() {
+            sum += told.usage;
+        }
+        let ShardUsage { credentials, open, bytes } = sum;
         self.metrics.credentials_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.control.set_active(credentials);
         self.metrics.credentials.set(i64::try_from(credentials).unwrap_or(i64::MAX));

@@ -13,6 +13,7 @@ use crate::edge::snapshots::Snapshots;
 use crate::edge::{clock, kafka};
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Clock, Signal, View};
+use crate::engine::shard_driver::{Backlog, ShardOutput, ShardUsage};
 use crate::engine::tenant_minutes::Place;
 use crate::model::time::EventTime;
 use std::sync::Arc;
@@ -27,13 +28,6 @@ struct Shared {
     /// Where tallies go.
     metrics: Metrics,
 }
-
-/// How far back the newest event of a slot may be that gets events of the present.
-/// Unit: milliseconds. Chosen.
-const PRESENT_MS: i64 = 120_000;
-/// After how long without events a slot that got some of the past is taken to have all of it.
-/// Unit: milliseconds. Chosen: well above the time between two requests of a client.
-const QUIET_MS: i64 = 10_000;
 
 /// How far apart the moments are by which time goes on as the event log is read.
 /// Unit: milliseconds. As often as it does otherwise.
@@ -67,7 +61,7 @@ pub(super) async fn start(
     let kept = slots.iter().map(|slot| Arc::clone(&slot.kept)).collect();
     let mut from: Ends = [0; SLOTS];
     for (from, slot) in from.iter_mut().zip(&slots) {
-        *from = slot.partition.next_offset();
+        *from = slot.driver.partition().next_offset();
     }
     let of_slots = settings.threads.max(1);
     let workers = if settings.kafka.is_some() { of_slots } else { 0 };
@@ -97,16 +91,13 @@ async fn recall(slots: &mut [Slot], control: &ControlPlane) {
     let now = clock::now();
     // Of all threads together; they tell for themselves soon.
     let mut in_use = InUse::default();
-    for Slot { partition, .. } in &*slots {
-        in_use.credentials += partition.credentials() as u64;
-        in_use.open += partition.open_episodes() as u64;
-        in_use.bytes += partition.memory_bytes() as u64;
+    for Slot { driver, .. } in &*slots {
+        in_use.usage += driver.usage();
     }
     control.tell(ControlMessage::InUse(in_use)).await;
     let mut signals = Vec::new();
     for slot in slots {
-        slot.partition.recall(now);
-        signals.extend(slot.partition.drain_signals());
+        signals.extend(slot.driver.recall(now).signals);
     }
     control.tell(ControlMessage::Signals(signals, now, None)).await;
 }
@@ -195,12 +186,13 @@ impl Owner {
             }
             DataMessage::LookUp(credential, reply) => {
                 let (kind, id) = (credential.kind(), credential.id());
-                let found = self.slots.iter().find_map(|one| one.partition.look_up(kind, id));
+                let found =
+                    self.slots.iter().find_map(|one| one.driver.partition().look_up(kind, id));
                 // Whoever asked may have gone away.
                 let _gone = reply.send(found);
             }
             DataMessage::Busiest(most, reply) => {
-                let of = |one: &mut Slot| one.partition.busiest(most);
+                let of = |one: &mut Slot| one.driver.partition_mut().busiest(most);
                 let mut views: Vec<View> = self.slots.iter_mut().flat_map(of).collect();
                 views.sort_by_key(|view| std::cmp::Reverse(view.last_minute()));
                 views.truncate(most);
@@ -208,7 +200,7 @@ impl Owner {
             }
             DataMessage::Params(params) => {
                 for one in &mut self.slots {
-                    one.partition.set_params(Arc::clone(&params));
+                    one.driver.partition_mut().set_params(Arc::clone(&params));
                 }
             }
             DataMessage::Tick(now) => self.tick(now),
@@ -219,57 +211,43 @@ impl Owner {
 
     fn apply(&mut self, (slot, batch): (usize, &Batch), arrived: EventTime, clock: Clock) {
         let Some(one) = self.slots.iter_mut().find(|one| one.number == slot) else { return };
-        one.arrived = arrived;
         fail::fail_point!("data_plane.batch");
-        let partition = &mut one.partition;
-        partition.apply(batch, clock);
+        let output = one.driver.step(batch, clock);
         if let Some(newest) = batch.newest() {
             let lag_s = clock::now().ms_since(newest) as f64 / 1000.0;
             self.shared.metrics.event_lag.observe(lag_s.max(0.0));
         }
-        let signals: Vec<Signal> = partition.drain_signals().collect();
-        let tally = partition.take_tally();
-        self.shared.metrics.add("http", &tally);
-        // Hours that were counted before a crash must not prove anything twice.
-        if !matches!(clock, Clock::Again { .. }) {
-            self.hours.add(&tally.active_hours);
+        self.report(Place::Slot(slot), output, arrived);
+    }
+
+    fn report(&mut self, place: Place, output: ShardOutput, arrived: EventTime) {
+        self.shared.metrics.add("http", &output.tally);
+        self.hours.add(&output.hours);
+        self.send(output.signals, arrived);
+        if let Some(minute) = output.ended_minute {
+            let told = ControlMessage::MinuteEnded(place, minute);
+            // The control plane ends after this thread.
+            let _gone = self.shared.control.tell_blocking(told);
         }
-        self.send(signals, arrived);
     }
 
     fn tick(&mut self, now: EventTime) {
-        let mut signals = Vec::new();
-        let (mut credentials, mut open, mut bytes) = (0, 0, 0);
-        for Slot { number, partition, arrived, .. } in &mut self.slots {
-            // While the past comes in, time goes on by its events alone: those who were busy in it
-            // have not been silent since.
-            let of_present = now.ms_since(partition.watermark()) < PRESENT_MS;
-            let quiet = partition.credentials() > 0 && now.ms_since(*arrived) >= QUIET_MS;
-            if of_present || quiet {
-                partition.tick(now);
-            }
-            signals.extend(partition.drain_signals());
-            if let Some(minute) = partition.take_ended_minute() {
-                let told = ControlMessage::MinuteEnded(Place::Slot(*number), minute);
-                // The control plane ends after this thread.
-                let _gone = self.shared.control.tell_blocking(told);
-            }
-            let tally = partition.take_tally();
-            self.shared.metrics.add("http", &tally);
-            self.hours.add(&tally.active_hours);
-            credentials += partition.credentials() as u64;
-            open += partition.open_episodes() as u64;
-            bytes += partition.memory_bytes() as u64;
+        let mut usage = ShardUsage::default();
+        for at in 0..self.slots.len() {
+            let Some(Slot { number, driver, .. }) = self.slots.get_mut(at) else { break };
+            // What was sent before this tick is applied: messages come in order.
+            let output = driver.tick(now, Backlog::Empty);
+            usage += driver.usage();
+            let place = Place::Slot(*number);
+            self.report(place, output, now);
         }
-        self.send(signals, now);
         self.saving.tick(now, &mut self.slots, &self.told);
         self.tell_hours();
         let written = oldest_checkpoint(&self.slots);
         self.shared.metrics.checkpoint_at.set("data_plane", self.number, written);
         // It lives now, whatever time it is told: while the past is read again that is of the past.
         self.shared.metrics.heartbeat_at.set("data_plane", self.number, Some(clock::now()));
-        let thread = self.number;
-        let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
+        let told = ControlMessage::InUse(InUse { thread: self.number, usage });
         // The control plane ends after this thread.
         let _ended = self.shared.control.tell_blocking(told);
     }

@@ -6,7 +6,7 @@ use crate::edge::saving::Saved;
 use crate::edge::snapshots::{Kept, Restored, Snapshots, Withheld};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition::{Params, Partition};
-use crate::model::time::EventTime;
+use crate::engine::shard_driver::ShardDriver;
 use std::sync::Arc;
 
 /// One slot of the HTTP intake.
@@ -15,9 +15,7 @@ pub(super) struct Slot {
     /// Its number.
     pub(super) number: usize,
     /// Its state.
-    pub(super) partition: Partition,
-    /// When events came last.
-    pub(super) arrived: EventTime,
+    pub(super) driver: ShardDriver,
     /// Its name among checkpoints.
     place: String,
     /// Its checkpoints.
@@ -30,7 +28,7 @@ impl Saved for Slot {
     }
 
     fn partition(&mut self) -> &mut Partition {
-        &mut self.partition
+        self.driver.partition_mut()
     }
 
     fn kept(&self) -> &Arc<Kept> {
@@ -68,7 +66,8 @@ pub(super) async fn restored(
         credentials += partition.as_ref().map_or(0, Partition::credentials);
         let partition = partition.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed));
         // What was in the middle of the past goes on there, if more of it comes.
-        slots.push(Slot { number, partition, arrived: clock::now(), place, kept });
+        let driver = ShardDriver::new(partition, clock::now());
+        slots.push(Slot { number, driver, place, kept });
     }
     if credentials > 0 {
         tracing::info!(credentials, "what was remembered of credentials is read back");

@@ -12,7 +12,8 @@ use super::trace::Trace;
 use crate::detect::episode::Change;
 use crate::edge::keys::REPLAY_SEED;
 use crate::engine::batch::Batch;
-use crate::engine::partition::{self, Clock, Partition};
+use crate::engine::partition::{self, Clock};
+use crate::engine::shard_driver::ShardDriver;
 use crate::model::credential::Kind;
 use crate::model::event::AuthEvent;
 use crate::model::finding::{Action, Finding, FindingId};
@@ -76,7 +77,7 @@ pub struct Results {
 /// A partition and what it has said.
 #[derive(Clone, Debug)]
 struct Watch {
-    partition: Partition,
+    driver: ShardDriver,
     batch: Batch,
     offset: i64,
     events: u64,
@@ -84,8 +85,8 @@ struct Watch {
 
 impl Watch {
     fn new(job: &Job) -> Self {
-        let partition = Partition::new(Arc::clone(&job.params), REPLAY_SEED);
-        Self { partition, batch: Batch::default(), offset: 0, events: 0 }
+        let driver = ShardDriver::empty(Arc::clone(&job.params), REPLAY_SEED);
+        Self { driver, batch: Batch::default(), offset: 0, events: 0 }
     }
 
     fn push(&mut self, event: &AuthEvent<'_>) {
@@ -95,9 +96,9 @@ impl Watch {
     }
 
     fn flush(&mut self, mut each: impl FnMut(Finding, Change)) {
-        self.partition.apply(&self.batch, Clock::Events);
+        let output = self.driver.step(&self.batch, Clock::Events);
         self.batch.clear();
-        for signal in self.partition.drain_signals() {
+        for signal in output.signals {
             each(signal.finding, signal.change);
         }
     }
@@ -169,7 +170,7 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
             });
         }
         if due && let Some((moment, long)) = moments.pop() {
-            if watch.partition.open_episodes() == 0 {
+            if watch.driver.partition().open_episodes() == 0 {
                 attack(job, (&watch, &flow), (moment, long), &mut results);
             } else {
                 moments.push((time.plus_ms(WAIT_MS), long));
@@ -213,7 +214,7 @@ fn attack(
         if plan.limit_per_min > 0 {
             let mut params = (*job.params).clone();
             params.profile.limits.by_kind.fill(plan.limit_per_min);
-            watch.partition.set_params(Arc::new(params));
+            watch.driver.partition_mut().set_params(Arc::new(params));
         }
         let redelivers = plan.redelivers;
         let trial = Trying { watch, event: event.clone(), begun: None, times: Vec::new() };

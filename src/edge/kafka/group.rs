@@ -7,7 +7,8 @@ use super::{note_error, note_line};
 use crate::edge::clock;
 use crate::edge::planes::{ControlMessage, InUse};
 use crate::edge::snapshots::Kept;
-use crate::engine::partition::{Params, Signal};
+use crate::engine::partition::Params;
+use crate::engine::shard_driver::{Backlog, ShardUsage};
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -43,6 +44,9 @@ pub(super) struct Progress {
     waiting: AtomicI64,
     /// Up to where it is committed.
     committed: AtomicI64,
+    /// The offset after the last record that the broker had when it was last asked; below 0: it did not
+    /// answer.
+    pub(super) end: AtomicI64,
     /// Its checkpoints.
     kept: Arc<Kept>,
     /// Whether more may be known of it than this member has.
@@ -53,10 +57,11 @@ impl Progress {
     /// That of a partition that is taken over.
     pub(super) fn of(held: &Held) -> Arc<Self> {
         Arc::new(Self {
-            applied: AtomicI64::new(held.partition.next_offset()),
+            applied: AtomicI64::new(held.next_offset()),
             passed: AtomicI64::new(0),
             waiting: AtomicI64::new(0),
             committed: AtomicI64::new(0),
+            end: AtomicI64::new(-1),
             kept: Arc::clone(&held.kept),
             provisional: held.provisional,
         })
@@ -64,7 +69,16 @@ impl Progress {
 
     /// Forgets what the client had read: the topic begins anew.
     pub(super) fn begin_anew(&self) {
+        self.end.store(-1, Ordering::Relaxed);
         self.passed.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether records wait that were not applied yet, as far as is known.
+    pub(super) fn backlog(&self) -> Backlog {
+        match self.end.load(Ordering::Relaxed) {
+            end if end >= 0 && self.reached() >= end => Backlog::Empty,
+            _ => Backlog::Unknown,
+        }
     }
 
     /// Whether the client has records that the worker does not take. A new client would not help.
@@ -267,21 +281,21 @@ impl Context {
 
     /// Tells of what is open in a partition that was read back.
     pub(super) fn recall(&self, held: &mut Held) {
-        let (now, partition) = (clock::now(), &mut held.partition);
-        partition.recall(now);
-        let signals: Vec<Signal> = partition.drain_signals().collect();
+        let now = clock::now();
+        let signals = held.driver.recall(now).signals;
         // How many credentials there are says how many at once are a common cause.
-        let more = partition.credentials() as u64;
+        let more = held.driver.usage().credentials;
         let credentials = self.read_back.fetch_add(more, Ordering::Relaxed) + more;
-        let in_use = InUse { thread: READ_BACK, credentials, ..InUse::default() };
+        let usage = ShardUsage { credentials, ..ShardUsage::default() };
+        let in_use = InUse { thread: READ_BACK, usage };
         let control = &self.shared.control;
         // The control plane ends after this thread.
         let _ended = control.tell_blocking(ControlMessage::InUse(in_use))
             && control.tell_blocking(ControlMessage::Signals(signals, now, None));
         tracing::info!(
             place = held.name,
-            credentials = partition.credentials(),
-            offset = partition.next_offset(),
+            credentials = more,
+            offset = held.next_offset(),
             "what was remembered is read back"
         );
     }
@@ -310,7 +324,7 @@ impl Context {
         if is_read {
             self.recall(&mut held);
         }
-        let next = held.partition.next_offset();
+        let next = held.next_offset();
         let from = match consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
             Ok(log) => goes_on(place, &mut held, log, group),
             // Where it is not there, the broker says so as it is read.

@@ -13,6 +13,7 @@ use crate::edge::planes::Ticket;
 use crate::edge::saving::{Saved, whole};
 use crate::edge::snapshots::{Kept, Restored};
 use crate::engine::partition::{Params, Partition};
+use crate::engine::shard_driver::ShardDriver;
 use crate::model::time::EventTime;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +28,7 @@ pub(super) struct Held {
     /// Its name among checkpoints.
     pub(super) name: String,
     /// Its state.
-    pub(super) partition: Box<Partition>,
+    pub(super) driver: Box<ShardDriver>,
     /// Its checkpoints.
     pub(super) kept: Arc<Kept>,
     /// What it told last.
@@ -47,7 +48,7 @@ impl Saved for Held {
     }
 
     fn partition(&mut self) -> &mut Partition {
-        &mut self.partition
+        self.driver.partition_mut()
     }
 
     fn kept(&self) -> &Arc<Kept> {
@@ -69,11 +70,16 @@ pub(super) enum From {
 }
 
 impl Held {
+    /// The offset after the last one applied.
+    pub(super) fn next_offset(&self) -> i64 {
+        self.driver.partition().next_offset()
+    }
+
     /// A partition that nobody owns yet.
     pub(super) fn of(name: String, partition: Partition, kept: Arc<Kept>) -> Self {
         Self {
             name,
-            partition: Box::new(partition),
+            driver: Box::new(ShardDriver::new(partition, clock::now())),
             kept,
             told: Ticket::default(),
             again_until: 0,
@@ -100,7 +106,7 @@ impl Shared {
             restored.unwrap_or_else(|| Restored::nothing(clock::now()));
         let offset = partition.as_ref().map(Partition::next_offset);
         if let Some(held) = held
-            && offset.is_none_or(|offset| offset <= held.partition.next_offset())
+            && offset.is_none_or(|offset| offset <= held.next_offset())
         {
             return (held, false);
         }
@@ -160,7 +166,7 @@ pub(super) fn goes_on(
     (low, high): (i64, i64),
     group: Option<i64>,
 ) -> From {
-    let next = held.partition.next_offset();
+    let next = held.next_offset();
     let (topic, partition) = (&place.0, place.1);
     if next == 0 {
         // Where the checkpoint can't be had that was said, and why.
@@ -185,7 +191,7 @@ pub(super) fn goes_on(
             "records were removed before they were read: keep them for longer, or look at why \
              tripline fell so far behind"
         );
-        held.partition.skip_to(low);
+        held.driver.partition_mut().skip_to(low);
         return From::Offset(low);
     }
     held.again_until = high;
@@ -198,17 +204,18 @@ mod tests {
     use crate::edge::planes::Ticket;
     use crate::edge::snapshots::Kept;
     use crate::engine::batch::HashSeed;
-    use crate::engine::partition::{Params, Partition};
+    use crate::engine::partition::Params;
+    use crate::engine::shard_driver::ShardDriver;
     use crate::model::time::EventTime;
     use std::sync::Arc;
 
     fn held(next: i64) -> Held {
         let params = Arc::new(Params::default());
-        let mut partition = Box::new(Partition::new(params, HashSeed(1, 2)));
-        partition.skip_to(next);
+        let mut driver = Box::new(ShardDriver::empty(params, HashSeed(1, 2)));
+        driver.partition_mut().skip_to(next);
         Held {
             name: "kafka/auth/00000".to_owned(),
-            partition,
+            driver,
             kept: Arc::new(Kept::since(EventTime::MIN)),
             told: Ticket::default(),
             again_until: 0,
@@ -231,7 +238,7 @@ mod tests {
         ] {
             let mut held = held(next);
             assert_eq!(goes_on(&place, &mut held, (10, 90), Some(70)), from, "{next}");
-            assert_eq!(held.partition.next_offset(), then, "{next}");
+            assert_eq!(held.next_offset(), then, "{next}");
         }
     }
 }

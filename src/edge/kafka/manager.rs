@@ -287,7 +287,7 @@ impl<'a> Consumption<'a> {
             // Its worker is busy and has it still: it is tried again.
             return;
         };
-        let known_until = held.partition.next_offset();
+        let known_until = held.next_offset();
         let next = restored.partition.as_ref().map_or(known_until, Partition::next_offset);
         // The seek drops what was fetched and not taken.
         let sought = if next == 0 {
@@ -337,6 +337,8 @@ impl<'a> Consumption<'a> {
             let reached = progress.reached();
             let asked = self.consumer.fetch_watermarks(&place.0, place.1, MEASURE_WAIT);
             self.measured = Some(place.clone());
+            let end = asked.as_ref().map_or(-1, |(_, high)| *high);
+            progress.end.store(end, Ordering::Relaxed);
             let Ok((low, high)) = asked else {
                 // A broker that can't be reached is no stall of the consumer.
                 stillness.forget(&place);

@@ -13,6 +13,7 @@ use crate::edge::saving::{Saved, Saving, oldest_checkpoint};
 use crate::edge::snapshots::Kept;
 use crate::engine::batch::Batch;
 use crate::engine::partition::{self, Clock, Partition, Signal, View};
+use crate::engine::shard_driver::{Backlog, ShardOutput, ShardUsage};
 use crate::engine::tenant_minutes;
 use crate::model::time::EventTime;
 use crate::wire::decoder::DecodeTally;
@@ -89,7 +90,7 @@ impl Worker {
                 Ok(Message::Take(place, queue, mut held, progress)) => {
                     if let Some(params) = &self.told_params {
                         // It may have been between two owners as these were told.
-                        held.partition.set_params(Arc::clone(params));
+                        held.driver.partition_mut().set_params(Arc::clone(params));
                     }
                     owned.push(Owned {
                         place,
@@ -210,7 +211,7 @@ impl Worker {
     /// itself where a topic was made anew, or cut off, while it is read.
     fn follow(&self, (place, progress): (&Place, &Progress), held: &mut Held, offset: i64) {
         let (topic, partition) = place;
-        let next = held.partition.next_offset();
+        let next = held.next_offset();
         if offset < next {
             self.shared.metrics.consumer_resets.inc();
             tracing::error!(
@@ -221,7 +222,7 @@ impl Worker {
                 "the topic goes on before what was read of it: it was made anew or cut off; what \
                  was learned is kept, and its records count anew"
             );
-            held.partition.rewind_to(offset);
+            held.driver.partition_mut().rewind_to(offset);
             progress.begin_anew();
             held.kept.reset(clock::now());
         } else if next > 0 && offset > next {
@@ -238,29 +239,36 @@ impl Worker {
     ) {
         fail::fail_point!("kafka.batch");
         let now = clock::now();
-        let again = last < one.held.again_until;
+        // One whose end alone is new proves no hours either: its begin may have proven them.
+        let again = one.held.next_offset() < one.held.again_until;
         let clock = if again { Clock::Again { arrived, now } } else { Clock::Intake(now) };
-        let partition = &mut one.held.partition;
-        partition.apply(batch, clock);
-        partition.skip_to(last + 1);
+        let driver = &mut one.held.driver;
+        let output = driver.step(batch, clock);
+        driver.partition_mut().skip_to(last + 1);
         one.progress.applied.store(last + 1, Ordering::Relaxed);
         if let Some(newest) = batch.newest() {
             let lag_s = clock::now().ms_since(newest).max(0) as f64 / 1000.0;
             self.shared.metrics.event_lag.observe(lag_s);
             let ahead_ms = newest.ms_since(at);
-            if ahead_ms > partition.skew_ms_max() {
+            if ahead_ms > driver.partition().skew_ms_max() {
                 let name = format!("the writer of {} partition {}", one.place.0, one.place.1);
                 self.shared.metrics.fast_clocks.record(&name, ahead_ms, at);
             }
         }
-        let tally = partition.take_tally();
-        self.shared.metrics.add("kafka", &tally);
-        // Hours that were counted before a crash must not prove anything twice.
-        if !again {
-            self.hours.add(&tally.active_hours);
+        self.report(&one.place, output, at);
+    }
+
+    fn report(&mut self, place: &Place, output: ShardOutput, arrived: EventTime) {
+        self.shared.metrics.add("kafka", &output.tally);
+        self.hours.add(&output.hours);
+        self.send(output.signals, arrived);
+        if let Some(minute) = output.ended_minute {
+            let (topic, partition) = place.clone();
+            let place = tenant_minutes::Place::Kafka(topic, partition);
+            // The control plane ends after this thread.
+            let _gone =
+                self.shared.control.tell_blocking(ControlMessage::MinuteEnded(place, minute));
         }
-        let signals: Vec<Signal> = partition.drain_signals().collect();
-        self.send(signals, at);
     }
 
     fn send(&mut self, signals: Vec<Signal>, arrived: EventTime) {
@@ -288,18 +296,19 @@ impl Worker {
         match question {
             DataMessage::LookUp(credential, reply) => {
                 let (kind, id) = (credential.kind(), credential.id());
-                let found = owned.iter().filter_map(|one| one.held.partition.look_up(kind, id));
+                let found =
+                    owned.iter().filter_map(|one| one.held.driver.partition().look_up(kind, id));
                 // Whoever asked may have gone away.
                 let _gone = reply.send(found.max_by_key(|view| view.last_seen));
             }
             DataMessage::Busiest(most, reply) => {
-                let of = |one: &mut Owned| one.held.partition.busiest(most);
+                let of = |one: &mut Owned| one.held.driver.partition_mut().busiest(most);
                 let views: Vec<View> = owned.iter_mut().flat_map(of).collect();
                 let _gone = reply.send(views);
             }
             DataMessage::Params(params) => {
                 for one in &mut *owned {
-                    one.held.partition.set_params(Arc::clone(&params));
+                    one.held.driver.partition_mut().set_params(Arc::clone(&params));
                 }
                 self.told_params = Some(params);
             }
@@ -308,48 +317,30 @@ impl Worker {
         }
     }
 
-    /// Event time goes on by the clock only where all that was produced has been applied: a
-    /// partition that is behind must not see its own records as late.
     fn tick(&mut self, owned: &mut [Owned], now: EventTime) {
-        let (mut credentials, mut open, mut bytes) = (0, 0, 0);
+        let mut usage = ShardUsage::default();
         for one in &mut *owned {
-            let is_present = one.is_present(now);
-            let partition = &mut one.held.partition;
-            if is_present {
-                partition.tick(now);
-            }
-            credentials += partition.credentials() as u64;
-            open += partition.open_episodes() as u64;
-            bytes += partition.memory_bytes() as u64;
-            let signals: Vec<Signal> = partition.drain_signals().collect();
-            let minute = partition.take_ended_minute();
-            self.send(signals, now);
-            if let Some(minute) = minute {
-                let (topic, partition) = one.place.clone();
-                let told = ControlMessage::MinuteEnded(
-                    tenant_minutes::Place::Kafka(topic, partition),
-                    minute,
-                );
-                let _gone = self.shared.control.tell_blocking(told);
-            }
+            let output = one.held.driver.tick(now, one.backlog());
+            usage += one.held.driver.usage();
+            self.report(&one.place, output, now);
         }
         self.saving.tick(now, owned, &self.ticket);
         self.tell_hours();
         let written = oldest_checkpoint(owned);
         self.shared.metrics.checkpoint_at.set("kafka", self.number, written);
-        self.shared.metrics.heartbeat_at.set("kafka", self.number, Some(now));
-        let thread = SLOTS + self.number;
-        let told = ControlMessage::InUse(InUse { thread, credentials, open, bytes });
+        self.shared.metrics.heartbeat_at.set("kafka", self.number, Some(clock::now()));
+        let told = ControlMessage::InUse(InUse { thread: SLOTS + self.number, usage });
         let _ended = self.shared.control.tell_blocking(told);
     }
 }
 
 impl Owned {
-    /// Whether all that was produced is applied, and its newest event is of the present, give or
-    /// take a minute.
-    fn is_present(&self, now: EventTime) -> bool {
-        let partition = &self.held.partition;
-        let is_behind = self.is_behind || partition.next_offset() < self.held.again_until;
-        !is_behind && now.ms_since(partition.watermark()) < 120_000
+    /// A partition that is behind must not see its own records as late.
+    fn backlog(&self) -> Backlog {
+        if self.is_behind || self.held.next_offset() < self.held.again_until {
+            Backlog::Waiting
+        } else {
+            self.progress.backlog()
+        }
     }
 }

@@ -265,18 +265,18 @@ impl Partition {
     }
 
     /// The signals since the last call, in the order of the events that caused them.
-    pub fn drain_signals(&mut self) -> std::vec::Drain<'_, Signal> {
+    pub(in crate::engine) fn drain_signals(&mut self) -> std::vec::Drain<'_, Signal> {
         self.signals.drain(..)
     }
 
     /// The counters since the last call.
-    pub fn take_tally(&mut self) -> Tally {
+    pub(in crate::engine) fn take_tally(&mut self) -> Tally {
         self.tally.evictions = self.keyring.take_evictions();
         std::mem::take(&mut self.tally)
     }
 
     /// The newest minute (since 1970) that ended since the last call, and what tenants took of it.
-    pub const fn take_ended_minute(&mut self) -> Option<(u32, MinuteTotals)> {
+    pub(in crate::engine) const fn take_ended_minute(&mut self) -> Option<(u32, MinuteTotals)> {
         self.ended_minute.take()
     }
 
@@ -292,7 +292,7 @@ impl Partition {
 
     /// Applies a batch; what people and the control plane must know waits in
     /// [`Partition::drain_signals`].
-    pub fn apply(&mut self, batch: &Batch, clock: Clock) {
+    pub(in crate::engine) fn apply(&mut self, batch: &Batch, clock: Clock) {
         match clock {
             Clock::Intake(now) => (self.arrived, self.now) = (now, now),
             Clock::Again { arrived, now } => (self.arrived, self.now) = (arrived, now),
@@ -321,7 +321,7 @@ impl Partition {
     }
 
     /// Lets time pass without events: what has been calm for long enough closes.
-    pub fn tick(&mut self, now: EventTime) {
+    pub(in crate::engine) fn tick(&mut self, now: EventTime) {
         self.now = now;
         self.newest = self.newest.max(now);
         self.time_passes();

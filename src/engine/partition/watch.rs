@@ -214,7 +214,7 @@ impl Partition {
 
     /// Tells of all that is open, at `now`, as of a partition that was read back: who judges has
     /// forgotten it.
-    pub fn recall(&mut self, now: EventTime) {
+    pub(in crate::engine) fn recall(&mut self, now: EventTime) {
         self.now = now;
         let open: Vec<(u32, u32, Episode)> = self.episodes.open().collect();
         for (at, number, episode) in open {
