@@ -217,17 +217,74 @@ fn every_room_says_what_it_is_for_and_stays_small() {
     }
 }
 
-#[test]
-fn the_readme_names_only_what_exists() {
-    let readme = std::fs::read_to_string(root().join("README.md")).expect("a README");
-    for link in readme.match_indices("](").map(|(at, _)| &readme[at + 2..]) {
-        let target = link.split([')', '#']).next().unwrap_or("");
-        if !target.is_empty() && !target.contains("://") {
-            assert!(root().join(target).exists(), "README.md links to {target}");
+/// All files of documentation.
+fn documents() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> =
+        ["README", "ARCHITECTURE", "CONTRIBUTING", "SECURITY", "CHANGELOG"]
+            .map(|name| root().join(name).with_extension("md"))
+            .into();
+    let mut folders = vec![root().join("docs"), root().join("config"), root().join("tests/fuzz")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "md") {
+                found.push(path);
+            }
         }
     }
-    for bench in ["engine", "flood", "restart", "replay", "enforcement", "front"] {
-        assert!(readme.contains(&format!("cargo bench --bench {bench}")), "{bench} is not told");
+    found
+}
+
+/// The anchors of a document's headings, as forges make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let title = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = title.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn documents_link_only_to_what_exists() {
+    let read = |path: &Path| std::fs::read_to_string(path).expect("a document");
+    let mut links = 0;
+    for document in documents() {
+        let text = read(&document);
+        for (at, _) in text.match_indices("](") {
+            let link = text[at + 2..].split(')').next().unwrap_or("");
+            if link.is_empty() || link.contains("://") {
+                continue;
+            }
+            let (target, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let folder = document.parent().expect("a folder");
+            let path = if target.is_empty() { document.clone() } else { folder.join(target) };
+            let place = document.strip_prefix(root()).expect("within").display();
+            assert!(path.exists(), "{place} links to {link}");
+            let is_there = anchor.is_empty() || anchors(&read(&path)).contains(anchor);
+            assert!(is_there, "{place} links to {link}, which has no such heading");
+            links += 1;
+        }
+    }
+    assert!(links > 100, "{links}");
+}
+
+#[test]
+fn the_readme_is_short_and_the_benchmarks_are_told() {
+    let read = |name: &str| std::fs::read_to_string(root().join(name)).expect("a document");
+    let words = read("README.md").split_whitespace().count();
+    assert!(words <= 600, "README.md has {words} words");
+    let told = read("docs/benchmarks.md");
+    for entry in std::fs::read_dir(root().join("benches")).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            let bench = path.file_stem().and_then(|stem| stem.to_str()).expect("a name");
+            let command = format!("cargo bench --bench {bench}");
+            assert!(told.contains(&command), "docs/benchmarks.md lacks {command}");
+        }
     }
 }
 
