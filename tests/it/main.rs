@@ -44,6 +44,7 @@ mod house_guests;
 mod kills;
 mod nginx_logs;
 mod planted;
+mod policy_limits;
 mod readme;
 mod scenarios;
 mod secrets;
