@@ -33,6 +33,7 @@ mod door_rekey;
 mod door_reload;
 mod door_schema;
 mod door_top;
+mod durability;
 mod end_to_end;
 mod engine_budget;
 mod engine_checkpoint;
