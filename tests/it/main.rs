@@ -44,6 +44,7 @@ mod house;
 mod house_guests;
 mod kills;
 mod nginx_logs;
+mod outgoing;
 mod planted;
 mod policy_limits;
 mod readme;
