@@ -48,6 +48,7 @@ mod outgoing;
 mod planted;
 mod policy_limits;
 mod readme;
+mod roles;
 mod scenarios;
 mod secrets;
 mod simulation;
