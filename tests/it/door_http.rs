@@ -341,6 +341,44 @@ fn findings_and_decisions_are_listed_and_told_as_they_happen() {
 }
 
 #[test]
+fn the_console_loads_nothing_from_elsewhere_and_stands_in_no_frame() {
+    let (_folder, daemon) = daemon("");
+    let client = reqwest::blocking::Client::new();
+    let page = client.get(format!("{}/", daemon.base())).send().expect("answers");
+    let text = page.text().expect("a page");
+    let files = text.split(['"', '\'']).filter(|part| part.starts_with("/console/"));
+    let files: Vec<&str> = std::iter::once("/").chain(files).collect();
+    assert!(files.len() > 3, "{files:?}");
+    for file in files {
+        let answer = client.get(format!("{}{file}", daemon.base())).send().expect("answers");
+        assert_eq!(answer.status(), 200, "{file}");
+        let header = |name: &str| {
+            let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or("").to_owned()
+        };
+        let policy = header("content-security-policy");
+        let allowed: std::collections::BTreeMap<&str, &str> =
+            policy.split(';').filter_map(|part| part.trim().split_once(' ')).collect();
+        for (what, from) in [
+            ("default-src", "'none'"),
+            ("script-src", "'self'"),
+            ("connect-src", "'self'"),
+            ("base-uri", "'none'"),
+            ("form-action", "'none'"),
+            ("frame-ancestors", "'none'"),
+        ] {
+            assert_eq!(allowed.get(what), Some(&from), "{file}: {policy}");
+        }
+        assert!(allowed.values().all(|from| !from.contains("unsafe-eval")), "{policy}");
+        assert!(!policy.contains("http:") && !policy.contains('*'), "{policy}");
+        assert_eq!(header("x-frame-options"), "DENY", "{file}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{file}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{file}");
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin", "{file}");
+    }
+}
+
+#[test]
 fn the_api_describes_itself_and_its_health() {
     let (_folder, daemon) = daemon("");
     let description = daemon.get("/openapi.json");
