@@ -31,7 +31,9 @@ impl Traced {
         let trace = folder.path().join("trace");
         let out = trace.display().to_string();
         let calls = "trace=write,writev,pwrite64,sendto,sendmsg,fdatasync,fsync";
-        let strace = ["strace", "-D", "-f", "-y", "-s", "400", "-e", calls, "-o", &out];
+        // The slower the disk, the surer it shows who doesn't wait for it. Unit: microseconds.
+        let slow = "inject=fdatasync:delay_enter=20000";
+        let strace = ["strace", "-D", "-f", "-y", "-s", "400", "-e", calls, "-e", slow, "-o", &out];
         let daemon = Daemon::start_under(folder.path(), config, &strace);
         Self { daemon, trace, _folder: folder }
     }
