@@ -18,6 +18,9 @@ struct Call {
     rest: String,
 }
 
+/// Whether a call is the one that is meant.
+type IsIt<'a> = &'a dyn Fn(&Call) -> bool;
+
 /// A daemon whose system calls are written down.
 struct Traced {
     daemon: Daemon,
@@ -62,7 +65,7 @@ impl Traced {
     }
 
     /// Where calls stand in the order, once the last of them was made.
-    fn order<const N: usize>(&self, wanted: [(&str, &dyn Fn(&Call) -> bool); N]) -> [usize; N] {
+    fn order<const N: usize>(&self, wanted: [(&str, IsIt<'_>); N]) -> [usize; N] {
         let last = wanted.last().expect("one at least");
         until(last.0, PATIENCE, || self.calls().iter().any(last.1).then_some(()));
         let calls = self.calls();
@@ -111,7 +114,7 @@ fn an_order_is_on_the_disk_before_a_store_is_told_and_before_it_is_answered() {
     let decided = |call: &Call| written(call) && call.rest.contains("key_durable");
     let calls = traced.calls();
     let begun = calls.iter().position(decided).expect("it is in the journal");
-    let after = |what: &str, is_it: &dyn Fn(&Call) -> bool| {
+    let after = |what: &str, is_it: IsIt<'_>| {
         let found = calls.iter().enumerate().skip(begun).find(|(_, call)| is_it(call));
         found.unwrap_or_else(|| panic!("never: {what}, in\n{calls:#?}")).0
     };

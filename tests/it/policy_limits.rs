@@ -159,12 +159,12 @@ fn a_daemon_that_has_just_started_says_that_it_warms_up() {
 
 #[test]
 fn a_token_that_all_members_share_comes_back_an_hour_after_it_was_taken() {
-    if skipped("redis") {
-        return;
-    }
     const HOUR_MS: i64 = 3_600_000;
     const ALL: &str = "tripline:{breaker}:all";
     const ACME: &str = "tripline:{breaker}:tenant:acme";
+    if skipped("redis") {
+        return;
+    }
     let server = RedisServer::start();
     let store = RedisStore::new(params(&server), "test").expect("a store");
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

@@ -519,6 +519,6 @@ fn for_all_seeds(by_default: u64, run: impl Fn(u64) -> usize + std::panic::RefUn
             panic!("failed: TRIPLINE_TEST_SEED={seed} cargo test --release --test it simulation")
         });
     }
-    println!("{seeds} seeds, {findings} findings");
+    eprintln!("{seeds} seeds, {findings} findings");
     assert!(findings as u64 > seeds, "there were some");
 }

@@ -131,7 +131,7 @@ fn a_redis_without_memory_is_reported_in_its_own_words() {
 #[test]
 fn a_redis_that_cannot_save_its_snapshot_is_reported_in_its_own_words() {
     refused_writes_are_reported("MISCONF", "MISCONF", RedisServer::fail_snapshots, |redis| {
-        redis.ask(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"])
+        redis.ask::<()>(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]);
     });
 }
 

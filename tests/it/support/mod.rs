@@ -42,9 +42,8 @@ pub fn skipped(part: &str) -> bool {
 
 /// What a part of the tests needs; fails without it, unless `TRIPLINE_TEST_SKIP` names the part.
 pub fn needed<T>(part: &str, what: &str, found: Option<T>) -> Option<T> {
-    if found.is_none() && !skipped(part) {
-        panic!("{what}; TRIPLINE_TEST_SKIP={part} goes on without it");
-    }
+    let without = found.is_none() && !skipped(part);
+    assert!(!without, "{what}; TRIPLINE_TEST_SKIP={part} goes on without it");
     found
 }
 
