@@ -244,6 +244,28 @@ fn a_thief_of_a_key_that_is_young_or_was_little_used_suspends_nothing() {
     }
 }
 
+/// What goes on for longer than a day is how the credential is used from then on.
+#[test]
+fn an_episode_keeps_a_credential_from_learning_for_a_day_and_no_longer() {
+    let mut params = Params::default();
+    params.profile.limits.by_kind = [20; Kind::ALL.len()];
+    let mut fleet = Fleet::with(params);
+    let expected = |fleet: &Fleet| {
+        let view = fleet.partition.look_up(Kind::ApiKey, "key").expect("known");
+        view.windows.last().expect("the longest window").expected
+    };
+    // 25 in five minutes, and from then on 200, beyond the ceiling.
+    fleet.uses(USUAL, 5, 30 * HOUR);
+    let usual = expected(&fleet);
+    assert!((usual - 25.0).abs() < 0.1, "{usual}");
+    fleet.uses(USUAL, 40, 23 * HOUR);
+    assert!((expected(&fleet) - usual).abs() < 0.1, "{} is learned", expected(&fleet));
+    fleet.uses(USUAL, 40, 6 * HOUR);
+    assert!((expected(&fleet) - 200.0).abs() < 0.1, "{} is not learned", expected(&fleet));
+    let finding = fleet.told(Detector::Ceiling);
+    assert_eq!(finding.closed, None, "it is the same episode: {finding:?}");
+}
+
 #[test]
 fn a_burst_of_the_owner_only_throttles() {
     let mut fleet = Fleet::new();
