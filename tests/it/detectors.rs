@@ -220,6 +220,53 @@ fn burst_of_a_thief_suspends_then_revokes() {
     );
 }
 
+/// A burst that passes all other gates suspends nothing that is not mature.
+#[test]
+fn a_thief_of_a_key_that_is_young_or_was_little_used_suspends_nothing() {
+    // For 6.7 days in each of 160 hours; for 8.3 days in an hour of each 20, which begins in one hour
+    // of the clock and ends in the next: in 20 hours.
+    for (what, rounds, used, of) in [("young", 16, 10, 10), ("little used", 10, 1, 20)] {
+        let mut params = Params::default();
+        params.profile.limits.by_kind = [0; Kind::ALL.len()];
+        // Its rate is known earlier, so that the hours of use alone are what is missing.
+        params.profile.rate_hours = 12;
+        let mut fleet = Fleet::with(params);
+        for _ in 0..rounds {
+            fleet.uses(USUAL, 20, used * HOUR);
+            fleet.now += (of - used) * HOUR;
+        }
+        fleet.uses(THIEF, 6000, 90_000);
+        let finding = fleet.told(Detector::Burst);
+        let gates = Gate::ALL.map(|gate| (gate.as_str(), finding.gates.has(gate)));
+        let mature = gates.iter().find(|(name, _)| *name == "mature");
+        assert_eq!(mature, Some(&("mature", false)), "{what}: {gates:?}");
+        assert!(finding.gates.has(Gate::Context), "{what}: {gates:?}");
+        assert!(finding.action < Action::Suspend, "{what}: {finding:?}");
+    }
+}
+
+/// What goes on for longer than a day is how the credential is used from then on.
+#[test]
+fn an_episode_keeps_a_credential_from_learning_for_a_day_and_no_longer() {
+    let mut params = Params::default();
+    params.profile.limits.by_kind = [20; Kind::ALL.len()];
+    let mut fleet = Fleet::with(params);
+    let expected = |fleet: &Fleet| {
+        let view = fleet.shard.partition().look_up(Kind::ApiKey, "key").expect("known");
+        view.windows.last().expect("the longest window").expected
+    };
+    // 25 in five minutes, and from then on 200, beyond the ceiling.
+    fleet.uses(USUAL, 5, 30 * HOUR);
+    let usual = expected(&fleet);
+    assert!((usual - 25.0).abs() < 0.1, "{usual}");
+    fleet.uses(USUAL, 40, 23 * HOUR);
+    assert!((expected(&fleet) - usual).abs() < 0.1, "{} is learned", expected(&fleet));
+    fleet.uses(USUAL, 40, 6 * HOUR);
+    assert!((expected(&fleet) - 200.0).abs() < 0.1, "{} is not learned", expected(&fleet));
+    let finding = fleet.told(Detector::Ceiling);
+    assert_eq!(finding.closed, None, "it is the same episode: {finding:?}");
+}
+
 #[test]
 fn a_burst_of_the_owner_only_throttles() {
     let mut fleet = Fleet::new();

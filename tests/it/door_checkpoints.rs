@@ -4,8 +4,13 @@ use crate::support::daemon::{Daemon, event, now_ms, uses};
 use crate::support::until;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use tripline::edge::metrics::Metrics;
+use tripline::edge::planes::Ticket;
+use tripline::edge::snapshots::{Finished, Kept, Snapshots};
+use tripline::model::time::EventTime;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const OFTEN: &str = "[checkpoints]\nevery = \"1s\"\n";
@@ -93,6 +98,36 @@ fn what_was_learned_outlives_a_stop_and_a_crash() {
     assert_eq!(seen(&daemon, "key_1"), Some(before), "after a crash");
     assert_eq!(seen(&daemon, "key_2"), Some(other));
     assert!(daemon.metric("tripline_checkpoint_errors_total") < 1.0);
+}
+
+#[test]
+fn a_checkpoint_waits_until_what_was_told_before_it_is_in_the_journal() {
+    let folder = folder();
+    let metrics = Metrics::new(&[]).expect("metrics");
+    let snapshots = Snapshots::open(folder.path(), &metrics).expect("a place");
+    let told = Ticket::default().next();
+    let kept = Arc::new(Kept::since(EventTime::from_ms(0)));
+    let finished = |told: &Ticket, offset| Finished {
+        place: "http/slot-00".to_owned(),
+        offset,
+        frames: vec![b"head".to_vec(), b"part".to_vec()],
+        told: told.clone(),
+        kept: Arc::clone(&kept),
+    };
+    let files = || std::fs::read_dir(folder.path().join("http/slot-00")).map_or(0, Iterator::count);
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        // One that need not wait is written meanwhile: that long the other had time, too.
+        let nothing = Ticket::default();
+        assert!(snapshots.write(finished(&nothing, 7)).await, "nothing was told before it");
+        let mut write = std::pin::pin!(snapshots.write(finished(&told, 8)));
+        let waits = tokio::time::timeout(Duration::from_millis(300), &mut write).await;
+        assert!(waits.is_err(), "it is written, though a decision is not");
+        assert_eq!((files(), kept.newest()), (1, 7));
+        told.settle();
+        assert!(write.await);
+        assert_eq!((files(), kept.newest()), (2, 8));
+    });
 }
 
 #[test]

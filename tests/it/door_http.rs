@@ -201,15 +201,15 @@ fn a_gateway_asks_by_name_by_secret_or_by_token() {
     assert_eq!(check(&[junk, another]), 200);
     assert_eq!(check(&[another; 5]), 401, "there is an end to it");
     // Ways in which some service finds the revoked key and tripline would not.
-    for (hidden, value, beside_another) in [
-        ("authorization", format!("Bearer {secret} x"), 401),
-        ("authorization", format!("Bearer {secret}, x"), 401),
-        ("authorization", format!("Bearer {secret},{secret}"), 401),
-        ("x-api-key", format!("{secret},{secret}"), 403),
-        ("x-api-key", format!("{secret} x"), 403),
-        ("x-api-key", String::new(), 401),
+    for (hidden, value, alone, beside_another) in [
+        ("authorization", format!("Bearer {secret} x"), 403, 403),
+        ("authorization", format!("Bearer {secret}, x"), 403, 403),
+        ("authorization", format!("Bearer {secret},{secret}"), 403, 403),
+        ("x-api-key", format!("{secret},{secret}"), 401, 403),
+        ("x-api-key", format!("{secret} x"), 401, 403),
+        ("x-api-key", String::new(), 401, 401),
     ] {
-        assert_eq!(check(&[(hidden, &value)]), 401, "{hidden}: {value}");
+        assert_eq!(check(&[(hidden, &value)]), alone, "{hidden}: {value}");
         let code = check(&[(hidden, &value), another]);
         assert_eq!(code, beside_another, "{hidden}: {value} beside another");
     }
@@ -338,6 +338,44 @@ fn findings_and_decisions_are_listed_and_told_as_they_happen() {
     assert_eq!((&shown["status"], &shown["limit_per_min"]), (&"active".into(), &600.into()));
     assert_eq!(shown["windows"].as_array().map(Vec::len), Some(5));
     assert_eq!(daemon.get("/v1/credentials")[0]["credential"], "key_1");
+}
+
+#[test]
+fn the_console_loads_nothing_from_elsewhere_and_stands_in_no_frame() {
+    let (_folder, daemon) = daemon("");
+    let client = reqwest::blocking::Client::new();
+    let page = client.get(format!("{}/", daemon.base())).send().expect("answers");
+    let text = page.text().expect("a page");
+    let files = text.split(['"', '\'']).filter(|part| part.starts_with("/console/"));
+    let files: Vec<&str> = std::iter::once("/").chain(files).collect();
+    assert!(files.len() > 3, "{files:?}");
+    for file in files {
+        let answer = client.get(format!("{}{file}", daemon.base())).send().expect("answers");
+        assert_eq!(answer.status(), 200, "{file}");
+        let header = |name: &str| {
+            let value = answer.headers().get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or("").to_owned()
+        };
+        let policy = header("content-security-policy");
+        let allowed: std::collections::BTreeMap<&str, &str> =
+            policy.split(';').filter_map(|part| part.trim().split_once(' ')).collect();
+        for (what, from) in [
+            ("default-src", "'none'"),
+            ("script-src", "'self'"),
+            ("connect-src", "'self'"),
+            ("base-uri", "'none'"),
+            ("form-action", "'none'"),
+            ("frame-ancestors", "'none'"),
+        ] {
+            assert_eq!(allowed.get(what), Some(&from), "{file}: {policy}");
+        }
+        assert!(allowed.values().all(|from| !from.contains("unsafe-eval")), "{policy}");
+        assert!(!policy.contains("http:") && !policy.contains('*'), "{policy}");
+        assert_eq!(header("x-frame-options"), "DENY", "{file}");
+        assert_eq!(header("x-content-type-options"), "nosniff", "{file}");
+        assert_eq!(header("referrer-policy"), "no-referrer", "{file}");
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin", "{file}");
+    }
 }
 
 #[test]

@@ -5,10 +5,10 @@ use crate::support::daemon::{Daemon, event, now_ms};
 use crate::support::random::{Random, number};
 use crate::support::redis_server::RedisServer;
 use crate::support::{pause, skipped, until};
-use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -107,6 +107,50 @@ fn a_member_that_was_killed_goes_on_from_its_checkpoint_and_counts_nothing_twice
     }
     let daemon = Daemon::start(&folder, &config);
     counts(&daemon, "key_1", wanted);
+}
+
+/// How far the group has committed each of three partitions.
+fn committed(brokers: &str) -> [Option<i64>; 3] {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", brokers).set("group.id", "tripline");
+    let client: BaseConsumer = config.create().expect("a client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range("auth", 0, 2);
+    let committed = client.committed_offsets(list, PATIENCE).expect("committed offsets");
+    [0, 1, 2].map(|partition| {
+        let found = committed.find_partition("auth", partition)?.offset();
+        if let Offset::Offset(offset) = found { Some(offset) } else { None }
+    })
+}
+
+#[test]
+fn an_offset_is_committed_once_a_checkpoint_holds_what_is_before_it() {
+    let cluster = cluster(3);
+    let folder = folder();
+    let brokers = cluster.bootstrap_servers();
+    // The checkpoints of one partition can't be written: a file is where their folder would be.
+    let checkpoints = folder.path().join("data/checkpoints/kafka").join(cluster_id(&cluster));
+    let topic = checkpoints.join("tripline/auth");
+    std::fs::create_dir_all(&topic).expect("a folder");
+    let blocked = topic.join("00000");
+    std::fs::write(&blocked, "in the way").expect("writes");
+    let daemon = Daemon::start(&folder, &config(&brokers, None));
+    let records = (0..600).map(|n| format!("key_{n}"));
+    let records = records.map(|key| (key.clone(), event(&key, now_ms())));
+    let ends = produce(&brokers, "auth", records);
+    assert_eq!(ends.len(), 3, "each partition has some: {ends:?}");
+    until("all is applied", PATIENCE, || {
+        (daemon.metric("tripline_events_total{intake=\"kafka\"}") >= 600.0).then_some(())
+    });
+    until("the others are committed to their ends", PATIENCE, || {
+        let committed = committed(&brokers);
+        (committed[1..] == [ends.get(&1).copied(), ends.get(&2).copied()]).then_some(())
+    });
+    assert_eq!(committed(&brokers)[0], None, "no checkpoint holds it");
+    std::fs::remove_file(&blocked).expect("removes");
+    until("a checkpoint is written, and it is committed", PATIENCE, || {
+        (committed(&brokers)[0] == ends.get(&0).copied()).then_some(())
+    });
 }
 
 #[test]

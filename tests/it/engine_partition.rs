@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tripline::detect::episode::Change;
 use tripline::engine::batch::{Batch, HashSeed};
+use tripline::engine::episodes::EpisodeTable;
 use tripline::engine::keyring::bytes_for;
 use tripline::engine::partition::{Clock, Params, Signal};
 use tripline::engine::shard_driver::ShardDriver;
@@ -165,6 +166,56 @@ fn redelivered_records_change_nothing() {
     assert_eq!((tally.applied, tally.redelivered), (100, 200));
     let view = world.shard.partition().look_up(Kind::ApiKey, "k").expect("known");
     assert_eq!(view.windows[0].count, 100);
+}
+
+#[test]
+fn all_events_of_one_record_count_and_count_once() {
+    let mut world = World::new(Params::default());
+    let event = AuthEvent::new(EventTime::from_ms(START_MS), Cow::Borrowed("k"));
+    let batch = |offsets: &[i64]| {
+        let mut batch = Batch::default();
+        for offset in offsets {
+            batch.push(&event, *offset, SEED);
+        }
+        batch
+    };
+    // More than are looked up together.
+    let long = vec![7; 100];
+    let steps: [(&[i64], (u64, u64)); 6] = [
+        (&[0, 0, 0], (3, 0)),
+        (&[0, 0, 0], (0, 3)),
+        (&[1, 2, 2], (3, 0)),
+        // The record at the end of the batch before comes again, and one after it.
+        (&[2, 2, 3], (1, 2)),
+        (&long, (100, 0)),
+        (&long, (0, 100)),
+    ];
+    for (offsets, expected) in steps {
+        world.apply(&batch(offsets), START_MS);
+        let tally = std::mem::take(&mut world.tally);
+        assert_eq!((tally.applied, tally.redelivered), expected, "{offsets:?}");
+    }
+    let view = world.shard.partition().look_up(Kind::ApiKey, "k").expect("known");
+    assert_eq!(view.windows[0].count, 107);
+}
+
+#[test]
+fn a_suspicion_keeps_a_credential_from_learning_for_a_day_and_no_longer() {
+    const DAY_MS: i64 = 86_400_000;
+    let at = |ms: i64| EventTime::from_ms(START_MS + ms);
+    let mut table = EpisodeTable::default();
+    let number = table.insert(0);
+    let open = table.get_mut(number).expect("open");
+    assert!(!open.freezes(at(0)), "nothing is suspected");
+    assert!(open.suspect(at(0)));
+    assert!(open.freezes(at(0)) && open.freezes(at(DAY_MS - 1)));
+    assert!(!open.freezes(at(DAY_MS)));
+    // A further suspicion is no longer one.
+    assert!(!open.suspect(at(DAY_MS / 2)));
+    assert!(!open.freezes(at(DAY_MS)));
+    open.end_suspicion();
+    assert!(open.suspect(at(2 * DAY_MS)), "after the end of one there is another first");
+    assert!(open.freezes(at(3 * DAY_MS - 1)) && !open.freezes(at(3 * DAY_MS)));
 }
 
 #[test]

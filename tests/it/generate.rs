@@ -2,7 +2,9 @@
 
 use crate::support::daemon::BINARY;
 use crate::support::skipped;
-use std::path::Path;
+use serde_json::Value;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 fn generate(arguments: &[&str]) -> Output {
@@ -66,19 +68,78 @@ fn boards_rules_and_units_are_written_and_nothing_of_others_is_overwritten() {
     assert_eq!(String::from_utf8_lossy(&config), repository("config/tripline.toml"));
 }
 
-#[test]
-fn every_file_of_kubernetes_goes_with_it() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let done = generate(&["k8s", &folder.path().display().to_string()]);
-    assert!(done.status.success());
-    for part in ["base", "kafka", "monitoring"] {
-        let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/k8s").join(part);
-        for entry in std::fs::read_dir(base).expect("a folder") {
-            let name = entry.expect("an entry").file_name().into_string().expect("text");
-            let path = format!("config/k8s/{part}/{name}");
-            assert_same(folder.path(), &path, &path);
+/// The files below a folder, by their paths within it.
+fn files(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let name = Path::new(path.file_name().expect("a name")).to_owned();
+        if path.is_dir() {
+            found.extend(files(&path).into_iter().map(|below| name.join(below)));
+        } else {
+            found.insert(name);
         }
     }
+    found
+}
+
+/// What comes out is all that lies in the repository, and no more: the binary has a list of its own, from
+/// which a file could be missing.
+#[test]
+fn everything_that_lies_in_the_repository_goes_with_it() {
+    let lies = |path: &str| files(&Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+    let below = |base: &str, found: BTreeSet<PathBuf>| -> BTreeSet<PathBuf> {
+        found.into_iter().map(|path| Path::new(base).join(path)).collect()
+    };
+    let mut boards = lies("dashboards");
+    boards.retain(|path| !path.starts_with("rules"));
+    let mut rules = lies("dashboards/rules");
+    rules.retain(|path| !path.starts_with("tests"));
+    let of_boards = boards.iter().filter(|path| path.extension().is_some_and(|it| it == "json"));
+    let of_boards = below("dashboards", of_boards.cloned().collect());
+    let k8s = &below("config/k8s", lies("config/k8s")) | &of_boards;
+    for (what, base, expected) in [
+        ("grafana", "dashboards", boards),
+        ("alerts", "dashboards/rules", rules),
+        ("systemd", "config/systemd", lies("config/systemd")),
+        ("k8s", "", k8s),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let done = generate(&[what, &folder.path().display().to_string()]);
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        assert_eq!(files(folder.path()), expected, "{what}");
+        for path in &expected {
+            let of_repository = Path::new(base).join(path).display().to_string();
+            assert_same(folder.path(), &path.display().to_string(), &of_repository);
+        }
+    }
+}
+
+/// `kubectl` finds each file that a kustomization names among those that were written.
+#[test]
+fn each_kustomization_names_what_was_written() {
+    let folder = tempfile::tempdir().expect("a folder");
+    assert!(generate(&["k8s", &folder.path().display().to_string()]).status.success());
+    let mut named = 0;
+    for part in ["base", "kafka", "monitoring"] {
+        let at = folder.path().join("config/k8s").join(part);
+        let text = std::fs::read_to_string(at.join("kustomization.yaml")).expect("it is there");
+        let made: Value = serde_saphyr::from_str(&text).expect("YAML");
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        let resources = list(&made["resources"]);
+        let patches = list(&made["patches"]).into_iter().map(|patch| patch["path"].clone());
+        let files = list(&made["configMapGenerator"]);
+        let files = files.iter().flat_map(|one| list(&one["files"]));
+        for name in resources.into_iter().chain(patches).chain(files) {
+            let name = name.as_str().expect("a path");
+            // `name=path`
+            let path = at.join(name.rsplit('=').next().unwrap_or(name));
+            let is_there = path.is_file() || path.join("kustomization.yaml").is_file();
+            assert!(is_there, "{part} names {name}");
+            named += 1;
+        }
+    }
+    assert!(named >= 14, "{named}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The binary as its users meet it: configurations, exit codes, signals, replays.
 
 use crate::support::daemon::{BINARY, Daemon, event};
+use crate::support::needed;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -318,11 +319,8 @@ fn a_replay_reads_real_excerpts() {
 /// The whole set, where it lies beside the project.
 fn shared(path: &str) -> Option<std::path::PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(path);
-    let there = path.exists();
-    if !there {
-        eprintln!("NOT RUN: {} is not here", path.display());
-    }
-    there.then_some(path)
+    let what = format!("{} is not here", path.display());
+    needed("data", &what, path.exists().then_some(path))
 }
 
 #[test]

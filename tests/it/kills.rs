@@ -47,6 +47,14 @@ struct World {
     verified: Verified,
 }
 
+/// A change that the store wrote down.
+struct Change {
+    decision: String,
+    key: String,
+    generation: u64,
+    status: String,
+}
+
 #[derive(Default)]
 struct Verified {
     changes: usize,
@@ -103,13 +111,19 @@ impl World {
         self.said.generations.insert(key.to_owned(), generation);
     }
 
-    fn changes(&self) -> Vec<(String, String)> {
+    fn changes(&self) -> Vec<Change> {
         let range: redis::streams::StreamRangeReply =
             self.redis.ask(&["XRANGE", "tripline:changes", "-", "+"]);
         let field = |entry: &redis::streams::StreamId, name: &str| -> String {
             entry.get(name).expect("a field")
         };
-        range.ids.iter().map(|entry| (field(entry, "decision"), field(entry, "id"))).collect()
+        let change = |entry| Change {
+            decision: field(entry, "decision"),
+            key: field(entry, "id"),
+            generation: field(entry, "generation").parse().expect("a number"),
+            status: field(entry, "status"),
+        };
+        range.ids.iter().map(change).collect()
     }
 
     /// Looks whether all that was said since it last looked is so, once the outboxes are empty.
@@ -119,22 +133,23 @@ impl World {
             (waits("embedded") + waits("redis") < 0.5).then_some(())
         });
         let changes = self.changes();
-        let ids: BTreeSet<&String> = changes.iter().map(|(decision, _)| decision).collect();
+        let ids: BTreeSet<&String> = changes.iter().map(|change| &change.decision).collect();
         assert_eq!(ids.len(), changes.len(), "no decision had its effect twice");
         for id in self.said.decisions.difference(&self.verified.decisions) {
             let (status, body) = daemon.send("GET", &format!("/v1/decisions/{id}"), &[], "");
             assert_eq!(status, 200, "what was said is in the journal: {id} {body}");
         }
-        let newer = changes.iter().skip(self.verified.changes);
-        let keys: BTreeSet<&String> = newer.map(|(_, key)| key).collect();
+        // A key that was ordered about must be in the stream, too, even if no change of it is.
+        let newer = changes.iter().skip(self.verified.changes).map(|change| &change.key);
+        let keys: BTreeSet<&String> = newer.chain(self.said.generations.keys()).collect();
         for key in keys {
-            self.verify_one(daemon, key);
+            self.verify_one(daemon, key, &changes);
         }
         let decisions = self.said.decisions.clone();
         self.verified = Verified { changes: changes.len(), decisions };
     }
 
-    fn verify_one(&self, daemon: &Daemon, key: &str) {
+    fn verify_one(&self, daemon: &Daemon, key: &str, changes: &[Change]) {
         let decisions = daemon.get(&format!("/v1/decisions?credential={key}&limit=1000"));
         let carried_out = |one: &&Value| one.get("carried_out") == Some(&Value::Bool(true));
         let newest = decisions.as_array().expect("a list").iter().find(carried_out);
@@ -147,6 +162,7 @@ impl World {
         assert!(Some(&generation) >= self.said.generations.get(key), "{key} went back");
         let refused = matches!(field("action").as_str(), Some("revoke" | "suspend"));
         assert_eq!(daemon.check(key) == 403, refused, "{key}: both stores agree");
+        agrees(key, changes, decisions.as_array().expect("a list"));
         let ranks: Vec<u64> = decisions
             .as_array()
             .into_iter()
@@ -156,6 +172,33 @@ impl World {
             .collect();
         assert!(ranks.is_sorted_by(|newer, older| newer > older), "{key}: {ranks:?}");
     }
+}
+
+/// What the store wrote into its own stream about a key is what the journal ordered, each once and in
+/// the order of generations, up to the newest.
+fn agrees(key: &str, changes: &[Change], decisions: &[Value]) {
+    let orders = decisions.iter().filter(|one| one["carried_out"] == true);
+    let orders: BTreeMap<u64, (&str, &str)> = orders
+        .filter_map(|one| {
+            let status = match one["action"].as_str()? {
+                "revoke" => "revoked",
+                "suspend" => "suspended",
+                "throttle" => "throttled",
+                _ => "active",
+            };
+            Some((one["generation"].as_u64()?, (one["id"].as_str()?, status)))
+        })
+        .collect();
+    let of_key: Vec<&Change> = changes.iter().filter(|change| change.key == key).collect();
+    let generations: Vec<u64> = of_key.iter().map(|change| change.generation).collect();
+    assert!(generations.is_sorted_by(|older, newer| older < newer), "{key}: {generations:?}");
+    for change in &of_key {
+        let ordered = orders.get(&change.generation).copied();
+        let written = (change.decision.as_str(), change.status.as_str());
+        assert_eq!(ordered, Some(written), "{key}: the stream against the journal");
+    }
+    let newest = orders.last_key_value().map(|(generation, _)| *generation);
+    assert_eq!(generations.last().copied(), newest, "{key}: the newest is in the stream");
 }
 
 #[test]

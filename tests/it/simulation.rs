@@ -6,6 +6,8 @@
 //! `TRIPLINE_TEST_SEEDS` sets the number of seeds (10,000), `TRIPLINE_TEST_SEED` runs one alone.
 #![expect(clippy::indexing_slicing, reason = "there are as many of each as there are partitions")]
 
+mod people;
+
 use crate::support::random::{Random, number};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -38,7 +40,7 @@ type Log = Vec<(Batch, i64)>;
 type Checkpoint = (Vec<u8>, Vec<Vec<u8>>, usize);
 
 /// A fleet of a dozen keys, some of which pass their ceiling for a while.
-fn logs(random: &mut Random) -> [Log; PARTITIONS] {
+fn logs(random: &mut Random, has_late: bool) -> [Log; PARTITIONS] {
     let mut logs = [Log::new(), Log::new()];
     let mut offsets = [0, 0];
     let mut ms = START_MS;
@@ -47,11 +49,13 @@ fn logs(random: &mut Random) -> [Log; PARTITIONS] {
         let key = random.index(12);
         let partition = key % PARTITIONS;
         let times = if random.below(5) == 0 { 30 + random.below(60) } else { 1 + random.below(4) };
+        let late = if has_late && random.below(6) == 0 { random.below(20_000) } else { 0 };
+        let used = ms - i64::try_from(late).expect("small");
         let (log, offset) = (&mut logs[partition], &mut offsets[partition]);
         let mut batch = Batch::default();
         let name = format!("key_{key}");
         for _ in 0..times {
-            let mut event = AuthEvent::new(EventTime::from_ms(ms), Cow::Borrowed(&name));
+            let mut event = AuthEvent::new(EventTime::from_ms(used), Cow::Borrowed(&name));
             event.tenant = Some(Cow::Owned(format!("tenant_{}", key % 3)));
             event.ip = Some([203, 0, 113, 7].into());
             batch.push(&event, *offset, SEED);
@@ -69,13 +73,17 @@ fn params() -> Arc<Params> {
     Arc::new(params)
 }
 
-fn control() -> Control {
+/// What the control plane goes by: nothing ends within the run, unless it is `short`.
+fn control_params(short: bool) -> Arc<control::Params> {
     let mut params = control::Params::default();
+    if short {
+        (params.throttle_ms, params.suspend_ms, params.restored_ms) = (3_000, 5_000, 10_000);
+    }
     params.postures.default = Posture::Revoke;
     params.breaker.per_hour = 1000;
     params.breaker.per_tenant_hour = 1000;
     params.fleet.credentials_min = 1000;
-    Control::new(Arc::new(params))
+    Arc::new(params)
 }
 
 /// What a store holds, and what it did, in order.
@@ -126,6 +134,8 @@ struct Live {
     found: Vec<(FindingId, Action)>,
     /// Decisions that are made but not durable.
     made: Vec<Decision>,
+    /// Decisions that are durable, and that the outbox does not have yet.
+    durable: Vec<Decision>,
     under_way: VecDeque<Due>,
     /// A checkpoint that is being written: of which partition, and what was told before it.
     saving: Option<(usize, Checkpoint, u64)>,
@@ -146,6 +156,7 @@ impl Live {
             settled: 0,
             found: Vec::new(),
             made: Vec::new(),
+            durable: Vec::new(),
             under_way: VecDeque::new(),
             saving: None,
         }
@@ -154,6 +165,9 @@ impl Live {
 
 struct World {
     random: Random,
+    control: Arc<control::Params>,
+    /// Whether people order something, and events come late.
+    has_people: bool,
     now: i64,
     logs: [Log; PARTITIONS],
     /// How far each partition ever came: what is before may have been told.
@@ -165,6 +179,8 @@ struct World {
     live: Live,
     /// The gravest action of each finding.
     found: BTreeMap<FindingId, Action>,
+    /// When each finding opened.
+    opened: BTreeMap<FindingId, EventTime>,
 }
 
 fn restored(checkpoint: &Checkpoint) -> Partition {
@@ -177,13 +193,17 @@ fn restored(checkpoint: &Checkpoint) -> Partition {
 }
 
 impl World {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, has_people: bool) -> Self {
         let mut random = Random::new(seed);
-        let logs = logs(&mut random);
+        let logs = logs(&mut random, has_people);
+        let params_of_control = control_params(has_people);
         let shards = [(); PARTITIONS].map(|()| (ShardDriver::empty(params(), SEED), 0));
-        let live = Live::of(shards, control(), Outbox::default());
+        let control = Control::new(Arc::clone(&params_of_control));
+        let live = Live::of(shards, control, Outbox::default());
         Self {
             random,
+            control: params_of_control,
+            has_people,
             now: START_MS,
             logs,
             reached: [0; PARTITIONS],
@@ -193,6 +213,7 @@ impl World {
             store: Store::default(),
             live,
             found: BTreeMap::new(),
+            opened: BTreeMap::new(),
         }
     }
 
@@ -231,20 +252,26 @@ impl World {
         let now = self.time();
         for signal in &signals {
             self.live.found.push((signal.finding.id, signal.finding.action));
+            self.opened.insert(signal.finding.id, signal.finding.opened);
             self.live.made.extend(self.live.control.on_signal(signal, now));
         }
         self.live.heard = ticket;
     }
 
+    /// Gives the outbox what is durable. A crash may come before.
+    fn hand_out(&mut self) {
+        let now_ms = u64::try_from(self.now).expect("after 1970");
+        for decision in self.live.durable.drain(..).filter(|one| one.carried_out) {
+            let due = Due { decision: Arc::new(decision), arrived: None, again: false };
+            self.live.outbox.push(due, now_ms);
+        }
+    }
+
     /// Makes durable what was decided.
     fn sync(&mut self) {
-        let now_ms = u64::try_from(self.now).expect("after 1970");
         for decision in self.live.made.drain(..) {
             self.journal.push(decision.clone());
-            if decision.carried_out {
-                let due = Due { decision: Arc::new(decision), arrived: None, again: false };
-                self.live.outbox.push(due, now_ms);
-            }
+            self.live.durable.push(decision);
         }
         for (finding, action) in self.live.found.drain(..) {
             let gravest = self.found.entry(finding).or_insert(action);
@@ -329,7 +356,7 @@ impl World {
 
     fn crash(&mut self) {
         let now = self.time();
-        let mut control = control();
+        let mut control = Control::new(Arc::clone(&self.control));
         for decision in &self.journal {
             control.recover(decision, now);
         }
@@ -370,12 +397,14 @@ impl World {
             }
             5..=14 => self.save(),
             15..=34 => self.hear(),
-            35..=49 => self.sync(),
+            35..=44 => self.sync(),
+            45..=49 => self.hand_out(),
             50..=64 => self.deliver(false),
             65..=69 => {
                 let ms = i64::try_from(self.random.below(300)).expect("small");
                 self.tick(ms);
             }
+            70..=74 if self.has_people => self.order(),
             _ => {
                 let which = self.random.index(PARTITIONS);
                 self.apply(which);
@@ -395,6 +424,7 @@ impl World {
             }
             self.hear();
             self.sync();
+            self.hand_out();
             self.deliver(true);
             if self.is_read() {
                 // Pauses of the outbox pass.
@@ -426,7 +456,7 @@ impl World {
 type Decided = BTreeMap<(FindingId, &'static str), u32>;
 
 fn undisturbed(seed: u64) -> World {
-    let mut world = World::new(seed);
+    let mut world = World::new(seed, false);
     while !world.is_read() {
         for which in 0..PARTITIONS {
             let next = world.live.next;
@@ -437,6 +467,7 @@ fn undisturbed(seed: u64) -> World {
                 world.apply(which);
                 world.hear();
                 world.sync();
+                world.hand_out();
                 world.deliver(true);
             }
         }
@@ -445,8 +476,9 @@ fn undisturbed(seed: u64) -> World {
     world
 }
 
-fn run(seed: u64) -> usize {
-    let mut world = World::new(seed);
+/// A run with all that can go wrong, up to where all is carried out.
+fn disturbed(seed: u64, has_people: bool) -> World {
+    let mut world = World::new(seed, has_people);
     let mut steps = 0;
     while !world.is_read() || steps < 400 {
         world.step();
@@ -456,6 +488,11 @@ fn run(seed: u64) -> usize {
         }
     }
     world.finish();
+    world
+}
+
+fn run(seed: u64) -> usize {
+    let world = disturbed(seed, false);
     let mut effects = world.store.effects.clone();
     effects.sort();
     effects.dedup();
@@ -470,11 +507,16 @@ fn run(seed: u64) -> usize {
 
 #[test]
 fn whatever_happens_in_between_it_comes_to_the_same() {
+    for_all_seeds(10_000, run);
+}
+
+/// Runs all seeds, or the one that is named.
+fn for_all_seeds(by_default: u64, run: impl Fn(u64) -> usize + std::panic::RefUnwindSafe) {
     if std::env::var_os("TRIPLINE_TEST_SEED").is_some() {
         run(number("TRIPLINE_TEST_SEED", 0));
         return;
     }
-    let seeds = number("TRIPLINE_TEST_SEEDS", 10_000);
+    let seeds = number("TRIPLINE_TEST_SEEDS", by_default);
     let mut findings = 0;
     for seed in 0..seeds {
         let came = std::panic::catch_unwind(|| run(seed));
@@ -482,6 +524,6 @@ fn whatever_happens_in_between_it_comes_to_the_same() {
             panic!("failed: TRIPLINE_TEST_SEED={seed} cargo test --release --test it simulation")
         });
     }
-    println!("{seeds} seeds, {findings} findings");
+    eprintln!("{seeds} seeds, {findings} findings");
     assert!(findings as u64 > seeds, "there were some");
 }

@@ -3,7 +3,7 @@
 use crate::bad_cases::with_a_clock;
 use crate::support::daemon::{Daemon, event, now_ms};
 use crate::support::redis_server::RedisServer;
-use crate::support::{skipped, until};
+use crate::support::{mount, skipped, until};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -131,7 +131,7 @@ fn a_redis_without_memory_is_reported_in_its_own_words() {
 #[test]
 fn a_redis_that_cannot_save_its_snapshot_is_reported_in_its_own_words() {
     refused_writes_are_reported("MISCONF", "MISCONF", RedisServer::fail_snapshots, |redis| {
-        redis.ask(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"])
+        redis.ask::<()>(&["CONFIG", "SET", "stop-writes-on-bgsave-error", "no"]);
     });
 }
 
@@ -275,14 +275,8 @@ impl Disk {
     fn mount(size: &str) -> Option<Self> {
         let folder = folder();
         std::fs::create_dir(folder.path().join("data")).expect("makes");
-        let mut mount = std::process::Command::new("mount");
-        let options = format!("size={size},mode=700");
-        mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder.path().join("data"));
-        let mounted = mount.status().is_ok_and(|status| status.success());
-        if !mounted {
-            eprintln!("NOT RUN: only root may mount a disk for it");
-        }
-        mounted.then_some(Self(folder))
+        mount(&folder.path().join("data"), size)?;
+        Some(Self(folder))
     }
 
     /// Takes all room but `left` bytes.

@@ -75,6 +75,36 @@ fn a_stuck_thread_of_the_http_intake_is_told_and_keeps_nobody_from_their_work() 
 }
 
 #[test]
+fn a_full_queue_is_said_with_429_counted_and_takes_nothing_in_part() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let points = "data_plane.batch=1*pause->off";
+    let config = "[intake]\nthreads = 1\n";
+    let daemon = Daemon::try_start_in(folder.path(), config, &[("FAILPOINTS", points)]);
+    let daemon = daemon.expect("it starts");
+    let send = || daemon.send("POST", "/v1/events", &[], event(&key(0), now_ms()));
+    let mut taken = 0;
+    let (status, body) = until("the queue is full", PATIENCE, || {
+        let (status, body) = send();
+        taken += u64::from(status == 200);
+        (status != 200).then_some((status, body))
+    });
+    assert_eq!(status, 429, "{body}");
+    assert!(body.contains("the queue is full") && body.contains("nothing was taken"), "{body}");
+    let full = || daemon.metric("tripline_queue_full_total");
+    assert!((full() - 1.0).abs() < 0.1, "{}", full());
+    assert_eq!(send().0, 429, "it stays full");
+    assert!((full() - 2.0).abs() < 0.1, "{}", full());
+    let said = daemon.get("/v1/status");
+    assert_eq!(said["queue_full"], 2, "{said}");
+    assert!(taken >= 100, "the queue has room for some: {taken}");
+    // What was refused was neither applied nor kept: after a restart only what was taken is there.
+    daemon.kill();
+    let daemon = Daemon::start_in(folder.path(), config);
+    let view = daemon.get(&format!("/v1/credentials/{}", key(0)));
+    assert_eq!(view.pointer("/windows/4/count"), Some(&taken.into()), "{view}");
+}
+
+#[test]
 fn a_stuck_worker_of_kafka_is_told_and_no_new_consumer_is_made_for_it() {
     let cluster = MockCluster::new(1).expect("a cluster");
     cluster.create_topic("auth", 4, 1).expect("a topic");

@@ -48,6 +48,15 @@ impl Daemon {
         Self::launch(folder.path(), config, command).expect("it becomes ready")
     }
 
+    /// The same, started by another program, which becomes it: its words come before those of the
+    /// daemon.
+    pub fn start_under(folder: &Path, config: &str, program: &[&str]) -> Self {
+        let (first, further) = program.split_first().expect("a program");
+        let mut command = Command::new(first);
+        command.args(further).arg(BINARY);
+        Self::launch(folder, config, command).expect("it becomes ready")
+    }
+
     fn launch(folder: &Path, config: &str, mut command: Command) -> Option<Self> {
         let port = super::free_port();
         let path = folder.join("tripline.toml");

@@ -40,6 +40,22 @@ pub fn skipped(part: &str) -> bool {
     skipped
 }
 
+/// What a part of the tests needs; fails without it, unless `TRIPLINE_TEST_SKIP` names the part.
+pub fn needed<T>(part: &str, what: &str, found: Option<T>) -> Option<T> {
+    let without = found.is_none() && !skipped(part);
+    assert!(!without, "{what}; TRIPLINE_TEST_SKIP={part} goes on without it");
+    found
+}
+
+/// Mounts a disk of that size (`1m`) at `folder`, which root alone may.
+pub fn mount(folder: &std::path::Path, size: &str) -> Option<()> {
+    let mut mount = std::process::Command::new("mount");
+    let options = format!("size={size},mode=700");
+    let mounted = mount.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(folder).status();
+    let mounted = mounted.is_ok_and(|status| status.success());
+    needed("root", "only root may mount a disk for it", mounted.then_some(()))
+}
+
 /// Waits until something is so; says what was waited for if it never is.
 pub fn until<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
