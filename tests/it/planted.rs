@@ -235,6 +235,19 @@ fn a_planted_secret_is_in_no_message_about_a_configuration() {
         "[notify.slack]\npasword = \"hunter22\"\n",
         "[http.tokens.a]\ntoken = \"hunter22\"\nroles = 1\n",
         "password = hunter22\n",
+        "[http.tokens]\ngateway = \"hunter22\"\n",
+        "[http.tokens.a]\nvalue = \"hunter22\"\ntoken_file = \"hunter22\"\nroles = [\"read\"]\n",
+        "fingerprint_key = \"hunter22\"\n",
+        "fingerprint_key_file = \"hunter22\"\n",
+        "[auth_store.webhook.w]\nurl = \"https://h.example/\"\nsigning_key = \"hunter22\"\nkey = 'hunter22'\n",
+        "[auth_store.oauth.o]\nurl = \"jo:hunter22@h.example\"\nauth = \"hunter22\"\n",
+        "[auth_store.redis]\nurl = \"jo:hunter22@h.example:6379\"\n",
+        "[auth_store.redis]\nurl = \"redis://h\"\nca_file = \"hunter22\"\n\
+         [auth_store.redis.commands.jwt]\nrevoke = [\"AUTH jo hunter22 {\"]\n",
+        "[outgoing]\nca_file = \"hunter22\"\nnetworks = [\"jo:hunter22@h\"]\n",
+        "[http]\nlisten = \"jo:hunter22@127.0.0.1:1\" # hunter22\n# hunter22\n",
+        "[notify.slack.s]\nurl_file = \"https://hooks.slack.com/services/hunter22\"\n",
+        "-----BEGIN KEY-----\nhunter22=\nhunter22==\n-----END KEY-----\n",
         "secret = '''\nhunter22\n'''\nsecond = 1\n",
     ] {
         let said = said_of(folder.path(), config);
