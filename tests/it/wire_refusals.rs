@@ -327,6 +327,66 @@ fn a_planted_secret_never_leaves_the_decoder() {
     }
 }
 
+#[test]
+fn no_user_that_a_client_names_hides_its_line_from_its_address() {
+    let by_address = AccessLog { credential: Field::Address, ..AccessLog::default() };
+    let read = |line: &str| all(&of(Format::AccessLog(by_address)), line.as_bytes());
+    let rest = r#"[23/Nov/2026:18:54:00 +0000] "GET / HTTP/1.1" 200 5 "-" "c [01/Jan/2020:00:00:00 +0000] ""#;
+    let at = Some(1_795_460_040_000);
+    for user in [
+        "-",
+        "ada",
+        "",
+        "x [y",
+        "[",
+        "a - b",
+        "x -",
+        "- x",
+        "- - -",
+        "1.2.3.4 - -",
+        "] [",
+        "x [01/Jan/2020:00:00:00 +0000] y",
+        "[01/Jan/2020:00:00:00 +0000]",
+        "\\x22",
+        "a\\\"b",
+    ] {
+        let line = format!("203.0.113.7 - {user} {rest}");
+        let mut found = None;
+        let decoder = of(Format::AccessLog(by_address));
+        decoder.decode(line.as_bytes(), &Limits::default(), &fingerprints(), &mut |answer| {
+            found = answer.ok().map(|one| (one.credential.to_string(), one.time.ms()));
+        });
+        assert_eq!(found, Some("203.0.113.7".to_owned()).zip(at), "{line}");
+    }
+    for (address, credential) in [
+        ("10.0.0.7:51234", "10.0.0.7"),
+        ("203.0.113.7, 10.0.0.1", "203.0.113.7"),
+        ("junk, 203.0.113.7, 10.0.0.1", "203.0.113.7"),
+        ("203.0.113.7,10.0.0.1", "203.0.113.7"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("[2001:db8::1]:80", "2001:db8::1"),
+        ("fe80::1%eth0", "fe80::1"),
+        ("host.example.com", "host.example.com"),
+    ] {
+        let line = format!("{address} - a - b {rest}");
+        assert_eq!(read(&line), [Ok(credential.to_owned())], "{line}");
+    }
+    for front in [
+        "www.example.com:443 203.0.113.7 -",
+        "www.example.com 203.0.113.7 -",
+        "10.0.0.1 203.0.113.7 -",
+        "Nov 23 18:54:00 web1 nginx: 203.0.113.7 -",
+        "<190>Nov 23 18:54:00 web1 nginx: 203.0.113.7 -",
+        "1 2023-11-23T18:54:00Z web1 nginx - - - 203.0.113.7 -",
+        "2023-11-23T18:54:00Z web1 nginx[7]: 203.0.113.7 -",
+    ] {
+        for user in ["-", "ada"] {
+            let line = format!("{front} {user} {rest}");
+            assert_eq!(read(&line), [Err(Refusal::MalformedLine)], "{line}");
+        }
+    }
+}
+
 fn decoders() -> Vec<Decoder> {
     let pointer = |text| Pointer::parse(text).expect("a pointer");
     let details = event::Field::ALL.into_iter().map(|field| (field, pointer("/x"))).collect();
