@@ -11,7 +11,7 @@ use super::refusal::Refusal;
 use super::repair::read_text;
 use super::scalar::Scalar;
 use super::time;
-use super::verified::VerifiedRule;
+use super::verified::{VerifiedRule, is_preflight};
 use crate::model::credential::Kind;
 use crate::model::event::{self, AuthEvent, Outcome};
 use std::borrow::Cow;
@@ -90,6 +90,7 @@ fn decode_line<'a>(
         let value = text.map_or(Scalar::Null, Scalar::Text);
         details::set(&mut event, field, value, context);
     }
+    event.verified &= format.verified != VerifiedRule::Success || !is_preflight(&event);
     clean(&mut event, context)?;
     Ok(event)
 }

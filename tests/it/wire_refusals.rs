@@ -12,6 +12,7 @@ use tripline::wire::mapping::Mapping;
 use tripline::wire::pointer::{Pointer, PointerError};
 use tripline::wire::refusal::{Limits, Refusal};
 use tripline::wire::secret::Fingerprinter;
+use tripline::wire::verified::{Verified, VerifiedRule};
 
 fn fingerprints() -> Fingerprinter {
     Fingerprinter::new(b"a key of the tests, of 32 bytes.".to_vec())
@@ -355,6 +356,40 @@ fn what_nests_deep_in_a_field_that_nobody_reads_hides_no_use() {
     assert_eq!(all(&of(Format::CloudTrail), cloud.as_bytes()), [Ok("AKIA1".to_owned())]);
     let decides = format!(r#"{{"time":1700000000000,"credential":"k","outcome":{deep}}}"#);
     assert_eq!(refusal(decides.as_bytes()), Some(Refusal::WrongType));
+}
+
+#[test]
+fn a_preflight_proves_nothing_by_its_status() {
+    let read = |more: &str| {
+        let record = format!(r#"{{"time":1700000000000,"credential":"k",{more}}}"#);
+        native(record.as_bytes()).map(|event| event.verified)
+    };
+    assert_eq!(read(r#""status":204,"method":"OPTIONS""#), Ok(false));
+    assert_eq!(read(r#""method":"options","status":200"#), Ok(false));
+    assert_eq!(read(r#""status":204,"method":"GET""#), Ok(true));
+    assert_eq!(read(r#""status":204,"method":"OPTIONS","verified":true"#), Ok(true));
+    assert_eq!(read(r#""outcome":"accepted","method":"OPTIONS""#), Ok(true));
+    let line = r#"203.0.113.7 - k [23/Nov/2025:18:54:00 +0000] "OPTIONS / HTTP/1.1" 204 5"#;
+    for (rule, expected) in [(VerifiedRule::Success, false), (VerifiedRule::Always, true)] {
+        let log = of(Format::AccessLog(AccessLog { verified: rule, ..AccessLog::default() }));
+        let mapping = Mapping {
+            status: Some(Pointer::parse("/status").expect("a pointer")),
+            details: vec![(event::Field::Method, Pointer::parse("/m").expect("a pointer"))],
+            verified: Verified::Rule(rule),
+            ..Mapping::new(
+                Pointer::parse("/k").expect("a pointer"),
+                Pointer::parse("/t").expect("a pointer"),
+            )
+        };
+        let json = r#"{"t":1700000000000,"k":"k","status":204,"m":"OPTIONS"}"#;
+        for (decoder, record) in [(log, line), (of(Format::Mapping(Box::new(mapping))), json)] {
+            let mut verified = None;
+            decoder.decode(record.as_bytes(), &limits(), &fingerprints(), &mut |answer| {
+                verified = answer.ok().map(|event| event.verified);
+            });
+            assert_eq!(verified, Some(expected), "{record}");
+        }
+    }
 }
 
 #[test]
