@@ -175,9 +175,7 @@ pub(super) fn outcome(verb: &str, id: &str, done: &Value) -> String {
     let (cannot, open) = (texts("cannot"), texts("open_findings"));
     let not_written = texts("not_written");
     if !not_written.is_empty() {
-        out.push_str(&format!(
-            "\n  not on disk yet at {not_written}; the journal has the order, and /v1/check follows it"
-        ));
+        out.push_str(&format!("\n  not written yet at {not_written}; the journal has the order"));
     }
     if !cannot.is_empty() {
         out.push_str(&format!("\n  {cannot} can't restore: have the credential issued anew there"));

@@ -3,13 +3,14 @@
 use super::settings::Settings;
 use crate::detect::episode::Change;
 use crate::edge::dead_letter::{Place, letter};
-use crate::edge::files::{Layout, Records};
+use crate::edge::files::Records;
 use crate::edge::{clock, keys};
 use crate::engine::batch::Batch;
 use crate::engine::keyring::Evictions;
 use crate::engine::machine::{Machine, Output};
 use crate::model::finding::{Action, Detector, Finding, FindingId};
 use crate::model::time::EventTime;
+use crate::wire::body;
 use crate::wire::decision_json::DecisionJson;
 use crate::wire::decoder::DecodeTally;
 use crate::wire::finding_json::FindingJson;
@@ -27,8 +28,6 @@ use std::time::Instant;
 
 /// Events applied at once.
 const BATCH: usize = 256;
-/// The largest document. Unit: bytes.
-const DOCUMENT_BYTES_MAX: usize = 256 << 20;
 
 /// Where what comes out goes; `-` is standard output.
 #[derive(Clone, Debug, Default)]
@@ -257,11 +256,6 @@ pub fn replay(
         )?)
         .with_random_ids(settings.random_ids);
     let documents = settings.decoder.format.reads_documents();
-    let (layout, bytes_max) = if documents {
-        (Layout::Document, DOCUMENT_BYTES_MAX)
-    } else {
-        (Layout::Lines, Limits::default().record_bytes_max)
-    };
     let now = clock::now();
     let limits = Limits::at(now);
     let mut feed = Feed {
@@ -278,7 +272,7 @@ pub fn replay(
     for path in files {
         let wrap = |raw: Box<dyn Read>| Box::new(progress.wrap_read(raw)) as Box<dyn Read>;
         let name = path.display().to_string();
-        let read = Records::open(path, layout, bytes_max, wrap).and_then(|records| {
+        let read = Records::of_format(path, &settings.decoder.format, wrap).and_then(|records| {
             feed.read_all(records, (&name, settings), (&limits, &fingerprints))
         });
         if let Err(error) = read {
@@ -323,15 +317,24 @@ impl Feed<'_> {
         (name, settings): (&str, &Settings),
         (limits, fingerprints): (&Limits, &Fingerprinter),
     ) -> std::io::Result<()> {
-        let documents = settings.decoder.format.reads_documents();
+        let is_document = records.is_document();
         let mut go_on = true;
         while go_on && self.replay.failed.is_none() {
             go_on = records.read_on(|line, record| match record {
+                Ok(record) if is_document => {
+                    body::decode(
+                        &settings.decoder,
+                        record,
+                        limits,
+                        fingerprints,
+                        |number, answer| {
+                            self.take(name, number as u64, answer);
+                        },
+                    );
+                }
                 Ok(record) => {
-                    let mut number = 0;
                     settings.decoder.decode(record, limits, fingerprints, &mut |answer| {
-                        number += 1;
-                        self.take(name, if documents { number } else { line }, answer);
+                        self.take(name, line, answer);
                     });
                 }
                 Err(refusal) => self.refuse(name, line, refusal),

@@ -1,9 +1,10 @@
 //! The open connections of a listener, and which of them makes room for a new one.
 //!
 //! A stranger can open connections, so their number is bounded, over all and for each network of
-//! peers. At a bound the new connection is not refused while there is an idle one: first those that
-//! never sent a whole request make room, then the one that was silent for longest. So thousands of
-//! idle connections keep nobody else out, and one network of peers never uses up the bound of all.
+//! peers. At a bound the new connection is not refused while there is one without a whole request
+//! under way: first those that never sent one make room, then those whose next head takes long, then
+//! the one that was silent for longest. So thousands of idle connections, or heads that trickle,
+//! keep nobody else out, and one network of peers never uses up the bound of all.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -13,14 +14,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-/// How long a new connection may take until its first request is there. Unit: milliseconds. Chosen:
-/// a gateway sends at once.
-const FIRST_REQUEST_MS: u64 = 10_000;
+/// How long the head of a request may take from its first byte on, that of the first request from the
+/// connection on. Unit: milliseconds. Chosen: a gateway sends at once.
+const HEAD_MS_MAX: u64 = 10_000;
 /// How long a connection may be silent. Unit: milliseconds. Chosen: longer than gateways keep an
 /// idle connection (nginx 60 s, Traefik 90 s, Caddy 120 s), so that it is they who close it.
 pub const IDLE_MS_MAX: u64 = 150_000;
-/// How long one has to be silent before it makes room for another. Unit: milliseconds. Chosen.
-const MAKES_ROOM_MS: u64 = 1_000;
+/// How long a head may take before its connection makes room before those that are idle. Unit:
+/// milliseconds. Chosen.
+const HEAD_MS: u64 = 1_000;
+/// Stands for no head that has begun.
+const NONE: u64 = u64::MAX;
 /// Connections that may be open for a moment beyond the bound, as those that make room end.
 const SLACK: usize = 64;
 
@@ -87,6 +91,8 @@ pub struct Activity {
     number: u64,
     opened_ms: u64,
     moved_ms: AtomicU64,
+    /// When the first byte of the next head came.
+    head_ms: AtomicU64,
     has_asked: AtomicBool,
     under_way: AtomicUsize,
     /// Whether its last answer is a stream, which goes on.
@@ -100,11 +106,22 @@ impl Activity {
         self.moved_ms.store(now_ms, Ordering::Relaxed);
     }
 
+    /// Bytes came. What comes while no request is under way is the head of the next one.
+    pub fn received(&self, now_ms: u64) {
+        self.moved(now_ms);
+        if self.is_idle() {
+            let (set, read) = (Ordering::Relaxed, Ordering::Relaxed);
+            // One that has begun goes on.
+            let _begun = self.head_ms.compare_exchange(NONE, now_ms, set, read);
+        }
+    }
+
     /// A request is there: the connection is busy as long as what this gives lives.
     pub fn begin(self: &Arc<Self>) -> Busy {
         self.has_asked.store(true, Ordering::Relaxed);
         self.streams.store(false, Ordering::Relaxed);
         self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.head_ms.store(NONE, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
 
@@ -122,17 +139,29 @@ impl Activity {
         now_ms.saturating_sub(self.moved_ms.load(Ordering::Relaxed))
     }
 
-    fn makes_room(&self, now_ms: u64) -> bool {
-        let streams = self.streams.load(Ordering::Relaxed);
-        let is_idle = !streams && self.under_way.load(Ordering::Relaxed) == 0;
+    /// Whether no whole request is under way.
+    fn is_idle(&self) -> bool {
+        !self.streams.load(Ordering::Relaxed) && self.under_way.load(Ordering::Relaxed) == 0
+    }
+
+    /// For how long the next head has been coming.
+    fn head_takes_ms(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.head_ms.load(Ordering::Relaxed))
+    }
+
+    /// Which of those that are idle make room first: the least.
+    fn rank(&self, now_ms: u64) -> (bool, bool, u64, u64) {
         let has_asked = self.has_asked.load(Ordering::Relaxed);
-        is_idle && (!has_asked || self.silent_ms(now_ms) >= MAKES_ROOM_MS)
+        let is_quick = self.head_takes_ms(now_ms) < HEAD_MS;
+        (has_asked, is_quick, self.moved_ms.load(Ordering::Relaxed), self.number)
     }
 
     fn is_over(&self, now_ms: u64) -> bool {
         let waits_ms = now_ms.saturating_sub(self.opened_ms);
         let has_asked = self.has_asked.load(Ordering::Relaxed);
-        (!has_asked && waits_ms >= FIRST_REQUEST_MS) || self.silent_ms(now_ms) >= IDLE_MS_MAX
+        (!has_asked && waits_ms >= HEAD_MS_MAX)
+            || self.head_takes_ms(now_ms) >= HEAD_MS_MAX
+            || self.silent_ms(now_ms) >= IDLE_MS_MAX
     }
 }
 
@@ -198,12 +227,10 @@ impl Open {
     /// Lets an idle connection of that network make room; says whether there was one.
     fn displace(&mut self, network: IpAddr, now_ms: u64) -> bool {
         let all = self.by_network.get(&network).into_iter().flatten();
-        let idle = all.filter(|one| one.makes_room(now_ms));
-        let rank = |one: &&Arc<Activity>| {
-            let moved_ms = one.moved_ms.load(Ordering::Relaxed);
-            (one.has_asked.load(Ordering::Relaxed), moved_ms, one.number)
+        let idle = all.filter(|one| one.is_idle());
+        let Some(found) = idle.min_by_key(|one| one.rank(now_ms)).map(Arc::clone) else {
+            return false;
         };
-        let Some(found) = idle.min_by_key(rank).map(Arc::clone) else { return false };
         found.closing.cancel();
         self.remove(network, found.number);
         true
@@ -265,6 +292,7 @@ impl Connections {
             number: open.next,
             opened_ms: now_ms,
             moved_ms: now_ms.into(),
+            head_ms: NONE.into(),
             has_asked: false.into(),
             under_way: 0.into(),
             streams: false.into(),
@@ -314,6 +342,29 @@ mod tests {
         assert_eq!(silent.each_ref().map(is_closing), [true, false]);
         let _fifth = place(&among, "10.0.0.1", 5_001).expect("room is made");
         assert!(is_closing(&silent[1]) && !is_closing(&asked) && !is_closing(&fourth));
+    }
+
+    #[test]
+    fn a_head_that_trickles_makes_room_before_an_idle_one_and_has_ten_seconds() {
+        let among = connections();
+        let all = [0, 1, 2].map(|at| place(&among, "10.0.0.1", at).expect("room"));
+        for one in &all {
+            drop(one.activity().begin());
+        }
+        for at in [1_000, 2_000, 2_100] {
+            all[1].activity().received(at);
+        }
+        all[2].activity().received(2_100);
+        let fourth = place(&among, "10.0.0.1", 2_101).expect("room is made");
+        assert_eq!(all.each_ref().map(is_closing), [false, true, false]);
+        drop(fourth.activity().begin());
+        let fifth = place(&among, "10.0.0.1", 2_102).expect("room is made, as none is busy");
+        assert_eq!(all.each_ref().map(is_closing), [true, true, false]);
+        drop(fifth.activity().begin());
+        all[2].activity().received(12_000);
+        assert_eq!(among.close_idle(12_099), 0);
+        assert_eq!(among.close_idle(12_100), 1);
+        assert!(is_closing(&all[2]), "it began ten seconds before");
     }
 
     #[test]

@@ -20,12 +20,13 @@ pub fn version_up_to(known: i64, connection: &Connection) -> rusqlite::Result<i6
     Ok(version)
 }
 
-/// Whether a file isn't what was written, so that another try changes nothing.
-pub fn is_damaged(error: &rusqlite::Error) -> bool {
+/// Whether what stands at `path` isn't what was written, so that another try changes nothing.
+pub fn is_damaged(path: &Path, error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{InvalidColumnType, QueryReturnedNoRows};
     // `Unknown` is the plain SQL error: a table or a column is missing.
     let code = error.sqlite_error_code();
-    matches!(error, QueryReturnedNoRows | InvalidColumnType(..))
+    path.is_dir()
+        || matches!(error, QueryReturnedNoRows | InvalidColumnType(..))
         || matches!(
             code,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)

@@ -4,13 +4,20 @@
 //! Reads in bounded memory, whatever a compressed file unfolds to: a line longer than allowed is
 //! passed over and said.
 
-use crate::wire::refusal::Refusal;
+use crate::wire::decoder::Format;
+use crate::wire::refusal::{Limits, Refusal};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 /// How much is read at once. Unit: bytes.
 const CHUNK_BYTES: usize = 1 << 20;
+
+/// The largest document. Unit: bytes.
+const DOCUMENT_BYTES_MAX: usize = 256 << 20;
+/// How much is looked at for the beginning of an array. Unit: bytes. Chosen: more white space than
+/// anybody writes.
+const HEAD_BYTES: u64 = 256;
 
 /// How a gzip file begins. Source: RFC 1952, 2.3.1.
 const GZIP: &[u8] = &[0x1f, 0x8b];
@@ -24,6 +31,8 @@ pub enum Layout {
     Lines,
     /// One document.
     Document,
+    /// A record a line, or one JSON array, if it begins as one: a document of at most so many bytes.
+    LinesOrArray(usize),
 }
 
 /// A source of records.
@@ -44,6 +53,27 @@ impl std::fmt::Debug for Records {
 }
 
 impl Records {
+    /// Opens a file of records in that format, as [`Records::open`] does.
+    ///
+    /// # Errors
+    /// When it can't be opened.
+    pub fn of_format(
+        path: &Path,
+        format: &Format,
+        wrap: impl FnOnce(Box<dyn Read>) -> Box<dyn Read>,
+    ) -> io::Result<Self> {
+        let line_bytes_max = Limits::default().record_bytes_max;
+        let (layout, bytes_max) = match format {
+            Format::CloudTrail => (Layout::Document, DOCUMENT_BYTES_MAX),
+            Format::AccessLog(_) => (Layout::Lines, line_bytes_max),
+            // As `POST /v1/events` takes them.
+            Format::Native | Format::Mapping(_) => {
+                (Layout::LinesOrArray(DOCUMENT_BYTES_MAX), line_bytes_max)
+            }
+        };
+        Self::open(path, layout, bytes_max, wrap)
+    }
+
     /// Opens a file, or standard input for `-`; decompresses by the first bytes. `wrap` sees the
     /// bytes as they are read from the disk, as for a progress bar.
     ///
@@ -65,11 +95,25 @@ impl Records {
         (&mut raw).take(4).read_to_end(&mut head)?;
         let packed = (head.starts_with(GZIP), head.starts_with(ZSTD));
         let whole = io::Cursor::new(head).chain(raw);
-        let source: Box<dyn Read> = match packed {
+        let mut source: Box<dyn Read> = match packed {
             (true, _) => Box::new(flate2::read::MultiGzDecoder::new(whole)),
             (_, true) => Box::new(zstd::Decoder::new(whole)?),
             _ => Box::new(whole),
         };
+        let (mut layout, mut record_bytes_max) = (layout, record_bytes_max);
+        if let Layout::LinesOrArray(bytes_max) = layout {
+            let mut head = Vec::new();
+            let read = (&mut source).take(HEAD_BYTES).read_to_end(&mut head);
+            let begin = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&head).trim_ascii_start();
+            layout = Layout::Lines;
+            if begin.starts_with(b"[") {
+                (layout, record_bytes_max) = (Layout::Document, bytes_max);
+            }
+            // A fault comes again as it is read on.
+            let fault = read.err().map(|error| Box::new(Fault(Some(error))) as Box<dyn Read>);
+            let rest = fault.unwrap_or(source);
+            source = Box::new(io::Cursor::new(head).chain(rest));
+        }
         Ok(Self {
             source,
             layout,
@@ -79,6 +123,11 @@ impl Records {
             passing_over: false,
             ended: false,
         })
+    }
+
+    /// Whether the whole file is one document.
+    pub fn is_document(&self) -> bool {
+        self.layout == Layout::Document
     }
 
     /// Reads on and gives each whole record to `each`, with its line (1 for a document). False
@@ -97,7 +146,7 @@ impl Records {
         let read = (&mut self.source).take(CHUNK_BYTES as u64).read_to_end(&mut self.held);
         self.ended = matches!(read, Ok(0));
         match self.layout {
-            Layout::Lines => self.split(before, &mut each),
+            Layout::Lines | Layout::LinesOrArray(_) => self.split(before, &mut each),
             Layout::Document => self.whole(&mut each),
         }
         // What came before a fault is whole: a cut-off file loses its end alone.
@@ -138,6 +187,15 @@ impl Records {
             self.passing_over = true;
             self.held.clear();
         }
+    }
+}
+
+/// A source that can't be read.
+struct Fault(Option<io::Error>);
+
+impl Read for Fault {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
     }
 }
 

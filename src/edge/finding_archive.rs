@@ -97,7 +97,7 @@ impl FindingArchive {
     /// When there is no memory for it either.
     pub fn open(path: &Path, params: Params, errors: IntCounter) -> rusqlite::Result<Self> {
         let opened = match connect(path) {
-            Err(error) if database::is_damaged(&error) => {
+            Err(error) if database::is_damaged(path, &error) => {
                 // Should that fail, opening says why.
                 let aside = database::set_aside(path).ok();
                 tracing::error!(

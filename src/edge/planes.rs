@@ -5,14 +5,14 @@
 
 use crate::engine::approvals::{NoVote, Waiting};
 use crate::engine::batch::Batch;
-use crate::engine::control::{self, PersonOrder};
+use crate::engine::control::{self, Milder, PersonOrder};
 use crate::engine::member::MemberSummary;
 use crate::engine::partition::{self, Signal, View};
 use crate::engine::shard_driver::ShardUsage;
 use crate::engine::tenant_minutes::{MinuteTotals, Place, Ranking};
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::{Credential, Kind};
-use crate::model::decision::{Decision, DecisionId, Holding, Standing, TokenGrant, Vote};
+use crate::model::decision::{Decision, DecisionId, Holding, Standing, Status, TokenGrant, Vote};
 use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
@@ -159,6 +159,8 @@ pub struct Ordered {
     pub decision: Option<Decision>,
     /// The decision for which the word counts as a voice, and how many more people have to agree.
     pub voice: Option<(DecisionId, u8)>,
+    /// What was in force about the credential before.
+    pub before: Status,
 }
 
 /// The journal can't be written, so nothing is carried out.
@@ -175,6 +177,9 @@ pub enum VoteError {
     /// Of the decision that it is about.
     #[error(transparent)]
     NoVote(#[from] NoVote),
+    /// Of what is in force.
+    #[error(transparent)]
+    Milder(#[from] Milder),
     /// Of the journal.
     #[error(transparent)]
     NotDurable(#[from] NotDurable),
@@ -329,7 +334,8 @@ impl ControlPlane {
     /// Carries out what a person orders, or counts it as a voice for what waits.
     ///
     /// # Errors
-    /// When the journal can't be written, or that voice was counted before.
+    /// When the journal can't be written, that voice was counted before, or something more severe is
+    /// in force.
     pub async fn order(&self, order: PersonOrder) -> Result<Ordered, VoteError> {
         let (reply, answer) = oneshot::channel();
         if !self.tell(ControlMessage::Person(order, reply)).await {

@@ -95,7 +95,7 @@ impl Reserve {
 }
 
 /// How much room the disk of a folder has. Unit: bytes.
-pub fn free_bytes(folder: &Path) -> Option<u64> {
+fn free_bytes(folder: &Path) -> Option<u64> {
     let disk = rustix::fs::statvfs(folder).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

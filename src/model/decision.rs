@@ -422,6 +422,13 @@ pub struct Standing {
     pub by_person: bool,
 }
 
+impl Standing {
+    /// What it still orders at `now`.
+    pub fn in_force(&self, now: EventTime) -> Status {
+        if self.until.is_none_or(|until| now < until) { self.status } else { Status::Active }
+    }
+}
+
 /// Under which settings a decision waits for people: those of the moment at which it began to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApprovalTerms {

@@ -30,6 +30,8 @@ struct Record<'a> {
     #[serde(borrow)]
     error_code: Scalar<'a>,
     #[serde(borrow)]
+    error_message: Scalar<'a>,
+    #[serde(borrow)]
     user_identity: Option<UserIdentity<'a>>,
     #[serde(borrow)]
     recipient_account_id: Scalar<'a>,
@@ -83,10 +85,15 @@ const THROTTLED: [&str; 6] = [
 
 /// The outcome of a call, and whether it shows that the caller holds the key: a success and a refusal
 /// of what a known caller may do does. A failed signature or token does not, nor does a code that is
-/// not known here, nor a limit, which may be applied before the signature is checked.
-fn outcome(error_code: &Scalar<'_>) -> Result<(Outcome, bool), Refusal> {
-    let code = error_code.only_text()?.filter(|code| !is_absent(code));
-    let Some(code) = code.map(|code| code.trim()) else { return Ok((Outcome::Accepted, true)) };
+/// not known here, an error that is not named, or a limit, which may be applied before the signature is
+/// checked. A login at the console that failed says so beside the code.
+fn outcome(text: &str, record: &Record<'_>) -> Result<(Outcome, bool), Refusal> {
+    let code = match record.error_code.only_text()? {
+        None if is_failed_login(text, record) => return Ok((Outcome::Rejected, false)),
+        None => return Ok((Outcome::Accepted, record.error_message.is_null())),
+        Some(code) if is_absent(code) => return Ok((Outcome::Accepted, false)),
+        Some(code) => code.trim(),
+    };
     // Some services put their name in front: `Client.RequestLimitExceeded`.
     let code = code.rsplit('.').next().unwrap_or(code);
     let code = code.strip_suffix("Exception").unwrap_or(code);
@@ -96,6 +103,17 @@ fn outcome(error_code: &Scalar<'_>) -> Result<(Outcome, bool), Refusal> {
         code if THROTTLED.contains(&code) => (Outcome::Throttled, false),
         _ => (Outcome::Accepted, false),
     })
+}
+
+/// Whether it is a login by password that failed. Source: AWS, "`CloudTrail` record for console sign-in".
+fn is_failed_login(text: &str, record: &Record<'_>) -> bool {
+    if !matches!(&record.event_name, Scalar::Text(name) if name == "ConsoleLogin") {
+        return false;
+    }
+    let member = |of, wanted: &[u8]| members(of).find(|(name, _)| *name == wanted);
+    let response = member(text.as_bytes(), b"responseElements");
+    let result = response.and_then(|(_, response)| member(response, b"ConsoleLogin"));
+    !record.error_message.is_null() || result.is_none_or(|(_, result)| result != b"\"Success\"")
 }
 
 /// Decodes documents one after the other, each a record, an array of records or `{"Records": […]}`;
@@ -140,9 +158,10 @@ fn decode_text<'a>(text: &'a str, context: &Context<'_>) -> Result<AuthEvent<'a>
     let time = record.event_time.only_text().map_err(|_| Refusal::InvalidTime)?;
     let time = rfc3339(time.ok_or(Refusal::MissingTime)?).ok_or(Refusal::InvalidTime)?;
     let time = context.limits.check_time(time)?;
+    let outcome = outcome(text, &record);
     let identity = record.user_identity.ok_or(Refusal::NoCredential)?;
     let key = identity.access_key_id.only_text()?.cloned().ok_or(Refusal::NoCredential)?;
-    let (outcome, verified) = outcome(&record.error_code)?;
+    let (outcome, verified) = outcome?;
     let endpoint = match (record.event_source, record.event_name) {
         (Scalar::Text(source), Scalar::Text(name)) => {
             Scalar::Text(Cow::Owned(format!("{source}/{name}")))

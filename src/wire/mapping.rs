@@ -6,7 +6,7 @@ use super::pointer::Pointer;
 use super::refusal::{Refusal, of_json};
 use super::repair::read_json;
 use super::scalar::{Scalar, is_absent};
-use super::verified::Verified;
+use super::verified::{Verified, VerifiedRule, is_preflight};
 use crate::model::credential::Kind;
 use crate::model::event::{AuthEvent, Field, Outcome};
 use crate::model::time::EventTime;
@@ -104,6 +104,8 @@ fn event(
         };
         details::set(&mut event, *field, value, context);
     }
+    let by_status = mapping.verified == Verified::Rule(VerifiedRule::Success);
+    event.verified &= !by_status || !is_preflight(&event);
     clean(&mut event, context)?;
     Ok(event.into_owned())
 }

@@ -5,6 +5,7 @@ use super::details::{self, clean};
 use super::refusal::{Refusal, check_depth, of_json};
 use super::repair::read_json;
 use super::scalar::Scalar;
+use super::verified::is_preflight;
 use crate::model::event::{AuthEvent, Field, Outcome, is_success};
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
@@ -195,6 +196,7 @@ fn event<'a>(mut record: Record<'a>, context: &Context<'_>) -> Result<AuthEvent<
     for field in Field::ALL {
         details::set(&mut event, field, record.take(Name::Detail(field)), context);
     }
+    event.verified &= verified.is_some() || stated.is_some() || !is_preflight(&event);
     clean(&mut event, context)?;
     Ok(event)
 }

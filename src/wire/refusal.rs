@@ -15,7 +15,7 @@ pub enum Refusal {
     InvalidUtf8,
     /// It is no JSON: cut off, a NUL, a syntax error.
     InvalidJson,
-    /// It nests deeper than 128 levels.
+    /// It nests deeper than 128 levels, and is no JSON besides.
     TooDeep,
     /// A field, or the record itself, is of the wrong type, or a field stands twice.
     WrongType,
@@ -81,10 +81,12 @@ impl Refusal {
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Empty => "send one event a line, without empty ones",
-            Self::TooLarge => "send smaller records, or raise the limit",
+            Self::TooLarge => {
+                "send records of at most 1 MiB: leave out fields that docs/events.md does not name"
+            }
             Self::InvalidUtf8 => "send UTF-8",
             Self::InvalidJson => "send one complete JSON object a line",
-            Self::TooDeep => "send flat objects",
+            Self::TooDeep => "send one complete JSON object a line, of some levels",
             Self::WrongType => "compare the types of the fields with docs/events.md",
             Self::MissingTime => "set `time` to RFC 3339 or integer milliseconds since 1970",
             Self::InvalidTime => "write `time` as 2026-11-23T18:54:00.123Z or as milliseconds",

@@ -6,6 +6,7 @@
 
 use super::refusal::Refusal;
 use crate::model::event::{AuthEvent, Field};
+use std::borrow::Cow;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -42,11 +43,49 @@ pub(super) fn read_json<'a>(
     decode: impl for<'b> Fn(&'b str) -> Result<AuthEvent<'b>, Refusal>,
 ) -> Result<AuthEvent<'a>, Refusal> {
     let answer = read_text(record, &decode);
-    if !matches!(answer, Err(Refusal::InvalidJson | Refusal::InvalidUtf8)) {
+    let is_deep = matches!(answer, Err(Refusal::TooDeep));
+    if !is_deep && !matches!(answer, Err(Refusal::InvalidJson | Refusal::InvalidUtf8)) {
         return answer;
     }
-    let text = String::from_utf8_lossy(without_mark(record));
-    repaired_json(&text).map_or(answer, |text| decode_repaired(&text, decode))
+    let mut text = String::from_utf8_lossy(without_mark(record));
+    if is_deep {
+        text = Cow::Owned(shallow(&text));
+        match decode_repaired(&text, &decode) {
+            Err(Refusal::InvalidJson | Refusal::InvalidUtf8 | Refusal::TooDeep) => {}
+            read => return read,
+        }
+    }
+    match repaired_json(&text).map(|text| decode_repaired(&text, decode)) {
+        Some(Err(Refusal::InvalidJson)) if is_deep => answer,
+        Some(read) => read,
+        None => answer,
+    }
+}
+
+/// How deep a record may nest that is read again. Unit: levels. Chosen: deeper than any field stands.
+const LEVELS_MAX: usize = 32;
+
+/// A JSON text with empty lists and objects where it nests deeper: what stands there is no field that
+/// is read.
+fn shallow(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for char in text.chars() {
+        let before = depth;
+        match char {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            '{' | '[' if !quoted => depth += 1,
+            '}' | ']' if !quoted => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        // The brackets of the first level that is left out stay, with nothing between them.
+        if before.min(depth) <= LEVELS_MAX {
+            out.push(char);
+        }
+    }
+    out
 }
 
 fn decode_repaired(
@@ -79,14 +118,15 @@ fn repaired_json(text: &str) -> Option<String> {
     changed.then_some(out)
 }
 
-/// Copies what stands between strings, with numbers that JSON does not know as `null`.
+/// Copies what stands between strings, with numbers that JSON does not know as an empty list: no field
+/// reads one, so that a field that decides refuses its record, and another is left out.
 fn push_between(out: &mut String, text: &str) -> bool {
     const UNKNOWN: [&str; 3] = ["-Infinity", "Infinity", "NaN"];
     if !text.contains(['I', 'N']) {
         out.push_str(text);
         return false;
     }
-    let known = UNKNOWN.iter().fold(text.to_owned(), |text, word| text.replace(word, "null"));
+    let known = UNKNOWN.iter().fold(text.to_owned(), |text, word| text.replace(word, "[]"));
     out.push_str(&known);
     known != text
 }
@@ -138,7 +178,7 @@ fn escape(text: &str) -> (usize, Option<&'static str>) {
 
 #[cfg(test)]
 mod tests {
-    use super::repaired_json;
+    use super::{LEVELS_MAX, repaired_json, shallow};
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -150,12 +190,27 @@ mod tests {
             (r#"{"a":"x\x22y"}"#, r#"{"a":"x\\x22y"}"#),
             (r#"{"a":"\u12"}"#, r#"{"a":"\\u12"}"#),
             ("{\"a\":\"x\ty\u{0}\"}", r#"{"a":"x y "}"#),
-            (r#"{"a":NaN,"b":[-Infinity,"NaN"]}"#, r#"{"a":null,"b":[null,"NaN"]}"#),
+            (r#"{"a":NaN,"b":[-Infinity,"NaN"]}"#, r#"{"a":[],"b":[[],"NaN"]}"#),
         ] {
             assert_eq!(repaired_json(broken).as_deref(), Some(right), "{broken}");
         }
         for right in [r#"{"a":"\ud83d\ude00 \" \\ \/ \u00e4"}"#, r#"{"N":"I"}"#, "{"] {
             assert_eq!(repaired_json(right), None, "{right}");
+        }
+    }
+
+    #[test]
+    fn what_nests_deep_is_left_out_and_nothing_else() {
+        let nested = |levels: usize, inner: &str| {
+            format!(
+                "{{\"a\":{}{inner}{},\"b\":\"[\\\"[\"}}",
+                "[".repeat(levels),
+                "]".repeat(levels)
+            )
+        };
+        assert_eq!(shallow(&nested(LEVELS_MAX, "")), nested(LEVELS_MAX, ""));
+        for deep in [nested(LEVELS_MAX, "1,[],2"), nested(1000, "\"]]\\\"]\"")] {
+            assert_eq!(shallow(&deep), nested(LEVELS_MAX, ""));
         }
     }
 

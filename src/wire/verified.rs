@@ -2,7 +2,7 @@
 //! verified use from a stranger's attempt, so its source states the rule; without one nothing counts.
 
 use super::pointer::Pointer;
-use crate::model::event::is_success;
+use crate::model::event::{AuthEvent, is_success};
 
 /// The rule of a source of logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -10,7 +10,7 @@ pub enum VerifiedRule {
     /// No line shows it. Default.
     #[default]
     Never,
-    /// A line with a status of 2xx shows it: the service behind answers nothing else so.
+    /// A line with a status of 2xx shows it, but for OPTIONS: the service behind answers nothing else so.
     Success,
     /// Every line shows it: what is logged was authenticated before.
     Always,
@@ -47,6 +47,11 @@ impl VerifiedRule {
             Self::Always => true,
         }
     }
+}
+
+/// Whether a request is a preflight of a browser, which needs no credential: its 2xx proves nothing.
+pub(super) fn is_preflight(event: &AuthEvent<'_>) -> bool {
+    event.method.as_deref().is_some_and(|method| method.trim().eq_ignore_ascii_case("OPTIONS"))
 }
 
 /// The rule of an operator's own JSON.

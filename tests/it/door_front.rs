@@ -5,6 +5,7 @@ use crate::support::daemon::{Daemon, event, now_ms};
 use crate::support::until;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 fn gzip(text: &[u8]) -> Vec<u8> {
@@ -130,6 +131,40 @@ fn who_sends_a_head_byte_by_byte_is_cut_off() {
     until("it is cut off", Duration::from_mins(1), || slow.write_all(b"a").is_err().then_some(()));
     let idle = daemon.metric("tripline_connections_closed_total{reason=\"idle\"}");
     assert!(idle >= 1.0, "{idle}");
+}
+
+#[test]
+fn heads_that_trickle_after_a_whole_request_keep_nobody_out_and_are_cut_off() {
+    tripline::edge::open_files::raise_limit();
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start_with_files(&folder, "", 256, 512);
+    daemon.order("revoke", "key_1");
+    // As many as one address may have: half of what 512 files leave.
+    let mut slow: Vec<TcpStream> = (0..96).map(|_| connect(&daemon)).collect();
+    for stream in &mut slow {
+        let head = ask(stream, "/livez");
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    }
+    let asks = AtomicBool::new(true);
+    let answers = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while asks.load(Ordering::Relaxed) {
+                // Those that made room are closed.
+                slow.iter_mut().for_each(|stream| drop(stream.write_all(b"a")));
+            }
+        });
+        let headers = [("x-tripline-credential", "key_1")];
+        let check = |_| daemon.try_send("GET", "/v1/check", &headers, Vec::new());
+        let answers: Vec<_> = (0..20).map(check).collect();
+        asks.store(false, Ordering::Relaxed);
+        answers
+    });
+    assert!(answers.iter().flatten().filter(|(status, _)| *status == 403).count() == 20);
+    let mut slow = connect(&daemon);
+    ask(&mut slow, "/livez");
+    until("its second head is cut off", Duration::from_mins(1), || {
+        slow.write_all(b"a").is_err().then_some(())
+    });
 }
 
 #[test]

@@ -453,10 +453,38 @@ fn a_suspension_weakens_no_revocation_and_an_unknown_name_is_asked_about() {
     assert_eq!(json(&body)["known"], false, "no event named it: {body}");
     let (status, body) = order("suspend", "key_1");
     assert_eq!(status, 409, "{body}");
-    assert!(body.contains("graver") && body.contains("restore it first"), "{body}");
+    assert!(body.contains("more severe") && body.contains("restore it first"), "{body}");
     let (status, body) = order("revoke", "apikey:key_1");
     assert_eq!(status, 400, "{body}");
     assert!(body.contains("did you mean api_key?"), "{body}");
+}
+
+#[test]
+fn the_answer_to_an_order_comes_once_it_is_obeyed_and_a_suspension_beside_it_undoes_nothing() {
+    const SECOND: &str = r#"{"reason":"asked by a test","lasts_s":1}"#;
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    let order = |verb: &str, id: &str, said: &str| {
+        daemon.say(&format!("/v1/credentials/{id}/{verb}"), said)
+    };
+    for n in 0..20 {
+        let id = format!("key_{n}");
+        let (status, body) = order("revoke", &id, REASON);
+        assert_eq!((status, &json(&body)["before"]), (200, &"active".into()), "{body}");
+        assert_eq!(daemon.check(&id), 403, "{id}");
+        let (status, body) = order("suspend", &id, SECOND);
+        assert_eq!(status, 409, "{body}");
+        let (status, body) = order("restore", &id, REASON);
+        assert_eq!((status, &json(&body)["before"]), (200, &"revoked".into()), "{body}");
+        assert_eq!(daemon.check(&id), 200, "{id}");
+        std::thread::scope(|scope| {
+            scope.spawn(|| assert_eq!(order("revoke", &id, REASON).0, 200));
+            scope.spawn(|| assert!([200, 409].contains(&order("suspend", &id, SECOND).0)));
+        });
+        let newest = daemon.get(&format!("/v1/decisions?credential={id}"))[0].clone();
+        assert_eq!(newest["action"], "revoke", "{newest}");
+        assert_eq!(daemon.check(&id), 403, "{id}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tripline::engine::partition::{Exposure, Signal};
 use tripline::judge::budget::{Budgets, Cohort, Ledger};
 use tripline::judge::posture::Postures;
 use tripline::model::credential::{Credential, Kind};
-use tripline::model::decision::{Guardrail, Order, Posture};
+use tripline::model::decision::{Guardrail, Order, Posture, Status};
 use tripline::model::finding::{
     Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
 };
@@ -106,7 +106,7 @@ fn a_ceiling_and_a_person_need_no_proof() {
     let mut control = control(Budgets::default(), 0);
     let ceiling = signal("k", Detector::Ceiling, Action::Revoke, Change::Opened, [0, 0]);
     assert_eq!(decided(&mut control, &ceiling), (Action::Revoke, true, vec![]));
-    let ordered = control.on_person(revoke("other"), at(0)).expect("new");
+    let ordered = control.on_person(revoke("other"), at(0)).expect("allowed").expect("new");
     assert!(ordered.carried_out && ordered.held_by.is_empty());
 }
 
@@ -118,7 +118,7 @@ fn revoke(id: &str) -> PersonOrder {
         account: "ada".into(),
         reason: "it was stolen".to_owned(),
         lasts_ms: None,
-        held: false,
+        held: Status::Active,
     }
 }
 
@@ -140,10 +140,10 @@ fn false_alarms_close_what_was_proven_unless_a_person_confirms_them() {
     let held = (Action::Alert, false, vec![Guardrail::Budget]);
     assert_eq!(decided(&mut control, &second), held, "one in 3,100 days is too many");
     // The person's word counts even where the credential is revoked already.
-    control.on_person(revoke("a"), at(MINUTE_MS)).expect("new");
+    control.on_person(revoke("a"), at(MINUTE_MS)).expect("allowed").expect("new");
     let third = burst("c", Action::Throttle, Change::Opened, [DAY_MS, DAY_MS]);
     assert_eq!(decided(&mut control, &third), (Action::Throttle, true, vec![]));
-    assert_eq!(control.on_person(revoke("a"), at(2 * MINUTE_MS)), None);
+    assert_eq!(control.on_person(revoke("a"), at(2 * MINUTE_MS)), Ok(None));
 }
 
 #[test]
@@ -172,7 +172,9 @@ fn a_burst_of_the_whole_fleet_holds_everything_at_throttle_the_ceiling_too() {
         let opened = signal(id, detector, Action::Revoke, Change::Opened, [46_000, 46_000]);
         assert_eq!(decided(&mut control, &opened), held);
     }
-    assert!(control.on_person(revoke("other"), at(46_000)).expect("new").carried_out);
+    assert!(
+        control.on_person(revoke("other"), at(46_000)).expect("allowed").expect("new").carried_out
+    );
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use tripline::detect::episode::Change;
-use tripline::engine::control::{Control, Params, PersonOrder};
+use tripline::engine::control::{Control, Milder, Params, PersonOrder, Voted};
 use tripline::engine::partition::{Exposure, Signal};
 use tripline::judge::allow_list::Entry;
 use tripline::judge::posture::Postures;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
     DecisionId, Generation, Guardrail, Holding, Order, Posture, Status, TokenAnswer, TokenGrant,
+    Vote,
 };
 use tripline::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
 use tripline::model::time::EventTime;
@@ -58,7 +59,7 @@ fn person(id: &str, order: Order) -> PersonOrder {
         account: "ada".into(),
         reason,
         lasts_ms: None,
-        held: false,
+        held: Status::Active,
     }
 }
 
@@ -128,7 +129,8 @@ fn a_person_who_restores_has_the_last_word_on_what_they_saw() {
     let mut control = control(Posture::Revoke);
     let opened = signal("k", Action::Revoke, at(0), Change::Opened);
     control.on_signal(&opened, at(0)).expect("decided");
-    let restored = control.on_person(person("k", Order::Restore), at(100)).expect("stood");
+    let restored =
+        control.on_person(person("k", Order::Restore), at(100)).expect("allowed").expect("stood");
     assert_eq!((restored.order, restored.generation.0), (Order::Restore, 2));
     assert_eq!(restored.by, "ada");
     let mut other_detector = signal("k", Action::Revoke, at(50), Change::Escalated);
@@ -143,7 +145,7 @@ fn what_goes_on_for_an_hour_after_a_person_restored_is_judged_anew() {
     let mut control = control(Posture::Revoke);
     let opened = signal("k", Action::Revoke, at(0), Change::Opened);
     control.on_signal(&opened, at(0)).expect("decided");
-    control.on_person(person("k", Order::Restore), at(100)).expect("stood");
+    control.on_person(person("k", Order::Restore), at(100)).expect("allowed").expect("stood");
     let goes_on = signal("k", Action::Revoke, at(0), Change::Updated);
     assert_eq!(control.on_signal(&goes_on, at(99 + HOUR_MS)), None);
     let again = control.on_signal(&goes_on, at(100 + HOUR_MS)).expect("decided");
@@ -181,13 +183,14 @@ fn a_newer_decision_of_another_member_becomes_one_of_this_journal() {
 fn a_person_may_revoke_what_nobody_suspects_and_asking_twice_changes_nothing() {
     let mut control = control(Posture::Shadow);
     let revoke = person("k", Order::Act(Action::Revoke));
-    let decision = control.on_person(revoke.clone(), at(0)).expect("new");
+    let decision = control.on_person(revoke.clone(), at(0)).expect("allowed").expect("new");
     assert!(decision.carried_out);
-    assert_eq!(control.on_person(revoke, at(1)), None);
-    assert_eq!(control.on_person(person("unknown", Order::Restore), at(1)), None);
+    assert_eq!(control.on_person(revoke, at(1)), Ok(None));
+    assert_eq!(control.on_person(person("unknown", Order::Restore), at(1)), Ok(None));
     // As when the journal was moved away and a store still refuses it.
-    let held = PersonOrder { held: true, ..person("lost", Order::Restore) };
-    let restored = control.on_person(held, at(1)).expect("it is out of service somewhere");
+    let held = PersonOrder { held: Status::Revoked, ..person("lost", Order::Restore) };
+    let restored =
+        control.on_person(held, at(1)).expect("allowed").expect("it is out of service somewhere");
     let store = Holding { status: Some(Status::Revoked), ..Holding::from(Generation(7)) };
     let again = control.on_stale(&restored, store, at(2)).expect("a person's word is given again");
     assert_eq!((again.order, again.generation), (Order::Restore, Generation(8)));
@@ -251,7 +254,8 @@ fn after_a_restart_what_stood_still_stands_and_the_breaker_remembers() {
     assert_eq!(after.breaker_left(), 0);
     let again = signal("k1", Action::Revoke, at(1), Change::Opened);
     assert_eq!(after.on_signal(&again, at(60_000)), None);
-    let restored = after.on_person(person("k1", Order::Restore), at(70_000)).expect("stood");
+    let restored =
+        after.on_person(person("k1", Order::Restore), at(70_000)).expect("allowed").expect("stood");
     assert_eq!(restored.generation.0, 2);
 }
 
@@ -370,8 +374,9 @@ fn what_a_person_orders_while_a_revocation_waits_for_its_token_has_the_last_word
     let opened = signal("k", Action::Revoke, at(0), Change::Opened);
     control.on_signal(&opened, at(0));
     let suspended = control.on_person(person("k", Order::Act(Action::Suspend)), at(1));
-    assert!(suspended.is_some());
-    assert!(control.on_person(person("k", Order::Restore), at(2)).is_some());
+    assert!(suspended.is_ok_and(|decision| decision.is_some()));
+    let restored = control.on_person(person("k", Order::Restore), at(2));
+    assert!(restored.is_ok_and(|decision| decision.is_some()));
     assert_eq!(control.on_token(&answer(&opened, TokenGrant::Granted, 3)), None);
     assert_eq!(control.breaker_left(), 3);
 }
@@ -397,4 +402,78 @@ fn more_revocations_than_the_members_own_breaker_allows_ask_for_no_token() {
     assert_eq!(control.take_token_requests().len(), 3);
     assert_eq!(decided.len(), 7);
     assert!(decided.iter().all(|decision| decision.held_by == [Guardrail::Breaker]));
+}
+
+const SUSPEND: Order = Order::Act(Action::Suspend);
+const REVOKE: Order = Order::Act(Action::Revoke);
+const THROTTLE: Order = Order::Act(Action::Throttle);
+
+fn for_a_second(id: &str, order: Order) -> PersonOrder {
+    PersonOrder { lasts_ms: Some(1_000), ..person(id, order) }
+}
+
+#[test]
+fn a_milder_order_of_a_person_weakens_nothing_however_soon_it_comes() {
+    let mut control = control(Posture::Revoke);
+    control.on_person(person("a", REVOKE), at(0)).expect("allowed").expect("new");
+    let opened = signal("b", Action::Revoke, at(0), Change::Opened);
+    control.on_signal(&opened, at(0)).expect("decided");
+    for id in ["a", "b"] {
+        for order in [SUSPEND, THROTTLE] {
+            let refused = control.on_person(for_a_second(id, order), at(0));
+            assert_eq!(refused, Err(Milder(Status::Revoked)), "{id}");
+        }
+        assert_eq!(control.standing(&key(id)).map(|one| one.generation), Some(Generation(1)));
+    }
+    assert_eq!(control.tick(at(2_000)), []);
+    control.on_person(for_a_second("c", SUSPEND), at(0)).expect("allowed").expect("new");
+    let refused = control.on_person(person("c", THROTTLE), at(999));
+    assert_eq!(refused, Err(Milder(Status::Suspended)));
+    let after = control.on_person(person("c", THROTTLE), at(1_000)).expect("its time is over");
+    assert!(after.is_some());
+    control.on_person(person("a", Order::Restore), at(5)).expect("allowed").expect("stood");
+    // A store may lag behind what was just restored.
+    let lags = PersonOrder { held: Status::Revoked, ..for_a_second("a", SUSPEND) };
+    assert!(control.on_person(lags, at(6)).is_ok_and(|decision| decision.is_some()));
+    let lost = PersonOrder { held: Status::Revoked, ..for_a_second("lost", SUSPEND) };
+    assert_eq!(control.on_person(lost, at(6)), Err(Milder(Status::Revoked)), "no journal has it");
+}
+
+#[test]
+fn a_suspension_weakens_no_revocation_that_people_agreed_to() {
+    let mut params = Params::default();
+    params.approval.people = 2;
+    let mut control = Control::new(Arc::new(params));
+    let asked = control.on_person(person("k", REVOKE), at(0)).expect("allowed").expect("new");
+    let first = person("k", REVOKE).vote_on(&asked).expect("a voice");
+    control.on_vote(&first).expect("counts");
+    let again = control.on_person(for_a_second("k", SUSPEND), at(1)).expect("it is suspended");
+    assert_eq!(again.and_then(|one| one.until), asked.until, "no earlier than people may agree");
+    let second = Vote { account: "bob".into(), by: "bob".into(), at: at(2), ..first };
+    assert!(matches!(control.on_vote(&second), Ok(Voted::Revoked(_))));
+    let refused = control.on_person(for_a_second("k", SUSPEND), at(2));
+    assert_eq!(refused, Err(Milder(Status::Revoked)));
+}
+
+#[test]
+fn what_tripline_decides_by_itself_shortens_and_softens_nothing_that_a_person_suspended() {
+    for (posture, carried_out) in [(Posture::Throttle, false), (Posture::Suspend, true)] {
+        let mut control = control(posture);
+        let order = PersonOrder { lasts_ms: Some(86_400_000), ..person("k", SUSPEND) };
+        let suspended = control.on_person(order, at(0)).expect("allowed").expect("new");
+        let opened = signal("k", Action::Revoke, at(1), Change::Opened);
+        let decision = control.on_signal(&opened, at(1)).expect("decided");
+        assert_eq!(decision.carried_out, carried_out, "{posture}");
+        let standing = control.standing(&key("k")).expect("it is suspended");
+        assert_eq!((standing.status, standing.until), (Status::Suspended, suspended.until));
+    }
+}
+
+#[test]
+fn a_persons_suspension_gives_way_to_a_revocation_that_a_store_holds() {
+    let mut control = control(Posture::Revoke);
+    let suspended = control.on_person(person("k", SUSPEND), at(0)).expect("allowed").expect("new");
+    let held = Holding { status: Some(Status::Revoked), ..Holding::from(Generation(2)) };
+    let adopted = control.on_stale(&suspended, held, at(1)).expect("other stores are told");
+    assert_eq!((adopted.order, adopted.generation), (REVOKE, Generation(2)));
 }

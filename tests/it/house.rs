@@ -423,6 +423,18 @@ fn two_replays_of_one_file_are_alike_byte_for_byte() {
 }
 
 #[test]
+fn a_replay_reads_an_array_as_it_is_posted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines: Vec<String> = (0..5_000).map(|n| event("key_1", 1_700_000_000_000 + n)).collect();
+    let array =
+        format!("\u{feff} \n[{},7,\n{}]\n", lines[..2_500].join(","), lines[2_500..].join(","));
+    let path = folder.path().join("events.json");
+    std::fs::write(&path, array).expect("writes");
+    let read = report(folder.path(), &[&path.display().to_string()], &[]);
+    assert_eq!((&read["events"], &read["malformed"]), (&5_000.into(), &1.into()), "{read}");
+}
+
+#[test]
 fn a_file_that_is_not_what_its_name_says_or_is_cut_off_costs_itself_alone() {
     let folder = tempfile::tempdir().expect("a folder");
     let lines: String = (0..5_000).map(|n| event("key_1", 1_700_000_000_000 + n)).collect();

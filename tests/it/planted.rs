@@ -235,6 +235,19 @@ fn a_planted_secret_is_in_no_message_about_a_configuration() {
         "[notify.slack]\npasword = \"hunter22\"\n",
         "[http.tokens.a]\ntoken = \"hunter22\"\nroles = 1\n",
         "password = hunter22\n",
+        "[http.tokens]\ngateway = \"hunter22\"\n",
+        "[http.tokens.a]\nvalue = \"hunter22\"\ntoken_file = \"hunter22\"\nroles = [\"read\"]\n",
+        "fingerprint_key = \"hunter22\"\n",
+        "fingerprint_key_file = \"hunter22\"\n",
+        "[auth_store.webhook.w]\nurl = \"https://h.example/\"\nsigning_key = \"hunter22\"\nkey = 'hunter22'\n",
+        "[auth_store.oauth.o]\nurl = \"jo:hunter22@h.example\"\nauth = \"hunter22\"\n",
+        "[auth_store.redis]\nurl = \"jo:hunter22@h.example:6379\"\n",
+        "[auth_store.redis]\nurl = \"redis://h\"\nca_file = \"hunter22\"\n\
+         [auth_store.redis.commands.jwt]\nrevoke = [\"AUTH jo hunter22 {\"]\n",
+        "[outgoing]\nca_file = \"hunter22\"\nnetworks = [\"jo:hunter22@h\"]\n",
+        "[http]\nlisten = \"jo:hunter22@127.0.0.1:1\" # hunter22\n# hunter22\n",
+        "[notify.slack.s]\nurl_file = \"https://hooks.slack.com/services/hunter22\"\n",
+        "-----BEGIN KEY-----\nhunter22=\nhunter22==\n-----END KEY-----\n",
         "secret = '''\nhunter22\n'''\nsecond = 1\n",
     ] {
         let said = said_of(folder.path(), config);
@@ -243,6 +256,37 @@ fn a_planted_secret_is_in_no_message_about_a_configuration() {
     // What is no secret stays, or no mistake could be found.
     let said = said_of(folder.path(), "[http]\nlisten = \"everywhere\"\n");
     assert!(said.contains("`everywhere` is no address") && said.contains("listen ="), "{said}");
+}
+
+#[test]
+fn a_value_of_librdkafka_is_in_no_text_about_it_which_comes_once() {
+    const WRONG: [(&str, &str); 5] = [
+        ("sasl.pasword", "correct-horse-battery"),
+        ("ssl.key.password", "correct-horse-battery"),
+        ("ssl.key.pem", "-----BEGIN KEY-----\\ncorrect-horse-battery\\n-----END KEY-----"),
+        ("sasl.oauthbearer.config", "principal=jo secret=correct-horse-battery"),
+        ("session.timeout.ms", "correct-horse-battery"),
+    ];
+    for (name, value) in WRONG {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = format!(
+            "[kafka]\nbrokers = \"127.0.0.1:1\"\ntopics = [\"auth\"]\ndead_letter_topic = \"bad\"\n\
+             [kafka.librdkafka]\n\"{name}\" = \"{value}\"\n"
+        );
+        let daemon = Daemon::start(&folder, &config);
+        until("it is said", Duration::from_secs(20), || {
+            let errors = daemon.metric("tripline_consumer_errors_total");
+            (errors >= 2.0).then_some(())
+        });
+        let log = daemon.log();
+        assert!(!log.contains("correct"), "{name}: {log}");
+        assert!(log.matches("no Kafka consumer").count() <= 1, "{log}");
+        let mut doctor = Command::new(BINARY);
+        let done = doctor.args(["doctor", "--config", "tripline.toml"]).current_dir(&folder);
+        let done = done.output().expect("runs");
+        let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert!(told.contains("kafka") && !told.contains("correct"), "{name}: {told}");
+    }
 }
 
 /// A token with that header and those claims.

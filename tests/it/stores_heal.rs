@@ -247,6 +247,28 @@ fn a_damaged_embedded_store_is_kept_aside_and_made_again_from_the_journal() {
 }
 
 #[test]
+fn a_folder_in_the_place_of_a_database_is_kept_aside() {
+    let folder = folder();
+    let daemon = Daemon::start(&folder, "");
+    daemon.order("revoke", "key_1");
+    daemon.terminate();
+    for name in ["credentials.db", "journal.db"] {
+        let path = folder.path().join("data").join(name);
+        std::fs::remove_file(&path).expect("removes");
+        std::fs::create_dir(&path).expect("makes");
+        let daemon = Daemon::start_in(folder.path(), "");
+        assert_eq!(daemon.check("key_1"), 403, "{name}");
+        let names = std::fs::read_dir(folder.path().join("data")).expect("a folder").flatten();
+        let is_aside = |one: &std::fs::DirEntry| {
+            let aside = one.file_name().into_string().expect("text");
+            aside.starts_with(&format!("{name}.damaged-")) && one.path().is_dir()
+        };
+        assert_eq!(names.filter(is_aside).count(), 1, "{name}");
+        daemon.terminate();
+    }
+}
+
+#[test]
 fn a_file_of_a_newer_tripline_is_left_alone() {
     for file in ["credentials.db", "journal.db"] {
         let folder = folder();

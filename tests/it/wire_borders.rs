@@ -188,6 +188,17 @@ fn a_cloudtrail_call_is_verified_if_it_succeeded_or_was_denied_to_a_known_caller
         assert_eq!(read(&format!("\"{code}\"")).map(|it| it.1), Ok(false), "{code}");
     }
     assert_eq!(read("[1]"), Err(Refusal::WrongType));
+    for more in [r#""""#, r#""-""#, r#"null,"errorMessage":"denied""#, r#"null,"errorMessage":"""#]
+    {
+        assert_eq!(read(more), Ok((Outcome::Accepted, false)), "{more}");
+    }
+    for (more, expected) in [
+        (r#""responseElements":{"ConsoleLogin":"Failure"}"#, (Outcome::Rejected, false)),
+        (r#""errorMessage":"Failed authentication""#, (Outcome::Rejected, false)),
+        (r#""responseElements":{"ConsoleLogin":"Success"}"#, (Outcome::Accepted, true)),
+    ] {
+        assert_eq!(read(&format!(r#"null,"eventName":"ConsoleLogin",{more}"#)), Ok(expected));
+    }
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::engine::partition::Signal;
 use crate::engine::shard_driver::ShardUsage;
 use crate::engine::tenant_minutes::{Ranking, TenantMinutes};
 use crate::model::credential::Kinds;
-use crate::model::decision::{Decision, TokenAnswer, Vote};
+use crate::model::decision::{Decision, Status, TokenAnswer, Vote};
 use crate::model::invariant::Invariant;
 use crate::model::time::EventTime;
 use crate::wire::journal_json::Entry;
@@ -139,7 +139,9 @@ impl ControlThread {
                 waiting.tickets.extend(ticket);
             }
             ControlMessage::Person(order, reply) => self.obey(&order, reply, now, waiting),
-            ControlMessage::Vote(vote, reply) => self.count_vote(vote, reply, waiting),
+            ControlMessage::Vote(vote, reply) => {
+                self.count_vote((vote, Status::Suspended), reply, waiting);
+            }
             ControlMessage::Receipt(receipt) => {
                 self.board.post_receipt(&receipt);
                 waiting.entries.push(Entry::Receipt(receipt));
@@ -247,11 +249,19 @@ impl ControlThread {
     }
 
     fn obey(&mut self, order: &PersonOrder, reply: Reply, now: EventTime, waiting: &mut Waiting) {
+        let before = self.control.in_force(&order.credential, order.held, now);
         if let Some(vote) = self.control.voice_of(order, now) {
-            self.count_vote(vote, reply, waiting);
+            self.count_vote((vote, before), reply, waiting);
             return;
         }
-        let decision = self.control.on_person(order.clone(), now);
+        let decision = match self.control.on_person(order.clone(), now) {
+            Ok(decision) => decision,
+            Err(milder) => {
+                // The caller may have gone away.
+                let _gone = reply.send(Err(milder.into()));
+                return;
+            }
+        };
         if let Some(decision) = decision.clone() {
             let first = order.vote_on(&decision);
             self.note(decision, now, waiting);
@@ -261,10 +271,11 @@ impl ControlThread {
                 waiting.entries.push(Entry::Vote(vote));
             }
         }
-        waiting.replies.push((reply, Ordered { decision, voice: None }));
+        waiting.replies.push((reply, Ordered { decision, voice: None, before }));
     }
 
-    fn count_vote(&mut self, vote: Vote, reply: Reply, waiting: &mut Waiting) {
+    /// Counts a voice; `before` is what was in force about its credential.
+    fn count_vote(&mut self, (vote, before): (Vote, Status), reply: Reply, waiting: &mut Waiting) {
         let now = vote.at;
         let voted = match self.control.on_vote(&vote) {
             Ok(voted) => voted,
@@ -281,11 +292,13 @@ impl ControlThread {
         let asked = vote.decision;
         waiting.entries.push(Entry::Vote(vote));
         let ordered = match voted {
-            Voted::Waits(missing) => Ordered { decision: None, voice: Some((asked, missing)) },
-            Voted::Rejected => Ordered::default(),
+            Voted::Waits(missing) => {
+                Ordered { decision: None, voice: Some((asked, missing)), before }
+            }
+            Voted::Rejected => Ordered { before, ..Ordered::default() },
             Voted::Revoked(decision) => {
                 self.note((*decision).clone(), now, waiting);
-                Ordered { decision: Some(*decision), voice: Some((asked, 0)) }
+                Ordered { decision: Some(*decision), voice: Some((asked, 0)), before }
             }
         };
         waiting.replies.push((reply, ordered));

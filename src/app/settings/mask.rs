@@ -1,117 +1,115 @@
 //! Takes secrets out of what is said of a configuration: messages show its lines and values.
 //!
-//! A line of the file keeps its length, so that a mistake is marked where it stands.
+//! A secret may stand anywhere: under a name that no setting has, where a file is expected, in a
+//! command, in a comment. So of a line only the names of settings are shown, each at its place; a
+//! message shows a value only where its setting is none for a secret.
 
 use crate::wire::secret::without_secrets;
 use std::ops::Range;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
 
-/// Words in names of settings whose values are secrets. One wrong letter is meant all the same.
-const SECRET_WORDS: [&str; 13] = [
-    "bearer",
-    "header",
-    "headers",
-    "integration",
-    "jaas",
-    "passphrase",
-    "passwd",
-    "password",
-    "pem",
-    "pwd",
-    "routing",
-    "secret",
-    "token",
-];
+/// The longest name of a setting that is shown. Unit: bytes. Chosen: the longest that librdkafka has.
+const NAME_BYTES_MAX: usize = 48;
 
-/// The text of a file, with asterisks for secrets.
+/// The text of a file, with asterisks for all but the names of settings. It keeps its length, so that
+/// a mistake is marked where it stands.
 pub(super) fn source(text: &str) -> String {
+    let (table, _) = DeTable::parse_recoverable(text);
+    let mut names = Vec::new();
+    names_of_table(table.get_ref(), &mut names);
+    names.retain(|range| is_name(text, range));
+    names.sort_by_key(|range| range.start);
     let mut shown = String::with_capacity(text.len());
-    let mut inside = None;
-    for line in text.split_inclusive('\n') {
-        let masked = without_values(line, &mut inside);
-        let masked = without_addresses(&masked, true);
-        let masked = without_secrets(&masked, asterisks).unwrap_or(masked);
-        shown.push_str(&masked);
+    let mut at = 0;
+    for name in names {
+        // A name of a table stands once, whatever is in it.
+        if name.start >= at {
+            shown.push_str(&hidden(text.get(at..name.start).unwrap_or("")));
+            shown.push_str(text.get(name.clone()).unwrap_or(""));
+            at = name.end;
+        }
     }
-    shown
+    shown.push_str(&hidden(text.get(at..).unwrap_or("")));
+    without_secrets(&shown, asterisks).unwrap_or(shown)
+}
+
+fn names_of_table(table: &DeTable<'_>, names: &mut Vec<Range<usize>>) {
+    for (name, value) in table {
+        names.push(name.span());
+        names_of_value(value, names);
+    }
+}
+
+fn names_of_value(value: &Spanned<DeValue<'_>>, names: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        DeValue::Table(table) => names_of_table(table, names),
+        DeValue::Array(array) => array.iter().for_each(|one| names_of_value(one, names)),
+        _ => {}
+    }
+}
+
+/// Whether that stands for a name, and looks like one: where a file is no TOML, a line of a key in PEM
+/// may stand for one, too.
+fn is_name(text: &str, range: &Range<usize>) -> bool {
+    let Some((name, after)) = text.get(range.clone()).zip(text.get(range.end..)) else {
+        return false;
+    };
+    let bare = name.trim_matches(['"', '\'']);
+    let known = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || b"_-.".contains(&c);
+    let after = after.trim_start_matches([' ', '\t']);
+    let goes_on = after.starts_with(['.', ']'])
+        || after
+            .strip_prefix('=')
+            .is_some_and(|value| !value.starts_with(['=', '\n', '\r']) && !value.is_empty());
+    goes_on && bare.len() <= NAME_BYTES_MAX && bare.bytes().all(known)
 }
 
 /// A message that may hold a value.
 pub(super) fn message(text: &str) -> String {
-    let shown = without_addresses(text, false);
+    let shown = without_addresses(text);
     without_secrets(&shown, |_| "***".to_owned()).unwrap_or(shown)
+}
+
+/// The path of a file as a message shows it: not if it looks like none, as then it may be the secret
+/// itself.
+pub(super) fn path(text: &str) -> &str {
+    let known = |c: u8| c.is_ascii_alphanumeric() || b"._/~-".contains(&c);
+    let is_rooted = ["/", "./", "../", "~/"].iter().any(|root| text.starts_with(root));
+    let file = text.rsplit('/').next().unwrap_or(text);
+    let has_ending = file.rsplit_once('.').is_some_and(|(name, ending)| {
+        let is_short = (1..=5).contains(&ending.len());
+        !name.is_empty() && is_short && ending.bytes().all(|c| c.is_ascii_lowercase())
+    });
+    if text.bytes().all(known) && (is_rooted || has_ending) { text } else { "***" }
+}
+
+/// An address or a network as a message shows it: not if it can't be meant as one.
+pub(super) fn address(text: &str) -> &str {
+    let known = |c: u8| c.is_ascii_alphanumeric() || b".:/-[]".contains(&c);
+    if text.len() <= 45 && text.bytes().all(known) { text } else { "***" }
 }
 
 fn asterisks(text: &str) -> String {
     "*".repeat(text.len())
 }
 
-/// Whether a setting of that name holds a secret, rather than the path of a file with one.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
-    let is_meant = |word: &str| {
-        let near = |known: &str| strsim::osa_distance(word, known) <= 1;
-        // A count of tokens is none, nor is a table of them.
-        word != "tokens" && word.len() > 2 && SECRET_WORDS.iter().any(|known| near(known))
-    };
-    !name.trim_end_matches(['"', '\'', ' ']).ends_with("_file") && words.any(is_meant)
-}
-
-/// A line without the values of secret settings. `inside` says what ends one of several lines.
-fn without_values(line: &str, inside: &mut Option<&'static str>) -> String {
-    let mut at = 0;
-    if let Some(end) = *inside {
-        match line.find(end) {
-            Some(found) => {
-                *inside = None;
-                at = found;
-            }
-            None => return hidden(line, 0..line.len()),
-        }
-    }
-    let mut shown = hidden(line, 0..at);
-    while let Some(sign) = line.get(at..).and_then(|rest| rest.find('=')).map(|found| at + found) {
-        let before = line.get(at..sign).unwrap_or("");
-        let name = before.rsplit(['{', ',']).next().unwrap_or(before);
-        at = sign + 1;
-        if is_secret(name) {
-            // To the end of the line: where a text with escapes or a mistake ends is unknown.
-            shown = hidden(&shown, at..line.len());
-            *inside = line.get(at..).and_then(ends_later);
-            break;
-        }
-    }
-    shown
-}
-
-/// What ends a value of several lines, if it does not end in its own.
-fn ends_later(value: &str) -> Option<&'static str> {
-    let value = value.trim_start();
-    for (open, close) in [("\"\"\"", "\"\"\""), ("'''", "'''"), ("[", "]")] {
-        if let Some(inner) = value.strip_prefix(open) {
-            return (!inner.contains(close)).then_some(close);
-        }
-    }
-    None
-}
-
-/// The same with asterisks for what stands there, but for spaces, quotes and brackets.
-fn hidden(line: &str, range: Range<usize>) -> String {
-    let kept = |c: char| c.is_ascii_whitespace() || "\"'[],{}".contains(c);
-    let mut shown = String::with_capacity(line.len());
-    for (at, char) in line.char_indices() {
-        if range.contains(&at) && !kept(char) {
-            shown.push_str(&asterisks(char.encode_utf8(&mut [0; 4])));
-        } else {
+/// The same with asterisks for what stands there, but for spaces, quotes, brackets and signs.
+fn hidden(text: &str) -> String {
+    let kept = |c: char| c.is_ascii_whitespace() || "\"'[],{}=.".contains(c);
+    let mut shown = String::with_capacity(text.len());
+    for char in text.chars() {
+        if kept(char) {
             shown.push(char);
+        } else {
+            shown.push_str(&asterisks(char.encode_utf8(&mut [0; 4])));
         }
     }
     shown
 }
 
 /// The text without users, passwords, queries and fragments of addresses.
-fn without_addresses(text: &str, keeps_length: bool) -> String {
-    let by = |part: &str| if keeps_length { asterisks(part) } else { "***".to_owned() };
+fn without_addresses(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("://") {
@@ -120,9 +118,8 @@ fn without_addresses(text: &str, keeps_length: bool) -> String {
         let end = after.find(['"', '\'', '`', '\n']).unwrap_or(after.len());
         let (address, further) = after.split_at(end);
         let place = match address.rsplit_once('@') {
-            Some((user, place)) => {
-                shown.push_str(&by(user));
-                shown.push('@');
+            Some((_, place)) => {
+                shown.push_str("***@");
                 place
             }
             None => address,
@@ -131,7 +128,7 @@ fn without_addresses(text: &str, keeps_length: bool) -> String {
         let (place, query) = place.split_at(query);
         shown.push_str(place);
         if !query.is_empty() {
-            shown.push_str(&by(query));
+            shown.push_str("***");
         }
         rest = further;
     }
@@ -141,28 +138,38 @@ fn without_addresses(text: &str, keeps_length: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{message, source};
+    use super::{address, message, path, source};
 
     #[test]
-    fn the_lines_of_a_file_lose_their_secrets_and_keep_their_length() {
+    fn of_the_lines_of_a_file_only_names_are_shown_at_their_places() {
         for (line, shown) in [
-            ("url = \"redis://u:hunter2@r:1/0\"", "url = \"redis://*********@r:1/0\""),
-            ("url = \"https://h/p?t=x#y\" # z", "url = \"https://h/p?*****\" # z"),
-            ("url = \"redis://u:hun ter@r/\"", "url = \"redis://*********@r/\""),
-            ("password = \"hunter2\"", "password = \"*******\""),
-            ("pasword = hunter2", "pasword = *******"),
-            ("x = { token = \"a b\", y = 1 }", "x = { token = \"* *\", * * * }"),
-            ("\"sasl.password\" = 'h='", "\"sasl.password\" = '**'"),
-            ("password = \"a\\\"b\"", "password = \"**\"*\""),
-            ("token_file = \"/etc/token\"", "token_file = \"/etc/token\""),
-            ("tokens = \"/usage/tokens\"", "tokens = \"/usage/tokens\""),
-            ("secret = '''a\nb = 'c'\n'''\nx = 1", "secret = '''*\n* * '*'\n'''\nx = 1"),
-            ("key = \"sk-0123456789abcdef\"", "key = \"*******************\""),
-            ("password = \"schlüssel", "password = \"**********"),
+            ("url = \"u:hunter2@r:1\" # z", "url = \"*************\" * *"),
+            ("[http.tokens]\nx = 'y'", "[http.tokens]\nx = '*'"),
+            ("\"sasl.pasword\" = 'h='", "\"sasl.pasword\" = '*='"),
+            ("x = { token = \"a b\", y = 1 }", "x = { token = \"* *\", y = * }"),
+            ("secret = '''a\nb = 'c'\n'''\nx = 1", "secret = '''*\n* = '*'\n'''\nx = *"),
+            ("[[a]]\nb = [{ c = 1 }]", "[[a]]\nb = [{ c = * }]"),
+            ("password = \"schl\u{fc}ssel", "password = \"**********"),
+            ("MIIEvQ==\nhunter2\n", "******==\n*******\n"),
+            ("hunter2=\n", "*******=\n"),
+            ("Acme = 1 # hunter2", "**** = * * *******"),
+            ("pasword : 'hunter2'", "******* * '*******'"),
         ] {
             assert_eq!(source(line), shown);
             assert_eq!(source(line).len(), line.len());
         }
+    }
+
+    #[test]
+    fn a_path_or_an_address_that_looks_like_none_is_not_shown() {
+        for text in ["/etc/tripline/token", "./token", "keys/token.txt", "~/a"] {
+            assert_eq!(path(text), text);
+        }
+        for text in ["hunter2", "abc/def+gh==", "u:hunter2@h.example", "-----BEGIN KEY-----\nx"] {
+            assert_eq!(path(text), "***");
+        }
+        assert_eq!(address("127.0.0.1:x"), "127.0.0.1:x");
+        assert_eq!(address("u:hunter2@127.0.0.1:1"), "***");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use super::labels::Label;
 use super::score::{Alarm, Trial, Watched};
 use crate::app::settings::Settings;
-use crate::edge::files::{Layout, Records};
+use crate::edge::files::Records;
 use crate::edge::keys::{REPLAY_SEED, replay_key};
 use crate::engine::batch::Batch;
 use crate::engine::machine::{Machine, Output};
@@ -14,6 +14,7 @@ use crate::model::credential::Kind;
 use crate::model::event::AuthEvent;
 use crate::model::finding::{Finding, FindingId};
 use crate::model::time::EventTime;
+use crate::wire::body;
 use crate::wire::refusal::Limits;
 use crate::wire::secret::Fingerprinter;
 use indicatif::ProgressBar;
@@ -23,8 +24,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 const BATCH: usize = 256;
-/// The largest document. Unit: bytes.
-const DOCUMENT_BYTES_MAX: usize = 256 << 20;
 /// How long after the end of a label what is found still belongs to it. Unit: milliseconds; 10 min.
 const AFTERMATH_MS: i64 = 600_000;
 /// How long a credential is new. Unit: milliseconds; a day.
@@ -173,11 +172,6 @@ pub fn score(
     progress: &ProgressBar,
 ) -> Result<Scored, (PathBuf, io::Error)> {
     let documents = settings.decoder.format.reads_documents();
-    let (layout, bytes_max) = if documents {
-        (Layout::Document, DOCUMENT_BYTES_MAX)
-    } else {
-        (Layout::Lines, Limits::default().record_bytes_max)
-    };
     let limits = Limits::default();
     let key_file = settings.fingerprint_key_file.as_deref();
     let key = replay_key(key_file)
@@ -204,19 +198,25 @@ pub fn score(
     for path in files {
         let fault = |error| (path.clone(), error);
         let wrap = |raw: Box<dyn Read>| Box::new(progress.wrap_read(raw)) as Box<dyn Read>;
-        let mut records = Records::open(path, layout, bytes_max, wrap).map_err(fault)?;
+        let mut records =
+            Records::of_format(path, &settings.decoder.format, wrap).map_err(fault)?;
         while records
             .read_on(|_, record| match record {
                 Ok(record) => {
-                    settings.decoder.decode(record, &limits, &fingerprints, &mut |answer| {
-                        match answer {
+                    let decoder = &settings.decoder;
+                    body::decode(
+                        decoder,
+                        record,
+                        &limits,
+                        &fingerprints,
+                        |_, answer| match answer {
                             Ok(event) => {
                                 events += 1;
                                 scorer.take(&event);
                             }
                             Err(_) => refused += 1,
-                        }
-                    });
+                        },
+                    );
                 }
                 Err(_) => refused += 1,
             })

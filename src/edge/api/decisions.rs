@@ -199,7 +199,7 @@ async fn vote(
     let decision = DecisionId::parse(id).ok_or_else(no_decision)?;
     let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };
     match shared.control.vote(vote).await {
-        Ok(ordered) => Ok(Json(Done::of(ordered))),
+        Ok(ordered) => Ok(Json(Done::settled(&shared, ordered).await)),
         Err(error) => Err(error.into()),
     }
 }

@@ -34,10 +34,11 @@ const ROWS_DEFAULT: usize = 100;
 /// a revocation, which may need a second person.
 const SUSPENSION_S_MAX: u32 = 7 * 86_400;
 
-/// How often it is looked whether the store of this process has an order, and how many times. Chosen: a
-/// disk that is well takes some milliseconds.
-const SETTLE_EVERY: Duration = Duration::from_millis(5);
-const SETTLE_LOOKS: u32 = 200;
+/// How long an answer waits until `/v1/check` obeys the order. Chosen: a disk that is well takes some
+/// milliseconds.
+const SETTLE_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked meanwhile.
+const SETTLE_EVERY: Duration = Duration::from_millis(2);
 
 /// How many rows are given of so many that are wanted.
 pub(super) fn most(wanted: Option<usize>) -> usize {
@@ -79,7 +80,8 @@ pub(super) struct Done {
     known: Option<bool>,
     /// The stores that can't do it.
     cannot: Vec<String>,
-    /// What could not be written to disk, and why. The journal has the order, and `/v1/check` follows it.
+    /// What could not be written to disk, and why. The journal has the order, and `/v1/check` follows it,
+    /// now or, where it says so, soon.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_written: Vec<String>,
     /// What goes on: findings on which nothing is done for a while, as a person restored.
@@ -96,14 +98,23 @@ struct VoiceJson {
 }
 
 impl Done {
-    /// Of a person's word.
-    pub(super) fn of(Ordered { decision, voice }: Ordered) -> Self {
+    /// Of a person's word, once `/v1/check` obeys it, or it is known what hinders it.
+    pub(super) async fn settled(shared: &Shared, ordered: Ordered) -> Self {
+        let not_written = match &ordered.decision {
+            Some(decision) => not_written(shared, decision).await,
+            None => Vec::new(),
+        };
+        Self { not_written, ..Self::of(ordered) }
+    }
+
+    fn of(Ordered { decision, voice, before }: Ordered) -> Self {
         let voice = voice.map(|(decision, missing)| {
             let decision = decision.to_string();
             VoiceJson { decision, missing }
         });
         let decision = decision.map(DecisionJson);
-        Self { changed: decision.is_some(), decision, voice, ..Self::default() }
+        let before = before.as_str();
+        Self { changed: decision.is_some(), decision, voice, before, ..Self::default() }
     }
 }
 
@@ -246,19 +257,12 @@ async fn order(
         return Err(Problem::bad_request(detail));
     }
     let credential = parse(&shared, id)?;
-    let before = shared.embedded.stored(credential.kind(), credential.id(), clock::now());
-    let before = before.map_or(Status::Active, |stored| stored.status);
-    if suspends && before == Status::Revoked {
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            "it is revoked, which is graver: a suspension would end by itself",
-            "restore it first, if you mean that",
-        ));
-    }
+    let held = shared.embedded.stored(credential.kind(), credential.id(), clock::now());
+    let held = held.map_or(Status::Active, |stored| stored.status);
     let view = shared.data.look_up(&credential).await;
     let decided = !shared.board.decisions(1, |one| one.credential == credential).is_empty();
     // Where a thread stands still it is not known whether it is known; the order goes its way.
-    let decided = decided || before != Status::Active;
+    let decided = decided || held != Status::Active;
     let known = if decided { Some(true) } else { view.as_ref().ok().map(Option::is_some) };
     if said.only_known && known == Some(false) {
         return Err(not_known(&credential));
@@ -278,15 +282,11 @@ async fn order(
         account,
         reason,
         lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
-        held: before != Status::Active,
+        held,
     };
     let ordered = shared.control.order(order).await.map_err(Problem::from)?;
-    let not_written = match &ordered.decision {
-        Some(decision) => not_written(&shared, decision).await,
-        None => Vec::new(),
-    };
-    let before = before.as_str();
-    Ok(Json(Done { before, known, cannot, not_written, open_findings, ..Done::of(ordered) }))
+    let done = Done::settled(&shared, ordered).await;
+    Ok(Json(Done { known, cannot, open_findings, ..done }))
 }
 
 fn not_known(credential: &Credential) -> Problem {
@@ -297,22 +297,38 @@ fn not_known(credential: &Credential) -> Problem {
     Problem::new(StatusCode::CONFLICT, "it is not known", detail)
 }
 
-/// Waits a moment for the store of this process where it may find no room; returns what it could not write.
+/// Waits until `/v1/check` obeys a decision; returns what could not be written to disk meanwhile.
 async fn not_written(shared: &Shared, decision: &Decision) -> Vec<String> {
-    if !shared.embedded.may_fail() {
-        return Vec::new();
-    }
-    for _ in 0..SETTLE_LOOKS {
-        let answers = shared.board.receipts(decision.id).unwrap_or_default();
-        if answers.get(EMBEDDED).is_some_and(|answer| answer.is_settled()) {
-            break;
+    let obeys = async {
+        while !is_obeyed(shared, decision) {
+            tokio::time::sleep(SETTLE_EVERY).await;
         }
-        if let Some(fault) = shared.embedded.fault() {
-            return vec![format!("{EMBEDDED}: {fault}")];
-        }
-        tokio::time::sleep(SETTLE_EVERY).await;
+    };
+    if tokio::time::timeout(SETTLE_WAIT, obeys).await.is_err() {
+        return vec![format!(
+            "{EMBEDDED}: not within {} s; /v1/check may still follow what was in force before",
+            SETTLE_WAIT.as_secs()
+        )];
     }
-    Vec::new()
+    let fault = shared.embedded.fault();
+    fault.into_iter().map(|fault| format!("{EMBEDDED}: {fault}")).collect()
+}
+
+/// Whether the store that `/v1/check` asks has the decision, or a newer one.
+fn is_obeyed(shared: &Shared, decision: &Decision) -> bool {
+    let (credential, store) = (&decision.credential, &shared.embedded);
+    let held = store.held(credential.kind(), credential.id());
+    let has_it = match (held, decision.order) {
+        (Some(held), _) => held.generation >= decision.generation,
+        // What is active is not in memory; the disk has it, or a fault.
+        (None, Order::Restore) => store.fault().is_some(),
+        (None, Order::Act(_)) => false,
+    };
+    has_it
+        || shared
+            .board
+            .receipts(decision.id)
+            .is_none_or(|answers| answers.get(EMBEDDED).is_some_and(|answer| answer.is_settled()))
 }
 
 /// Findings, newest first, of before the start too; of those that are open the gravest first.

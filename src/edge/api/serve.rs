@@ -227,6 +227,8 @@ impl Door {
                     if kind.is_some_and(is_event_stream) {
                         activity.stream();
                     }
+                    // The answer has yet to be written.
+                    activity.moved(now_ms());
                     drop(busy);
                     answer
                 }
@@ -282,7 +284,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
         let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
         if buffer.filled().len() > before {
-            self.activity.moved(now_ms());
+            self.activity.received(now_ms());
         }
         Poll::Ready(read)
     }

@@ -48,7 +48,7 @@ impl Index {
     pub(super) fn open(path: &Path) -> rusqlite::Result<Self> {
         match Self::try_open(path) {
             Ok(index) => Ok(index),
-            Err(error) if database::is_damaged(&error) => {
+            Err(error) if database::is_damaged(path, &error) => {
                 // Should that fail, opening says why.
                 let aside = database::set_aside(path).ok();
                 tracing::error!(

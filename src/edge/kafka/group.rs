@@ -2,8 +2,8 @@
 //! rebalances.
 
 use super::handover::{From, Held, goes_on};
+use super::said::{Said, note_error, note_line};
 use super::{Place, Shared};
-use super::{note_error, note_line};
 use crate::edge::clock;
 use crate::edge::planes::{ControlMessage, InUse};
 use crate::edge::snapshots::Kept;
@@ -228,7 +228,8 @@ impl Context {
             let left = left.filter(|((_, held), written)| !written && !held.provisional);
             self.held.lock().extend(left.map(|(one, _)| one));
             if let Err(error) = commit(consumer, &self.board, CommitMode::Sync) {
-                tracing::warn!(error = %error, "offsets were not committed; records come again");
+                let error = Said::of(error);
+                tracing::warn!(%error, "offsets were not committed; records come again");
             }
         }
         self.board.lock().retain(|place, _| !places.contains(place));
@@ -372,7 +373,8 @@ impl ConsumerContext for Context {
                         && let Some(mut one) = assigned.find_partition(&place.0, place.1)
                         && let Err(error) = one.set_offset(Offset::Offset(offset))
                     {
-                        tracing::error!(error = %error, offset, "an offset can't be gone on from");
+                        let error = Said::of(error);
+                        tracing::error!(%error, offset, "an offset can't be gone on from");
                     }
                 }
             }

@@ -5,15 +5,14 @@
 //! a group id of its own. What records hold is counted, and never kept.
 
 use super::Params;
-use super::{note_error, note_line};
+use super::said::{self, Quiet, Said};
 use crate::edge::clock;
 use crate::model::event::AuthEvent;
 use crate::model::time::EventTime;
 use crate::wire::refusal::{Limits, Refusal};
 use crate::wire::secret::Fingerprinter;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::TopicPartitionList;
@@ -128,22 +127,6 @@ impl Sampler {
     }
 }
 
-/// Says nothing by itself: what goes wrong is answered.
-#[derive(Debug)]
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn error(&self, error: KafkaError, reason: &str) {
-        note_error(&error, reason);
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        note_line(level, facility, text);
-    }
-}
-
-impl ConsumerContext for Quiet {}
-
 type Reader = BaseConsumer<Quiet>;
 
 fn reader(mut config: ClientConfig, group: &str) -> KafkaResult<Reader> {
@@ -169,7 +152,7 @@ fn own_group() -> String {
 ///
 /// # Errors
 /// When no broker answers, or a setting of librdkafka is refused.
-pub fn look(params: &Params, fingerprints: &Fingerprinter) -> KafkaResult<Looked> {
+pub fn look(params: &Params, fingerprints: &Fingerprinter) -> Result<Looked, Said> {
     let own = reader(params.client(), &own_group())?;
     let brokers = own.fetch_metadata(params.topics.first().map(String::as_str), ANSWER_MAX)?;
     let group = reader(params.client(), &params.group)?;
@@ -188,7 +171,8 @@ pub fn partitions_of(
     brokers: &str,
     librdkafka: &BTreeMap<String, String>,
     topic: &str,
-) -> KafkaResult<usize> {
+) -> Result<usize, Said> {
+    said::hide(librdkafka);
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers);
     // What a producer goes by means nothing to who only asks.
@@ -198,7 +182,7 @@ pub fn partitions_of(
     for (name, value) in librdkafka.iter().filter(|(name, _)| of_way(name)) {
         config.set(name, value);
     }
-    partitions(&reader(config, &own_group())?, topic)
+    Ok(partitions(&reader(config, &own_group())?, topic)?)
 }
 
 fn partitions(reader: &Reader, topic: &str) -> KafkaResult<usize> {
@@ -216,7 +200,7 @@ fn look_at(
     let mut found = TopicLook { name: topic.to_owned(), ..TopicLook::default() };
     match partitions(own, topic) {
         Ok(count) => found.partitions = count,
-        Err(error) => found.trouble = Some(error.to_string()),
+        Err(error) => found.trouble = Some(Said::of(error).to_string()),
     }
     let count = i32::try_from(found.partitions.min(PARTITIONS_MAX)).unwrap_or(0);
     let mut ends = BTreeMap::new();
@@ -227,7 +211,7 @@ fn look_at(
                 found.stored += (high - low).max(0).unsigned_abs();
             }
             Err(error) => {
-                found.trouble = Some(format!("partition {partition}: {error}"));
+                found.trouble = Some(format!("partition {partition}: {}", Said::of(error)));
                 // Each further one would be waited for as well.
                 break;
             }
@@ -236,7 +220,7 @@ fn look_at(
     measure(group, &mut found, &ends);
     match newest(own, topic, &ends, (params, fingerprints)) {
         Ok(sample) => found.newest = sample,
-        Err(error) => found.trouble = Some(error.to_string()),
+        Err(error) => found.trouble = Some(Said::of(error).to_string()),
     }
     found
 }

@@ -4,6 +4,7 @@ use super::group::{BROKER_WAIT, Context, Message, Progress, commit, places};
 use super::handover::Held;
 use super::pulse;
 use super::rejects_topic::RejectsTopic;
+use super::said::Said;
 use super::stillness::Stillness;
 use super::worker::Worker;
 use super::{Ends, Params, Place, Shared, complain_again};
@@ -79,13 +80,17 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
     }
     // Until they were asked.
     shared.metrics.consumer_up.set(1);
+    let mut complained_at = None;
     while !shared.stopping.load(Ordering::Relaxed) {
         let mut consumption = match Consumption::begin(params, shared, &orders, &held) {
             Ok(consumption) => consumption,
             Err(error) => {
                 shared.metrics.consumer_errors.inc();
                 shared.metrics.consumer_up.set(0);
-                tracing::error!(error = %error, "no Kafka consumer; it is tried again");
+                if complain_again(&mut complained_at) {
+                    let error = Said::of(error);
+                    tracing::error!(%error, "no Kafka consumer; it is tried again each second");
+                }
                 std::thread::sleep(Duration::from_secs(1));
                 continue;
             }
@@ -175,7 +180,7 @@ impl<'a> Consumption<'a> {
         while !self.shared.stopping.load(Ordering::Relaxed) {
             match self.consumer.poll(WAIT) {
                 None => {}
-                Some(Err(error)) => self.complain(&error.to_string()),
+                Some(Err(error)) => self.complain(&Said::of(error).to_string()),
                 Some(Ok(record)) => {
                     let (topic, partition, offset) =
                         (record.topic(), record.partition(), record.offset());
@@ -193,7 +198,8 @@ impl<'a> Consumption<'a> {
                 self.committed_at = now;
                 let board = &self.consumer.context().board;
                 if let Err(error) = commit(&self.consumer, board, CommitMode::Async) {
-                    tracing::warn!(error = %error, "offsets were not committed; it is tried again");
+                    let error = Said::of(error);
+                    tracing::warn!(%error, "offsets were not committed; it is tried again");
                 }
             }
             if now.ms_since(self.measured_at) >= LAG_EVERY_MS {

@@ -20,6 +20,7 @@ mod manager;
 mod pulse;
 mod rejects_topic;
 pub mod rekey;
+pub mod said;
 mod stillness;
 mod worker;
 
@@ -37,8 +38,6 @@ use crate::wire::decoder::Decoder;
 use crate::wire::secret::Fingerprinter;
 use parking_lot::RwLock;
 use rdkafka::ClientConfig;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -92,6 +91,7 @@ pub struct Params {
 
 impl Params {
     fn client(&self) -> ClientConfig {
+        said::hide(&self.librdkafka);
         let mut config = ClientConfig::new();
         for (name, value) in &self.librdkafka {
             config.set(name, value);
@@ -178,14 +178,4 @@ fn complain_again(last: &mut Option<EventTime>) -> bool {
         *last = Some(now);
     }
     again
-}
-
-/// Notes what the client says of an error. Who reads from it hears of it, too, and says it.
-fn note_error(error: &KafkaError, reason: &str) {
-    tracing::debug!(%error, reason, "Kafka");
-}
-
-/// Notes a line of the client's own log.
-fn note_line(level: RDKafkaLogLevel, facility: &str, text: &str) {
-    tracing::debug!(?level, facility, text, "librdkafka");
 }

@@ -1,11 +1,14 @@
 //! The topic of refused records: their places and reasons. What the topic does not take goes to the
 //! file, so that no refused record is untold.
 
+use super::said::{Said, note_error, note_line};
 use super::{Params, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::DeadLetters;
 use crate::edge::metrics::Metrics;
 use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use std::sync::Arc;
@@ -41,7 +44,8 @@ impl RejectsTopic {
         match config.set("message.timeout.ms", TIMEOUT_MS).create_with_context(deliveries) {
             Ok(producer) => Some(Self { producer: Arc::new(producer), topic }),
             Err(error) => {
-                tracing::error!(error = %error, "refused records go to the file: no producer");
+                let error = Said::of(error);
+                tracing::error!(%error, "refused records go to the file: no producer");
                 None
             }
         }
@@ -61,7 +65,15 @@ struct Deliveries {
     warned: AtomicBool,
 }
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        note_error(&error, reason);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        note_line(level, facility, text);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
@@ -73,7 +85,7 @@ impl ProducerContext for Deliveries {
         };
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::error!(
-                error = %error,
+                error = %Said::of(error),
                 topic = message.topic(),
                 "dead_letter_topic does not take refused records; they go to the file"
             );

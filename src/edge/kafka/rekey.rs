@@ -11,7 +11,7 @@
 //! generation goes with the offsets: one that lost its partitions commits nothing (KIP-447).
 
 use super::Params;
-use super::{note_error, note_line};
+use super::said::{Said, note_error, note_line};
 use crate::edge::clock;
 use crate::edge::dead_letter::{Place, letter};
 use crate::model::time::EventTime;
@@ -97,7 +97,7 @@ pub enum RekeyError {
         brokers: String,
         /// Why.
         #[source]
-        source: KafkaError,
+        source: Said,
     },
     /// Somebody else goes by the same name.
     #[error("another rekey of the instance `{0}` has begun: give each its own name, or none")]
@@ -126,6 +126,7 @@ pub fn run(
             }
             Err(error) => {
                 totals.begun_anew += 1;
+                let error = Said::of(error);
                 tracing::warn!(%error, "nothing of the open transaction counts; it begins anew");
                 std::thread::sleep(ANEW_AFTER);
             }
@@ -149,7 +150,10 @@ impl Rekey {
     }
 
     fn find_topics(&self) -> Result<(), RekeyError> {
-        let failed = |source| RekeyError::Kafka { brokers: self.kafka.brokers.clone(), source };
+        let failed = |error| {
+            let brokers = self.kafka.brokers.clone();
+            RekeyError::Kafka { brokers, source: Said::of(error) }
+        };
         let client: BaseConsumer = self.kafka.client().create().map_err(failed)?;
         for topic in [&self.from, &self.to].into_iter().chain(&self.kafka.dead_letter_topic) {
             let found = client.fetch_metadata(Some(topic), BROKER_WAIT).map_err(failed)?;
@@ -250,7 +254,7 @@ impl Context {
             && let Err(error) = self.producer.abort_transaction(BROKER_WAIT)
         {
             // The next transaction can't begin, and both clients are made anew.
-            tracing::debug!(%error, "a transaction can't be aborted");
+            tracing::debug!(error = %Said::of(error), "a transaction can't be aborted");
         }
     }
 }
@@ -285,7 +289,7 @@ impl<'a> Round<'a> {
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     ended.lock().insert(partition);
                 }
-                Some(Err(error)) => tracing::warn!(%error, "Kafka reports"),
+                Some(Err(error)) => tracing::warn!(error = %Said::of(error), "Kafka reports"),
                 Some(Ok(record)) => {
                     ended.lock().remove(&record.partition());
                     self.write(&record)?;

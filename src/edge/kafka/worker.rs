@@ -5,6 +5,7 @@ use super::group::{Context, Message, Progress};
 use super::handover::Held;
 use super::pulse::Pulse;
 use super::rejects_topic::RejectsTopic;
+use super::said::Said;
 use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, Written, letter};
@@ -160,7 +161,7 @@ impl Worker {
                     self.shared.metrics.consumer_errors.inc();
                     if complain_again(complained_at) {
                         tracing::warn!(
-                            error = %error,
+                            error = %Said::of(error),
                             topic = place.0,
                             partition = place.1,
                             "a partition can't be read; if it lasts its events are not watched"

@@ -3,6 +3,7 @@
 pub mod topic;
 
 use super::clock;
+use super::kafka::said::Said;
 use super::outgoing::{Outgoing, OutgoingError, Target};
 use crate::engine::notices::mailbox::Outcome;
 use crate::engine::notices::{self, Known, Message, Style};
@@ -11,7 +12,6 @@ use crate::wire::notify;
 use crate::wire::standard_webhook::Signer;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use rdkafka::error::KafkaError;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use topic::Topic;
@@ -47,7 +47,7 @@ pub enum KindOfReceiver {
 #[error("no producer for the receiver {name}: {source}; check its librdkafka settings")]
 pub struct NoReceiver {
     name: String,
-    source: KafkaError,
+    source: Said,
 }
 
 /// What came of an attempt at a message, as people are told.
@@ -109,7 +109,7 @@ impl Receiver {
             KindOfReceiver::PagerDuty(target, key) => Way::PagerDuty(target, key),
             KindOfReceiver::Kafka(params) => match Topic::open(params) {
                 Ok(topic) => Way::Kafka(topic),
-                Err(source) => return Err(NoReceiver { name, source }),
+                Err(error) => return Err(NoReceiver { name, source: Said::of(error) }),
             },
         };
         Ok(Self { name, wants, way, outgoing })

@@ -3,6 +3,7 @@
 //! Records are keyed by credential, so that what happens to one stays in order.
 
 use super::Attempt;
+use crate::edge::kafka::said::{self, Quiet, Said};
 use crate::engine::notices::{Message, Notice};
 use crate::wire::form::Form;
 use rdkafka::ClientConfig;
@@ -41,7 +42,7 @@ impl fmt::Debug for Params {
 pub(super) struct Topic {
     name: String,
     form: Form,
-    producer: FutureProducer,
+    producer: FutureProducer<Quiet>,
 }
 
 impl fmt::Debug for Topic {
@@ -53,6 +54,7 @@ impl fmt::Debug for Topic {
 impl Topic {
     /// Makes a producer; it connects by itself.
     pub(super) fn open(params: Params) -> Result<Self, KafkaError> {
+        said::hide(&params.librdkafka);
         let mut config = ClientConfig::new();
         config.set("message.timeout.ms", STORED_MS).set("linger.ms", "5");
         for (name, value) in &params.librdkafka {
@@ -61,7 +63,7 @@ impl Topic {
         // A retry within librdkafka doubles nothing and changes no order.
         config.set("enable.idempotence", "true");
         config.set("bootstrap.servers", &params.brokers);
-        let producer = config.create()?;
+        let producer = config.create_with_context(Quiet)?;
         Ok(Self { name: params.topic, form: params.form, producer })
     }
 
@@ -80,6 +82,7 @@ impl Topic {
         match self.producer.send(record, Duration::ZERO).await {
             Ok(_) => Attempt::Delivered,
             Err((error, _)) if is_final(&error) => {
+                let error = Said::of(error);
                 tracing::error!(
                     receiver, %error,
                     "the topic refuses; check that it exists and may be written to"
@@ -87,6 +90,7 @@ impl Topic {
                 Attempt::Refused(error.to_string())
             }
             Err((error, _)) => {
+                let error = Said::of(error);
                 tracing::warn!(receiver, %error, "not delivered yet");
                 Attempt::Unanswered(error.to_string())
             }

@@ -16,7 +16,7 @@ mod shared_tokens;
 mod stores;
 
 pub use params::{OTHER, Params, PersonOrder, SELF};
-pub use person::Voted;
+pub use person::{Milder, Voted};
 pub use shared_tokens::TokenRequest;
 
 use super::approvals::{self, Approvals, Waiting};
@@ -258,8 +258,7 @@ impl Control {
             && standing.by_person
             && finding.opened <= standing.at
             && now.ms_since(standing.at) < self.params.restored_ms;
-        let in_force = standing.until.is_none_or(|until| now < until);
-        restored || (in_force && Order::Act(finding.action).status() <= Some(standing.status))
+        restored || Order::Act(finding.action).status() <= Some(standing.in_force(now))
     }
 
     /// Decides by a draft; `shared` says whether all members together grant the token it may need.
@@ -272,7 +271,8 @@ impl Control {
         let granted = draft.needs_token()
             && shared
             && self.breaker.try_acquire(tenant, (active, now), &self.params.breaker);
-        let decision = self.order_of(finding, draft.conclude(granted), given.posture, now);
+        let verdict = self.lower_nothing(&finding.credential, draft.conclude(granted), now);
+        let decision = self.order_of(finding, verdict, given.posture, now);
         let given = invariant::Circumstances {
             generation_before,
             catch_up: given.catch_up,
@@ -287,6 +287,13 @@ impl Control {
         self.note(&decision, false);
         self.decided.note(finding.id, &decision);
         decision
+    }
+
+    /// A verdict that guardrails made milder than what is in force is not carried out.
+    fn lower_nothing(&self, credential: &Credential, verdict: Verdict, now: EventTime) -> Verdict {
+        let in_force = self.in_force(credential, Status::Active, now);
+        let is_milder = Order::Act(verdict.action).status() < Some(in_force);
+        Verdict { carried_out: verdict.carried_out && !is_milder, ..verdict }
     }
 
     fn circumstances(
@@ -324,6 +331,12 @@ impl Control {
     ) -> Decision {
         let before = self.register.generation(&finding.credential);
         let generation = if verdict.carried_out { before.next() } else { Generation::default() };
+        let until = self.until(verdict.action, &verdict.held_by, now);
+        // It ends no earlier than what is in force.
+        let standing = self.register.get(&finding.credential);
+        let standing =
+            standing.filter(|one| Some(one.status) == Order::Act(verdict.action).status());
+        let at_least = standing.and_then(|standing| standing.until);
         Decision {
             id: DecisionId::of(
                 &finding.credential,
@@ -339,7 +352,7 @@ impl Control {
             order: Order::Act(verdict.action),
             posture,
             carried_out: verdict.carried_out,
-            until: self.until(verdict.action, &verdict.held_by, now),
+            until: until.map(|until| at_least.map_or(until, |least| until.max(least))),
             held_by: verdict.held_by,
             at: now,
             // A credential used after its end must be refused for longer than it lives.

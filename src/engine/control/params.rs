@@ -8,7 +8,7 @@ use crate::judge::budget::Budgets;
 use crate::judge::fleet;
 use crate::judge::posture::Postures;
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, Guardrail, Order, Vote};
+use crate::model::decision::{Decision, Guardrail, Order, Status, Vote};
 use compact_str::CompactString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,8 +86,8 @@ pub struct PersonOrder {
     pub reason: String,
     /// How long it lasts; none: the default of the action. Unit: milliseconds.
     pub lasts_ms: Option<i64>,
-    /// Whether a store has it out of service, whatever the journal says.
-    pub held: bool,
+    /// What the store of this process says of it: it counts where no decision names the credential.
+    pub held: Status,
 }
 
 impl PersonOrder {

@@ -2,6 +2,7 @@
 
 use super::{Control, PersonOrder};
 use crate::engine::approvals::{NoVote, Outcome};
+use crate::model::credential::Credential;
 use crate::model::decision::{ApprovalTerms, Decision, DecisionId, Guardrail, Order, Status, Vote};
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
@@ -17,7 +18,21 @@ pub enum Voted {
     Revoked(Box<Decision>),
 }
 
+/// Why a person's order is refused: what is in force is more severe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it is {}, which is more severe than what was ordered, and nothing was changed: restore it first \
+     if you mean that, then give the order again",
+    .0.as_str()
+)]
+pub struct Milder(pub Status);
+
 impl Control {
+    /// What is in force about a credential at `now`; where no decision names it, what a store said.
+    pub fn in_force(&self, credential: &Credential, store: Status, now: EventTime) -> Status {
+        self.register.get(credential).map_or(store, |standing| standing.in_force(now))
+    }
+
     /// Returns the voice that an order is: a revocation of what waits for people to agree to its
     /// revocation. None: it is carried out as an order of its own.
     pub fn voice_of(&mut self, order: &PersonOrder, now: EventTime) -> Option<Vote> {
@@ -40,8 +55,28 @@ impl Control {
     /// Carries out what a person ordered at `now`; none if it stands already, or
     /// waits for others already. Where several people must agree it is a suspension meanwhile, and
     /// [`PersonOrder::vote_on`] is the first voice.
-    pub fn on_person(&mut self, order: PersonOrder, now: EventTime) -> Option<Decision> {
-        let status = order.order.status()?;
+    ///
+    /// # Errors
+    /// When something more severe is in force: only `restore` takes that back.
+    pub fn on_person(
+        &mut self,
+        order: PersonOrder,
+        now: EventTime,
+    ) -> Result<Option<Decision>, Milder> {
+        let Some(status) = order.order.status() else { return Ok(None) };
+        let in_force = self.in_force(&order.credential, order.held, now);
+        if status != Status::Active && status < in_force {
+            return Err(Milder(in_force));
+        }
+        Ok(self.decide_for(order, status, now))
+    }
+
+    fn decide_for(
+        &mut self,
+        order: PersonOrder,
+        status: Status,
+        now: EventTime,
+    ) -> Option<Decision> {
         match status {
             // Even where it stands already, it is the person's word.
             Status::Revoked => self.restraint.ledger.confirm(&order.credential, now),
@@ -52,7 +87,8 @@ impl Control {
         let stands = before
             .as_ref()
             .is_some_and(|standing| standing.status == status && standing.until.is_none());
-        let never_was = before.is_none() && status == Status::Active && !order.held;
+        let never_was =
+            before.is_none() && status == Status::Active && order.held == Status::Active;
         let waits = self.approvals.of(&order.credential, now).is_some();
         if stands || never_was || (waits && status == Status::Revoked) {
             return None;

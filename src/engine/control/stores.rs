@@ -10,7 +10,8 @@ use compact_str::CompactString;
 impl Control {
     /// A store refused `refused` because it holds another decision of that or a higher generation,
     /// as when the journal was moved away or another member decided before. What tripline decided
-    /// by itself gives way to what is as grave, and undoes nothing that it did not do. Otherwise
+    /// by itself gives way to what is as grave, and undoes nothing that it did not do; what a person
+    /// ordered gives way to what is more severe, unless it is `restore`. Otherwise
     /// gives the same order above that generation, unless something newer stands.
     pub fn on_stale(
         &mut self,
@@ -24,7 +25,8 @@ impl Control {
         }
         let as_grave = held.status.is_some_and(|status| Some(status) >= refused.order.status());
         let gives_way = as_grave || refused.order == Order::Restore;
-        if refused.by == OTHER || (refused.by == SELF && gives_way) {
+        let is_milder = refused.order != Order::Restore && held.status > refused.order.status();
+        if refused.by == OTHER || is_milder || (refused.by == SELF && gives_way) {
             return self.on_newer(&refused.credential, held, now);
         }
         let generation = held.generation.next();

@@ -27,10 +27,12 @@ impl World {
             account: PERSON.into(),
             reason: "asked by a test".to_owned(),
             lasts_ms,
-            held: false,
+            held: Status::Active,
         };
         let now = self.time();
-        self.live.made.extend(self.live.control.on_person(order, now));
+        // A milder order on what is more severe is refused.
+        let ordered = self.live.control.on_person(order, now).ok().flatten();
+        self.live.made.extend(ordered);
     }
 
     /// Lets time pass until nothing ends by itself any more.

@@ -1,6 +1,7 @@
 //! The doors: HTTP, Kafka, how records are read, where refused ones go.
 
 use super::values::{kind, one_of, path, real_names, secret_file, some_text};
+use crate::app::settings::mask;
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::app::settings::units::{bytes, duration_ms};
 use crate::app::settings::{Http, Token};
@@ -24,8 +25,9 @@ use std::time::Duration;
 pub(super) fn http(section: Section<'_>) -> Http {
     let address = |value: Value<'_>| {
         let text = value.text()?;
-        text.parse::<SocketAddr>()
-            .map_err(|_| Wrong::new(format!("`{text}` is no address"), "write 127.0.0.1:7878"))
+        text.parse::<SocketAddr>().map_err(|_| {
+            Wrong::new(format!("`{}` is no address", mask::address(text)), "write 127.0.0.1:7878")
+        })
     };
     let listen =
         section.get("listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7878)));
@@ -283,7 +285,11 @@ pub(super) fn outgoing(section: Section<'_>) -> outgoing::Params {
     let authorities = section.get("ca_file", |value| {
         let with = outgoing::Params { authorities: Some(path(value)?), ..params.clone() };
         outgoing::Outgoing::new(&with)
-            .map_err(|error| Wrong::new(error.to_string(), "name a file with certificates in PEM"))
+            .map_err(|error| {
+                let text = value.text().unwrap_or("");
+                let message = error.to_string().replace(text, mask::path(text));
+                Wrong::new(message, "name a file with certificates in PEM")
+            })
             .map(|_| with.authorities)
     });
     params.authorities = authorities.flatten();
@@ -293,7 +299,10 @@ pub(super) fn outgoing(section: Section<'_>) -> outgoing::Params {
 
 fn networks(value: Value<'_>) -> Result<Vec<IpNet>, Wrong> {
     let wrong = |text: &str| {
-        Wrong::new(format!("`{text}` is no network"), "write [\"10.0.0.0/8\", \"::1/128\"]")
+        Wrong::new(
+            format!("`{}` is no network", mask::address(text)),
+            "write [\"10.0.0.0/8\", \"::1/128\"]",
+        )
     };
     let read = |text: &str| text.parse().map_err(|_| wrong(text));
     value.texts()?.into_iter().map(read).collect()

@@ -1,5 +1,6 @@
 //! Readers of single values that several sections share.
 
+use crate::app::settings::mask;
 use crate::app::settings::reader::{Section, Value, Wrong};
 use crate::edge::keys::KEY_BYTES;
 use crate::model::credential::{Kind, Kinds};
@@ -85,11 +86,15 @@ const FILE_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
     let path = value.text()?;
-    let bytes = std::fs::read(path).map_err(|error| {
-        Wrong::new(
-            format!("can't read the file {path}: {error}"),
-            "name a file that tripline may read",
-        )
+    let bytes = std::fs::read(path);
+    let path = mask::path(path);
+    let bytes = bytes.map_err(|error| {
+        let remedy = if path == "***" {
+            "this looks like no path of a file: name one that tripline may read, with / in it"
+        } else {
+            "name a file that tripline may read"
+        };
+        Wrong::new(format!("can't read the file {path}: {error}"), remedy)
     })?;
     if bytes.len() > FILE_BYTES_MAX {
         return Err(Wrong::new(format!("the file {path} is too large"), "name the right file"));
@@ -109,7 +114,7 @@ pub(super) fn key_file(value: Value<'_>) -> Result<PathBuf, Wrong> {
 }
 
 pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, Wrong> {
-    let path = value.text()?;
+    let path = mask::path(value.text()?);
     let not_text = |_| Wrong::new(format!("the file {path} is no text"), "name the right file");
     let text = String::from_utf8(bytes_of_file(value)?).map_err(not_text)?;
     let text = text.trim();

@@ -11,13 +11,13 @@ mod throttle;
 pub use table::Changed;
 
 use crate::edge::clock;
-use crate::edge::reserve::{self, Reserve};
+use crate::edge::reserve::Reserve;
 use crate::engine::directory::{Directory, Named};
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Delivery, Generation, Holding, Receipt, Standing, Status};
 use crate::model::time::EventTime;
 use parking_lot::{Mutex, RwLock};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
 use table::Table;
@@ -27,8 +27,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// For how long after another process wrote into it the file is compared with the journal. Chosen: longer
 /// than a comparison of all that stands takes. Unit: milliseconds.
 const COMPARE_FILE_MS: i64 = 300_000;
-/// Below how much free room a write may fail. Unit: bytes. Chosen: more than a batch takes.
-const ROOM_BYTES_MIN: u64 = 8 << 20;
 /// How many decisions are written together at most. Chosen.
 const TOGETHER_MAX: usize = 512;
 
@@ -115,7 +113,6 @@ struct Held {
     /// Until when the file is compared rather than memory. Unit: milliseconds since boot.
     compare_file_until: AtomicI64,
     reserve: OnceLock<Reserve>,
-    folder: PathBuf,
 }
 
 impl EmbeddedStore {
@@ -149,7 +146,6 @@ impl EmbeddedStore {
             fault: Mutex::default(),
             compare_file_until: AtomicI64::new(clock::since_boot_ms() + COMPARE_FILE_MS),
             reserve: OnceLock::new(),
-            folder: path.parent().unwrap_or(path).to_owned(),
         });
         let (writes, waiting) = mpsc::unbounded_channel();
         let writer = Arc::clone(&held);
@@ -163,11 +159,16 @@ impl EmbeddedStore {
     /// What stands about a credential at `now`; none: it is active.
     /// Cost: a read lock and one look-up, no allocation.
     pub fn stored(&self, kind: Kind, id: &str, now: EventTime) -> Option<Stored> {
+        self.held(kind, id).filter(|held| held.until.is_none_or(|until| now < until))
+    }
+
+    /// What it was last told about a credential, over or not; none: it is active.
+    /// Cost: a read lock and one look-up, no allocation.
+    pub fn held(&self, kind: Kind, id: &str) -> Option<Stored> {
         let standing = self.held.standing.read();
         let entry = standing.get(standing.place(kind, id)?)?;
         let until = (entry.until_ms != NEVER).then(|| EventTime::from_ms(entry.until_ms));
-        let stored = Stored { status: entry.status, generation: entry.generation, until };
-        (!entry.is_over(now)).then_some(stored)
+        Some(Stored { status: entry.status, generation: entry.generation, until })
     }
 
     /// Whether a request with that credential may pass at `now`. A throttled one may make a
@@ -229,12 +230,6 @@ impl EmbeddedStore {
     /// Returns why the last decision could not be written to disk.
     pub fn fault(&self) -> Option<String> {
         self.held.fault.lock().clone()
-    }
-
-    /// Whether the next write may find no room, or the last one failed: then it is worth a wait.
-    pub fn may_fail(&self) -> bool {
-        let free = reserve::free_bytes(&self.held.folder);
-        free.is_none_or(|free| free < ROOM_BYTES_MIN) || self.held.fault.lock().is_some()
     }
 
     /// Returns what gateways are told about credentials, in their order; of what is active nothing.
@@ -349,8 +344,9 @@ impl Held {
         }
         match written {
             Ok(deliveries) => {
-                self.remember(decisions, &deliveries);
+                // Who sees the decision in memory sees its fault, and none of before.
                 self.fault.lock().take();
+                self.remember(decisions, &deliveries);
                 self.newest.send_replace(table.changes());
                 deliveries
             }
@@ -361,8 +357,8 @@ impl Held {
                 );
                 let judged = table.judge(decisions);
                 let judged = judged.unwrap_or_else(|_| self.judge_by_memory(decisions));
-                self.remember(decisions, &judged);
                 self.fault.lock().replace(error.to_string());
+                self.remember(decisions, &judged);
                 decisions.iter().map(|_| Receipt::Unreachable.into()).collect()
             }
         }

@@ -81,7 +81,7 @@ impl Table {
     /// made: the journal has everything that stood in it.
     pub(super) fn open(path: &Path, epoch: &str) -> rusqlite::Result<Self> {
         match Self::try_open(path, epoch) {
-            Err(error) if database::is_damaged(&error) => {
+            Err(error) if database::is_damaged(path, &error) => {
                 // Should that fail, opening says why.
                 let aside = database::set_aside(path).ok();
                 tracing::error!(
