@@ -7,8 +7,8 @@ use crate::app::format::{self, Format};
 use crate::app::trial::backtest::{self, BacktestArgs};
 use crate::app::trial::simulate::{self, SimulateArgs};
 use crate::app::{
-    budget, credentials, decisions, demo, doctor, explain, findings, generate, journal, notify,
-    rekey, reload, replay, run, scenario, support, tenants, top,
+    budget, credentials, decisions, demo, doctor, explain, findings, generate, health, journal,
+    notify, rekey, reload, replay, run, scenario, support, tenants, top,
 };
 use crate::edge::{clock, logging};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -123,6 +123,13 @@ pub enum Command {
         #[command(flatten)]
         connection: Connection,
     },
+    /// Check that the daemon is ready, as container checks do. Exit code 1 if it is not, 69 if it
+    /// can't be reached.
+    Health {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+    },
     /// Show what each tenant took of the last whole minute, beside what is usual for it.
     Tenants {
         /// Where the daemon is.
@@ -225,6 +232,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Support { command } => support::run(&command),
         Command::Budget { connection } => budget::budget(&connection),
         Command::Reload { connection } => reload::reload(&connection),
+        Command::Health { connection } => health::health(&connection),
         Command::Tenants { connection } => tenants::tenants(&connection),
         Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),

@@ -16,6 +16,7 @@ pub mod explain;
 pub mod findings;
 pub mod format;
 pub mod generate;
+pub mod health;
 pub mod journal;
 pub mod notify;
 pub mod rekey;

@@ -502,3 +502,16 @@ fn a_detector_that_is_off_says_nothing_of_the_sum_of_all_members_either() {
         assert_eq!(settings.control.tenant_flood.is_some(), watches, "{text}");
     }
 }
+
+#[test]
+fn a_container_check_says_whether_the_daemon_is_ready_by_its_exit_code() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "");
+    let socket = daemon.socket().display().to_string();
+    let done = tripline(&["health", "--socket", &socket], &[]);
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert_eq!(text(&done.stdout), "ok running\nok journal\nready\n");
+    daemon.terminate();
+    let done = tripline(&["health", "--socket", &socket], &[]);
+    assert_eq!(done.status.code(), Some(69), "{}", text(&done.stdout));
+}
