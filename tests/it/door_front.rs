@@ -150,7 +150,9 @@ fn heads_that_trickle_after_a_whole_request_keep_nobody_out_and_are_cut_off() {
         scope.spawn(|| {
             while asks.load(Ordering::Relaxed) {
                 // Those that made room are closed.
-                slow.iter_mut().for_each(|stream| drop(stream.write_all(b"a")));
+                for stream in &mut slow {
+                    drop(stream.write_all(b"a"));
+                }
             }
         });
         let headers = [("x-tripline-credential", "key_1")];

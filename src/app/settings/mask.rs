@@ -45,7 +45,11 @@ fn names_of_value(value: &Spanned<DeValue<'_>>, names: &mut Vec<Range<usize>>) {
     match value.get_ref() {
         DeValue::Table(table) => names_of_table(table, names),
         DeValue::Array(array) => array.iter().for_each(|one| names_of_value(one, names)),
-        _ => {}
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_) => {}
     }
 }
 

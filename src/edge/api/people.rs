@@ -201,7 +201,7 @@ pub(super) async fn show_credential(
     post, path = "/v1/credentials/{id}/suspend", request_body = Said,
     params(("id" = String, Path)),
     responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem),
-        (status = 409, body = Problem, description = "It is revoked"))
+        (status = 409, body = Problem, description = "Something more severe is in force"))
 )]
 pub(super) async fn suspend(
     axum::extract::State(shared): State,
