@@ -14,8 +14,5 @@ pub fn health(connection: &Connection) -> Exit {
         say(checks.trim_end());
         Ok(())
     });
-    match asked {
-        Exit::Good if !is_ready => Exit::Findings,
-        asked => asked,
-    }
+    if asked == Exit::Good && !is_ready { Exit::Findings } else { asked }
 }

@@ -112,10 +112,12 @@ pub(super) fn clean(event: &mut AuthEvent<'_>, context: &Context<'_>) -> Result<
             }
             cut(text);
         }
-        let clean = match field {
-            Field::Id => fingerprints.clean_event_id(text),
-            _ if is_name => fingerprints.clean_name(text),
-            _ => fingerprints.clean_text(text),
+        let clean = if field == Field::Id {
+            fingerprints.clean_event_id(text)
+        } else if is_name {
+            fingerprints.clean_name(text)
+        } else {
+            fingerprints.clean_text(text)
         };
         if let Some(clean) = clean {
             event.held_secret = true;

@@ -397,6 +397,7 @@ mod tests {
 
     /// Texts for which a scan that looks at each place again from the start takes minutes.
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is the time that is tested")]
     fn the_cost_of_a_scan_grows_with_the_length_alone() {
         let begun = std::time::Instant::now();
         for unit in [

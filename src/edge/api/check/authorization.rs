@@ -139,7 +139,8 @@ mod tests {
 
     #[test]
     fn more_than_is_looked_up_is_not_let_pass() {
-        let words = |count: usize| (0..count).map(|n| format!("x{n} ")).collect::<String>();
+        let words =
+            |count: usize| (0..count).map(|n| format!("x{n}")).collect::<Vec<_>>().join(" ");
         assert!(candidates(&value(&words(PIECES_MAX / 2))).is_some());
         assert!(candidates(&value(&words(PIECES_MAX + 1))).is_none());
         assert!(candidates(&value(&"x:y=".repeat(PIECES_MAX))).is_none());
