@@ -1,7 +1,6 @@
 //! `tripline replay`: the same engine over files, as fast as it goes.
 
 use super::settings::Settings;
-use crate::detect::episode::Change;
 use crate::edge::dead_letter::{Place, letter};
 use crate::edge::files::Records;
 use crate::edge::{clock, keys};
@@ -9,6 +8,7 @@ use crate::engine::batch::Batch;
 use crate::engine::keyring::Evictions;
 use crate::engine::machine::{Machine, Output};
 use crate::model::finding::{Action, Detector, Finding, FindingId};
+use crate::model::signal::Change;
 use crate::model::time::EventTime;
 use crate::wire::body;
 use crate::wire::decision_json::DecisionJson;

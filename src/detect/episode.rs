@@ -8,27 +8,13 @@
 
 use super::claim::Claim;
 use crate::model::finding::{Action, Gates, Reached};
+use crate::model::signal::Change;
 use crate::model::time::EventTime;
 
 /// How long it must be calm before an episode closes. Unit: milliseconds. Default: 5 min.
 pub const CALM_MS: i64 = 300_000;
 /// The least time between two updates of a finding that does not escalate. Unit: milliseconds.
 pub const UPDATE_MS: i64 = 30_000;
-
-/// What a claim or the passing of time did to an episode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// It began.
-    Opened,
-    /// A graver action is justified.
-    Escalated,
-    /// It goes on; its numbers were brought up to date.
-    Updated,
-    /// It has been calm for long enough.
-    Closed,
-    /// It was open when its state was written down, and is told again as that is read back.
-    Recalled,
-}
 
 /// One stretch of abnormal use, as one detector sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]

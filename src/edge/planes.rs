@@ -7,13 +7,14 @@ use crate::engine::approvals::{NoVote, Waiting};
 use crate::engine::batch::Batch;
 use crate::engine::control::{self, Milder, PersonOrder};
 use crate::engine::member::MemberSummary;
-use crate::engine::partition::{self, Signal, View};
+use crate::engine::partition::{self, View};
 use crate::engine::shard_driver::ShardUsage;
-use crate::engine::tenant_minutes::{MinuteTotals, Place, Ranking};
+use crate::engine::tenant_minutes::Ranking;
 use crate::judge::budget::{Budgets, Cohorts};
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, DecisionId, Holding, Standing, Status, TokenGrant, Vote};
 use crate::model::finding::FindingId;
+use crate::model::signal::{MinuteTotals, ShardId, Signal};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::StoreReceipt;
 use futures_util::future::join_all;
@@ -138,7 +139,7 @@ pub enum ControlMessage {
     /// What the other members know together.
     Others(MemberSummary),
     /// A minute (since 1970) ended at that place, and that is what tenants took of it.
-    MinuteEnded(Place, (u32, MinuteTotals)),
+    MinuteEnded(ShardId, (u32, MinuteTotals)),
     /// A question about who takes what of the fleet.
     Ranking(oneshot::Sender<Option<Ranking>>),
     /// A question about what is proven of false actions, and against which budgets.

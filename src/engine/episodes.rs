@@ -1,9 +1,10 @@
 //! The open episodes of a partition: few, beside the many calm profiles.
 
 use crate::detect::claim::Claim;
-use crate::detect::episode::{Change, Episode};
+use crate::detect::episode::Episode;
 use crate::detect::maxima::Maxima;
 use crate::model::finding::{Action, Detector};
+use crate::model::signal::Change;
 use crate::model::time::EventTime;
 use crate::stats::codec::{Codec, Input};
 use hashbrown::HashMap;

@@ -5,11 +5,12 @@
 
 use super::batch::{Batch, HashSeed};
 use super::control::{self, Control};
-use super::partition::{self, Clock, Partition, Signal};
+use super::partition::{self, Clock, Partition};
 use super::shard_driver::ShardDriver;
 use super::tally::Tally;
 use crate::model::credential::Kind;
 use crate::model::decision::Decision;
+use crate::model::signal::Signal;
 use crate::model::time::EventTime;
 use std::sync::Arc;
 

@@ -25,8 +25,8 @@ impl MemberSummary {
 #[cfg(test)]
 mod tests {
     use super::MemberSummary;
-    use crate::engine::tenant_minutes::{MinuteTotals, TenantTotals};
     use crate::judge::fleet::Summary;
+    use crate::model::signal::{MinuteTotals, TenantTotals};
 
     fn minute(requests: u64) -> MinuteTotals {
         let totals = TenantTotals { requests, usual: requests, watched_minutes: 3 };

@@ -1,12 +1,11 @@
 //! Restraint: what all credentials together say against acting on one of them. The ledger, for what
 //! it proves; the fleet, for a common cause.
 
-use super::partition::Signal;
-use crate::detect::episode::Change;
 use crate::judge::budget::{Budgets, Ledger, Open};
 use crate::judge::fleet::{self, Fleet, Openings};
 use crate::model::credential::Kind;
 use crate::model::finding::{Detector, Finding};
+use crate::model::signal::{Change, Signal};
 
 /// For how long a common cause excuses a broken limit. Unit: milliseconds. Chosen: what a launch or a
 /// replay does within seconds is over by then.

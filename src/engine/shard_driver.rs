@@ -11,10 +11,10 @@
 //! **Does not** know threads, queues or where signals go.
 
 use super::batch::{Batch, HashSeed};
-use super::partition::{Clock, Params, Partition, Signal};
+use super::partition::{Clock, Params, Partition};
 use super::tally::Tally;
-use super::tenant_minutes::MinuteTotals;
 use crate::model::credential::Kind;
+use crate::model::signal::{MinuteTotals, Signal};
 use crate::model::time::EventTime;
 use std::sync::Arc;
 

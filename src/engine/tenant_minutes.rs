@@ -12,12 +12,11 @@
 
 use crate::detect::tenant_flood::{self, Flood, Taken, Usual};
 use crate::model::finding::Action;
+use crate::model::signal::{BUSIEST_MAX, MinuteTotals, ShardId, TenantTotals};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 use std::collections::BTreeMap;
 
-/// How many tenants one partition or member tells of. Chosen: who takes a fiftieth is among them.
-pub const BUSIEST_MAX: usize = 50;
 /// How many minutes that ended are told to others, and kept.
 pub const MINUTES_MAX: usize = 2;
 /// How long it is remembered what is usual at a place that fell silent. Unit: minutes. Chosen: one that
@@ -31,75 +30,31 @@ const GRACE_S: i64 = 15;
 /// The most partitions that are told of. Chosen: far more than one member reads.
 const PLACES_MAX: usize = 10_000;
 
-/// What a tenant did in a minute.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TenantTotals {
-    /// Its requests.
-    pub requests: u64,
-    /// How many it makes usually: its share at this hour of the week, of a usual minute of the day.
-    pub usual: u64,
-    /// How many minutes it was watched before, where for longest.
-    pub watched_minutes: u32,
-}
-
-/// What all did in a minute. Those of partitions and members add up, in any order.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MinuteTotals {
-    /// Everybody's requests, also of credentials without a tenant.
-    pub requests: u64,
-    /// How many everybody makes in a usual minute.
-    pub usual: u64,
-    /// The tenants that take most, or usually do.
-    pub tenants: BTreeMap<CompactString, TenantTotals>,
-}
-
 /// By minute since 1970.
 pub type Minutes = BTreeMap<u32, MinuteTotals>;
 
-impl MinuteTotals {
-    /// Adds what others counted of the same minute.
-    pub fn merge(&mut self, other: &Self) {
-        self.requests = self.requests.saturating_add(other.requests);
-        self.usual = self.usual.saturating_add(other.usual);
-        for (tenant, totals) in &other.tenants {
-            let own = self.tenants.entry(tenant.clone()).or_default();
-            own.requests = own.requests.saturating_add(totals.requests);
-            own.usual = own.usual.saturating_add(totals.usual);
-            own.watched_minutes = own.watched_minutes.max(totals.watched_minutes);
-        }
+fn keep_busiest(totals: &mut MinuteTotals) {
+    if totals.tenants.len() > BUSIEST_MAX {
+        let kept = totals.busiest().into_iter().map(|(tenant, of)| (tenant.clone(), of));
+        totals.tenants = kept.collect();
     }
+}
 
-    /// Those who take most, or usually do, first; of equals by name.
-    pub fn busiest(&self) -> Vec<(&CompactString, TenantTotals)> {
-        let mut all: Vec<_> = self.tenants.iter().map(|(tenant, of)| (tenant, *of)).collect();
-        all.sort_by_key(|(tenant, of)| (std::cmp::Reverse(of.requests.max(of.usual)), *tenant));
-        all.truncate(BUSIEST_MAX);
-        all
-    }
+fn usual_alone(totals: &MinuteTotals) -> MinuteTotals {
+    let usual = |(tenant, of): (&CompactString, &TenantTotals)| {
+        (tenant.clone(), TenantTotals { requests: 0, ..*of })
+    };
+    let tenants = totals.tenants.iter().map(usual).collect();
+    MinuteTotals { requests: 0, usual: totals.usual, tenants }
+}
 
-    fn keep_busiest(&mut self) {
-        if self.tenants.len() > BUSIEST_MAX {
-            let kept = self.busiest().into_iter().map(|(tenant, of)| (tenant.clone(), of));
-            self.tenants = kept.collect();
-        }
-    }
+fn taken(totals: &MinuteTotals, of: TenantTotals) -> Taken {
+    Taken { requests: of.requests, fleet: totals.requests }
+}
 
-    fn usual_alone(&self) -> Self {
-        let usual = |(tenant, of): (&CompactString, &TenantTotals)| {
-            (tenant.clone(), TenantTotals { requests: 0, ..*of })
-        };
-        let tenants = self.tenants.iter().map(usual).collect();
-        Self { requests: 0, usual: self.usual, tenants }
-    }
-
-    fn taken(&self, of: TenantTotals) -> Taken {
-        Taken { requests: of.requests, fleet: self.requests }
-    }
-
-    fn usual(&self, of: TenantTotals) -> Usual {
-        let share = of.usual as f64 / self.usual.max(1) as f64;
-        Usual { share: share.min(1.0), minutes: of.watched_minutes }
-    }
+fn usual(totals: &MinuteTotals, of: TenantTotals) -> Usual {
+    let share = of.usual as f64 / totals.usual.max(1) as f64;
+    Usual { share: share.min(1.0), minutes: of.watched_minutes }
 }
 
 /// Who took what of a minute of the whole fleet.
@@ -146,21 +101,12 @@ impl Ranking {
     }
 }
 
-/// Whose events were counted.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// A slot of the HTTP intake.
-    Slot(usize),
-    /// A partition of a Kafka topic.
-    Kafka(String, i32),
-}
-
 /// The minutes that ended of late.
 #[derive(Clone, Debug, Default)]
 pub struct TenantMinutes {
-    own: BTreeMap<u32, BTreeMap<Place, MinuteTotals>>,
+    own: BTreeMap<u32, BTreeMap<ShardId, MinuteTotals>>,
     /// What is usual where it was told last, in which minute: a place that falls silent tells nothing.
-    usual: BTreeMap<Place, (u32, MinuteTotals)>,
+    usual: BTreeMap<ShardId, (u32, MinuteTotals)>,
     others: Minutes,
 }
 
@@ -168,7 +114,7 @@ impl TenantMinutes {
     /// Notes what was counted at `place` in `minute` (since 1970), at `now`. What is told again by this
     /// member replaces what was told before; of a partition that moves between members both may tell.
     /// Minutes of the past say nothing of the fleet now.
-    pub fn note(&mut self, place: Place, minute: u32, totals: MinuteTotals, now: EventTime) {
+    pub fn note(&mut self, place: ShardId, minute: u32, totals: MinuteTotals, now: EventTime) {
         let newest = minute_of(now);
         let of_late = newest.saturating_sub(OF_LATE_MINUTES)..=newest;
         self.own.retain(|minute, _| of_late.contains(minute));
@@ -178,7 +124,7 @@ impl TenantMinutes {
         let places = self.own.entry(minute).or_default();
         if places.len() < PLACES_MAX || places.contains_key(&place) {
             self.usual.retain(|_, (told, _)| *told + REMEMBERED_MINUTES > newest);
-            self.usual.insert(place.clone(), (minute, totals.usual_alone()));
+            self.usual.insert(place.clone(), (minute, usual_alone(&totals)));
             places.insert(place, totals);
         }
     }
@@ -186,7 +132,7 @@ impl TenantMinutes {
     /// What was counted in a minute at all places of this member; of one that fell silent what is usual.
     fn counted(&self, minute: u32) -> impl Iterator<Item = &MinuteTotals> {
         let told = self.own.get(&minute);
-        let is_silent = move |place: &Place| told.is_none_or(|told| !told.contains_key(place));
+        let is_silent = move |place: &ShardId| told.is_none_or(|told| !told.contains_key(place));
         let silent =
             self.usual.iter().filter(move |(place, (at, _))| *at < minute && is_silent(place));
         told.into_iter().flat_map(BTreeMap::values).chain(silent.map(|(_, (_, usual))| usual))
@@ -220,7 +166,7 @@ impl TenantMinutes {
     ) -> Option<Ranking> {
         let (minute, all) = self.newest(now)?;
         let ranked = |(tenant, of): (&CompactString, TenantTotals)| {
-            let (taken, usual) = (all.taken(of), all.usual(of));
+            let (taken, usual) = (taken(&all, of), usual(&all, of));
             let flood = params
                 .filter(|params| of.requests as f64 >= params.observe_ratio * of.usual as f64)
                 .and_then(|params| tenant_flood::look(taken, usual, params));
@@ -237,7 +183,7 @@ fn together<'a>(parts: impl Iterator<Item = &'a MinuteTotals>) -> MinuteTotals {
     for part in parts {
         all.merge(part);
     }
-    all.keep_busiest();
+    keep_busiest(&mut all);
     all
 }
 
@@ -248,7 +194,7 @@ fn minute_of(at: EventTime) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUSIEST_MAX, MinuteTotals, Place, TenantMinutes, TenantTotals};
+    use super::{BUSIEST_MAX, MinuteTotals, ShardId, TenantMinutes, TenantTotals};
     use crate::detect::tenant_flood::Params;
     use crate::model::finding::Action;
     use crate::model::time::EventTime;
@@ -272,7 +218,7 @@ mod tests {
     fn told(parts: impl IntoIterator<Item = MinuteTotals>) -> TenantMinutes {
         let mut minutes = TenantMinutes::default();
         for (slot, part) in parts.into_iter().enumerate() {
-            minutes.note(Place::Slot(slot), M, part, at(M + 1, 5));
+            minutes.note(ShardId::Slot(slot), M, part, at(M + 1, 5));
         }
         minutes
     }
@@ -322,7 +268,7 @@ mod tests {
     #[test]
     fn nor_does_one_that_leaves_a_partition_silent() {
         let mut minutes = TenantMinutes::default();
-        let [left, taken] = [Place::Slot(0), Place::Slot(1)];
+        let [left, taken] = [ShardId::Slot(0), ShardId::Slot(1)];
         let before = minute((1000, 1000), &[("acme", 900, 900)]);
         minutes.note(left, M - 1, before, at(M, 5));
         let after = minute((1000, 100), &[("acme", 900, 0)]);
@@ -353,7 +299,7 @@ mod tests {
         let mut minutes = TenantMinutes::default();
         for requests in [9, 10] {
             let part = minute((requests, 1), &[("acme", requests, 0)]);
-            minutes.note(Place::Kafka("auth".to_owned(), 3), M, part, at(M + 1, 0));
+            minutes.note(ShardId::Kafka("auth".to_owned(), 3), M, part, at(M + 1, 0));
         }
         minutes.hear([(M, minute((90, 9), &[("acme", 5, 7), ("bloom", 85, 60)]))].into());
         let (_, all) = minutes.newest(at(M + 1, 20)).expect("a minute");
@@ -366,7 +312,7 @@ mod tests {
     fn the_past_and_the_future_have_no_say() {
         let mut minutes = TenantMinutes::default();
         for (told, now) in [(M - 60, M), (M + 5, M), (M - 4, M)] {
-            minutes.note(Place::Slot(0), told, minute((10, 10), &[]), at(now, 0));
+            minutes.note(ShardId::Slot(0), told, minute((10, 10), &[]), at(now, 0));
         }
         assert!(minutes.own().is_empty());
     }

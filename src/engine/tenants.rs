@@ -5,8 +5,8 @@
 //! no number, which is counted. So made-up tenants displace each other alone, and a tenant with rules
 //! always has a number.
 
-use super::tenant_minutes::{BUSIEST_MAX, MinuteTotals, TenantTotals};
 use crate::detect::tenant_flood::{DAY_MINUTES, Season, Taken, Usual};
+use crate::model::signal::{BUSIEST_MAX, MinuteTotals, TenantTotals};
 use crate::stats::codec::{Codec, Input, count};
 use compact_str::CompactString;
 use hashbrown::HashMap;

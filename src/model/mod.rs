@@ -8,5 +8,5 @@ pub mod event;
 pub mod facts;
 pub mod finding;
 pub mod invariant;
-pub mod position;
+pub mod signal;
 pub mod time;

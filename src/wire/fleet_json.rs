@@ -7,11 +7,10 @@
 //! watched.
 
 use crate::engine::member::MemberSummary;
-use crate::engine::tenant_minutes::{
-    BUSIEST_MAX, MINUTES_MAX, MinuteTotals, Minutes, TenantTotals,
-};
+use crate::engine::tenant_minutes::{MINUTES_MAX, Minutes};
 use crate::judge::fleet::{Openings, Summary};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
+use crate::model::signal::{BUSIEST_MAX, MinuteTotals, TenantTotals};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -108,7 +107,7 @@ fn read(written: WrittenMinute) -> MinuteTotals {
 mod tests {
     use super::{decode, encode};
     use crate::engine::member::MemberSummary;
-    use crate::engine::tenant_minutes::{MinuteTotals, TenantTotals};
+    use crate::model::signal::{MinuteTotals, TenantTotals};
 
     #[test]
     fn names_that_are_made_up_to_be_long_hide_nothing_else() {

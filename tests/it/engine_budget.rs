@@ -1,9 +1,7 @@
 //! The budget and the fleet: what is not proven is not done, and what all do is nobody's theft.
 
 use std::sync::Arc;
-use tripline::detect::episode::Change;
 use tripline::engine::control::{Control, Params, PersonOrder};
-use tripline::engine::partition::{Exposure, Signal};
 use tripline::judge::budget::{Budgets, Cohort, Ledger};
 use tripline::judge::posture::Postures;
 use tripline::model::credential::{Credential, Kind};
@@ -11,6 +9,7 @@ use tripline::model::decision::{Guardrail, Order, Posture, Status};
 use tripline::model::finding::{
     Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
 };
+use tripline::model::signal::{Change, Exposure, Signal};
 use tripline::model::time::EventTime;
 
 const MINUTE_MS: i64 = 60_000;

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use tripline::engine::batch::{Batch, HashSeed};
 use tripline::engine::keyring::bytes_for;
-use tripline::engine::partition::{Clock, Params, Restoring, Signal, Useless, VERSION};
+use tripline::engine::partition::{Clock, Params, Restoring, Useless, VERSION};
 use tripline::engine::shard_driver::ShardDriver;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Outcome};
+use tripline::model::signal::Signal;
 use tripline::model::time::EventTime;
 
 const SEED: HashSeed = HashSeed(5, 6);

@@ -1,9 +1,7 @@
 //! The control plane: what becomes a decision, what holds it back, and who has the last word.
 
 use std::sync::Arc;
-use tripline::detect::episode::Change;
 use tripline::engine::control::{Control, Milder, Params, PersonOrder, Voted};
-use tripline::engine::partition::{Exposure, Signal};
 use tripline::judge::allow_list::Entry;
 use tripline::judge::posture::Postures;
 use tripline::model::credential::Credential;
@@ -12,6 +10,7 @@ use tripline::model::decision::{
     Vote,
 };
 use tripline::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
+use tripline::model::signal::{Change, Exposure, Signal};
 use tripline::model::time::EventTime;
 
 const HOUR_MS: i64 = 3_600_000;

@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use tripline::detect::episode::Change;
 use tripline::engine::batch::{Batch, HashSeed};
 use tripline::engine::episodes::EpisodeTable;
 use tripline::engine::keyring::bytes_for;
-use tripline::engine::partition::{Clock, Params, Signal};
+use tripline::engine::partition::{Clock, Params};
 use tripline::engine::shard_driver::ShardDriver;
 use tripline::engine::tally::Tally;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::finding::{Action, Detector};
+use tripline::model::signal::{Change, Signal};
 use tripline::model::time::EventTime;
 
 const SEED: HashSeed = HashSeed(1, 2);

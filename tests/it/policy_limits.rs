@@ -8,10 +8,8 @@ use crate::support::{skipped, until};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tripline::detect::episode::Change;
 use tripline::edge::auth_store::redis::RedisStore;
 use tripline::engine::control::{Control, Params};
-use tripline::engine::partition::{Exposure, Signal};
 use tripline::judge::breaker::{self, Allowed};
 use tripline::judge::budget::Budgets;
 use tripline::judge::posture::Postures;
@@ -20,6 +18,7 @@ use tripline::model::decision::{Decision, Guardrail, Order, Posture, TokenGrant}
 use tripline::model::finding::{
     Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
 };
+use tripline::model::signal::{Change, Exposure, Signal};
 use tripline::model::time::EventTime;
 
 const MINUTE_MS: i64 = 60_000;

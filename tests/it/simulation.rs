@@ -16,7 +16,7 @@ use tripline::engine::batch::{Batch, HashSeed};
 use tripline::engine::control::{self, Control};
 use tripline::engine::keyring::bytes_for;
 use tripline::engine::outbox::{Due, Outbox};
-use tripline::engine::partition::{Clock, Params, Partition, Restoring, Signal, VERSION};
+use tripline::engine::partition::{Clock, Params, Partition, Restoring, VERSION};
 use tripline::engine::shard_driver::{Backlog, ShardDriver};
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
@@ -24,6 +24,7 @@ use tripline::model::decision::{
 };
 use tripline::model::event::AuthEvent;
 use tripline::model::finding::{Action, FindingId};
+use tripline::model::signal::Signal;
 use tripline::model::time::EventTime;
 
 const SEED: HashSeed = HashSeed(1, 2);

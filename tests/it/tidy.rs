@@ -139,6 +139,52 @@ fn imports_run_downstairs_and_through_no_wall() {
     assert!(broken.is_empty(), "upstairs or through a wall: {broken:#?}");
 }
 
+/// The modules of the two planes, which know each other by [`tripline::model::signal`] alone.
+const DATA_PLANE: [&str; 9] = [
+    "batch",
+    "episodes",
+    "facts",
+    "fleet",
+    "keyring",
+    "partition",
+    "shard_driver",
+    "tally",
+    "tenants",
+];
+const CONTROL_PLANE: [&str; 10] = [
+    "approvals",
+    "control",
+    "decided",
+    "member",
+    "notices",
+    "outbox",
+    "reconcile",
+    "register",
+    "restraint",
+    "tenant_minutes",
+];
+
+#[test]
+fn the_planes_know_each_other_by_their_contract_alone() {
+    let is_in = |path: &str, plane: &[&str]| {
+        let room = path.strip_prefix("engine::").and_then(|rest| rest.split("::").next());
+        room.is_some_and(|room| plane.contains(&room))
+    };
+    let mut broken = Vec::new();
+    for (module, text) in modules() {
+        for import in imports(&module, &code(&text)) {
+            let from_data = is_in(&module, &DATA_PLANE)
+                && (is_in(&import, &CONTROL_PLANE) || import.starts_with("judge"));
+            let from_control = (is_in(&module, &CONTROL_PLANE) || module.starts_with("judge"))
+                && is_in(&import, &DATA_PLANE);
+            if from_data || from_control {
+                broken.push(format!("{module} imports {import}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "through the wall between the planes: {broken:#?}");
+}
+
 #[test]
 fn no_modules_import_each_other_in_a_circle() {
     let modules = modules();

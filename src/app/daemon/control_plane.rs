@@ -7,7 +7,6 @@
 
 use super::breaker::SharedBreaker;
 use super::notify::Notifiers;
-use crate::detect::episode::Change;
 use crate::edge::board::Board;
 use crate::edge::clock;
 use crate::edge::finding_archive::FindingArchive;
@@ -20,12 +19,12 @@ use crate::engine::control::{self, Control, PersonOrder, Voted};
 use crate::engine::member::MemberSummary;
 use crate::engine::notices::News;
 use crate::engine::outbox::Due;
-use crate::engine::partition::Signal;
 use crate::engine::shard_driver::ShardUsage;
 use crate::engine::tenant_minutes::{Ranking, TenantMinutes};
 use crate::model::credential::Kinds;
 use crate::model::decision::{Decision, Status, TokenAnswer, Vote};
 use crate::model::invariant::Invariant;
+use crate::model::signal::{Change, Signal};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::Entry;
 use std::collections::BTreeMap;

@@ -12,9 +12,9 @@ use crate::edge::saving::{Saving, oldest_checkpoint};
 use crate::edge::snapshots::Snapshots;
 use crate::edge::{clock, kafka};
 use crate::engine::batch::Batch;
-use crate::engine::partition::{Clock, Signal, View};
+use crate::engine::partition::{Clock, View};
 use crate::engine::shard_driver::{Backlog, ShardOutput, ShardUsage};
-use crate::engine::tenant_minutes::Place;
+use crate::model::signal::{ShardId, Signal};
 use crate::model::time::EventTime;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -217,15 +217,15 @@ impl Owner {
             let lag_s = clock::now().ms_since(newest) as f64 / 1000.0;
             self.shared.metrics.event_lag.observe(lag_s.max(0.0));
         }
-        self.report(Place::Slot(slot), output, arrived);
+        self.report(ShardId::Slot(slot), output, arrived);
     }
 
-    fn report(&mut self, place: Place, output: ShardOutput, arrived: EventTime) {
+    fn report(&mut self, shard: ShardId, output: ShardOutput, arrived: EventTime) {
         self.shared.metrics.add("http", &output.tally);
         self.hours.add(&output.hours);
         self.send(output.signals, arrived);
         if let Some(minute) = output.ended_minute {
-            let told = ControlMessage::MinuteEnded(place, minute);
+            let told = ControlMessage::MinuteEnded(shard, minute);
             // The control plane ends after this thread.
             let _gone = self.shared.control.tell_blocking(told);
         }
@@ -238,8 +238,8 @@ impl Owner {
             // What was sent before this tick is applied: messages come in order.
             let output = driver.tick(now, Backlog::Empty);
             usage += driver.usage();
-            let place = Place::Slot(*number);
-            self.report(place, output, now);
+            let shard = ShardId::Slot(*number);
+            self.report(shard, output, now);
         }
         self.saving.tick(now, &mut self.slots, &self.told);
         self.tell_hours();

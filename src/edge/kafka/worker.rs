@@ -13,9 +13,9 @@ use crate::edge::planes::{ControlMessage, DataMessage, Hours, InUse, SLOTS, Tick
 use crate::edge::saving::{Saved, Saving, oldest_checkpoint};
 use crate::edge::snapshots::Kept;
 use crate::engine::batch::Batch;
-use crate::engine::partition::{self, Clock, Partition, Signal, View};
+use crate::engine::partition::{self, Clock, Partition, View};
 use crate::engine::shard_driver::{Backlog, ShardOutput, ShardUsage};
-use crate::engine::tenant_minutes;
+use crate::model::signal::{ShardId, Signal};
 use crate::model::time::EventTime;
 use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::{Limits, Refusal};
@@ -265,10 +265,10 @@ impl Worker {
         self.send(output.signals, arrived);
         if let Some(minute) = output.ended_minute {
             let (topic, partition) = place.clone();
-            let place = tenant_minutes::Place::Kafka(topic, partition);
+            let shard = ShardId::Kafka(topic, partition);
             // The control plane ends after this thread.
             let _gone =
-                self.shared.control.tell_blocking(ControlMessage::MinuteEnded(place, minute));
+                self.shared.control.tell_blocking(ControlMessage::MinuteEnded(shard, minute));
         }
     }
 

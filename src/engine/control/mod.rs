@@ -21,10 +21,8 @@ pub use shared_tokens::TokenRequest;
 
 use super::approvals::{self, Approvals, Waiting};
 use super::decided::{DECIDED_MS, Memory, Still};
-use super::partition::Signal;
 use super::register::Register;
 use super::restraint::Restraint;
-use crate::detect::episode::Change;
 use crate::judge::breaker::Breaker;
 use crate::judge::budget::Ledger;
 use crate::judge::fleet;
@@ -36,6 +34,7 @@ use crate::model::decision::{
 };
 use crate::model::finding::{Action, Detector, Finding, Gate};
 use crate::model::invariant::{self, Invariant};
+use crate::model::signal::{Change, Signal};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 use shared_tokens::SharedTokens;
@@ -481,13 +480,12 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::{Control, Params};
-    use crate::detect::episode::Change;
-    use crate::engine::partition::{Exposure, Signal};
     use crate::judge::posture::Postures;
     use crate::model::credential::Credential;
     use crate::model::decision::Posture;
     use crate::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
     use crate::model::invariant::Invariant;
+    use crate::model::signal::{Change, Exposure, Signal};
     use crate::model::time::EventTime;
     use std::sync::Arc;
 

@@ -7,10 +7,10 @@
 //! **Invariant.** A finding has at most one open request. Requests are bounded by the tokens of this
 //! member's breaker, and each ends: by its answer, or after [`ANSWER_WAIT_MS`] as if it were refused.
 
-use crate::engine::partition::Signal;
 use crate::judge::breaker::Allowed;
 use crate::model::decision::{TokenAnswer, TokenGrant};
 use crate::model::finding::FindingId;
+use crate::model::signal::Signal;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 

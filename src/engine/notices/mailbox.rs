@@ -7,9 +7,9 @@
 
 use super::limit::Limit;
 use super::{Known, Message, News, Params, Stage, Style};
-use crate::detect::episode::Change;
 use crate::model::decision::Decision;
 use crate::model::finding::{Finding, FindingId};
+use crate::model::signal::Change;
 use crate::model::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -278,10 +278,10 @@ impl Mailbox {
 #[cfg(test)]
 mod tests {
     use super::{Mailbox, Outcome, WAITING_MAX};
-    use crate::detect::episode::Change;
     use crate::engine::notices::{Message, News, Notice, Params, Stage, Style};
     use crate::model::credential::Credential;
     use crate::model::finding::{Action, Detector, Finding, FindingId, Gates, Reached};
+    use crate::model::signal::Change;
     use crate::model::time::EventTime;
     use std::sync::Arc;
 

@@ -10,9 +10,9 @@
 pub mod limit;
 pub mod mailbox;
 
-use crate::detect::episode::Change;
 use crate::model::decision::Decision;
 use crate::model::finding::{Action, Finding};
+use crate::model::signal::Change;
 use crate::model::time::EventTime;
 use std::sync::Arc;
 

@@ -19,13 +19,11 @@ use super::episodes::EpisodeTable;
 use super::fleet::{Cohorts, FleetFailures};
 use super::keyring::Keyring;
 use super::tally::Tally;
-use super::tenant_minutes::MinuteTotals;
 use super::tenants::{NO_TENANT, Tenants};
-use crate::detect::episode::Change;
 use crate::detect::profile::{self, Identity, Profile};
 use crate::model::credential::Kind;
 use crate::model::event::Outcome;
-use crate::model::finding::Finding;
+use crate::model::signal::{Exposure, MinuteTotals, Signal};
 use crate::model::time::EventTime;
 use belonging::Moving;
 use compact_str::CompactString;
@@ -97,30 +95,6 @@ impl Default for Params {
         }
         .with_memory(1 << 30)
     }
-}
-
-/// A finding, as it changed at one event.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Signal {
-    /// The finding as it is now.
-    pub finding: Finding,
-    /// What happened to it.
-    pub change: Change,
-    /// Whether the past was being read.
-    pub catch_up: bool,
-    /// Whether it may have been told before, as its events are read again after a restart.
-    pub again: bool,
-    /// What had been seen by then.
-    pub seen: Exposure,
-}
-
-/// What a partition has seen up to an event.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Exposure {
-    /// How many credentials it remembers.
-    pub credentials: u64,
-    /// Hours of use of trusted credentials since it began, by kind. Unit: credential-hours.
-    pub hours: [u64; Kind::ALL.len()],
 }
 
 /// What the partition goes by for the present.

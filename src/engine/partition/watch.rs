@@ -1,8 +1,8 @@
 //! From an event to the detectors, and from their claims to episodes and signals.
 
-use super::{BusiestMinute, PAST_MS, Partition, Signal};
+use super::{BusiestMinute, PAST_MS, Partition};
 use crate::detect::claim::{Claim, Sight};
-use crate::detect::episode::{Change, Episode};
+use crate::detect::episode::Episode;
 use crate::detect::tenant_flood;
 use crate::detect::window::{Placed, Window};
 use crate::engine::batch::Row;
@@ -11,6 +11,7 @@ use crate::engine::keyring::Entry;
 use crate::model::credential::Credential;
 use crate::model::event::Outcome;
 use crate::model::finding::{Detector, Finding, FindingId};
+use crate::model::signal::{Change, Signal};
 use crate::model::time::EventTime;
 
 impl Partition {

@@ -1,0 +1,106 @@
+//! The contract between the two planes: what a shard of the data plane reports to the control plane.
+//!
+//! ```text
+//!  shard --> Signal: a finding changed    --> control plane
+//!        --> MinuteTotals: a minute ended -->
+//! ```
+
+use super::credential::Kind;
+use super::finding::Finding;
+use compact_str::CompactString;
+use std::collections::BTreeMap;
+
+/// A unit of order, state and checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ShardId {
+    /// A slot of the HTTP intake.
+    Slot(usize),
+    /// A partition of a Kafka topic.
+    Kafka(String, i32),
+}
+
+/// What a claim or the passing of time did to an episode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It began.
+    Opened,
+    /// A graver action is justified.
+    Escalated,
+    /// It goes on; its numbers were brought up to date.
+    Updated,
+    /// It has been calm for long enough.
+    Closed,
+    /// It was open when its state was written down, and is told again as that is read back.
+    Recalled,
+}
+
+/// A finding, as it changed at one event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// The finding as it is now.
+    pub finding: Finding,
+    /// What happened to it.
+    pub change: Change,
+    /// Whether the past was being read.
+    pub catch_up: bool,
+    /// Whether it may have been told before, as its events are read again after a restart.
+    pub again: bool,
+    /// What had been seen by then.
+    pub seen: Exposure,
+}
+
+/// What a partition has seen up to an event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Exposure {
+    /// How many credentials it remembers.
+    pub credentials: u64,
+    /// Hours of use of trusted credentials since it began, by kind. Unit: credential-hours.
+    pub hours: [u64; Kind::ALL.len()],
+}
+
+/// How many tenants one partition or member tells of. Chosen: who takes a fiftieth is among them.
+pub const BUSIEST_MAX: usize = 50;
+
+/// What a tenant did in a minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TenantTotals {
+    /// Its requests.
+    pub requests: u64,
+    /// How many it makes usually: its share at this hour of the week, of a usual minute of the day.
+    pub usual: u64,
+    /// How many minutes it was watched before, where for longest.
+    pub watched_minutes: u32,
+}
+
+/// What all did in a minute. Those of partitions and members add up, in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MinuteTotals {
+    /// Everybody's requests, also of credentials without a tenant.
+    pub requests: u64,
+    /// How many everybody makes in a usual minute.
+    pub usual: u64,
+    /// The tenants that take most, or usually do.
+    pub tenants: BTreeMap<CompactString, TenantTotals>,
+}
+
+impl MinuteTotals {
+    /// Adds what others counted of the same minute.
+    pub fn merge(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.usual = self.usual.saturating_add(other.usual);
+        for (tenant, totals) in &other.tenants {
+            let own = self.tenants.entry(tenant.clone()).or_default();
+            own.requests = own.requests.saturating_add(totals.requests);
+            own.usual = own.usual.saturating_add(totals.usual);
+            own.watched_minutes = own.watched_minutes.max(totals.watched_minutes);
+        }
+    }
+
+    /// Those who take most, or usually do, first; of equals by name.
+    pub fn busiest(&self) -> Vec<(&CompactString, TenantTotals)> {
+        let mut all: Vec<_> = self.tenants.iter().map(|(tenant, of)| (tenant, *of)).collect();
+        all.sort_by_key(|(tenant, of)| (std::cmp::Reverse(of.requests.max(of.usual)), *tenant));
+        all.truncate(BUSIEST_MAX);
+        all
+    }
+}
