@@ -273,3 +273,156 @@ impl Owner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Arc, Backlog, Batch, Clock, ControlMessage, DataMessage, EventTime, SLOTS, Saving, ShardId,
+        Shared, Signal, Slot, run,
+    };
+    use crate::edge::metrics::Metrics;
+    use crate::edge::planes::ControlPlane;
+    use crate::edge::snapshots::{Kept, Snapshots};
+    use crate::engine::batch::HashSeed;
+    use crate::engine::partition::Params;
+    use crate::engine::shard_driver::ShardDriver;
+    use crate::model::event::{AuthEvent, Outcome};
+    use crate::model::signal::MinuteTotals;
+    use proptest::prelude::*;
+    use tokio::sync::mpsc;
+
+    const SEED: HashSeed = HashSeed(1, 2);
+
+    /// What a thread is told next.
+    #[derive(Clone, Debug)]
+    enum Step {
+        /// So many uses of that key, after that many milliseconds.
+        Uses(u8, u16, u16),
+        /// Time passes by that many milliseconds.
+        Tick(u32),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            (0_u8..6, 1_u16..400, 0_u16..20_000).prop_map(|(key, n, ms)| Step::Uses(key, n, ms)),
+            (200_u32..400_000).prop_map(Step::Tick),
+        ]
+    }
+
+    /// What the control plane is told, in order, but for who holds how much.
+    #[derive(Debug, Default, PartialEq)]
+    struct Reports {
+        signals: Vec<(Vec<Signal>, EventTime)>,
+        minutes: Vec<(ShardId, (u32, MinuteTotals))>,
+        hours: [u64; 5],
+    }
+
+    impl Reports {
+        fn add_hours(&mut self, more: &[u64; 5]) {
+            self.hours.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        }
+
+        fn add(&mut self, message: ControlMessage) {
+            if let ControlMessage::Signals(signals, at, _) = message {
+                self.signals.push((signals, at));
+            } else if let ControlMessage::MinuteEnded(shard, minute) = message {
+                self.minutes.push((shard, minute));
+            } else if let ControlMessage::ActiveHours(hours) = message {
+                self.add_hours(&hours);
+            }
+        }
+    }
+
+    fn params() -> Arc<Params> {
+        let mut params = Params::default().with_memory(16 << 20);
+        params.profile.limits.by_kind = [600; 5];
+        Arc::new(params)
+    }
+
+    /// The messages of a thread with two slots, and what drivers in this thread report of them.
+    fn expected(steps: &[Step]) -> (Vec<DataMessage>, Reports) {
+        let mut drivers = [(); 2].map(|()| ShardDriver::empty(params(), SEED));
+        let (mut now_ms, mut offsets) = (1_700_000_000_000, [0_i64; 2]);
+        let (mut messages, mut reports) = (Vec::new(), Reports::default());
+        for step in steps {
+            let outputs = match step {
+                Step::Uses(key, count, ms) => {
+                    now_ms += i64::from(*ms);
+                    let (slot, now) = (usize::from(*key) % 2, EventTime::from_ms(now_ms));
+                    let mut batch = Batch::default();
+                    for _ in 0..*count {
+                        let mut event = AuthEvent::new(now, format!("key_{key}").into());
+                        event.tenant = Some(format!("tenant_{}", key % 3).into());
+                        event.set_outcome(Outcome::Accepted);
+                        batch.push(&event, offsets[slot], SEED);
+                        offsets[slot] += 1;
+                    }
+                    let output = drivers[slot].step(&batch, Clock::Intake(now));
+                    messages.push(DataMessage::Batch(slot, batch, now));
+                    vec![(slot, output)]
+                }
+                Step::Tick(ms) => {
+                    now_ms += i64::from(*ms);
+                    let now = EventTime::from_ms(now_ms);
+                    messages.push(DataMessage::Tick(now));
+                    let tick = |slot: usize| (slot, drivers[slot].tick(now, Backlog::Empty));
+                    (0..2).map(tick).collect()
+                }
+            };
+            for (slot, output) in outputs {
+                reports.add_hours(&output.hours);
+                if !output.signals.is_empty() {
+                    reports.signals.push((output.signals, EventTime::from_ms(now_ms)));
+                }
+                let shard = ShardId::Slot(slot);
+                reports.minutes.extend(output.ended_minute.map(|minute| (shard, minute)));
+            }
+        }
+        messages.push(DataMessage::Stop);
+        (messages, reports)
+    }
+
+    /// What a thread of the data plane reports of those messages.
+    fn reported(messages: Vec<DataMessage>) -> Reports {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let _entered = runtime.enter();
+        let folder = tempfile::tempdir().expect("a folder");
+        let metrics = Metrics::new(&[]).expect("metrics");
+        let snapshots = Snapshots::open(folder.path(), &metrics).expect("a folder");
+        let (writer, _writes) = snapshots.start();
+        let slots = (0..2).map(|number| Slot {
+            number,
+            driver: ShardDriver::empty(params(), SEED),
+            place: format!("http/slot-{number:02}"),
+            kept: Arc::new(Kept::since(EventTime::MIN)),
+        });
+        let (control, mut told) = ControlPlane::new();
+        let (sender, receiver) = mpsc::channel(messages.len().max(SLOTS));
+        for message in messages {
+            sender.blocking_send(message).expect("there is room");
+        }
+        let owned = (slots.collect(), Saving::new(writer, i64::MAX / 4));
+        let thread = std::thread::spawn(move || {
+            run(0, owned, Shared { control, metrics }, receiver);
+        });
+        let mut reports = Reports::default();
+        while let Some(message) = told.blocking_recv() {
+            reports.add(message);
+        }
+        thread.join().expect("it ends");
+        reports
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        /// D-1: a thread of the daemon is a host of the driver, and adds nothing of its own.
+        #[test]
+        fn a_thread_reports_what_drivers_of_its_shards_report(
+            steps in prop::collection::vec(step(), 1..60),
+        ) {
+            let (messages, expected) = expected(&steps);
+            prop_assert_eq!(reported(messages), expected);
+        }
+    }
+}

@@ -17,7 +17,7 @@ pub(super) struct Slot {
     /// Its state.
     pub(super) driver: ShardDriver,
     /// Its name among checkpoints.
-    place: String,
+    pub(super) place: String,
     /// Its checkpoints.
     pub(super) kept: Arc<Kept>,
 }
