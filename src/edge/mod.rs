@@ -27,6 +27,7 @@ pub mod notify;
 pub mod open_files;
 pub mod outgoing;
 pub mod planes;
+pub mod reporter;
 pub mod reserve;
 pub mod saving;
 pub mod snapshots;

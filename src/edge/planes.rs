@@ -55,25 +55,6 @@ pub enum DataMessage {
     Stop,
 }
 
-/// Hours of use that the control plane was not yet told of: every tick rather than every batch.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Hours([u64; Kind::ALL.len()]);
-
-impl Hours {
-    /// Adds what a tally has, by kind. Unit: credential-hours.
-    pub fn add(&mut self, by_kind: &[u64; Kind::ALL.len()]) {
-        for (waits, hours) in self.0.iter_mut().zip(by_kind) {
-            *waits += hours;
-        }
-    }
-
-    /// What the control plane is to be told, if there is anything.
-    pub fn take(&mut self) -> Option<ControlMessage> {
-        let hours = std::mem::take(self).0;
-        hours.iter().any(|hours| *hours > 0).then_some(ControlMessage::ActiveHours(hours))
-    }
-}
-
 /// Tells an intake how far its signals have become durable.
 #[derive(Clone, Debug, Default)]
 pub struct Ticket {
@@ -397,22 +378,12 @@ impl ControlPlane {
 
 #[cfg(test)]
 mod tests {
-    use super::{ControlMessage, DATA_QUEUE_MAX, DataMessage, DataPlane, Hours, StandsStill};
+    use super::{DATA_QUEUE_MAX, DataMessage, DataPlane, StandsStill};
     use crate::model::credential::{Credential, Kind};
     use crate::model::time::EventTime;
     use std::time::Duration;
     use tokio::sync::mpsc;
     use tokio::time::timeout;
-
-    #[test]
-    fn hours_are_told_once() {
-        let mut hours = Hours::default();
-        assert!(hours.take().is_none());
-        hours.add(&[1, 0, 2, 0, 0]);
-        hours.add(&[1, 0, 0, 0, 3]);
-        assert!(matches!(hours.take(), Some(ControlMessage::ActiveHours([2, 0, 2, 0, 3]))));
-        assert!(hours.take().is_none());
-    }
 
     /// Two threads of which one works and the other takes nothing.
     fn one_works() -> (DataPlane, mpsc::Receiver<DataMessage>, mpsc::Receiver<DataMessage>) {

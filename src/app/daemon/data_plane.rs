@@ -5,29 +5,19 @@ use super::{Settings, StartError, spawn};
 use crate::edge::event_log::{Appender, Ends, EventLog, ReadLog, Replayed};
 use crate::edge::intake::Intake;
 use crate::edge::metrics::Metrics;
-use crate::edge::planes::{
-    ControlMessage, ControlPlane, DataMessage, DataPlane, Hours, InUse, SLOTS, Ticket,
-};
+use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane, InUse, SLOTS};
+use crate::edge::reporter::{Reporter, Stage};
 use crate::edge::saving::{Saving, oldest_checkpoint};
 use crate::edge::snapshots::Snapshots;
 use crate::edge::{clock, kafka};
 use crate::engine::batch::Batch;
 use crate::engine::partition::{Clock, View};
-use crate::engine::shard_driver::{Backlog, ShardOutput, ShardUsage};
-use crate::model::signal::{ShardId, Signal};
+use crate::engine::shard_driver::{Backlog, ShardUsage};
+use crate::model::signal::ShardId;
 use crate::model::time::EventTime;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::sync::mpsc;
-
-/// What every thread of the data plane gets.
-#[derive(Clone, Debug)]
-struct Shared {
-    /// Where signals go.
-    control: ControlPlane,
-    /// Where tallies go.
-    metrics: Metrics,
-}
 
 /// How far apart the moments are by which time goes on as the event log is read.
 /// Unit: milliseconds. As often as it does otherwise.
@@ -69,13 +59,16 @@ pub(super) async fn start(
     let kafka_ends = ends.split_off(of_slots);
     let mut threads = Vec::new();
     for (number, end) in ends.into_iter().enumerate() {
-        let shared = Shared { control: kafka.control.clone(), metrics: kafka.metrics.clone() };
+        let stage = Stage { name: "data_plane", intake: "http", number, thread: number };
+        let metrics = kafka.metrics.clone();
+        let reporter = Reporter::new(stage, kafka.control.clone(), metrics.clone());
         let (own, others) = slots.into_iter().partition(|one| one.number % of_slots == number);
         slots = others;
         // From here on it is missed if it never shows that it lives.
         kafka.metrics.heartbeat_at.set("data_plane", number, Some(clock::now()));
         let owned = (own, Saving::new(writer.clone(), kafka.checkpoint_every_ms));
-        threads.push(spawn(&format!("data-{number}"), move || run(number, owned, shared, end))?);
+        threads
+            .push(spawn(&format!("data-{number}"), move || run(owned, (reporter, metrics), end))?);
     }
     let (event_log, replayed) = replay(event_log, data.clone(), from).await;
     let event_log = event_log.start(kept).map_err(StartError::Thread)?;
@@ -129,24 +122,19 @@ async fn replay(event_log: EventLog, data: DataPlane, from: Ends) -> (ReadLog, R
 
 /// One thread's slots.
 struct Owner {
-    number: usize,
     slots: Vec<Slot>,
-    hours: Hours,
-    /// What was told last.
-    told: Ticket,
     saving: Saving,
-    shared: Shared,
+    reporter: Reporter,
+    metrics: Metrics,
 }
 
-/// Runs thread `number`, which owns `slots`, until it is told to stop. Blocks.
+/// Runs a thread that owns `slots`, until it is told to stop. Blocks.
 fn run(
-    number: usize,
     (slots, saving): (Vec<Slot>, Saving),
-    shared: Shared,
+    (reporter, metrics): (Reporter, Metrics),
     mut messages: mpsc::Receiver<DataMessage>,
 ) {
-    let (hours, told) = (Hours::default(), Ticket::default());
-    let mut owner = Owner { number, slots, hours, told, saving, shared };
+    let mut owner = Owner { slots, saving, reporter, metrics };
     loop {
         let message = if owner.saving.is_under_way() {
             match messages.try_recv() {
@@ -170,9 +158,9 @@ fn run(
     while let Some(message) = messages.blocking_recv() {
         owner.take(message);
     }
-    owner.tell_hours();
-    let Owner { mut slots, told, saving, .. } = owner;
-    saving.end(&mut slots, &told);
+    owner.reporter.flush_hours();
+    let Owner { mut slots, reporter, saving, .. } = owner;
+    saving.end(&mut slots, reporter.ticket());
 }
 
 impl Owner {
@@ -215,70 +203,34 @@ impl Owner {
         let output = one.driver.step(batch, clock);
         if let Some(newest) = batch.newest() {
             let lag_s = clock::now().ms_since(newest) as f64 / 1000.0;
-            self.shared.metrics.event_lag.observe(lag_s.max(0.0));
+            self.metrics.event_lag.observe(lag_s.max(0.0));
         }
-        self.report(ShardId::Slot(slot), output, arrived);
-    }
-
-    fn report(&mut self, shard: ShardId, output: ShardOutput, arrived: EventTime) {
-        self.shared.metrics.add("http", &output.tally);
-        self.hours.add(&output.hours);
-        self.send(output.signals, arrived);
-        if let Some(minute) = output.ended_minute {
-            let told = ControlMessage::MinuteEnded(shard, minute);
-            // The control plane ends after this thread.
-            let _gone = self.shared.control.tell_blocking(told);
-        }
+        self.reporter.report(ShardId::Slot(slot), output, arrived);
     }
 
     fn tick(&mut self, now: EventTime) {
         let mut usage = ShardUsage::default();
-        for at in 0..self.slots.len() {
-            let Some(Slot { number, driver, .. }) = self.slots.get_mut(at) else { break };
+        for Slot { number, driver, .. } in &mut self.slots {
             // What was sent before this tick is applied: messages come in order.
             let output = driver.tick(now, Backlog::Empty);
             usage += driver.usage();
-            let shard = ShardId::Slot(*number);
-            self.report(shard, output, now);
+            self.reporter.report(ShardId::Slot(*number), output, now);
         }
-        self.saving.tick(now, &mut self.slots, &self.told);
-        self.tell_hours();
-        let written = oldest_checkpoint(&self.slots);
-        self.shared.metrics.checkpoint_at.set("data_plane", self.number, written);
-        // It lives now, whatever time it is told: while the past is read again that is of the past.
-        self.shared.metrics.heartbeat_at.set("data_plane", self.number, Some(clock::now()));
-        let told = ControlMessage::InUse(InUse { thread: self.number, usage });
-        // The control plane ends after this thread.
-        let _ended = self.shared.control.tell_blocking(told);
-    }
-
-    fn tell_hours(&mut self) {
-        if let Some(told) = self.hours.take() {
-            // The control plane ends after this thread.
-            let _ended = self.shared.control.tell_blocking(told);
-        }
+        self.saving.tick(now, &mut self.slots, self.reporter.ticket());
+        self.reporter.beat(usage, oldest_checkpoint(&self.slots));
     }
 
     /// Writes down a part of what it owns, if it is time.
     fn save(&mut self) {
-        self.saving.go_on(&mut self.slots, &self.told);
-    }
-
-    fn send(&mut self, signals: Vec<Signal>, arrived: EventTime) {
-        if !signals.is_empty() {
-            self.told = self.told.next();
-            let message = ControlMessage::Signals(signals, arrived, Some(self.told.clone()));
-            // The control plane ends after this thread.
-            let _ended = self.shared.control.tell_blocking(message);
-        }
+        self.saving.go_on(&mut self.slots, self.reporter.ticket());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        Arc, Backlog, Batch, Clock, ControlMessage, DataMessage, EventTime, SLOTS, Saving, ShardId,
-        Shared, Signal, Slot, run,
+        Arc, Backlog, Batch, Clock, ControlMessage, DataMessage, EventTime, Reporter, SLOTS,
+        Saving, ShardId, Slot, Stage, run,
     };
     use crate::edge::metrics::Metrics;
     use crate::edge::planes::ControlPlane;
@@ -287,7 +239,7 @@ mod tests {
     use crate::engine::partition::Params;
     use crate::engine::shard_driver::ShardDriver;
     use crate::model::event::{AuthEvent, Outcome};
-    use crate::model::signal::MinuteTotals;
+    use crate::model::signal::{MinuteTotals, Signal};
     use proptest::prelude::*;
     use tokio::sync::mpsc;
 
@@ -402,9 +354,9 @@ mod tests {
             sender.blocking_send(message).expect("there is room");
         }
         let owned = (slots.collect(), Saving::new(writer, i64::MAX / 4));
-        let thread = std::thread::spawn(move || {
-            run(0, owned, Shared { control, metrics }, receiver);
-        });
+        let stage = Stage { name: "data_plane", intake: "http", number: 0, thread: 0 };
+        let reporter = Reporter::new(stage, control, metrics.clone());
+        let thread = std::thread::spawn(move || run(owned, (reporter, metrics), receiver));
         let mut reports = Reports::default();
         while let Some(message) = told.blocking_recv() {
             reports.add(message);

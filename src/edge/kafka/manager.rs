@@ -9,7 +9,8 @@ use super::stillness::Stillness;
 use super::worker::Worker;
 use super::{Ends, Params, Place, Shared, complain_again};
 use crate::edge::clock;
-use crate::edge::planes::{Hours, Ticket};
+use crate::edge::planes::SLOTS;
+use crate::edge::reporter::{Reporter, Stage};
 use crate::edge::saving::Saving;
 use crate::edge::snapshots::{Restored, Withheld};
 use crate::engine::partition::Partition;
@@ -57,15 +58,15 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
     let rejects = RejectsTopic::new(params, shared);
     for (number, mut questions) in ends.into_iter().enumerate() {
         let (sender, receiver) = mpsc::channel();
+        let thread = SLOTS + number;
+        let stage = Stage { name: "kafka", intake: "kafka", number, thread };
         let worker = Worker {
-            number,
             params: params.clone(),
             shared: shared.clone(),
             pulse: Arc::clone(&pulse),
             saving: Saving::new(shared.writer.clone(), shared.checkpoint_every_ms),
             rejects: rejects.clone(),
-            ticket: Ticket::default(),
-            hours: Hours::default(),
+            reporter: Reporter::new(stage, shared.control.clone(), shared.metrics.clone()),
             told_params: None,
         };
         // From here on it is missed if it never shows that it lives.

@@ -9,13 +9,14 @@ use super::said::Said;
 use super::{Params, Place, Shared};
 use crate::edge::clock;
 use crate::edge::dead_letter::{self, Written, letter};
-use crate::edge::planes::{ControlMessage, DataMessage, Hours, InUse, SLOTS, Ticket};
+use crate::edge::planes::DataMessage;
+use crate::edge::reporter::Reporter;
 use crate::edge::saving::{Saved, Saving, oldest_checkpoint};
 use crate::edge::snapshots::Kept;
 use crate::engine::batch::Batch;
 use crate::engine::partition::{self, Clock, Partition, View};
-use crate::engine::shard_driver::{Backlog, ShardOutput, ShardUsage};
-use crate::model::signal::{ShardId, Signal};
+use crate::engine::shard_driver::{Backlog, ShardUsage};
+use crate::model::signal::ShardId;
 use crate::model::time::EventTime;
 use crate::wire::decoder::DecodeTally;
 use crate::wire::refusal::{Limits, Refusal};
@@ -61,14 +62,12 @@ impl Saved for Owned {
 }
 
 pub(super) struct Worker {
-    pub(super) number: usize,
     pub(super) params: Params,
     pub(super) shared: Shared,
     pub(super) pulse: Arc<Pulse>,
     pub(super) saving: Saving,
     pub(super) rejects: Option<RejectsTopic>,
-    pub(super) ticket: Ticket,
-    pub(super) hours: Hours,
+    pub(super) reporter: Reporter,
     /// What partitions go by, if that was told since the start.
     pub(super) told_params: Option<Arc<partition::Params>>,
 }
@@ -104,9 +103,9 @@ impl Worker {
                 }
                 Ok(Message::Give(place, reply)) => {
                     let at = owned.iter().position(|one| one.place == place);
-                    let told = self.ticket.clone();
+                    let told = self.reporter.ticket().clone();
                     let given = at.map(|at| Held { told, ..owned.swap_remove(at).held });
-                    self.tell_hours();
+                    self.reporter.flush_hours();
                     // The manager waits for at most a few seconds.
                     let _gone = reply.send(given);
                 }
@@ -117,7 +116,7 @@ impl Worker {
                 std::thread::sleep(WAIT);
                 continue;
             }
-            self.saving.go_on(&mut owned, &self.ticket);
+            self.saving.go_on(&mut owned, self.reporter.ticket());
             let mut idle = true;
             for one in &mut owned {
                 if self.poll(one, Duration::ZERO, &mut batch) > 0 {
@@ -135,14 +134,7 @@ impl Worker {
                 }
             }
         }
-        self.tell_hours();
-    }
-
-    fn tell_hours(&mut self) {
-        if let Some(told) = self.hours.take() {
-            // The control plane ends after this thread.
-            let _ended = self.shared.control.tell_blocking(told);
-        }
+        self.reporter.flush_hours();
     }
 
     /// Takes what waits in the queue, at most a batch; gives how many records.
@@ -256,30 +248,7 @@ impl Worker {
                 self.shared.metrics.fast_clocks.record(&name, ahead_ms, at);
             }
         }
-        self.report(&one.place, output, at);
-    }
-
-    fn report(&mut self, place: &Place, output: ShardOutput, arrived: EventTime) {
-        self.shared.metrics.add("kafka", &output.tally);
-        self.hours.add(&output.hours);
-        self.send(output.signals, arrived);
-        if let Some(minute) = output.ended_minute {
-            let (topic, partition) = place.clone();
-            let shard = ShardId::Kafka(topic, partition);
-            // The control plane ends after this thread.
-            let _gone =
-                self.shared.control.tell_blocking(ControlMessage::MinuteEnded(shard, minute));
-        }
-    }
-
-    fn send(&mut self, signals: Vec<Signal>, arrived: EventTime) {
-        if signals.is_empty() {
-            return;
-        }
-        self.ticket = self.ticket.next();
-        let message = ControlMessage::Signals(signals, arrived, Some(self.ticket.clone()));
-        // The control plane ends after this thread.
-        let _ended = self.shared.control.tell_blocking(message);
+        self.reporter.report(one.shard(), output, at);
     }
 
     fn refuse(&self, place: &Place, offset: i64, refusal: Refusal, at: EventTime) {
@@ -323,19 +292,19 @@ impl Worker {
         for one in &mut *owned {
             let output = one.held.driver.tick(now, one.backlog());
             usage += one.held.driver.usage();
-            self.report(&one.place, output, now);
+            self.reporter.report(one.shard(), output, now);
         }
-        self.saving.tick(now, owned, &self.ticket);
-        self.tell_hours();
-        let written = oldest_checkpoint(owned);
-        self.shared.metrics.checkpoint_at.set("kafka", self.number, written);
-        self.shared.metrics.heartbeat_at.set("kafka", self.number, Some(clock::now()));
-        let told = ControlMessage::InUse(InUse { thread: SLOTS + self.number, usage });
-        let _ended = self.shared.control.tell_blocking(told);
+        self.saving.tick(now, owned, self.reporter.ticket());
+        self.reporter.beat(usage, oldest_checkpoint(owned));
     }
 }
 
 impl Owned {
+    fn shard(&self) -> ShardId {
+        let (topic, partition) = self.place.clone();
+        ShardId::Kafka(topic, partition)
+    }
+
     /// A partition that is behind must not see its own records as late.
     fn backlog(&self) -> Backlog {
         if self.is_behind || self.held.next_offset() < self.held.again_until {
