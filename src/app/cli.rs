@@ -27,8 +27,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show the main job: a simulated fleet, a leaked key, detection, revocation, undo. Needs no
-    /// set-up and ends by itself; exit code 0 only if all of it came true.
+    /// Run a demonstration: a simulated fleet, a leaked key, detection, revocation, undo. Needs no
+    /// set-up and ends by itself; exit code 0 only if every step succeeded.
     Demo(DemoArgs),
     /// Run the daemon. Without a configuration: HTTP intake on 127.0.0.1:7878, embedded store in
     /// ./tripline-data, posture shadow.
@@ -37,15 +37,15 @@ pub enum Command {
         #[arg(long)]
         config: Option<PathBuf>,
     },
-    /// Read files or standard input through the same engine, and say what was found.
+    /// Run files or standard input through the same engine, and report findings and decisions.
     Replay(ReplayArgs),
     /// Write a labelled stream of events: honest clients from rate traces, with attacks and with
-    /// honest behaviour that looks like one.
+    /// benign look-alikes.
     Simulate(SimulateArgs),
-    /// Say how well the engine does: false alarms per key-day, power and delay by attack. Reads
-    /// files and their labels; without files it makes streams from traces itself.
+    /// Measure detection: false alarms per key-day, power and delay by attack. Reads files and their
+    /// labels; without files it generates streams from traces.
     Backtest(Box<BacktestArgs>),
-    /// Look at credentials; suspend, revoke and restore them.
+    /// List and show credentials; suspend, revoke and restore them.
     Credentials {
         /// Where the daemon is.
         #[command(flatten)]
@@ -54,7 +54,7 @@ pub enum Command {
         #[command(subcommand)]
         command: credentials::Credentials,
     },
-    /// Look at findings.
+    /// List, show and follow findings.
     Findings {
         /// Where the daemon is.
         #[command(flatten)]
@@ -63,7 +63,7 @@ pub enum Command {
         #[command(subcommand)]
         command: findings::Findings,
     },
-    /// Look at decisions; say yes or no to revocations that wait for people.
+    /// List and show decisions; approve or reject pending revocations.
     Decisions {
         /// Where the daemon is.
         #[command(flatten)]
@@ -72,13 +72,13 @@ pub enum Command {
         #[command(subcommand)]
         command: decisions::Decisions,
     },
-    /// Look after the journal.
+    /// Verify and maintain the journal.
     Journal {
         /// What to do.
         #[command(subcommand)]
         command: journal::Journal,
     },
-    /// Try the receivers of notifications.
+    /// Test the receivers of notifications.
     Notify {
         /// What to do.
         #[command(subcommand)]
@@ -93,31 +93,31 @@ pub enum Command {
         /// A finding (`f_…`), or a credential (`kind:id`, or the id of an API key).
         id: String,
     },
-    /// Write a Kafka topic anew, keyed by credential, each event once: tripline needs each
-    /// credential whole in one partition. Goes on until a signal ends it, and from there when it is
-    /// run again.
+    /// Copy a Kafka topic to one keyed by credential, each event exactly once: tripline needs all
+    /// events of a credential in one partition. Runs until a signal ends it, and resumes when it is
+    /// started again.
     Rekey(rekey::RekeyArgs),
-    /// Show how the daemon is, live on a terminal: its state, the busiest credentials, the episodes
-    /// that run, the newest decisions.
+    /// Show the daemon live on a terminal: its health, the busiest credentials, open findings, the
+    /// newest decisions.
     Top(top::TopArgs),
-    /// Look whether the configuration and the daemon that runs by it are sound, and say what to do where
-    /// they are not: files, Kafka and its keys, Redis and its rights, stores, notifications, clocks. Exit
-    /// code 1 if something failed, 78 if the configuration has mistakes.
+    /// Check configuration, daemon and dependencies, each failure with its remedy: files, Kafka and
+    /// its keys, Redis and its rights, stores, notifications, clocks. Exit code 1 if a check failed, 78
+    /// if the configuration is invalid.
     Doctor(doctor::DoctorArgs),
-    /// Gather what helps those who help.
+    /// Create a redacted support bundle.
     Support {
         /// What to do.
         #[command(subcommand)]
         command: support::Support,
     },
-    /// Say how many false actions the own data prove to be the most, by kind of credential, and
-    /// what is missing until an action is open.
+    /// Show the proven upper bound on false actions by kind of credential, and how much more traffic
+    /// an action needs before it is enabled.
     Budget {
         /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
     },
-    /// Have the daemon read its configuration anew; say what holds now, and what after a restart.
+    /// Reload the configuration; report what was applied and what needs a restart.
     Reload {
         /// Where the daemon is.
         #[command(flatten)]
@@ -130,20 +130,20 @@ pub enum Command {
         #[command(flatten)]
         connection: Connection,
     },
-    /// Show what each tenant took of the last whole minute, beside what is usual for it.
+    /// Show each tenant's requests in the last whole minute against its baseline.
     Tenants {
         /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
     },
-    /// Write what goes with tripline: its configuration, boards, alerts, units, completions, reference.
+    /// Generate what ships with tripline: configuration, dashboards, alerts, units, completions, reference.
     Generate {
         /// What to write.
         #[command(subcommand)]
         what: generate::Generate,
     },
-    /// Try a configuration on scenarios: events in, findings and decisions expected. Exit code 1 if
-    /// an expectation did not come true.
+    /// Test a configuration against scenarios: events in, findings and decisions expected. Exit code 1
+    /// if an expectation fails.
     Test {
         /// The scenarios (TOML).
         #[arg(required = true)]
@@ -152,7 +152,7 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value = "table")]
         output: client::Output,
     },
-    /// Say all mistakes of a configuration at once. Exit code 78 if there are any.
+    /// Validate a configuration and report every error. Exit code 78 if there is one.
     Check {
         /// The configuration file.
         file: PathBuf,

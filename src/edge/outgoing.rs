@@ -162,7 +162,7 @@ enum Cause {
     Refused,
     #[error("the name was not found")]
     NoName,
-    #[error("no way leads there")]
+    #[error("no route to host")]
     NoWay,
     #[error("TLS failed: {0}")]
     Tls(String),

@@ -156,7 +156,7 @@ fn mistakes_that_a_reload_finds_are_told_line_by_line() {
     let done = Command::new(BINARY).args(reload).output().expect("runs");
     let told = text(&done.stderr);
     assert_eq!(done.status.code(), Some(1), "{told}");
-    assert!(told.contains("there is no `careful` here") && told.lines().count() > 3, "{told}");
+    assert!(told.contains("unknown value `careful`") && told.lines().count() > 3, "{told}");
     assert!(!told.contains('\u{fffd}') && !told.contains("\\u000a"), "{told}");
 }
 

@@ -19,11 +19,12 @@ pub(super) fn source(text: &str) -> String {
     let mut names = Vec::new();
     names_of_table(table.get_ref(), &mut names);
     names.retain(|range| is_name(text, range));
+    names.extend(headers(text, &names));
     names.sort_by_key(|range| range.start);
     let mut shown = String::with_capacity(text.len());
     let mut at = 0;
     for name in names {
-        // A name of a table stands once, whatever is in it.
+        // A name of a table may be found twice.
         if name.start >= at {
             shown.push_str(&hidden(text.get(at..name.start).unwrap_or("")));
             shown.push_str(text.get(name.clone()).unwrap_or(""));
@@ -32,6 +33,27 @@ pub(super) fn source(text: &str) -> String {
     }
     shown.push_str(&hidden(text.get(at..).unwrap_or("")));
     without_secrets(&shown, asterisks).unwrap_or(shown)
+}
+
+/// The parts of headers (`[ceiling.kind]`) that are names which stand elsewhere, too: the parser gives
+/// the place of each name once.
+fn headers(text: &str, names: &[Range<usize>]) -> Vec<Range<usize>> {
+    let known: Vec<&str> = names.iter().filter_map(|range| text.get(range.clone())).collect();
+    let mut found = Vec::new();
+    let mut begin = 0;
+    for line in text.split_inclusive('\n') {
+        let is_header = line.trim().starts_with('[') && line.trim().ends_with(']');
+        let mut at = begin;
+        for part in line.split_inclusive(['[', ']', '.', '\n']).filter(|_| is_header) {
+            let name = part.trim_end_matches(['[', ']', '.', '\n']);
+            if known.contains(&name) {
+                found.push(at..at + name.len());
+            }
+            at += part.len();
+        }
+        begin += line.len();
+    }
+    found
 }
 
 fn names_of_table(table: &DeTable<'_>, names: &mut Vec<Range<usize>>) {
@@ -180,7 +202,7 @@ mod tests {
     fn a_message_loses_the_secrets_of_the_value_that_it_shows() {
         for (text, shown) in [
             ("`redis://u:p@h/?x=y` is none", "`redis://***@h/?***` is none"),
-            ("there is no `sk-0123456789abcdef` here", "there is no `***` here"),
+            ("unknown value `sk-0123456789abcdef`", "unknown value `***`"),
             ("`127.0.0.1:x` is no address", "`127.0.0.1:x` is no address"),
         ] {
             assert_eq!(message(text), shown);

@@ -20,7 +20,7 @@ fn whole(value: f64) -> Option<u64> {
 /// When it is none.
 pub fn duration_ms(value: Value<'_>) -> Result<i64, Wrong> {
     let read = duration_of(value.text()?);
-    read.ok_or_else(|| Wrong::new("this is no duration", DURATIONS))
+    read.ok_or_else(|| Wrong::new("invalid duration", DURATIONS))
 }
 
 /// How durations are written.

@@ -153,7 +153,8 @@ impl Confirm {
 
     fn enter(&mut self) -> Answer {
         if self.reason.trim().is_empty() {
-            (self.at_id, self.amiss) = (false, Some("say why: it stands in the journal"));
+            (self.at_id, self.amiss) =
+                (false, Some("give a reason: it is recorded in the audit log"));
             return Answer::Open;
         }
         if self.asks_for_id() && !self.at_id && self.typed.is_empty() {
@@ -189,7 +190,7 @@ mod tests {
     fn a_revocation_needs_a_reason_and_the_id_typed() {
         let mut confirm = Confirm::new(Verb::Revoke, "api_key:key_1".to_owned());
         assert_eq!(confirm.key(Key::Enter), Answer::Open);
-        assert!(confirm.amiss.is_some_and(|amiss| amiss.contains("why")));
+        assert!(confirm.amiss.is_some_and(|amiss| amiss.contains("give a reason")));
         write(&mut confirm, "leaked ");
         assert_eq!(confirm.key(Key::Enter), Answer::Open);
         assert!(confirm.at_id);

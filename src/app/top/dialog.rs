@@ -86,7 +86,7 @@ pub(super) fn confirm(frame: &mut Frame<'_>, asked: &Confirm, look: Look) {
         Line::styled(format!("> {tail}{}{gap}", if here { '▏' } else { ' ' }), style)
     };
     lines.push(Line::default());
-    lines.push(Line::raw("Why? It stands in the journal."));
+    lines.push(Line::raw("Reason (recorded in the audit log):"));
     lines.push(field(&asked.reason, !asked.at_id));
     if asked.asks_for_id() {
         let id = cut(&asked.id(), columns.saturating_sub(25).max(8));
@@ -96,7 +96,7 @@ pub(super) fn confirm(frame: &mut Frame<'_>, asked: &Confirm, look: Look) {
     lines.push(Line::styled(asked.amiss.unwrap_or("").to_owned(), look.bad()));
     let keys = if asked.asks_for_id() { "Tab: the other line  " } else { "" };
     lines.push(Line::styled(
-        format!("Enter: {}  {keys}Esc: nothing", asked.verb.as_str()),
+        format!("Enter: {}  {keys}Esc: cancel", asked.verb.as_str()),
         look.lead(),
     ));
     let title = match asked.verb {

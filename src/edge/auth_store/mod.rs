@@ -247,7 +247,7 @@ fn later(answer: &Answer) -> Delivery {
 fn unanswered(error: &OutgoingError) -> Delivery {
     let receipt = match error {
         OutgoingError::NotAllowed(_) => {
-            tracing::error!(%error, "a store may not be asked");
+            tracing::error!(%error, "a store is blocked");
             Receipt::Refused
         }
         OutgoingError::Unreachable(_) | OutgoingError::TimedOut(_) => {

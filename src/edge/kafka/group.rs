@@ -374,7 +374,7 @@ impl ConsumerContext for Context {
                         && let Err(error) = one.set_offset(Offset::Offset(offset))
                     {
                         let error = Said::of(error);
-                        tracing::error!(%error, offset, "an offset can't be gone on from");
+                        tracing::error!(%error, offset, "cannot resume from this offset");
                     }
                 }
             }

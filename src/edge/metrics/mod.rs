@@ -308,7 +308,7 @@ impl Metrics {
                 .counter("checkpoint_bytes_total", "Bytes of checkpoints written.")?,
             clock_step: t.float_gauge(
                 "clock_step_seconds",
-                "How far the system's clock has stepped ahead of the one that is gone by; 0 if not.",
+                "Offset of the system clock from tripline's clock.",
             )?,
             breaker_left: t.gauge("breaker_tokens", "Revocations that the breaker has left.")?,
             posture: t.gauges(

@@ -200,7 +200,7 @@ impl Receiver {
                 Attempt::Refused(format!("answered {}", answer.status))
             }
             Err(error @ OutgoingError::NotAllowed(_)) => {
-                tracing::error!(receiver = name, %error, "the receiver may not be asked");
+                tracing::error!(receiver = name, %error, "the receiver is blocked");
                 Attempt::NotAsked(error.to_string())
             }
             Err(error @ (OutgoingError::Unreachable(_) | OutgoingError::TimedOut(_))) => {

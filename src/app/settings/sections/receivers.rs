@@ -46,7 +46,7 @@ pub(super) fn target_of(text: &str, allowed: &outgoing::Params) -> Result<Target
         .map_err(|error| Wrong::new(error.to_string(), "write https://host/path"))?;
     if allowed.shuts_out(&target) {
         return Err(Wrong::new(
-            format!("{target} may not be asked: it is not public, or not encrypted"),
+            format!("{target} is blocked: private address or plain HTTP"),
             "write https://, or add its network to outgoing.networks",
         ));
     }

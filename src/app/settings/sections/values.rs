@@ -36,7 +36,7 @@ pub(super) fn one_of<T>(
 ) -> Result<T, Wrong> {
     let text = value.text()?;
     let wrong =
-        || Wrong::new(format!("there is no `{text}` here"), format!("write {}", known.join(", ")));
+        || Wrong::new(format!("unknown value `{text}`"), format!("write {}", known.join(", ")));
     parse(text).ok_or_else(wrong)
 }
 

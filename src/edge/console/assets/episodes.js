@@ -95,7 +95,7 @@ export function showEpisodes(model, open, announce) {
   say(byId('episodes-count'), model.episodes.length ? number(model.episodes.length) : '');
   const empty = byId('episodes-empty');
   show(empty, rows.length === 0 || model.episodes.length > ROWS_MAX);
-  say(empty, rows.length ? `The ${ROWS_MAX} gravest are shown.` : 'All is calm: no credential is used in an unusual way.');
+  say(empty, rows.length ? `The ${ROWS_MAX} most severe are shown.` : 'No open findings.');
   tellNew(model.episodes, announce);
 }
 

@@ -71,7 +71,7 @@ async function send() {
   const { verb, name, decision } = current;
   const reason = byId('reason').value.trim();
   const by = byId('by').value.trim();
-  if (!reason) return tell('Say why: it is kept in the journal.', 'reason');
+  if (!reason) return tell('Give a reason: it is recorded in the audit log.', 'reason');
   if (new TextEncoder().encode(reason).length > REASON_BYTES_MAX) return tell('The reason is too long: 1000 bytes at most.', 'reason');
   if (!byId('sure-field').hidden && !byId('sure').checked) return tell('Tick the box to say that you mean this credential.', 'sure');
   tell('');
@@ -103,7 +103,7 @@ function outcome(done) {
   const { verb, name } = current;
   const { decision } = done;
   if (!decision) {
-    if (verb === 'approve' || verb === 'reject') return `Your ${verb === 'approve' ? 'yes' : 'no'} is kept in the journal.`;
+    if (verb === 'approve' || verb === 'reject') return `Your ${verb === 'approve' ? 'yes' : 'no'} is recorded in the audit log.`;
     return `Nothing changed: ${name} was ${done.before || 'as ordered'} before.`;
   }
   if (!decision.carried_out) return `Not carried out: ${heldWords(decision) || decision.reason}.`;
