@@ -7,7 +7,7 @@
 //! ```
 
 use super::claim::Claim;
-use crate::model::finding::{Action, Gates, Reached};
+use crate::model::finding::{Action, Detector, Gates, Reached};
 use crate::model::signal::Change;
 use crate::model::time::EventTime;
 
@@ -15,6 +15,8 @@ use crate::model::time::EventTime;
 pub const CALM_MS: i64 = 300_000;
 /// The least time between two updates of a finding that does not escalate. Unit: milliseconds.
 pub const UPDATE_MS: i64 = 30_000;
+/// The same of a broken limit: what excuses it does so for so long. Unit: milliseconds.
+pub const LIMIT_UPDATE_MS: i64 = 15_000;
 
 /// One stretch of abnormal use, as one detector sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -53,6 +55,8 @@ impl Episode {
 
     /// Takes a further claim; says what changed, if people are to be told.
     pub fn add(&mut self, claim: Claim, at: EventTime) -> Option<Change> {
+        let is_limit = claim.detector() == Detector::Ceiling;
+        let update_ms = if is_limit { LIMIT_UPDATE_MS } else { UPDATE_MS };
         self.abnormal = self.abnormal.max(at);
         self.gates = self.gates.and(claim.gates);
         let escalates = claim.action > self.action;
@@ -67,7 +71,7 @@ impl Episode {
             self.told = at;
             return Some(Change::Escalated);
         }
-        if at.ms_since(self.told) >= UPDATE_MS {
+        if at.ms_since(self.told) >= update_ms {
             self.told = at;
             return Some(Change::Updated);
         }

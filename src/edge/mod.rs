@@ -31,4 +31,5 @@ pub mod reporter;
 pub mod reserve;
 pub mod saving;
 pub mod snapshots;
+pub mod threads;
 pub mod vitals;

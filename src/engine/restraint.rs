@@ -1,15 +1,16 @@
 //! Restraint: what all credentials together say against acting on one of them. The ledger, for what
 //! it proves; the fleet, for a common cause.
 
+use crate::detect::episode::LIMIT_UPDATE_MS;
 use crate::judge::budget::{Budgets, Ledger, Open};
 use crate::judge::fleet::{self, Fleet, Openings};
 use crate::model::credential::Kind;
 use crate::model::finding::{Detector, Finding};
 use crate::model::signal::{Change, Signal};
 
-/// For how long a common cause excuses a broken limit. Unit: milliseconds. Chosen: what a launch or a
-/// replay does within seconds is over by then.
-const CONTRACT_EXCUSED_MS: i64 = 15_000;
+/// For how long a common cause excuses a broken limit, which is told again as often. Unit: milliseconds.
+/// Chosen: what a launch or a replay does within seconds is over by then.
+const CONTRACT_EXCUSED_MS: i64 = LIMIT_UPDATE_MS;
 
 /// The ledger and the fleet.
 #[derive(Clone, Debug, Default)]

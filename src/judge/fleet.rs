@@ -58,6 +58,9 @@ impl Summary {
     }
 }
 
+/// What a second of event time may be: from 1970 to the year 2200. Unit: seconds since 1970.
+const SECONDS: std::ops::Range<i64> = 0..7_258_118_400;
+
 /// The bursts that opened of late, of credentials of one kind.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
@@ -82,8 +85,11 @@ impl Fleet {
     }
 
     /// Takes how many opened at other members, of a fleet of `active` credentials together.
+    ///
+    /// Seconds that no clock of a member can have are left out: a store may hold anything.
     pub fn hear_elsewhere(&mut self, openings: Openings, active: u64, params: &Params) {
         self.elsewhere = openings;
+        self.elsewhere.retain(|second, _| SECONDS.contains(second));
         // What opened here may have been too little by itself, and older than the newest.
         let seconds: Vec<i64> = self.elsewhere.keys().copied().collect();
         for second in seconds {

@@ -12,6 +12,8 @@ use std::io::Read;
 /// The longest payload looked into. Unit: bytes of base64. Chosen: more than any server takes as a
 /// header.
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+/// The most that packed claims may hold. Unit: bytes. Chosen: several times the largest header.
+const INFLATED_BYTES_MAX: usize = 1 << 16;
 /// The most readings of a `jti` that are told apart. Chosen: honest tokens have one.
 const READINGS_MAX: usize = 8;
 /// The longest name of a claim looked at. Unit: bytes. `jti` has 18 with its letters escaped.
@@ -130,6 +132,9 @@ fn claims_within(token: &str, is_outer: bool) -> Claims {
     };
     let inflated = if begins(&decoded) { None } else { inflated(&decoded) };
     match inflated.filter(|inflated| begins(inflated)) {
+        Some(inflated) if inflated.len() > INFLATED_BYTES_MAX => {
+            return Claims { is_cut: true, ..Claims::default() };
+        }
         Some(inflated) => reading.read(&inflated),
         // In UTF-16 each letter has a NUL beside it.
         None if decoded.contains(&0) => {
@@ -143,7 +148,7 @@ fn claims_within(token: &str, is_outer: bool) -> Claims {
 /// What DEFLATE holds, as some issuers pack the claims of signed tokens (`"zip":"DEF"`).
 fn inflated(packed: &[u8]) -> Option<Vec<u8>> {
     let mut inflated = Vec::new();
-    let mut reader = flate2::read::DeflateDecoder::new(packed).take(PAYLOAD_BYTES_MAX as u64);
+    let mut reader = flate2::read::DeflateDecoder::new(packed).take(INFLATED_BYTES_MAX as u64 + 1);
     // What was read before a fault is looked at, too.
     let _cut = reader.read_to_end(&mut inflated);
     (!inflated.is_empty()).then_some(inflated)
@@ -284,9 +289,9 @@ fn value_after(json: &[u8], end: usize) -> Option<Value<'_>> {
         b'[' => Value::List(texts(json, at + 1)),
         b'{' => Value::Object,
         _ => {
-            let rest = json.get(at..)?;
+            let rest = json.get(at..json.len().min(at + NAME_BYTES_MAX))?;
             let ends = |byte: &u8| byte.is_ascii_whitespace() || b",}]".contains(byte);
-            let length = rest.iter().position(ends).unwrap_or(rest.len()).min(NAME_BYTES_MAX);
+            let length = rest.iter().position(ends).unwrap_or(rest.len());
             Value::Bare(String::from_utf8_lossy(rest.get(..length)?))
         }
     })

@@ -283,6 +283,8 @@ impl Fingerprinter {
                 let (_, name) = self.named_as_id(id);
                 found.add(name);
                 found.add(id.as_str());
+                // As a source names it that sends secrets alone.
+                found.add(self.fingerprint(id.as_bytes()));
                 // As it is named by an order about a session, or another kind.
                 if let Some(secret) = self.secret_in(Kind::Session, id) {
                     found.add(self.identify(secret).id);
@@ -434,6 +436,31 @@ mod tests {
         if spaced { text.replace('J', "J ") } else { text }
     }
 
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "it is the time that is tested")]
+    fn the_cost_of_a_token_grows_with_its_length_alone() {
+        let begun = std::time::Instant::now();
+        for unit in
+            ["\"\":1", "\"jti\":1", "\"\":[1", "\"a\" ", "\"\":\"", "{", "\\", "\"jti\":[[", " "]
+        {
+            let claims = format!("{{{}", unit.repeat((1 << 18) / unit.len()));
+            let mut packed =
+                flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+            packed.write_all(claims.as_bytes()).expect("writes");
+            let packed = packed.finish().expect("packs");
+            for payload in [claims.as_bytes(), &packed] {
+                let token = format!(
+                    "{}.{}.x",
+                    written(br#"{"alg":"ES256"}"#, false, false),
+                    written(payload, false, false)
+                );
+                assert!(!one().candidates(&token).main.id.is_empty());
+            }
+        }
+        // Milliseconds each; a reader that is quadratic takes minutes.
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+    }
+
     proptest! {
         /// However a service reads the `jti` of a token, that reading is asked for.
         #[test]
@@ -465,6 +492,8 @@ mod tests {
                 _ => (format!("\"sub\":[1],\"exp\":1e99,\"jti\":{quoted}"), jti),
             };
             let filler = "a".repeat(match fill {
+                // Packed claims are read up to 64 KiB.
+                0 | 1 if packing == 1 => 40_000,
                 0 => 100_000,
                 1 => 20_000,
                 _ => 0,

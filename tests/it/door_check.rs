@@ -290,3 +290,24 @@ fn where_every_credential_is_fingerprinted_no_name_is_kept_or_lets_a_revoked_one
         assert!(!found, "{}", entry.path().display());
     }
 }
+
+/// Tokens as identity providers issue them are long, and hold all letters of base64.
+#[test]
+fn an_honest_token_of_any_length_passes() {
+    let (_folder, daemon) = daemon("");
+    for claims in [0, 6, 14, 40] {
+        let of = |n: u32| format!("\"claim_{n}\":[\"https://issuer.example/{n}\",\"a/b:c={n}\"]");
+        let all: String = (0..claims).map(of).map(|claim| claim + ",").collect();
+        let token = jwt(&format!("{{{all}\"jti\":\"honest\"}}"), &"s".repeat(300));
+        let bearer = ("authorization", &*format!("Bearer {token}"));
+        assert_eq!(check(&daemon, &[bearer]), 200, "{claims} claims");
+        let named = ("x-tripline-credential", "jwt:honest");
+        assert_eq!(check(&daemon, &[bearer, named]), 200, "{claims} claims and a name");
+    }
+    let opaque = STANDARD.encode((0..3000_u32).map(|n| (n * n % 251) as u8).collect::<Vec<u8>>());
+    for value in [format!("Bearer {opaque}"), format!("Negotiate {opaque}")] {
+        let header = ("authorization", &*value);
+        let named = ("x-tripline-credential", "api_key:key_1");
+        assert_eq!(check(&daemon, &[header, named]), 200, "{value}");
+    }
+}

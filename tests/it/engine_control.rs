@@ -324,10 +324,10 @@ fn a_revocation_waits_for_the_token_of_all_members_and_keeps_no_other_decision_w
     let updated = signal("k", Action::Revoke, at(0), Change::Updated);
     assert_eq!(control.on_signal(&updated, at(2)), None, "it has asked already");
     assert_eq!(control.take_token_requests(), []);
-    assert!(!control.has_all_tokens());
+    assert!(control.is_pending(opened.finding.id));
     let revoked = control.on_token(&answer(&opened, TokenGrant::Granted, 3)).expect("decided");
     assert_eq!((revoked.order, revoked.at), (Order::Act(Action::Revoke), at(3)));
-    assert!(control.has_all_tokens());
+    assert!(!control.is_pending(opened.finding.id));
     assert_eq!(control.on_token(&answer(&opened, TokenGrant::Granted, 4)), None, "once");
     assert_eq!(control.on_signal(&updated, at(5)), None, "it is decided");
     assert_eq!(control.breaker_left(), 2);
@@ -475,4 +475,66 @@ fn a_persons_suspension_gives_way_to_a_revocation_that_a_store_holds() {
     let held = Holding { status: Some(Status::Revoked), ..Holding::from(Generation(2)) };
     let adopted = control.on_stale(&suspended, held, at(1)).expect("other stores are told");
     assert_eq!((adopted.order, adopted.generation), (REVOKE, Generation(2)));
+}
+
+/// Two members decided at one generation while the store was away: the more severe decision holds at
+/// both in the end, also where the milder one had ended by then.
+#[test]
+fn of_two_decisions_of_one_generation_the_more_severe_is_made_again_above_both() {
+    let mut control = control(Posture::Shadow);
+    let mut brief = person("k", Order::Act(Action::Suspend));
+    brief.lasts_ms = Some(8_000);
+    control.on_person(brief, at(0)).expect("in force").expect("ordered");
+    let restored = control.tick(at(8_000)).pop().expect("its time is over");
+    assert_eq!((restored.order, restored.generation.0), (Order::Restore, 2));
+    let elsewhere =
+        DecisionId::of(&key("k"), Generation(2), at(9), (None, Order::Act(Action::Revoke)));
+    let held = Holding {
+        generation: Generation(2),
+        decision: Some(elsewhere),
+        status: Some(Status::Revoked),
+        finding: None,
+        until: None,
+    };
+    let adopted = control.on_stale(&restored, held, at(8_001)).expect("adopted");
+    assert_eq!((adopted.order, adopted.generation.0), (Order::Act(Action::Revoke), 3));
+    assert_eq!(control.standing(&key("k")).map(|standing| standing.status), Some(Status::Revoked));
+    let own = Holding { generation: Generation(3), decision: Some(adopted.id), ..held };
+    assert_eq!(control.on_newer(&key("k"), own, at(8_002)), None, "it is this one");
+}
+
+#[test]
+fn a_further_suspension_by_a_person_shortens_nothing() {
+    let mut control = control(Posture::Shadow);
+    let mut order = person("k", Order::Act(Action::Suspend));
+    order.lasts_ms = Some(HOUR_MS);
+    control.on_person(order.clone(), at(0)).expect("in force").expect("ordered");
+    order.lasts_ms = Some(1_000);
+    let again = control.on_person(order, at(10)).expect("not milder").expect("ordered");
+    assert_eq!(again.until, Some(at(HOUR_MS)));
+}
+
+#[test]
+fn a_token_is_given_back_to_the_tenant_that_it_was_taken_for() {
+    let mut control = member();
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    control.on_signal(&opened, at(0));
+    let mut moved = signal("k", Action::Revoke, at(0), Change::Updated);
+    moved.finding.tenant = Some("another".into());
+    control.on_signal(&moved, at(1));
+    control.on_token(&answer(&opened, TokenGrant::Refused, 2)).expect("decided");
+    assert_eq!(control.breaker_left(), 3);
+}
+
+#[test]
+fn whatever_other_members_say_of_bursts_the_control_plane_goes_on() {
+    let mut control = control(Posture::Revoke);
+    let mut others = control.summary();
+    for second in [i64::MAX, i64::MIN, i64::MAX / 1000, -1] {
+        others.bursts[0].insert(second, 4_000_000);
+    }
+    control.set_others(others);
+    let opened = signal("k", Action::Revoke, at(0), Change::Opened);
+    let decision = control.on_signal(&opened, at(0)).expect("decided");
+    assert_eq!(decision.order, Order::Act(Action::Revoke), "and no cause is in common");
 }

@@ -50,7 +50,7 @@ revoke = [\"SET jwt:{jtii} 1\"]
         "there is no setting `data_dirr`",
         "did you mean `data_dir`?",
         "tripline.toml:1:1",
-        "`everywhere` is no address",
+        "`***` is no address",
         "`ceiling.default`: this is no rate",
         "10k/min",
         "`ceiling.kind.api_kee`",

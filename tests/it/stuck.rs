@@ -121,3 +121,29 @@ fn a_stuck_worker_of_kafka_is_told_and_no_new_consumer_is_made_for_it() {
     assert!(daemon.metric("tripline_consumer_stalls_total") < 1.0, "it would help nobody");
     assert!((daemon.metric("tripline_consumer_assigned") - 4.0).abs() < 0.5);
 }
+
+/// Without one of its threads tripline would answer, and not watch or decide: it ends, to be started
+/// again, and loses nothing that it acknowledged.
+#[test]
+fn a_thread_that_panics_ends_the_process_and_the_next_start_has_what_was_acknowledged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let points = [("FAILPOINTS", "data_plane.batch=5*off->1*panic->off")];
+    let daemon = Daemon::try_start_in(folder.path(), "", &points).expect("it starts");
+    let mut acknowledged = 0;
+    while acknowledged < 100 {
+        let line = event("key_1", now_ms());
+        match daemon.try_send("POST", "/v1/events", &[], line.into_bytes()) {
+            Some((200, _)) => acknowledged += 1,
+            Some(_) | None => break,
+        }
+    }
+    assert!((1..100).contains(&acknowledged), "{acknowledged}");
+    assert!(daemon.ended_by_itself());
+    let again = Daemon::start_in(folder.path(), "");
+    until("what was acknowledged is counted", PATIENCE, || {
+        let (status, body) = again.send("GET", "/v1/credentials/key_1", &[], "");
+        let found: Value = serde_json::from_str(&body).expect("JSON");
+        let count = found.pointer("/windows/4/count").and_then(Value::as_u64);
+        (status == 200 && count >= Some(acknowledged)).then_some(())
+    });
+}

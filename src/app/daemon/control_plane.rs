@@ -23,11 +23,12 @@ use crate::engine::shard_driver::ShardUsage;
 use crate::engine::tenant_minutes::{Ranking, TenantMinutes};
 use crate::model::credential::Kinds;
 use crate::model::decision::{Decision, Status, TokenAnswer, Vote};
+use crate::model::finding::FindingId;
 use crate::model::invariant::Invariant;
 use crate::model::signal::{Change, Signal};
 use crate::model::time::EventTime;
 use crate::wire::journal_json::Entry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
@@ -89,7 +90,8 @@ struct Waiting {
     entries: Vec<Entry>,
     decisions: Vec<(Decision, EventTime)>,
     replies: Vec<(Reply, Ordered)>,
-    tickets: Vec<Ticket>,
+    /// With the findings of each whose revocation may wait for a token.
+    tickets: VecDeque<(Ticket, Vec<FindingId>)>,
 }
 
 impl ControlThread {
@@ -132,10 +134,13 @@ impl ControlThread {
         let now = clock::now();
         match message {
             ControlMessage::Signals(signals, arrived, ticket) => {
+                let mut pending = Vec::new();
                 for signal in signals {
                     self.hear(&signal, arrived, now, waiting);
+                    let finding = signal.finding.id;
+                    pending.extend(self.control.is_pending(finding).then_some(finding));
                 }
-                waiting.tickets.extend(ticket);
+                waiting.tickets.extend(ticket.map(|ticket| (ticket, pending)));
             }
             ControlMessage::Person(order, reply) => self.obey(&order, reply, now, waiting),
             ControlMessage::Vote(vote, reply) => {
@@ -159,8 +164,10 @@ impl ControlThread {
             }
             ControlMessage::Token(finding, grant, arrived) => {
                 let answer = TokenAnswer { finding, grant, at: now };
-                // The answer is on disk before the decision that follows from it.
-                waiting.entries.push(Entry::Token(answer));
+                if self.control.is_pending(finding) {
+                    // The answer is on disk before the decision that follows from it.
+                    waiting.entries.push(Entry::Token(answer));
+                }
                 if let Some(decision) = self.control.on_token(&answer) {
                     self.note(decision, arrived, waiting);
                 }
@@ -374,11 +381,14 @@ impl ControlThread {
             // The caller may have gone away.
             let _gone = reply.send(Ok(ordered));
         }
-        // A finding whose revocation waits for a token isn't decided yet.
-        if self.control.has_all_tokens() {
-            for ticket in waiting.tickets.drain(..) {
-                ticket.settle();
+        // A finding whose revocation waits for a token isn't decided yet; it waits for a second at most.
+        let is_pending = |finding: &FindingId| self.control.is_pending(*finding);
+        while let Some((ticket, pending)) = waiting.tickets.pop_front() {
+            if pending.iter().any(is_pending) {
+                waiting.tickets.push_front((ticket, pending));
+                break;
             }
+            ticket.settle();
         }
     }
 

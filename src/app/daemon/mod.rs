@@ -39,7 +39,7 @@ use crate::edge::outgoing::{Outgoing, OutgoingSetupError};
 use crate::edge::planes::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::edge::reserve::Reserve;
 use crate::edge::snapshots::{NoSnapshots, Snapshots, Withheld};
-use crate::edge::{clock, kafka, keys, open_files};
+use crate::edge::{clock, kafka, keys, open_files, threads};
 use crate::engine::batch::HashSeed;
 use crate::engine::partition;
 use crate::engine::tenant_minutes::TenantMinutes;
@@ -510,7 +510,7 @@ fn make_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StartError> {
-    std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(StartError::Thread)
+    threads::spawn(name, run).map_err(StartError::Thread)
 }
 
 async fn join(threads: Vec<JoinHandle<()>>) {

@@ -113,7 +113,8 @@ pub(super) fn path(text: &str) -> &str {
 /// An address or a network as a message shows it: not if it can't be meant as one.
 pub(super) fn address(text: &str) -> &str {
     let known = |c: u8| c.is_ascii_alphanumeric() || b".:/-[]".contains(&c);
-    if text.len() <= 45 && text.bytes().all(known) { text } else { "***" }
+    let is_joined = text.contains([':', '.']);
+    if is_joined && text.len() <= 45 && text.bytes().all(known) { text } else { "***" }
 }
 
 fn asterisks(text: &str) -> String {

@@ -13,6 +13,7 @@ use crate::edge::planes::SLOTS;
 use crate::edge::reporter::{Reporter, Stage};
 use crate::edge::saving::Saving;
 use crate::edge::snapshots::{Restored, Withheld};
+use crate::edge::threads;
 use crate::engine::partition::Partition;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
@@ -72,8 +73,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         // From here on it is missed if it never shows that it lives.
         shared.metrics.heartbeat_at.set("kafka", number, Some(clock::now()));
         let name = format!("kafka-{number}");
-        let thread = std::thread::Builder::new().name(name);
-        match thread.spawn(move || worker.run(&receiver, &mut questions)) {
+        match threads::spawn(&name, move || worker.run(&receiver, &mut questions)) {
             Ok(thread) => threads.push(thread),
             Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
         }

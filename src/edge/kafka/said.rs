@@ -71,10 +71,14 @@ pub fn hide(settings: &BTreeMap<String, String>) {
     }
 }
 
+/// Settings whose values are names that people look for in the log.
+const NAMES: [&str; 4] = ["client.id", "client.rack", "group.id", "group.instance.id"];
+
 fn is_harmless(name: &str, value: &str) -> bool {
     let is_secret = ["pas", "pw", "secret", "key", "token"].iter().any(|part| name.contains(part));
     value.len() <= SHORT
         || (value.parse::<f64>().is_ok() && !is_secret)
+        || NAMES.contains(&name)
         || HARMLESS.iter().any(|known| value.eq_ignore_ascii_case(known))
 }
 

@@ -32,7 +32,7 @@ use crate::model::decision::{
     Decision, DecisionId, Generation, Guardrail, Order, Posture, Standing, Status, TokenAnswer,
     TokenGrant,
 };
-use crate::model::finding::{Action, Detector, Finding, Gate};
+use crate::model::finding::{Action, Detector, Finding, FindingId, Gate};
 use crate::model::invariant::{self, Invariant};
 use crate::model::signal::{Change, Signal};
 use crate::model::time::EventTime;
@@ -202,8 +202,9 @@ impl Control {
                 return None;
             }
         }
-        let shared = !self.params.breaker.shared;
-        Some(self.decide(signal, draft, now, shared))
+        // Members that share no breaker need no token but their own.
+        let granted = !self.params.breaker.shared;
+        Some(self.decide(signal, draft, now, granted))
     }
 
     /// Takes the answer to a request for a token of the shared breaker; decides on its finding, as
@@ -211,7 +212,7 @@ impl Control {
     pub fn on_token(&mut self, answer: &TokenAnswer) -> Option<Decision> {
         let pending = self.shared_tokens.end(answer)?;
         let (signal, now) = (&pending.signal, answer.at);
-        self.breaker.give_back(signal.finding.tenant.as_ref(), pending.asked);
+        self.breaker.give_back(pending.tenant.as_ref(), pending.asked);
         let draft = self.draft_of(signal, now)?;
         let decision = self.decide(signal, draft, now, answer.grant == TokenGrant::Granted);
         if pending.closed {
@@ -225,9 +226,9 @@ impl Control {
         self.shared_tokens.take_requests()
     }
 
-    /// Whether no revocation waits for a token of the shared breaker.
-    pub fn has_all_tokens(&self) -> bool {
-        self.shared_tokens.is_empty()
+    /// Whether the revocation of a finding waits for a token of the shared breaker.
+    pub fn is_pending(&self, finding: FindingId) -> bool {
+        self.shared_tokens.is_pending(finding)
     }
 
     /// Returns the verdict up to the breaker; none where nothing is to be decided.
@@ -260,15 +261,15 @@ impl Control {
         restored || Order::Act(finding.action).status() <= Some(standing.in_force(now))
     }
 
-    /// Decides by a draft; `shared` says whether all members together grant the token it may need.
-    fn decide(&mut self, signal: &Signal, draft: Draft, now: EventTime, shared: bool) -> Decision {
+    /// Decides by a draft; `granted` says whether all members together grant the token it may need.
+    fn decide(&mut self, signal: &Signal, draft: Draft, now: EventTime, granted: bool) -> Decision {
         let finding = &signal.finding;
         let tenant = finding.tenant.as_ref();
         let given = *draft.circumstances();
         let generation_before = self.register.generation(&finding.credential);
         let active = self.active();
-        let granted = draft.needs_token()
-            && shared
+        let granted = granted
+            && draft.needs_token()
             && self.breaker.try_acquire(tenant, (active, now), &self.params.breaker);
         let verdict = self.lower_nothing(&finding.credential, draft.conclude(granted), now);
         let decision = self.order_of(finding, verdict, given.posture, now);

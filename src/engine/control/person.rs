@@ -3,7 +3,9 @@
 use super::{Control, PersonOrder};
 use crate::engine::approvals::{NoVote, Outcome};
 use crate::model::credential::Credential;
-use crate::model::decision::{ApprovalTerms, Decision, DecisionId, Guardrail, Order, Status, Vote};
+use crate::model::decision::{
+    ApprovalTerms, Decision, DecisionId, Guardrail, Order, Standing, Status, Vote,
+};
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 
@@ -93,8 +95,9 @@ impl Control {
         if stands || never_was || (waits && status == Status::Revoked) {
             return None;
         }
-        // While people are asked it stays out of service for as long as it was to.
-        let at_least = before.as_ref().filter(|_| waits).and_then(|standing| standing.until);
+        // It stays out of service for as long as it was to: only `restore` shortens that.
+        let lasts = |standing: &&Standing| waits || standing.in_force(now) == status;
+        let at_least = before.as_ref().filter(lasts).and_then(|standing| standing.until);
         let finding = before.and_then(|standing| standing.finding);
         let finding = finding.filter(|_| order.order == Order::Restore);
         let alone = self.params.approval.people <= 1;

@@ -36,7 +36,10 @@ pub struct TokenRequest {
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub(super) signal: Signal,
-    /// When the token of this member's breaker was taken.
+    /// Whose token of this member's breaker was taken, and when: the credential may move to another
+    /// tenant meanwhile.
+    pub(super) tenant: Option<CompactString>,
+    /// See `tenant`.
     pub(super) asked: EventTime,
     /// Whether its episode has closed meanwhile.
     pub(super) closed: bool,
@@ -60,8 +63,9 @@ impl SharedTokens {
     pub(super) fn request(&mut self, signal: &Signal, allowed: Allowed, now: EventTime) {
         let finding = &signal.finding;
         let tenant = finding.tenant.clone();
-        self.requests.push(TokenRequest { tenant, allowed, finding: finding.id });
-        self.pending.push(Pending { signal: signal.clone(), asked: now, closed: false });
+        let request = TokenRequest { tenant: tenant.clone(), allowed, finding: finding.id };
+        self.requests.push(request);
+        self.pending.push(Pending { signal: signal.clone(), tenant, asked: now, closed: false });
     }
 
     /// Returns the pending revocation of a finding.
@@ -71,11 +75,12 @@ impl SharedTokens {
 
     /// Ends the request of the answer; none if it has ended before.
     pub(super) fn end(&mut self, answer: &TokenAnswer) -> Option<Pending> {
+        let is_of = |pending: &Pending| pending.signal.finding.id == answer.finding;
+        let index = self.pending.iter().position(is_of)?;
         if answer.grant == TokenGrant::Unanswered {
             self.silent_until = Some(answer.at.plus_ms(SILENCE_MS));
         }
-        let is_of = |pending: &Pending| pending.signal.finding.id == answer.finding;
-        self.pending.iter().position(is_of).map(|index| self.pending.remove(index))
+        Some(self.pending.remove(index))
     }
 
     /// Returns the answer "none came" for the first request that has waited for too long.
@@ -91,9 +96,9 @@ impl SharedTokens {
         self.pending.first().map(|first| first.asked.plus_ms(ANSWER_WAIT_MS))
     }
 
-    /// Whether no request is open.
-    pub(super) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+    /// Whether the request of a finding is open.
+    pub(super) fn is_pending(&self, finding: FindingId) -> bool {
+        self.pending.iter().any(|pending| pending.signal.finding.id == finding)
     }
 
     /// Takes the requests that the host has to send.

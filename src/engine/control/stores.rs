@@ -6,6 +6,7 @@ use crate::model::decision::{Decision, DecisionId, Holding, Order, Status};
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
+use std::cmp::Ordering;
 
 impl Control {
     /// A store refused `refused` because it holds another decision of that or a higher generation,
@@ -50,23 +51,30 @@ impl Control {
         now: EventTime,
     ) -> Option<Decision> {
         let standing = self.register.get(credential)?;
-        if standing.generation >= held.generation {
-            return None;
-        }
+        let is_same = held.decision == Some(standing.decision);
+        let is_more_severe = held.status > Some(standing.in_force(now));
+        let generation = match held.generation.cmp(&standing.generation) {
+            Ordering::Greater => held.generation,
+            // Two members decided at once. The more severe decision is made again above both, as no
+            // store takes another of the same generation.
+            Ordering::Equal if !is_same && is_more_severe => held.generation.next(),
+            Ordering::Equal | Ordering::Less => return None,
+        };
         let order = match held.status.unwrap_or(standing.status) {
             Status::Active => Order::Restore,
             Status::Throttled => Order::Act(Action::Throttle),
             Status::Suspended => Order::Act(Action::Suspend),
             Status::Revoked => Order::Act(Action::Revoke),
         };
-        let made = || DecisionId::of(credential, held.generation, now, (held.finding, order));
+        let made = DecisionId::of(credential, generation, now, (held.finding, order));
+        let id = held.decision.filter(|_| generation == held.generation).unwrap_or(made);
         let wanted = if let Order::Act(action) = order { action } else { Action::Observe };
         let decision = Decision {
-            id: held.decision.unwrap_or_else(made),
+            id,
             finding: held.finding,
             credential: credential.clone(),
             tenant: None,
-            generation: held.generation,
+            generation,
             wanted,
             order,
             posture: self.params.postures.of(credential.kind(), None),

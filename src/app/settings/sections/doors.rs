@@ -287,7 +287,10 @@ pub(super) fn outgoing(section: Section<'_>) -> outgoing::Params {
         outgoing::Outgoing::new(&with)
             .map_err(|error| {
                 let text = value.text().unwrap_or("");
-                let message = error.to_string().replace(text, mask::path(text));
+                let shown = mask::path(text);
+                let message = error.to_string();
+                let message =
+                    if shown == text { message } else { "can't use this file".to_owned() };
                 Wrong::new(message, "name a file with certificates in PEM")
             })
             .map(|_| with.authorities)

@@ -7,15 +7,15 @@
 use crate::wire::secret::decode_leniently;
 use axum::http::HeaderValue;
 
-/// The most pieces that are looked up in one header. Chosen: OAuth 1.0 and Digest send about fifty.
-const PIECES_MAX: usize = 128;
+/// The most words that are looked up in one header. Chosen: OAuth 1.0 and Digest send about ten.
+const WORDS_MAX: usize = 32;
 
 /// Between words.
 const SPACES: [char; 4] = [' ', '\t', ',', ';'];
 /// Around a word.
 const QUOTES: [char; 11] = ['"', '\'', '`', '(', ')', '[', ']', '{', '}', '<', '>'];
-/// Within a word, between a name and its value, a user and a password, a key and its scope.
-const JOINTS: [char; 6] = ['=', ':', '/', '&', '|', '"'];
+/// Within a word: between a user and a password, a key and its scope.
+const JOINTS: [char; 2] = [':', '/'];
 
 /// How a caller shows who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +36,19 @@ pub(super) fn scheme(value: &HeaderValue) -> Scheme {
 }
 
 /// Everything in a header's value that could be a secret or the name of a credential: its words, what
-/// stands before and behind each joint of a word (`name=`, `user:`, `KEY/DATE/…`), and the same of what
-/// base64 encodes, as `Basic` does (RFC 7617). None: there is more than is looked up.
+/// `name=` names, what stands before and behind the first joint of either (`user:`, `KEY/DATE/…`), and
+/// user and password of what base64 encodes, as `Basic` does (RFC 7617). None: there are more words than
+/// are looked up.
 pub(super) fn candidates(value: &HeaderValue) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(value.as_bytes());
-    let mut found = vec![text.trim().to_owned()];
-    for word in text.split(SPACES).filter(|word| !word.is_empty()) {
-        add_pieces(word, &mut found)?;
+    let mut found = Vec::new();
+    add(&text, &mut found);
+    let mut words = text.split(SPACES).filter(|word| !word.is_empty());
+    for word in words.by_ref().take(WORDS_MAX) {
+        add_parts(word, &mut found);
+        if let Some((_, value)) = word.split_once('=') {
+            add_parts(value, &mut found);
+        }
         // Lenient readers take either alphabet, pass over what is no letter of it, and stop at padding
         // or read on: each may find another user.
         let encoded = word.rsplit_once(':').map_or(word, |(_, encoded)| encoded);
@@ -50,37 +56,37 @@ pub(super) fn candidates(value: &HeaderValue) -> Option<Vec<String>> {
         for encoded in [encoded, unpadded] {
             let decoded = decode_leniently(encoded.as_bytes());
             let text = String::from_utf8_lossy(&decoded);
-            if text.contains(':') {
-                add_pieces(&text, &mut found)?;
+            if let Some((user, password)) = text.split_once(':') {
+                for part in [&*text, user, password] {
+                    add(part, &mut found);
+                }
             }
         }
     }
-    Some(found)
+    words.next().is_none().then_some(found)
 }
 
-/// Adds a word without its quotes, and each part of it that begins or ends at a joint.
-fn add_pieces(word: &str, found: &mut Vec<String>) -> Option<()> {
-    let mut add = |piece: &str| {
-        let piece = piece.trim_matches(QUOTES);
-        if !piece.is_empty() && !found.iter().any(|known| known == piece) {
-            found.push(piece.to_owned());
+/// Adds a word, and what stands before and behind its first joints.
+fn add_parts(word: &str, found: &mut Vec<String>) {
+    add(word, found);
+    for joint in JOINTS {
+        if let Some((before, behind)) = word.split_once(joint) {
+            add(before, found);
+            add(behind, found);
         }
-        (found.len() <= PIECES_MAX).then_some(())
-    };
-    add(word)?;
-    let mut begin = 0;
-    for (at, joint) in word.match_indices(JOINTS) {
-        add(word.get(..at)?)?;
-        add(word.get(begin..at)?)?;
-        begin = at + joint.len();
-        add(word.get(begin..)?)?;
     }
-    Some(())
+}
+
+fn add(piece: &str, found: &mut Vec<String>) {
+    let piece = piece.trim().trim_matches(QUOTES);
+    if !piece.is_empty() && !found.iter().any(|known| known == piece) {
+        found.push(piece.to_owned());
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{PIECES_MAX, Scheme, candidates, scheme};
+    use super::{Scheme, WORDS_MAX, candidates, scheme};
     use axum::http::HeaderValue;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
@@ -138,11 +144,21 @@ mod tests {
     }
 
     #[test]
-    fn more_than_is_looked_up_is_not_let_pass() {
+    fn more_words_than_are_looked_up_are_not_let_pass() {
         let words =
             |count: usize| (0..count).map(|n| format!("x{n}")).collect::<Vec<_>>().join(" ");
-        assert!(candidates(&value(&words(PIECES_MAX / 2))).is_some());
-        assert!(candidates(&value(&words(PIECES_MAX + 1))).is_none());
-        assert!(candidates(&value(&"x:y=".repeat(PIECES_MAX))).is_none());
+        assert!(candidates(&value(&words(WORDS_MAX))).is_some());
+        assert!(candidates(&value(&words(WORDS_MAX + 1))).is_none());
+    }
+
+    #[test]
+    fn a_long_token_is_one_word_however_many_joints_it_has() {
+        let claims =
+            (0..60).map(|n| format!("\"claim_{n}\":\"https://x/{n}\"")).collect::<Vec<_>>();
+        let token = STANDARD.encode(format!("{{{}}}", claims.join(",")));
+        for long in [token.clone(), format!("{token}.{token}.{token}"), "a/b+c=".repeat(500)] {
+            let found = candidates(&value(&format!("Bearer {long}"))).expect("is looked up");
+            assert!(found.len() < 40, "{}", found.len());
+        }
     }
 }
