@@ -28,6 +28,10 @@ const NONE: u64 = u64::MAX;
 /// Connections that may be open for a moment beyond the bound, as those that make room end.
 const SLACK: usize = 64;
 
+/// How many networks are asked for room, those that take most first. Chosen: one of them has an idle
+/// connection, unless thousands are busy.
+const ASKED_MAX: usize = 8;
+
 /// How many connections there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -224,6 +228,14 @@ impl Open {
         }
     }
 
+    /// The networks that take most, first: they give before others do.
+    fn largest(&self) -> Vec<IpAddr> {
+        let mut all: Vec<_> = self.by_network.iter().map(|(of, all)| (all.len(), *of)).collect();
+        all.sort_unstable_by_key(|(taken, _)| std::cmp::Reverse(*taken));
+        all.truncate(ASKED_MAX);
+        all.into_iter().map(|(_, network)| network).collect()
+    }
+
     /// Lets an idle connection of that network make room; says whether there was one.
     fn displace(&mut self, network: IpAddr, now_ms: u64) -> bool {
         let all = self.by_network.get(&network).into_iter().flatten();
@@ -275,15 +287,15 @@ impl Connections {
         let network = network(peer);
         let mut open = self.open.lock();
         let of_network = open.by_network.get(&network).map_or(0, Vec::len);
-        let displaces = if of_network >= self.bounds.of_network {
-            Some(network)
+        let from = if of_network >= self.bounds.of_network {
+            vec![network]
         } else if open.count >= self.bounds.all {
-            // The network that takes most of it gives.
-            open.by_network.iter().max_by_key(|(_, all)| all.len()).map(|(network, _)| *network)
+            open.largest()
         } else {
-            None
+            Vec::new()
         };
-        if displaces.is_some_and(|network| !open.displace(network, now_ms)) {
+        let displaces = !from.is_empty();
+        if displaces && !from.into_iter().any(|network| open.displace(network, now_ms)) {
             return None;
         }
         open.next += 1;
@@ -300,7 +312,7 @@ impl Connections {
         });
         open.by_network.entry(network).or_default().push(Arc::clone(&activity));
         let among = Arc::clone(self);
-        Some((Place { among, network, activity, _socket: socket }, displaces.is_some()))
+        Some((Place { among, network, activity, _socket: socket }, displaces))
     }
 
     /// Closes those that were silent for too long; says how many.

@@ -163,14 +163,7 @@ impl ControlThread {
                 }
             }
             ControlMessage::Token(finding, grant, arrived) => {
-                let answer = TokenAnswer { finding, grant, at: now };
-                if self.control.is_pending(finding) {
-                    // The answer is on disk before the decision that follows from it.
-                    waiting.entries.push(Entry::Token(answer));
-                }
-                if let Some(decision) = self.control.on_token(&answer) {
-                    self.note(decision, arrived, waiting);
-                }
+                self.take_token(TokenAnswer { finding, grant, at: now }, arrived, waiting);
             }
             ControlMessage::Tick => self.tick(now, waiting),
             ControlMessage::InUse(told) => self.note_in_use(told),
@@ -203,6 +196,16 @@ impl ControlThread {
             ControlMessage::Stop => return false,
         }
         true
+    }
+
+    fn take_token(&mut self, answer: TokenAnswer, arrived: EventTime, waiting: &mut Waiting) {
+        if self.control.is_pending(answer.finding) {
+            // The answer is on disk before the decision that follows from it.
+            waiting.entries.push(Entry::Token(answer));
+        }
+        if let Some(decision) = self.control.on_token(&answer) {
+            self.note(decision, arrived, waiting);
+        }
     }
 
     fn tick(&mut self, now: EventTime, waiting: &mut Waiting) {
