@@ -14,15 +14,18 @@ pub const fn misleads(char: char) -> bool {
             | '\u{61c}'
             | '\u{115f}'
             | '\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
             | '\u{180b}'..='\u{180f}'
             | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
+            | '\u{2800}'
             | '\u{3164}'
             | '\u{fe00}'..='\u{fe0f}'
             | '\u{feff}'
             | '\u{ffa0}'
             | '\u{fff0}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}'
             | '\u{e0000}'..='\u{e0fff}'
     )
 }
@@ -68,6 +71,7 @@ mod tests {
         let hostile = "a\u{1b}[2Jb\u{202e}c\u{200b}d\u{2028}e\u{e0041}f\u{9b}\u{feff}";
         let shown = "a\\u001b[2Jb\\u202ec\\u200bd\\u2028e\\udb40\\udc41f\\u009b\\ufeff";
         assert_eq!(printed(hostile), shown);
+        assert_eq!(printed("key_1\u{17b4}\u{2800}\u{1d173}"), "key_1\\u17b4\\u2800\\ud834\\udd73");
         assert_eq!(printed("müde 名\n\tok"), "müde 名\n\tok");
         assert_eq!(field("two\nlines"), "two\\u000alines");
         assert_eq!(logged("\u{1b}[1mbold\u{202e}"), "\u{1b}[1mbold\\u202e");

@@ -38,6 +38,35 @@ pub(super) fn part(bytes: &[u8], range: Range<usize>) -> &[u8] {
     bytes.get(range).unwrap_or(&[])
 }
 
+/// Whether a chunk has the shape in which an issuer makes secrets that have no prefix of their own: tokens of
+/// older Vaults (`s.` and 24 letters), client secrets of Entra ID (`…8Q~…`), tokens of Discord's bots.
+pub(super) fn is_shaped(chunk: &[u8]) -> bool {
+    let in_url = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    match chunk {
+        [b's', b'.', token @ ..] if token.len() == 24 => {
+            return token.iter().all(u8::is_ascii_alphanumeric) && Makeup::of(token).mixes();
+        }
+        [_, _, _, b'0'..=b'9', b'Q', b'~', rest @ ..] if (31..=34).contains(&rest.len()) => {
+            return rest.iter().all(|byte| in_url(byte) || matches!(byte, b'.' | b'~'));
+        }
+        _ => {}
+    }
+    if !(58..=74).contains(&chunk.len()) {
+        return false;
+    }
+    let mut parts = chunk.split(|byte| *byte == b'.');
+    let (Some(id), Some(time), Some(mac), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return false;
+    };
+    (23..=28).contains(&id.len())
+        && time.len() == 6
+        && (27..=38).contains(&mac.len())
+        && chunk.iter().all(|byte| in_url(byte) || *byte == b'.')
+        && Makeup::of(id).mixes()
+}
+
 /// What of a run of base64's letters looks drawn at random. A run holds `/`, which standard base64
 /// has and paths have: its segments are looked at first.
 pub(super) fn random_in(bytes: &[u8], run: Range<usize>) -> Option<Range<usize>> {

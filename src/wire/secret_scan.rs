@@ -12,7 +12,7 @@
 
 use super::jwt;
 use super::secret_forms::{KEY_BLOCK, NEVER_IDS, PREFIXES, SCHEMES, SECRET_NAMES, SECRET_PATHS};
-use super::secret_random::{Class, RANDOM_BYTES_MIN, class_of, part, random_in};
+use super::secret_random::{Class, RANDOM_BYTES_MIN, class_of, is_shaped, part, random_in};
 use std::ops::Range;
 
 /// A prefix alone is a word; with at least this many bytes it is a secret. Chosen.
@@ -242,7 +242,8 @@ fn in_chunk(
         }
     }
     end_run(run..chunk.end);
-    seen.find(bytes, chunk).or(random)
+    let shaped = is_shaped(part(bytes, chunk.clone())).then(|| chunk.clone());
+    seen.find(bytes, chunk).or(shaped).or(random)
 }
 
 /// The secret that begins with a known prefix at `at`. It reaches to the end of its chunk, or of its
@@ -441,6 +442,9 @@ mod tests {
             "key-0123456789abcdef0123456789abcdef",
             "AVNS_abcdefghijklm012345",
             "fp_0123456789abcdef0123456789abcdef01234567",
+            "s.1aB2cD3eF4gH5iJ6kL7mN8oP",
+            "aZ18Q~0123456789.abcdefghij_ABCDEFGHIJKL",
+            "MTEyMzQ1Njc4OTAxMjM0NTY3.GabcDE.0123456789abcdefGHIJKLMNOPQ",
         ] {
             assert!(find(text, 0, Rules::Random).is_some(), "{text}");
         }
@@ -449,6 +453,8 @@ mod tests {
             "key_0123456789abcdef0123456789abcdef",
             r#"{"credential":"key_7f3a9b21c4","status":200}"#,
             "api_key:key_7f3a9b21c4",
+            "s.example.internal.service",
+            "service.eu.production-cluster-number-one",
             "the token of key_7f3a was used",
         ] {
             assert_eq!(find(text, 0, Rules::Random), None, "{text}");
