@@ -46,7 +46,7 @@ pub struct Because {
     /// Why; it stands in the journal.
     #[arg(long)]
     pub reason: String,
-    /// Who; beside the name of the token or the user.
+    /// Who; besides the name of the token or the user.
     #[arg(long, env = "USER")]
     pub by: Option<String>,
     /// Don't ask.
@@ -194,7 +194,7 @@ impl Client {
             text.map(|text| SecretString::from(text.trim().to_owned()))
                 .map_err(|source| ClientError::Token { path: path.clone(), source })
         });
-        // An order goes to the daemon itself: whoever redirects it is another.
+        // An order goes to the daemon itself: who redirects it is another.
         let mut http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none());

@@ -19,7 +19,7 @@ pub enum Credentials {
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
-    /// One credential: its windows beside what is usual, and what stands about it.
+    /// One credential: its windows next to what is usual, and what stands about it.
     Show {
         /// `kind:id`, or the id of an API key.
         id: String,
@@ -47,7 +47,7 @@ pub struct OrderArgs {
     /// Why, and who.
     #[command(flatten)]
     pub because: Because,
-    /// Order it even if no event named it of late: its name is no slip.
+    /// Order it even if no event named it recently: its name is no slip.
     #[arg(long)]
     pub unknown: bool,
 }

@@ -87,7 +87,7 @@ fn gates(finding: &Value) -> String {
     format!("  gates passed: {}; not passed: {}\n", names(true), names(false))
 }
 
-/// What the next graver action would have needed.
+/// What the next more severe action would have needed.
 fn more(finding: &Value) -> Vec<String> {
     let number = |name: &str| {
         finding.get("evidence").and_then(|all| all.get(name)).and_then(Value::as_f64).unwrap_or(0.0)

@@ -66,7 +66,7 @@ pub fn ended(exit: Exit) -> Exit {
     if is_unwritten && exit == Exit::Good { Exit::Findings } else { exit }
 }
 
-/// Says what goes beside the result on standard error.
+/// Writes to standard error, next to the result.
 fn say_aside(text: &str) {
     let mut out = std::io::stderr().lock();
     let _gone = writeln!(out, "{}", printed(text.trim_end()));

@@ -1,4 +1,4 @@
-//! `tripline rekey`: a Kafka topic written anew, keyed by credential.
+//! `tripline rekey`: a Kafka topic written again, keyed by credential.
 
 use super::exit::Exit;
 use super::settings::Settings;
@@ -42,7 +42,7 @@ pub struct RekeyArgs {
 /// How often progress is said where there is no terminal. Unit: seconds.
 const SAY_EVERY_S: f64 = 10.0;
 
-/// Writes the topic anew until SIGTERM, SIGINT, or its end where that is wanted.
+/// Writes the topic again until SIGTERM, SIGINT, or its end where that is wanted.
 pub fn run(args: RekeyArgs, settings: Settings) -> Exit {
     let rekey = match prepared(args, settings) {
         Ok(rekey) => rekey,

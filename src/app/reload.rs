@@ -1,4 +1,4 @@
-//! `tripline reload`: the daemon reads its configuration anew.
+//! `tripline reload`: the daemon reads its configuration again.
 
 use super::client::{Client, Connection, block_on};
 use super::exit::Exit;

@@ -55,7 +55,7 @@ pub struct Report {
     pub credentials: u64,
     /// How long they were watched, added up. Unit: days.
     pub key_days: f64,
-    /// Findings by detector and gravest action.
+    /// Findings by detector and most severe action.
     pub findings: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Decisions by order.
     pub decisions: BTreeMap<&'static str, u64>,

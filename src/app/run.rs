@@ -1,4 +1,4 @@
-//! `tripline run`: the daemon, until a signal ends it. SIGHUP reads the configuration anew; a service
+//! `tripline run`: the daemon, until a signal ends it. SIGHUP reads the configuration again; a service
 //! manager (systemd) is told when it is ready, and that it lives.
 
 use super::daemon::Daemon;
@@ -69,7 +69,7 @@ fn tell_manager(states: &[NotifyState<'_>]) {
     }
 }
 
-/// Reads the configuration anew; what comes of it is said in the log.
+/// Reads the configuration again; what comes of it is said in the log.
 async fn reload(reloads: Reloads) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell_manager(&[NotifyState::Reloading, now]),
@@ -102,7 +102,7 @@ async fn feed_watchdog(metrics: Metrics) {
 /// What a signal says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
-    /// Read the configuration anew.
+    /// Read the configuration again.
     Reload,
     /// End.
     End,

@@ -57,7 +57,7 @@ impl Asleep {
 
     /// The profile again, as time left it.
     pub fn wake(&self, params: &Params) -> Profile {
-        // The prior is nowhere used: all that it would set is set anew.
+        // The prior is nowhere used: all that it would set is set again.
         let nothing = Prior { events: 1.0, mean_per_s: 1.0 };
         let identity = Identity { first_seen: self.last_seen, ..self.identity };
         let mut profile = Profile::new(identity, nothing, params);

@@ -72,7 +72,7 @@ impl Burst {
         f64::from(self.count) * 60.0 / f64::from(self.window.seconds())
     }
 
-    /// The gravest action it justifies, where the record it beats is trusted by `trust`, in 0..1:
+    /// The most severe action it justifies, where the record it beats is trusted by `trust`, in 0..1:
     /// the ratio counts that much less, and only a fully trusted record throttles.
     pub fn action(&self, trust: f64, params: &Params) -> Action {
         let is_fast = self.rate_per_min() >= params.throttle_rate_per_min;

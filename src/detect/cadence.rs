@@ -2,7 +2,7 @@
 //!
 //! Regularity is measured by the local variation of the gaps between requests: 0 for a clock, 1
 //! for requests that know nothing of each other, above for bursts. It is free of the rate. Score:
-//! how many times the variation of late is above or below the usual one. It is observed only:
+//! how many times the variation recently is above or below the usual one. It is observed only:
 //! honest credentials change their rhythm with their rate. Cost: one division by event.
 //! Source: Shinomoto et al. (2003), "Differences in spiking patterns among cortical neurons",
 //! eq. 2.2: `Lv = 3 / (n - 1) * sum ((I1 - I2) / (I1 + I2))^2`.
@@ -30,7 +30,7 @@ impl Default for Params {
 
 /// A local variation of 1 in the 16 bits of a memory.
 const ONE: i32 = 16_384;
-/// The variation of late is an average over so many gaps. Chosen.
+/// The variation recently is an average over so many gaps. Chosen.
 const RECENT_GAPS: i32 = 32;
 /// The usual variation moves by one part of so many with each minute of use. Chosen.
 const USUAL_MINUTES: i32 = 256;
@@ -50,7 +50,7 @@ pub struct Cadence {
 /// The rhythm changed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewRhythm {
-    /// The local variation of late; 0 is a clock, 1 is chance.
+    /// The local variation recently; 0 is a clock, 1 is chance.
     pub variation: f64,
     /// The usual one.
     pub usual: f64,

@@ -80,11 +80,11 @@ impl Sight {
 /// What a detector says at one event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Claim {
-    /// The gravest action that it justifies.
+    /// The most severe action that it justifies.
     pub action: Action,
     /// What was seen.
     pub sight: Sight,
-    /// What was known beside it, where it was weighed.
+    /// What was known besides it, where it was weighed.
     pub context: Option<Context>,
     /// The gates that it passes.
     pub gates: Gates,

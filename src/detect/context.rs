@@ -1,4 +1,4 @@
-//! What is known beside a rate as a claim is made: who asks, from where, to what, and how well the
+//! What is known besides a rate as a claim is made: who asks, from where, to what, and how well the
 //! credential is known.
 
 use super::known::{Novel, Recent};
@@ -36,7 +36,7 @@ impl Default for Params {
     }
 }
 
-/// What is known beside the rate as a claim is made.
+/// What is known besides the rate as a claim is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Context {
     /// Whether the burst passes the rate gate.
@@ -45,7 +45,7 @@ pub struct Context {
     pub novel: Novel,
     /// How surprising its source is. Unit: nats.
     pub surprise_nats: f64,
-    /// The requests of late, from new sources and from all.
+    /// The requests recently, from new sources and from all.
     pub recent: Recent,
     /// How long the credential slept before it was used again within the hour. Unit: days.
     pub slept_days: u8,
@@ -67,7 +67,7 @@ impl Context {
         self.age_s >= params.age_s_min && self.hours >= params.hours_min
     }
 
-    /// Whether something beside network and country speaks of theft.
+    /// Whether something besides network and country speaks of theft.
     pub const fn is_corroborated(&self, params: &Params) -> bool {
         self.novel.has(Aspect::Agent)
             || self.novel.has(Aspect::Endpoint)

@@ -31,7 +31,7 @@ pub struct Episode {
     pub abnormal: EventTime,
     /// When it was last told.
     pub told: EventTime,
-    /// The gravest action justified.
+    /// The most severe action justified.
     pub action: Action,
     /// The strongest claim so far.
     pub strongest: Claim,

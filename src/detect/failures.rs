@@ -3,7 +3,7 @@
 //!
 //! Score: the beta-binomial tail of the failed among all requests of a minute, about the greater
 //! of the credential's own ratio and the fleet's, so that an outage, which fails everybody, is
-//! nobody's attack. It alerts at most, and is no corroborator of anything graver (invariant S-10):
+//! nobody's attack. It alerts at most, and is no corroborator of anything more severe (invariant S-10):
 //! nobody gets a stranger's key revoked by failing to use it. Cost: only rejected requests are
 //! asked about.
 

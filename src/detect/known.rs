@@ -77,7 +77,7 @@ impl Probation {
     }
 }
 
-/// How many events of late came from new sources, beside all events of late; older minutes weigh
+/// How many events recently came from new sources, besides all events recently; older minutes weigh
 /// less in both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recent {
@@ -258,7 +258,7 @@ impl Known {
         self.new_now
     }
 
-    /// The events of late, from new sources and from all, with `rate_per_s` expected.
+    /// The events recently, from new sources and from all, with `rate_per_s` expected.
     pub fn recent(&self, windows: &Windows, rate_per_s: f64) -> Recent {
         let minute = windows.newest() / 60;
         let mut weight = 1.0;

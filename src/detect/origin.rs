@@ -22,7 +22,7 @@ pub struct Params {
     /// The surprise and the evidence of the rise that alert together. Unit: nats. Default: 20, as
     /// of a burst.
     pub alert_sum_nats: f64,
-    /// What counts as a rise: all requests of late, or those of a window, over the expected ones.
+    /// What counts as a rise: all requests recently, or those of a window, over the expected ones.
     /// Default: 1.8.
     pub rise_ratio: f64,
     /// The least evidence of a rise within one window. Unit: nats. Default: 5.
@@ -58,7 +58,7 @@ pub struct NewSource {
     pub network_nats: f64,
     /// How many networks are known, about.
     pub networks: u32,
-    /// The requests of late.
+    /// The requests recently.
     pub recent: Recent,
     /// The evidence that the rate rose, in the window that shows it best. Unit: nats.
     pub rise_nats: f64,

@@ -116,7 +116,7 @@ impl Ramp {
         }
     }
 
-    /// Begins anew after a stretch that was judged.
+    /// Begins again after a stretch that was judged.
     pub fn restart(&mut self) {
         self.sums = [Compact::default(); FACTORS.len()];
     }

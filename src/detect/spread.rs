@@ -1,4 +1,4 @@
-//! Spread: how many distinct values of one aspect a credential uses in ten minutes, beside the
+//! Spread: how many distinct values of one aspect a credential uses in ten minutes, besides the
 //! most it usually does. `fan_out` asks it of networks, `endpoints` of endpoint classes.
 
 use super::window::Windows;

@@ -68,7 +68,7 @@ pub enum Placed {
 pub struct Windows {
     newest: u32,
     sums: [u32; SUMMED.len()],
-    /// The slots of a second while each count fits; all else goes by `wide` once there is one.
+    /// The slots of a second while each count fits; all else follows `wide` once there is one.
     narrow: [u8; SECONDS as usize],
     wide: Option<Box<[u32; SECONDS as usize]>>,
     minutes: [u32; MINUTES as usize],
@@ -255,7 +255,7 @@ mod tests {
 
     const START: u32 = 1_700_000_000;
 
-    /// All events ever, counted anew for each question.
+    /// All events ever, counted again for each question.
     #[derive(Default)]
     struct Naive(Vec<u32>);
 

@@ -20,7 +20,7 @@ const FILE_BYTES: usize = 96;
 /// suspensions and the breaker of before are over.
 const LONG_MS: i64 = 3_600_000;
 
-/// All of this process go by one clock.
+/// All of this process follow one clock.
 static CLOCK: Mutex<Option<SteadyClock>> = Mutex::new(None);
 
 /// The time now, by the system's clock; a step of it is followed once it has lasted a minute.

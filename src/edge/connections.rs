@@ -41,7 +41,7 @@ pub struct Bounds {
     pub of_network: usize,
 }
 
-/// Files that are open beside connections over TCP: the journal, stores, Kafka, the Unix socket with
+/// Files that are open besides connections over TCP: the journal, stores, Kafka, the Unix socket with
 /// [`Bounds::of_socket`], and what a backup or a rotation opens. Chosen.
 const OTHER_FILES: u64 = 320;
 /// More connections than that are no gateways. Chosen.
@@ -249,7 +249,7 @@ impl Open {
     }
 }
 
-/// The network of a peer: whoever has one IPv6 address has all of its /64.
+/// The network of a peer: who has one IPv6 address has all of its /64.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => address.into(),

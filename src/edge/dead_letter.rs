@@ -159,7 +159,7 @@ impl DeadLetters {
         file.write_all(letter.as_bytes()).and_then(|()| file.write_all(b"\n")).is_ok()
     }
 
-    /// Hands what is buffered to the operating system, and begins anew where the file is old; false
+    /// Hands what is buffered to the operating system, and begins again where the file is old; false
     /// if it can't.
     pub fn flush(&self, now: EventTime) -> bool {
         let mut open = self.open.lock();

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-/// A replay goes by a known seed, so that two runs are alike.
+/// A replay follows a known seed, so that two runs are alike.
 pub const REPLAY_SEED: HashSeed = HashSeed(0x7472_6970_6c69_6e65, 0x7265_706c_6179);
 
 /// The least length of a fingerprint key. Unit: bytes.

@@ -1,7 +1,7 @@
 //! The file of the ledger: what was counted survives a restart.
 //!
 //! It is replaced whole, so that a crash leaves the old one or the new one. A damaged file proves
-//! nothing: tripline says so, keeps it aside, and counts anew, which fails towards not acting.
+//! nothing: tripline says so, keeps it aside, and counts again, which fails towards not acting.
 
 use crate::judge::budget::{Cohorts, Ledger};
 use crate::model::time::EventTime;

@@ -22,7 +22,7 @@ use std::time::Duration;
 /// The longest answer that is read. Unit: bytes. Chosen: an error's text.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// What outgoing requests go by.
+/// Parameters of outgoing requests.
 #[derive(Clone, Debug)]
 pub struct Params {
     /// Networks that may be connected to although they are not public. Default: none.

@@ -1,4 +1,4 @@
-//! Where checkpoints are kept: written beside the threads that own the state, read at the start.
+//! Where checkpoints are kept: written besides the threads that own the state, read at the start.
 //!
 //! A checkpoint becomes readable whole or not at all, and only once everything that was told before
 //! it is in the journal. The two newest of a place are kept: where the newest is damaged, the one
@@ -95,7 +95,7 @@ impl Kept {
         self.oldest.store(offset(names.get(KEPT - 1)).unwrap_or(0), Ordering::Release);
     }
 
-    /// The offsets begin anew: nothing that was written holds from `now` on.
+    /// The offsets begin again: nothing that was written holds from `now` on.
     pub fn reset(&self, now: EventTime) {
         self.written.store(now.ms(), Ordering::Release);
         self.newest.store(0, Ordering::Release);
@@ -249,7 +249,7 @@ impl Snapshots {
         let _set = self.reserve.set(reserve);
     }
 
-    /// Whether checkpoints can be listed and written: writes something small beside them, and removes
+    /// Whether checkpoints can be listed and written: writes something small besides them, and removes
     /// it again. Gives how many files are there, of the first thousand.
     ///
     /// # Errors
@@ -321,7 +321,7 @@ impl Snapshots {
         if self.is_folder && self.reserve.get().is_some_and(Reserve::is_released) {
             return Err("the disk is full, and the room that is left is for decisions".to_owned());
         }
-        // By number, as offsets begin anew with a topic, and clocks are set back.
+        // By number, as offsets begin again with a topic, and clocks are set back.
         let before = self.names(&place).await?;
         let number = before.first().and_then(number_and_offset);
         let number = number.map_or(0, |(number, _)| number + 1);

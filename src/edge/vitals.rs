@@ -1,5 +1,5 @@
 //! How the daemon itself does: what a person should look at, judged once for the console,
-//! `tripline top`, `tripline doctor` and whoever reads `/v1/status`.
+//! `tripline top`, `tripline doctor` and who reads `/v1/status`.
 //!
 //! **Does not** wake anybody: that is for alerts, which have more patience.
 
@@ -80,7 +80,7 @@ pub struct Vitals {
     pub breaker_tokens: Option<i64>,
 }
 
-/// How it was of late.
+/// How it was recently.
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
     kept: VecDeque<Vitals>,
@@ -111,7 +111,7 @@ impl Recent {
         Some((total(now).saturating_sub(total(since)), seconds))
     }
 
-    /// What a person should look at, the gravest first.
+    /// What a person should look at, the most severe first.
     pub fn concerns(&self, now: &Vitals) -> Vec<ConcernJson> {
         let mut concerns: Vec<ConcernJson> = of_itself(now).collect();
         concerns.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));

@@ -1,4 +1,4 @@
-//! What was already decided on each finding, so that an update of it decides nothing anew.
+//! What was already decided on each finding, so that an update of it decides nothing again.
 
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, Guardrail};
@@ -84,7 +84,7 @@ impl Memory {
         }
     }
 
-    /// Forgets all of a credential: its episodes are judged anew.
+    /// Forgets all of a credential: its episodes are judged again.
     pub fn forget_credential(&mut self, credential: &Credential) {
         self.by_credential.remove(credential);
     }

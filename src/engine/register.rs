@@ -20,7 +20,7 @@ const ACTIVE_MS: i64 = 30 * 86_400_000;
 /// Stands for no time.
 const NEVER: i64 = i64::MAX;
 
-/// An entry, packed. Shape: 88 bytes, beside the id where it is longer than 24 bytes.
+/// An entry, packed. Shape: 88 bytes, besides the id where it is longer than 24 bytes.
 #[derive(Clone, Debug)]
 struct Entry {
     credential: Credential,
@@ -162,7 +162,7 @@ impl Register {
     }
 
     /// What stands in the `most` places from `from` on, and where the next page begins. A
-    /// credential that is decided on meanwhile is in one page or is told anew.
+    /// credential that is decided on meanwhile is in one page or is told again.
     pub fn page(&self, from: u32, most: u32) -> (Vec<Standing>, Option<u32>) {
         let (found, next) = self.entries.page(from, most);
         let standing =

@@ -37,7 +37,7 @@ impl Restraint {
         }
     }
 
-    /// The bursts of late, in the order of [`Kind::ALL`].
+    /// The bursts recently, in the order of [`Kind::ALL`].
     pub fn bursts(&self) -> [Openings; Kind::ALL.len()] {
         self.fleets.each_ref().map(Fleet::openings)
     }

@@ -1,4 +1,4 @@
-//! The one way in which a partition is driven, whoever hosts it: the threads of HTTP and Kafka, a
+//! The one way in which a partition is driven, who hosts it: the threads of HTTP and Kafka, a
 //! replay, trials and the simulation.
 //!
 //! ```text

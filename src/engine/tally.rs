@@ -4,7 +4,7 @@ use super::keyring::Evictions;
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector};
 
-/// Counters of a partition; the host adds them to its metrics and starts anew.
+/// Counters of a partition; the host adds them to its metrics and starts again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Events applied, whatever their outcome.

@@ -101,7 +101,7 @@ impl Ranking {
     }
 }
 
-/// The minutes that ended of late.
+/// The minutes that ended recently.
 #[derive(Clone, Debug, Default)]
 pub struct TenantMinutes {
     own: BTreeMap<u32, BTreeMap<ShardId, MinuteTotals>>,

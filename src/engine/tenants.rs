@@ -259,7 +259,7 @@ impl Codec for Tenants {
         let names: Vec<CompactString> = Codec::decode(input)?;
         let (running, seasons): (Vec<Running>, Vec<Season>) = Codec::decode(input)?;
         let mut tenants = Self { fleet: Codec::decode(input)?, ..Self::default() };
-        // Layout 1 does not have it: it is learned anew.
+        // Layout 1 does not have it: it is learned again.
         if input.version() >= 2 {
             (tenants.usual_fleet, tenants.minutes) = Codec::decode(input)?;
         }

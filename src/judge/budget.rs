@@ -80,7 +80,7 @@ impl Open {
     /// None that takes something away.
     pub const NONE: Self = Self([true, true, false, false, false]);
 
-    /// The gravest that is open and no graver than `wanted`.
+    /// The most severe that is open and no more severe than `wanted`.
     pub fn gravest(self, wanted: Action) -> Action {
         let open = |action: &Action| {
             *action <= wanted && self.0.get(*action as usize).copied().unwrap_or(false)
@@ -183,7 +183,7 @@ impl Cohort {
 #[derive(Clone, Copy, Debug)]
 struct Weight {
     gates: Gates,
-    /// The gravest action that it would have justified, had the credential been mature.
+    /// The most severe action that it would have justified, had the credential been mature.
     action: Action,
 }
 

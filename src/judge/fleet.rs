@@ -41,7 +41,7 @@ pub type Openings = BTreeMap<i64, u32>;
 pub struct Summary {
     /// Credentials remembered.
     pub active: u64,
-    /// Bursts of late, in the order of [`Kind::ALL`].
+    /// Bursts recently, in the order of [`Kind::ALL`].
     pub bursts: [Openings; Kind::ALL.len()],
 }
 
@@ -61,7 +61,7 @@ impl Summary {
 /// What a second of event time may be: from 1970 to the year 2200. Unit: seconds since 1970.
 const SECONDS: std::ops::Range<i64> = 0..7_258_118_400;
 
-/// The bursts that opened of late, of credentials of one kind.
+/// The bursts that opened recently, of credentials of one kind.
 #[derive(Clone, Debug, Default)]
 pub struct Fleet {
     /// Which opened, by second of event time.
@@ -97,7 +97,7 @@ impl Fleet {
         }
     }
 
-    /// How many opened here of late.
+    /// How many opened here recently.
     pub fn openings(&self) -> Openings {
         let Some((newest, _)) = self.opened.last_key_value() else { return Openings::new() };
         let of_late = self.opened.range(newest - 2 * WINDOW_S..);

@@ -23,7 +23,7 @@ pub struct Circumstances {
     pub catch_up: bool,
     /// Whether the credential is on the allow list.
     pub allow_listed: bool,
-    /// Whether so many credentials burst of late that the cause is a common one.
+    /// Whether so many credentials burst recently that the cause is a common one.
     pub fleet_suppressed: bool,
     /// Whether enough is known of the credential to revoke it; a contract needs no knowledge.
     pub mature: bool,

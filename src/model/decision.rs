@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 use std::fmt;
 use std::hash::Hasher;
 
-/// The gravest action that is now carried out. Default: shadow, nothing is.
+/// The most severe action that is now carried out. Default: shadow, nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Posture {
@@ -46,7 +46,7 @@ impl Posture {
         Self::ALL.into_iter().find(|posture| posture.as_str() == name)
     }
 
-    /// The gravest action it lets through.
+    /// The most severe action it lets through.
     pub const fn cap(self) -> Action {
         match self {
             Self::Shadow => Action::Observe,
@@ -274,7 +274,7 @@ pub struct Decision {
     pub tenant: Option<CompactString>,
     /// Its rank among the decisions on this credential; 0 where it is not carried out.
     pub generation: Generation,
-    /// The gravest action that the evidence justified.
+    /// The most severe action that the evidence justified.
     pub wanted: Action,
     /// What is ordered once the guardrails have spoken; where it is not carried out, what would be.
     pub order: Order,
@@ -286,7 +286,7 @@ pub struct Decision {
     pub held_by: Vec<Guardrail>,
     /// When it ends by itself; none for good.
     pub until: Option<EventTime>,
-    /// When it was made, by the clock of the host; a replay goes by event time.
+    /// When it was made, by the clock of the host; a replay follows event time.
     pub at: EventTime,
     /// When the credential ends by itself, where known: stores need not remember it for longer.
     pub expires: Option<EventTime>,

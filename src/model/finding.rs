@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::Hasher;
 
-/// What may be done about a credential, from the mildest to the gravest.
+/// What may be done about a credential, from the mildest to the most severe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Action {
@@ -228,7 +228,7 @@ impl Reached {
     }
 }
 
-/// A condition on the way to a graver action.
+/// A condition on the way to a more severe action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Gate {
@@ -236,7 +236,7 @@ pub enum Gate {
     Rate,
     /// Source and share of the excess speak of theft.
     Context,
-    /// Something beside network and country is new, or the credential slept for long.
+    /// Something besides network and country is new, or the credential slept for long.
     Corroborated,
     /// Enough is known of the credential to take it out of service for its rate.
     Mature,
@@ -320,7 +320,7 @@ pub struct Finding {
     pub tenant: Option<CompactString>,
     /// Who makes the claim.
     pub detector: Detector,
-    /// The gravest action that was justified so far.
+    /// The most severe action that was justified so far.
     pub action: Action,
     /// When the episode opened.
     pub opened: EventTime,

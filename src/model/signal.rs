@@ -24,7 +24,7 @@ pub enum ShardId {
 pub enum Change {
     /// It began.
     Opened,
-    /// A graver action is justified.
+    /// A more severe action is justified.
     Escalated,
     /// It goes on; its numbers were brought up to date.
     Updated,

@@ -93,7 +93,7 @@ pub fn exposure_needed(count: u64, budget: f64, confidence: f64) -> f64 {
 /// The upper bound on a probability of which `successes` were seen in `trials`; 1 where nothing
 /// was tried.
 ///
-/// Range: `confidence` in 0.5..1, exclusive; `trials` up to 1e9. Does not go by the inverse of the
+/// Range: `confidence` in 0.5..1, exclusive; `trials` up to 1e9. Does not follow the inverse of the
 /// beta function in statrs, which goes astray at extreme probabilities (statrs issue 435).
 pub fn probability_upper(successes: u64, trials: u64, confidence: f64) -> f64 {
     if successes >= trials {

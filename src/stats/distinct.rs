@@ -1,6 +1,6 @@
 //! Sets of values in a few bytes: which values are known, and about how many distinct ones came.
 //!
-//! Both go by hashes; a hash of 0 stands for no value and is never asked about.
+//! Both follow hashes; a hash of 0 stands for no value and is never asked about.
 
 /// Whether both bits of `hash` are set in `known`, a Bloom filter of 64 bits with two hashes.
 ///

@@ -7,7 +7,7 @@ use super::codec::{Codec, Input};
 
 /// Bits a hash sets, all in one word, so that a look costs one read.
 const BITS: u32 = 4;
-/// Bits kept for each hash before the set begins anew. With four bits in one word one in thirty or
+/// Bits kept for each hash before the set begins again. With four bits in one word one in thirty or
 /// fewer is taken for seen that was not: measured below.
 const BITS_PER_HASH: usize = 8;
 
@@ -20,7 +20,7 @@ pub struct Doorkeeper {
 }
 
 impl Doorkeeper {
-    /// An empty set that begins anew after `room` hashes (at least one).
+    /// An empty set that begins again after `room` hashes (at least one).
     pub fn new(room: u32) -> Self {
         let room = room.max(1);
         let words = (room as usize * BITS_PER_HASH).div_ceil(64).next_power_of_two();

@@ -86,7 +86,7 @@ const THROTTLED: [&str; 6] = [
 /// The outcome of a call, and whether it shows that the caller holds the key: a success and a refusal
 /// of what a known caller may do does. A failed signature or token does not, nor does a code that is
 /// not known here, an error that is not named, or a limit, which may be applied before the signature is
-/// checked. A login at the console that failed says so beside the code.
+/// checked. A login at the console that failed says so besides the code.
 fn outcome(text: &str, record: &Record<'_>) -> Result<(Outcome, bool), Refusal> {
     let code = match record.error_code.only_text()? {
         None if is_failed_login(text, record) => return Ok((Outcome::Rejected, false)),

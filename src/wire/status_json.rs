@@ -17,7 +17,7 @@ pub struct StatusJson {
     pub configured: Option<String>,
     /// The default posture.
     pub posture: String,
-    /// What a person should look at, the gravest first. Empty: all is well.
+    /// What a person should look at, the most severe first. Empty: all is well.
     pub concerns: Vec<ConcernJson>,
     /// Who asks.
     pub account: String,

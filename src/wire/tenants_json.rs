@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// A minute of the tenants of all members.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TenantsJson {
-    /// When the minute began; none while no minute ended of late in which there were requests.
+    /// When the minute began; none while no minute ended recently in which there were requests.
     pub minute: Option<String>,
     /// Everybody's requests in it.
     pub requests: u64,

@@ -78,7 +78,7 @@ pub(super) struct ControlThread {
     pub(super) notifiers: Notifiers,
     /// What the threads of the data plane hold.
     pub(super) in_use: BTreeMap<usize, InUse>,
-    /// What tenants took of late.
+    /// What tenants took recently.
     pub(super) tenants: TenantMinutes,
     /// When the slow gauges were last set.
     pub(super) slow_gauges_at: Option<EventTime>,

@@ -176,7 +176,7 @@ impl Owner {
                 let (kind, id) = (credential.kind(), credential.id());
                 let found =
                     self.slots.iter().find_map(|one| one.driver.partition().look_up(kind, id));
-                // Whoever asked may have gone away.
+                // The caller may have gone away.
                 let _gone = reply.send(found);
             }
             DataMessage::Busiest(most, reply) => {

@@ -37,7 +37,7 @@ pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: Met
         let others = match asked {
             Ok(Ok(others)) => others,
             Ok(Err(_)) | Err(_) if heard.elapsed() < HOLDS => continue,
-            // Alone, a member goes by what it knows itself.
+            // Alone, a member follows what it knows itself.
             Ok(Err(_)) | Err(_) => Vec::new(),
         };
         heard = Instant::now();

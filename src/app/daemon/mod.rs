@@ -237,7 +237,7 @@ impl Daemon {
         &self.metrics
     }
 
-    /// The way to who reads the configuration anew.
+    /// The way to who reads the configuration again.
     pub fn reloads(&self) -> Reloads {
         self.reloads.clone()
     }
@@ -411,7 +411,7 @@ fn open_archive(settings: &Settings, metrics: &Metrics) -> Result<FindingArchive
         .map_err(|source| StartError::Findings { path, source })
 }
 
-/// What the partitions of each intake go by: each has half of the memory, if there are two.
+/// Parameters of the partitions of each intake: each has half of the memory, if there are two.
 fn partition_params(settings: &Settings) -> partition::Params {
     let intakes = if settings.kafka.is_some() { 2 } else { 1 };
     let partition = settings.partition.clone();

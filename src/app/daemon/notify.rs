@@ -66,7 +66,7 @@ async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metric
         tokio::select! {
             heard = news.recv() => match heard {
                 Some(news) => mailbox.hear(news, clock::now()),
-                // What waits is lost at the end: findings go on, and are told anew.
+                // What waits is lost at the end: findings go on, and are told again.
                 None => return,
             },
             _ = tick.tick() => mailbox.tick(clock::now()),

@@ -1,4 +1,4 @@
-//! The configuration read anew, at SIGHUP, over the API, or as another file is put in its place.
+//! The configuration read again, at SIGHUP, over the API, or as another file is put in its place.
 //!
 //! What decides changes while tripline runs: postures, ceilings, detectors, budgets, the breaker,
 //! the allow list, tokens. What is opened at the start (addresses, stores, files, Kafka) is told to
@@ -57,7 +57,7 @@ pub(super) struct Follows {
     pub(super) data: DataPlane,
     /// The control plane.
     pub(super) control: ControlPlane,
-    /// What Kafka partitions go by that are taken over later.
+    /// What Kafka partitions follow that are taken over later.
     pub(super) partition: Arc<RwLock<Arc<partition::Params>>>,
     /// Who may do what.
     pub(super) tokens: Arc<Tokens>,
@@ -82,14 +82,14 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Of the file at `path`, as it is now; none: there is none, and nothing to read anew.
+    /// Of the file at `path`, as it is now; none: there is none, and nothing to read again.
     pub(super) fn new(path: Option<PathBuf>, follows: Follows) -> Self {
         let read = path.as_deref().and_then(|path| settings::read_text(path).ok());
         let table: toml::Table = read.and_then(|text| text.parse().ok()).unwrap_or_default();
         Self { path, started: table.clone(), table, follows }
     }
 
-    /// Reads the file anew whenever somebody asks, or another one was put in its place, until nobody
+    /// Reads the file again whenever somebody asks, or another one was put in its place, until nobody
     /// can ask any more.
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Asked>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
@@ -100,7 +100,7 @@ impl Reloader {
                     let Some(reply) = reply else { return };
                     known = self.stamp();
                     let told = self.reload().await;
-                    // Whoever asked may have gone away.
+                    // The caller may have gone away.
                     let _gone = reply.send(told);
                 }
                 _ = look.tick() => {
@@ -137,7 +137,7 @@ impl Reloader {
         ))
     }
 
-    /// Reads the file anew; says what changed, or why the one before holds on.
+    /// Reads the file again; says what changed, or why the one before holds on.
     async fn reload(&mut self) -> Result<Reloaded, String> {
         let Some(path) = self.path.clone() else { return Ok(Reloaded::default()) };
         let read_at = clock::now();
@@ -280,7 +280,7 @@ impl Follows {
         let partition = Arc::new(partition);
         let (posture, breaker) = (control.postures.default, control.breaker);
         let tokens_differ = set_tokens(&self.tokens, settings);
-        // Who decides goes by it first: a lower posture holds before a stricter ceiling speaks.
+        // Who decides follows it first: a lower posture holds before a stricter ceiling speaks.
         self.control.tell(ControlMessage::Params(Arc::new(control))).await;
         {
             let mut about = self.about.write();

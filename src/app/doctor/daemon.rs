@@ -197,7 +197,7 @@ fn judge_clock(area: &Area, facts: &Facts) -> Check {
     )
 }
 
-/// The configuration is read anew when it is told to be, or once a whole file is moved there; some of it
+/// The configuration is read again when it is told to be, or once a whole file is moved there; some of it
 /// needs a restart.
 fn judge_change(area: &Area, facts: &Facts) -> Option<Check> {
     let since = facts.status.configured.as_ref().unwrap_or(&facts.status.started);

@@ -3,7 +3,7 @@
 //!
 //! Each part asks first and judges then: what is judged is values alone. Parts are asked side by side,
 //! each bounded in time. **Does not** change anything, but for what it says: keys of its own in Redis and
-//! an entry on its stream and channel, a file of its own beside checkpoints, and with `--canary` a credential that nobody has.
+//! an entry on its stream and channel, a file of its own next to the checkpoints, and with `--canary` a credential that nobody has.
 
 mod canary;
 mod config;

@@ -67,17 +67,17 @@ pub struct Settings {
     pub access_log: AccessLog,
     /// Threads of the data plane, and hash slots of the HTTP intake.
     pub threads: usize,
-    /// What partitions go by.
+    /// Parameters of partitions.
     pub partition: partition::Params,
     /// The Unix socket.
     pub admin: local::Params,
-    /// What the control plane goes by.
+    /// Parameters of the control plane.
     pub control: control::Params,
-    /// The auth stores beside the embedded one.
+    /// The auth stores besides the embedded one.
     pub stores: Vec<auth_store::Params>,
     /// Receivers of notifications.
     pub receivers: Vec<notify::Params>,
-    /// What requests to other servers go by.
+    /// Parameters of requests to other servers.
     pub outgoing: outgoing::Params,
     /// The key of fingerprints; none: one is made in the data folder.
     pub fingerprint_key_file: Option<PathBuf>,

@@ -1,4 +1,4 @@
-//! All about one credential: its windows beside what is usual, its findings, its decisions.
+//! All about one credential: its windows next to what is usual, its findings, its decisions.
 
 use super::look::Look;
 use super::model::Model;

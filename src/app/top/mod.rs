@@ -58,7 +58,7 @@ use tokio::sync::{mpsc, watch};
 
 /// How long the keyboard is waited for before it is looked whether anybody listens still.
 const KEYS_WAIT: Duration = Duration::from_millis(250);
-/// How often ages are drawn anew.
+/// How often ages are drawn again.
 const TICK: Duration = Duration::from_secs(1);
 /// How often the daemon may be asked. Unit: milliseconds. Chosen: not so often that it is felt
 /// there, not so seldom that what is shown is of the past.
@@ -78,7 +78,7 @@ pub struct TopArgs {
     /// Let x, X and r suspend, revoke and restore; each asks first.
     #[arg(long)]
     pub operate: bool,
-    /// Who orders; beside the name of the token or the user.
+    /// Who orders; besides the name of the token or the user.
     #[arg(long, env = "USER")]
     pub by: Option<String>,
 }

@@ -20,7 +20,7 @@ const ORDER_MAX: Duration = Duration::from_secs(15);
 /// How many findings are asked for.
 const FINDINGS_MAX: u32 = 200;
 
-/// What is asked for beside the lists.
+/// What is asked for besides the lists.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
     /// More of this credential, `kind:id`.

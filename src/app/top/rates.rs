@@ -18,7 +18,7 @@ pub(super) struct Rates {
 }
 
 impl Rates {
-    /// Takes an answer in. A daemon that was started anew counts from 0, which is no rate.
+    /// Takes an answer in. A daemon that was started again counts from 0, which is no rate.
     pub(super) fn take(&mut self, status: &StatusJson) {
         let Some(at) = rfc3339(&status.now) else { return };
         if let Some((before, started, events)) = &self.last {

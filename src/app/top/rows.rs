@@ -71,7 +71,7 @@ pub(super) enum By {
     Status,
     /// The time.
     Newest,
-    /// The action, the gravest first; of decisions what was restored before that.
+    /// The action, the most severe first; of decisions what was restored before that.
     Action,
     /// The detector.
     Detector,
@@ -215,7 +215,7 @@ fn rank_of_credential(one: &CredentialJson, by: By) -> Rank {
     }
 }
 
-/// Where the column says nothing, the gravest episode comes first, and then the newest; decisions
+/// Where the column says nothing, the most severe episode comes first, and then the newest; decisions
 /// stay as the daemon tells them, the newest first.
 fn compare(one: &Row<'_>, other: &Row<'_>, by: By) -> Ordering {
     let by_column = compare_by(one, other, by);

@@ -1,5 +1,5 @@
-//! What is drawn, compared with what should be: the screens lie beside this file, and are written
-//! anew by `UPDATE=1 cargo test top::screens`.
+//! What is drawn, compared with what should be: the screens lie next to this file, and are written
+//! again by `UPDATE=1 cargo test top::screens`.
 
 use super::keys::Key;
 use super::model::{Effect, Message, Model};

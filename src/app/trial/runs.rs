@@ -44,10 +44,10 @@ const LONG_DAYS: Range<i64> = 2..9;
 /// How much later a trial begins when an episode is open. Unit: milliseconds.
 const WAIT_MS: i64 = 600_000;
 
-/// What a run goes by.
+/// Parameters of a run.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// What partitions go by; absolute limits are off in it.
+    /// Parameters of partitions; absolute limits are off in it.
     pub params: Arc<partition::Params>,
     /// The seed of all draws.
     pub seed: u64,

@@ -108,7 +108,7 @@ impl Trial {
 /// How often an action was justified on honest use.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Rate {
-    /// The action, or a graver one.
+    /// The action, or a more severe one.
     pub action: &'static str,
     /// The detector; none: any of them, findings that overlap counted once.
     pub detector: Option<&'static str>,
@@ -240,7 +240,7 @@ impl Watched {
 /// What became of all trials of one kind, for one action.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Power {
-    /// The action, or a graver one.
+    /// The action, or a more severe one.
     pub action: &'static str,
     /// The share found within 1 s, 10 s, 60 s, 10 min, 1 h.
     pub within: [f64; 5],

@@ -331,7 +331,7 @@ impl Profile {
         self.endpoints.absorb(maxima.endpoints);
     }
 
-    /// Begins to measure climbs anew, after a stretch that was judged.
+    /// Begins to measure climbs again, after a stretch that was judged.
     pub fn restart_climbs(&mut self) {
         self.ramp.restart();
     }

@@ -1,10 +1,10 @@
-//! What the detectors go by.
+//! Parameters of the detectors.
 
 use crate::detect::{baseline, burst, cadence, ceiling, context, cost, dormant, endpoints};
 use crate::detect::{failures, fan_out, origin, ramp, tenant_flood};
 use crate::model::finding::{Action, Detectors};
 
-/// What the detectors go by.
+/// Parameters of the detectors.
 #[derive(Clone, Debug)]
 pub struct Params {
     /// How the baseline learns.

@@ -2,7 +2,7 @@
 //! most half of them for one sender.
 //!
 //! **Invariants**: no thread that answers unpacks or decodes; a sender of costly bodies delays only
-//! itself; whoever sends mostly what has to be refused is asked to wait, before anything is unpacked.
+//! itself; who sends mostly what has to be refused is asked to wait, before anything is unpacked.
 //! What is taken costs nothing of that budget.
 
 use super::problem::Problem;
@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Requests of one sender whose bodies are held in memory at once; others wait. Chosen: with the default
 /// of 8 MiB for a body half a GiB.
 const BODIES_MAX: usize = 64;
-/// What a refused record costs beside its bytes. Unit: bytes. Chosen: about what decoding it costs.
+/// What a refused record costs besides its bytes. Unit: bytes. Chosen: about what decoding it costs.
 pub(super) const RECORD_COST: u64 = 100;
 /// What a sender may waste at once. Unit: bytes. Chosen: some bodies of the largest size.
 const WASTE_MAX: u64 = 128 << 20;

@@ -54,7 +54,7 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// The methods with which a gateway may ask beside GET and HEAD.
+/// The methods with which a gateway may ask besides GET and HEAD.
 const METHODS_BESIDE_GET: MethodFilter = MethodFilter::POST
     .or(MethodFilter::PUT)
     .or(MethodFilter::PATCH)
@@ -109,9 +109,9 @@ pub struct Shared {
     pub decoding: decoding::Decoding,
     /// What `/v1/status` says of the settings.
     pub about: Arc<RwLock<About>>,
-    /// How the daemon did of late.
+    /// How the daemon did recently.
     pub vitals: Mutex<vitals::Recent>,
-    /// The way to who reads the configuration anew.
+    /// The way to who reads the configuration again.
     pub reloads: reload::Reloads,
     /// Requests with events since the start.
     pub requests: AtomicU64,

@@ -75,7 +75,7 @@ pub(super) struct Done {
     voice: Option<VoiceJson>,
     /// What stood about the credential before.
     before: &'static str,
-    /// Whether tripline knows the credential that is ordered about: it was used, or decided on, of late.
+    /// Whether tripline knows the credential that is ordered about: it was used, or decided on, recently.
     #[serde(skip_serializing_if = "Option::is_none")]
     known: Option<bool>,
     /// The stores that can't do it.
@@ -169,7 +169,7 @@ fn describe(
     CredentialJson::new(credential, view, stored.map(|s| (s.status, s.until)), newest)
 }
 
-/// One credential: its windows beside what is usual, and what stands about it.
+/// One credential: its windows next to what is usual, and what stands about it.
 #[utoipa::path(
     get, path = "/v1/credentials/{id}",
     params(("id" = String, Path, description = "kind:id, or the id of an API key")),
@@ -331,7 +331,7 @@ fn is_obeyed(shared: &Shared, decision: &Decision) -> bool {
             .is_none_or(|answers| answers.get(EMBEDDED).is_some_and(|answer| answer.is_settled()))
 }
 
-/// Findings, newest first, of before the start too; of those that are open the gravest first.
+/// Findings, newest first, of before the start too; of those that are open the most severe first.
 #[utoipa::path(
     get, path = "/v1/findings", params(FindingsQuery),
     responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
@@ -349,7 +349,7 @@ pub(super) async fn list_findings(
             && credential.as_ref().is_none_or(|wanted| finding.credential == *wanted)
     });
     if only_open {
-        // The gravest first: many small ones bury none.
+        // The most severe first: many small ones bury none.
         found.sort_by_key(|finding| std::cmp::Reverse((finding.action, finding.opened)));
         found.truncate(most);
     }

@@ -1,4 +1,4 @@
-//! `POST /v1/reload`: the configuration is read anew.
+//! `POST /v1/reload`: the configuration is read again.
 
 use super::State;
 use super::auth::Operator;
@@ -17,14 +17,14 @@ pub struct Reloaded {
     pub after_restart: Vec<String>,
 }
 
-/// A question that is answered once the configuration was read anew: what it came to, or all its
+/// A question that is answered once the configuration was read again: what it came to, or all its
 /// mistakes.
 pub type Asked = oneshot::Sender<Result<Reloaded, String>>;
 
-/// The way to who reads the configuration anew.
+/// The way to who reads the configuration again.
 pub type Reloads = mpsc::Sender<Asked>;
 
-/// Reads the configuration anew. One with mistakes changes nothing.
+/// Reads the configuration again. One with mistakes changes nothing.
 #[utoipa::path(
     post, path = "/v1/reload",
     responses((status = 200, body = Object), (status = 403, body = Problem), (status = 422, body = Problem))

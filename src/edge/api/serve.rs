@@ -156,7 +156,7 @@ fn now_ms() -> u64 {
     u64::try_from(clock::since_boot_ms()).unwrap_or(0)
 }
 
-/// What a loop that accepts goes by.
+/// Parameters of a loop that accepts.
 struct Door {
     connections: Arc<Connections>,
     router: Router,

@@ -8,7 +8,7 @@ use crate::wire::tenants_json::{TenantsJson, tenants_json};
 use axum::Json;
 use axum::http::StatusCode;
 
-/// The busiest tenants of the newest whole minute, of all members that share Redis; beside what is
+/// The busiest tenants of the newest whole minute, of all members that share Redis; besides what is
 /// usual for each at this hour of the week.
 #[utoipa::path(
     get, path = "/v1/tenants",

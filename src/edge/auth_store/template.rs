@@ -123,7 +123,7 @@ impl Template {
         text
     }
 
-    /// Whether it tells credentials apart, and goes by nothing but the credential.
+    /// Whether it tells credentials apart, and follows nothing but the credential.
     pub fn names_the_credential(&self) -> bool {
         let of_credential = |piece: &Piece| {
             !matches!(piece, Piece::Placeholder(which)
@@ -132,7 +132,7 @@ impl Template {
         self.0.contains(&Piece::Placeholder(Placeholder::Id)) && self.0.iter().all(of_credential)
     }
 
-    /// Fills in a template that goes by nothing but the credential, as a key does.
+    /// Fills in a template that follows nothing but the credential, as a key does.
     pub fn of(&self, credential: &Credential) -> String {
         let text = |piece: &Piece| match piece {
             Piece::Literal(literal) => literal.clone(),

@@ -59,7 +59,7 @@ impl Sync {
     }
 }
 
-/// What the event log goes by.
+/// Parameters of the event log.
 #[derive(Clone, Debug)]
 pub struct Params {
     /// When what was appended is forced to disk.

@@ -5,7 +5,7 @@
 //! journal-00000000000000081920.ndjson   full
 //! journal.ndjson                        written
 //! journal.lock                          held by the process that writes
-//! journal.db                            the index, made anew from the files where it is missing
+//! journal.db                            the index, recreated from the files where it is missing
 //! ```
 //! The chain of hashes runs through all of them.
 

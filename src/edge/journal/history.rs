@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Reads the journal beside the process that writes it. Cheap to clone; blocks.
+/// Reads the journal alongside the process that writes it. Cheap to clone; blocks.
 #[derive(Clone, Debug)]
 pub struct History {
     path: PathBuf,

@@ -1,6 +1,6 @@
 //! The index of a journal: where each decision stands, by id and by credential. `SQLite`.
 //!
-//! It holds nothing that the journal does not: where it is missing it is made anew. It is written
+//! It holds nothing that the journal does not: where it is missing it is recreated. It is written
 //! after the journal is durable, so it is never ahead of it; where it is, the journal was cut.
 
 use super::Place;
@@ -66,7 +66,7 @@ impl Index {
         // For the own user alone. Should that fail, opening says why.
         let _made = keys::create_private(path);
         let mut connection = Connection::open(path)?;
-        // What a crash takes from it is made anew from the journal.
+        // What a crash takes from it is recreated from the journal.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")?;
         if database::version_up_to(VERSION, &connection)? < VERSION {
             let transaction = connection.transaction()?;

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 /// The longest line read. Unit: bytes. Chosen: a decision has one to two thousand.
 const LINE_BYTES_MAX: u64 = 1 << 20;
-/// Rows that are put into the index together as it is made anew. Chosen.
+/// Rows that are put into the index together as it is recreated. Chosen.
 const ROWS_TOGETHER: usize = 10_000;
 
 /// What went wrong with the journal.

@@ -67,7 +67,7 @@ impl Progress {
         })
     }
 
-    /// Forgets what the client had read: the topic begins anew.
+    /// Forgets what the client had read: the topic begins again.
     pub(super) fn begin_anew(&self) {
         self.end.store(-1, Ordering::Relaxed);
         self.passed.store(0, Ordering::Relaxed);
@@ -235,7 +235,7 @@ impl Context {
         self.board.lock().retain(|place, _| !places.contains(place));
     }
 
-    /// What a partition goes by: it gets its part of the memory, as if this member had to own all.
+    /// Parameters of a partition: it gets its part of the memory, as if this member had to own all.
     pub(super) fn partition_params(
         &self,
         consumer: &BaseConsumer<Self>,

@@ -5,7 +5,7 @@
 //!  revoked:  a checkpoint -> the offset is committed -> the next owner
 //! ```
 //! The state follows from the records before its offset and from when they arrived, so whichever is
-//! newer is right, whoever wrote it.
+//! newer is right, who wrote it.
 
 use super::{Place, Shared};
 use crate::edge::clock;
@@ -158,8 +158,8 @@ impl Shared {
 }
 
 /// From where a partition goes on whose records lie from `low` up to `high`. That the state has come
-/// further than `high` proves nothing, as brokers may say it late: where the topic was made anew, the
-/// client begins anew, and the worker sees that.
+/// further than `high` proves nothing, as brokers may say it late: where the topic was recreated, the
+/// client begins again, and the worker sees that.
 pub(super) fn goes_on(
     place: &Place,
     held: &mut Held,

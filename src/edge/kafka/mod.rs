@@ -43,7 +43,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::mpsc;
 
-/// Where reading begins in a partition that is new to the group, or was made anew or cut off.
+/// Where reading begins in a partition that is new to the group, or was recreated or cut off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// With the oldest record that is there.
@@ -83,7 +83,7 @@ pub struct Params {
     pub start: Start,
     /// The name of this member, for static membership.
     pub instance: Option<String>,
-    /// How long the consumer may stand still before it is made anew. Unit: milliseconds.
+    /// How long the consumer may stand still before it is recreated. Unit: milliseconds.
     pub stall_ms: i64,
     /// Raw settings of librdkafka.
     pub librdkafka: BTreeMap<String, String>,
@@ -136,7 +136,7 @@ impl Params {
 /// What the door shares with the rest.
 #[derive(Clone, Debug)]
 pub struct Shared {
-    /// What partitions go by that are taken over from now on.
+    /// Parameters of partitions that are taken over from now on.
     pub partition: Arc<RwLock<Arc<partition::Params>>>,
     /// The hash seed.
     pub seed: HashSeed,

@@ -1,10 +1,10 @@
-//! Writing a topic anew, keyed by credential: one keyed by anything becomes one whose partitions
+//! Writing a topic again, keyed by credential: one keyed by anything becomes one whose partitions
 //! hold each credential whole.
 //!
 //! ```text
 //! poll a batch -> decode -> begin -> produce, keyed by credential -> send offsets -> commit
 //!      ^                                                                               |
-//!      '--------- what goes wrong aborts; then both clients are made anew --------------'
+//!      '--------- what goes wrong aborts; then both clients are recreated --------------'
 //! ```
 //! **Invariant.** What is written and how far was read become visible in one transaction, so each
 //! event is in the new topic once for who reads what is committed, as tripline does. The member's
@@ -42,12 +42,12 @@ const BROKER_WAIT: Duration = Duration::from_secs(20);
 /// After how long the broker ends the transaction of a member that died: until then nobody reads on
 /// beyond it. Unit: milliseconds.
 const TRANSACTION_MS: &str = "30000";
-/// How long it waits before it begins anew.
+/// How long it waits before it begins again.
 const ANEW_AFTER: Duration = Duration::from_secs(1);
 /// How often progress is told.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// What is written anew, and where to.
+/// What is written again, and where to.
 #[derive(Debug)]
 pub struct Rekey {
     /// Where Kafka is, and how records are read; its topics and group stand aside.
@@ -77,7 +77,7 @@ pub struct Totals {
     pub partitions: usize,
     /// Records not yet read, over them.
     pub lag: u64,
-    /// Times that it had to begin anew.
+    /// Times that it had to begin again.
     pub begun_anew: u64,
 }
 
@@ -99,12 +99,12 @@ pub enum RekeyError {
         #[source]
         source: Said,
     },
-    /// Somebody else goes by the same name.
+    /// Somebody else follows the same name.
     #[error("another rekey of the instance `{0}` has begun: give each its own name, or none")]
     Fenced(String),
 }
 
-/// Writes a topic anew until `stop` is set, or to its end; `tell` hears each second how far it has
+/// Writes a topic again until `stop` is set, or to its end; `tell` hears each second how far it has
 /// come. Blocks.
 ///
 /// # Errors
@@ -253,7 +253,7 @@ impl Context {
         if open.began.is_some()
             && let Err(error) = self.producer.abort_transaction(BROKER_WAIT)
         {
-            // The next transaction can't begin, and both clients are made anew.
+            // The next transaction can't begin, and both clients are recreated.
             tracing::debug!(error = %Said::of(error), "a transaction can't be aborted");
         }
     }
@@ -420,7 +420,7 @@ impl<'a> Round<'a> {
             None => Err(KafkaError::ClientCreation("the group has no member".to_owned())),
         };
         if let Err(error) = committed {
-            // Whether it can be or not: both clients are made anew.
+            // Whether it can be or not: both clients are recreated.
             let _aborted = context.producer.abort_transaction(BROKER_WAIT);
             return Err(error);
         }

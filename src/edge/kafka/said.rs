@@ -123,7 +123,7 @@ fn without(text: String, value: &str) -> String {
     shown
 }
 
-/// A client that logs nothing above `debug`: what goes wrong is answered to whoever asks it.
+/// A client that logs nothing above `debug`: what goes wrong is answered to who asks it.
 #[derive(Clone, Copy, Debug)]
 pub struct Quiet;
 

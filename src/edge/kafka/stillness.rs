@@ -1,7 +1,7 @@
 //! Which partition stands still: there is more to read of it, and for long nothing is read. One that
 //! flows says nothing of its neighbour.
 //!
-//! A consumer that is made anew costs all partitions some seconds. So one that stands still at the same
+//! A consumer that is recreated costs all partitions some seconds. So one that stands still at the same
 //! place again, as it holds what can't be read say, is given twice as long each time.
 
 use super::Place;
@@ -15,7 +15,7 @@ const DOUBLINGS_MAX: u32 = 6;
 #[derive(Debug, Default)]
 pub(super) struct Stillness {
     still: BTreeMap<Place, Still>,
-    /// Where partitions stood still for which the consumer was made anew, and how often.
+    /// Where partitions stood still for which the consumer was recreated, and how often.
     before: BTreeMap<Place, (i64, u32)>,
 }
 
@@ -38,17 +38,17 @@ impl Stillness {
         }
     }
 
-    /// Begins to wait anew with one of which it is not known whether there is more.
+    /// Begins to wait again with one of which it is not known whether there is more.
     pub(super) fn forget(&mut self, place: &Place) {
         self.still.remove(place);
     }
 
-    /// Begins to wait anew with those that are not `owned`.
+    /// Begins to wait again with those that are not `owned`.
     pub(super) fn retain(&mut self, owned: impl Fn(&Place) -> bool) {
         self.still.retain(|place, _| owned(place));
     }
 
-    /// Begins to wait anew with all, with a new consumer.
+    /// Begins to wait again with all, with a new consumer.
     pub(super) fn begin_anew(&mut self) {
         self.still.clear();
     }

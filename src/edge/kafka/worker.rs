@@ -68,7 +68,7 @@ pub(super) struct Worker {
     pub(super) saving: Saving,
     pub(super) rejects: Option<RejectsTopic>,
     pub(super) reporter: Reporter,
-    /// What partitions go by, if that was told since the start.
+    /// Parameters of partitions, if that was told since the start.
     pub(super) told_params: Option<Arc<partition::Params>>,
 }
 
@@ -200,8 +200,8 @@ impl Worker {
         records
     }
 
-    /// Looks whether the records go on where the partition has come to. The client begins anew by
-    /// itself where a topic was made anew, or cut off, while it is read.
+    /// Looks whether the records go on where the partition has come to. The client begins again by
+    /// itself where a topic was recreated, or cut off, while it is read.
     fn follow(&self, (place, progress): (&Place, &Progress), held: &mut Held, offset: i64) {
         let (topic, partition) = place;
         let next = held.next_offset();
@@ -268,7 +268,7 @@ impl Worker {
                 let (kind, id) = (credential.kind(), credential.id());
                 let found =
                     owned.iter().filter_map(|one| one.held.driver.partition().look_up(kind, id));
-                // Whoever asked may have gone away.
+                // The caller may have gone away.
                 let _gone = reply.send(found.max_by_key(|view| view.last_seen));
             }
             DataMessage::Busiest(most, reply) => {

@@ -8,7 +8,7 @@
 //! [`Control::recover`] after a restart.
 //!
 //! A restoring person has the last word on what they saw: on findings that had opened by then
-//! nothing is done for an hour; if they go on for longer, or begin anew, they are judged anew.
+//! nothing is done for an hour; if they go on for longer, or begin again, they are judged again.
 
 mod params;
 mod person;
@@ -126,7 +126,7 @@ impl Control {
         }
     }
 
-    /// What the control plane goes by.
+    /// Parameters of the control plane.
     pub fn params(&self) -> &Params {
         &self.params
     }
@@ -429,7 +429,7 @@ impl Control {
     }
 
     fn end(&mut self, standing: Standing, now: EventTime) -> Decision {
-        // Episodes may still run: their next updates are judged anew.
+        // Episodes may still run: their next updates are judged again.
         self.decided.forget_credential(&standing.credential);
         let generation = standing.generation.next();
         let decision = Decision {

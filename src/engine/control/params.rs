@@ -1,4 +1,4 @@
-//! What the control plane goes by, and what it is asked and asks.
+//! Parameters of the control plane, and what it is asked and asks.
 
 use crate::detect::tenant_flood;
 use crate::engine::approvals::{self, Operators};
@@ -18,10 +18,10 @@ pub const SELF: &str = "tripline";
 /// Who is said to have ordered what a store holds and this member's journal did not know.
 pub const OTHER: &str = "another member";
 
-/// What the control plane goes by.
+/// Parameters of the control plane.
 #[derive(Clone, Debug)]
 pub struct Params {
-    /// The gravest action carried out, by tenant and kind.
+    /// The most severe action carried out, by tenant and kind.
     pub postures: Postures,
     /// Who never gets more than an alert.
     pub allow_list: AllowList,
@@ -91,7 +91,7 @@ pub struct PersonOrder {
 }
 
 impl PersonOrder {
-    /// The voice of whoever orders a revocation that waits for more people; none if it does not.
+    /// The voice of who orders a revocation that waits for more people; none if it does not.
     pub fn vote_on(&self, decision: &Decision) -> Option<Vote> {
         decision.held_by.contains(&Guardrail::Approval).then(|| Vote {
             decision: decision.id,

@@ -121,7 +121,7 @@ impl Control {
             }
         };
         if ordered == Order::Restore {
-            // Episodes may still run: once the person's word holds no more they are judged anew.
+            // Episodes may still run: once the person's word holds no more they are judged again.
             self.decided.forget_credential(&order.credential);
         }
         let generation = self.register.generation(&order.credential).next();

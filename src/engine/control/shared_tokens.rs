@@ -54,7 +54,7 @@ pub(super) struct SharedTokens {
 }
 
 impl SharedTokens {
-    /// Whether the store did not answer of late.
+    /// Whether the store did not answer recently.
     pub(super) fn is_silent(&self, now: EventTime) -> bool {
         self.silent_until.is_some_and(|until| now < until)
     }

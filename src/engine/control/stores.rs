@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 impl Control {
     /// A store refused `refused` because it holds another decision of that or a higher generation,
     /// as when the journal was moved away or another member decided before. What tripline decided
-    /// by itself gives way to what is as grave, and undoes nothing that it did not do; what a person
+    /// by itself gives way to what is as severe, and undoes nothing that it did not do; what a person
     /// ordered gives way to what is more severe, unless it is `restore`. Otherwise
     /// gives the same order above that generation, unless something newer stands.
     pub fn on_stale(
@@ -43,7 +43,7 @@ impl Control {
     }
 
     /// A store holds a newer decision than this journal has: another member's. It becomes one of
-    /// this journal, so that this member's other stores are told, and go by it after a restart.
+    /// this journal, so that this member's other stores are told, and follow it after a restart.
     pub fn on_newer(
         &mut self,
         credential: &Credential,

@@ -5,7 +5,7 @@
 //!                                           asleep: what is left after an hour of silence, 108
 //! ```
 //! Profiles lie in slabs that never move, so growth copies nothing. The index maps 32 bits of the
-//! credential's hash to the profile's number; the id beside the profile settles the rest. Who is
+//! credential's hash to the profile's number; the id besides the profile settles the rest. Who is
 //! silent for an hour falls asleep and wakes with the next event. Who makes room when the keyring is
 //! full stands in `room`.
 
@@ -34,7 +34,7 @@ struct Slot {
     number: u32,
 }
 
-/// Spreads a tag over the bits that the table goes by.
+/// Spreads a tag over the bits that the table follows.
 /// Source: Fibonacci hashing, Knuth, TAOCP vol. 3, 6.4.
 const fn spread(tag: u32) -> u64 {
     (tag as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)

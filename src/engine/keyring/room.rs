@@ -26,7 +26,7 @@ const CANDIDATES: u32 = 64;
 const NEW_HOURS_MAX: u8 = 1;
 /// How long one must be silent to sleep before its time. Unit: seconds. Its windows are over.
 const SILENCE_MIN_S: u32 = 300;
-/// What an entry takes beside the slabs: its place in the index, which is between half and all full.
+/// What an entry takes besides the slabs: its place in the index, which is between half and all full.
 /// Unit: bytes.
 const BESIDE: usize = 24;
 /// What an entry awake takes. Unit: bytes.

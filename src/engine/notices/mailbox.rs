@@ -1,6 +1,6 @@
 //! The mailbox of one receiver: what it is told, once each, in order, within its limit.
 //!
-//! **Invariants.** A receiver hears once of a finding, once of each graver action, and once of its
+//! **Invariants.** A receiver hears once of a finding, once of each more severe action, and once of its
 //! end, and of an end only where it knows of the beginning. No more than [`WAITING_MAX`] messages
 //! wait and no more than [`KNOWN_MAX`] findings are remembered. Whatever was put in leaves as
 //! delivered, refused, expired, or dropped, and is counted.

@@ -30,7 +30,7 @@ pub enum News {
 pub enum Stage {
     /// They hear of it for the first time.
     Opened,
-    /// A graver action is justified than they know of.
+    /// A more severe action is justified than they know of.
     Escalated,
     /// It is over.
     Closed,
@@ -52,7 +52,7 @@ impl Stage {
 pub struct Known {
     /// The finding as it was last heard.
     pub finding: Arc<Finding>,
-    /// The gravest action that they were told of.
+    /// The most severe action that they were told of.
     pub told: Action,
     /// The newest decision on it.
     pub decision: Option<Arc<Decision>>,

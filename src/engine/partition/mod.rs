@@ -46,10 +46,10 @@ pub const SKEW_MS_MAX: i64 = 60_000;
 /// longest window; a sender that is later brings what is over.
 const PAST_MS: i64 = 300_000;
 
-/// What a partition goes by.
+/// Parameters of a partition.
 #[derive(Clone, Debug)]
 pub struct Params {
-    /// What the detectors go by.
+    /// Parameters of the detectors.
     pub profile: profile::Params,
     /// How late an event may be before it counts as late. Unit: milliseconds. Default: 5,000.
     pub lateness_ms: i64,
@@ -97,7 +97,7 @@ impl Default for Params {
     }
 }
 
-/// What the partition goes by for the present.
+/// Parameters of the partition for the present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
     /// The intake clock says so; the events have just arrived.
@@ -211,8 +211,8 @@ impl Partition {
         self.next_offset = self.next_offset.max(offset);
     }
 
-    /// Goes on at `offset`, whatever was applied: the offsets begin anew, as in a topic that was made
-    /// anew.
+    /// Goes on at `offset`, whatever was applied: the offsets begin again, as in a topic that was made
+    /// again.
     pub const fn rewind_to(&mut self, offset: i64) {
         self.next_offset = offset;
         self.applying = None;

@@ -1,4 +1,4 @@
-//! Detection: the engine's bounds and what each detector goes by.
+//! Detection: the engine's bounds and what each detector follows.
 
 use super::values::{by_kind, kinds_of_names, number_within, one_of, real_names, within};
 use crate::app::settings::reader::{Section, Value, Wrong};
@@ -36,7 +36,7 @@ pub(super) fn engine(section: Section<'_>) -> partition::Params {
     }
 }
 
-/// What the detectors go by, and the limits of what a tenant's credentials make together.
+/// Parameters of the detectors, and the limits of what a tenant's credentials make together.
 pub(super) fn profile(root: &Section<'_>) -> (profile::Params, BTreeMap<String, u32>) {
     let mut params = profile::Params::default();
     let ceiling = root.section("ceiling");

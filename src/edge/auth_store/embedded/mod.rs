@@ -69,7 +69,7 @@ const NEVER: i64 = i64::MAX;
 
 /// What stands, and for a throttled credential when its next request is due: the theoretical
 /// arrival time of the generic cell rate algorithm. Unit: milliseconds since 1970.
-/// Shape: 64 bytes, beside the id where it is longer than 24 bytes.
+/// Shape: 64 bytes, besides the id where it is longer than 24 bytes.
 #[derive(Debug)]
 struct Entry {
     credential: Credential,

@@ -10,7 +10,7 @@ use ::redis::RedisError;
 const YOUNG_MS: u32 = 10_000;
 
 impl RedisStore {
-    /// Tells the others what `member` knows; gives what each of them told of late.
+    /// Tells the others what `member` knows; gives what each of them told recently.
     ///
     /// # Errors
     /// When Redis can't be asked.

@@ -1,6 +1,6 @@
 //! The connection to Redis: one server, the master that Sentinel names, or a Cluster.
 //!
-//! Made when it is first needed, shared by all who ask, and made anew after an error that a new
+//! Made when it is first needed, shared by all who ask, and recreated after an error that a new
 //! connection may mend: after a failover the old master answers that it is read-only now.
 
 use ::redis::aio::{ConnectionLike, MultiplexedConnection};
@@ -37,7 +37,7 @@ pub enum Topology {
 pub struct Place {
     /// `redis://user:password@host:port/db`, or `rediss://` for TLS.
     pub url: SecretString,
-    /// `host:port` of the Sentinels or of further nodes of the Cluster, beside that of the URL.
+    /// `host:port` of the Sentinels or of further nodes of the Cluster, besides that of the URL.
     pub nodes: Vec<String>,
     /// How the servers stand together.
     pub topology: Topology,
@@ -83,7 +83,7 @@ impl Place {
         Link::new(self).map(|_| ())
     }
 
-    /// Whether what the URL says and what stands beside it go together.
+    /// Whether what the URL says and what stands besides it go together.
     fn check_together(&self, info: &ConnectionInfo) -> Result<(), PlaceError> {
         if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
             return Err(PlaceError::Insecure);
@@ -263,7 +263,7 @@ fn single(info: ConnectionInfo, place: &Place) -> Result<Client, PlaceError> {
     }
 }
 
-/// The nodes beside that of the URL, reached like it.
+/// The nodes besides that of the URL, reached like it.
 fn nodes(info: &ConnectionInfo, place: &Place) -> Result<Vec<ConnectionAddr>, PlaceError> {
     let tls = is_tls(info);
     let read = |node: &String| {
