@@ -61,7 +61,7 @@ fn explanation(
     }
     let decisions = decisions.as_array().map_or(&[] as &[Value], Vec::as_slice);
     if decisions.is_empty() {
-        out.push_str("no decision: nothing graver than an alert was justified\n");
+        out.push_str("no decision: nothing more severe than an alert was justified\n");
     }
     for decision in decisions {
         out.push_str(&decided(decision));
