@@ -186,7 +186,7 @@ fn every_query_is_answered_with_data_of_the_demo_and_every_metric_is_on_a_board(
         assert_eq!(answer["status"], "success", "{query}: {answer}");
         Some(list(&answer, "/data/result").len())
     };
-    until("the key is restored", Duration::from_mins(1), || {
+    until("the key is restored", Duration::from_mins(5), || {
         let restored = r#"tripline_decisions_total{action="restore",carried_out="true"} > 0"#;
         (ask(restored)? > 0).then_some(())
     });
