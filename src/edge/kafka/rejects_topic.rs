@@ -10,7 +10,9 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{
+    BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -51,10 +53,15 @@ impl RejectsTopic {
         }
     }
 
-    /// Sends the place and reason of a record; false if the client's queue is full.
+    /// Sends the place and reason of a record; false if the client's queue is full, or it knows already
+    /// that the topic takes nothing.
     pub(super) fn send(&self, letter: &str) -> bool {
         let record = BaseRecord::<(), str>::to(&self.topic).payload(letter);
-        self.producer.send(record).is_ok()
+        let sent = self.producer.send(record);
+        if let Err((error, _)) = &sent {
+            self.producer.client().context().warn(error, &self.topic);
+        }
+        sent.is_ok()
     }
 }
 
@@ -63,6 +70,18 @@ struct Deliveries {
     dead_letters: Arc<DeadLetters>,
     metrics: Metrics,
     warned: AtomicBool,
+}
+
+impl Deliveries {
+    fn warn(&self, error: &KafkaError, topic: &str) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::error!(
+                error = %Said::of(error),
+                topic,
+                "dead_letter_topic does not take refused records; they go to the file"
+            );
+        }
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -83,13 +102,7 @@ impl ProducerContext for Deliveries {
             self.warned.store(false, Ordering::Relaxed);
             return;
         };
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            tracing::error!(
-                error = %Said::of(error),
-                topic = message.topic(),
-                "dead_letter_topic does not take refused records; they go to the file"
-            );
-        }
+        self.warn(error, message.topic());
         let letter = message.payload().and_then(|bytes| std::str::from_utf8(bytes).ok());
         let written = self.dead_letters.write(letter.unwrap_or("{}"), clock::now());
         self.metrics.add_letter(written);
