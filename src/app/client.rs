@@ -194,7 +194,7 @@ impl Client {
             text.map(|text| SecretString::from(text.trim().to_owned()))
                 .map_err(|source| ClientError::Token { path: path.clone(), source })
         });
-        // An order goes to the daemon itself: who redirects it is another.
+        // An order goes to the daemon itself: one that redirects it is another.
         let mut http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none());

@@ -77,7 +77,7 @@ impl Probation {
     }
 }
 
-/// How many events recently came from new sources, besides all events recently; older minutes weigh
+/// How many events recently came from new sources, and how many came in all; older minutes weigh
 /// less in both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recent {

@@ -249,7 +249,7 @@ impl Open {
     }
 }
 
-/// The network of a peer: who has one IPv6 address has all of its /64.
+/// The network of a peer: one who has an IPv6 address has all of its /64.
 fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V4(address) => address.into(),

@@ -82,7 +82,7 @@ impl Reporter {
     }
 
     fn tell(&self, message: ControlMessage) {
-        // It has ended only if tripline stops in the midst of a fault.
+        // It has ended only if tripline stops by a fault.
         let _ended = self.control.tell_blocking(message);
     }
 }

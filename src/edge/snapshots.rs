@@ -1,4 +1,5 @@
-//! Where checkpoints are kept: written besides the threads that own the state, read at the start.
+//! Where checkpoints are kept: written by a task apart from the threads that own the state, and read
+//! at the start.
 //!
 //! A checkpoint becomes readable whole or not at all, and only once everything that was told before
 //! it is in the journal. The two newest of a place are kept: where the newest is damaged, the one
@@ -249,7 +250,7 @@ impl Snapshots {
         let _set = self.reserve.set(reserve);
     }
 
-    /// Whether checkpoints can be listed and written: writes something small besides them, and removes
+    /// Whether checkpoints can be listed and written: writes something small next to them, and removes
     /// it again. Gives how many files are there, of the first thousand.
     ///
     /// # Errors

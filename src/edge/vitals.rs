@@ -1,5 +1,5 @@
 //! How the daemon itself does: what a person should look at, judged once for the console,
-//! `tripline top`, `tripline doctor` and who reads `/v1/status`.
+//! `tripline top`, `tripline doctor` and readers of `/v1/status`.
 //!
 //! **Does not** wake anybody: that is for alerts, which have more patience.
 

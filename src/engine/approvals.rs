@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// than people can look at.
 const WAITING_MAX: usize = 10_000;
 
-/// For how long who comes too late is told so. Unit: milliseconds. Chosen: a day.
+/// For how long a late vote is answered as late. Unit: milliseconds. Chosen: a day.
 const LATE_MS: i64 = 86_400_000;
 
 /// Who has to agree.
@@ -205,7 +205,7 @@ impl Approvals {
         self.0.retain(|_, waiting| waiting.decision.credential != *credential);
     }
 
-    /// Forgets what waited for too long, a while after: until then who comes hears that they
+    /// Forgets what waited for too long, a while after: until then a voter hears that they
     /// are late.
     pub fn forget(&mut self, now: EventTime) {
         self.0.retain(|_, waiting| now.ms_since(waiting.until) < LATE_MS);

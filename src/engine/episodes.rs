@@ -1,4 +1,4 @@
-//! The open episodes of a partition: few, besides the many calm profiles.
+//! The open episodes of a partition: few among many calm profiles.
 
 use crate::detect::claim::Claim;
 use crate::detect::episode::Episode;

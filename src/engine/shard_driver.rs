@@ -1,5 +1,5 @@
-//! The one way in which a partition is driven, who hosts it: the threads of HTTP and Kafka, a
-//! replay, trials and the simulation.
+//! The one way in which a partition is driven, no matter which host does: the threads of HTTP and
+//! Kafka, a replay, trials and the simulation.
 //!
 //! ```text
 //!  step(batch, clock) --\

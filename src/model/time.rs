@@ -1,4 +1,4 @@
-//! Event time: when a thing happened, by the clock of who saw it.
+//! Event time: when a thing happened, by the clock of its observer.
 
 use std::fmt;
 

@@ -136,7 +136,7 @@ fn claims_within(token: &str, is_outer: bool) -> Claims {
             return Claims { is_cut: true, ..Claims::default() };
         }
         Some(inflated) => reading.read(&inflated),
-        // In UTF-16 each letter has a NUL besides it.
+        // In UTF-16 each letter has a NUL next to it.
         None if decoded.contains(&0) => {
             reading.read(&decoded.into_iter().filter(|byte| *byte != 0).collect::<Vec<u8>>());
         }

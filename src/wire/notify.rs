@@ -75,7 +75,7 @@ pub fn native(message: &Message) -> Value {
     value
 }
 
-/// For Slack, and who reads what Slack reads.
+/// For Slack, and what takes its messages.
 pub fn slack(message: &Message) -> Value {
     let text = sentence(&message.notice);
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");

@@ -1,4 +1,4 @@
-//! Notifications as OCSF Detection Findings (class 2004), for who collects security events.
+//! Notifications as OCSF Detection Findings (class 2004), for collectors of security events.
 //!
 //! A finding is created, updated and closed under one `finding_info.uid`; a decision updates the
 //! finding behind it, and says by `action_id` whether the credential is let through.

@@ -271,7 +271,7 @@ impl Fingerprinter {
     }
 
     /// All that a secret presented by a caller may be known as. Services differ in what they read
-    /// from it, and events in how they name it: who lets requests pass asks for each.
+    /// from it, and events in how they name it: a gateway's question is about each.
     pub fn candidates(&self, secret: &str) -> Candidates {
         let (shown, token) = (secret, without_spaces(bare(secret)));
         let main = self.identify(secret);

@@ -33,7 +33,7 @@ pub struct CredentialJson {
     pub last_seen: Option<String>,
     /// Its absolute limit. Unit: requests per minute; 0: none.
     pub limit_per_min: Option<u32>,
-    /// Its windows, besides what is usual.
+    /// Its windows, next to what is usual.
     pub windows: Vec<WindowJson>,
     /// The counts of the last 60 seconds, oldest first; the last is of the newest second.
     #[serde(default)]
@@ -42,7 +42,7 @@ pub struct CredentialJson {
     pub open_findings: Vec<String>,
 }
 
-/// A window, besides what is usual.
+/// A window, next to what is usual.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct WindowJson {
     /// Its length. Unit: seconds.

@@ -237,7 +237,7 @@ impl Daemon {
         &self.metrics
     }
 
-    /// The way to who reads the configuration again.
+    /// The way to the task that reloads the configuration.
     pub fn reloads(&self) -> Reloads {
         self.reloads.clone()
     }

@@ -1,6 +1,6 @@
 //! Texts for a terminal: nothing in them moves the cursor or turns the line, and each fits its place.
 //!
-//! Ids, reasons and names come from who sent them. A terminal obeys control characters, and
+//! Ids, reasons and names come from their senders. A terminal obeys control characters, and
 //! shows a line in another order where a mark says so; both are replaced before anything is drawn.
 
 use crate::model::time::EventTime;

@@ -1,7 +1,7 @@
 //! Draws from stated distributions, by a small generator. Bits are the same on every machine,
 //! numbers as far as its logarithm is.
 //!
-//! **Does not** serve for secrets: who knows the seed knows all draws.
+//! **Does not** serve for secrets: one who knows the seed knows all draws.
 
 /// A generator: `SplitMix64`. Shape: 8 bytes, so that a copy is a fork of the future.
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.

@@ -212,7 +212,7 @@ fn admit_operator(tokens: &Tokens, parts: &Parts) -> Result<String, Problem> {
     tokens.admit(&parts.headers, Role::Operate)
 }
 
-/// The account of who holds a token: that of its secret.
+/// The account of a token's holder: that of its secret.
 pub fn account_of(fingerprints: &Fingerprinter, token: &str) -> CompactString {
     format!("{TOKEN}{}", fingerprints.fingerprint(token.as_bytes())).into()
 }

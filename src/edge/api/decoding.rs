@@ -2,7 +2,7 @@
 //! most half of them for one sender.
 //!
 //! **Invariants**: no thread that answers unpacks or decodes; a sender of costly bodies delays only
-//! itself; who sends mostly what has to be refused is asked to wait, before anything is unpacked.
+//! itself; a sender of mostly refused records is asked to wait, before anything is unpacked.
 //! What is taken costs nothing of that budget.
 
 use super::problem::Problem;

@@ -111,7 +111,7 @@ pub struct Shared {
     pub about: Arc<RwLock<About>>,
     /// How the daemon did recently.
     pub vitals: Mutex<vitals::Recent>,
-    /// The way to who reads the configuration again.
+    /// The way to the task that reloads the configuration.
     pub reloads: reload::Reloads,
     /// Requests with events since the start.
     pub requests: AtomicU64,

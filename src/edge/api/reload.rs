@@ -21,7 +21,7 @@ pub struct Reloaded {
 /// mistakes.
 pub type Asked = oneshot::Sender<Result<Reloaded, String>>;
 
-/// The way to who reads the configuration again.
+/// The way to the task that reloads the configuration.
 pub type Reloads = mpsc::Sender<Asked>;
 
 /// Reads the configuration again. One with mistakes changes nothing.

@@ -5,7 +5,7 @@
 //!  revoked:  a checkpoint -> the offset is committed -> the next owner
 //! ```
 //! The state follows from the records before its offset and from when they arrived, so whichever is
-//! newer is right, who wrote it.
+//! newer is right, no matter which member wrote it.
 
 use super::{Place, Shared};
 use crate::edge::clock;

@@ -175,7 +175,7 @@ pub fn partitions_of(
     said::hide(librdkafka);
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers);
-    // Parameters of a producer means nothing to who only asks.
+    // A producer's settings mean nothing to a client that only asks.
     let of_way = |name: &str| {
         ["security.", "sasl.", "ssl.", "client.", "broker."].iter().any(|one| name.starts_with(one))
     };

@@ -378,7 +378,7 @@ impl<'a> Consumption<'a> {
         let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
         context.take_back(&owned);
         self.leave();
-        // A worker that is busy may still have a queue, which keeps the consumer alive; and who
+        // A worker that is busy may still have a queue, which keeps the consumer alive; and the one that
         // drops it last waits until it has left. That must not be the worker.
         let (consumer, stopping) = (self.consumer, Arc::clone(&self.shared.stopping));
         let last = move || {

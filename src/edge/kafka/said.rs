@@ -123,7 +123,7 @@ fn without(text: String, value: &str) -> String {
     shown
 }
 
-/// A client that logs nothing above `debug`: what goes wrong is answered to who asks it.
+/// A client that logs nothing above `debug`: what goes wrong is answered to its callers.
 #[derive(Clone, Copy, Debug)]
 pub struct Quiet;
 

@@ -34,7 +34,7 @@ pub enum KindOfReceiver {
     Alertmanager(Target),
     /// A webhook, signed.
     Webhook(Target, Signer, Form),
-    /// Slack, or who reads what Slack reads.
+    /// Slack, or what takes its messages.
     Slack(Target),
     /// `PagerDuty`, with the routing key of a service.
     PagerDuty(Target, SecretString),

@@ -91,7 +91,7 @@ pub struct PersonOrder {
 }
 
 impl PersonOrder {
-    /// The voice of who orders a revocation that waits for more people; none if it does not.
+    /// The voice of a person who orders a revocation that waits for more people; none if it does not.
     pub fn vote_on(&self, decision: &Decision) -> Option<Vote> {
         decision.held_by.contains(&Guardrail::Approval).then(|| Vote {
             decision: decision.id,

@@ -5,7 +5,7 @@
 //!                                           asleep: what is left after an hour of silence, 108
 //! ```
 //! Profiles lie in slabs that never move, so growth copies nothing. The index maps 32 bits of the
-//! credential's hash to the profile's number; the id besides the profile settles the rest. Who is
+//! credential's hash to the profile's number; the id at the profile settles the rest. Who is
 //! silent for an hour falls asleep and wakes with the next event. Who makes room when the keyring is
 //! full stands in `room`.
 

@@ -7,7 +7,7 @@ use crate::model::finding::{Detector, FindingId};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 
-/// One window of a credential, besides what is usual.
+/// One window of a credential, next to what is usual.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct WindowView {
     /// The window.

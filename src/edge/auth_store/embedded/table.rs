@@ -213,7 +213,7 @@ fn judge(connection: &Connection, decision: &Decision) -> rusqlite::Result<Deliv
     let mut read = connection.prepare_cached(READ)?;
     let held = read.query_row(params![kind.as_str(), id], |row| Ok(holding(row))).optional()?;
     let Some(held) = held else { return Ok(Receipt::Applied.into()) };
-    // The same decision with anything else besides it was changed by somebody else.
+    // The same decision with anything else in it was changed by somebody else.
     if held.decision == Some(decision.id) {
         let whole = held.generation == decision.generation
             && held.status == Some(status)

@@ -83,7 +83,7 @@ impl Place {
         Link::new(self).map(|_| ())
     }
 
-    /// Whether what the URL says and what stands besides it go together.
+    /// Whether the URL and the settings next to it go together.
     fn check_together(&self, info: &ConnectionInfo) -> Result<(), PlaceError> {
         if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
             return Err(PlaceError::Insecure);
