@@ -10,14 +10,15 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
-use tripline::detect::asleep::Asleep;
+use tripline::data_plane::batch::{Batch, HashSeed};
+use tripline::data_plane::partition::Clock;
+use tripline::data_plane::partition::Params;
+use tripline::data_plane::shard_driver::{Backlog, ShardDriver};
+use tripline::detect::cold_profile::Asleep;
 use tripline::detect::profile::Profile;
-use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::partition::{Clock, Params};
-use tripline::engine::shard_driver::{Backlog, ShardDriver};
+use tripline::formats::storage::checkpoint;
 use tripline::model::event::AuthEvent;
 use tripline::model::time::EventTime;
-use tripline::wire::checkpoint_bytes;
 
 const SEED: HashSeed = HashSeed(0x5eed, 0x5eed);
 const START_MS: i64 = 1_700_000_000_000;
@@ -125,7 +126,7 @@ fn checkpoint(shard: &mut ShardDriver, batches: &[Batch]) {
     }
     let bytes: usize = parts.iter().map(Vec::len).sum();
     let begun = Instant::now();
-    let file = checkpoint_bytes::write(parts.iter().map(Vec::as_slice)).unwrap_or_default();
+    let file = checkpoint::write(parts.iter().map(Vec::as_slice)).unwrap_or_default();
     let packing = begun.elapsed().as_secs_f64();
     println!(
         "a checkpoint of {} credentials: {:.0} MB, {:.0} MB packed; {writing:.1} s of the \
@@ -136,7 +137,7 @@ fn checkpoint(shard: &mut ShardDriver, batches: &[Batch]) {
         longest * 1000.0
     );
     let begun = Instant::now();
-    let read = checkpoint_bytes::partition(&file, &Arc::new(Params::default()), SEED);
+    let read = checkpoint::partition(&file, &Arc::new(Params::default()), SEED);
     println!("  read back: {:.1} s, whole: {}", begun.elapsed().as_secs_f64(), read.is_ok());
 }
 

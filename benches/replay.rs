@@ -15,8 +15,8 @@ use std::fmt::Write as _;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Instant;
-use tripline::app::replay::{Outputs, replay};
-use tripline::app::settings;
+use tripline::cli::replay::{Outputs, replay};
+use tripline::config::loader;
 use tripline::model::time::EventTime;
 
 /// The fields of the contract, borrowed as serde borrows them.
@@ -89,7 +89,7 @@ fn bare(path: &Path) -> f64 {
 }
 
 fn whole(path: &Path) -> f64 {
-    let settings = settings::defaults(BTreeMap::new()).expect("the defaults are good");
+    let settings = loader::defaults(BTreeMap::new()).expect("the defaults are good");
     let files = [path.to_owned()];
     let report = replay(&settings, &files, &Outputs::default(), &ProgressBar::hidden());
     report.expect("reads").events_per_s

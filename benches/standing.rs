@@ -17,12 +17,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::{Killed, free_port, start, until};
-use tripline::edge::journal::Journal;
+use tripline::adapters::journal::audit_log::Journal;
+use tripline::formats::storage::journal::Entry;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{Decision, DecisionId, Generation, Order, Posture};
 use tripline::model::finding::Action;
 use tripline::model::time::EventTime;
-use tripline::wire::journal_json::Entry;
 
 const TOGETHER: u32 = 10_000;
 

@@ -1,25 +1,35 @@
 //! `tripline` watches how every API key, token and session is used, notices abuse within a second
 //! or so, and takes the credential out of service through the auth store.
 //!
-//! The crate is a house of floors; a room imports only from floors below its own.
+//! Each layer imports only from layers above it in this table; see ARCHITECTURE.md for an event's way
+//! through them.
 //!
-//! | floor | what it is | what it does not know |
+//! | layer | what it is | what it does not know |
 //! |---|---|---|
-//! | [`model`] | the nouns | serde, I/O, a clock, any other floor |
-//! | `stats` | numbers in, numbers out | the model |
-//! | `detect` | one credential's memory, a file a detector | that there are other credentials |
-//! | `judge` | from findings to a verdict | how a finding was made |
-//! | `engine` | deterministic machines | I/O, a clock, threads |
-//! | `wire` | bytes to values and back; the home of serde | where bytes come from |
-//! | `edge` | doors to the world | what anything means |
-//! | `app` | assembly: settings, daemon, commands | nothing: it knows all floors |
+//! | [`model`] | the nouns, and the contract between the planes | serde, I/O, a clock, any other layer |
+//! | [`collections`] | tables under bounded memory | what they hold |
+//! | [`stats`] | numbers in, numbers out | the model |
+//! | [`detect`] | one credential's memory, a file per detector | that there are other credentials |
+//! | [`data_plane`] | shards: profiles, windows, detectors, findings | the control plane, I/O, a clock, threads |
+//! | [`control_plane`] | policy and decisions | the data plane, I/O, a clock, threads |
+//! | [`engine`] | both planes on one thread | I/O, a clock, threads |
+//! | [`formats`] | bytes to values and back; the home of serde | where bytes come from |
+//! | [`adapters`] | sources, auth stores, journal, HTTP, metrics, clock | what anything means |
+//! | [`config`] | configuration files to checked settings | the daemon |
+//! | [`daemon`] | threads, tasks and channels around the planes | the command line |
+//! | [`sim`] | simulated traffic and how detection does on it | the daemon |
+//! | [`cli`] | a file per command | nothing: it knows all layers |
 
-pub mod app;
+pub mod adapters;
+pub mod cli;
+pub mod collections;
+pub mod config;
+pub mod control_plane;
+pub mod daemon;
+pub mod data_plane;
 pub mod detect;
-pub mod edge;
-
 pub mod engine;
-pub mod judge;
+pub mod formats;
 pub mod model;
+pub mod sim;
 pub mod stats;
-pub mod wire;

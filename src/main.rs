@@ -2,9 +2,9 @@
 
 use clap::Parser;
 use std::process::ExitCode;
-use tripline::app::cli::{Cli, run};
-use tripline::app::exit::Exit;
-use tripline::app::{ended, note_written};
+use tripline::cli::args::{Cli, run};
+use tripline::cli::exit::Exit;
+use tripline::cli::output::{ended, note_written};
 
 fn main() -> ExitCode {
     // Points at which a test lets the process end, named by the variable FAILPOINTS.

@@ -7,8 +7,8 @@
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
 
 use super::baseline::{self, Baseline, Expected};
-use super::quantum::Quantum;
-use super::seen::{Seen, grouped};
+use super::evidence::{Seen, grouped};
+use super::timestamp_resolution::Quantum;
 use super::window::{Window, Windows};
 use crate::model::finding::{Action, Measure};
 use crate::stats::tail::NegativeBinomial;

@@ -7,7 +7,7 @@
 //! Source: Shinomoto et al. (2003), "Differences in spiking patterns among cortical neurons",
 //! eq. 2.2: `Lv = 3 / (n - 1) * sum ((I1 - I2) / (I1 + I2))^2`.
 
-use super::seen::Seen;
+use super::evidence::Seen;
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::{Compact, moved};
 

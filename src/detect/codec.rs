@@ -1,6 +1,6 @@
 //! The model's nouns, and what detectors saw, as bytes of a checkpoint.
 
-use super::claim::Sight;
+use super::detection::Sight;
 use crate::codec;
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector, Gate, Gates, Reached};

@@ -1,8 +1,8 @@
 //! What is known besides a rate as a claim is made: who asks, from where, to what, and how well the
 //! credential is known.
 
-use super::known::{Novel, Recent};
-use crate::model::facts::Aspect;
+use super::familiarity::{Novel, Recent};
+use crate::model::features::Aspect;
 use crate::model::finding::Measure;
 
 /// What takes a credential out of service for its rate.

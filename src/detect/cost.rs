@@ -5,7 +5,7 @@
 //! `m` minutes is passed by that ratio, under a Pareto tail of index 2 (chosen: costs have heavy
 //! tails): `ln m + 2 ln ratio`. It alerts at most. Cost: an addition and a comparison by event.
 
-use super::seen::{Seen, grouped};
+use super::evidence::{Seen, grouped};
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::{Compact, faded};
 

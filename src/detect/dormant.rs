@@ -5,7 +5,7 @@
 //! surprise of the source, and that in `d` days of use no such sleep ended, `ln(1 + d)` (rule of
 //! succession). Cost: nothing by event while awake.
 
-use super::seen::Seen;
+use super::evidence::Seen;
 use crate::model::finding::{Action, Measure};
 
 /// What makes a sleep remarkable.

@@ -1,12 +1,12 @@
 //! `endpoints`: walks over far more endpoints than usual, as who explores what a stolen key opens.
 //!
 //! Score: distinct classes of endpoint in ten minutes over `max(usual, 4)`; gate as of `fan_out`.
-//! A single new endpoint makes no claim of its own: it is a corroborator, see [`super::weigh`].
+//! A single new endpoint makes no claim of its own: it is a corroborator, see [`super::escalation`].
 //! Cost: one bit by event; the rest where a bit was clear.
 
+use super::cardinality::{STRETCH_MIN, Spread};
+use super::evidence::{Seen, grouped};
 use super::fan_out;
-use super::seen::{Seen, grouped};
-use super::spread::{STRETCH_MIN, Spread};
 use crate::model::finding::{Action, Measure};
 
 /// What makes a sweep; units and defaults as of [`fan_out::Params`], of endpoint classes.

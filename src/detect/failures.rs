@@ -7,7 +7,7 @@
 //! nobody gets a stranger's key revoked by failing to use it. Cost: only rejected requests are
 //! asked about.
 
-use super::seen::{Seen, grouped};
+use super::evidence::{Seen, grouped};
 use super::window::Windows;
 use crate::model::finding::{Action, Measure};
 use crate::stats::beta_binomial::BetaBinomial;

@@ -4,8 +4,8 @@
 //! at least 14 nats unlikely under a Poisson law about the usual number, with a dispersion of 2
 //! (chosen). Cost: one bit by event; the rest where a bit was clear.
 
-use super::seen::{Seen, grouped};
-use super::spread::{STRETCH_MIN, Spread};
+use super::cardinality::{STRETCH_MIN, Spread};
+use super::evidence::{Seen, grouped};
 use crate::model::finding::{Action, Measure};
 use crate::stats::tail::NegativeBinomial;
 

@@ -2,28 +2,30 @@
 //!
 //! **Does not** know that there are other credentials, what a posture is, or what time it is.
 
-pub mod asleep;
 pub mod baseline;
 pub mod burst;
 pub mod cadence;
-pub mod ceiling;
-pub mod claim;
-mod codec;
+pub mod cardinality;
+pub mod codec;
+pub mod cold_profile;
 pub mod context;
 pub mod cost;
+pub mod detection;
 pub mod dormant;
 pub mod endpoints;
-pub mod episode;
+pub mod escalation;
+pub mod evaluate;
+pub mod evidence;
 pub mod failures;
+pub mod familiarity;
 pub mod fan_out;
-pub mod known;
-pub mod maxima;
+pub mod limit;
+pub mod open_finding;
 pub mod origin;
+pub mod params;
+pub mod peaks;
 pub mod profile;
-pub mod quantum;
 pub mod ramp;
-mod seen;
-pub mod spread;
 pub mod tenant_flood;
-pub mod weigh;
+pub mod timestamp_resolution;
 pub mod window;

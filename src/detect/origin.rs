@@ -5,11 +5,11 @@
 //! network and country, which change together, and the user agent. A new source alone is no
 //! abuse, people move; with a rise of the rate, or where surprise and rise together are as
 //! unlikely as a burst, it alerts. Whether it may do more is weighed with
-//! the rate, see [`super::weigh`]. Cost: bits by event; the formula only for new values.
+//! the rate, see [`super::escalation`]. Cost: bits by event; the formula only for new values.
 
-use super::known::{Known, Novel, Recent};
-use super::seen::{Seen, grouped};
-use crate::model::facts::Aspect;
+use super::evidence::{Seen, grouped};
+use super::familiarity::{Known, Novel, Recent};
+use crate::model::features::Aspect;
 use crate::model::finding::{Action, Measure};
 
 /// What makes a new source remarkable.

@@ -6,7 +6,7 @@
 //! use, none by event.
 //! Source: DETECTION, "What the data say" 7 and "Formulas"; [`crate::stats::cusum`].
 
-use super::seen::Seen;
+use super::evidence::Seen;
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::{Compact, faded};
 use crate::stats::cusum::Usual;
@@ -158,7 +158,7 @@ impl Seen for Climb {
         format!(
             "has been climbing: {} requests in the last minute where about {:.1} are usual, and \
              {} times the usual rate explains the last minutes {:.1} times better than ever",
-            super::seen::grouped(f64::from(self.count)),
+            super::evidence::grouped(f64::from(self.count)),
             self.usual,
             self.factor,
             self.ratio,

@@ -7,7 +7,7 @@
 //! tenant's busiest credential. Cost: one counter by event, a pass over the tenants a minute.
 //! Source: DETECTION, "What the data say" 6.
 
-use super::seen::{Seen, grouped};
+use super::evidence::{Seen, grouped};
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::Compact;
 use crate::stats::tail::NegativeBinomial;

@@ -5,8 +5,9 @@
 pub mod credential;
 pub mod decision;
 pub mod event;
-pub mod facts;
+pub mod features;
 pub mod finding;
 pub mod invariant;
 pub mod signal;
+pub mod steady_clock;
 pub mod time;

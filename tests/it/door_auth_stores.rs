@@ -40,7 +40,7 @@ impl Secrets {
 /// A store of a configuration, on a runtime of its own.
 struct World {
     runtime: tokio::runtime::Runtime,
-    store: tripline::edge::auth_store::AuthStore,
+    store: tripline::adapters::enforce::auth_store::AuthStore,
     receiver: Receiver,
     _secrets: Secrets,
 }
@@ -68,13 +68,14 @@ impl World {
              [auth_store.{kind}.idp]\nurl = \"{}\"\n{own}{further}",
             receiver.url("/in")
         );
-        let mut settings = tripline::app::settings::check("test", &text, [].into())
+        let mut settings = tripline::config::loader::check("test", &text, [].into())
             .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let outgoing =
-            tripline::edge::outgoing::Outgoing::new(&settings.outgoing).expect("sets up");
+            tripline::adapters::egress::Outgoing::new(&settings.outgoing).expect("sets up");
         let params = settings.stores.remove(0);
         assert!(!format!("{params:?}").contains("PLANTED"));
-        let store = tripline::edge::auth_store::AuthStore::open(params, "test", &outgoing);
+        let store =
+            tripline::adapters::enforce::auth_store::AuthStore::open(params, "test", &outgoing);
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         Self { runtime, store: store.expect("a store"), receiver, _secrets: secrets }
     }
@@ -297,7 +298,7 @@ fn a_store_that_could_do_nothing_is_a_mistake() {
         secrets.path("oauth").display(),
         secrets.path("webhook").display(),
     );
-    let problems = tripline::app::settings::check("test", &text, [].into()).expect_err("mistakes");
+    let problems = tripline::config::loader::check("test", &text, [].into()).expect_err("mistakes");
     let said = problems.render(false);
     for part in ["told of nothing", "client_id", "issuer", "an address is https://", "P-256"] {
         assert!(said.contains(part), "{part} is missing in\n{said}");

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
-use tripline::edge::metrics::Metrics;
-use tripline::edge::planes::Ticket;
-use tripline::edge::snapshots::{Finished, Kept, Snapshots};
+use tripline::adapters::channels::Ticket;
+use tripline::adapters::checkpoint::store::{Finished, Kept, Snapshots};
+use tripline::adapters::metrics::registry::Metrics;
 use tripline::model::time::EventTime;
 
 const PATIENCE: Duration = Duration::from_secs(20);

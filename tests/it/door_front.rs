@@ -91,7 +91,7 @@ fn a_gzip_of_empty_members_without_end_is_refused() {
 
 #[test]
 fn idle_connections_of_a_stranger_keep_nobody_out() {
-    tripline::edge::open_files::raise_limit();
+    tripline::adapters::host::open_files::raise_limit();
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start_with_files(&folder, "", 256, 512);
     assert!((daemon.metric("process_max_fds") - 512.0).abs() < 0.5, "the soft limit is raised");
@@ -135,7 +135,7 @@ fn who_sends_a_head_byte_by_byte_is_cut_off() {
 
 #[test]
 fn heads_that_trickle_after_a_whole_request_keep_nobody_out_and_are_cut_off() {
-    tripline::edge::open_files::raise_limit();
+    tripline::adapters::host::open_files::raise_limit();
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start_with_files(&folder, "", 256, 512);
     daemon.order("revoke", "key_1");

@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use tripline::edge::journal::{Found, Journal, JournalError, verify};
+use tripline::adapters::journal::audit_log::{Found, Journal, verify};
+use tripline::adapters::journal::error::JournalError;
+use tripline::formats::storage::journal::{Entry, StoreReceipt};
 use tripline::model::credential::Credential;
 use tripline::model::decision::{DecisionId, Generation, Order, Receipt};
 use tripline::model::time::EventTime;
-use tripline::wire::journal_json::{Entry, StoreReceipt};
 
 fn entry(number: u64) -> Entry {
     let credential = Credential::parse("key \"1\"\u{2028}ü").expect("valid");

@@ -10,8 +10,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tripline::edge::auth_store::AuthStore;
-use tripline::edge::outgoing::Outgoing;
+use tripline::adapters::egress::Outgoing;
+use tripline::adapters::enforce::auth_store::AuthStore;
 use tripline::model::decision::Receipt;
 
 /// What the server's clients have in common.
@@ -89,7 +89,7 @@ impl Server {
         // The first provider that is installed stays.
         let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let text = self.config(client, introspection);
-        let mut settings = tripline::app::settings::check("test", &text, [].into())
+        let mut settings = tripline::config::loader::check("test", &text, [].into())
             .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let outgoing = Outgoing::new(&settings.outgoing).expect("sets up");
         let store = AuthStore::open(settings.stores.remove(0), "test", &outgoing);

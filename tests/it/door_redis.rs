@@ -7,13 +7,14 @@ use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tempfile::TempDir;
-use tripline::edge::auth_store::redis::{
-    CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands, Params, Place, RedisStore, Topology,
+use tripline::adapters::enforce::answer::{Pulse, Reading};
+use tripline::adapters::enforce::redis::connection::{Place, Topology};
+use tripline::adapters::enforce::redis::store::{
+    CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands, Params, RedisStore,
 };
-use tripline::edge::auth_store::template::{Command, Template};
-use tripline::edge::auth_store::{Pulse, Reading};
-use tripline::engine::member::MemberSummary;
-use tripline::judge::breaker::Allowed;
+use tripline::adapters::enforce::template::{Command, Template};
+use tripline::control_plane::instance_summary::MemberSummary;
+use tripline::control_plane::policy::revocation_limit::Allowed;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{
     Decision, DecisionId, Generation, Holding, Order, Posture, Receipt, Standing, Status,

@@ -8,11 +8,10 @@ use secrecy::SecretString;
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tripline::edge::auth_store::redis::{
-    Params, Place, PlaceError, RedisStore, TlsCertificates, Topology,
-};
-use tripline::edge::auth_store::{Pulse, Reading};
-use tripline::judge::breaker::Allowed;
+use tripline::adapters::enforce::answer::{Pulse, Reading};
+use tripline::adapters::enforce::redis::connection::{Place, PlaceError, Topology};
+use tripline::adapters::enforce::redis::store::{Params, RedisStore, TlsCertificates};
+use tripline::control_plane::policy::revocation_limit::Allowed;
 use tripline::model::decision::{Decision, Order, Receipt};
 use tripline::model::finding::{Detector, FindingId};
 
@@ -256,7 +255,7 @@ fn an_encrypted_server_is_trusted_only_by_the_authority_that_is_named() {
     ]);
     let encrypted = |root: &[u8], client: bool| {
         let read = |name| std::fs::read(authority.path(name)).expect("reads");
-        let own = || tripline::edge::auth_store::redis::ClientTlsConfig {
+        let own = || tripline::adapters::enforce::redis::store::ClientTlsConfig {
             client_cert: read("redis.crt"),
             client_key: read("redis.key"),
         };

@@ -1,9 +1,10 @@
 //! The budget and the fleet: what is not proven is not done, and what all do is nobody's theft.
 
 use std::sync::Arc;
-use tripline::engine::control::{Control, Params, PersonOrder};
-use tripline::judge::budget::{Budgets, Cohort, Ledger};
-use tripline::judge::posture::Postures;
+use tripline::control_plane::control::Control;
+use tripline::control_plane::params::{Params, PersonOrder};
+use tripline::control_plane::policy::budget::{Budgets, Cohort, Ledger};
+use tripline::control_plane::policy::mode::Postures;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{Guardrail, Order, Posture, Status};
 use tripline::model::finding::{
@@ -267,8 +268,8 @@ fn a_few_made_up_sessions_do_not_hold_back_a_revocation() {
 #[test]
 fn the_size_of_a_batch_changes_no_decision() {
     use std::borrow::Cow;
-    use tripline::engine::batch::{Batch, HashSeed};
-    use tripline::engine::machine::{Machine, Output};
+    use tripline::data_plane::batch::{Batch, HashSeed};
+    use tripline::engine::{Machine, Output};
     use tripline::model::event::AuthEvent;
     const SEED: HashSeed = HashSeed(1, 2);
     let mut events: Vec<(String, i64)> = Vec::new();

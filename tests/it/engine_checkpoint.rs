@@ -3,10 +3,12 @@
 use proptest::prelude::*;
 use std::borrow::Cow;
 use std::sync::Arc;
-use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::keyring::bytes_for;
-use tripline::engine::partition::{Clock, Params, Restoring, Useless, VERSION};
-use tripline::engine::shard_driver::ShardDriver;
+use tripline::data_plane::batch::{Batch, HashSeed};
+use tripline::data_plane::eviction_policy::bytes_for;
+use tripline::data_plane::partition::Clock;
+use tripline::data_plane::partition::Params;
+use tripline::data_plane::partition_checkpoint::{Restoring, Useless, VERSION};
+use tripline::data_plane::shard_driver::ShardDriver;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::signal::Signal;

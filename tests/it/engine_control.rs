@@ -1,9 +1,11 @@
 //! The control plane: what becomes a decision, what holds it back, and who has the last word.
 
 use std::sync::Arc;
-use tripline::engine::control::{Control, Milder, Params, PersonOrder, Voted};
-use tripline::judge::allow_list::Entry;
-use tripline::judge::posture::Postures;
+use tripline::control_plane::control::Control;
+use tripline::control_plane::operator::{Milder, Voted};
+use tripline::control_plane::params::{Params, PersonOrder};
+use tripline::control_plane::policy::allow_list::Entry;
+use tripline::control_plane::policy::mode::Postures;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
     DecisionId, Generation, Guardrail, Holding, Order, Posture, Status, TokenAnswer, TokenGrant,

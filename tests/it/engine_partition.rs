@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::episodes::EpisodeTable;
-use tripline::engine::keyring::bytes_for;
-use tripline::engine::partition::{Clock, Params};
-use tripline::engine::shard_driver::ShardDriver;
-use tripline::engine::tally::Tally;
+use tripline::data_plane::batch::{Batch, HashSeed};
+use tripline::data_plane::counters::Tally;
+use tripline::data_plane::eviction_policy::bytes_for;
+use tripline::data_plane::open_findings::EpisodeTable;
+use tripline::data_plane::partition::Clock;
+use tripline::data_plane::partition::Params;
+use tripline::data_plane::shard_driver::ShardDriver;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::finding::{Action, Detector};

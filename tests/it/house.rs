@@ -133,7 +133,7 @@ fn what_could_never_work_is_said_before_it_is_tried() {
     assert_eq!(tripline(&["check", &path], &[]).status.code(), Some(0));
     // An entry that ran out while the daemon was up must not keep it from starting again.
     let past = allowed("2026-01-01T00:00:00Z");
-    assert!(tripline::app::settings::check("config", &past, [].into()).is_ok());
+    assert!(tripline::config::loader::check("config", &past, [].into()).is_ok());
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn the_shipped_configuration_has_no_mistakes_and_says_the_defaults() {
     let told = std::fs::read_to_string(shipped).expect("reads");
     let read = |text: &str| {
         let environment = std::collections::BTreeMap::new();
-        let settings = tripline::app::settings::check("config", text, environment);
+        let settings = tripline::config::loader::check("config", text, environment);
         format!("{:?}", settings.expect("no mistakes"))
     };
     // Every default that stands there as a comment is the default.
@@ -276,12 +276,12 @@ fn data(name: &str) -> String {
 fn a_tenants_limit_is_that_of_each_of_its_credentials_or_of_their_sum() {
     let text =
         "[ceiling.tenant_each]\nacme = \"500/min\"\n[ceiling.tenant_sum]\nbloom = \"9k/min\"\n";
-    let settings = tripline::app::settings::check("config", text, [].into()).expect("right");
+    let settings = tripline::config::loader::check("config", text, [].into()).expect("right");
     assert_eq!(settings.partition.profile.limits.by_tenant.get("acme"), Some(&500));
     assert_eq!(settings.control.tenant_sums.get("bloom"), Some(&9_000));
     assert!(["acme", "bloom"].iter().all(|name| settings.partition.named_tenants.contains(*name)));
     let old = "[ceiling.tenant]\nacme = \"500/min\"\n";
-    assert!(tripline::app::settings::check("config", old, [].into()).is_err(), "no such table");
+    assert!(tripline::config::loader::check("config", old, [].into()).is_err(), "no such table");
 }
 
 #[test]
@@ -503,7 +503,7 @@ fn a_day_of_sessions_takes_no_more_memory_than_some_hours() {
 #[test]
 fn a_detector_that_is_off_says_nothing_of_the_sum_of_all_members_either() {
     for (text, watches) in [("", true), ("detectors.off = [\"tenant_flood\"]", false)] {
-        let settings = tripline::app::settings::check("config", text, [].into()).expect("right");
+        let settings = tripline::config::loader::check("config", text, [].into()).expect("right");
         assert_eq!(settings.control.tenant_flood.is_some(), watches, "{text}");
     }
 }

@@ -12,7 +12,7 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tripline::app::settings;
+use tripline::config::loader;
 
 /// A server that gives everybody the same answer and counts who came.
 struct Server {
@@ -251,15 +251,15 @@ fn a_variable_that_is_nearly_a_setting_is_a_mistake_and_one_of_kubernetes_is_non
 fn a_section_that_stands_in_the_environment_alone_counts() {
     let of = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
     let redis = of("TRIPLINE_AUTH_STORE__REDIS__URL", "redis://127.0.0.1/");
-    let read = settings::check("none", "", redis).expect("no mistakes");
+    let read = loader::check("none", "", redis).expect("no mistakes");
     assert_eq!(read.stores.len(), 1);
     let nonsense = of("TRIPLINE_AUTH_STORE__REDIS__URL", "nonsense");
-    assert!(settings::check("none", "", nonsense).is_err());
+    assert!(loader::check("none", "", nonsense).is_err());
     let mut kafka = of("TRIPLINE_KAFKA__BROKERS", "127.0.0.1:9092");
-    let lacks = settings::check("none", "", kafka.clone()).expect_err("no topics");
+    let lacks = loader::check("none", "", kafka.clone()).expect_err("no topics");
     assert!(lacks.to_string().contains("`topics` is missing"), "{lacks}");
     kafka.extend(of("TRIPLINE_KAFKA__TOPICS", "auth"));
-    assert!(settings::check("none", "", kafka).expect("no mistakes").kafka.is_some());
+    assert!(loader::check("none", "", kafka).expect("no mistakes").kafka.is_some());
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_name_that_names_nothing_is_a_mistake() {
         ("[ceiling.tenant_each]\n\" \" = \"10/min\"\n".to_owned(), "an empty name"),
         ("[ceiling.credential]\n\"key_*\" = \"10/min\"\n".to_owned(), "`key_*` is no pattern"),
     ] {
-        let told = settings::check("a file", &config, BTreeMap::new()).expect_err(&config);
+        let told = loader::check("a file", &config, BTreeMap::new()).expect_err(&config);
         assert!(told.to_string().contains(part), "{config}: {told}");
     }
 }

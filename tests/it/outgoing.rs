@@ -7,7 +7,7 @@ use reqwest::header::HeaderMap;
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
-use tripline::edge::outgoing::{Outgoing, OutgoingError, Params, Target};
+use tripline::adapters::egress::{Outgoing, OutgoingError, Params, Target};
 
 /// A listener to which nobody may connect.
 struct Forbidden(TcpListener);

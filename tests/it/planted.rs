@@ -8,10 +8,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
-use tripline::wire::decoder::Decoder;
-use tripline::wire::native;
-use tripline::wire::refusal::Limits;
-use tripline::wire::secret::Fingerprinter;
+use tripline::formats::events::decoder::Decoder;
+use tripline::formats::events::native;
+use tripline::formats::events::refusal::Limits;
+use tripline::formats::secrets::secret::Fingerprinter;
 
 /// One secret of each form. The last twelve letters of each are what is sought.
 const SECRETS: [&str; 20] = [
@@ -369,6 +369,6 @@ fn a_rule_for_a_name_that_events_never_have_is_a_mistake() {
         let said = said_of(folder.path(), &config);
         assert!(said.contains("looks like a secret") && said.contains("random_ids"), "{said}");
         let meant = format!("random_ids = true\n{config}");
-        assert!(tripline::app::settings::check("test", &meant, [].into()).is_ok(), "{config}");
+        assert!(tripline::config::loader::check("test", &meant, [].into()).is_ok(), "{config}");
     }
 }

@@ -8,11 +8,12 @@ use crate::support::{skipped, until};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
-use tripline::edge::auth_store::redis::RedisStore;
-use tripline::engine::control::{Control, Params};
-use tripline::judge::breaker::{self, Allowed};
-use tripline::judge::budget::Budgets;
-use tripline::judge::posture::Postures;
+use tripline::adapters::enforce::redis::store::RedisStore;
+use tripline::control_plane::control::Control;
+use tripline::control_plane::params::Params;
+use tripline::control_plane::policy::budget::Budgets;
+use tripline::control_plane::policy::mode::Postures;
+use tripline::control_plane::policy::revocation_limit::{self, Allowed};
 use tripline::model::credential::Credential;
 use tripline::model::decision::{Decision, Guardrail, Order, Posture, TokenGrant};
 use tripline::model::finding::{
@@ -51,7 +52,7 @@ fn signal(id: &str, tenant: Option<&str>, detector: Detector, action: Action) ->
     Signal { finding, change, catch_up: false, again: false, seen: Exposure::default() }
 }
 
-fn control(breaker: breaker::Params) -> Control {
+fn control(breaker: revocation_limit::Params) -> Control {
     let postures = Postures { default: Posture::Revoke, ..Postures::default() };
     let budgets = Budgets::NONE;
     Control::new(Arc::new(Params { postures, breaker, budgets, ..Params::default() }))
@@ -66,7 +67,11 @@ const HELD: (Order, &[Guardrail]) = (Order::Act(Action::Suspend), &[Guardrail::B
 
 #[test]
 fn a_tenant_that_has_used_its_revocations_takes_none_of_anothers() {
-    let limit = breaker::Params { per_tenant_hour: 2, per_hour: 5, ..breaker::Params::default() };
+    let limit = revocation_limit::Params {
+        per_tenant_hour: 2,
+        per_hour: 5,
+        ..revocation_limit::Params::default()
+    };
     let mut control = control(limit);
     let mut decide = |id: &str, tenant: Option<&str>, ms: i64| {
         let signal = signal(id, tenant, Detector::Ceiling, Action::Revoke);
@@ -95,7 +100,7 @@ fn a_tenant_that_has_used_its_revocations_takes_none_of_anothers() {
 
 #[test]
 fn the_warm_up_throttles_at_most_and_what_goes_on_is_judged_again_after_it() {
-    let mut control = control(breaker::Params::default());
+    let mut control = control(revocation_limit::Params::default());
     control.set_started(at(0));
     let burst = signal("k1", None, Detector::Burst, Action::Revoke);
     let early = control.on_signal(&burst, at(0)).expect("decided");

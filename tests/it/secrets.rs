@@ -2,11 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use tripline::formats::events::access_log::{AccessLog, Field};
+use tripline::formats::events::decoder::{Decoder, Format};
+use tripline::formats::events::refusal::Limits;
+use tripline::formats::secrets::secret::{Fingerprinter, is_replaced, looks_like_secret};
 use tripline::model::credential::Kind;
-use tripline::wire::access_log::{AccessLog, Field};
-use tripline::wire::decoder::{Decoder, Format};
-use tripline::wire::refusal::Limits;
-use tripline::wire::secret::{Fingerprinter, is_replaced, looks_like_secret};
 
 fn one() -> Fingerprinter {
     Fingerprinter::new(vec![1; 32])

@@ -12,12 +12,15 @@ use crate::support::random::{Random, number};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::control::{self, Control};
-use tripline::engine::keyring::bytes_for;
-use tripline::engine::outbox::{Due, Outbox};
-use tripline::engine::partition::{Clock, Params, Partition, Restoring, VERSION};
-use tripline::engine::shard_driver::{Backlog, ShardDriver};
+use tripline::control_plane;
+use tripline::control_plane::control::Control;
+use tripline::control_plane::outbox::{Due, Outbox};
+use tripline::data_plane::batch::{Batch, HashSeed};
+use tripline::data_plane::eviction_policy::bytes_for;
+use tripline::data_plane::partition::Params;
+use tripline::data_plane::partition::{Clock, Partition};
+use tripline::data_plane::partition_checkpoint::{Restoring, VERSION};
+use tripline::data_plane::shard_driver::{Backlog, ShardDriver};
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
     Decision, DecisionId, Delivery, Generation, Holding, Posture, Receipt, Status,
@@ -75,8 +78,8 @@ fn params() -> Arc<Params> {
 }
 
 /// What the control plane goes by: nothing ends within the run, unless it is `short`.
-fn control_params(short: bool) -> Arc<control::Params> {
-    let mut params = control::Params::default();
+fn control_params(short: bool) -> Arc<control_plane::params::Params> {
+    let mut params = control_plane::params::Params::default();
     if short {
         (params.throttle_ms, params.suspend_ms, params.restored_ms) = (3_000, 5_000, 10_000);
     }
@@ -166,7 +169,7 @@ impl Live {
 
 struct World {
     random: Random,
-    control: Arc<control::Params>,
+    control: Arc<control_plane::params::Params>,
     /// Whether people order something, and events come late.
     has_people: bool,
     now: i64,

@@ -4,21 +4,22 @@
 use proptest::prelude::*;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use tripline::engine::batch::{Batch, HashSeed};
-use tripline::engine::partition::{Clock, Params};
-use tripline::engine::shard_driver::ShardDriver;
+use tripline::data_plane::batch::{Batch, HashSeed};
+use tripline::data_plane::partition::Clock;
+use tripline::data_plane::partition::Params;
+use tripline::data_plane::shard_driver::ShardDriver;
+use tripline::formats::events::access_log::AccessLog;
+use tripline::formats::events::body;
+use tripline::formats::events::decoder::{Decoder, Format};
+use tripline::formats::events::mapping::Mapping;
+use tripline::formats::events::pointer::Pointer;
+use tripline::formats::events::refusal::{Limits, Refusal};
+use tripline::formats::events::verified::{Verified, VerifiedRule};
+use tripline::formats::secrets::secret::Fingerprinter;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Field, Outcome};
 use tripline::model::finding::Action;
 use tripline::model::time::EventTime;
-use tripline::wire::access_log::AccessLog;
-use tripline::wire::body;
-use tripline::wire::decoder::{Decoder, Format};
-use tripline::wire::mapping::Mapping;
-use tripline::wire::pointer::Pointer;
-use tripline::wire::refusal::{Limits, Refusal};
-use tripline::wire::secret::Fingerprinter;
-use tripline::wire::verified::{Verified, VerifiedRule};
 
 const SEED: HashSeed = HashSeed(7, 11);
 
@@ -532,7 +533,7 @@ proptest! {
         let read = Batch::decode(&mut input, 0, SEED).expect("reads back");
         let row = read.rows().first().expect("a row");
         prop_assert_eq!((row.outcome, row.verified), (event.outcome, event.verified));
-        let line = tripline::wire::native::encode(&event);
+        let line = tripline::formats::events::native::encode(&event);
         let again = one(&Decoder::default(), line.as_bytes()).expect("reads back");
         prop_assert_eq!((again.outcome, again.verified), (event.outcome, event.verified));
     }

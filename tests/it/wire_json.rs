@@ -1,6 +1,9 @@
 //! What is written as JSON is read back as it was.
 
 use proptest::prelude::*;
+use tripline::formats::api::decision::DecisionJson;
+use tripline::formats::api::finding::FindingJson;
+use tripline::formats::storage::journal::{Entry, Link, StoreReceipt, decode, encode};
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{
     Decision, DecisionId, Generation, Guardrail, Order, Posture, Receipt, TokenAnswer, TokenGrant,
@@ -9,9 +12,6 @@ use tripline::model::finding::{
     Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
 };
 use tripline::model::time::EventTime;
-use tripline::wire::decision_json::DecisionJson;
-use tripline::wire::finding_json::FindingJson;
-use tripline::wire::journal_json::{Entry, Link, StoreReceipt, decode, encode};
 
 fn time() -> impl Strategy<Value = EventTime> {
     (EventTime::MIN.ms()..EventTime::MAX.ms()).prop_map(EventTime::from_ms)

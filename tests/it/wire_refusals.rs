@@ -2,17 +2,17 @@
 //! is read.
 
 use proptest::prelude::*;
+use tripline::formats::events::access_log::{AccessLog, Field};
+use tripline::formats::events::body;
+use tripline::formats::events::decoder::{Decoder, Format};
+use tripline::formats::events::mapping::Mapping;
+use tripline::formats::events::pointer::{Pointer, PointerError};
+use tripline::formats::events::refusal::{Limits, Refusal};
+use tripline::formats::events::verified::{Verified, VerifiedRule};
+use tripline::formats::secrets::secret::Fingerprinter;
 use tripline::model::credential::Kind;
 use tripline::model::event::{self, AuthEvent, Outcome};
 use tripline::model::time::EventTime;
-use tripline::wire::access_log::{AccessLog, Field};
-use tripline::wire::body;
-use tripline::wire::decoder::{Decoder, Format};
-use tripline::wire::mapping::Mapping;
-use tripline::wire::pointer::{Pointer, PointerError};
-use tripline::wire::refusal::{Limits, Refusal};
-use tripline::wire::secret::Fingerprinter;
-use tripline::wire::verified::{Verified, VerifiedRule};
 
 fn fingerprints() -> Fingerprinter {
     Fingerprinter::new(b"a key of the tests, of 32 bytes.".to_vec())
@@ -279,7 +279,7 @@ fn the_documented_examples_are_read_as_the_page_says() {
             Some(block.split("\n```").next().unwrap_or(""))
         };
         let config = block("toml").unwrap_or("");
-        let settings = tripline::app::settings::check("docs/events.md", config, [].into());
+        let settings = tripline::config::loader::check("docs/events.md", config, [].into());
         let decoder = settings.expect("no mistakes").decoder;
         assert_eq!(decoder.format.as_str(), format);
         let example = block("json").or_else(|| block("text")).expect("an example");

@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use tripline::formats::events::decoder::Decoder;
+use tripline::formats::events::refusal::Limits;
+use tripline::formats::secrets::secret::Fingerprinter;
 use tripline::model::credential::check_id;
-use tripline::wire::decoder::Decoder;
-use tripline::wire::refusal::Limits;
-use tripline::wire::secret::Fingerprinter;
 
 fuzz_target!(|bytes: &[u8]| {
     let fingerprints = Fingerprinter::new(b"a key of the fuzzer, of 32 bytes".to_vec());

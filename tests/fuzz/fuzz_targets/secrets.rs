@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tripline::wire::secret::Fingerprinter;
+use tripline::formats::secrets::secret::Fingerprinter;
 
 fuzz_target!(|text: &str| {
     let fingerprints = Fingerprinter::new(b"a key of the fuzzer, of 32 bytes".to_vec());

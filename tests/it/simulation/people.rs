@@ -4,7 +4,7 @@
 
 use super::{World, disturbed, for_all_seeds};
 use std::collections::{BTreeMap, BTreeSet};
-use tripline::engine::control::PersonOrder;
+use tripline::control_plane::params::PersonOrder;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{Decision, Order, Status};
 use tripline::model::finding::Action;

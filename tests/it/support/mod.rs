@@ -84,7 +84,7 @@ pub fn kept(data: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
         }
         let bytes = std::fs::read(&path).expect("reads");
         let mut unpacked = Vec::new();
-        let read = tripline::wire::checkpoint_bytes::read(&bytes, |_, frame| {
+        let read = tripline::formats::storage::checkpoint::read(&bytes, |_, frame| {
             unpacked.extend(frame);
             Ok(())
         });

@@ -1,0 +1,4 @@
+//! Checkpoints: when a shard's state is written, and where it is stored.
+
+pub mod scheduler;
+pub mod store;

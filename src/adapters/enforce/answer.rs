@@ -1,0 +1,51 @@
+//! Answers of auth stores.
+
+use crate::adapters::egress::Answer;
+use crate::adapters::egress::OutgoingError;
+use crate::model::decision::Delivery;
+use crate::model::decision::Holding;
+use crate::model::decision::Receipt;
+
+/// What a store said of what it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reading {
+    /// What it holds about each credential, in their order.
+    Held(Vec<Option<Holding>>),
+    /// It could not be asked.
+    Unreachable,
+}
+
+/// Whether a store has what was written last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pulse {
+    /// It has.
+    Kept,
+    /// It was emptied, or replaced by a copy that lagged behind.
+    Lost,
+    /// Somebody else wrote into it.
+    Touched,
+    /// It could not be asked.
+    Unreachable,
+}
+
+/// What to make of a server that can't take a decision now.
+pub(super) fn later(answer: &Answer) -> Delivery {
+    let wait = answer.retry_after.map_or(0, |wait| wait.as_millis());
+    let wait_ms = u64::try_from(wait).unwrap_or(u64::MAX);
+    Delivery { wait_ms, ..Receipt::Unreachable.into() }
+}
+
+/// Whether asking again can help where there was no answer.
+pub(super) fn unanswered(error: &OutgoingError) -> Delivery {
+    let receipt = match error {
+        OutgoingError::NotAllowed(_) => {
+            tracing::error!(%error, "a store is blocked");
+            Receipt::Refused
+        }
+        OutgoingError::Unreachable(_) | OutgoingError::TimedOut(_) => {
+            tracing::debug!(%error, "a store could not be asked");
+            Receipt::Unreachable
+        }
+    };
+    receipt.into()
+}

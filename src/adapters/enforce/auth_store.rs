@@ -1,0 +1,214 @@
+//! Auth stores: what gateways believe.
+//!
+//! Carrying out a decision is idempotent by its id, and a store that can compare refuses a decision
+//! whose generation is not newer than the one it holds (invariant S-3).
+//!
+//! There may be several at once. Each has a name, which stands in the journal and in metrics, and
+//! the kinds of credentials that it is told of.
+
+use crate::adapters::egress::Outgoing;
+use crate::adapters::enforce::answer::Pulse;
+use crate::adapters::enforce::answer::Reading;
+use crate::formats::outbound::security_event::Transmitter;
+use crate::model::credential::{Credential, Kind, Kinds};
+use crate::model::decision::{Decision, Delivery, Order, Standing};
+use std::sync::Arc;
+
+/// The name of the embedded store.
+pub const EMBEDDED: &str = "embedded";
+
+/// A store of the configuration.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Its name in the journal and in metrics: `redis`, or of which there may be several
+    /// `webhook.NAME`.
+    pub name: String,
+    /// What it is told of. Default: every kind.
+    pub kinds: Kinds,
+    /// What it is.
+    pub of: KindOfStore,
+}
+
+/// What a store of the configuration is.
+#[derive(Clone, Debug)]
+pub enum KindOfStore {
+    /// Redis.
+    Redis(Box<super::redis::store::Params>),
+    /// A webhook.
+    Webhook(super::webhook::Params),
+    /// An OAuth 2.0 authorization server.
+    OAuth(super::oauth::Params),
+    /// A Shared Signals receiver.
+    SharedSignals(Box<super::shared_signals::Params>),
+}
+
+/// Why a store can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthStoreError {
+    /// Redis.
+    #[error(transparent)]
+    Redis(#[from] super::redis::connection::PlaceError),
+}
+
+impl Params {
+    /// Whether it can count the tokens of the breaker for all members.
+    pub const fn can_count_tokens(&self) -> bool {
+        matches!(self.of, KindOfStore::Redis(_))
+    }
+}
+
+/// A place that gateways believe.
+#[derive(Clone, Debug)]
+pub struct AuthStore {
+    name: Arc<str>,
+    kinds: Kinds,
+    door: Door,
+}
+
+#[derive(Clone, Debug)]
+enum Door {
+    /// In this process, on this disk.
+    Embedded(super::embedded::store::EmbeddedStore),
+    /// Redis.
+    Redis(super::redis::store::RedisStore),
+    /// A webhook.
+    Webhook(super::webhook::WebhookStore),
+    /// An OAuth 2.0 authorization server.
+    OAuth(super::oauth::OAuthStore),
+    /// A Shared Signals receiver.
+    SharedSignals(Box<super::shared_signals::SharedSignalsStore>),
+}
+
+impl AuthStore {
+    /// The embedded store, which is told of every credential.
+    pub fn embedded(store: super::embedded::store::EmbeddedStore) -> Self {
+        Self { name: EMBEDDED.into(), kinds: Kinds::ALL, door: Door::Embedded(store) }
+    }
+
+    /// Sets a store up; it connects when it is first used. `epoch` differs for each process.
+    ///
+    /// # Errors
+    /// When its parameters can't be used.
+    pub fn open(params: Params, epoch: &str, outgoing: &Outgoing) -> Result<Self, AuthStoreError> {
+        let outgoing = outgoing.clone();
+        let door = match params.of {
+            KindOfStore::Redis(redis) => {
+                Door::Redis(super::redis::store::RedisStore::new(*redis, epoch)?)
+            }
+            KindOfStore::Webhook(webhook) => {
+                Door::Webhook(super::webhook::WebhookStore::new(webhook, outgoing))
+            }
+            KindOfStore::OAuth(oauth) => {
+                Door::OAuth(super::oauth::OAuthStore::new(oauth, outgoing))
+            }
+            KindOfStore::SharedSignals(receiver) => Door::SharedSignals(Box::new(
+                super::shared_signals::SharedSignalsStore::new(*receiver, outgoing),
+            )),
+        };
+        Ok(Self { name: params.name.into(), kinds: params.kinds, door })
+    }
+
+    /// Its name in the journal and in metrics.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it is told of.
+    pub const fn kinds(&self) -> Kinds {
+        self.kinds
+    }
+
+    /// Whether it is told of that credential.
+    pub fn takes(&self, credential: &Credential) -> bool {
+        self.kinds.has(credential.kind())
+    }
+
+    /// Whether it can put a credential of that kind back into service; a pure receiver of
+    /// revocations can't.
+    pub fn can_restore(&self, kind: Kind) -> bool {
+        match &self.door {
+            Door::Redis(store) => store.can(Order::Restore, kind),
+            Door::Embedded(_) | Door::Webhook(_) => true,
+            Door::OAuth(_) | Door::SharedSignals(_) => false,
+        }
+    }
+
+    /// Whether it can be asked what it holds; a receiver of messages can't.
+    pub const fn can_be_read(&self) -> bool {
+        match &self.door {
+            Door::Embedded(_) | Door::Redis(_) => true,
+            Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => false,
+        }
+    }
+
+    /// What it holds about credentials, in their order.
+    pub async fn read(&self, wanted: &[Standing]) -> Reading {
+        match &self.door {
+            Door::Embedded(store) => {
+                let (store, wanted) = (store.clone(), wanted.to_vec());
+                match tokio::task::spawn_blocking(move || store.read(&wanted)).await {
+                    Ok(Ok(held)) => Reading::Held(held),
+                    Ok(Err(error)) => {
+                        tracing::error!(%error, "the embedded store can't be read");
+                        Reading::Unreachable
+                    }
+                    Err(_) => Reading::Unreachable,
+                }
+            }
+            Door::Redis(store) => store.read(wanted).await,
+            Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => Reading::Unreachable,
+        }
+    }
+
+    /// Whether it still has what was written last.
+    pub async fn pulse(&self) -> Pulse {
+        match &self.door {
+            Door::Embedded(store) => {
+                let store = store.clone();
+                match tokio::task::spawn_blocking(move || store.is_untouched()).await {
+                    Ok(Ok(true)) => Pulse::Kept,
+                    Ok(Ok(false)) => Pulse::Touched,
+                    Ok(Err(_)) | Err(_) => Pulse::Unreachable,
+                }
+            }
+            Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => Pulse::Kept,
+            Door::Redis(store) => store.pulse().await,
+        }
+    }
+
+    /// Returns what keeps decisions from it, in its own words, where it said so.
+    pub fn fault(&self) -> Option<String> {
+        match &self.door {
+            Door::Redis(store) => store.fault(),
+            Door::Embedded(store) => store.fault(),
+            Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => None,
+        }
+    }
+
+    /// Where all members count the tokens of the breaker, if this store can.
+    pub fn shared_tokens(&self) -> Option<super::redis::store::RedisStore> {
+        match &self.door {
+            Door::Redis(store) => Some(store.clone()),
+            Door::Embedded(_) | Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => None,
+        }
+    }
+
+    /// Who signs what it is told, where that is verified by a public key.
+    pub fn transmitter(&self) -> Option<&Transmitter> {
+        match &self.door {
+            Door::SharedSignals(store) => Some(store.transmitter()),
+            Door::Embedded(_) | Door::Redis(_) | Door::Webhook(_) | Door::OAuth(_) => None,
+        }
+    }
+
+    /// Carries out a decision; safe to repeat.
+    pub async fn carry_out(&self, decision: &Decision) -> Delivery {
+        match &self.door {
+            Door::Embedded(store) => store.carry_out(decision).await,
+            Door::Redis(store) => store.carry_out(decision).await,
+            Door::Webhook(store) => store.carry_out(decision).await,
+            Door::OAuth(store) => store.carry_out(decision).await,
+            Door::SharedSignals(store) => store.carry_out(decision).await,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The embedded auth store: one `SQLite` table behind `/v1/check`.
+
+pub mod store;
+pub mod table;
+pub mod throttle;

@@ -1,0 +1,73 @@
+//! A credential's entry in Redis, as tripline reads it.
+
+use crate::model::decision::DecisionId;
+use crate::model::decision::Generation;
+use crate::model::decision::Holding;
+use crate::model::decision::Status;
+use crate::model::finding::FindingId;
+use crate::model::time::EventTime;
+
+/// Digits of the highest generation that is believed. Lua counts whole numbers exactly up to 2^53.
+const GENERATION_DIGITS_MAX: usize = 15;
+
+/// The fields of a hash: generation, decision, status, finding, until.
+pub(super) const FIELDS: [&str; 5] = ["generation", "decision", "status", "finding", "until"];
+
+/// Bytes of each field; none where the hash lacks it.
+pub(super) type Row = Vec<Option<Vec<u8>>>;
+
+/// Stands for an entry that tripline didn't write: it is older than every decision.
+pub(super) fn nothing_of_ours() -> Holding {
+    Holding::from(Generation(0))
+}
+
+pub(super) fn read_row(row: &[Option<Vec<u8>>]) -> Option<Holding> {
+    if row.iter().all(Option::is_none) {
+        return None;
+    }
+    let text = |at: usize| str::from_utf8(row.get(at)?.as_deref()?).ok();
+    let fields = [0, 1, 2, 3, 4].map(text);
+    Some(read_fields(fields).unwrap_or_else(nothing_of_ours))
+}
+
+/// Reads generation, decision, status, finding and until; none if tripline can't have written that.
+pub(super) fn read_fields(
+    [generation, decision, status, finding, until]: [Option<&str>; 5],
+) -> Option<Holding> {
+    let generation = generation.filter(|text| {
+        text.len() <= GENERATION_DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let status = status.map(|text| Status::parse(text).ok_or(()));
+    Some(Holding {
+        generation: Generation(generation?.parse().ok()?),
+        decision: Some(DecisionId::parse(decision?)?),
+        status: status.transpose().ok()?,
+        finding: finding.and_then(FindingId::parse),
+        until: until.and_then(|seconds| seconds.parse().ok()).map(EventTime::from_s),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::adapters::enforce::redis::entry::{nothing_of_ours, read_row};
+    use crate::model::decision::{Generation, Status};
+
+    #[test]
+    fn an_entry_that_tripline_cannot_have_written_holds_nothing() {
+        let row = |fields: [&str; 5]| {
+            let bytes = |text: &str| (text != "-").then(|| text.as_bytes().to_vec());
+            read_row(&fields.map(bytes))
+        };
+        let (id, good) = ("d_0123456789abcdef", "revoked");
+        let held = row(["7", id, good, "", ""]).expect("held");
+        assert_eq!((held.generation, held.status), (Generation(7), Some(Status::Revoked)));
+        assert_eq!(row(["-", "-", "-", "-", "-"]), None);
+        let nothing = Some(nothing_of_ours());
+        for generation in ["", "-", "abc", "-1", "1.5", "0x7", " 7", "9007199254740993"] {
+            assert_eq!(row([generation, id, good, "", ""]), nothing, "{generation}");
+        }
+        assert_eq!(row(["7", "-", good, "", ""]), nothing);
+        assert_eq!(row(["7", "mine", good, "", ""]), nothing);
+        assert_eq!(row(["7", id, "banned", "", ""]), nothing);
+    }
+}

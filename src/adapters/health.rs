@@ -1,0 +1,473 @@
+//! How the daemon itself does: what a person should look at, judged once for the console,
+//! `tripline top`, `tripline doctor` and readers of `/v1/status`.
+//!
+//! **Does not** wake anybody: that is for alerts, which have more patience.
+
+use crate::formats::api::status::{ConcernJson, KafkaJson, Part, StoreJson};
+use crate::model::time::EventTime;
+use std::collections::VecDeque;
+
+/// How long it is remembered how it was. Unit: milliseconds. Chosen: longer than anything that is told
+/// only once it lasts.
+const KEPT_MS: i64 = 120_000;
+const MINUTE_MS: i64 = 60_000;
+/// For how long a store may settle nothing of what it is told. Unit: milliseconds. Chosen: several
+/// tries.
+const STORE_MS: i64 = 5_000;
+/// After how long without a sign of life a thread stands still. Unit: milliseconds. Chosen: they
+/// give one each second.
+const SILENT_MS: i64 = 30_000;
+/// How long brokers may not answer. Unit: milliseconds. Chosen: two looks at them.
+const BROKERS_MS: i64 = 10_000;
+/// How long no partition may be owned. Unit: milliseconds. Chosen: a rebalance takes less, with what is
+/// read back in it.
+const UNASSIGNED_MS: i64 = 90_000;
+/// What lasts for longer than is remembered would never be told.
+const _: () = assert!(STORE_MS < KEPT_MS && BROKERS_MS < KEPT_MS && UNASSIGNED_MS < KEPT_MS);
+/// Records not yet applied that are many, whatever the rate. Chosen.
+const LAG_MANY: u64 = 10_000;
+/// How many seconds of events not yet applied are many. Chosen.
+const LAG_S_MANY: f64 = 10.0;
+/// From how many events on it is remarkable that none of them counts. Chosen.
+const UNVERIFIED_MIN: u64 = 100;
+/// How many intervals a checkpoint may be late, and how long beyond. Unit: milliseconds. Chosen.
+const CHECKPOINT_INTERVALS: i64 = 3;
+const CHECKPOINT_MS: i64 = 10_000;
+
+/// What was measured at a time. Counts are totals since the start.
+#[derive(Clone, Debug)]
+pub struct Vitals {
+    /// When.
+    pub at: EventTime,
+    /// Invariants that would have been broken.
+    pub violations: u64,
+    /// Whether the journal can be written.
+    pub journal_is_writable: bool,
+    /// When each stage last showed that its threads live.
+    pub beats: Vec<(&'static str, EventTime)>,
+    /// The auth stores.
+    pub stores: Vec<StoreJson>,
+    /// What each of them has settled, in the same order.
+    pub settled: Vec<u64>,
+    /// Events that a crash would lose.
+    pub not_kept: u64,
+    /// Requests answered 429 as a queue was full.
+    pub queue_full: u64,
+    /// Records refused.
+    pub refused: u64,
+    /// Events applied.
+    pub applied: u64,
+    /// Those of them whose caller did not prove to hold the credential.
+    pub unverified: u64,
+    /// The sender whose clock is furthest ahead, if its events are not counted for that, and by how
+    /// much. Unit: milliseconds.
+    pub fast_clock: Option<(String, i64)>,
+    /// The Kafka intake, where there is one.
+    pub kafka: Option<KafkaJson>,
+    /// Events of Kafka applied.
+    pub kafka_events: u64,
+    /// When the partition that waits longest for a checkpoint got its last one.
+    pub checkpoint: Option<EventTime>,
+    /// How often each gets one. Unit: milliseconds.
+    pub checkpoint_every_ms: i64,
+    /// Credentials with a baseline that were forgotten for want of memory.
+    pub forgotten: u64,
+    /// Uses of unknown credentials that were not counted for want of memory.
+    pub deferred: u64,
+    /// Credentials that were not taken in, as all others had an open episode.
+    pub not_watched: u64,
+    /// Revocations that the breaker has left; none where it may never let any through.
+    pub breaker_tokens: Option<i64>,
+}
+
+/// How it was recently.
+#[derive(Clone, Debug, Default)]
+pub struct Recent {
+    kept: VecDeque<Vitals>,
+}
+
+impl Recent {
+    /// Takes down how it is.
+    pub fn note(&mut self, now: Vitals) {
+        // A clock that was set back leaves nothing to compare with.
+        self.kept.retain(|one| (0..KEPT_MS).contains(&now.at.ms_since(one.at)));
+        self.kept.push_back(now);
+    }
+
+    /// For how long something has been so without a break, as far as it is remembered; none if it
+    /// is not so. Unit: milliseconds.
+    fn since_ms(&self, now: &Vitals, is_so: impl Fn(&Vitals) -> bool) -> Option<i64> {
+        let before = self.kept.iter().rev().filter(|one| one.at <= now.at);
+        let first = std::iter::once(now).chain(before).take_while(|one| is_so(one)).last();
+        first.map(|first| now.at.ms_since(first.at))
+    }
+
+    /// By how much a total rose within the last minute, and in how many seconds; none where nothing was
+    /// taken down in it.
+    fn risen(&self, now: &Vitals, total: impl Fn(&Vitals) -> u64) -> Option<(u64, f64)> {
+        let since =
+            self.kept.iter().find(|one| (1..=MINUTE_MS).contains(&now.at.ms_since(one.at)))?;
+        let seconds = now.at.ms_since(since.at) as f64 / 1000.0;
+        Some((total(now).saturating_sub(total(since)), seconds))
+    }
+
+    /// What a person should look at, the most severe first.
+    pub fn concerns(&self, now: &Vitals) -> Vec<ConcernJson> {
+        let mut concerns: Vec<ConcernJson> = of_itself(now).collect();
+        concerns.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));
+        concerns.extend(self.of_intake(now));
+        concerns.extend(now.kafka.and_then(|kafka| self.of_kafka(now, kafka)));
+        concerns.sort_by_key(|one| (!one.grave, one.part));
+        concerns
+    }
+
+    fn of_store(&self, now: &Vitals, store: &StoreJson) -> Option<ConcernJson> {
+        let settled = now.settled_by(&store.name);
+        let stands_still = |one: &Vitals| {
+            let waits = one.stores.iter().any(|it| it.name == store.name && it.waiting > 0);
+            waits && one.settled_by(&store.name) == settled
+        };
+        let still_ms = self.since_ms(now, stands_still);
+        let waiting = count(store.waiting, "decision");
+        let concern = if !store.up {
+            let due = if store.waiting > 0 { format!(", {waiting} due") } else { String::new() };
+            let said = store.fault.as_ref().map_or(String::new(), |said| format!(" ({said})"));
+            grave(Part::Store, "store-unreachable", format!("it can't be reached{said}{due}"))
+        } else if let Some(fault) = &store.fault {
+            grave(Part::Store, "store-refuses", fault.clone())
+        } else if still_ms.is_some_and(|ms| ms >= STORE_MS) {
+            grave(Part::Store, "outbox-not-draining", format!("{waiting} due, it settles none"))
+        } else {
+            return None;
+        };
+        Some(ConcernJson { store: Some(store.name.clone()), ..concern })
+    }
+
+    fn of_intake(&self, now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
+        let rose = |total: fn(&Vitals) -> u64| {
+            self.risen(now, total).map(|(by, _)| by).filter(|by| *by > 0)
+        };
+        let not_kept = rose(|one| one.not_kept).map(|events| {
+            let events = count(events, "event");
+            let found = format!("a crash would lose {events} of the last minute");
+            mild(Part::EventLog, "events-not-kept", found)
+        });
+        let full = rose(|one| one.queue_full).map(|requests| {
+            let found = format!("{} of the last minute answered 429", count(requests, "request"));
+            mild(Part::Queue, "queue-full", found)
+        });
+        let refused = rose(|one| one.refused).map(|records| {
+            let found = format!("{records} of the last minute could not be read");
+            mild(Part::Records, "records-refused", found)
+        });
+        let applied = self.risen(now, |one| one.applied).map_or(0, |(by, _)| by);
+        let unverified = rose(|one| one.unverified).filter(|by| *by >= UNVERIFIED_MIN);
+        let unverified = unverified.filter(|by| *by == applied).map(|events| {
+            let found = format!("none of {events} events of the last minute counts as a use");
+            mild(Part::Records, "unverified", found)
+        });
+        let forgotten = rose(|one| one.forgotten).map(|credentials| {
+            let credentials = count(credentials, "baseline");
+            let found = format!("it is full: {credentials} forgotten in the last minute");
+            mild(Part::Memory, "memory-full", found)
+        });
+        let not_watched = rose(|one| one.not_watched).map(|credentials| {
+            let credentials = count(credentials, "new credential");
+            let found = format!("it is full: {credentials} of the last minute not watched");
+            grave(Part::Memory, "memory-full", found)
+        });
+        let deferred = rose(|one| one.deferred).map(|events| {
+            let found = format!("it is full: {events} uses of unknown ones not counted");
+            mild(Part::Memory, "memory-full", found)
+        });
+        let memory = not_watched.or(forgotten).or(deferred);
+        [not_kept, full, refused, unverified, memory].into_iter().flatten()
+    }
+
+    fn of_kafka(&self, now: &Vitals, kafka: KafkaJson) -> Option<ConcernJson> {
+        let owns_none = |one: &Vitals| one.kafka.is_some_and(|kafka| kafka.partitions == 0);
+        let is_down = |one: &Vitals| one.kafka.is_some_and(|kafka| !kafka.up);
+        if self.since_ms(now, is_down).is_some_and(|ms| ms >= BROKERS_MS) {
+            let found = "the brokers don't answer".to_owned();
+            return Some(grave(Part::Kafka, "consumer-stalled", found));
+        }
+        if self.since_ms(now, owns_none).is_some_and(|ms| ms >= UNASSIGNED_MS) {
+            let found = "this member owns no partition".to_owned();
+            return Some(mild(Part::Kafka, "consumer-unassigned", found));
+        }
+        let (applied, seconds) = self.risen(now, |one| one.kafka_events)?;
+        let many = LAG_S_MANY * applied as f64 / seconds;
+        (kafka.lag > LAG_MANY && kafka.lag as f64 > many).then(|| {
+            let found = format!("{} not yet applied", count(kafka.lag, "record"));
+            mild(Part::Kafka, "consumer-lag-high", found)
+        })
+    }
+}
+
+impl Vitals {
+    /// What a store has settled.
+    fn settled_by(&self, name: &str) -> Option<u64> {
+        let mut stores = self.stores.iter().zip(&self.settled);
+        stores.find(|(store, _)| store.name == name).map(|(_, settled)| *settled)
+    }
+}
+
+/// What shows at once.
+fn of_itself(now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
+    let violations = (now.violations > 0).then(|| {
+        let found =
+            format!("{}: nothing above alert until a restart", count(now.violations, "violation"));
+        grave(Part::Invariants, "invariant-violation", found)
+    });
+    let journal = (!now.journal_is_writable).then(|| {
+        let found = "it can't be written: nothing is carried out".to_owned();
+        grave(Part::Journal, "journal-errors", found)
+    });
+    let silent = now.beats.iter().map(|(stage, at)| (stage, now.at.ms_since(*at)));
+    let silent = silent.filter(|(_, ms)| *ms > SILENT_MS).max_by_key(|(_, ms)| *ms);
+    let silent = silent.map(|(stage, ms)| {
+        let found = format!("no sign of life of {stage} for {} s", ms / 1000);
+        grave(Part::Threads, "stage-stuck", found)
+    });
+    let intervals_ms = now.checkpoint_every_ms.saturating_mul(CHECKPOINT_INTERVALS);
+    let late_ms = intervals_ms.saturating_add(CHECKPOINT_MS);
+    let age_ms = now.checkpoint.map(|at| now.at.ms_since(at));
+    let late = age_ms.filter(|age_ms| *age_ms > late_ms);
+    let late = late.map(|age_ms| {
+        let found = format!("of one partition none for {} s", age_ms / 1000);
+        grave(Part::Checkpoints, "checkpoint-stale", found)
+    });
+    let empty = now.breaker_tokens.is_some_and(|tokens| tokens <= 0).then(|| {
+        let found = "it is empty: suspends, does not revoke".to_owned();
+        mild(Part::Breaker, "breaker-empty", found)
+    });
+    let fast = now.fast_clock.as_ref().map(|(sender, ms)| {
+        let found =
+            format!("the clock of {sender} is {} s ahead: its events don't count", ms / 1000);
+        grave(Part::Records, "clock-ahead", found)
+    });
+    [violations, journal, silent, late, empty, fast].into_iter().flatten()
+}
+
+fn count(number: u64, of: &str) -> String {
+    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
+}
+
+fn mild(part: Part, runbook: &str, found: String) -> ConcernJson {
+    ConcernJson { part, store: None, grave: false, found, runbook: runbook.to_owned() }
+}
+
+fn grave(part: Part, runbook: &str, found: String) -> ConcernJson {
+    ConcernJson { grave: true, ..mild(part, runbook, found) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Recent, Vitals};
+    use crate::formats::api::status::{KafkaJson, Part, StoreJson};
+    use crate::model::time::EventTime;
+
+    /// What adds up to so many in each second.
+    fn total(per_s: u64, second: i64) -> u64 {
+        per_s * u64::try_from(second + 60).unwrap_or(0)
+    }
+
+    fn well(second: i64) -> Vitals {
+        let at = EventTime::from_s(1_800_000_000 + second);
+        Vitals {
+            at,
+            violations: 0,
+            journal_is_writable: true,
+            beats: vec![("control_plane", at.plus_ms(-900)), ("kafka", at)],
+            stores: ["embedded", "redis.main"]
+                .map(|name| StoreJson { name: name.to_owned(), waiting: 0, up: true, fault: None })
+                .into(),
+            not_kept: 7,
+            queue_full: 7,
+            kafka_events: total(20_000, second),
+            refused: 7,
+            applied: 7,
+            unverified: 7,
+            fast_clock: None,
+            kafka: Some(KafkaJson { up: true, partitions: 4, lag: 150_000 }),
+            checkpoint: Some(at.plus_ms(-60_000)),
+            checkpoint_every_ms: 60_000,
+            settled: vec![7, 7],
+            forgotten: 7,
+            deferred: 7,
+            not_watched: 7,
+            breaker_tokens: Some(1),
+        }
+    }
+
+    /// What is found after two minutes of which each second was like that: from -60 to 59.
+    fn found_after(minute: impl Fn(&mut Vitals, i64)) -> Vec<(Part, bool, String)> {
+        let mut recent = Recent::default();
+        let at = |second| {
+            let mut vitals = well(second);
+            minute(&mut vitals, second);
+            vitals
+        };
+        (-60..59).for_each(|second| recent.note(at(second)));
+        let found = recent.concerns(&at(59));
+        for one in &found {
+            let page = format!("{}/docs/runbooks/{}.md", env!("CARGO_MANIFEST_DIR"), one.runbook);
+            assert!(std::path::Path::new(&page).exists(), "{page}");
+        }
+        found.into_iter().map(|one| (one.part, one.grave, one.found)).collect()
+    }
+
+    #[track_caller]
+    fn finds(part: Part, grave: bool, words: &str, change: impl Fn(&mut Vitals, i64)) {
+        let found = found_after(change);
+        assert_eq!(found, [(part, grave, words.to_owned())]);
+    }
+
+    #[test]
+    fn a_minute_in_which_no_event_counts_is_remarkable() {
+        let at = |second, applied, unverified| Vitals { applied, unverified, ..well(second) };
+        let mut recent = Recent::default();
+        recent.note(at(0, 0, 0));
+        let found = |now: &Vitals| {
+            let concerns = recent.concerns(now).into_iter();
+            concerns.map(|one| one.found).collect::<Vec<_>>()
+        };
+        let none = "none of 100 events of the last minute counts as a use";
+        assert_eq!(found(&at(50, 100, 100)), [none]);
+        assert_eq!(found(&at(50, 101, 100)), [""; 0]);
+        assert_eq!(found(&at(50, 99, 99)), [""; 0]);
+    }
+
+    #[test]
+    fn a_sender_with_a_fast_clock_is_named() {
+        let fast = Vitals { fast_clock: Some(("gateway-1".to_owned(), 90_000)), ..well(0) };
+        let concerns = Recent::default().concerns(&fast);
+        let found: Vec<_> = concerns.iter().map(|one| (one.part, one.grave, &*one.found)).collect();
+        let expected = "the clock of gateway-1 is 90 s ahead: its events don't count";
+        assert_eq!(found, [(Part::Records, true, expected)]);
+    }
+
+    #[test]
+    fn who_is_well_gives_no_concern_and_each_fault_is_told_alone() {
+        assert_eq!(found_after(|_, _| {}), []);
+        finds(Part::Journal, true, "it can't be written: nothing is carried out", |now, _| {
+            now.journal_is_writable = false;
+        });
+        let broken = "2 violations: nothing above alert until a restart";
+        finds(Part::Invariants, true, broken, |now, _| now.violations = 2);
+        let silent = "no sign of life of kafka for 31 s";
+        finds(Part::Threads, true, silent, |now, _| now.beats[1].1 = now.at.plus_ms(-31_000));
+        let away = "it can't be reached, 3 decisions due";
+        finds(Part::Store, true, away, |now, _| {
+            now.stores[1] = StoreJson { waiting: 3, up: false, ..now.stores[1].clone() };
+        });
+        let full = "it can't be reached (OOM: no memory)";
+        finds(Part::Store, true, full, |now, _| {
+            let fault = Some("OOM: no memory".to_owned());
+            now.stores[1] = StoreJson { up: false, fault, ..now.stores[1].clone() };
+        });
+        finds(Part::Store, true, "the key of k can't be read", |now, _| {
+            now.stores[1].fault = Some("the key of k can't be read".to_owned());
+        });
+        finds(Part::EventLog, false, "a crash would lose 1 event of the last minute", |now, at| {
+            now.not_kept = u64::from(at >= 20);
+        });
+        finds(Part::Queue, false, "60 requests of the last minute answered 429", |now, at| {
+            now.queue_full = total(1, at);
+        });
+        finds(Part::Records, false, "60 of the last minute could not be read", |now, at| {
+            now.refused = total(1, at);
+        });
+        let full = "it is full: 1 baseline forgotten in the last minute";
+        finds(Part::Memory, false, full, |now, at| now.forgotten = u64::from(at > 20));
+        let flood = "it is full: 120 uses of unknown ones not counted";
+        finds(Part::Memory, false, flood, |now, at| now.deferred = total(2, at));
+        let blind = "it is full: 2 new credentials of the last minute not watched";
+        finds(Part::Memory, true, blind, |now, at| {
+            (now.forgotten, now.not_watched) = (total(1, at), 2 * u64::from(at > 20));
+        });
+        let late = "of one partition none for 191 s";
+        finds(Part::Checkpoints, true, late, |now, _| {
+            now.checkpoint = Some(now.at.plus_ms(-191_000));
+        });
+        let empty = "it is empty: suspends, does not revoke";
+        finds(Part::Breaker, false, empty, |now, _| now.breaker_tokens = Some(0));
+        assert_eq!(found_after(|now, _| now.breaker_tokens = None), [], "it may never let any");
+    }
+
+    #[test]
+    fn a_store_has_some_seconds_for_what_it_is_told() {
+        let waits_from =
+            |begin: i64| found_after(move |now, at| now.stores[0].waiting = u64::from(at >= begin));
+        assert_eq!(waits_from(55), []);
+        let still = (Part::Store, true, "1 decision due, it settles none".to_owned());
+        assert_eq!(waits_from(54), [still]);
+        let busy = |now: &mut Vitals, at: i64| {
+            now.stores[0].waiting = 3;
+            now.settled[0] = total(1000, at);
+        };
+        assert_eq!(found_after(busy), [], "it settles a thousand a second");
+        let again_and_again = |now: &mut Vitals, at: i64| {
+            now.stores[0].waiting = u64::from(at % 3 > 0);
+        };
+        assert_eq!(found_after(again_and_again), []);
+    }
+
+    #[test]
+    fn lag_is_measured_by_how_fast_events_are_applied() {
+        let behind = |lag: u64, per_s: u64| {
+            found_after(move |now, at| {
+                now.kafka = Some(KafkaJson { up: true, partitions: 4, lag });
+                now.kafka_events = total(per_s, at);
+            })
+        };
+        assert_eq!(behind(199_000, 20_000), []);
+        let told = |lag: u64| [(Part::Kafka, false, format!("{lag} records not yet applied"))];
+        assert_eq!(behind(201_000, 20_000), told(201_000));
+        assert_eq!(behind(10_000, 1), []);
+        assert_eq!(behind(10_001, 1), told(10_001));
+    }
+
+    #[test]
+    fn a_member_without_partitions_is_told_once_no_rebalance_takes_so_long() {
+        let none_from = |begin: i64| {
+            found_after(move |now, at| {
+                let partitions = u64::from(at < begin);
+                now.kafka = Some(KafkaJson { up: true, partitions, lag: 0 });
+            })
+        };
+        assert_eq!(none_from(-30), []);
+        let told = [(Part::Kafka, false, "this member owns no partition".to_owned())];
+        assert_eq!(none_from(-31), told);
+        let away = KafkaJson { up: false, partitions: 4, lag: 0 };
+        let told = [(Part::Kafka, true, "the brokers don't answer".to_owned())];
+        assert_eq!(found_after(|now, _| now.kafka = Some(away)), told);
+        assert_eq!(found_after(|now, _| now.kafka = None), []);
+    }
+
+    #[test]
+    fn what_is_grave_comes_first_and_what_is_over_for_a_minute_is_forgotten() {
+        let found = found_after(|now, at| {
+            now.refused = total(1, at);
+            now.stores[0] = StoreJson { up: false, ..now.stores[0].clone() };
+            now.forgotten = total(1, at);
+            now.journal_is_writable = false;
+        });
+        let parts: Vec<Part> = found.iter().map(|(part, ..)| *part).collect();
+        assert_eq!(parts, [Part::Journal, Part::Store, Part::Memory, Part::Records]);
+        let mut recent = Recent::default();
+        recent.note(Vitals { refused: 0, ..well(0) });
+        recent.note(well(1));
+        assert_eq!(recent.concerns(&well(59)).len(), 1);
+        assert_eq!(recent.concerns(&well(61)), []);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_concern() {
+        let mut recent = Recent::default();
+        recent.note(well(3600));
+        assert_eq!(recent.concerns(&Vitals { refused: 99, ..well(0) }), []);
+        recent.note(well(0));
+        assert_eq!(recent.concerns(&well(1)), []);
+    }
+}

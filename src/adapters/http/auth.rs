@@ -1,0 +1,415 @@
+//! Who may do what: roles by bearer token.
+//!
+//! Tokens are compared by their SHA-256 in constant time, all of them, whichever fits.
+
+use super::problem::Problem;
+use super::unix_socket::Peer;
+use crate::control_plane::approvals::TOKEN;
+use crate::formats::secrets::secret::Fingerprinter;
+use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
+use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use compact_str::CompactString;
+use parking_lot::RwLock;
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use subtle::{Choice, ConstantTimeEq};
+use tokio::sync::watch;
+
+/// What a bearer token lets its holder do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Send events.
+    Ingest,
+    /// Ask `/v1/check`.
+    Check,
+    /// Read findings, decisions and credentials.
+    Read,
+    /// Suspend, revoke and restore.
+    Operate,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Check, Self::Read, Self::Operate];
+
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Check => "check",
+            Self::Read => "read",
+            Self::Operate => "operate",
+        }
+    }
+}
+
+#[derive(PartialEq, Eq)]
+struct Known {
+    name: String,
+    digest: [u8; 32],
+    roles: Vec<Role>,
+}
+
+/// The tokens that are known; without any, everybody on this machine may do everything but order,
+/// if the daemon listens to this machine alone.
+pub struct Tokens {
+    known: RwLock<Vec<Known>>,
+    /// Whether only this machine can connect.
+    is_local: bool,
+    /// Rises whenever other tokens are known: streams end, and their listeners come again.
+    changes: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.known.read().iter().map(|known| &known.name)).finish()
+    }
+}
+
+impl Tokens {
+    /// None is known. `is_local`: whether only this machine can connect; otherwise nobody may do
+    /// anything without a token.
+    pub fn new(is_local: bool) -> Self {
+        Self { known: RwLock::default(), is_local, changes: watch::Sender::new(0) }
+    }
+
+    /// Knows these tokens from now on, and no others: the name of each, the token, what it is for.
+    /// Says whether they differ from those before.
+    pub fn set<'a>(
+        &self,
+        tokens: impl Iterator<Item = (&'a str, &'a SecretString, &'a [Role])>,
+    ) -> bool {
+        let known = tokens.map(|(name, token, roles)| Known {
+            name: name.to_owned(),
+            digest: Sha256::digest(token.expose_secret().as_bytes()).into(),
+            roles: roles.to_vec(),
+        });
+        let known: Vec<Known> = known.collect();
+        let mut held = self.known.write();
+        let differ = *held != known;
+        if differ {
+            *held = known;
+            self.changes.send_modify(|changes| *changes += 1);
+        }
+        differ
+    }
+
+    /// Whether only this machine can connect.
+    pub const fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// Comes to its end once other tokens are known.
+    pub fn changed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut changes = self.changes.subscribe();
+        async move {
+            // Without tokens to come there is no change either.
+            if changes.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Whether who connects needs no token.
+    fn is_open(&self) -> bool {
+        self.is_local && self.known.read().is_empty()
+    }
+
+    /// The name and the roles of the holder of a token.
+    fn holder(&self, token: &str) -> Option<(String, Vec<Role>)> {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let all = self.known.read();
+        let mut found = None;
+        for known in &*all {
+            let fits: Choice = known.digest.ct_eq(&digest);
+            if bool::from(fits) {
+                found = Some(known);
+            }
+        }
+        found.map(|known| (known.name.clone(), known.roles.clone()))
+    }
+
+    /// Who sent a request, if they may act as `role`.
+    fn admit(&self, headers: &HeaderMap, role: Role) -> Result<String, Problem> {
+        if self.is_open() {
+            return admit_local(headers);
+        }
+        let token = headers.get(AUTHORIZATION).and_then(bearer);
+        let (name, roles) = token.and_then(|token| self.holder(token)).ok_or_else(|| {
+            let detail = match token {
+                Some(_) => "this token is none of those of [http.tokens]",
+                None => "send `Authorization: Bearer …` with a token of [http.tokens]",
+            };
+            Problem::new(StatusCode::UNAUTHORIZED, "no known token", detail)
+        })?;
+        if roles.contains(&role) {
+            return Ok(name);
+        }
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "this token may not do that",
+            format!("give it the role `{}` in [http.tokens.{}]", role.as_str(), name),
+        ))
+    }
+}
+
+/// Without tokens only this machine can connect. A web page in a browser on this machine can, too,
+/// so a request must name this machine as its host, and must not come from a page of another site.
+fn admit_local(headers: &HeaderMap) -> Result<String, Problem> {
+    let site = headers.get("sec-fetch-site").and_then(|value| value.to_str().ok());
+    if matches!(site, Some("cross-site" | "same-site")) || is_of_other_origin(headers) {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "a page of another site may not ask",
+            "set up [http.tokens] for what runs elsewhere",
+        ));
+    }
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let address = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    if name == "localhost" || address.is_ok_and(|address| address.is_loopback()) {
+        return Ok("local".to_owned());
+    }
+    Err(Problem::new(
+        StatusCode::FORBIDDEN,
+        "without tokens only this machine may ask",
+        "ask 127.0.0.1 or localhost, or set up [http.tokens]",
+    ))
+}
+
+/// Whether a browser says that the page behind the request is of another origin than this host.
+fn is_of_other_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    text(ORIGIN).is_some_and(|origin| {
+        let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        host.is_none() || host != text(HOST)
+    })
+}
+
+/// The token of an `Authorization: Bearer …`.
+pub(super) fn bearer(value: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = value.to_str().ok()?.split_once([' ', '\t'])?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// What decides who may do what.
+#[derive(Clone, Debug)]
+pub struct Access {
+    /// The known tokens.
+    pub tokens: Arc<Tokens>,
+    /// Stands for tokens where an account is named.
+    pub fingerprints: Arc<Fingerprinter>,
+}
+
+/// What nobody may do over TCP without a token.
+fn admit_operator(tokens: &Tokens, parts: &Parts) -> Result<String, Problem> {
+    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() {
+        return Ok(peer.account.clone());
+    }
+    if tokens.is_open() {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "over TCP only the holder of a token may order",
+            "order over the Unix socket (tripline does where it finds it, or with --socket), or \
+             set up [http.tokens]",
+        ));
+    }
+    tokens.admit(&parts.headers, Role::Operate)
+}
+
+/// The account of a token's holder: that of its secret.
+pub fn account_of(fingerprints: &Fingerprinter, token: &str) -> CompactString {
+    format!("{TOKEN}{}", fingerprints.fingerprint(token.as_bytes())).into()
+}
+
+/// Who may read: over the Unix socket everybody who may open it.
+fn admit_reader(tokens: &Tokens, parts: &Parts) -> Result<(), Problem> {
+    if parts.extensions.get::<ConnectInfo<Peer>>().is_some() {
+        return Ok(());
+    }
+    tokens.admit(&parts.headers, Role::Read).map(|_| ())
+}
+
+/// A request that may send events, by that holder of a token or user of this machine.
+#[derive(Debug)]
+pub(super) struct Ingest(pub(super) String);
+
+/// A request that may read.
+#[derive(Debug)]
+pub(super) struct Reader;
+
+/// A request that may read: who sent it, and all that they may do.
+#[derive(Debug)]
+pub(super) struct Caller {
+    /// The holder of a token or a user of this machine.
+    pub(super) account: String,
+    /// What they may do.
+    pub(super) roles: Vec<Role>,
+}
+
+/// A request that may suspend, revoke and restore, by that holder of a token or user of this
+/// machine.
+#[derive(Debug)]
+pub(super) struct Operator {
+    /// The token's name, or the user.
+    pub(super) name: String,
+    /// Whose voice it is: the token's secret by its fingerprint, whatever its name, or the user.
+    pub(super) account: CompactString,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Ingest
+where
+    Access: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let access = Access::from_ref(state);
+        access.tokens.admit(&parts.headers, Role::Ingest).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Reader
+where
+    Access: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let access = Access::from_ref(state);
+        admit_reader(&access.tokens, parts).map(|()| Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller
+where
+    Access: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let access = Access::from_ref(state);
+        admit_reader(&access.tokens, parts)?;
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let may = |role: &Role| match role {
+            Role::Operate => admit_operator(&access.tokens, parts).is_ok(),
+            Role::Read => true,
+            Role::Ingest | Role::Check => access.tokens.admit(&parts.headers, *role).is_ok(),
+        };
+        let roles = Role::ALL.into_iter().filter(may).collect();
+        let account = match peer {
+            Some(ConnectInfo(peer)) => peer.account.clone(),
+            None => access.tokens.admit(&parts.headers, Role::Read)?,
+        };
+        Ok(Self { account, roles })
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Operator
+where
+    Access: FromRef<S>,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let access = Access::from_ref(state);
+        let name = admit_operator(&access.tokens, parts)?;
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let token = parts.headers.get(AUTHORIZATION).and_then(bearer).filter(|_| peer.is_none());
+        let account = token.map_or_else(
+            || CompactString::from(name.as_str()),
+            |token| account_of(&access.fingerprints, token),
+        );
+        Ok(Self { name, account })
+    }
+}
+
+/// Whether `/v1/check` may be asked. Its `Authorization` may be the client's own credential, so the
+/// gateway's token may come as `X-Tripline-Token` too.
+pub(super) fn may_check(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
+    if let Some(token) = headers.get("x-tripline-token").and_then(|value| value.to_str().ok()) {
+        let may = tokens.holder(token).is_some_and(|(_, roles)| roles.contains(&Role::Check));
+        return if may || tokens.is_open() { Ok(()) } else { Err(no_check()) };
+    }
+    if tokens.is_open() {
+        return Ok(());
+    }
+    tokens.admit(headers, Role::Check).map(|_| ()).map_err(|_| no_check())
+}
+
+/// Whether a gateway may follow changes. They name credentials, so without tokens only this machine
+/// may, by its own name.
+pub(super) fn may_follow(tokens: &Tokens, headers: &HeaderMap) -> Result<(), Problem> {
+    if tokens.is_open() {
+        return admit_local(headers).map(|_| ());
+    }
+    may_check(tokens, headers)
+}
+
+fn no_check() -> Problem {
+    Problem::new(
+        StatusCode::UNAUTHORIZED,
+        "no known token",
+        "let the gateway send `X-Tripline-Token: …` with a token of the role `check`",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Role, Tokens};
+    use axum::http::{HeaderMap, HeaderValue};
+    use secrecy::SecretString;
+
+    fn headers(name: &'static str, value: &'static str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_static(value));
+        headers
+    }
+
+    #[test]
+    fn a_token_opens_what_its_roles_say() {
+        let tokens = Tokens::new(true);
+        let token = SecretString::from("0123456789abcdef".to_owned());
+        tokens.set(std::iter::once(("gateway", &token, &[Role::Ingest][..])));
+        let good = headers("authorization", "Bearer 0123456789abcdef");
+        assert_eq!(tokens.admit(&good, Role::Ingest).ok().as_deref(), Some("gateway"));
+        assert!(tokens.admit(&good, Role::Operate).is_err());
+        let wrong = headers("authorization", "Bearer 0123456789abcdeg");
+        assert!(tokens.admit(&wrong, Role::Ingest).is_err());
+        assert!(tokens.admit(&HeaderMap::new(), Role::Ingest).is_err());
+        assert!(!format!("{tokens:?}").contains("0123456789abcdef"));
+        let other = SecretString::from("fedcba9876543210".to_owned());
+        tokens.set(std::iter::once(("gateway", &other, &[Role::Ingest][..])));
+        assert!(tokens.admit(&good, Role::Ingest).is_err(), "it is no token any more");
+    }
+
+    #[test]
+    fn without_tokens_a_page_of_another_name_is_turned_away() {
+        let tokens = Tokens::new(true);
+        for host in ["127.0.0.1:7878", "localhost:7878", "[::1]:7878"] {
+            assert!(tokens.admit(&headers("host", host), Role::Operate).is_ok(), "{host}");
+        }
+        assert!(tokens.admit(&headers("host", "evil.example:7878"), Role::Operate).is_err());
+        let mut page = headers("host", "127.0.0.1:7878");
+        page.insert("origin", HeaderValue::from_static("http://127.0.0.1:7878"));
+        assert!(tokens.admit(&page, Role::Ingest).is_ok(), "the console's own page");
+        for (name, value) in [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")]
+        {
+            let mut page = headers("host", "127.0.0.1:7878");
+            page.insert(name, HeaderValue::from_static(value));
+            assert!(tokens.admit(&page, Role::Ingest).is_err(), "{value}");
+        }
+    }
+
+    #[test]
+    fn who_can_be_reached_from_elsewhere_is_open_to_nobody_without_tokens() {
+        let tokens = Tokens::new(false);
+        let local = headers("host", "localhost");
+        assert!(tokens.admit(&local, Role::Read).is_err());
+        assert!(super::may_check(&tokens, &local).is_err());
+        assert!(super::may_follow(&tokens, &local).is_err());
+    }
+}

@@ -1,0 +1,220 @@
+//! `/v1/credentials`: what operators read about credentials, and order.
+#![expect(unused_qualifications, reason = "the macro of the routes writes them")]
+
+use super::auth::{Operator, Reader};
+use super::body::{Body, Heard, Said};
+use super::extract::{Path, Query};
+use super::orders::{Done, most, parse_credential};
+use super::problem::Problem;
+use crate::adapters::channels::{ControlPlane, DataPlane};
+use crate::adapters::clock;
+use crate::adapters::enforce::auth_store::AuthStore;
+use crate::adapters::enforce::embedded::store::EmbeddedStore;
+use crate::adapters::recent_events::Board;
+use crate::control_plane::params::PersonOrder;
+use crate::data_plane::partition_view::View;
+use crate::formats::api::profile::CredentialJson;
+use crate::formats::secrets::secret::Fingerprinter;
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, Order, Status};
+use crate::model::finding::Action;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use hashbrown::{HashMap, HashSet};
+use serde::Deserialize;
+use std::sync::Arc;
+use utoipa::IntoParams;
+
+/// The longest suspension that a person may order. Unit: seconds. Chosen: 7 days; beyond that it is
+/// a revocation, which may need a second person.
+const SUSPENSION_S_MAX: u32 = 7 * 86_400;
+
+/// What the handlers about credentials need.
+#[derive(Debug)]
+pub struct CredentialsState {
+    /// The channels to the data plane.
+    pub data: DataPlane,
+    /// The channel to the control plane.
+    pub control: ControlPlane,
+    /// Recent findings and decisions.
+    pub board: Arc<Board>,
+    /// The store that `/v1/check` asks.
+    pub embedded: EmbeddedStore,
+    /// Where decisions are carried out.
+    pub stores: Vec<AuthStore>,
+    /// Stands for secrets.
+    pub fingerprints: Arc<Fingerprinter>,
+}
+
+/// Which credentials are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct CredentialsQuery {
+    /// How many at most; 100 if not said, 1000 at the most.
+    limit: Option<usize>,
+}
+
+/// The busiest credentials of the last minute, and those out of service.
+#[utoipa::path(
+    get, path = "/v1/credentials", params(CredentialsQuery),
+    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+)]
+pub(super) async fn list_credentials(
+    State(state): State<Arc<CredentialsState>>,
+    _reader: Reader,
+    Query(wanted): Query<CredentialsQuery>,
+) -> Json<Vec<CredentialJson>> {
+    let most = most(wanted.limit);
+    let (busiest, gone) = (state.data.busiest(most).await, state.embedded.out_of_service(most));
+    let views: HashMap<&Credential, &View> =
+        busiest.iter().map(|view| (&view.credential, view)).collect();
+    // Whether somebody still tries is the first question about one that is out of service.
+    let first = gone.iter().map(|one| (one, views.get(one).copied()));
+    let is_gone: HashSet<&Credential> = gone.iter().collect();
+    let others = busiest.iter().filter(|view| !is_gone.contains(&view.credential));
+    let others = others.map(|view| (&view.credential, Some(view)));
+    let shown: Vec<(&Credential, Option<&View>)> = first.chain(others).take(most).collect();
+    let newest = state.board.newest_about(shown.iter().map(|(credential, _)| *credential));
+    let describe = |(credential, view): (&Credential, Option<&View>)| {
+        describe(&state, credential, view, newest.get(credential))
+    };
+    Json(shown.into_iter().map(describe).collect())
+}
+
+fn describe(
+    state: &CredentialsState,
+    credential: &Credential,
+    view: Option<&View>,
+    newest: Option<&Decision>,
+) -> CredentialJson {
+    let stored = state.embedded.stored(credential.kind(), credential.id(), clock::now());
+    CredentialJson::new(credential, view, stored.map(|s| (s.status, s.until)), newest)
+}
+
+/// One credential: its windows next to what is usual, and what stands about it.
+#[utoipa::path(
+    get, path = "/v1/credentials/{id}",
+    params(("id" = String, Path, description = "kind:id, or the id of an API key")),
+    responses((status = 200, body = Object), (status = 404, body = Problem))
+)]
+pub(super) async fn show_credential(
+    State(state): State<Arc<CredentialsState>>,
+    _reader: Reader,
+    Path(id): Path<String>,
+) -> Result<Json<CredentialJson>, Problem> {
+    let credential = parse_credential(&state.fingerprints, &id)?;
+    let view = state.data.look_up(&credential).await.map_err(|error| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not known now", error.to_string())
+    })?;
+    let newest = state.board.newest_about([&credential]);
+    let described = describe(&state, &credential, view.as_ref(), newest.get(&credential));
+    if view.is_none() && !described.was_decided_on() {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "this credential is not remembered",
+            "name it kind:id; failed requests are not remembered",
+        ));
+    }
+    Ok(Json(described))
+}
+
+/// Takes a credential out of service for a while.
+#[utoipa::path(
+    post, path = "/v1/credentials/{id}/suspend", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem),
+        (status = 409, body = Problem, description = "Something more severe is in force"))
+)]
+pub(super) async fn suspend(
+    State(state): State<Arc<CredentialsState>>,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    order(state, operator, &id, Order::Act(Action::Suspend), said).await
+}
+
+/// Takes a credential out of service for good.
+#[utoipa::path(
+    post, path = "/v1/credentials/{id}/revoke", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
+)]
+pub(super) async fn revoke(
+    State(state): State<Arc<CredentialsState>>,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    order(state, operator, &id, Order::Act(Action::Revoke), said).await
+}
+
+/// Puts a credential back into service.
+#[utoipa::path(
+    post, path = "/v1/credentials/{id}/restore", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
+)]
+pub(super) async fn restore(
+    State(state): State<Arc<CredentialsState>>,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    order(state, operator, &id, Order::Restore, said).await
+}
+
+async fn order(
+    state: Arc<CredentialsState>,
+    Operator { name, account }: Operator,
+    id: &str,
+    order: Order,
+    said: Said,
+) -> Result<Json<Done>, Problem> {
+    let Heard { reason, by } = said.heard(&name, &state.fingerprints)?;
+    let lasts = said.lasts_s.is_none_or(|seconds| (1..=SUSPENSION_S_MAX).contains(&seconds));
+    let suspends = order == Order::Act(Action::Suspend);
+    if !lasts || (said.lasts_s.is_some() && !suspends) {
+        let detail = "lasts_s is for a suspension: 1 second to 7 days";
+        return Err(Problem::bad_request(detail));
+    }
+    let credential = parse_credential(&state.fingerprints, id)?;
+    let held = state.embedded.stored(credential.kind(), credential.id(), clock::now());
+    let held = held.map_or(Status::Active, |stored| stored.status);
+    let view = state.data.look_up(&credential).await;
+    let decided = !state.board.decisions(1, |one| one.credential == credential).is_empty();
+    // Where a thread stands still it is not known whether it is known; the order goes its way.
+    let decided = decided || held != Status::Active;
+    let known = if decided { Some(true) } else { view.as_ref().ok().map(Option::is_some) };
+    if said.only_known && known == Some(false) {
+        return Err(not_known(&credential));
+    }
+    let view = view.ok().flatten();
+    let (mut cannot, mut open_findings) = (Vec::new(), Vec::new());
+    if order == Order::Restore {
+        let kind = credential.kind();
+        let cant = |one: &&AuthStore| one.takes(&credential) && !one.can_restore(kind);
+        cannot.extend(state.stores.iter().filter(cant).map(|one| one.name().to_owned()));
+        open_findings.extend(view.into_iter().flat_map(|view| view.open).map(|id| id.to_string()));
+    }
+    let order = PersonOrder {
+        credential,
+        order,
+        by,
+        account,
+        reason,
+        lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
+        held,
+    };
+    let ordered = state.control.order(order).await.map_err(Problem::from)?;
+    let done = Done::settled(&state.embedded, &state.board, ordered).await;
+    Ok(Json(Done { known, cannot, open_findings, ..done }))
+}
+
+fn not_known(credential: &Credential) -> Problem {
+    let detail = format!(
+        "nothing was ordered: no event named {credential} of late, and nothing was decided on it; if that is \
+         its name, order it with --unknown (without `only_known`)"
+    );
+    Problem::new(StatusCode::CONFLICT, "it is not known", detail)
+}

@@ -1,0 +1,232 @@
+//! What was decided, and what waits for people.
+#![expect(unused_qualifications, reason = "the macro of the routes writes them")]
+
+use super::auth::{Operator, Reader};
+use super::body::{Body, Heard, Said};
+use super::extract::{Path, Query};
+use super::orders::{Done, most, parse_credential};
+use super::problem::Problem;
+use crate::adapters::channels::ControlPlane;
+use crate::adapters::clock;
+use crate::adapters::enforce::auth_store::AuthStore;
+use crate::adapters::enforce::embedded::store::EmbeddedStore;
+use crate::adapters::journal::history::History;
+use crate::adapters::recent_events::Board;
+use crate::control_plane::approvals::Waiting;
+use crate::formats::api::decision::DecisionJson;
+use crate::formats::secrets::secret::Fingerprinter;
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, DecisionId, Vote};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use utoipa::IntoParams;
+
+/// What the handlers about decisions and approvals need.
+#[derive(Debug)]
+pub struct DecisionsState {
+    /// The channel to the control plane.
+    pub control: ControlPlane,
+    /// Recent findings and decisions.
+    pub board: Arc<Board>,
+    /// All decisions of the journal.
+    pub history: History,
+    /// The store that `/v1/check` asks.
+    pub embedded: EmbeddedStore,
+    /// Where decisions are carried out.
+    pub stores: Vec<AuthStore>,
+    /// Stands for secrets.
+    pub fingerprints: Arc<Fingerprinter>,
+}
+
+/// Which decisions are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
+pub(super) struct DecisionsQuery {
+    /// How many at most; 100 if not said, 1000 at the most.
+    limit: Option<usize>,
+    /// Only those about this credential, `kind:id` or the id of an API key.
+    credential: Option<String>,
+}
+
+/// Decisions, newest first: of one credential all that the journal has, otherwise the newest.
+#[utoipa::path(
+    get, path = "/v1/decisions", params(DecisionsQuery),
+    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+)]
+pub(super) async fn list_decisions(
+    State(state): State<Arc<DecisionsState>>,
+    _reader: Reader,
+    Query(wanted): Query<DecisionsQuery>,
+) -> Result<Json<Vec<Carried>>, Problem> {
+    let most = most(wanted.limit);
+    let found = match wanted
+        .credential
+        .as_deref()
+        .map(|id| parse_credential(&state.fingerprints, id))
+        .transpose()?
+    {
+        Some(credential) => decisions_of(state.history.clone(), credential, most).await?,
+        None => state.board.decisions(most, |_| true),
+    };
+    Ok(Json(found.into_iter().map(|decision| Carried::new(&state, decision)).collect()))
+}
+
+/// A decision, and how far the stores are with it.
+#[derive(Debug, Serialize)]
+pub(super) struct Carried {
+    #[serde(flatten)]
+    decision: DecisionJson,
+    /// What each store answered, or `waiting`; left out of old decisions and those that no store is
+    /// told of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stores: Option<BTreeMap<String, &'static str>>,
+}
+
+impl Carried {
+    fn new(state: &DecisionsState, decision: Decision) -> Self {
+        let told = state.stores.iter().filter(|store| store.takes(&decision.credential));
+        let receipts = state.board.receipts(decision.id).filter(|_| decision.carried_out);
+        let stores = receipts.map(|receipts| {
+            let answered = |name: &str| receipts.get(name).map_or("waiting", |one| one.as_str());
+            told.map(|store| (store.name().to_owned(), answered(store.name()))).collect()
+        });
+        Self { decision: DecisionJson(decision), stores }
+    }
+}
+
+async fn decisions_of(
+    history: History,
+    credential: Credential,
+    most: usize,
+) -> Result<Vec<Decision>, Problem> {
+    let most = u32::try_from(most).unwrap_or(u32::MAX);
+    read(move || history.of(&credential, most)).await
+}
+
+/// Reads the journal away from the threads that answer.
+async fn read<T: Send + 'static>(
+    look: impl FnOnce() -> Result<T, crate::adapters::journal::error::JournalError> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(look).await {
+        Ok(Ok(found)) => Ok(found),
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the journal can't be read");
+            Err(unreadable())
+        }
+        Err(_) => Err(unreadable()),
+    }
+}
+
+fn unreadable() -> Problem {
+    Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the journal can't be read",
+        "see the log; `tripline journal verify` says what is wrong with it",
+    )
+}
+
+/// One decision, however old.
+#[utoipa::path(
+    get, path = "/v1/decisions/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem))
+)]
+pub(super) async fn show_decision(
+    State(state): State<Arc<DecisionsState>>,
+    _reader: Reader,
+    Path(id): Path<String>,
+) -> Result<Json<Carried>, Problem> {
+    let id = DecisionId::parse(&id).ok_or_else(no_decision)?;
+    let history = state.history.clone();
+    let found = read(move || history.decision(id)).await?;
+    found.map(|decision| Json(Carried::new(&state, decision))).ok_or_else(no_decision)
+}
+
+fn no_decision() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "there is no such decision", "its id begins with d_")
+}
+
+/// A revocation that waits for people.
+#[derive(Debug, Serialize)]
+pub(super) struct WaitingJson {
+    /// What was decided meanwhile.
+    decision: DecisionJson,
+    /// Until when people may say yes or no.
+    until: String,
+    /// Who said yes, of those who may operate now.
+    agreed: Vec<String>,
+    /// How many more have to.
+    missing: u8,
+}
+
+impl From<Waiting> for WaitingJson {
+    fn from(waiting: Waiting) -> Self {
+        Self {
+            until: waiting.until.to_string(),
+            missing: waiting.missing(),
+            agreed: waiting.agreed.iter().map(|(_, by)| by.to_string()).collect(),
+            decision: DecisionJson(waiting.decision),
+        }
+    }
+}
+
+/// The revocations that wait for people, the most urgent first.
+#[utoipa::path(
+    get, path = "/v1/approvals",
+    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+)]
+pub(super) async fn list_approvals(
+    State(state): State<Arc<DecisionsState>>,
+    _reader: Reader,
+) -> Json<Vec<WaitingJson>> {
+    let waiting = state.control.waiting().await.unwrap_or_default();
+    Json(waiting.into_iter().map(WaitingJson::from).collect())
+}
+
+/// Says yes to a revocation that waits for people.
+#[utoipa::path(
+    post, path = "/v1/decisions/{id}/approve", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem), (status = 409, body = Problem))
+)]
+pub(super) async fn approve(
+    State(state): State<Arc<DecisionsState>>,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    vote(state, operator, &id, true, &said).await
+}
+
+/// Says no to a revocation that waits for people: the suspension ends by itself.
+#[utoipa::path(
+    post, path = "/v1/decisions/{id}/reject", request_body = Said,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Object), (status = 404, body = Problem), (status = 409, body = Problem))
+)]
+pub(super) async fn reject(
+    State(state): State<Arc<DecisionsState>>,
+    operator: Operator,
+    Path(id): Path<String>,
+    Body(said): Body<Said>,
+) -> Result<Json<Done>, Problem> {
+    vote(state, operator, &id, false, &said).await
+}
+
+async fn vote(
+    state: Arc<DecisionsState>,
+    Operator { name, account }: Operator,
+    id: &str,
+    agrees: bool,
+    said: &Said,
+) -> Result<Json<Done>, Problem> {
+    let Heard { reason, by } = said.heard(&name, &state.fingerprints)?;
+    let decision = DecisionId::parse(id).ok_or_else(no_decision)?;
+    let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };
+    match state.control.vote(vote).await {
+        Ok(ordered) => Ok(Json(Done::settled(&state.embedded, &state.board, ordered).await)),
+        Err(error) => Err(error.into()),
+    }
+}

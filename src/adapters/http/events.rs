@@ -1,0 +1,349 @@
+//! `POST /v1/events`: auth events, a line or an array element each.
+
+use super::auth::Ingest;
+use super::decoding::Decoding;
+use super::decoding::{RECORD_COST, Sender};
+use super::problem::Problem;
+use super::status::About;
+use crate::adapters::channels::{DataPlane, NotTaken, SLOTS};
+use crate::adapters::clock;
+use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::sources::ingest;
+use crate::adapters::sources::ingest::Intake;
+use crate::adapters::sources::rejects::{DeadLetters, Place, letter};
+use crate::data_plane::batch::Batch;
+use crate::data_plane::batch::HashSeed;
+use crate::formats::events::body;
+use crate::formats::events::decoder::DecodeTally;
+use crate::formats::events::decoder::Decoder;
+use crate::formats::events::refusal::{Limits, Refusal};
+use crate::formats::secrets::secret::Fingerprinter;
+use crate::model::time::EventTime;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_ENCODING;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use parking_lot::RwLock;
+use serde::Serialize;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use utoipa::ToSchema;
+
+/// How many refused lines an answer names; all are counted.
+const NAMED_MAX: usize = 100;
+/// Dead letters that one request leaves at most; further refused lines are counted. Chosen: what is
+/// wrong with a sender is seen in a thousand.
+const LETTERS_MAX: usize = 1_000;
+/// Parts of a gzip body. Chosen: senders join some; empty ones without end would cost time for
+/// nothing.
+const MEMBERS_MAX: usize = 10_000;
+
+/// What names a request, so that it is taken once however often it is sent.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// What the handler of `/v1/events` needs.
+#[derive(Debug)]
+pub struct IngestState {
+    /// Takes events to the data plane and the event log.
+    pub intake: Intake,
+    /// How events are read.
+    pub decoder: Decoder,
+    /// Where bodies are decoded, and what each sender may still waste.
+    pub decoding: Decoding,
+    /// Where the places of refused events go.
+    pub dead_letters: Arc<DeadLetters>,
+    /// Stands for secrets.
+    pub fingerprints: Arc<Fingerprinter>,
+    /// The hash seed of the data plane.
+    pub seed: HashSeed,
+    /// The largest body. Unit: bytes.
+    pub body_bytes_max: usize,
+    /// All metrics.
+    pub metrics: Metrics,
+    /// What the settings say: how far ahead of the clock an event may be.
+    pub about: Arc<RwLock<About>>,
+    /// Requests with events since the start.
+    pub requests: AtomicU64,
+}
+
+/// What became of the events.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(super) struct Answer {
+    /// Events taken.
+    accepted: usize,
+    /// Whether they outlive a crash; they are watched in any case.
+    durable: bool,
+    /// Lines refused.
+    refused: u64,
+    /// The first hundred of them.
+    lines: Vec<RefusedLine>,
+}
+
+/// A refused line.
+#[derive(Debug, Serialize, ToSchema)]
+struct RefusedLine {
+    /// Its number, from 1.
+    line: usize,
+    /// Why.
+    reason: &'static str,
+    /// What to do.
+    remedy: &'static str,
+}
+
+/// Takes auth events: one JSON object a line, or a JSON array; `Content-Encoding: gzip` is read.
+/// With an `Idempotency-Key` a request that was sent again is taken once.
+#[utoipa::path(
+    post, path = "/v1/events",
+    params(("Idempotency-Key" = Option<String>, Header, description =
+        "Names the request: one that is sent again, since no answer came, is not counted twice")),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, body = Answer, description = "Counts, and each refused line"),
+        (status = 202, body = Answer, description =
+            "The same, but the disk is full or failing: a crash would lose these events"),
+        (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 413, body = Problem, description = "The body is too large"),
+        (status = 429, body = Problem, description =
+            "A queue is full, or most of what this sender sent had to be refused; nothing was taken"),
+    )
+)]
+pub(super) async fn post_events(
+    State(state): State<Arc<IngestState>>,
+    Ingest(sender): Ingest,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let gzip = match parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None => false,
+        Some(name) if name.eq_ignore_ascii_case(b"identity") => false,
+        // RFC 9110: names are of any case, and `x-gzip` is another one for `gzip`.
+        Some(name) if [&b"gzip"[..], b"x-gzip"].iter().any(|it| name.eq_ignore_ascii_case(it)) => {
+            true
+        }
+        Some(_) => {
+            let detail = "send plain text or Content-Encoding: gzip";
+            return Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unknown encoding", detail)
+                .into_response();
+        }
+    };
+    let decoded = match decode_body(&state, &sender, &parts.headers, body, gzip).await {
+        Ok(decoded) => decoded,
+        Err(problem) => return problem.into_response(),
+    };
+    take(&state, &sender, decoded).await
+}
+
+/// What a body holds.
+struct Decoded {
+    arrived: EventTime,
+    request: ingest::Request,
+    accepted: usize,
+    tally: DecodeTally,
+    newest: EventTime,
+    refusals: Refusals,
+}
+
+/// What was refused of a body: all of it counted, the first places kept.
+#[derive(Default)]
+struct Refusals {
+    first: Vec<(usize, Refusal)>,
+    by_reason: [u64; Refusal::ALL.len()],
+}
+
+impl Refusals {
+    fn add(&mut self, line: usize, refusal: Refusal) {
+        if self.first.len() < LETTERS_MAX {
+            self.first.push((line, refusal));
+        }
+        if let Some(count) = self.by_reason.get_mut(refusal as usize) {
+            *count += 1;
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.by_reason.iter().sum()
+    }
+}
+
+/// Reads, unpacks and decodes a body, the latter two away from the threads that answer.
+async fn decode_body(
+    state: &Arc<IngestState>,
+    sender_name: &str,
+    headers: &HeaderMap,
+    body: Body,
+    gzip: bool,
+) -> Result<Decoded, Problem> {
+    let sender = state.decoding.sender(sender_name);
+    if !sender.may_send(clock::now()) {
+        state.metrics.door.over_budget.inc();
+        // Who still sends would not see the answer.
+        drain(body, state.body_bytes_max).await;
+        let detail = "nothing was taken: most of what you sent of late had to be refused; mend that, \
+                      and send again in some seconds";
+        let title = "too much that has to be refused";
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, title, detail));
+    }
+    let bytes_max = state.body_bytes_max;
+    let _held = sender.body().await;
+    let packed = axum::body::to_bytes(body, bytes_max).await.map_err(|_| too_large(bytes_max))?;
+    // A key that was used again for something else names another request.
+    let key = headers.get(IDEMPOTENCY_KEY).cloned();
+    let (of, name, state_there) = (Arc::clone(&sender), sender_name.to_owned(), Arc::clone(state));
+    let decode = move || {
+        let state = state_there;
+        let body = if gzip {
+            let unpacked = unpack(&packed, bytes_max);
+            unpacked.inspect_err(|_| of.wasted(bytes_max as u64, clock::now()))?.into()
+        } else {
+            packed
+        };
+        let hash =
+            |key: HeaderValue| state.seed.hash_all(&[name.as_bytes(), key.as_bytes(), &body]);
+        Ok(decode(&state, &of, &body, key.map(hash)))
+    };
+    state.decoding.run(&sender, decode).await?
+}
+
+/// Reads a body and forgets it.
+async fn drain(body: Body, bytes_max: usize) {
+    let mut chunks = body.into_data_stream();
+    let mut read = 0;
+    while read <= bytes_max
+        && let Some(Ok(chunk)) = chunks.next().await
+    {
+        read += chunk.len();
+    }
+}
+
+fn too_large(bytes_max: usize) -> Problem {
+    let detail = format!("send at most {bytes_max} bytes, unpacked; or raise http.body_max");
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large", detail)
+}
+
+/// Unpacks gzip. Blocks.
+fn unpack(packed: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
+    let (mut unpacked, mut rest) = (Vec::new(), packed);
+    for _ in 0..MEMBERS_MAX {
+        let left = (bytes_max - unpacked.len()) as u64 + 1;
+        let mut member = flate2::bufread::GzDecoder::new(rest).take(left);
+        let read = member.read_to_end(&mut unpacked);
+        read.map_err(|_| Problem::bad_request("this is no gzip"))?;
+        if unpacked.len() > bytes_max {
+            return Err(too_large(bytes_max));
+        }
+        rest = member.into_inner().into_inner();
+        if rest.is_empty() {
+            return Ok(unpacked);
+        }
+    }
+    Err(Problem::bad_request(format!("this gzip has more than {MEMBERS_MAX} members")))
+}
+
+/// Decodes a body. Blocks.
+fn decode(state: &IngestState, sender: &Sender, body: &[u8], key: Option<u64>) -> Decoded {
+    let arrived = clock::now();
+    let limits = Limits::at(arrived);
+    let mut slots: Vec<Batch> = vec![Batch::default(); SLOTS];
+    let (mut accepted, mut newest) = (0, EventTime::MIN);
+    let (mut tally, mut refusals) = (DecodeTally::default(), Refusals::default());
+    body::decode(&state.decoder, body, &limits, &state.fingerprints, |line, event| match event {
+        Ok(event) => {
+            accepted += 1;
+            tally.add(&event);
+            newest = newest.max(event.time);
+            let slot = DataPlane::slot(state.seed.hash(event.kind, &event.credential));
+            if let Some(batch) = slots.get_mut(slot) {
+                batch.push(&event, 0, state.seed);
+            }
+        }
+        Err(refusal) => refusals.add(line, refusal),
+    });
+    let refused = refusals.count();
+    if refused > 0 {
+        // The refused share of the bytes, and something for each.
+        let bytes = body.len() as u64 / (refused + accepted as u64) * refused;
+        sender.wasted(bytes + refused * RECORD_COST, arrived);
+    }
+    let batches = (0..).zip(slots).filter(|(_, batch)| !batch.is_empty()).collect();
+    let request = ingest::Request::new(arrived, key, batches);
+    Decoded { arrived, request, accepted, tally, newest, refusals }
+}
+
+async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Response {
+    let Decoded { arrived, request, accepted, tally, newest, refusals } = decoded;
+    let number = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    let durable = match state.intake.take(request).await {
+        Ok(durable) => durable,
+        Err(error) => return not_taken(state, error).into_response(),
+    };
+    if !durable {
+        state.metrics.events_not_kept.inc_by(accepted as u64);
+    }
+    state.metrics.add_decoded(&tally);
+    let ahead_ms = newest.ms_since(arrived);
+    if ahead_ms > state.about.read().skew_ms_max
+        && state.metrics.fast_clocks.record(sender, ahead_ms, arrived)
+    {
+        tracing::warn!(
+            sender,
+            ahead_s = ahead_ms / 1000,
+            "events are too far ahead of this machine's clock to be counted: set the sender's clock"
+        );
+    }
+    if tally.secrets > 0 {
+        tracing::warn!(
+            events = tally.secrets,
+            "a sender names credentials by their secrets; they were replaced by fingerprints"
+        );
+    }
+    let named = refusals.first.iter().take(NAMED_MAX).map(|(line, refusal)| RefusedLine {
+        line: *line,
+        reason: refusal.as_str(),
+        remedy: refusal.remedy(),
+    });
+    let lines = named.collect();
+    let refused = refusals.count();
+    if refused > 0 {
+        let state = Arc::clone(state);
+        let noted =
+            tokio::task::spawn_blocking(move || note_refusals(&state, number, arrived, &refusals));
+        if noted.await.is_err() {
+            tracing::error!("refused records were not noted");
+        }
+    }
+    let answer = Answer { accepted, durable, refused, lines };
+    let status = if durable { StatusCode::OK } else { StatusCode::ACCEPTED };
+    (status, Json(answer)).into_response()
+}
+
+fn not_taken(state: &IngestState, error: NotTaken) -> Problem {
+    match error {
+        NotTaken::Full => {
+            state.metrics.queue_full.inc();
+            let detail = "nothing was taken; send the same events again in a second";
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "the queue is full", detail)
+        }
+        NotTaken::Stopping => {
+            let detail = "nothing was taken; send the same events again";
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tripline is stopping", detail)
+        }
+    }
+}
+
+/// Counts what was refused, and writes where the first of it stood. Blocks.
+fn note_refusals(state: &IngestState, request: u64, at: EventTime, refusals: &Refusals) {
+    let metrics = &state.metrics;
+    for (reason, count) in Refusal::ALL.iter().zip(refusals.by_reason) {
+        metrics.refused.with_label_values(&["http", reason.as_str()]).inc_by(count);
+    }
+    for (line, refusal) in &refusals.first {
+        let place = Place::Request { request, line: *line as u64 };
+        metrics.add_letter(state.dead_letters.write(&letter(place, *refusal, at), at));
+    }
+    let left_out = refusals.count() - refusals.first.len() as u64;
+    metrics.door.dead_letters_left_out.inc_by(left_out);
+}

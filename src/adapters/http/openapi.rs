@@ -1,0 +1,135 @@
+//! The description of the API: what holds of many operations is said once, here.
+
+use serde_json::{Map, Value, json};
+
+const PROBLEM: &str = "#/components/schemas/Problem";
+const LINES: &str = "A JSON object a line, or one JSON array of them; see docs/events.md";
+const METHODS: [&str; 2] = ["get", "post"];
+/// Gateways ask with the method of the request.
+const METHODS_OF_CHECK: [&str; 6] = ["post", "put", "patch", "delete", "options", "head"];
+
+/// Adds to each operation the errors that it can answer by what it takes, and names the media type of
+/// all errors.
+pub(super) fn complete(mut document: Value) -> Value {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut);
+    for (path, item) in paths.into_iter().flatten() {
+        for method in METHODS {
+            if path == "/v1/events"
+                && let Some(body) = item.pointer_mut("/post/requestBody")
+            {
+                // Nothing is as good as no line, and each line is refused or taken by itself.
+                set(body, "required", Value::Bool(false));
+                if let Some(content) = body.pointer_mut("/content/application~1x-ndjson") {
+                    set(content, "schema", json!({ "description": LINES }));
+                }
+            }
+            if let Some(operation) = item.get_mut(method) {
+                complete_operation(path, operation);
+            }
+        }
+        if path == "/v1/check"
+            && let Some(get) = item.get("get").cloned()
+        {
+            for method in METHODS_OF_CHECK {
+                let mut operation = get.clone();
+                set(&mut operation, "operationId", format!("{method}_check").into());
+                set(item, method, operation);
+            }
+        }
+    }
+    document
+}
+
+fn set(object: &mut Value, name: &str, value: Value) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert(name.to_owned(), value);
+    }
+}
+
+fn complete_operation(path: &str, operation: &mut Value) {
+    let errors = errors_of(path, operation);
+    let Some(responses) = operation.get_mut("responses").and_then(Value::as_object_mut) else {
+        return;
+    };
+    for (status, description) in errors {
+        responses.entry(status).or_insert_with(|| problem(description));
+    }
+    for response in responses.values_mut() {
+        if let Some(content) = response.get_mut("content").and_then(Value::as_object_mut) {
+            name_problem(content);
+        }
+    }
+}
+
+/// What an operation can answer besides what it says itself.
+fn errors_of(path: &str, operation: &Value) -> Vec<(&'static str, &'static str)> {
+    let mut errors = vec![("500", "A fault of tripline; its log says more")];
+    let all = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+    let of = |place: &str| all.clone().any(|one| one.get("in").is_some_and(|it| it == place));
+    let has_body = operation.get("requestBody").is_some();
+    if of("query") || of("path") || has_body {
+        errors
+            .push(("400", "A parameter or the body makes no sense; the detail says what to send"));
+    }
+    if of("path") {
+        errors.push(("404", "There is none of that name"));
+    }
+    if has_body {
+        errors.push(("413", "The body is too large"));
+        errors.push(("415", "The body is of another media type or encoding"));
+    }
+    if path.starts_with("/v1/") {
+        errors.push(("401", "No known token"));
+        errors.push(("403", "The token does not have the role for that"));
+        errors.push(("503", "tripline can't answer now; the detail says why"));
+    }
+    errors
+}
+
+fn problem(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": { "application/problem+json": { "schema": { "$ref": PROBLEM } } },
+    })
+}
+
+/// Errors come as RFC 9457 says.
+fn name_problem(content: &mut Map<String, Value>) {
+    let is_problem = content
+        .get("application/json")
+        .is_some_and(|json| json.pointer("/schema/$ref").is_some_and(|of| of == PROBLEM));
+    if is_problem && let Some(json) = content.remove("application/json") {
+        content.insert("application/problem+json".to_owned(), json);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    #[test]
+    fn every_operation_names_its_errors_and_their_media_type() {
+        let document: Value =
+            serde_json::from_str(&crate::adapters::http::router::open_api()).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths");
+        let mut errors = 0;
+        for (path, item) in paths {
+            for (method, operation) in item.as_object().expect("methods") {
+                let responses = operation["responses"].as_object().expect("responses");
+                if operation.get("requestBody").is_some() {
+                    for status in ["400", "413", "415"] {
+                        assert!(responses.contains_key(status), "{method} {path}: {status}");
+                    }
+                }
+                for (status, response) in
+                    responses.iter().filter(|(status, _)| status.as_str() >= "400")
+                {
+                    let plain = &response["content"]["application/json"];
+                    assert!(plain.is_null(), "{method} {path}: {status}");
+                    errors += 1;
+                }
+            }
+        }
+        assert!(errors > 80, "{errors}");
+    }
+}

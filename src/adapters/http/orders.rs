@@ -1,0 +1,132 @@
+//! Shared by orders and questions about credentials: how one is named, and what an order came to.
+
+use super::problem::Problem;
+use crate::adapters::channels::Ordered;
+use crate::adapters::enforce::auth_store::EMBEDDED;
+use crate::adapters::enforce::embedded::store::EmbeddedStore;
+use crate::adapters::recent_events::Board;
+use crate::formats::api::decision::DecisionJson;
+use crate::formats::secrets::secret::{Fingerprinter, kind_nearby};
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, Order};
+use serde::Serialize;
+use std::time::Duration;
+
+/// How many rows an answer has at most.
+const ROWS_MAX: usize = 1000;
+const ROWS_DEFAULT: usize = 100;
+/// How long an answer waits until `/v1/check` obeys the order. Chosen: a disk that is well takes some
+/// milliseconds.
+const SETTLE_WAIT: Duration = Duration::from_secs(1);
+/// How often it is looked meanwhile.
+const SETTLE_EVERY: Duration = Duration::from_millis(2);
+
+/// How many rows are given of so many that are wanted.
+pub(super) fn most(wanted: Option<usize>) -> usize {
+    wanted.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX)
+}
+
+/// What an order came to.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Done {
+    /// Whether anything changed.
+    pub(super) changed: bool,
+    /// The decision that was made.
+    pub(super) decision: Option<DecisionJson>,
+    /// For what it counts as a voice, where people have to agree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) voice: Option<VoiceJson>,
+    /// What stood about the credential before.
+    pub(super) before: &'static str,
+    /// Whether tripline knows the credential that is ordered about: it was used, or decided on, recently.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) known: Option<bool>,
+    /// The stores that can't do it.
+    pub(super) cannot: Vec<String>,
+    /// What could not be written to disk, and why. The journal has the order, and `/v1/check` follows it,
+    /// now or, where it says so, soon.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) not_written: Vec<String>,
+    /// What goes on: findings on which nothing is done for a while, as a person restored.
+    pub(super) open_findings: Vec<String>,
+}
+
+/// A voice that was counted.
+#[derive(Debug, Serialize)]
+pub(super) struct VoiceJson {
+    /// For which decision.
+    decision: String,
+    /// How many more people have to agree.
+    missing: u8,
+}
+
+impl Done {
+    /// Of a person's word, once `/v1/check` obeys it, or it is known what hinders it.
+    pub(super) async fn settled(embedded: &EmbeddedStore, board: &Board, ordered: Ordered) -> Self {
+        let not_written = match &ordered.decision {
+            Some(decision) => not_written(embedded, board, decision).await,
+            None => Vec::new(),
+        };
+        Self { not_written, ..Self::of(ordered) }
+    }
+
+    fn of(Ordered { decision, voice, before }: Ordered) -> Self {
+        let voice = voice.map(|(decision, missing)| {
+            let decision = decision.to_string();
+            VoiceJson { decision, missing }
+        });
+        let decision = decision.map(DecisionJson);
+        let before = before.as_str();
+        Self { changed: decision.is_some(), decision, voice, before, ..Self::default() }
+    }
+}
+
+/// The credential that is named; a secret that was pasted is never kept.
+pub(super) fn parse_credential(
+    fingerprints: &Fingerprinter,
+    id: &str,
+) -> Result<Credential, Problem> {
+    if let Some((written, kind)) = kind_nearby(id) {
+        let detail = format!(
+            "there is no kind `{written}`; did you mean {kind}? The id of an API key that begins so \
+             is written api_key:{written}:…"
+        );
+        return Err(Problem::bad_request(detail));
+    }
+    fingerprints.credential(id).map_err(|_| {
+        Problem::bad_request("a credential is named kind:id, or by the id of an API key")
+    })
+}
+
+/// Waits until `/v1/check` obeys a decision; returns what could not be written to disk meanwhile.
+async fn not_written(embedded: &EmbeddedStore, board: &Board, decision: &Decision) -> Vec<String> {
+    let obeys = async {
+        while !is_obeyed(embedded, board, decision) {
+            tokio::time::sleep(SETTLE_EVERY).await;
+        }
+    };
+    if tokio::time::timeout(SETTLE_WAIT, obeys).await.is_err() {
+        return vec![format!(
+            "{EMBEDDED}: not within {} s; /v1/check may still follow what was in force before",
+            SETTLE_WAIT.as_secs()
+        )];
+    }
+    let fault = embedded.fault();
+    fault.into_iter().map(|fault| format!("{EMBEDDED}: {fault}")).collect()
+}
+
+/// Whether the store that `/v1/check` asks has the decision, or a newer one.
+fn is_obeyed(embedded: &EmbeddedStore, board: &Board, decision: &Decision) -> bool {
+    let (credential, store) = (&decision.credential, embedded);
+    let held = store.held(credential.kind(), credential.id());
+    let has_it = match (held, decision.order) {
+        (Some(held), _) => held.generation >= decision.generation,
+        // What is active is not in memory; the disk has it, or a fault.
+        (None, Order::Restore) => store.fault().is_some(),
+        (None, Order::Act(_)) => false,
+    };
+    has_it
+        || board
+            .receipts(decision.id)
+            .is_none_or(|answers| answers.get(EMBEDDED).is_some_and(|answer| answer.is_settled()))
+}

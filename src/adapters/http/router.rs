@@ -1,0 +1,157 @@
+//! The HTTP door: events in, answers to gateways, and what people read and order.
+
+use super::auth::Access;
+use super::changes::ChangesState;
+use super::check::CheckState;
+use super::credentials::CredentialsState;
+use super::decisions::DecisionsState;
+use super::events::IngestState;
+use super::findings::FindingsState;
+use super::health::HealthState;
+use super::reload::Reloads;
+use super::status::StatusState;
+use super::stream::StreamState;
+use crate::adapters::channels::ControlPlane;
+use crate::adapters::console;
+use axum::Router;
+use axum::extract::FromRef;
+use axum::http::header::AUTHORIZATION;
+use axum::routing::{MethodFilter, any, on};
+use jsonwebtoken::jwk::JwkSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+use tower_http::timeout::TimeoutLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// The methods with which a gateway may ask besides GET and HEAD.
+const METHODS_BESIDE_GET: MethodFilter = MethodFilter::POST
+    .or(MethodFilter::PUT)
+    .or(MethodFilter::PATCH)
+    .or(MethodFilter::DELETE)
+    .or(MethodFilter::OPTIONS);
+
+/// How long a request may take; streams are not bound by it.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the handlers need, each its own.
+#[derive(Clone, Debug)]
+pub struct Api {
+    /// Who may do what.
+    pub access: Access,
+    /// Of `/v1/events`.
+    pub ingest: Arc<IngestState>,
+    /// Of `/v1/check`.
+    pub check: Arc<CheckState>,
+    /// Of `/v1/changes`.
+    pub changes: Arc<ChangesState>,
+    /// Of `/v1/credentials`.
+    pub credentials: Arc<CredentialsState>,
+    /// Of `/v1/findings`.
+    pub findings: Arc<FindingsState>,
+    /// Of `/v1/decisions` and `/v1/approvals`.
+    pub decisions: Arc<DecisionsState>,
+    /// Of `/v1/stream`.
+    pub stream: Arc<StreamState>,
+    /// Of `/v1/status`.
+    pub status: Arc<StatusState>,
+    /// Of `/readyz` and `/metrics`.
+    pub health: Arc<HealthState>,
+    /// Of `/v1/budget` and `/v1/tenants`.
+    pub control: ControlPlane,
+    /// Of `/v1/reload`.
+    pub reloads: Reloads,
+    /// Of `/.well-known/jwks.json`.
+    pub keys: Arc<JwkSet>,
+}
+
+macro_rules! parts {
+    ($($part:ident: $type:ty),*) => {
+        $(impl FromRef<Api> for $type {
+            fn from_ref(api: &Api) -> Self {
+                api.$part.clone()
+            }
+        })*
+    };
+}
+parts!(
+    access: Access, ingest: Arc<IngestState>, check: Arc<CheckState>, changes: Arc<ChangesState>,
+    credentials: Arc<CredentialsState>, findings: Arc<FindingsState>,
+    decisions: Arc<DecisionsState>, stream: Arc<StreamState>, status: Arc<StatusState>,
+    health: Arc<HealthState>, control: ControlPlane, reloads: Reloads, keys: Arc<JwkSet>
+);
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "tripline",
+    description = "Watches how every API key, token and session is used, and takes abused ones out of service."
+))]
+struct Document;
+
+fn open_api_router() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(super::events::post_events))
+        .routes(routes!(super::check::get_check))
+        .routes(routes!(super::changes::get_changes))
+        .routes(routes!(super::credentials::list_credentials))
+        .routes(routes!(super::credentials::show_credential))
+        .routes(routes!(super::credentials::suspend))
+        .routes(routes!(super::credentials::revoke))
+        .routes(routes!(super::credentials::restore))
+        .routes(routes!(super::findings::list_findings))
+        .routes(routes!(super::findings::show_finding))
+        .routes(routes!(super::decisions::list_decisions))
+        .routes(routes!(super::decisions::show_decision))
+        .routes(routes!(super::decisions::list_approvals))
+        .routes(routes!(super::decisions::approve))
+        .routes(routes!(super::decisions::reject))
+        .routes(routes!(super::budget::show_budget))
+        .routes(routes!(super::tenants::list_tenants))
+        .routes(routes!(super::status::status))
+        .routes(routes!(super::reload::reload))
+        .routes(routes!(super::jwks::jwks))
+        .routes(routes!(super::health::metrics))
+        .routes(routes!(super::health::livez))
+        .routes(routes!(super::health::readyz))
+}
+
+/// What goes on until the listener leaves: no time bounds it.
+fn streams_router() -> OpenApiRouter<Api> {
+    OpenApiRouter::new().routes(routes!(super::stream::stream))
+}
+
+/// The description of the API, as JSON.
+pub fn open_api() -> String {
+    let all = open_api_router().merge(streams_router());
+    let described = serde_json::to_value(all.into_openapi()).map(super::openapi::complete);
+    described.and_then(|json| serde_json::to_string_pretty(&json)).unwrap_or_default()
+}
+
+/// All routes.
+pub fn router(api: Api) -> Router {
+    let document: Arc<str> = open_api().into();
+    let (bounded, _) = open_api_router().split_for_parts();
+    let (streams, _) = streams_router().split_for_parts();
+    let timeout =
+        TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT);
+    let description = move || async move {
+        ([(axum::http::header::CONTENT_TYPE, "application/json")], document.to_string())
+    };
+    bounded
+        .layer(timeout)
+        .merge(streams)
+        .merge(console::router())
+        // Envoy asks with the method of the request, and appends its path.
+        .route("/v1/check", on(METHODS_BESIDE_GET, super::check::get_check))
+        .route("/v1/check/", any(super::check::get_check))
+        .route("/v1/check/{*path}", any(super::check::get_check))
+        .route("/openapi.json", axum::routing::get(description))
+        .fallback(super::problem::not_found)
+        .method_not_allowed_fallback(super::problem::method_not_allowed)
+        .layer(CatchPanicLayer::new())
+        .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
+        .with_state(api)
+}

@@ -1,0 +1,22 @@
+//! Adapters: sources, auth stores, journal, HTTP API, metrics, clock.
+//!
+//! **Does not** decide anything: it carries values between the world and the planes.
+#![expect(clippy::disallowed_methods, reason = "adapters are where I/O and the clock are")]
+
+pub mod channels;
+pub mod checkpoint;
+pub mod clock;
+pub mod console;
+pub mod egress;
+pub mod enforce;
+pub mod event_log;
+pub mod health;
+pub mod host;
+pub mod http;
+pub mod journal;
+pub mod metrics;
+pub mod notify;
+pub mod recent_events;
+pub mod reporter;
+pub mod sources;
+pub mod storage;

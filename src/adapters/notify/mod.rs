@@ -1,0 +1,5 @@
+//! Receivers of notifications.
+
+pub mod attempt;
+pub mod receiver;
+pub mod topic;

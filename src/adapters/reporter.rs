@@ -1,0 +1,88 @@
+//! What a thread of the data plane reports of its shards: findings, minutes and hours to the control
+//! plane, counters and its heartbeat to the metrics.
+
+use super::channels::{ControlMessage, ControlPlane, InUse, Ticket};
+use super::clock;
+use super::metrics::registry::Metrics;
+use crate::data_plane::shard_driver::{ShardOutput, ShardUsage};
+use crate::model::credential::Kind;
+use crate::model::signal::ShardId;
+use crate::model::time::EventTime;
+
+/// Which thread reports.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage {
+    /// Its stage, as heartbeats name it.
+    pub name: &'static str,
+    /// Where its events come from, as counters name it.
+    pub intake: &'static str,
+    /// Its number in the stage.
+    pub number: usize,
+    /// Its number among all threads of the data plane.
+    pub thread: usize,
+}
+
+/// Reports of one thread. The control plane ends after the threads that report to it, so that what it
+/// is told is never lost.
+#[derive(Debug)]
+pub struct Reporter {
+    stage: Stage,
+    control: ControlPlane,
+    metrics: Metrics,
+    ticket: Ticket,
+    /// Hours of use that were not reported yet: every tick rather than every batch.
+    hours: [u64; Kind::ALL.len()],
+}
+
+impl Reporter {
+    /// Reports for that thread.
+    pub fn new(stage: Stage, control: ControlPlane, metrics: Metrics) -> Self {
+        let hours = [0; Kind::ALL.len()];
+        Self { stage, control, metrics, ticket: Ticket::default(), hours }
+    }
+
+    /// The ticket of what was reported last.
+    pub const fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+
+    /// Reports what a shard has to say; its events `arrived` then. Blocks while the control plane is
+    /// busy.
+    pub fn report(&mut self, shard: ShardId, output: ShardOutput, arrived: EventTime) {
+        let ShardOutput { signals, tally, hours, ended_minute } = output;
+        self.metrics.add(self.stage.intake, &tally);
+        self.hours.iter_mut().zip(hours).for_each(|(sum, more)| *sum += more);
+        if !signals.is_empty() {
+            self.ticket = self.ticket.next();
+            let ticket = Some(self.ticket.clone());
+            self.tell(ControlMessage::Signals(signals, arrived, ticket));
+        }
+        if let Some(minute) = ended_minute {
+            self.tell(ControlMessage::MinuteEnded(shard, minute));
+        }
+    }
+
+    /// Reports the hours of use so far, as before a shard is handed over.
+    pub fn flush_hours(&mut self) {
+        let hours = std::mem::take(&mut self.hours);
+        if hours.iter().any(|hours| *hours > 0) {
+            self.tell(ControlMessage::ActiveHours(hours));
+        }
+    }
+
+    /// Reports at a tick that the thread lives, what its shards hold, and when the one that waits
+    /// longest for a checkpoint got its last one.
+    pub fn beat(&mut self, usage: ShardUsage, checkpoint: Option<EventTime>) {
+        self.flush_hours();
+        let Stage { name, number, thread, .. } = self.stage;
+        self.metrics.checkpoint_at.set(name, number, checkpoint);
+        // It lives now, whatever time it was told: while the past is read again that is of the past.
+        self.metrics.heartbeat_at.set(name, number, Some(clock::now()));
+        self.tell(ControlMessage::InUse(InUse { thread, usage }));
+    }
+
+    fn tell(&self, message: ControlMessage) {
+        // It has ended only if tripline stops by a fault.
+        let _ended = self.control.tell_blocking(message);
+    }
+}

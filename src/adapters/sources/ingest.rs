@@ -1,0 +1,174 @@
+//! The way in for what comes by HTTP: to the data plane at once, and to the event log.
+//!
+//! A request that names itself by an idempotency key is taken once, however often it is sent: also
+//! when tripline was killed before it could answer. The newest keys are remembered, and those of
+//! the event log.
+
+use crate::adapters::channels::{DataPlane, NotTaken};
+use crate::adapters::event_log::appender::{ANSWER_WAIT, Appended, Appender};
+use crate::adapters::event_log::log::{Ends, KEYS_MAX, Replayed};
+use crate::data_plane::batch::Batch;
+use crate::formats::storage::event_log::Draft;
+use crate::model::time::EventTime;
+use hashbrown::HashMap;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often it is looked whether a request that was sent before is durable by now.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// A request with events, by slot, and its record for the event log.
+#[derive(Debug)]
+pub struct Request {
+    arrived: EventTime,
+    key: Option<u64>,
+    batches: Vec<(usize, Batch)>,
+    draft: Draft,
+}
+
+impl Request {
+    /// What arrived at that time; `key` is the hash of its idempotency key.
+    /// Cost: writes all of it for the event log, so not for a thread that answers.
+    pub fn new(arrived: EventTime, key: Option<u64>, batches: Vec<(usize, Batch)>) -> Self {
+        let draft = Draft::new((arrived, key), &batches);
+        Self { arrived, key, batches, draft }
+    }
+}
+
+/// The way in.
+#[derive(Debug)]
+pub struct Intake {
+    data: DataPlane,
+    log: Appender,
+    /// Held while a request's events are handed over, so that they reach the thread of a slot in the
+    /// order of their offsets.
+    order: Arc<Mutex<Order>>,
+}
+
+#[derive(Debug)]
+struct Order {
+    next: Ends,
+    keys: Keys,
+}
+
+/// The keys of the newest requests, and whether these are durable by now.
+#[derive(Debug, Default)]
+struct Keys {
+    durable: HashMap<u64, Option<bool>>,
+    oldest_first: VecDeque<u64>,
+}
+
+impl Keys {
+    fn add(&mut self, key: u64, durable: Option<bool>) {
+        if self.durable.insert(key, durable).is_none() {
+            self.oldest_first.push_back(key);
+        }
+        if self.oldest_first.len() > KEYS_MAX
+            && let Some(oldest) = self.oldest_first.pop_front()
+        {
+            self.durable.remove(&oldest);
+        }
+    }
+
+    fn note(&mut self, key: u64, durable: bool) {
+        if let Some(known) = self.durable.get_mut(&key) {
+            *known = Some(durable);
+        }
+    }
+
+    /// Whether the request of that key is durable, once it is known. One that was forgotten is as
+    /// good as not.
+    fn get(&self, key: u64) -> Option<bool> {
+        self.durable.get(&key).map_or(Some(false), |durable| *durable)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug)]
+enum Handed {
+    /// It is on its way to the log.
+    Over(Appended),
+    /// One of that key was taken before.
+    Before(u64),
+}
+
+impl Intake {
+    /// A way in that goes on after what was read from the event log.
+    pub fn new(data: DataPlane, log: Appender, replayed: Replayed) -> Self {
+        let mut keys = Keys::default();
+        replayed.keys.into_iter().rev().for_each(|key| keys.add(key, Some(true)));
+        Self { data, log, order: Arc::new(Mutex::new(Order { next: replayed.next, keys })) }
+    }
+
+    /// Takes a request: all of it or nothing, and nothing where one of the same key was taken. Says
+    /// whether it is durable, as the configuration wants it; it is watched in any case.
+    ///
+    /// # Errors
+    /// When a queue is full or tripline is stopping.
+    pub async fn take(&self, request: Request) -> Result<bool, NotTaken> {
+        let Request { arrived, key, batches, draft } = request;
+        if batches.is_empty() {
+            return Ok(true);
+        }
+        match (self.hand_over(batches, draft, (arrived, key))?, key) {
+            (Handed::Over(appended), None) => Ok(appended.is_durable().await),
+            (Handed::Over(appended), Some(key)) => {
+                // Also for a sender who has gone away, and will ask again.
+                let order = Arc::clone(&self.order);
+                let noted = tokio::spawn(async move {
+                    let durable = appended.is_durable().await;
+                    order.lock().keys.note(key, durable);
+                    durable
+                });
+                Ok(noted.await.unwrap_or(false))
+            }
+            (Handed::Before(key), _) => Ok(self.was_durable(key).await),
+        }
+    }
+
+    /// Waits until it is known whether the request of that key is durable.
+    async fn was_durable(&self, key: u64) -> bool {
+        let known = async {
+            loop {
+                if let Some(durable) = self.order.lock().keys.get(key) {
+                    return durable;
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        tokio::time::timeout(ANSWER_WAIT, known).await.unwrap_or(false)
+    }
+
+    /// Hands a request over, unless one of its key was.
+    fn hand_over(
+        &self,
+        mut batches: Vec<(usize, Batch)>,
+        draft: Draft,
+        (arrived, key): (EventTime, Option<u64>),
+    ) -> Result<Handed, NotTaken> {
+        let mut order = self.order.lock();
+        let Order { next, keys } = &mut *order;
+        if let Some(key) = key.filter(|key| keys.durable.contains_key(key)) {
+            return Ok(Handed::Before(key));
+        }
+        let (mut firsts, mut ends) = (Vec::new(), Vec::new());
+        for (slot, batch) in &mut batches {
+            let first = next.get(*slot).copied().unwrap_or(0);
+            let end = batch.number_from(first);
+            firsts.push(first);
+            ends.push((*slot, end));
+        }
+        self.data.send(batches, arrived)?;
+        for (slot, end) in &ends {
+            if let Some(next) = next.get_mut(*slot) {
+                *next = *end;
+            }
+        }
+        if let Some(key) = key {
+            keys.add(key, None);
+        }
+        Ok(Handed::Over(self.log.append(draft.at(firsts), ends)))
+    }
+}

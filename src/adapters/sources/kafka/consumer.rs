@@ -1,0 +1,168 @@
+//! The Kafka door: a consumer group whose partition queues are polled by the threads that own the
+//! state.
+//!
+//! ```text
+//!  manager thread                       worker threads
+//!  polls the consumer: rebalances,  --> own partitions and their queues: poll, decode,
+//!  errors; commits; watches             apply, hand signals over, write checkpoints
+//!  for stalls                       <-- how far each has come, and its checkpoints
+//! ```
+//! **Invariant** S-2: an offset is committed only behind a checkpoint, and a checkpoint is written
+//! only when what was told before it is durable. Reading goes on from the checkpoint, whatever the
+//! group has committed.
+//! The queue of a partition is split off before it is assigned, so that no record of it ever goes
+//! the common way.
+
+use crate::adapters::channels::{ControlPlane, DataMessage};
+use crate::adapters::checkpoint::store::{Snapshots, Writer};
+use crate::adapters::clock;
+use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::sources::rejects::DeadLetters;
+use crate::data_plane::batch::HashSeed;
+use crate::data_plane::partition;
+use crate::formats::events::decoder::Decoder;
+use crate::formats::secrets::secret::Fingerprinter;
+use crate::model::time::EventTime;
+use parking_lot::RwLock;
+use rdkafka::ClientConfig;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use tokio::sync::mpsc;
+
+/// Where reading begins in a partition that is new to the group, or was recreated or cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Start {
+    /// With the oldest record that is there.
+    #[default]
+    Earliest,
+    /// With what comes from now on.
+    Latest,
+}
+
+impl Start {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Earliest, Self::Latest];
+
+    /// Its name in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+        }
+    }
+}
+
+/// Where Kafka is and how it is read.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// The topics.
+    pub topics: Vec<String>,
+    /// The consumer group.
+    pub group: String,
+    /// How records are read.
+    pub decoder: Decoder,
+    /// The topic of dead letters; a file without one.
+    pub dead_letter_topic: Option<String>,
+    /// Where reading begins in a partition of which nothing is known, or not what is there.
+    pub start: Start,
+    /// The name of this member, for static membership.
+    pub instance: Option<String>,
+    /// How long the consumer may stand still before it is recreated. Unit: milliseconds.
+    pub stall_ms: i64,
+    /// Raw settings of librdkafka.
+    pub librdkafka: BTreeMap<String, String>,
+}
+
+impl Params {
+    pub(super) fn client(&self) -> ClientConfig {
+        super::redaction::hide(&self.librdkafka);
+        let mut config = ClientConfig::new();
+        for (name, value) in &self.librdkafka {
+            config.set(name, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        config
+    }
+
+    pub(super) fn consumer(&self) -> ClientConfig {
+        let mut config = self.client();
+        config.set("group.id", &self.group);
+        config.set("enable.auto.commit", "false");
+        config.set("enable.auto.offset.store", "false");
+        // They say how far the client has read; see `stillness`.
+        config.set("statistics.interval.ms", "5000");
+        if let Some(instance) = &self.instance {
+            config.set("group.instance.id", instance);
+        }
+        // The coordinator alone sets these in the newer protocol.
+        let by_coordinator =
+            self.librdkafka.get("group.protocol").is_some_and(|protocol| protocol == "consumer");
+        let of_classic = [
+            ("session.timeout.ms", "10000"),
+            // What stays with a member goes on while others move.
+            ("partition.assignment.strategy", "cooperative-sticky"),
+        ];
+        let of_classic = of_classic.into_iter().filter(|_| !by_coordinator);
+        let of_all = [
+            ("auto.offset.reset", self.start.as_str()),
+            ("fetch.wait.max.ms", "10"),
+            ("queued.max.messages.kbytes", "16384"),
+        ];
+        for (name, value) in of_classic.chain(of_all) {
+            if !self.librdkafka.contains_key(name) {
+                config.set(name, value);
+            }
+        }
+        config
+    }
+}
+
+/// What the door shares with the rest.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Parameters of partitions that are taken over from now on.
+    pub partition: Arc<RwLock<Arc<partition::Params>>>,
+    /// The hash seed.
+    pub seed: HashSeed,
+    /// What stands for secrets.
+    pub fingerprints: Arc<Fingerprinter>,
+    /// Where signals go.
+    pub control: ControlPlane,
+    /// Where checkpoints are kept.
+    pub snapshots: Snapshots,
+    /// The way to those that are written while reading goes on.
+    pub writer: Writer,
+    /// How often they are. Unit: milliseconds.
+    pub checkpoint_every_ms: i64,
+    /// Where asynchronous work is done.
+    pub runtime: tokio::runtime::Handle,
+    /// Counters.
+    pub metrics: Metrics,
+    /// Where the places of refused records go.
+    pub dead_letters: Arc<DeadLetters>,
+    /// Set to stop.
+    pub stopping: Arc<AtomicBool>,
+}
+
+/// The door's ends: one a worker thread.
+pub type Ends = Vec<mpsc::Receiver<DataMessage>>;
+
+/// A partition of a topic.
+pub(super) type Place = (String, i32);
+
+/// How often errors of the client are said. Unit: milliseconds. The counter has them all.
+const COMPLAIN_EVERY_MS: i64 = 60_000;
+
+/// Whether an error is to be said that was last said then: at once, then once a minute while there are
+/// any.
+pub(super) fn complain_again(last: &mut Option<EventTime>) -> bool {
+    let now = clock::now();
+    let again = last.is_none_or(|at| now.ms_since(at) >= COMPLAIN_EVERY_MS);
+    if again {
+        *last = Some(now);
+    }
+    again
+}

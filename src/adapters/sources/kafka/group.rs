@@ -1,0 +1,420 @@
+//! What the manager and the workers share: the ways between them, and the ear that hears of
+//! rebalances.
+
+use super::consumer::{Place, Shared};
+use super::handover::{From, Held, goes_on};
+use super::redaction::{Said, note_error, note_line};
+use crate::adapters::channels::{ControlMessage, InUse};
+use crate::adapters::checkpoint::store::Kept;
+use crate::adapters::clock;
+use crate::data_plane::partition::Params;
+use crate::data_plane::shard_driver::{Backlog, ShardUsage};
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::statistics::Statistics;
+use rdkafka::{Offset, TopicPartitionList};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak, mpsc};
+use std::time::{Duration, Instant};
+
+/// How long workers may take to hand partitions back, all of them together.
+const GIVE_WAIT: Duration = Duration::from_secs(5);
+/// The number of no thread, under which it is told how many credentials are read back.
+const READ_BACK: usize = usize::MAX;
+/// How long partitions wait for their checkpoints when they are assigned, all of them together.
+/// Chosen: well below the longest time between two polls.
+const RESTORE_WAIT: Duration = Duration::from_secs(30);
+/// How long the broker may take to answer.
+pub(super) const BROKER_WAIT: Duration = Duration::from_secs(5);
+
+/// How far a partition has come.
+#[derive(Debug)]
+pub(super) struct Progress {
+    /// The offset after the last record applied.
+    pub(super) applied: AtomicI64,
+    /// The offset up to which the client has read and handed out everything. Beyond `applied` where
+    /// what lies between are no records, as the ends of transactions.
+    passed: AtomicI64,
+    /// How many records wait with the client for the worker.
+    waiting: AtomicI64,
+    /// Up to where it is committed.
+    committed: AtomicI64,
+    /// The offset after the last record that the broker had when it was last asked; below 0: it did not
+    /// answer.
+    pub(super) end: AtomicI64,
+    /// Its checkpoints.
+    kept: Arc<Kept>,
+    /// Whether more may be known of it than this member has.
+    pub(super) provisional: bool,
+}
+
+impl Progress {
+    /// That of a partition that is taken over.
+    pub(super) fn of(held: &Held) -> Arc<Self> {
+        Arc::new(Self {
+            applied: AtomicI64::new(held.next_offset()),
+            passed: AtomicI64::new(0),
+            waiting: AtomicI64::new(0),
+            committed: AtomicI64::new(0),
+            end: AtomicI64::new(-1),
+            kept: Arc::clone(&held.kept),
+            provisional: held.provisional,
+        })
+    }
+
+    /// Forgets what the client had read: the topic begins again.
+    pub(super) fn begin_anew(&self) {
+        self.end.store(-1, Ordering::Relaxed);
+        self.passed.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether records wait that were not applied yet, as far as is known.
+    pub(super) fn backlog(&self) -> Backlog {
+        match self.end.load(Ordering::Relaxed) {
+            end if end >= 0 && self.reached() >= end => Backlog::Empty,
+            _ => Backlog::Unknown,
+        }
+    }
+
+    /// Whether the client has records that the worker does not take. A new client would not help.
+    pub(super) fn waits_for_worker(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
+    }
+
+    /// Up to where the client has nothing left to hand out.
+    pub(super) fn reached(&self) -> i64 {
+        self.applied.load(Ordering::Relaxed).max(self.passed.load(Ordering::Relaxed))
+    }
+}
+
+/// The partitions of this member, and how far each has come.
+pub(super) type Board = Mutex<BTreeMap<Place, Arc<Progress>>>;
+
+/// What a worker is told by the manager.
+pub(super) enum Message {
+    /// This partition is yours from now on.
+    Take(Place, PartitionQueue<Context>, Held, Arc<Progress>),
+    /// This partition is no longer yours; hand back its state.
+    Give(Place, mpsc::SyncSender<Option<Held>>),
+    /// Hand back everything and end.
+    Stop,
+}
+
+/// Hears of rebalances, within the consumer's poll.
+pub(super) struct Context {
+    pub(super) topics: Vec<String>,
+    pub(super) shared: Shared,
+    /// How many partitions each topic has.
+    pub(super) partitions: Mutex<BTreeMap<String, usize>>,
+    /// The consumer that calls this context, set once it is made. Weak, as the consumer owns the
+    /// context; to split a queue off takes an `Arc` of it.
+    pub(super) consumer: OnceLock<Weak<BaseConsumer<Self>>>,
+    /// Partitions between two owners, and those that went away, in case they come again.
+    pub(super) held: Arc<Mutex<BTreeMap<Place, Held>>>,
+    pub(super) workers: Vec<mpsc::Sender<Message>>,
+    pub(super) board: Board,
+    /// The cluster, once it said who it is.
+    pub(super) cluster: Mutex<Option<String>>,
+    pub(super) group: String,
+    /// Credentials of partitions that were read back, and that no worker tells of yet.
+    pub(super) read_back: AtomicU64,
+    /// Whether the consumer was given up. Its partitions are another's by then, so what it hears of
+    /// them as it leaves the group changes nothing.
+    pub(super) is_retired: AtomicBool,
+}
+
+impl std::fmt::Debug for Context {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Context(..)")
+    }
+}
+
+impl ClientContext for Context {
+    fn error(&self, error: KafkaError, reason: &str) {
+        note_error(&error, reason);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        note_line(level, facility, text);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        // While records wait in its queue, `next_offset` is ahead of what was handed out. A worker may
+        // still hold one batch.
+        for ((topic, partition), progress) in self.board.lock().iter() {
+            let topic = statistics.topics.get(topic);
+            let Some(read) = topic.and_then(|topic| topic.partitions.get(partition)) else {
+                continue;
+            };
+            progress.waiting.store(read.fetchq_cnt, Ordering::Relaxed);
+            if read.fetchq_cnt == 0 {
+                progress.passed.store(read.next_offset, Ordering::Relaxed);
+            }
+        }
+    }
+}
+
+impl Context {
+    /// The way to the worker of a partition.
+    pub(super) fn worker(&self, place: &Place) -> Option<&mpsc::Sender<Message>> {
+        let number = usize::try_from(place.1).unwrap_or(0) % self.workers.len().max(1);
+        self.workers.get(number)
+    }
+
+    /// Gives a partition to its worker. Its queue is split off before the client reads any of it, so
+    /// that no record goes the common way; it need not be paused for that. To pause and to resume it
+    /// while the client begins to read loses that beginning at times (librdkafka 2.12.1: what it
+    /// orders itself comes too late by its version then), and the partition stands still.
+    pub(super) fn entrust(&self, place: &Place, held: Held) {
+        let consumer = self.consumer.get().and_then(Weak::upgrade);
+        let queue = consumer.and_then(|one| one.split_partition_queue(&place.0, place.1));
+        let (Some(queue), Some(worker)) = (queue, self.worker(place)) else {
+            tracing::error!(
+                topic = place.0,
+                partition = place.1,
+                "a partition that was assigned has no owner here; restart this member"
+            );
+            return;
+        };
+        let progress = Progress::of(&held);
+        self.board.lock().insert(place.clone(), Arc::clone(&progress));
+        // A worker ends only after the manager.
+        let _ended = worker.send(Message::Take(place.clone(), queue, held, progress));
+    }
+
+    /// Takes partitions back from their owners, once these have finished the batch at hand.
+    pub(super) fn take_back(&self, places: &[Place]) {
+        let asked: Vec<_> = places.iter().map(|place| (place, self.ask_back(place))).collect();
+        let until = Instant::now() + GIVE_WAIT;
+        for (place, answer) in asked {
+            let wait = until.saturating_duration_since(Instant::now());
+            match answer.map(|answer| answer.recv_timeout(wait)) {
+                Some(Ok(Some(mut held))) => {
+                    held.since = clock::now();
+                    self.held.lock().insert(place.clone(), held);
+                }
+                // Nobody has it.
+                Some(Ok(None)) => {}
+                Some(Err(_)) | None => tracing::warn!(
+                    topic = place.0,
+                    partition = place.1,
+                    "its worker does not give it back in time; its records are read again"
+                ),
+            }
+        }
+    }
+
+    fn ask_back(&self, place: &Place) -> Option<mpsc::Receiver<Option<Held>>> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.worker(place)?.send(Message::Give(place.clone(), reply)).ok()?;
+        Some(answer)
+    }
+
+    /// Takes partitions back, writes them down, and commits how far they have come.
+    pub(super) fn hand_over(&self, consumer: &BaseConsumer<Self>, places: &[Place]) {
+        self.take_back(places);
+        // What another member may own by now is not this one's to write down.
+        if !consumer.assignment_lost() {
+            let of = |place: &Place| Some((place.clone(), self.held.lock().remove(place)?));
+            let (places, mut held): (Vec<Place>, Vec<Held>) = places.iter().filter_map(of).unzip();
+            // What is written down can be had again.
+            let written = self.shared.write_down(&mut held);
+            let left = places.into_iter().zip(held).zip(written);
+            let left = left.filter(|((_, held), written)| !written && !held.provisional);
+            self.held.lock().extend(left.map(|(one, _)| one));
+            if let Err(error) = commit(consumer, &self.board, CommitMode::Sync) {
+                let error = Said::of(error);
+                tracing::warn!(%error, "offsets were not committed; records come again");
+            }
+        }
+        self.board.lock().retain(|place, _| !places.contains(place));
+    }
+
+    /// Parameters of a partition: it gets its part of the memory, as if this member had to own all.
+    pub(super) fn partition_params(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        topic: &str,
+    ) -> Arc<Params> {
+        let mut partitions = self.partitions.lock();
+        let configured = self.topics.iter().map(String::as_str);
+        for name in configured.filter(|name| !name.starts_with('^')).chain([topic]) {
+            if !partitions.contains_key(name)
+                && let Ok(metadata) = consumer.fetch_metadata(Some(name), BROKER_WAIT)
+            {
+                let count = metadata.topics().iter().map(|topic| topic.partitions().len()).sum();
+                partitions.insert(name.to_owned(), count);
+            }
+        }
+        // Of a topic that was not asked for, those that are assigned are known.
+        let all = partitions.values().sum::<usize>().max(self.board.lock().len() + 1);
+        let params = Arc::clone(&self.shared.partition.read());
+        Arc::new((*params).clone().with_memory(params.all_bytes() / all))
+    }
+
+    /// The name of a partition among checkpoints. Those of another group, or of a topic of the same
+    /// name in another cluster, have nothing to do with it.
+    /// None while the cluster does not say who it is.
+    pub(super) fn name(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        (topic, partition): &Place,
+    ) -> Option<String> {
+        let mut cluster = self.cluster.lock();
+        if cluster.is_none() {
+            *cluster = consumer.client().fetch_cluster_id(BROKER_WAIT);
+        }
+        if cluster.is_none() {
+            tracing::warn!(
+                topic,
+                partition,
+                "the cluster does not say who it is, so that no checkpoint can be found; it is asked again"
+            );
+        }
+        let cluster = cluster.as_deref()?;
+        Some(format!("kafka/{cluster}/{}/{topic}/{partition:05}", self.group))
+    }
+
+    /// Tells of what is open in a partition that was read back.
+    pub(super) fn recall(&self, held: &mut Held) {
+        let now = clock::now();
+        let signals = held.driver.recall(now).signals;
+        // How many credentials there are says how many at once are a common cause.
+        let more = held.driver.usage().credentials;
+        let credentials = self.read_back.fetch_add(more, Ordering::Relaxed) + more;
+        let usage = ShardUsage { credentials, ..ShardUsage::default() };
+        let in_use = InUse { thread: READ_BACK, usage };
+        let control = &self.shared.control;
+        // The control plane ends after this thread.
+        let _ended = control.tell_blocking(ControlMessage::InUse(in_use))
+            && control.tell_blocking(ControlMessage::Signals(signals, now, None));
+        tracing::info!(
+            place = held.name,
+            credentials = more,
+            offset = held.next_offset(),
+            "what was remembered is read back"
+        );
+    }
+
+    /// The workers tell by now what they have.
+    pub(super) fn forget_read_back(&self) {
+        if self.read_back.swap(0, Ordering::Relaxed) > 0 {
+            let none = InUse { thread: READ_BACK, ..InUse::default() };
+            // The control plane ends after this thread.
+            let _ended = self.shared.control.tell_blocking(ControlMessage::InUse(none));
+        }
+    }
+
+    /// Finds out from where a partition goes on that is assigned, by `deadline`, and gives it to its
+    /// worker. Blocks.
+    fn prepare(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        place: &Place,
+        (group, deadline): (Option<i64>, Instant),
+    ) -> From {
+        let held = self.held.lock().remove(place);
+        let params = self.partition_params(consumer, &place.0);
+        let name = self.name(consumer, place);
+        let (mut held, is_read) = self.shared.known(name, held, &params, deadline);
+        if is_read {
+            self.recall(&mut held);
+        }
+        let next = held.next_offset();
+        let from = match consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
+            Ok(log) => goes_on(place, &mut held, log, group),
+            // Where it is not there, the broker says so as it is read.
+            Err(_) if next > 0 => From::Offset(next),
+            Err(_) => From::Group,
+        };
+        self.entrust(place, held);
+        from
+    }
+}
+
+pub(super) fn places(list: &TopicPartitionList) -> Vec<Place> {
+    list.elements().iter().map(|one| (one.topic().to_owned(), one.partition())).collect()
+}
+
+pub(super) fn list(places: impl IntoIterator<Item = Place>) -> TopicPartitionList {
+    let mut list = TopicPartitionList::new();
+    for (topic, partition) in places {
+        list.add_partition(&topic, partition);
+    }
+    list
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if self.is_retired.load(Ordering::Relaxed) {
+            return;
+        }
+        match rebalance {
+            Rebalance::Revoke(revoked) => {
+                self.hand_over(consumer, &places(revoked));
+            }
+            Rebalance::Assign(assigned) => {
+                let places = places(assigned);
+                let deadline = Instant::now() + RESTORE_WAIT;
+                let committed =
+                    consumer.committed_offsets(list(places.iter().cloned()), BROKER_WAIT);
+                let committed = committed.ok();
+                for place in places {
+                    let group = committed.as_ref().and_then(|committed| {
+                        let found = committed.find_partition(&place.0, place.1)?.offset();
+                        if let Offset::Offset(offset) = found { Some(offset) } else { None }
+                    });
+                    if let From::Offset(offset) = self.prepare(consumer, &place, (group, deadline))
+                        && let Some(mut one) = assigned.find_partition(&place.0, place.1)
+                        && let Err(error) = one.set_offset(Offset::Offset(offset))
+                    {
+                        let error = Said::of(error);
+                        tracing::error!(%error, offset, "cannot resume from this offset");
+                    }
+                }
+            }
+            Rebalance::Error(_) => {}
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if self.is_retired.load(Ordering::Relaxed) {
+            return;
+        }
+        let owned = consumer.assignment().map_or(0, |owned| owned.count());
+        self.shared.metrics.consumer_assigned.set(i64::try_from(owned).unwrap_or(0));
+        if let Rebalance::Assign(_) = rebalance {
+            tracing::info!(partitions = owned, "assigned");
+        }
+    }
+}
+
+/// Commits up to where checkpoints hold the partitions of this member.
+pub(super) fn commit(
+    consumer: &BaseConsumer<Context>,
+    board: &Board,
+    mode: CommitMode,
+) -> KafkaResult<()> {
+    let mut offsets = TopicPartitionList::new();
+    let mut newer = Vec::new();
+    for (place, progress) in board.lock().iter() {
+        let newest = progress.kept.newest();
+        if newest > 0 && newest != progress.committed.load(Ordering::Relaxed) {
+            offsets.add_partition_offset(&place.0, place.1, Offset::Offset(newest))?;
+            newer.push((Arc::clone(progress), newest));
+        }
+    }
+    if newer.is_empty() {
+        return Ok(());
+    }
+    consumer.commit(&offsets, mode)?;
+    for (progress, newest) in newer {
+        progress.committed.store(newest, Ordering::Relaxed);
+    }
+    Ok(())
+}

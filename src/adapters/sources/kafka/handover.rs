@@ -1,0 +1,245 @@
+//! What passes from one owner of a partition to the next: its state, and from where it goes on.
+//!
+//! ```text
+//!  assigned: the newer of what this member still has and what a checkpoint has -> read on from there
+//!  revoked:  a checkpoint -> the offset is committed -> the next owner
+//! ```
+//! The state follows from the records before its offset and from when they arrived, so whichever is
+//! newer is right, no matter which member wrote it.
+
+use super::consumer::{Place, Shared};
+use crate::adapters::channels::Ticket;
+use crate::adapters::checkpoint::scheduler::{Saved, whole};
+use crate::adapters::checkpoint::store::{Kept, Restored};
+use crate::adapters::clock;
+use crate::data_plane::partition::Params;
+use crate::data_plane::partition::Partition;
+use crate::data_plane::shard_driver::ShardDriver;
+use crate::model::time::EventTime;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long writing down what is handed over may take, of all partitions together. Chosen: the group
+/// waits for it.
+const HANDOVER_WAIT: Duration = Duration::from_secs(20);
+
+/// A partition between two owners.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Its name among checkpoints.
+    pub(super) name: String,
+    /// Its state.
+    pub(super) driver: Box<ShardDriver>,
+    /// Its checkpoints.
+    pub(super) kept: Arc<Kept>,
+    /// What it told last.
+    pub(super) told: Ticket,
+    /// Records before this offset may have been told of before.
+    pub(super) again_until: i64,
+    /// Whether the store of checkpoints did not answer, so that more may be known: nothing is written
+    /// down or committed, lest it hide that.
+    pub(super) provisional: bool,
+    /// Since when nobody owns it.
+    pub(super) since: EventTime,
+}
+
+impl Saved for Held {
+    fn place(&self) -> &str {
+        &self.name
+    }
+
+    fn partition(&mut self) -> &mut Partition {
+        self.driver.partition_mut()
+    }
+
+    fn kept(&self) -> &Arc<Kept> {
+        &self.kept
+    }
+
+    fn is_ready(&self) -> bool {
+        !self.provisional
+    }
+}
+
+/// From where a partition is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum From {
+    /// From where the group has come.
+    Group,
+    /// From where the state has come.
+    Offset(i64),
+}
+
+impl Held {
+    /// The offset after the last one applied.
+    pub(super) fn next_offset(&self) -> i64 {
+        self.driver.partition().next_offset()
+    }
+
+    /// A partition that nobody owns yet.
+    pub(super) fn of(name: String, partition: Partition, kept: Arc<Kept>) -> Self {
+        Self {
+            name,
+            driver: Box::new(ShardDriver::new(partition, clock::now())),
+            kept,
+            told: Ticket::default(),
+            again_until: 0,
+            provisional: false,
+            since: clock::now(),
+        }
+    }
+}
+
+impl Shared {
+    /// What is known of a partition: the newer of `held` and its newest checkpoint, or nothing; and
+    /// whether it was read from the checkpoint. Without a name, as long as the cluster has not said who
+    /// it is, it is not known which checkpoint is its own. Blocks until `deadline` at most.
+    pub(super) fn known(
+        &self,
+        name: Option<String>,
+        held: Option<Held>,
+        params: &Arc<Params>,
+        deadline: Instant,
+    ) -> (Held, bool) {
+        let restored = name.as_ref().and_then(|name| self.restore(name, params, deadline));
+        let provisional = restored.is_none();
+        let Restored { partition, kept } =
+            restored.unwrap_or_else(|| Restored::nothing(clock::now()));
+        let offset = partition.as_ref().map(Partition::next_offset);
+        if let Some(held) = held
+            && offset.is_none_or(|offset| offset <= held.next_offset())
+        {
+            return (held, false);
+        }
+        let is_read = partition.is_some();
+        let partition = partition.unwrap_or_else(|| Partition::new(Arc::clone(params), self.seed));
+        let held = Held::of(name.unwrap_or_default(), partition, kept);
+        (Held { provisional, ..held }, is_read)
+    }
+
+    /// What a checkpoint has; none if the store does not answer by `deadline`.
+    fn restore(&self, name: &str, params: &Arc<Params>, deadline: Instant) -> Option<Restored> {
+        let restoring = self.snapshots.restore(name, params, self.seed);
+        let restored = self
+            .runtime
+            .block_on(async { tokio::time::timeout_at(deadline.into(), restoring).await });
+        let why = match restored {
+            Ok(Ok(restored)) => return Some(restored),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the store of checkpoints did not answer in time".to_owned(),
+        };
+        self.metrics.checkpoint_errors.inc();
+        tracing::error!(
+            place = name,
+            why,
+            "its credentials are not known by now; events are watched, nothing is written down or \
+             committed, and it goes on from the checkpoint once that can be had"
+        );
+        None
+    }
+
+    /// Writes down what is handed over; says of each whether it is written. Blocks.
+    pub(super) fn write_down(&self, held: &mut [Held]) -> Vec<bool> {
+        let mut written = vec![false; held.len()];
+        let writing = async {
+            for (one, written) in held.iter_mut().zip(&mut written) {
+                let told = one.told.clone();
+                *written = one.is_ready() && self.snapshots.write(whole(one, &told)).await;
+            }
+        };
+        let in_time =
+            self.runtime.block_on(async { tokio::time::timeout(HANDOVER_WAIT, writing).await });
+        if in_time.is_err() {
+            tracing::warn!(
+                "checkpoints could not be written in time; the next owner reads some records again"
+            );
+        }
+        written
+    }
+}
+
+/// From where a partition goes on whose records lie from `low` up to `high`. That the state has come
+/// further than `high` proves nothing, as brokers may say it late: where the topic was recreated, the
+/// client begins again, and the worker sees that.
+pub(super) fn goes_on(
+    place: &Place,
+    held: &mut Held,
+    (low, high): (i64, i64),
+    group: Option<i64>,
+) -> From {
+    let next = held.next_offset();
+    let (topic, partition) = (&place.0, place.1);
+    if next == 0 {
+        // Where the checkpoint can't be had that was said, and why.
+        if group.is_some_and(|group| group > low) && !held.provisional {
+            tracing::warn!(
+                topic,
+                partition,
+                offset = group,
+                "the group has come to this offset, but no checkpoint is to be had here: its \
+                 credentials are learned anew; let all members keep checkpoints in one place \
+                 (checkpoints.url)"
+            );
+        }
+        return From::Group;
+    }
+    if next < low {
+        tracing::error!(
+            topic,
+            partition,
+            records = low - next,
+            offset = low,
+            "records were removed before they were read: keep them for longer, or look at why \
+             tripline fell so far behind"
+        );
+        held.driver.partition_mut().skip_to(low);
+        return From::Offset(low);
+    }
+    held.again_until = high;
+    From::Offset(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{From, Held, Place, goes_on};
+    use crate::adapters::channels::Ticket;
+    use crate::adapters::checkpoint::store::Kept;
+    use crate::data_plane::batch::HashSeed;
+    use crate::data_plane::partition::Params;
+    use crate::data_plane::shard_driver::ShardDriver;
+    use crate::model::time::EventTime;
+    use std::sync::Arc;
+
+    fn held(next: i64) -> Held {
+        let params = Arc::new(Params::default());
+        let mut driver = Box::new(ShardDriver::empty(params, HashSeed(1, 2)));
+        driver.partition_mut().skip_to(next);
+        Held {
+            name: "kafka/auth/00000".to_owned(),
+            driver,
+            kept: Arc::new(Kept::since(EventTime::MIN)),
+            told: Ticket::default(),
+            again_until: 0,
+            provisional: false,
+            since: EventTime::MIN,
+        }
+    }
+
+    #[test]
+    fn reading_goes_on_from_where_the_state_has_come_if_that_is_there() {
+        let place: Place = ("auth".to_owned(), 0);
+        for (next, from, then) in [
+            (0, From::Group, 0),
+            (50, From::Offset(50), 50),
+            (90, From::Offset(90), 90),
+            // A broker that says late how far its log goes.
+            (100, From::Offset(100), 100),
+            // Removed by retention.
+            (5, From::Offset(10), 10),
+        ] {
+            let mut held = held(next);
+            assert_eq!(goes_on(&place, &mut held, (10, 90), Some(70)), from, "{next}");
+            assert_eq!(held.next_offset(), then, "{next}");
+        }
+    }
+}

@@ -1,0 +1,416 @@
+//! The manager: rebalances, commits, and the watch for stalls.
+
+use super::consumer::{Ends, Params, Place, Shared, complain_again};
+use super::group::{BROKER_WAIT, Context, Message, Progress, commit, places};
+use super::handover::Held;
+use super::pause_guard;
+use super::redaction::Said;
+use super::rejects_topic::RejectsTopic;
+use super::stall_detector::Stillness;
+use super::worker::Worker;
+use crate::adapters::channels::SLOTS;
+use crate::adapters::checkpoint::scheduler::Saving;
+use crate::adapters::checkpoint::store::{Restored, Withheld};
+use crate::adapters::clock;
+use crate::adapters::host::threads;
+use crate::adapters::reporter::{Reporter, Stage};
+use crate::data_plane::partition::Partition;
+use crate::model::time::EventTime;
+use parking_lot::Mutex;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Message as _, Offset};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, mpsc};
+use std::time::{Duration, Instant};
+
+/// How long the manager waits for news.
+const WAIT: Duration = Duration::from_millis(50);
+/// How often it is looked whether checkpoints let offsets be committed. Unit: milliseconds.
+const COMMIT_EVERY_MS: i64 = 1_000;
+/// How long state that was not written down is kept in case its partition comes again.
+/// Unit: milliseconds.
+const HELD_MS: i64 = 600_000;
+/// How often a checkpoint is looked for that could not be had. Unit: milliseconds.
+const LOOK_EVERY_MS: i64 = 5_000;
+/// How long a broker may take to say how far a partition goes, which is asked again and again.
+const MEASURE_WAIT: Duration = Duration::from_secs(1);
+/// How long measuring may take, of all partitions together: the consumer is to be polled.
+const MEASURE_WAIT_ALL: Duration = Duration::from_secs(10);
+/// How many partitions may be silent before the rest are asked the next time. Chosen.
+const SILENT_MAX: u32 = 3;
+/// How long a consumer that is given up may take to hand its partitions over.
+const LEAVE_WAIT: Duration = Duration::from_secs(5);
+/// How often lag is measured. Unit: milliseconds.
+const LAG_EVERY_MS: i64 = 5_000;
+
+/// Runs the door until it is told to stop; then everything applied is written down and committed.
+/// Blocks.
+pub fn run(params: &Params, shared: &Shared, ends: Ends) {
+    let pulse = match pause_guard::start(Arc::clone(&shared.stopping)) {
+        Ok(pulse) => pulse,
+        Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
+    };
+    let held = Arc::default();
+    let mut stillness = Stillness::default();
+    let mut orders = Vec::new();
+    let mut threads = Vec::new();
+    let rejects = RejectsTopic::new(params, shared);
+    for (number, mut questions) in ends.into_iter().enumerate() {
+        let (sender, receiver) = mpsc::channel();
+        let thread = SLOTS + number;
+        let stage = Stage { name: "kafka", intake: "kafka", number, thread };
+        let worker = Worker {
+            params: params.clone(),
+            shared: shared.clone(),
+            pulse: Arc::clone(&pulse),
+            saving: Saving::new(shared.writer.clone(), shared.checkpoint_every_ms),
+            rejects: rejects.clone(),
+            reporter: Reporter::new(stage, shared.control.clone(), shared.metrics.clone()),
+            told_params: None,
+        };
+        // From here on it is missed if it never shows that it lives.
+        shared.metrics.heartbeat_at.set("kafka", number, Some(clock::now()));
+        let name = format!("kafka-{number}");
+        match threads::spawn(&name, move || worker.run(&receiver, &mut questions)) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
+        }
+        orders.push(sender);
+    }
+    // Until they were asked.
+    shared.metrics.consumer_up.set(1);
+    let mut complained_at = None;
+    while !shared.stopping.load(Ordering::Relaxed) {
+        let mut consumption = match Consumption::begin(params, shared, &orders, &held) {
+            Ok(consumption) => consumption,
+            Err(error) => {
+                shared.metrics.consumer_errors.inc();
+                shared.metrics.consumer_up.set(0);
+                if complain_again(&mut complained_at) {
+                    let error = Said::of(error);
+                    tracing::error!(%error, "no Kafka consumer; it is tried again each second");
+                }
+                std::thread::sleep(Duration::from_secs(1));
+                continue;
+            }
+        };
+        consumption.watch(&mut stillness);
+        if shared.stopping.load(Ordering::Relaxed) {
+            consumption.end();
+            break;
+        }
+        shared.metrics.consumer_stalls.inc();
+        consumption.abandon();
+    }
+    for worker in &orders {
+        // One that ended before needs no telling.
+        let _ended = worker.send(Message::Stop);
+    }
+    for thread in threads {
+        if thread.join().is_err() {
+            tracing::error!("a Kafka thread ended by a panic");
+        }
+    }
+}
+
+/// A checkpoint that is being read.
+type Reading = tokio::task::JoinHandle<Result<Restored, Withheld>>;
+
+/// One consumer's life.
+struct Consumption<'a> {
+    params: &'a Params,
+    shared: &'a Shared,
+    consumer: Arc<BaseConsumer<Context>>,
+    committed_at: EventTime,
+    measured_at: EventTime,
+    complained_at: Option<EventTime>,
+    looked_at: EventTime,
+    looked_for: Option<Place>,
+    /// A checkpoint that is being read, of a partition that began without.
+    reading: Option<(Place, Reading)>,
+    /// Which partition was measured last.
+    measured: Option<Place>,
+}
+
+impl<'a> Consumption<'a> {
+    fn begin(
+        params: &'a Params,
+        shared: &'a Shared,
+        workers: &[mpsc::Sender<Message>],
+        held: &Arc<Mutex<BTreeMap<Place, Held>>>,
+    ) -> KafkaResult<Self> {
+        let context = Context {
+            topics: params.topics.clone(),
+            shared: shared.clone(),
+            partitions: Mutex::default(),
+            consumer: OnceLock::new(),
+            held: Arc::clone(held),
+            workers: workers.to_vec(),
+            board: Mutex::default(),
+            cluster: Mutex::default(),
+            group: params.group.clone(),
+            read_back: 0.into(),
+            is_retired: false.into(),
+        };
+        let consumer: BaseConsumer<Context> = params.consumer().create_with_context(context)?;
+        let consumer = Arc::new(consumer);
+        // Nobody else sets it.
+        let _set_before = consumer.context().consumer.set(Arc::downgrade(&consumer));
+        let topics: Vec<&str> = params.topics.iter().map(String::as_str).collect();
+        consumer.subscribe(&topics)?;
+        let now = clock::now();
+        Ok(Self {
+            params,
+            shared,
+            consumer,
+            committed_at: now,
+            measured_at: now,
+            complained_at: None,
+            looked_at: now,
+            looked_for: None,
+            reading: None,
+            measured: None,
+        })
+    }
+
+    /// Watches over the consumer until tripline stops, or it stands still.
+    fn watch(&mut self, stillness: &mut Stillness) {
+        stillness.begin_anew();
+        while !self.shared.stopping.load(Ordering::Relaxed) {
+            match self.consumer.poll(WAIT) {
+                None => {}
+                Some(Err(error)) => self.complain(&Said::of(error).to_string()),
+                Some(Ok(record)) => {
+                    let (topic, partition, offset) =
+                        (record.topic(), record.partition(), record.offset());
+                    tracing::error!(
+                        topic,
+                        partition,
+                        offset,
+                        "a record came by a way on which nobody reads; the Kafka consumer is made anew"
+                    );
+                    return;
+                }
+            }
+            let now = clock::now();
+            if now.ms_since(self.committed_at) >= COMMIT_EVERY_MS {
+                self.committed_at = now;
+                let board = &self.consumer.context().board;
+                if let Err(error) = commit(&self.consumer, board, CommitMode::Async) {
+                    let error = Said::of(error);
+                    tracing::warn!(%error, "offsets were not committed; it is tried again");
+                }
+            }
+            if now.ms_since(self.measured_at) >= LAG_EVERY_MS {
+                self.measure(stillness, now);
+                self.measured_at = clock::now();
+            }
+            self.look_for_checkpoints(now);
+            if let Some((topic, partition)) = stillness.stalled(now, self.params.stall_ms) {
+                tracing::error!(
+                    topic,
+                    partition,
+                    "the Kafka consumer reads nothing of it, though there is more; it is made anew"
+                );
+                return;
+            }
+        }
+    }
+
+    /// Says that the client reports an error: at once, then once a minute while there are any.
+    fn complain(&mut self, error: &str) {
+        self.shared.metrics.consumer_errors.inc();
+        if complain_again(&mut self.complained_at) {
+            tracing::warn!(
+                error,
+                brokers = self.params.brokers,
+                topics = ?self.params.topics,
+                "Kafka reports an error; if it lasts its events wait there, and are not watched"
+            );
+        }
+    }
+
+    /// Goes on from the checkpoint of a partition that began without, once it is read: in the
+    /// background, one after the other.
+    fn look_for_checkpoints(&mut self, now: EventTime) {
+        if let Some((place, task)) = self.reading.take_if(|(_, task)| task.is_finished()) {
+            self.looked_at = now;
+            match self.shared.runtime.block_on(task) {
+                Ok(Ok(restored)) => {
+                    // The next one, at once.
+                    self.looked_at = EventTime::MIN;
+                    self.go_on_from(&place, restored);
+                }
+                Ok(Err(error)) => self.note_withheld(&place, &error.to_string()),
+                Err(panicked) => self.note_withheld(&place, &panicked.to_string()),
+            }
+            self.looked_for = Some(place);
+        }
+        if self.reading.is_some() || now.ms_since(self.looked_at) < LOOK_EVERY_MS {
+            return;
+        }
+        let context = self.consumer.context();
+        let provisional = |(_, progress): &(&Place, &Arc<Progress>)| progress.provisional;
+        let place = {
+            let board = context.board.lock();
+            // After the one that was looked for last, so that none keeps the others waiting.
+            let is_later = |(place, _): &(&Place, _)| Some(*place) > self.looked_for.as_ref();
+            let mut all = board.iter().filter(provisional);
+            let first = all.clone().next();
+            all.find(is_later).or(first).map(|(place, _)| place.clone())
+        };
+        self.reading = place.and_then(|place| {
+            let name = context.name(&self.consumer, &place)?;
+            let params = context.partition_params(&self.consumer, &place.0);
+            let (snapshots, seed) = (self.shared.snapshots.clone(), self.shared.seed);
+            let reading = async move { snapshots.restore(&name, &params, seed).await };
+            Some((place, self.shared.runtime.spawn(reading)))
+        });
+    }
+
+    fn note_withheld(&self, (topic, partition): &Place, why: &str) {
+        self.shared.metrics.checkpoint_errors.inc();
+        tracing::warn!(
+            topic,
+            partition,
+            why,
+            "its checkpoint can't be had by now: its credentials are learned anew until then"
+        );
+    }
+
+    /// Takes a partition back, and reads on from where its checkpoint has come, if there is one.
+    fn go_on_from(&mut self, place: &Place, restored: Restored) {
+        let context = self.consumer.context();
+        let provisional =
+            context.board.lock().get(place).is_some_and(|progress| progress.provisional);
+        // It may have begun before the cluster said who it is, without a name.
+        let Some(name) = context.name(&self.consumer, place).filter(|_| provisional) else {
+            return;
+        };
+        context.take_back(std::slice::from_ref(place));
+        let Some(held) = context.held.lock().remove(place) else {
+            // Its worker is busy and has it still: it is tried again.
+            return;
+        };
+        let known_until = held.next_offset();
+        let next = restored.partition.as_ref().map_or(known_until, Partition::next_offset);
+        // The seek drops what was fetched and not taken.
+        let sought = if next == 0 {
+            Ok(())
+        } else {
+            self.consumer.seek(&place.0, place.1, Offset::Offset(next), BROKER_WAIT)
+        };
+        let held = match (sought, restored.partition) {
+            (Err(error), _) => {
+                self.note_withheld(place, &format!("reading can't go on from {next}: {error}"));
+                held
+            }
+            (Ok(()), None) => Held { name, kept: restored.kept, provisional: false, ..held },
+            (Ok(()), Some(partition)) => {
+                let mut read = Held::of(name, partition, restored.kept);
+                read.again_until = known_until;
+                context.recall(&mut read);
+                read
+            }
+        };
+        context.entrust(place, held);
+    }
+
+    /// Measures how far behind the partitions are, and whether they move.
+    fn measure(&mut self, stillness: &mut Stillness, now: EventTime) {
+        let context = self.consumer.context();
+        context.forget_read_back();
+        context.held.lock().retain(|_, held| now.ms_since(held.since) < HELD_MS);
+        let board = context.board.lock().clone();
+        let assigned = places(&self.consumer.assignment().unwrap_or_default());
+        stillness.retain(|place| assigned.contains(place));
+        for place in assigned.into_iter().filter(|place| !board.contains_key(place)) {
+            // Nobody reads it.
+            stillness.note(place, 0, 1, now);
+        }
+        let is_idle = board.is_empty();
+        // On from where the last round came to, if that was not the end.
+        let (later, before): (Vec<_>, Vec<_>) =
+            board.into_iter().partition(|(place, _)| Some(place) > self.measured.as_ref());
+        let until = Instant::now() + MEASURE_WAIT_ALL;
+        let (mut behind, mut silent, mut is_whole) = (0, 0, true);
+        for (place, progress) in later.into_iter().chain(before) {
+            if silent >= SILENT_MAX || Instant::now() >= until {
+                is_whole = false;
+                break;
+            }
+            let reached = progress.reached();
+            let asked = self.consumer.fetch_watermarks(&place.0, place.1, MEASURE_WAIT);
+            self.measured = Some(place.clone());
+            let end = asked.as_ref().map_or(-1, |(_, high)| *high);
+            progress.end.store(end, Ordering::Relaxed);
+            let Ok((low, high)) = asked else {
+                // A broker that can't be reached is no stall of the consumer.
+                stillness.forget(&place);
+                silent += 1;
+                continue;
+            };
+            // A partition of which nothing was read yet begins at its low watermark.
+            let left = (high - reached.max(low)).max(0);
+            // A new client would not help a worker that is busy.
+            let unread = if progress.waits_for_worker() { 0 } else { left };
+            stillness.note(place, reached, unread, now);
+            behind += left;
+        }
+        let is_up = silent == 0 && (!is_idle || self.brokers_answer());
+        self.shared.metrics.consumer_up.set(i64::from(is_up));
+        if silent == 0 && is_whole {
+            self.shared.metrics.consumer_lag.set(behind);
+        }
+    }
+
+    fn brokers_answer(&self) -> bool {
+        let topic = self.params.topics.iter().find(|topic| !topic.starts_with('^'));
+        self.consumer.fetch_metadata(topic.map(String::as_str), MEASURE_WAIT).is_ok()
+    }
+
+    /// Takes the partitions back, for the next consumer to go on with them, and leaves the group.
+    fn abandon(self) {
+        let context = self.consumer.context();
+        context.is_retired.store(true, Ordering::Relaxed);
+        let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
+        context.take_back(&owned);
+        self.leave();
+        // A worker that is busy may still have a queue, which keeps the consumer alive; and the one that
+        // drops it last waits until it has left. That must not be the worker.
+        let (consumer, stopping) = (self.consumer, Arc::clone(&self.shared.stopping));
+        let last = move || {
+            while Arc::strong_count(&consumer) > 1 && !stopping.load(Ordering::Relaxed) {
+                std::thread::sleep(WAIT);
+            }
+        };
+        if let Err(error) = std::thread::Builder::new().name("kafka-leaves".to_owned()).spawn(last)
+        {
+            tracing::warn!(error = %error, "no thread for a Kafka consumer that leaves");
+        }
+    }
+
+    /// Leaves the group.
+    fn leave(&self) {
+        self.consumer.unsubscribe();
+        // What it hears of that it hears in its poll.
+        let until = Instant::now() + LEAVE_WAIT;
+        while Instant::now() < until && self.consumer.assignment().is_ok_and(|it| it.count() > 0) {
+            let _last_words = self.consumer.poll(WAIT);
+        }
+    }
+
+    /// Writes down what this member has, commits it, and leaves the group.
+    fn end(self) {
+        let context = self.consumer.context();
+        let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
+        context.hand_over(&self.consumer, &owned);
+        // It is not to be written down once more as the consumer leaves.
+        context.is_retired.store(true, Ordering::Relaxed);
+        context.held.lock().clear();
+        // A worker that is busy keeps no partition from the others.
+        self.leave();
+    }
+}

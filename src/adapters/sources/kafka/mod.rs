@@ -1,0 +1,13 @@
+//! Kafka: a consumer group whose partition queues are polled by the threads that own the state.
+
+pub mod consumer;
+pub mod group;
+pub mod handover;
+pub mod manager;
+pub mod pause_guard;
+pub mod probe;
+pub mod redaction;
+pub mod rejects_topic;
+pub mod rekey;
+pub mod stall_detector;
+pub mod worker;

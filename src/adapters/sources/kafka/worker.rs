@@ -1,0 +1,319 @@
+//! A worker: owns partitions and their queues, and nothing else does.
+
+use super::consumer::complain_again;
+use super::consumer::{Params, Place, Shared};
+use super::group::{Context, Message, Progress};
+use super::handover::Held;
+use super::pause_guard::Pulse;
+use super::redaction::Said;
+use super::rejects_topic::RejectsTopic;
+use crate::adapters::channels::DataMessage;
+use crate::adapters::checkpoint::scheduler::{Saved, Saving, oldest_checkpoint};
+use crate::adapters::checkpoint::store::Kept;
+use crate::adapters::clock;
+use crate::adapters::metrics::http::Written;
+use crate::adapters::reporter::Reporter;
+use crate::adapters::sources::rejects;
+use crate::adapters::sources::rejects::letter;
+use crate::data_plane::batch::Batch;
+use crate::data_plane::partition::{self, Clock, Partition};
+use crate::data_plane::partition_view::View;
+use crate::data_plane::shard_driver::{Backlog, ShardUsage};
+use crate::formats::events::decoder::DecodeTally;
+use crate::formats::events::refusal::{Limits, Refusal};
+use crate::model::signal::ShardId;
+use crate::model::time::EventTime;
+use rdkafka::Message as _;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// Records taken from a queue at once.
+const TOGETHER_MAX: usize = 512;
+/// How long an idle worker waits at one of its queues.
+const WAIT: Duration = Duration::from_millis(2);
+
+struct Owned {
+    place: Place,
+    queue: PartitionQueue<Context>,
+    held: Held,
+    progress: Arc<Progress>,
+    /// Whether more waited than was taken last.
+    is_behind: bool,
+    /// When an error of it was last said.
+    complained_at: Option<EventTime>,
+}
+
+impl Saved for Owned {
+    fn place(&self) -> &str {
+        self.held.place()
+    }
+
+    fn partition(&mut self) -> &mut Partition {
+        self.held.partition()
+    }
+
+    fn kept(&self) -> &Arc<Kept> {
+        self.held.kept()
+    }
+
+    fn is_ready(&self) -> bool {
+        self.held.is_ready()
+    }
+}
+
+pub(super) struct Worker {
+    pub(super) params: Params,
+    pub(super) shared: Shared,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) saving: Saving,
+    pub(super) rejects: Option<RejectsTopic>,
+    pub(super) reporter: Reporter,
+    /// Parameters of partitions, if that was told since the start.
+    pub(super) told_params: Option<Arc<partition::Params>>,
+}
+
+impl Worker {
+    /// Runs until it is told to stop. Blocks.
+    pub(super) fn run(
+        mut self,
+        orders: &mpsc::Receiver<Message>,
+        questions: &mut tokio::sync::mpsc::Receiver<DataMessage>,
+    ) {
+        let mut owned: Vec<Owned> = Vec::new();
+        let mut batch = Batch::default();
+        let mut turn = 0_usize;
+        loop {
+            while let Ok(question) = questions.try_recv() {
+                self.answer(&mut owned, question);
+            }
+            match orders.try_recv() {
+                Ok(Message::Take(place, queue, mut held, progress)) => {
+                    if let Some(params) = &self.told_params {
+                        // It may have been between two owners as these were told.
+                        held.driver.partition_mut().set_params(Arc::clone(params));
+                    }
+                    owned.push(Owned {
+                        place,
+                        queue,
+                        held,
+                        progress,
+                        is_behind: false,
+                        complained_at: None,
+                    });
+                }
+                Ok(Message::Give(place, reply)) => {
+                    let at = owned.iter().position(|one| one.place == place);
+                    let told = self.reporter.ticket().clone();
+                    let given = at.map(|at| Held { told, ..owned.swap_remove(at).held });
+                    self.reporter.flush_hours();
+                    // The manager waits for at most a few seconds.
+                    let _gone = reply.send(given);
+                }
+                Ok(Message::Stop) | Err(mpsc::TryRecvError::Disconnected) => break,
+                Err(mpsc::TryRecvError::Empty) => {}
+            }
+            if !self.pulse.may_act() {
+                std::thread::sleep(WAIT);
+                continue;
+            }
+            self.saving.go_on(&mut owned, self.reporter.ticket());
+            let mut idle = true;
+            for one in &mut owned {
+                if self.poll(one, Duration::ZERO, &mut batch) > 0 {
+                    idle = false;
+                }
+            }
+            if idle {
+                turn = turn.wrapping_add(1);
+                let count = owned.len().max(1);
+                match owned.get_mut(turn % count) {
+                    Some(one) => {
+                        self.poll(one, WAIT, &mut batch);
+                    }
+                    None => std::thread::sleep(WAIT),
+                }
+            }
+        }
+        self.reporter.flush_hours();
+    }
+
+    /// Takes what waits in the queue, at most a batch; gives how many records.
+    fn poll(&mut self, one: &mut Owned, wait: Duration, batch: &mut Batch) -> usize {
+        batch.clear();
+        let arrived = clock::now();
+        let limits = Limits::at(arrived);
+        let (mut records, mut last, mut produced) = (0, -1, None);
+        let mut decoded = DecodeTally::default();
+        let mut wait = wait;
+        let Owned { place, queue, held, progress, complained_at, .. } = &mut *one;
+        while records < TOGETHER_MAX {
+            let message = match queue.poll(wait) {
+                None => break,
+                Some(Err(error)) => {
+                    self.shared.metrics.consumer_errors.inc();
+                    if complain_again(complained_at) {
+                        tracing::warn!(
+                            error = %Said::of(error),
+                            topic = place.0,
+                            partition = place.1,
+                            "a partition can't be read; if it lasts its events are not watched"
+                        );
+                    }
+                    break;
+                }
+                Some(Ok(message)) => message,
+            };
+            wait = Duration::ZERO;
+            records += 1;
+            let offset = message.offset();
+            if last < 0 {
+                self.follow((place, progress), held, offset);
+            }
+            last = offset;
+            produced = produced.max(message.timestamp().to_millis());
+            let record = message.payload().unwrap_or_default();
+            let decoder = &self.params.decoder;
+            let mut refusals = Vec::new();
+            decoder.decode(
+                record,
+                &limits,
+                &self.shared.fingerprints,
+                &mut |answer| match answer {
+                    Ok(event) => {
+                        decoded.add(&event);
+                        batch.push(&event, offset, self.shared.seed);
+                    }
+                    Err(refusal) => refusals.push(refusal),
+                },
+            );
+            for refusal in refusals {
+                self.refuse(place, offset, refusal, arrived);
+            }
+        }
+        one.is_behind = records == TOGETHER_MAX;
+        if records > 0 {
+            self.shared.metrics.add_decoded(&decoded);
+            // Where the broker says it: the same whenever it is read.
+            let produced = produced.map_or(arrived, |ms| EventTime::from_ms(ms).min(arrived));
+            self.apply(one, batch, last, (produced, arrived));
+        }
+        records
+    }
+
+    /// Looks whether the records go on where the partition has come to. The client begins again by
+    /// itself where a topic was recreated, or cut off, while it is read.
+    fn follow(&self, (place, progress): (&Place, &Progress), held: &mut Held, offset: i64) {
+        let (topic, partition) = place;
+        let next = held.next_offset();
+        if offset < next {
+            self.shared.metrics.consumer_resets.inc();
+            tracing::error!(
+                topic,
+                partition,
+                known = next,
+                offset,
+                "the topic goes on before what was read of it: it was made anew or cut off; what \
+                 was learned is kept, and its records count anew"
+            );
+            held.driver.partition_mut().rewind_to(offset);
+            progress.begin_anew();
+            held.kept.reset(clock::now());
+        } else if next > 0 && offset > next {
+            self.shared.metrics.consumer_skipped.inc_by((offset - next).unsigned_abs());
+        }
+    }
+
+    fn apply(
+        &mut self,
+        one: &mut Owned,
+        batch: &Batch,
+        last: i64,
+        (arrived, at): (EventTime, EventTime),
+    ) {
+        fail::fail_point!("kafka.batch");
+        let now = clock::now();
+        // One whose end alone is new proves no hours either: its begin may have proven them.
+        let again = one.held.next_offset() < one.held.again_until;
+        let clock = if again { Clock::Again { arrived, now } } else { Clock::Intake(now) };
+        let driver = &mut one.held.driver;
+        let output = driver.step(batch, clock);
+        driver.partition_mut().skip_to(last + 1);
+        one.progress.applied.store(last + 1, Ordering::Relaxed);
+        if let Some(newest) = batch.newest() {
+            let lag_s = clock::now().ms_since(newest).max(0) as f64 / 1000.0;
+            self.shared.metrics.event_lag.observe(lag_s);
+            let ahead_ms = newest.ms_since(at);
+            if ahead_ms > driver.partition().skew_ms_max() {
+                let name = format!("the writer of {} partition {}", one.place.0, one.place.1);
+                self.shared.metrics.fast_clocks.record(&name, ahead_ms, at);
+            }
+        }
+        self.reporter.report(one.shard(), output, at);
+    }
+
+    fn refuse(&self, place: &Place, offset: i64, refusal: Refusal, at: EventTime) {
+        let metrics = &self.shared.metrics;
+        metrics.refused.with_label_values(&["kafka", refusal.as_str()]).inc();
+        let place = rejects::Place::Record { topic: &place.0, partition: place.1, offset };
+        let text = letter(place, refusal, at);
+        // What the topic's queue has no room for goes to the file, too.
+        let sent = self.rejects.as_ref().is_some_and(|rejects| rejects.send(&text));
+        let written = if sent { Written::Yes } else { self.shared.dead_letters.write(&text, at) };
+        metrics.add_letter(written);
+    }
+
+    fn answer(&mut self, owned: &mut [Owned], question: DataMessage) {
+        match question {
+            DataMessage::LookUp(credential, reply) => {
+                let (kind, id) = (credential.kind(), credential.id());
+                let found =
+                    owned.iter().filter_map(|one| one.held.driver.partition().look_up(kind, id));
+                // The caller may have gone away.
+                let _gone = reply.send(found.max_by_key(|view| view.last_seen));
+            }
+            DataMessage::Busiest(most, reply) => {
+                let of = |one: &mut Owned| one.held.driver.partition_mut().busiest(most);
+                let views: Vec<View> = owned.iter_mut().flat_map(of).collect();
+                let _gone = reply.send(views);
+            }
+            DataMessage::Params(params) => {
+                for one in &mut *owned {
+                    one.held.driver.partition_mut().set_params(Arc::clone(&params));
+                }
+                self.told_params = Some(params);
+            }
+            DataMessage::Tick(now) => self.tick(owned, now),
+            DataMessage::Batch(..) | DataMessage::Again(..) | DataMessage::Stop => {}
+        }
+    }
+
+    fn tick(&mut self, owned: &mut [Owned], now: EventTime) {
+        let mut usage = ShardUsage::default();
+        for one in &mut *owned {
+            let output = one.held.driver.tick(now, one.backlog());
+            usage += one.held.driver.usage();
+            self.reporter.report(one.shard(), output, now);
+        }
+        self.saving.tick(now, owned, self.reporter.ticket());
+        self.reporter.beat(usage, oldest_checkpoint(owned));
+    }
+}
+
+impl Owned {
+    fn shard(&self) -> ShardId {
+        let (topic, partition) = self.place.clone();
+        ShardId::Kafka(topic, partition)
+    }
+
+    /// A partition that is behind must not see its own records as late.
+    fn backlog(&self) -> Backlog {
+        if self.is_behind || self.held.next_offset() < self.held.again_until {
+            Backlog::Waiting
+        } else {
+            self.progress.backlog()
+        }
+    }
+}

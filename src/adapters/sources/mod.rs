@@ -1,0 +1,6 @@
+//! Sources: where events come from, and what happens to records that are refused.
+
+pub mod file;
+pub mod ingest;
+pub mod kafka;
+pub mod rejects;

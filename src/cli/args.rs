@@ -1,0 +1,340 @@
+//! The command line: one table from which help, man pages and completions come.
+
+use super::backtest::{self, BacktestArgs};
+use super::client::{self, Connection};
+use super::doctor::checks;
+use super::exit::Exit;
+use super::record_format::{self, Format};
+use super::scenario::expectation;
+use super::scenario::runner;
+use super::simulate::{self, SimulateArgs};
+use super::support::dump;
+use super::top::app;
+use super::{
+    budget, credentials, decisions, demo, explain, findings, generate, health, journal, notify,
+    rekey, reload, replay, run, tenants,
+};
+use crate::adapters::clock;
+use crate::adapters::host::logging;
+use crate::config::loader;
+use crate::config::loader::LoadError;
+use crate::config::settings::Settings;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// Watches how every API key, token and session is used, notices abuse within a second, and takes
+/// the credential out of service.
+#[derive(Debug, Parser)]
+#[command(name = "tripline", version, max_term_width = 100)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a demonstration: a simulated fleet, a leaked key, detection, revocation, undo. Needs no
+    /// set-up and ends by itself; exit code 0 only if every step succeeded.
+    Demo(DemoArgs),
+    /// Run the daemon. Without a configuration: HTTP intake on 127.0.0.1:7878, embedded store in
+    /// ./tripline-data, posture shadow.
+    Run {
+        /// The configuration.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Run files or standard input through the same engine, and report findings and decisions.
+    Replay(ReplayArgs),
+    /// Write a labelled stream of events: honest clients from rate traces, with attacks and with
+    /// benign look-alikes.
+    Simulate(SimulateArgs),
+    /// Measure detection: false alarms per key-day, power and delay by attack. Reads files and their
+    /// labels; without files it generates streams from traces.
+    Backtest(Box<BacktestArgs>),
+    /// List and show credentials; suspend, revoke and restore them.
+    Credentials {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do.
+        #[command(subcommand)]
+        command: credentials::Credentials,
+    },
+    /// List, show and follow findings.
+    Findings {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do.
+        #[command(subcommand)]
+        command: findings::Findings,
+    },
+    /// List and show decisions; approve or reject pending revocations.
+    Decisions {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+        /// What to do.
+        #[command(subcommand)]
+        command: decisions::Decisions,
+    },
+    /// Verify and maintain the journal.
+    Journal {
+        /// What to do.
+        #[command(subcommand)]
+        command: journal::Journal,
+    },
+    /// Test the receivers of notifications.
+    Notify {
+        /// What to do.
+        #[command(subcommand)]
+        command: notify::Notify,
+    },
+    /// Explain a finding, or all that was found of a credential: the numbers, what was decided,
+    /// and what held it back.
+    Explain {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+        /// A finding (`f_…`), or a credential (`kind:id`, or the id of an API key).
+        id: String,
+    },
+    /// Copy a Kafka topic to one keyed by credential, each event exactly once: tripline needs all
+    /// events of a credential in one partition. Runs until a signal ends it, and resumes when it is
+    /// started again.
+    Rekey(rekey::RekeyArgs),
+    /// Show the daemon live on a terminal: its health, the busiest credentials, open findings, the
+    /// newest decisions.
+    Top(app::TopArgs),
+    /// Check configuration, daemon and dependencies, each failure with its remedy: files, Kafka and
+    /// its keys, Redis and its rights, stores, notifications, clocks. Exit code 1 if a check failed, 78
+    /// if the configuration is invalid.
+    Doctor(checks::DoctorArgs),
+    /// Create a redacted support bundle.
+    Support {
+        /// What to do.
+        #[command(subcommand)]
+        command: dump::Support,
+    },
+    /// Show the proven upper bound on false actions by kind of credential, and how much more traffic
+    /// an action needs before it is enabled.
+    Budget {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Reload the configuration; report what was applied and what needs a restart.
+    Reload {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Check that the daemon is ready, as container checks do. Exit code 1 if it is not, 69 if it
+    /// can't be reached.
+    Health {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Show each tenant's requests in the last whole minute against its baseline.
+    Tenants {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+    },
+    /// Generate what ships with tripline: configuration, dashboards, alerts, units, completions, reference.
+    Generate {
+        /// What to write.
+        #[command(subcommand)]
+        what: generate::Generate,
+    },
+    /// Test a configuration against scenarios: events in, findings and decisions expected. Exit code 1
+    /// if an expectation fails.
+    Test {
+        /// The scenarios (TOML).
+        #[arg(required = true)]
+        scenarios: Vec<PathBuf>,
+        /// How the outcome is written.
+        #[arg(long, short, value_enum, default_value = "table")]
+        output: client::Output,
+    },
+    /// Validate a configuration and report every error. Exit code 78 if there is one.
+    Check {
+        /// The configuration file.
+        file: PathBuf,
+    },
+}
+
+/// The arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the demo listens; 0 picks a free port.
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Go on after the story: the fleet lives on, and every minute another key leaks.
+    #[arg(long)]
+    pub stay: bool,
+}
+
+/// The arguments of `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Files to read in this order; `-` is standard input; `.gz` and `.zst` are unpacked.
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// The configuration; without one the defaults hold.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// How records are read; `mapping` needs a configuration. [default: of the configuration]
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// Where findings go as they ended, one JSON object a line; `-` is standard output.
+    #[arg(long)]
+    pub findings: Option<PathBuf>,
+    /// Where decisions go, one JSON object a line.
+    #[arg(long)]
+    pub decisions: Option<PathBuf>,
+    /// Where the places of refused records go, one JSON object a line.
+    #[arg(long)]
+    pub dead_letters: Option<PathBuf>,
+    /// Where the report goes as JSON.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+}
+
+/// Runs the command; gives its exit code.
+pub fn run(cli: Cli) -> Exit {
+    match cli.command {
+        Command::Demo(args) => {
+            logging::start("error");
+            demo::demo(args.port, args.stay)
+        }
+        Command::Run { config } => {
+            logging::start("info");
+            load(config.as_ref()).map_or_else(|exit| exit, run::run)
+        }
+        Command::Rekey(args) => {
+            logging::start("warn");
+            load(Some(&args.config)).map_or_else(|exit| exit, |settings| rekey::run(args, settings))
+        }
+        Command::Replay(args) => run_replay(&args),
+        Command::Simulate(args) => simulate::run(&args),
+        Command::Backtest(args) => load(args.config.as_ref())
+            .map_or_else(|exit| exit, |settings| backtest::run(&args, settings)),
+        Command::Credentials { connection, command } => credentials::run(&connection, command),
+        Command::Findings { connection, command } => findings::run(&connection, command),
+        Command::Decisions { connection, command } => decisions::run(&connection, command),
+        Command::Notify { command: notify::Notify::Test { config, receiver } } => {
+            logging::start("warn");
+            let test = |settings: Settings| {
+                notify::test(&settings, config.as_deref(), receiver.as_deref())
+            };
+            load(config.as_ref()).map_or_else(|exit| exit, test)
+        }
+        Command::Journal { command } => journal::run(&command),
+        Command::Explain { connection, id } => explain::explain(&connection, &id),
+        Command::Top(args) => app::run(args),
+        Command::Doctor(args) => checks::run(&args),
+        Command::Support { command } => dump::run(&command),
+        Command::Budget { connection } => budget::budget(&connection),
+        Command::Reload { connection } => reload::reload(&connection),
+        Command::Health { connection } => health::health(&connection),
+        Command::Tenants { connection } => tenants::tenants(&connection),
+        Command::Generate { what } => generate::run(&what, Cli::command()),
+        Command::Test { scenarios, output } => run_scenarios(&scenarios, output),
+        Command::Check { file } => run_check(&file),
+    }
+}
+
+/// Loads a configuration, or the defaults.
+///
+/// # Errors
+/// The exit code, once all mistakes have been said.
+pub(crate) fn load(path: Option<&PathBuf>) -> Result<Settings, Exit> {
+    let loaded = match path {
+        Some(path) => loader::load(path),
+        None => loader::defaults(loader::environment()).map_err(LoadError::from),
+    };
+    loaded.map_err(|error| {
+        super::output::say_error(&error);
+        Exit::Configuration
+    })
+}
+
+fn run_scenarios(scenarios: &[PathBuf], output: client::Output) -> Exit {
+    let mut exit = Exit::Good;
+    for path in scenarios {
+        match runner::run(path) {
+            Ok(outcomes) => {
+                if outcomes.iter().any(|outcome| !outcome.came_true) {
+                    exit = Exit::Findings;
+                }
+                super::output::say(&match output {
+                    client::Output::Json => serde_json::to_string(&outcomes).unwrap_or_default(),
+                    client::Output::Table => {
+                        format!("{}\n{}", path.display(), expectation::table(&outcomes))
+                    }
+                });
+            }
+            Err(error) => {
+                super::output::say_error(&error);
+                return Exit::Configuration;
+            }
+        }
+    }
+    exit
+}
+
+fn run_check(file: &Path) -> Exit {
+    match loader::load_at(file, Some(clock::now())) {
+        Ok(settings) => {
+            let consequences = record_format::consequences(&settings);
+            super::output::say(&format!("{}: no mistakes\n{consequences}", file.display()));
+            Exit::Good
+        }
+        Err(error) => {
+            super::output::say_error(&error);
+            Exit::Configuration
+        }
+    }
+}
+
+fn run_replay(args: &ReplayArgs) -> Exit {
+    let mut settings = match load(args.config.as_ref()) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    if let Err(exit) = record_format::set(args.format, &mut settings) {
+        return exit;
+    }
+    let outputs = replay::Outputs {
+        findings: args.findings.clone(),
+        decisions: args.decisions.clone(),
+        dead_letters: args.dead_letters.clone(),
+        report: args.report.clone(),
+    };
+    let bar = replay::progress_bar(&args.files);
+    match replay::replay(&settings, &args.files, &outputs, &bar) {
+        Ok(report) => {
+            bar.finish_and_clear();
+            super::output::say_aside(&replay::table(&report));
+            for (file, error) in &report.unread {
+                super::output::say_problem(&format!("can't read {file} to its end: {error}"));
+            }
+            if report.events > 0 && report.unverified == report.events {
+                super::output::say_problem(
+                    "none of the events counts as a use of its credential: say which do, as \
+                     verified = \"2xx\" in [intake.access_log] (docs/events.md)",
+                );
+            }
+            if report.unread.is_empty() { Exit::Good } else { Exit::Findings }
+        }
+        Err(error) => {
+            bar.abandon();
+            super::output::say_error(&error);
+            Exit::Findings
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! `tripline backtest`: how well the engine does, on files or on streams that it makes.
+
+use super::exit::Exit;
+use super::record_format::{self, Format};
+use super::replay;
+use super::simulate::{Source, progress};
+use crate::config::settings::Settings;
+use crate::sim::report::Report;
+use crate::sim::runner::{self, Job};
+use crate::sim::trace::Trace;
+use crate::sim::{fleet_events, labelled_files, labels, plot};
+use clap::{Args, ValueEnum};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Which half of the traces takes part, by the number in their names. Minute counts judge only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Half {
+    /// Even numbers: those that settings may be tuned on.
+    Tune,
+    /// Odd numbers: those that judge.
+    Judge,
+}
+
+impl Half {
+    /// Whether a trace belongs to it.
+    pub fn has(self, trace: &Trace) -> bool {
+        let counts_minutes = trace.window_ms == 60_000;
+        let judges = counts_minutes || !trace.number.is_multiple_of(2);
+        judges == (self == Self::Judge)
+    }
+}
+
+/// How the result is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Say {
+    /// A table.
+    #[default]
+    Table,
+    /// JSON.
+    Json,
+}
+
+/// The arguments of `backtest`.
+#[derive(Clone, Debug, Args)]
+pub struct BacktestArgs {
+    /// Files of events to score, in this order; `-` is standard input; `.gz` and `.zst` are
+    /// unpacked. Without files, streams are made from traces and scored in memory.
+    pub files: Vec<PathBuf>,
+    /// The labels of the files, one JSON object a line: credential, kind, label, class (attack or
+    /// control), start, end. Without labels every finding counts as a false alarm.
+    #[arg(long, requires = "files")]
+    pub labels: Option<PathBuf>,
+    /// Who takes part where streams are made.
+    #[command(flatten)]
+    pub source: Source,
+    /// Only the half of the traces for tuning, or for judging. [default: all]
+    #[arg(long)]
+    pub half: Option<Half>,
+    /// How often each client is attacked with the whole library.
+    #[arg(long, default_value_t = 1)]
+    pub forks: u32,
+    /// How many clients are attacked, drawn by the seed.
+    #[arg(long, default_value_t = 200)]
+    pub attacked: usize,
+    /// Keep the absolute limits of the settings. Without this they are off where streams are
+    /// made, so that what learns is judged by itself.
+    #[arg(long)]
+    pub with_limits: bool,
+    /// Threads. [default: one a core]
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// The configuration; without one the defaults hold.
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// How records are read; `mapping` needs a configuration. [default: of the configuration]
+    #[arg(long)]
+    pub format: Option<Format>,
+    /// How the result is said on standard output.
+    #[arg(short, long, default_value = "table")]
+    pub output: Say,
+    /// Where the report goes as JSON.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+    /// Where a plot of power against false alarms goes (SVG).
+    #[arg(long)]
+    pub plot: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub fn run(args: &BacktestArgs, mut settings: Settings) -> Exit {
+    if let Err(exit) = record_format::set(args.format, &mut settings) {
+        return exit;
+    }
+    let settings = &settings;
+    let begun = Instant::now();
+    let made =
+        if args.files.is_empty() { of_traces(args, settings) } else { of_files(args, settings) };
+    let written = made.and_then(|mut report| {
+        let events = (report.events + report.trial_events) as f64;
+        report.events_per_s = events / begun.elapsed().as_secs_f64();
+        write(args, &report)
+    });
+    match written {
+        Ok(()) => Exit::Good,
+        Err(problem) => {
+            super::output::say_problem(&problem);
+            Exit::Findings
+        }
+    }
+}
+
+fn unread(path: &Path, error: &io::Error) -> String {
+    format!("can't read {}: {error}", path.display())
+}
+
+fn of_files(args: &BacktestArgs, settings: &Settings) -> Result<Report, String> {
+    let labels = match &args.labels {
+        Some(path) => labels::read(path).map_err(|error| unread(path, &error))?,
+        None => Vec::new(),
+    };
+    let bar = replay::progress_bar(&args.files);
+    let scored = labelled_files::score(settings, &args.files, labels, &bar)
+        .map_err(|(path, error)| unread(&path, &error))?;
+    bar.finish_and_clear();
+    let names: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
+    let mut report = Report {
+        source: names.join(", "),
+        credentials: scored.credentials,
+        events: scored.events,
+        refused: scored.refused,
+        idle_labels: scored.idle_labels,
+        ..Report::default()
+    };
+    report.score(&scored.watched, &scored.trials, &scored.classes);
+    Ok(report)
+}
+
+fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String> {
+    let in_half = |trace: &Trace| args.half.is_none_or(|half| half.has(trace));
+    let clients = args.source.clients(3e7, in_half).map_err(|error| {
+        let path = args.source.traces.clone().unwrap_or_default();
+        unread(&path, &error)
+    })?;
+    let mut params = settings.partition.clone();
+    if !args.with_limits {
+        params.profile.limits.by_kind.fill(0);
+    }
+    // Each client has a partition of its own, which is copied for each trial.
+    params.memory_bytes = params.memory_bytes.min(1 << 19);
+    let params = Arc::new(params);
+    let job = Job {
+        params: Arc::clone(&params),
+        seed: args.source.seed,
+        warm_up_ms: clients.warm_up_ms,
+        new_ms: clients.warm_up_ms.min(86_400_000),
+        forks: args.forks,
+        attacked: args.attacked,
+    };
+    let threads = args
+        .threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, std::num::NonZero::get));
+    let requests = clients.traces.iter().map(|trace| trace.requests()).sum();
+    let bar = progress(requests, "{bar:40} {human_pos}/{human_len} honest events {per_sec} {eta}");
+    let results = runner::all(&job, &clients.traces, threads, &bar);
+    bar.finish_and_clear();
+    let mut report = Report {
+        source: args.source.name(),
+        seed: Some(args.source.seed),
+        credentials: clients.traces.len() as u64,
+        left_out: clients.left_out,
+        events: results.honest_events,
+        trial_events: results.trial_events,
+        fleets: fleet_events::both(&clients, &params, args.source.seed),
+        ..Report::default()
+    };
+    report.score(&results.watched, &results.trials, &BTreeMap::new());
+    Ok(report)
+}
+
+fn write(args: &BacktestArgs, report: &Report) -> Result<(), String> {
+    let json = || serde_json::to_string_pretty(report).unwrap_or_default();
+    let save = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
+        Some(path) => std::fs::write(path, text())
+            .map_err(|error| format!("can't write {}: {error}", path.display())),
+        None => Ok(()),
+    };
+    save(&args.report, &json)?;
+    save(&args.plot, &|| plot::svg(&report.curve, &format!("tripline on {}", report.source)))?;
+    match args.output {
+        Say::Table => super::output::say(&report.table()),
+        Say::Json => super::output::say(&json()),
+    }
+    Ok(())
+}

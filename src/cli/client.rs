@@ -1,0 +1,417 @@
+//! The way to a running daemon: over its Unix socket or its address.
+
+use super::exit::Exit;
+use super::output::{say, say_aside, say_error};
+use crate::config::settings::Settings;
+use clap::{Args, ValueEnum};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use std::fmt::Write as _;
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the daemon is.
+#[derive(Clone, Debug, Args)]
+pub struct Connection {
+    /// The daemon's address. [default: its Unix socket, where it is found, else
+    /// <http://127.0.0.1:7878>]
+    #[arg(long, env = "TRIPLINE_URL", global = true)]
+    pub url: Option<String>,
+    /// The daemon's Unix socket. [default: ./tripline-data/tripline.sock or
+    /// /run/tripline/tripline.sock, whichever is there]
+    #[arg(long, env = "TRIPLINE_SOCKET", global = true)]
+    pub socket: Option<PathBuf>,
+    /// A file with a bearer token.
+    #[arg(long, env = "TRIPLINE_TOKEN_FILE", global = true)]
+    pub token_file: Option<PathBuf>,
+    /// How results are written.
+    #[arg(short, long, value_enum, default_value = "table", global = true)]
+    pub output: Output,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Table,
+    /// As the API gives it.
+    Json,
+}
+
+/// Why something is ordered, and by whom.
+#[derive(Debug, Args)]
+pub struct Because {
+    /// Why; it stands in the journal.
+    #[arg(long)]
+    pub reason: String,
+    /// Who; besides the name of the token or the user.
+    #[arg(long, env = "USER")]
+    pub by: Option<String>,
+    /// Don't ask.
+    #[arg(long)]
+    pub yes: bool,
+}
+
+impl Because {
+    /// As the API takes it.
+    pub(crate) fn json(&self) -> Value {
+        let by = self.by.as_deref().filter(|by| !by.is_empty());
+        serde_json::json!({ "reason": self.reason, "by": by })
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    #[error("can't reach the daemon at {url}; is it running? See `tripline run --help`")]
+    Unreachable {
+        url: String,
+        #[source]
+        source: reqwest::Error,
+    },
+    #[error("the daemon said {status}: {title}; {detail}{hint}")]
+    Refused { status: u16, title: String, detail: String, hint: String },
+    #[error("nothing was done{}; --yes goes on without asking", unasked())]
+    Declined,
+    #[error("the daemon's answer can't be understood")]
+    Answer(#[source] reqwest::Error),
+    #[error("the daemon's answer can't be understood; is it of another version?")]
+    Strange(#[source] serde_json::Error),
+    #[error(
+        "{place} answered without `{told}`: it may not be tripline, and it is not known what was done"
+    )]
+    Other { told: &'static str, place: String },
+    #[error(
+        "{place} redirects to another server, which tripline never does; name the daemon itself"
+    )]
+    Redirected { place: String },
+    #[error("the daemon's answer has more than 64 MiB")]
+    TooLarge,
+    #[error("the daemon did not answer within {seconds} s")]
+    Late { seconds: u64 },
+    #[error("can't read the token file {}", path.display())]
+    Token {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl ClientError {
+    /// How a command ends by it.
+    pub(crate) const fn exit(&self) -> Exit {
+        match self {
+            Self::Unreachable { .. } | Self::Late { .. } => Exit::Unavailable,
+            Self::Refused { .. }
+            | Self::Answer(_)
+            | Self::Strange(_)
+            | Self::Other { .. }
+            | Self::Redirected { .. }
+            | Self::TooLarge
+            | Self::Declined => Exit::Findings,
+            Self::Token { .. } => Exit::Usage,
+        }
+    }
+}
+
+/// Why nobody said yes, where nobody could be asked.
+fn unasked() -> &'static str {
+    if std::io::stdin().is_terminal() {
+        ""
+    } else {
+        ": standard input is no terminal, so nobody could be asked"
+    }
+}
+
+/// Where a socket is looked for.
+const SOCKETS: [&str; 2] = ["tripline-data/tripline.sock", "/run/tripline/tripline.sock"];
+/// Where the daemon listens if nothing else is said.
+const URL_DEFAULT: &str = "http://127.0.0.1:7878";
+
+impl Connection {
+    /// The socket to use, if it is not the address.
+    fn socket(&self) -> Option<PathBuf> {
+        let found = || SOCKETS.iter().map(PathBuf::from).find(|path| path.exists());
+        self.socket.clone().or_else(|| if self.url.is_none() { found() } else { None })
+    }
+
+    /// The same, or where nothing is said the daemon of these settings: its socket, if there is one,
+    /// else where it listens.
+    pub(crate) fn or_of(&self, settings: Option<&Settings>) -> Self {
+        let mut found = self.clone();
+        let Some(settings) = settings.filter(|_| self.url.is_none() && self.socket.is_none())
+        else {
+            return found;
+        };
+        if let Some(socket) = settings.admin.path.as_ref().filter(|path| path.exists()) {
+            found.socket = Some(socket.clone());
+        } else if settings.file.is_some() {
+            let mut listen = settings.http.listen;
+            if listen.ip().is_unspecified() {
+                listen.set_ip(match listen.ip() {
+                    IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                    IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+                });
+            }
+            found.url = Some(format!("http://{listen}"));
+        }
+        found
+    }
+
+    /// How to come with more rights, said to who came over TCP without a token.
+    fn hint(&self) -> String {
+        if self.token_file.is_some() || self.socket().is_some() {
+            return String::new();
+        }
+        let sought = if self.url.is_some() {
+            "no socket was looked for, as there is a --url or TRIPLINE_URL".to_owned()
+        } else {
+            format!("no socket was found at {}", SOCKETS.join(" or "))
+        };
+        format!(
+            "\n  {sought}; name the daemon's with --socket PATH or TRIPLINE_SOCKET (its log says \
+             where it is), or a token with --token-file FILE"
+        )
+    }
+}
+
+pub(crate) struct Client {
+    http: reqwest::Client,
+    /// Where requests go.
+    base: String,
+    /// Where the daemon is, as people are told.
+    place: String,
+    connection: Connection,
+    token: Option<SecretString>,
+}
+
+impl Client {
+    pub(crate) fn new(connection: &Connection) -> Result<Self, ClientError> {
+        let token = connection.token_file.as_ref().map(|path| {
+            let text = std::fs::read_to_string(path);
+            text.map(|text| SecretString::from(text.trim().to_owned()))
+                .map_err(|source| ClientError::Token { path: path.clone(), source })
+        });
+        // An order goes to the daemon itself: one that redirects it is another.
+        let mut http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .redirect(reqwest::redirect::Policy::none());
+        let mut base = connection.url.clone().unwrap_or_else(|| URL_DEFAULT.to_owned());
+        let mut place = without_user(&base);
+        if let Some(socket) = connection.socket() {
+            place = socket.display().to_string();
+            "http://localhost".clone_into(&mut base);
+            http = http.unix_socket(socket).no_proxy();
+        } else if is_of_this_machine(&base) {
+            // A proxy would get the token.
+            http = http.no_proxy();
+        }
+        Ok(Self {
+            http: http.build().map_err(ClientError::Answer)?,
+            base,
+            place,
+            connection: connection.clone(),
+            token: token.transpose()?,
+        })
+    }
+
+    fn request(&self, method: reqwest::Method, path: &str) -> reqwest::RequestBuilder {
+        let url = format!("{}{path}", self.base.trim_end_matches('/'));
+        let request = self.http.request(method, url);
+        match &self.token {
+            Some(token) => request.bearer_auth(token.expose_secret()),
+            None => request,
+        }
+    }
+
+    async fn send(
+        &self,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, ClientError> {
+        let mut url = self.place.clone();
+        if self.connection.url.is_none() && self.connection.socket().is_none() {
+            url.push_str(&format!(" (no socket was found at {})", SOCKETS.join(" or ")));
+        }
+        let sent = request.send().await;
+        let response = sent.map_err(|source| ClientError::Unreachable { url, source })?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        if status.is_redirection() {
+            return Err(ClientError::Redirected { place: self.place.clone() });
+        }
+        let problem = read(response).await.unwrap_or_default();
+        let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
+        let hint = match status {
+            reqwest::StatusCode::UNAUTHORIZED | reqwest::StatusCode::FORBIDDEN => {
+                self.connection.hint()
+            }
+            _ => String::new(),
+        };
+        Err(ClientError::Refused {
+            status: status.as_u16(),
+            title: text("title"),
+            detail: text("detail"),
+            hint,
+        })
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, ClientError> {
+        let response = self.send(self.request(reqwest::Method::GET, path)).await?;
+        read(response).await
+    }
+
+    /// Orders something; `told` is what the answer tells. One without it is not of tripline, and says
+    /// nothing of what was done.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+        told: &'static str,
+    ) -> Result<Value, ClientError> {
+        let request = self.request(reqwest::Method::POST, path).json(body);
+        let answer = read(self.send(request).await?).await?;
+        if answer.get(told).is_none_or(Value::is_null) {
+            return Err(ClientError::Other { told, place: self.place.clone() });
+        }
+        Ok(answer)
+    }
+
+    /// Asks, and gives status and body whatever the status is.
+    pub(crate) async fn ask(
+        &self,
+        path: &str,
+        headers: &[(&'static str, String)],
+    ) -> Result<(u16, String), ClientError> {
+        let mut request = self.request(reqwest::Method::GET, path);
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let url = self.place.clone();
+        let sent = request.send().await;
+        let response = sent.map_err(|source| ClientError::Unreachable { url, source })?;
+        let status = response.status().as_u16();
+        Ok((status, response.text().await.map_err(ClientError::Answer)?))
+    }
+
+    /// Where the daemon is, as people are told.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Asks for a stream of events.
+    pub(crate) async fn stream(&self, path: &str) -> Result<reqwest::Response, ClientError> {
+        self.send(self.request(reqwest::Method::GET, path)).await
+    }
+
+    /// How results are written.
+    pub(crate) const fn output(&self) -> Output {
+        self.connection.output
+    }
+
+    /// Writes an answer as JSON, or by `table`.
+    pub(crate) fn write(&self, answer: &Value, table: impl FnOnce(&Value) -> String) {
+        match self.connection.output {
+            Output::Json => say(&serde_json::to_string_pretty(answer).unwrap_or_default()),
+            Output::Table => say(&table(answer)),
+        }
+    }
+}
+
+/// The largest answer. Unit: bytes. Chosen: a thousand rows are some megabytes.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+
+/// Reads an answer as JSON.
+async fn read(mut response: reqwest::Response) -> Result<Value, ClientError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(ClientError::Answer)? {
+        body.extend_from_slice(&chunk);
+        if body.len() > ANSWER_BYTES_MAX {
+            return Err(ClientError::TooLarge);
+        }
+    }
+    serde_json::from_slice(&body).map_err(ClientError::Strange)
+}
+
+/// Whether an address is of this machine, so that no proxy has to do with it.
+fn is_of_this_machine(base: &str) -> bool {
+    match url::Url::parse(base).ok().as_ref().and_then(url::Url::host) {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback() || address.is_unspecified(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback() || address.is_unspecified(),
+        None => false,
+    }
+}
+
+/// An address as people are told it: without a user and a password.
+fn without_user(url: &str) -> String {
+    let shown = url.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (server, path) = rest.split_at_checked(end)?;
+        let (_, host) = server.rsplit_once('@')?;
+        Some(format!("{scheme}://{host}{path}"))
+    });
+    shown.unwrap_or_else(|| url.to_owned())
+}
+
+/// Runs a future to its end on a small runtime.
+pub(crate) fn block_on(work: impl Future<Output = Result<(), ClientError>>) -> Exit {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let done = match runtime {
+        Ok(runtime) => runtime.block_on(work),
+        Err(error) => {
+            say_error(&error);
+            return Exit::Unavailable;
+        }
+    };
+    match done {
+        Ok(()) => Exit::Good,
+        Err(error) => {
+            say_error(&error);
+            error.exit()
+        }
+    }
+}
+
+/// `/` and the like in an id must not change the path.
+pub(crate) fn escaped(id: &str) -> String {
+    let mut text = String::new();
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // Writing to a string can't fail.
+            let _written = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// Asks on a terminal; elsewhere nobody can answer.
+pub(crate) fn confirmed(verb: &str, id: &str) -> bool {
+    if !std::io::stdin().is_terminal() {
+        return false;
+    }
+    say_aside(&format!("{verb} {id}? Requests with it will be refused. [y/N]"));
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).is_ok() && line.trim().eq_ignore_ascii_case("y")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{escaped, without_user};
+
+    #[test]
+    fn a_password_in_the_address_is_not_told() {
+        assert_eq!(without_user("https://jo:pw@host:7/a@b"), "https://host:7/a@b");
+        assert_eq!(without_user("http://127.0.0.1:7878"), "http://127.0.0.1:7878");
+    }
+
+    #[test]
+    fn an_id_never_changes_the_path() {
+        assert_eq!(escaped("api_key:a/b?c#d%"), "api_key:a%2Fb%3Fc%23d%25");
+    }
+}

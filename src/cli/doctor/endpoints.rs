@@ -1,0 +1,220 @@
+//! The other servers: auth stores that are told by requests, receivers of notifications, the place of
+//! checkpoints, and the clock of this machine. Nothing is delivered.
+
+use super::report::{Area, Check};
+use crate::adapters::checkpoint::store::Snapshots;
+use crate::adapters::egress::{Outgoing, OutgoingError, Target};
+use crate::adapters::enforce::auth_store::KindOfStore;
+use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::notify::receiver::KindOfReceiver;
+use crate::adapters::sources::kafka::probe;
+use crate::config::settings::Settings;
+use std::path::Path;
+
+/// Where systemd's time service says that the clock is synchronized.
+const TIMESYNC: &str = "/run/systemd/timesync/synchronized";
+
+/// Whether this machine's clock is synchronized, as far as that can be told.
+pub(super) fn clock() -> Check {
+    let area = Area::new("clock");
+    if Path::new(TIMESYNC).exists() {
+        return area.ok("synchronized", "by systemd-timesyncd");
+    }
+    let why =
+        "systemd-timesyncd says nothing here; clocks of others are compared where they are told";
+    area.skipped("synchronized", why)
+}
+
+/// The auth stores that are told by requests: name, resolve, connect, TLS, by a HEAD request.
+pub(super) async fn stores(settings: &Settings) -> Vec<Check> {
+    let targets = settings.stores.iter().flat_map(|store| {
+        let targets = match &store.of {
+            KindOfStore::Redis(_) => [None, None],
+            KindOfStore::Webhook(webhook) => [Some(&webhook.url), None],
+            KindOfStore::OAuth(oauth) => [Some(&oauth.url), oauth.introspection.as_ref()],
+            KindOfStore::SharedSignals(receiver) => [Some(&receiver.url), None],
+        };
+        targets.into_iter().flatten().map(|target| (store.name.as_str(), target))
+    });
+    let targets: Vec<_> = targets.collect();
+    if targets.is_empty() {
+        return Vec::new();
+    }
+    let outgoing = match Outgoing::new(&settings.outgoing) {
+        Ok(outgoing) => outgoing,
+        Err(error) => return vec![no_outgoing(&error)],
+    };
+    let asked = targets.into_iter().map(|(name, target)| {
+        let outgoing = outgoing.clone();
+        async move {
+            let answer = outgoing.reach(target, false).await;
+            judge_reached(&Area(format!("store {name}")), target, &answer)
+        }
+    });
+    futures_util::future::join_all(asked).await
+}
+
+fn no_outgoing(error: &dyn std::error::Error) -> Check {
+    Area::new("outgoing").failed("set up", error.to_string(), "correct [outgoing] ca_file")
+}
+
+fn judge_reached(area: &Area, target: &Target, answer: &Result<u16, OutgoingError>) -> Check {
+    match answer {
+        // It was asked what it does not know: that it answers is what counts.
+        Ok(status) if *status < 500 => {
+            area.ok("reached", format!("{target} answers (HEAD: {status}); no decision was sent"))
+        }
+        Ok(status) => area.warning(
+            "reached",
+            format!("{target} answers {status}"),
+            "see its own log; decisions wait until it takes them",
+        ),
+        Err(error) => area.failed("reached", error.to_string(), remedy(error)),
+    }
+}
+
+fn remedy(error: &OutgoingError) -> &'static str {
+    match error {
+        OutgoingError::NotAllowed(_) => "add its network to [outgoing] networks, or write https://",
+        OutgoingError::Unreachable(_) => {
+            "check its url, the network and its certificate ([outgoing] ca_file): curl -I URL"
+        }
+        OutgoingError::TimedOut(_) => "check firewalls on the way: curl -I URL",
+    }
+}
+
+/// Receivers of notifications.
+pub(super) async fn receivers(settings: &Settings) -> Vec<Check> {
+    if settings.receivers.is_empty() {
+        let why = "none is set up: nobody is told of findings; see docs/notifications.md";
+        return vec![Area::new("notify").skipped("receivers", why)];
+    }
+    let outgoing = match Outgoing::new(&settings.outgoing) {
+        Ok(outgoing) => outgoing,
+        Err(error) => return vec![no_outgoing(&error)],
+    };
+    let asked = settings.receivers.iter().map(|receiver| {
+        let outgoing = outgoing.clone();
+        async move {
+            let area = Area(format!("notify {}", receiver.name));
+            match &receiver.of {
+                KindOfReceiver::Alertmanager(target) => {
+                    alertmanager(&area, &outgoing, target).await
+                }
+                KindOfReceiver::Webhook(target, ..)
+                | KindOfReceiver::Slack(target)
+                | KindOfReceiver::PagerDuty(target, _) => {
+                    let found = outgoing.resolve(target).await;
+                    judge_resolved(&area, &receiver.name, target, &found)
+                }
+                KindOfReceiver::Kafka(params) => {
+                    let (params, topic) = (params.clone(), params.topic.clone());
+                    let ask = move || {
+                        probe::partitions_of(&params.brokers, &params.librdkafka, &params.topic)
+                    };
+                    let found = tokio::task::spawn_blocking(ask).await;
+                    let found = found.map_or_else(
+                        |error| Err(error.to_string()),
+                        |found| found.map_err(|error| error.to_string()),
+                    );
+                    judge_topic(&area, &topic, found)
+                }
+            }
+        }
+    });
+    futures_util::future::join_all(asked).await
+}
+
+async fn alertmanager(area: &Area, outgoing: &Outgoing, target: &Target) -> Check {
+    let ready = match target.join("../../-/ready") {
+        Ok(ready) => outgoing.reach(&ready, true).await,
+        Err(_) => outgoing.reach(target, true).await,
+    };
+    match ready {
+        Ok(200) => area.ok("ready", format!("{target} is ready")),
+        Ok(status) => area.failed(
+            "ready",
+            format!("{target} answers {status} at /-/ready"),
+            "check that url is the base of an Alertmanager: curl URL/-/ready",
+        ),
+        Err(error) => area.failed("ready", error.to_string(), remedy(&error)),
+    }
+}
+
+fn judge_resolved(
+    area: &Area,
+    name: &str,
+    target: &Target,
+    found: &Result<(), OutgoingError>,
+) -> Check {
+    match found {
+        Ok(()) => area.ok(
+            "address",
+            format!("{target} is found and allowed; `tripline notify test {name}` sends a message"),
+        ),
+        Err(error) => area.failed("address", error.to_string(), remedy(error)),
+    }
+}
+
+fn judge_topic(area: &Area, topic: &str, found: Result<usize, String>) -> Check {
+    match found {
+        Ok(0) => area.failed(
+            "topic",
+            format!("{topic} is not there"),
+            format!("kafka-topics.sh --create --topic {topic}"),
+        ),
+        Ok(partitions) => area.ok("topic", format!("{topic}: {partitions} partitions")),
+        Err(why) => area.failed(
+            "topic",
+            format!("no broker answers: {why}"),
+            "check brokers and librdkafka",
+        ),
+    }
+}
+
+/// The place of checkpoints that members share.
+pub(super) async fn checkpoints(settings: &Settings) -> Vec<Check> {
+    let Some(url) = &settings.checkpoints_url else { return Vec::new() };
+    let area = Area::new("checkpoints");
+    let is_missing = url.to_file_path().is_ok_and(|folder| !folder.exists());
+    if url.scheme() == "file" && is_missing {
+        // One that is made here would be of the user who asks.
+        let found = format!("{url} is not there; the daemon makes it");
+        let remedy = "nothing, before its first start; else mount it";
+        return vec![area.warning("place", found, remedy)];
+    }
+    let metrics = match Metrics::new(&[]) {
+        Ok(metrics) => metrics,
+        Err(error) => return vec![area.skipped("place", error.to_string())],
+    };
+    let probed = match Snapshots::look_at(url, &metrics) {
+        Ok(snapshots) => snapshots.probe().await,
+        Err(error) => Err(error.to_string()),
+    };
+    let remedy = "let its user list, read, write and delete below that place, and check the \
+                  variables AWS_…, GOOGLE_… or AZURE_…";
+    vec![match probed {
+        Ok(files) => area.ok("place", format!("{url} was written, read and tidied; {files} files")),
+        Err(why) => area.failed("place", format!("{url}: {why}"), remedy),
+    }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Area, judge_reached, judge_topic};
+    use crate::adapters::egress::{OutgoingError, Target};
+    use crate::cli::doctor::report::State;
+
+    #[test]
+    fn any_answer_is_one_and_what_it_says_of_a_strange_request_does_not_matter() {
+        let area = Area::new("store webhook.gateway");
+        let target = Target::parse("https://host/secret").expect("an address");
+        let state = |answer| judge_reached(&area, &target, &answer).state;
+        assert_eq!([state(Ok(204)), state(Ok(405))], [State::Ok, State::Ok]);
+        assert_eq!(state(Ok(503)), State::Warning);
+        let late = judge_reached(&area, &target, &Err(OutgoingError::TimedOut(target.clone())));
+        assert_eq!(late.state, State::Failed);
+        assert!(!format!("{late:?}").contains("secret"));
+        assert_eq!(judge_topic(&area, "t", Ok(0)).state, State::Failed);
+    }
+}

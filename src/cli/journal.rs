@@ -1,0 +1,71 @@
+//! `tripline journal`: whether it is whole.
+
+use super::exit::Exit;
+use super::output::{say, say_error, say_problem};
+use crate::adapters::journal::audit_log;
+use clap::Subcommand;
+use std::path::{Path, PathBuf};
+
+/// What to do with the journal.
+#[derive(Debug, Subcommand)]
+pub enum Journal {
+    /// Read it whole and say whether anything was changed, taken out, put in or cut off. Needs no
+    /// daemon, and may be asked while one runs. Exit code 1 if it is not whole.
+    Verify {
+        /// The data folder, or the journal's newest file in it.
+        #[arg(default_value = "tripline-data")]
+        path: PathBuf,
+        /// `LINES:HASH` that an earlier run of this command said, kept elsewhere: lines that were
+        /// cut off since then are noticed even where the whole folder was changed.
+        #[arg(long)]
+        head: Option<String>,
+    },
+}
+
+/// Runs `tripline journal …`.
+pub fn run(command: &Journal) -> Exit {
+    match command {
+        Journal::Verify { path, head } => verify(path, head.as_deref()),
+    }
+}
+
+fn verify(named: &Path, head: Option<&str>) -> Exit {
+    let path = if named.is_dir() { named.join("journal.ndjson") } else { named.to_owned() };
+    let head = match head.map(audit_log::parse_head) {
+        Some(None) => {
+            say_problem("--head is LINES:HASH, as this command said before");
+            return Exit::Usage;
+        }
+        Some(Some(head)) => Some(head),
+        None => None,
+    };
+    match audit_log::verify(&path, head.as_ref()) {
+        Ok(found) => {
+            if found.torn_bytes > 0 {
+                say_problem(&format!(
+                    "the last line is torn ({} bytes), as after a crash or while it is written; \
+                     nothing acts on it, and the next start cuts it off",
+                    found.torn_bytes
+                ));
+            }
+            let lines = counted(found.lines, "line");
+            let files = counted(found.files as u64, "file");
+            say(&format!(
+                "{}: {lines} in {files}, each chained to the one before; head {}:{}",
+                named.display(),
+                found.lines,
+                found.head
+            ));
+            Exit::Good
+        }
+        Err(error) => {
+            say_error(&error);
+            Exit::Findings
+        }
+    }
+}
+
+/// A count with its word: `1 file`, `2 files`.
+fn counted(count: u64, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,124 @@
+//! `tripline notify`: whether receivers of notifications can be reached.
+
+use super::exit::Exit;
+use super::output::{say, say_error, say_problem};
+use crate::adapters::clock;
+use crate::adapters::egress::Outgoing;
+use crate::adapters::notify::attempt::Attempt;
+use crate::adapters::notify::receiver::Receiver;
+use crate::config::settings::Settings;
+use crate::control_plane::notifications::notice::{Known, Message, Stage};
+use crate::formats::outbound::notification::test_finding;
+use crate::model::finding::Finding;
+use clap::Subcommand;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// What to do with receivers.
+#[derive(Debug, Subcommand)]
+pub enum Notify {
+    /// Send each receiver a message that says it is a test, and its end. Needs no daemon. Exit code 1
+    /// if one of them did not take it.
+    Test {
+        /// The configuration.
+        #[arg(long)]
+        config: Option<PathBuf>,
+        /// Only this one, `slack.NAME` say.
+        receiver: Option<String>,
+    },
+}
+
+/// Sends a test message to the receivers of `settings`, which stand in the file `config`, or to the
+/// one that is `named`.
+pub fn test(settings: &Settings, config: Option<&Path>, named: Option<&str>) -> Exit {
+    let wanted = |name: &str| named.is_none_or(|named| named == name);
+    if !settings.receivers.iter().any(|params| wanted(&params.name)) {
+        let names: Vec<&str> = settings.receivers.iter().map(|one| one.name.as_str()).collect();
+        say_problem(&nobody(&names, config, named));
+        return Exit::Configuration;
+    }
+    let outgoing = match Outgoing::new(&settings.outgoing) {
+        Ok(outgoing) => outgoing,
+        Err(error) => {
+            say_error(&error);
+            return Exit::Configuration;
+        }
+    };
+    let chosen = settings.receivers.iter().filter(|params| wanted(&params.name));
+    let opened = chosen.map(|params| Receiver::open(params.clone(), outgoing.clone()));
+    let receivers: Vec<Receiver> = match opened.collect() {
+        Ok(receivers) => receivers,
+        Err(error) => {
+            say_error(&error);
+            return Exit::Configuration;
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(test_all(&receivers)),
+        Err(error) => {
+            say_error(&error);
+            Exit::Unavailable
+        }
+    }
+}
+
+/// Why nobody can be tried.
+fn nobody(names: &[&str], config: Option<&Path>, named: Option<&str>) -> String {
+    match (named, config) {
+        (Some(named), _) if !names.is_empty() => {
+            format!("there is no receiver {named}; there are: {}", names.join(", "))
+        }
+        (_, Some(config)) => format!(
+            "no receiver is set up in {}; add [notify.slack.NAME] or another",
+            config.display()
+        ),
+        (_, None) => "no receiver is set up; name the configuration: --config FILE".to_owned(),
+    }
+}
+
+async fn test_all(receivers: &[Receiver]) -> Exit {
+    let mut exit = Exit::Good;
+    for receiver in receivers {
+        let attempt = test_one(receiver).await;
+        if attempt != Some(Attempt::Delivered) {
+            exit = Exit::Findings;
+        }
+        say(&format!("{} {}", receiver.name(), told(attempt)));
+    }
+    exit
+}
+
+/// What came of an attempt, and what to do.
+fn told(attempt: Option<Attempt>) -> String {
+    match attempt {
+        Some(Attempt::Delivered) => "took it".to_owned(),
+        Some(Attempt::Refused(why)) => {
+            format!("REFUSED it: {why}; check its address and its secret")
+        }
+        Some(Attempt::NotAsked(why)) => format!("was NOT asked: {why}"),
+        Some(Attempt::NotNow(status, _)) => {
+            format!("did NOT take it now: answered {status}; `tripline run` would try it again")
+        }
+        Some(Attempt::Unanswered(why)) => {
+            format!("could NOT be reached: {why}; check its address and the network")
+        }
+        None => "was NOT asked: there is no test message".to_owned(),
+    }
+}
+
+async fn test_one(receiver: &Receiver) -> Option<Attempt> {
+    let now = clock::now();
+    let finding = test_finding(now)?;
+    let message = |stage, finding: Finding, at| {
+        let known = Known { told: finding.action, finding: Arc::new(finding), decision: None };
+        Message::finding(stage, known, None, at)
+    };
+    let attempt = receiver.attempt(&message(Stage::Opened, finding.clone(), now)).await;
+    if attempt != Attempt::Delivered {
+        return Some(attempt);
+    }
+    let over = clock::now();
+    let closed = Finding { updated: over, closed: Some(over), ..finding };
+    Some(receiver.attempt(&message(Stage::Closed, closed, over)).await)
+}

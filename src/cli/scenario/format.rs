@@ -1,0 +1,180 @@
+//! What stands in a scenario file.
+
+use crate::config::units::{DURATIONS, RATES, duration_of, rate_of};
+use crate::model::credential::{Credential, Kind};
+use crate::model::decision::{Guardrail, Order};
+use crate::model::event::Outcome;
+use crate::model::finding::{Action, Detector};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// A scenario: how credentials are used, and what is expected of tripline.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    /// What it shows, in a sentence.
+    #[serde(default)]
+    pub about: String,
+    /// The configuration that is tried; none: the defaults. A path from the scenario's folder.
+    pub config: Option<PathBuf>,
+    /// Whether it is taken for proven that actions keep to their budgets, as after some weeks of
+    /// your own traffic. Default: true; false tries the first day.
+    #[serde(default = "yes")]
+    pub proven: bool,
+    /// Recorded events in the configuration's format. Paths from the scenario's folder.
+    #[serde(default)]
+    pub events: Vec<PathBuf>,
+    /// Stretches of use.
+    #[serde(default, rename = "use")]
+    pub uses: Vec<Use>,
+    /// What is expected.
+    #[serde(rename = "expect")]
+    pub expectations: Vec<Expectation>,
+}
+
+/// A stretch of use of one credential.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Use {
+    /// Whose: `kind:id`, or the id of an API key.
+    #[serde(deserialize_with = "credential")]
+    pub credential: Credential,
+    /// When it begins, from the start of the scenario. Unit: milliseconds.
+    #[serde(default, deserialize_with = "duration")]
+    pub from: i64,
+    /// How long it lasts. Unit: milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub lasts: i64,
+    /// How fast. Unit: requests per minute.
+    #[serde(deserialize_with = "rate")]
+    pub rate: u32,
+    /// Who pays.
+    pub tenant: Option<String>,
+    /// What the gateway says.
+    #[serde(default, deserialize_with = "outcome")]
+    pub outcome: Outcome,
+    /// Where it comes from.
+    pub ip: Option<IpAddr>,
+    /// How many networks it comes from, counted up from the /24 of `ip`.
+    #[serde(default = "one")]
+    pub networks: u32,
+    /// The country, two capitals.
+    #[serde(default, deserialize_with = "country")]
+    pub country: Option<[u8; 2]>,
+    /// The user agent.
+    pub user_agent: Option<String>,
+    /// The endpoint.
+    pub endpoint: Option<String>,
+    /// The cost of each request.
+    pub tokens: Option<u64>,
+}
+
+/// What is expected of one credential.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expectation {
+    /// Whose: `kind:id`, or the id of an API key.
+    #[serde(deserialize_with = "credential")]
+    pub credential: Credential,
+    /// A finding by this detector.
+    #[serde(default, deserialize_with = "detector")]
+    pub finding: Option<Detector>,
+    /// That justifies at least this.
+    #[serde(default, deserialize_with = "action")]
+    pub action: Option<Action>,
+    /// A decision of this order.
+    #[serde(default, deserialize_with = "order")]
+    pub decision: Option<Order>,
+    /// That is carried out, or not.
+    pub carried_out: Option<bool>,
+    /// That is held by these guardrails and no others.
+    #[serde(default, deserialize_with = "guardrails")]
+    pub held_by: Option<Vec<Guardrail>>,
+    /// No finding justifies more than this.
+    #[serde(default, deserialize_with = "action")]
+    pub at_most: Option<Action>,
+    /// Since when it counts, from the start of the scenario. Unit: milliseconds.
+    #[serde(default, deserialize_with = "duration")]
+    pub after: i64,
+    /// How long after that at the latest. Unit: milliseconds.
+    #[serde(default, deserialize_with = "duration_if")]
+    pub within: Option<i64>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn one() -> u32 {
+    1
+}
+
+fn read<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    parse: impl FnOnce(&str) -> Option<T>,
+    remedy: &str,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse(&text).ok_or_else(|| D::Error::custom(format_args!("\"{text}\": {remedy}")))
+}
+
+fn credential<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Credential, D::Error> {
+    let parse = |text: &str| {
+        let (kind, id) = match text.split_once(':') {
+            Some((kind, id)) => (Kind::parse(kind)?, id),
+            None => (Kind::ApiKey, text),
+        };
+        Credential::new(kind, id).ok()
+    };
+    read(deserializer, parse, "write kind:id, or the id of an API key")
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    read(deserializer, duration_of, DURATIONS)
+}
+
+fn duration_if<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    duration(deserializer).map(Some)
+}
+
+fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    read(deserializer, |text| rate_of(text).filter(|rate| *rate > 0), RATES)
+}
+
+fn outcome<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Outcome, D::Error> {
+    read(deserializer, Outcome::parse, "write accepted, rejected or throttled")
+}
+
+fn country<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<[u8; 2]>, D::Error> {
+    let parse = |text: &str| text.as_bytes().try_into().ok();
+    read(deserializer, parse, "write two capitals, DE say").map(Some)
+}
+
+fn detector<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Detector>, D::Error> {
+    let names = Detector::ALL.map(Detector::as_str).join(", ");
+    read(deserializer, Detector::parse, &format!("write one of {names}")).map(Some)
+}
+
+fn action<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Action>, D::Error> {
+    let names = Action::ALL.map(Action::as_str).join(", ");
+    read(deserializer, Action::parse, &format!("write one of {names}")).map(Some)
+}
+
+fn order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Order>, D::Error> {
+    let names = Order::ALL.map(Order::as_str).join(", ");
+    read(deserializer, Order::parse, &format!("write one of {names}")).map(Some)
+}
+
+fn guardrails<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Guardrail>>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    let known = Guardrail::ALL.map(Guardrail::as_str).join(", ");
+    let parse = |name: &String| {
+        Guardrail::parse(name)
+            .ok_or_else(|| D::Error::custom(format_args!("\"{name}\": write some of {known}")))
+    };
+    names.iter().map(parse).collect::<Result<_, _>>().map(Some)
+}

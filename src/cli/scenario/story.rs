@@ -1,0 +1,15 @@
+//! Findings and decisions of a scenario.
+
+use crate::model::decision::Decision;
+use crate::model::finding::Finding;
+use crate::model::finding::FindingId;
+use std::collections::BTreeMap;
+
+/// What happened in a scenario.
+#[derive(Debug, Default)]
+pub struct Story {
+    /// The findings as they were last told.
+    pub findings: BTreeMap<FindingId, Finding>,
+    /// The decisions, in order.
+    pub decisions: Vec<Decision>,
+}

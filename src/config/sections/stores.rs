@@ -1,0 +1,190 @@
+//! Auth stores: where decisions are carried out.
+
+use super::receivers;
+use super::values::{by_kind, bytes_of_file, kinds, secret_file, some_text, within};
+use crate::adapters::egress;
+use crate::adapters::enforce::auth_store::{self, KindOfStore};
+use crate::adapters::enforce::redis::connection;
+use crate::adapters::enforce::redis::connection::Topology;
+use crate::adapters::enforce::redis::store::{
+    self, CHANGES_DEFAULT, ClientTlsConfig, GUARD_KEY, KEY_DEFAULT, OwnCommands, TlsCertificates,
+};
+use crate::adapters::enforce::template::{Command, Template, TemplateError};
+use crate::config::reader::{Section, Value, Wrong};
+use crate::config::units::duration_ms;
+use crate::model::credential::Kind;
+use hashbrown::HashMap;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use secrecy::SecretString;
+use std::time::Duration;
+
+pub(super) fn auth_stores(
+    section: &Section<'_>,
+    allowed: &egress::Params,
+) -> Vec<auth_store::Params> {
+    let mut stores = Vec::new();
+    stores.extend(redis_store(section.section("redis")));
+    for kind in receivers::KINDS {
+        let named = section.section(kind);
+        for name in named.names() {
+            stores.extend(receivers::read(kind, &name, named.section(&name), allowed));
+        }
+    }
+    for name in section.names() {
+        section.unknown(&name);
+    }
+    stores
+}
+
+fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
+    if !redis.is_there() {
+        return None;
+    }
+    let kinds = kinds(&redis);
+    let place = place(&redis);
+    let text = |value: Value<'_>| value.text().map(str::to_owned);
+    let key = redis.get("key", |value| {
+        let key = Template::parse(value.text()?).map_err(|error| wrong_template(&error))?;
+        if key.names_the_credential() {
+            return Ok(key);
+        }
+        Err(Wrong::new(
+            "this key would not name the credential, and nothing else",
+            "put {kind} and {id} into it, and no other placeholder",
+        ))
+    });
+    let length = redis.get("stream_length_max", |v| within(v, 1, 100_000_000));
+    let lifetime = redis.get("lifetime_default", duration_ms).unwrap_or(30 * 86_400_000);
+    let params = store::Params {
+        place,
+        key: key.or_else(|| Template::parse(KEY_DEFAULT).ok())?,
+        guard_key: Template::parse(GUARD_KEY).ok()?,
+        stream: redis.get("stream", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
+        stream_length_max: length.and_then(|n| u64::try_from(n).ok()).unwrap_or(100_000),
+        channel: redis.get("channel", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
+        lifetime_default_s: lifetime / 1000,
+        commands: commands(&redis.section("commands")),
+    };
+    redis.finish();
+    let of = KindOfStore::Redis(Box::new(params));
+    Some(auth_store::Params { name: "redis".to_owned(), kinds, of })
+}
+
+/// Where Redis is, and how its servers stand together.
+fn place(redis: &Section<'_>) -> connection::Place {
+    let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
+    let (url, from_file) = (redis.get("url", secret), redis.get("url_file", secret_file));
+    if url.is_some() && from_file.is_some() {
+        redis.note(Wrong::new("url and url_file name two servers", "leave out one of them"));
+    }
+    let url = url.or(from_file);
+    if url.is_none() {
+        redis.note_if_lacking(&["url"]);
+    }
+    let text = |value: Value<'_>| value.text().map(str::to_owned);
+    let cluster = redis.get("cluster", Value::flag).unwrap_or(false);
+    let sentinel = redis.get("sentinel", |value: Value<'_>| {
+        let name = some_text(value)?;
+        if cluster {
+            return Err(Wrong::new("there is a Cluster already", "leave out sentinel or cluster"));
+        }
+        Ok(name)
+    });
+    let timeout = redis.get("response_timeout", duration_ms).unwrap_or(500);
+    let password = redis.get("sentinel_password_file", secret_file);
+    let place = connection::Place {
+        url: url.clone().unwrap_or_else(|| SecretString::from(String::new())),
+        nodes: redis.get("nodes", owned_texts).unwrap_or_default(),
+        topology: match sentinel {
+            Some(name) => Topology::Sentinel(name),
+            None if cluster => Topology::Cluster,
+            None => Topology::Single,
+        },
+        sentinel_user: redis.get("sentinel_user", text),
+        sentinel_password: password,
+        certificates: certificates(redis),
+        response_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(500)),
+    };
+    if url.is_some()
+        && let Err(error) = place.check()
+    {
+        redis.note(Wrong::new(error.to_string(), "see docs/redis.md"));
+    }
+    place
+}
+
+fn owned_texts(value: Value<'_>) -> Result<Vec<String>, Wrong> {
+    Ok(value.texts()?.into_iter().map(str::to_owned).collect())
+}
+
+/// Whom a TLS connection trusts, and the own certificate.
+fn certificates(redis: &Section<'_>) -> Option<TlsCertificates> {
+    let root_cert = redis.get("ca_file", certificates_file);
+    let client_cert = redis.get("client_cert_file", certificates_file);
+    let client_key = redis.get("client_key_file", key_file);
+    if client_cert.is_some() != client_key.is_some() {
+        redis.note_if_lacking(&["client_cert_file", "client_key_file"]);
+    }
+    let client_tls = client_cert
+        .zip(client_key)
+        .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
+    let any = root_cert.is_some() || client_tls.is_some();
+    any.then_some(TlsCertificates { client_tls, root_cert })
+}
+
+/// A file of certificates in PEM.
+fn certificates_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
+    let bytes = bytes_of_file(value)?;
+    let mut found = CertificateDer::pem_slice_iter(&bytes).peekable();
+    if found.peek().is_some() && found.all(|one| one.is_ok()) {
+        return Ok(bytes);
+    }
+    Err(Wrong::new("this file holds no certificates in PEM", "name one that begins -----BEGIN"))
+}
+
+/// A file with a private key in PEM.
+fn key_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
+    let bytes = bytes_of_file(value)?;
+    match PrivateKeyDer::from_pem_slice(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(Wrong::new(
+            "this file holds no private key in PEM",
+            "name one that begins -----BEGIN PRIVATE KEY-----",
+        )),
+    }
+}
+
+fn wrong_template(error: &TemplateError) -> Wrong {
+    Wrong::new(format!("this is no template: {error}"), "see docs/redis.md")
+}
+
+fn commands(section: &Section<'_>) -> HashMap<Kind, OwnCommands> {
+    let mut commands = HashMap::new();
+    for (kind, name) in by_kind(section) {
+        let own = section.section(&name);
+        let list = |value: Value<'_>| {
+            let texts = value.texts()?.into_iter();
+            texts
+                .map(|text| Command::parse(text).map_err(|error| wrong_template(&error)))
+                .collect::<Result<Vec<_>, _>>()
+        };
+        let revoke = own.get("revoke", list);
+        if revoke.is_none() {
+            own.note_if_lacking(&["revoke"]);
+        }
+        let revoke = revoke.unwrap_or_default();
+        let read = OwnCommands {
+            suspend: own.get("suspend", list).unwrap_or_else(|| revoke.clone()),
+            throttle: own.get("throttle", list).unwrap_or_default(),
+            restore: own.get("restore", list).unwrap_or_default(),
+            revoke,
+        };
+        own.finish();
+        commands.insert(kind, read);
+    }
+    for name in section.names() {
+        section.unknown(&name);
+    }
+    commands
+}

@@ -1,0 +1,49 @@
+//! What the members of one fleet tell each other.
+
+use super::policy::common_cause::Summary;
+use super::tenant_ranking::Minutes;
+
+/// What one member knows of its part of the fleet. Those of several add up, in any order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemberSummary {
+    /// How many credentials there are, and how many burst.
+    pub fleet: Summary,
+    /// What tenants took of the minutes that ended last.
+    pub tenants: Minutes,
+}
+
+impl MemberSummary {
+    /// Adds what another member knows.
+    pub fn merge(&mut self, other: &Self) {
+        self.fleet.merge(&other.fleet);
+        for (minute, counted) in &other.tenants {
+            self.tenants.entry(*minute).or_default().merge(counted);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::MemberSummary;
+    use crate::control_plane::policy::common_cause::Summary;
+    use crate::model::signal::{MinuteTotals, TenantTotals};
+
+    fn minute(requests: u64) -> MinuteTotals {
+        let totals = TenantTotals { requests, usual: requests, watched_minutes: 3 };
+        MinuteTotals { requests, usual: requests, tenants: [("acme".into(), totals)].into() }
+    }
+
+    #[test]
+    fn summaries_add_up_in_any_order() {
+        let fleet = |active| Summary { active, ..Summary::default() };
+        let one = MemberSummary { fleet: fleet(5), tenants: [(1, minute(10))].into() };
+        let tenants = [(1, minute(5)), (2, minute(7))].into();
+        let two = MemberSummary { fleet: fleet(7), tenants };
+        let (mut ab, mut ba) = (one.clone(), two.clone());
+        ab.merge(&two);
+        ba.merge(&one);
+        assert_eq!(ab, ba);
+        assert_eq!(ab.fleet.active, 12);
+        assert_eq!(ab.tenants, [(1, minute(15)), (2, minute(7))].into());
+    }
+}

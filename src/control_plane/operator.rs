@@ -1,0 +1,192 @@
+//! What people order, and what they agree to.
+
+use super::approvals::{NoVote, Outcome};
+use super::control::Control;
+use super::params::PersonOrder;
+use crate::model::credential::Credential;
+use crate::model::decision::{
+    ApprovalTerms, Decision, DecisionId, Guardrail, Order, Standing, Status, Vote,
+};
+use crate::model::finding::Action;
+use crate::model::time::EventTime;
+
+/// What a person's voice came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Voted {
+    /// So many more people have to agree.
+    Waits(u8),
+    /// It ended the waiting; the suspension ends by itself.
+    Rejected,
+    /// Enough agreed: this is the revocation.
+    Revoked(Box<Decision>),
+}
+
+/// Why a person's order is refused: what is in force is more severe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "it is {}, which is more severe than what was ordered, and nothing was changed: restore it first \
+     if you mean that, then give the order again",
+    .0.as_str()
+)]
+pub struct Milder(pub Status);
+
+impl Control {
+    /// What is in force about a credential at `now`; where no decision names it, what a store said.
+    pub fn in_force(&self, credential: &Credential, store: Status, now: EventTime) -> Status {
+        self.register.get(credential).map_or(store, |standing| standing.in_force(now))
+    }
+
+    /// Returns the voice that an order is: a revocation of what waits for people to agree to its
+    /// revocation. None: it is carried out as an order of its own.
+    pub fn voice_of(&mut self, order: &PersonOrder, now: EventTime) -> Option<Vote> {
+        if order.order != Order::Act(Action::Revoke) {
+            return None;
+        }
+        let decision = self.approvals.of(&order.credential, now)?;
+        // Whether others agree or not, it is a person's word.
+        self.restraint.ledger.confirm(&order.credential, now);
+        Some(Vote {
+            decision,
+            agrees: true,
+            account: order.account.clone(),
+            by: order.by.clone(),
+            reason: order.reason.clone(),
+            at: now,
+        })
+    }
+
+    /// Carries out what a person ordered at `now`; none if it stands already, or
+    /// waits for others already. Where several people must agree it is a suspension meanwhile, and
+    /// [`PersonOrder::vote_on`] is the first voice.
+    ///
+    /// # Errors
+    /// When something more severe is in force: only `restore` takes that back.
+    pub fn on_person(
+        &mut self,
+        order: PersonOrder,
+        now: EventTime,
+    ) -> Result<Option<Decision>, Milder> {
+        let Some(status) = order.order.status() else { return Ok(None) };
+        let in_force = self.in_force(&order.credential, order.held, now);
+        if status != Status::Active && status < in_force {
+            return Err(Milder(in_force));
+        }
+        Ok(self.decide_for(order, status, now))
+    }
+
+    fn decide_for(
+        &mut self,
+        order: PersonOrder,
+        status: Status,
+        now: EventTime,
+    ) -> Option<Decision> {
+        match status {
+            // Even where it stands already, it is the person's word.
+            Status::Revoked => self.restraint.ledger.confirm(&order.credential, now),
+            Status::Active => self.restraint.ledger.retract(&order.credential),
+            Status::Throttled | Status::Suspended => {}
+        }
+        let before = self.register.get(&order.credential);
+        let stands = before
+            .as_ref()
+            .is_some_and(|standing| standing.status == status && standing.until.is_none());
+        let never_was =
+            before.is_none() && status == Status::Active && order.held == Status::Active;
+        let waits = self.approvals.of(&order.credential, now).is_some();
+        if stands || never_was || (waits && status == Status::Revoked) {
+            return None;
+        }
+        // It stays out of service for as long as it was to: only `restore` shortens that.
+        let lasts = |standing: &&Standing| waits || standing.in_force(now) == status;
+        let at_least = before.as_ref().filter(lasts).and_then(|standing| standing.until);
+        let finding = before.and_then(|standing| standing.finding);
+        let finding = finding.filter(|_| order.order == Order::Restore);
+        let alone = self.params.approval.people <= 1;
+        let (ordered, held_by) = match order.order {
+            // One of several people who must agree.
+            Order::Act(Action::Revoke) if !alone => {
+                (Order::Act(Action::Suspend), vec![Guardrail::Approval])
+            }
+            Order::Act(_) | Order::Restore => (order.order, Vec::new()),
+        };
+        let (wanted, until) = match order.order {
+            Order::Restore => (Action::Observe, None),
+            Order::Act(action) => {
+                let until = order.lasts_ms.map(|ms| now.plus_ms(ms));
+                let by_default = match ordered {
+                    Order::Act(ordered) => self.until(ordered, &held_by, now),
+                    Order::Restore => None,
+                };
+                let until = until.filter(|_| action < Action::Revoke).or(by_default);
+                (action, until.map(|until| at_least.map_or(until, |least| until.max(least))))
+            }
+        };
+        if ordered == Order::Restore {
+            // Episodes may still run: once the person's word holds no more they are judged again.
+            self.decided.forget_credential(&order.credential);
+        }
+        let generation = self.register.generation(&order.credential).next();
+        let decision = Decision {
+            id: DecisionId::of(&order.credential, generation, now, (finding, ordered)),
+            finding,
+            tenant: None,
+            generation,
+            wanted,
+            order: ordered,
+            posture: self.params.postures.of(order.credential.kind(), None),
+            carried_out: true,
+            held_by,
+            until,
+            at: now,
+            expires: None,
+            by: order.by.clone(),
+            reason: order.reason,
+            evidence: Vec::new(),
+            credential: order.credential,
+        };
+        self.note(&decision, true);
+        Some(decision)
+    }
+
+    /// Takes a person's word on a decision that waits; gives the revocation, once enough agreed.
+    ///
+    /// # Errors
+    /// Why it changes nothing.
+    pub fn on_vote(&mut self, vote: &Vote) -> Result<Voted, NoVote> {
+        let waiting = match self.approvals.vote(vote, self.params.operators.as_deref())? {
+            Outcome::Waits(missing) => return Ok(Voted::Waits(missing)),
+            Outcome::Rejected => return Ok(Voted::Rejected),
+            Outcome::Agreed(waiting) => waiting,
+        };
+        let asked = waiting.decision;
+        self.restraint.ledger.confirm(&asked.credential, vote.at);
+        let names: Vec<&str> = waiting.agreed.iter().map(|(_, name)| name.as_str()).collect();
+        let generation = self.register.generation(&asked.credential).next();
+        let order = Order::Act(Action::Revoke);
+        let decision = Decision {
+            id: DecisionId::of(&asked.credential, generation, vote.at, (asked.finding, order)),
+            generation,
+            order,
+            carried_out: true,
+            held_by: Vec::new(),
+            until: None,
+            at: vote.at,
+            expires: asked.expires.filter(|expires| *expires > vote.at),
+            by: names.join(", ").into(),
+            ..asked
+        };
+        self.note(&decision, true);
+        Ok(Voted::Revoked(Box::new(decision)))
+    }
+
+    /// Takes back a vote of the journal; the decision that it led to follows it there.
+    pub fn recover_vote(&mut self, vote: &Vote) {
+        self.approvals.recover(vote);
+    }
+
+    /// Takes back the settings under which a decision of the journal began to wait. Older journals lack
+    /// them: there the settings of today hold.
+    pub fn recover_terms(&mut self, terms: &ApprovalTerms) {
+        self.approvals.set_terms(terms);
+    }
+}

@@ -1,0 +1,75 @@
+//! Restraint: what all credentials together say against acting on one of them. The ledger, for what
+//! it proves; the fleet, for a common cause.
+
+use super::policy::budget::{Budgets, Ledger, Open};
+use super::policy::common_cause::{self, Fleet, Openings};
+use crate::detect::open_finding::LIMIT_UPDATE_MS;
+use crate::model::credential::Kind;
+use crate::model::finding::{Detector, Finding};
+use crate::model::signal::{Change, Signal};
+
+/// For how long a common cause excuses a broken limit, which is told again as often. Unit: milliseconds.
+/// Chosen: what a launch or a replay does within seconds is over by then.
+const CONTRACT_EXCUSED_MS: i64 = LIMIT_UPDATE_MS;
+
+/// The ledger and the fleet.
+#[derive(Clone, Debug, Default)]
+pub struct Restraint {
+    /// What was counted to prove that actions keep to their budgets.
+    pub ledger: Ledger,
+    /// By kind of credential, so that made-up sessions hold back nothing of keys.
+    fleets: [Fleet; Kind::ALL.len()],
+}
+
+impl Restraint {
+    /// Counts what bursts in a fleet of `active` credentials, whatever is done about it.
+    pub fn hear(&mut self, signal: &Signal, active: u64, params: &common_cause::Params) {
+        let finding = &signal.finding;
+        if finding.detector != Detector::Burst {
+            return;
+        }
+        self.ledger.hear(finding, signal.change == Change::Closed);
+        if matches!(signal.change, Change::Opened | Change::Recalled) {
+            let fleet = self.fleets.get_mut(finding.credential.kind() as usize);
+            if let Some(fleet) = fleet {
+                fleet.note(finding.id, finding.opened, active, params);
+            }
+        }
+    }
+
+    /// The bursts recently, in the order of [`Kind::ALL`].
+    pub fn bursts(&self) -> [Openings; Kind::ALL.len()] {
+        self.fleets.each_ref().map(Fleet::openings)
+    }
+
+    /// Takes the bursts of other members, of a fleet of `active` credentials together.
+    pub fn hear_elsewhere(
+        &mut self,
+        bursts: [Openings; Kind::ALL.len()],
+        active: u64,
+        params: &common_cause::Params,
+    ) {
+        for (fleet, openings) in self.fleets.iter_mut().zip(bursts) {
+            fleet.hear_elsewhere(openings, active, params);
+        }
+    }
+
+    /// The actions that are open for a finding; a ceiling is a contract and needs no proof.
+    pub fn open(&self, finding: &Finding, budgets: &Budgets) -> Open {
+        if finding.detector == Detector::Ceiling {
+            return Open::ALL;
+        }
+        self.ledger.open(finding.credential.kind(), budgets)
+    }
+
+    /// Whether what is found may have a cause in common with much that its like do. A broken limit is a
+    /// contract: others that burst, which a thief could arrange, excuse it for seconds alone.
+    pub fn suppresses(&self, finding: &Finding) -> bool {
+        let lasted_ms = finding.updated.ms_since(finding.opened);
+        if finding.detector == Detector::Ceiling && lasted_ms >= CONTRACT_EXCUSED_MS {
+            return false;
+        }
+        let fleet = self.fleets.get(finding.credential.kind() as usize);
+        fleet.is_some_and(|fleet| fleet.suppresses(finding.updated))
+    }
+}

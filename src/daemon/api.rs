@@ -1,0 +1,148 @@
+//! The HTTP API of a running daemon: each handler gets what it needs.
+
+use super::reload::Follows;
+use crate::adapters::channels::{ControlPlane, DataPlane};
+use crate::adapters::enforce::auth_store::AuthStore;
+use crate::adapters::enforce::embedded::store::EmbeddedStore;
+use crate::adapters::http::auth::Access;
+use crate::adapters::http::changes::{ChangesState, Listeners};
+use crate::adapters::http::check::CheckState;
+use crate::adapters::http::credentials::CredentialsState;
+use crate::adapters::http::decisions::DecisionsState;
+use crate::adapters::http::decoding::Decoding;
+use crate::adapters::http::events::IngestState;
+use crate::adapters::http::findings::FindingsState;
+use crate::adapters::http::health::HealthState;
+use crate::adapters::http::reload::Reloads;
+use crate::adapters::http::router::Api;
+use crate::adapters::http::status::StatusState;
+use crate::adapters::http::stream::StreamState;
+use crate::adapters::journal::history::History;
+use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::recent_events::Board;
+use crate::adapters::sources::ingest::Intake;
+use crate::adapters::sources::rejects::DeadLetters;
+use crate::adapters::storage::finding_archive::FindingArchive;
+use crate::config::settings::Settings;
+use crate::data_plane::batch::HashSeed;
+use crate::formats::secrets::secret::Fingerprinter;
+use jsonwebtoken::jwk::JwkSet;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+/// The running planes, and what they have written.
+pub(super) struct Planes {
+    /// The channels to the data plane.
+    pub(super) data: DataPlane,
+    /// Takes events of HTTP.
+    pub(super) intake: Intake,
+    /// The channel to the control plane.
+    pub(super) control: ControlPlane,
+    /// Recent findings and decisions.
+    pub(super) board: Arc<Board>,
+    /// Findings of before.
+    pub(super) archive: FindingArchive,
+    /// All decisions of the journal.
+    pub(super) history: History,
+    /// Whether the journal can be written.
+    pub(super) durable: Arc<AtomicBool>,
+    /// Whether tripline is stopping.
+    pub(super) stopping: Arc<AtomicBool>,
+}
+
+/// All that the API is built of.
+pub(super) struct Builder<'a> {
+    /// The settings.
+    pub(super) settings: &'a Settings,
+    /// The running planes.
+    pub(super) planes: Planes,
+    /// The store that `/v1/check` asks, and all stores.
+    pub(super) stores: (EmbeddedStore, Vec<AuthStore>),
+    /// All metrics.
+    pub(super) metrics: Metrics,
+    /// Stands for secrets.
+    pub(super) fingerprints: Arc<Fingerprinter>,
+    /// The hash seed of the data plane.
+    pub(super) seed: HashSeed,
+    /// Where the places of refused events go.
+    pub(super) dead_letters: Arc<DeadLetters>,
+    /// What a reload changes.
+    pub(super) follows: &'a Follows,
+}
+
+impl Builder<'_> {
+    /// Gives each handler what it needs.
+    pub(super) fn build(self, reloads: Reloads, keys: JwkSet) -> Api {
+        let Self { settings, planes, metrics, fingerprints, seed, dead_letters, .. } = self;
+        let Planes { data, intake, control, board, archive, history, durable, stopping } = planes;
+        let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
+        let (embedded, stores) = self.stores;
+        let listeners = Listeners::default();
+        Api {
+            access: Access { tokens: Arc::clone(&tokens), fingerprints: Arc::clone(&fingerprints) },
+            ingest: Arc::new(IngestState {
+                intake,
+                decoder: settings.decoder.clone(),
+                decoding: Decoding::default(),
+                dead_letters,
+                fingerprints: Arc::clone(&fingerprints),
+                seed,
+                body_bytes_max: settings.http.body_bytes_max,
+                metrics: metrics.clone(),
+                about: Arc::clone(&about),
+                requests: 0.into(),
+            }),
+            check: Arc::new(CheckState {
+                tokens: Arc::clone(&tokens),
+                fingerprints: Arc::clone(&fingerprints),
+                embedded: embedded.clone(),
+                answers: metrics.check.clone(),
+            }),
+            changes: Arc::new(ChangesState {
+                tokens: Arc::clone(&tokens),
+                embedded: embedded.clone(),
+                listeners: listeners.clone(),
+            }),
+            credentials: Arc::new(CredentialsState {
+                data: data.clone(),
+                control: control.clone(),
+                board: Arc::clone(&board),
+                embedded: embedded.clone(),
+                stores: stores.clone(),
+                fingerprints: Arc::clone(&fingerprints),
+            }),
+            findings: Arc::new(FindingsState {
+                archive,
+                board: Arc::clone(&board),
+                fingerprints: Arc::clone(&fingerprints),
+            }),
+            decisions: Arc::new(DecisionsState {
+                control: control.clone(),
+                board: Arc::clone(&board),
+                history,
+                embedded: embedded.clone(),
+                stores: stores.clone(),
+                fingerprints,
+            }),
+            stream: Arc::new(StreamState { board, listeners, tokens }),
+            health: Arc::new(HealthState {
+                data,
+                durable: Arc::clone(&durable),
+                metrics: metrics.clone(),
+                stopping,
+            }),
+            status: Arc::new(StatusState {
+                about,
+                durable,
+                embedded,
+                metrics,
+                stores,
+                recent: Mutex::default(),
+            }),
+            control,
+            reloads,
+            keys: Arc::new(keys),
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! The thread of the control plane: decides, makes durable, hands over to the stores.
+//!
+//! All messages that wait are taken together, so that one `fsync` serves them all.
+//!
+//! **Invariant** S-2: a decision is on disk before a store, a listener or the intake hears of it.
+//! While the disk fails nothing is carried out; decisions wait and are tried again every tick.
+
+use super::notifier::Notifiers;
+use super::shared_tokens::SharedBreaker;
+use crate::adapters::channels::{ControlMessage, InUse, NotDurable, Ordered, Ticket, VoteError};
+use crate::adapters::clock;
+use crate::adapters::journal::audit_log::Journal;
+use crate::adapters::journal::error::JournalError;
+use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::recent_events::Board;
+use crate::adapters::storage::budget_store::LedgerFile;
+use crate::adapters::storage::disk_reserve::Reserve;
+use crate::adapters::storage::finding_archive::FindingArchive;
+use crate::control_plane;
+use crate::control_plane::control::Control;
+use crate::control_plane::instance_summary::MemberSummary;
+use crate::control_plane::notifications::notice::News;
+use crate::control_plane::operator::Voted;
+use crate::control_plane::outbox::Due;
+use crate::control_plane::params::PersonOrder;
+use crate::control_plane::tenant_ranking::{Ranking, TenantMinutes};
+use crate::data_plane::shard_driver::ShardUsage;
+use crate::formats::storage::journal::Entry;
+use crate::model::credential::Kinds;
+use crate::model::decision::{Decision, Status, TokenAnswer, Vote};
+use crate::model::finding::FindingId;
+use crate::model::invariant::Invariant;
+use crate::model::signal::{Change, Signal};
+use crate::model::time::EventTime;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{mpsc, oneshot};
+
+/// Messages taken together at most.
+const TOGETHER_MAX: usize = 1024;
+/// How often the gauges are set that cost more than others and move slowly: what is proven, and the
+/// floods of tenants. Unit: milliseconds. Chosen.
+const SLOW_GAUGES_EVERY_MS: i64 = 5_000;
+
+/// Where the answer goes once it is durable.
+type Reply = oneshot::Sender<Result<Ordered, VoteError>>;
+
+/// The way to the outbox of one store.
+#[derive(Debug)]
+pub(super) struct ToStore {
+    /// What the store is told of.
+    pub(super) kinds: Kinds,
+    /// Its outbox.
+    pub(super) outbox: mpsc::UnboundedSender<Due>,
+}
+
+/// The control plane and what it writes to.
+#[derive(Debug)]
+pub(super) struct ControlThread {
+    /// The machine.
+    pub(super) control: Control,
+    /// The trail.
+    pub(super) journal: Journal,
+    /// The file of the ledger.
+    pub(super) ledger: LedgerFile,
+    /// The room that is kept for decisions on a full disk.
+    pub(super) reserve: Reserve,
+    /// What people see.
+    pub(super) board: Arc<Board>,
+    /// Findings on disk.
+    pub(super) archive: FindingArchive,
+    /// The ways to the stores.
+    pub(super) stores: Vec<ToStore>,
+    /// Counters.
+    pub(super) metrics: Metrics,
+    /// Whether the journal can be written.
+    pub(super) durable: Arc<AtomicBool>,
+    /// The breaker that all members share.
+    pub(super) breaker: Option<SharedBreaker>,
+    /// Who is told.
+    pub(super) notifiers: Notifiers,
+    /// What the threads of the data plane hold.
+    pub(super) in_use: BTreeMap<usize, InUse>,
+    /// What tenants took recently.
+    pub(super) tenants: TenantMinutes,
+    /// When the slow gauges were last set.
+    pub(super) slow_gauges_at: Option<EventTime>,
+}
+
+/// What follows once the entries are durable.
+#[derive(Default)]
+struct Waiting {
+    entries: Vec<Entry>,
+    decisions: Vec<(Decision, EventTime)>,
+    replies: Vec<(Reply, Ordered)>,
+    /// With the findings of each whose revocation may wait for a token.
+    tickets: VecDeque<(Ticket, Vec<FindingId>)>,
+}
+
+impl ControlThread {
+    /// Runs until it is told to stop. Blocks.
+    pub(super) fn run(mut self, mut messages: mpsc::Receiver<ControlMessage>) {
+        let mut waiting = Waiting::default();
+        let mut taken = Vec::new();
+        let mut goes_on = true;
+        while goes_on && messages.blocking_recv_many(&mut taken, TOGETHER_MAX) > 0 {
+            for message in taken.drain(..) {
+                goes_on &= self.take(message, &mut waiting);
+            }
+            self.settle(&mut waiting);
+        }
+        if !self.ledger.write(self.control.ledger()) {
+            self.metrics.ledger_errors.inc();
+        }
+    }
+
+    /// Adds up what the threads of the data plane hold.
+    fn note_in_use(&mut self, told: InUse) {
+        self.in_use.insert(told.thread, told);
+        let mut sum = ShardUsage::default();
+        for told in self.in_use.values() {
+            sum += told.usage;
+        }
+        let ShardUsage { credentials, open, bytes } = sum;
+        self.metrics.credentials_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.control.set_active(credentials);
+        self.metrics.credentials.set(i64::try_from(credentials).unwrap_or(i64::MAX));
+        self.metrics.open_episodes.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    fn ranking(&self, now: EventTime) -> Option<Ranking> {
+        self.tenants.ranking(now, self.control.params().tenant_flood.as_ref())
+    }
+
+    /// Takes a message; says whether to go on. Whoever asked something may have gone away.
+    fn take(&mut self, message: ControlMessage, waiting: &mut Waiting) -> bool {
+        let now = clock::now();
+        match message {
+            ControlMessage::Signals(signals, arrived, ticket) => {
+                let mut pending = Vec::new();
+                for signal in signals {
+                    self.hear(&signal, arrived, now, waiting);
+                    let finding = signal.finding.id;
+                    pending.extend(self.control.is_pending(finding).then_some(finding));
+                }
+                waiting.tickets.extend(ticket.map(|ticket| (ticket, pending)));
+            }
+            ControlMessage::Person(order, reply) => self.obey(&order, reply, now, waiting),
+            ControlMessage::Vote(vote, reply) => {
+                self.count_vote((vote, Status::Suspended), reply, waiting);
+            }
+            ControlMessage::Receipt(receipt) => {
+                self.board.post_receipt(&receipt);
+                waiting.entries.push(Entry::Receipt(receipt));
+            }
+            ControlMessage::Newer(holdings) => {
+                for (credential, held) in holdings {
+                    if let Some(decision) = self.control.on_newer(&credential, held, now) {
+                        self.note(decision, now, waiting);
+                    }
+                }
+            }
+            ControlMessage::Stale(decision, held) => {
+                if let Some(decision) = self.control.on_stale(&decision, held, now) {
+                    self.note(decision, now, waiting);
+                }
+            }
+            ControlMessage::Token(finding, grant, arrived) => {
+                self.take_token(TokenAnswer { finding, grant, at: now }, arrived, waiting);
+            }
+            ControlMessage::Tick => self.tick(now, waiting),
+            ControlMessage::InUse(told) => self.note_in_use(told),
+            ControlMessage::ActiveHours(hours) => self.control.note_active_hours(&hours),
+            ControlMessage::Params(params) => self.go_by(params),
+            ControlMessage::Others(others) => {
+                self.tenants.hear(others.tenants);
+                self.control.set_others(others.fleet);
+            }
+            ControlMessage::MinuteEnded(place, (minute, totals)) => {
+                self.tenants.note(place, minute, totals, now);
+            }
+            ControlMessage::Budget(reply) => {
+                let cohorts = *self.control.ledger().cohorts();
+                let _gone = reply.send((cohorts, self.control.params().budgets));
+            }
+            ControlMessage::Standing(from, most, reply) => {
+                let _gone = reply.send(self.control.register().page(from, most));
+            }
+            ControlMessage::Waiting(reply) => {
+                let _gone = reply.send(self.control.waiting(now));
+            }
+            ControlMessage::Summary(reply) => {
+                let (fleet, tenants) = (self.control.summary(), self.tenants.own());
+                let _gone = reply.send(MemberSummary { fleet, tenants });
+            }
+            ControlMessage::Ranking(reply) => {
+                let _gone = reply.send(self.ranking(now));
+            }
+            ControlMessage::Stop => return false,
+        }
+        true
+    }
+
+    fn take_token(&mut self, answer: TokenAnswer, arrived: EventTime, waiting: &mut Waiting) {
+        if self.control.is_pending(answer.finding) {
+            // The answer is on disk before the decision that follows from it.
+            waiting.entries.push(Entry::Token(answer));
+        }
+        if let Some(decision) = self.control.on_token(&answer) {
+            self.note(decision, arrived, waiting);
+        }
+    }
+
+    fn tick(&mut self, now: EventTime, waiting: &mut Waiting) {
+        for decision in self.control.tick(now) {
+            self.note(decision, now, waiting);
+        }
+        self.show(now);
+        if !self.ledger.keep(self.control.ledger(), now) {
+            self.metrics.ledger_errors.inc();
+        }
+    }
+
+    fn go_by(&mut self, params: Arc<control_plane::params::Params>) {
+        self.metrics.show_posture(params.postures.default);
+        let waited = self.control.approvals().count(clock::now());
+        let asks = params.approval.people > 0;
+        self.control.set_params(params);
+        if waited > 0 && !asks {
+            tracing::warn!(
+                waited,
+                "[approval] asks for nobody any more: nothing waits now, and the suspensions end by themselves"
+            );
+        }
+        self.slow_gauges_at = None;
+    }
+
+    fn hear(&mut self, signal: &Signal, arrived: EventTime, now: EventTime, waiting: &mut Waiting) {
+        let finding = &signal.finding;
+        if matches!(signal.change, Change::Opened | Change::Escalated) {
+            self.metrics.note_finding(finding);
+            tracing::info!(
+                finding = %finding.id, detector = %finding.detector, action = %finding.action,
+                credential = %finding.credential, "{}", finding.summary
+            );
+        }
+        self.board.post_finding(finding);
+        self.archive.note(finding);
+        if !self.notifiers.is_empty() && signal.change != Change::Recalled {
+            let finding = Arc::new(finding.clone());
+            self.notifiers.tell(&News::Finding(signal.change, finding));
+        }
+        if let Some(decision) = self.control.on_signal(signal, now) {
+            self.note(decision, arrived, waiting);
+        }
+        for request in self.control.take_token_requests() {
+            if let Some(breaker) = &self.breaker {
+                breaker.ask(request, arrived);
+            }
+        }
+    }
+
+    fn obey(&mut self, order: &PersonOrder, reply: Reply, now: EventTime, waiting: &mut Waiting) {
+        let before = self.control.in_force(&order.credential, order.held, now);
+        if let Some(vote) = self.control.voice_of(order, now) {
+            self.count_vote((vote, before), reply, waiting);
+            return;
+        }
+        let decision = match self.control.on_person(order.clone(), now) {
+            Ok(decision) => decision,
+            Err(milder) => {
+                // The caller may have gone away.
+                let _gone = reply.send(Err(milder.into()));
+                return;
+            }
+        };
+        if let Some(decision) = decision.clone() {
+            let first = order.vote_on(&decision);
+            self.note(decision, now, waiting);
+            if let Some(vote) = first {
+                // It has just begun to wait, and needs more than this voice.
+                let _waits = self.control.on_vote(&vote);
+                waiting.entries.push(Entry::Vote(vote));
+            }
+        }
+        waiting.replies.push((reply, Ordered { decision, voice: None, before }));
+    }
+
+    /// Counts a voice; `before` is what was in force about its credential.
+    fn count_vote(&mut self, (vote, before): (Vote, Status), reply: Reply, waiting: &mut Waiting) {
+        let now = vote.at;
+        let voted = match self.control.on_vote(&vote) {
+            Ok(voted) => voted,
+            Err(no_vote) => {
+                // The caller may have gone away.
+                let _gone = reply.send(Err(no_vote.into()));
+                return;
+            }
+        };
+        tracing::info!(
+            decision = %vote.decision, by = %vote.by, agrees = vote.agrees,
+            "a person said: {}", vote.reason
+        );
+        let asked = vote.decision;
+        waiting.entries.push(Entry::Vote(vote));
+        let ordered = match voted {
+            Voted::Waits(missing) => {
+                Ordered { decision: None, voice: Some((asked, missing)), before }
+            }
+            Voted::Rejected => Ordered { before, ..Ordered::default() },
+            Voted::Revoked(decision) => {
+                self.note((*decision).clone(), now, waiting);
+                Ordered { decision: Some(*decision), voice: Some((asked, 0)), before }
+            }
+        };
+        waiting.replies.push((reply, ordered));
+    }
+
+    /// Puts a decision among what becomes durable next, and under which settings it waits.
+    fn note(&self, decision: Decision, arrived: EventTime, waiting: &mut Waiting) {
+        let terms = self.control.approvals().terms(decision.id);
+        waiting.entries.push(Entry::Decision(Box::new(decision.clone())));
+        waiting.entries.extend(terms.map(Entry::Terms));
+        waiting.decisions.push((decision, arrived));
+    }
+
+    /// Sets the gauges: before the thread begins too, so that nobody reads what was not measured yet.
+    pub(super) fn show(&mut self, now: EventTime) {
+        let metrics = &self.metrics;
+        if self.slow_gauges_at.is_none_or(|at| now.ms_since(at) >= SLOW_GAUGES_EVERY_MS) {
+            self.slow_gauges_at = Some(now);
+            let ranking = self.ranking(now);
+            let sums = &self.control.params().tenant_sums;
+            let [flood, limit] = ranking
+                .map_or([0.0; 2], |ranking| [ranking.flood_ratio(), ranking.limit_ratio(sums)]);
+            metrics.tenant_flood_ratio.set(flood);
+            metrics.tenant_limit_ratio.set(limit);
+            metrics.show_budget(self.control.ledger().cohorts(), &self.control.params().budgets);
+        }
+        metrics.heartbeat_at.set("control_plane", 0, Some(now));
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        metrics.clock_step.set(clock::deviation_ms() as f64 / 1000.0);
+        metrics.approvals.set(count(self.control.approvals().count(now)));
+        metrics.fleet_credentials.set(i64::try_from(self.control.active()).unwrap_or(i64::MAX));
+        metrics.standing.set(count(self.control.register().len()));
+        metrics.journal_lines.set(i64::try_from(self.journal.head().0).unwrap_or(i64::MAX));
+        metrics.breaker_left.set(i64::try_from(self.control.breaker_left()).unwrap_or(i64::MAX));
+        for (invariant, count) in Invariant::ALL.into_iter().zip(self.control.violations()) {
+            let metric = metrics.violations.with_label_values(&[invariant.as_str()]);
+            metric.inc_by(count.saturating_sub(metric.get()));
+        }
+    }
+
+    /// Makes durable what waits, then lets the world hear of it.
+    fn settle(&mut self, waiting: &mut Waiting) {
+        if !waiting.entries.is_empty() {
+            let timer = self.metrics.journal_seconds.start_timer();
+            let mut written = self.journal.append(&waiting.entries);
+            if written.as_ref().is_err_and(JournalError::found_no_room) && self.reserve.release() {
+                written = self.journal.append(&waiting.entries);
+            }
+            timer.observe_duration();
+            if let Err(error) = written {
+                self.metrics.journal_errors.inc();
+                if self.durable.swap(false, Ordering::Relaxed) {
+                    tracing::error!(
+                        error = %error, cause = ?std::error::Error::source(&error),
+                        "nothing is carried out until the journal can be written"
+                    );
+                }
+                for (reply, _) in waiting.replies.drain(..) {
+                    // The caller may have gone away.
+                    let _gone = reply.send(Err(NotDurable.into()));
+                }
+                return;
+            }
+            if !self.durable.swap(true, Ordering::Relaxed) {
+                tracing::info!("the journal can be written again");
+            }
+            waiting.entries.clear();
+        }
+        let now = clock::now();
+        for (decision, arrived) in waiting.decisions.drain(..) {
+            self.publish(decision, arrived, now);
+        }
+        for (reply, ordered) in waiting.replies.drain(..) {
+            // The caller may have gone away.
+            let _gone = reply.send(Ok(ordered));
+        }
+        // A finding whose revocation waits for a token isn't decided yet; it waits for a second at most.
+        let is_pending = |finding: &FindingId| self.control.is_pending(*finding);
+        while let Some((ticket, pending)) = waiting.tickets.pop_front() {
+            if pending.iter().any(is_pending) {
+                waiting.tickets.push_front((ticket, pending));
+                break;
+            }
+            ticket.settle();
+        }
+    }
+
+    fn publish(&self, decision: Decision, arrived: EventTime, now: EventTime) {
+        self.metrics.count_decision(&decision, now.ms_since(arrived).max(0) as f64 / 1000.0);
+        tracing::info!(
+            decision = %decision.id, credential = %decision.credential,
+            action = decision.order.as_str(), carried_out = decision.carried_out,
+            held_by = ?decision.held_by, by = %decision.by,
+            "{} {} by {}: {}", decision.order.as_str(), decision.credential, decision.by, decision.reason
+        );
+        self.board.post_decision(decision.clone());
+        let decision = Arc::new(decision);
+        if !self.notifiers.is_empty() {
+            self.notifiers.tell(&News::Decision(Arc::clone(&decision)));
+        }
+        if decision.carried_out {
+            for store in &self.stores {
+                if store.kinds.has(decision.credential.kind()) {
+                    let (decision, arrived) = (Arc::clone(&decision), Some(arrived));
+                    // An outbox ends only after this thread.
+                    let _ended = store.outbox.send(Due { decision, arrived, again: false });
+                }
+            }
+        }
+    }
+}

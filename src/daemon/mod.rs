@@ -1,0 +1,17 @@
+//! The daemon: threads, tasks and channels around the two planes.
+#![expect(clippy::disallowed_methods, reason = "the daemon does I/O and reads the clock")]
+
+pub mod api;
+pub mod controller;
+pub mod delivery;
+pub mod heal;
+pub mod http_shards;
+pub mod instances;
+pub mod notifier;
+pub mod recovery;
+pub mod reload;
+pub mod shard;
+pub mod shared_tokens;
+pub mod start_error;
+pub mod startup;
+pub mod ticker;

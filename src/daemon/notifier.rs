@@ -1,0 +1,100 @@
+//! The task of one receiver of notifications. The control plane never waits for it: what finds its
+//! queue full is dropped and counted.
+
+use crate::adapters::clock;
+use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::notify::receiver::Receiver;
+use crate::control_plane::notifications::notice::News;
+use crate::control_plane::notifications::queue::{Mailbox, Outcome};
+use prometheus::IntCounter;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// News that may wait for a receiver. Chosen: a minute of a bad hour.
+const QUEUE_MAX: usize = 4096;
+/// How often time passes for a mailbox.
+const TICK: Duration = Duration::from_millis(200);
+/// What becomes of messages, as metrics name it.
+pub(super) const RESULTS: [&str; 6] =
+    ["delivered", "refused", "limited", "dropped", "expired", "again"];
+
+/// The ways to the receivers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Notifiers(Vec<(mpsc::Sender<News>, IntCounter)>);
+
+impl Notifiers {
+    /// Starts a task for each receiver. They end when these ways are gone.
+    pub(super) fn start(
+        receivers: Vec<Receiver>,
+        metrics: &Metrics,
+    ) -> (Self, Vec<tokio::task::JoinHandle<()>>) {
+        let started = receivers.into_iter().map(|receiver| {
+            for result in RESULTS {
+                metrics.notifications.with_label_values(&[receiver.name(), result]);
+            }
+            let dropped = metrics.notifications.with_label_values(&[receiver.name(), "dropped"]);
+            let (news, heard) = mpsc::channel(QUEUE_MAX);
+            ((news, dropped), tokio::spawn(run(receiver, heard, metrics.clone())))
+        });
+        let (ways, tasks) = started.unzip();
+        (Self(ways), tasks)
+    }
+
+    /// Whether anybody is told.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Tells all of them, without waiting.
+    pub(super) fn tell(&self, news: &News) {
+        for (receiver, dropped) in &self.0 {
+            if receiver.try_send(news.clone()).is_err() {
+                dropped.inc();
+            }
+        }
+    }
+}
+
+async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metrics) {
+    let mut mailbox = Mailbox::new(receiver.wants(), receiver.style());
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let count = |result: &str, count| {
+        metrics.notifications.with_label_values(&[receiver.name(), result]).inc_by(count);
+    };
+    loop {
+        tokio::select! {
+            heard = news.recv() => match heard {
+                Some(news) => mailbox.hear(news, clock::now()),
+                // What waits is lost at the end: findings go on, and are told again.
+                None => return,
+            },
+            _ = tick.tick() => mailbox.tick(clock::now()),
+        }
+        let mut lasts = true;
+        while let Some(message) = mailbox.next(clock::now()) {
+            lasts = false;
+            let outcome = receiver.deliver(&message).await;
+            match outcome {
+                Outcome::Delivered => count("delivered", 1),
+                Outcome::Refused => count("refused", 1),
+                Outcome::Later(_) => count("again", 1),
+            }
+            mailbox.done(&message.id, outcome, clock::now());
+            while let Ok(news) = news.try_recv() {
+                mailbox.hear(news, clock::now());
+            }
+        }
+        if lasts {
+            let lasting = mailbox.again(clock::now());
+            if !lasting.is_empty() {
+                // It is said again in a minute, however this goes.
+                let _outcome = receiver.say_again(&lasting).await;
+            }
+        }
+        let tally = mailbox.take_tally();
+        count("limited", tally.limited);
+        count("dropped", tally.dropped);
+        count("expired", tally.expired);
+    }
+}

@@ -1,0 +1,459 @@
+//! The daemon: binds, starts every thread and task, and ends them in order.
+//!
+//! ```text
+//!  HTTP, Kafka --> data plane --> control plane --> journal --> outboxes --> auth stores
+//! ```
+//! It ends from left to right, so that what was taken is applied, what was found is decided, and
+//! what was decided is durable. What a store has not settled by then is due at the next start.
+
+use super::controller::{ControlThread, ToStore};
+use super::delivery::Backlog;
+use super::notifier::Notifiers;
+use super::recovery::Past;
+use super::reload::{Follows, Reloader};
+use super::shared_tokens::SharedBreaker;
+use super::ticker::KeptUp;
+use crate::adapters::channels::{ControlMessage, ControlPlane, DataMessage, DataPlane};
+use crate::adapters::checkpoint::store::Snapshots;
+use crate::adapters::clock;
+use crate::adapters::clock::ClockFile;
+use crate::adapters::egress::Outgoing;
+use crate::adapters::enforce::auth_store::AuthStore;
+use crate::adapters::enforce::embedded::store::EmbeddedStore;
+use crate::adapters::enforce::redis::store::RedisStore;
+use crate::adapters::event_log::appender::Appender;
+use crate::adapters::event_log::log::EventLog;
+use crate::adapters::host::open_files;
+use crate::adapters::http::listeners::Server;
+use crate::adapters::http::reload::Reloads;
+use crate::adapters::http::router;
+use crate::adapters::http::status;
+use crate::adapters::http::unix_socket;
+use crate::adapters::journal::history::History;
+use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::notify::receiver::Receiver;
+use crate::adapters::recent_events::Board;
+use crate::adapters::sources::kafka::consumer;
+use crate::adapters::sources::rejects::DeadLetters;
+use crate::adapters::storage::budget_store::LedgerFile;
+use crate::adapters::storage::disk_reserve::Reserve;
+use crate::adapters::storage::finding_archive::FindingArchive;
+use crate::adapters::storage::key_material;
+use crate::config::settings::Settings;
+use crate::control_plane::tenant_ranking::TenantMinutes;
+use crate::daemon::start_error::StartError;
+use crate::daemon::start_error::spawn;
+use crate::data_plane::batch::HashSeed;
+use crate::data_plane::partition;
+use crate::formats::secrets::secret::Fingerprinter;
+use jsonwebtoken::jwk::JwkSet;
+use parking_lot::RwLock;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+/// How long requests may take to finish at the end.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Daemon {
+    address: SocketAddr,
+    server: Server,
+    socket: Option<PathBuf>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    ticker: tokio::task::JoinHandle<()>,
+    data: DataPlane,
+    control: ControlPlane,
+    data_threads: Vec<JoinHandle<()>>,
+    event_log: (Appender, JoinHandle<()>),
+    control_thread: JoinHandle<()>,
+    stopping: Arc<AtomicBool>,
+    dead_letters: Arc<DeadLetters>,
+    reloads: Reloads,
+    archive: (FindingArchive, JoinHandle<()>),
+    metrics: Metrics,
+}
+
+impl Daemon {
+    /// Opens everything, binds, and starts.
+    ///
+    /// # Errors
+    /// When anything that it needs can't be had. Must be called within a tokio runtime.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let (listener, address) = bind(&settings).await?;
+        let (decides, opened) = Opened::open(&settings)?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let archive = decides.archive.clone();
+        let archiving = archive.start().map_err(StartError::Thread)?;
+        let breaker_is_shared = decides.breaker.is_some();
+        let decides = start_control_plane(decides, opened.stores.clone(), &opened.metrics)?;
+        let control = decides.control;
+
+        let (kafka, writes) = opened.share(&settings, control.clone(), &stopping);
+        let partition = Arc::clone(&kafka.partition);
+        let kept = (opened.snapshots, opened.event_log);
+        let watches = super::shard::start(&settings, kept, kafka).await?;
+        let mut tasks = decides.tasks;
+        tasks.extend([writes, watches.writes]);
+
+        let planes = (watches.data.clone(), control.clone());
+        let by = (&opened.fingerprints, &opened.metrics);
+        let follows = Follows::new(&settings, planes.clone(), partition, breaker_is_shared, by);
+        let (reloads, asked) = mpsc::channel(1);
+        let planes_here = super::api::Planes {
+            data: watches.data.clone(),
+            intake: watches.intake,
+            control: control.clone(),
+            board: decides.board,
+            archive: archive.clone(),
+            history: decides.history,
+            durable: decides.durable,
+            stopping: Arc::clone(&stopping),
+        };
+        let stores = (opened.embedded, opened.stores);
+        let api = super::api::Builder {
+            settings: &settings,
+            planes: planes_here,
+            stores,
+            metrics: opened.metrics.clone(),
+            fingerprints: opened.fingerprints,
+            seed: opened.seed,
+            dead_letters: Arc::clone(&opened.dead_letters),
+            follows: &follows,
+        };
+        let api = api.build(reloads.clone(), opened.keys);
+        tokio::spawn(status::keep_vitals(Arc::downgrade(&api.status)));
+        let router = router::router(api);
+        tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
+        let server = serve(listener, opened.socket, &router, &opened.metrics)?;
+        let ticker = tokio::spawn(super::ticker::run(planes, opened.kept_up));
+        tracing::info!(
+            %address, data_dir = %settings.data_dir.display(),
+            posture = %settings.control.postures.default, "tripline runs"
+        );
+        Ok(Self {
+            address,
+            server,
+            socket: settings.admin.path,
+            tasks,
+            ticker,
+            data: watches.data,
+            control,
+            data_threads: watches.threads,
+            event_log: watches.event_log,
+            control_thread: decides.thread,
+            stopping,
+            dead_letters: opened.dead_letters,
+            reloads,
+            archive: (archive, archiving),
+            metrics: opened.metrics,
+        })
+    }
+
+    /// Its metrics.
+    pub const fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The way to the task that reloads the configuration.
+    pub fn reloads(&self) -> Reloads {
+        self.reloads.clone()
+    }
+
+    /// Where it listens.
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends in order: nothing that was taken is lost.
+    pub async fn stop(self) {
+        tracing::info!("stopping: taking no more events, finishing what is under way");
+        self.stopping.store(true, Ordering::Relaxed);
+        if !self.server.stop(GRACE).await {
+            tracing::warn!("some requests did not finish in time");
+        }
+        if let Some(socket) = &self.socket {
+            // Somebody may have removed it.
+            let _gone = std::fs::remove_file(socket);
+        }
+        self.ticker.abort();
+        self.data.tell_all(|| DataMessage::Stop).await;
+        join(self.data_threads).await;
+        self.control.tell(ControlMessage::Stop).await;
+        join(vec![self.control_thread]).await;
+        let (archive, archiving) = self.archive;
+        archive.stop(&archiving);
+        join(vec![archiving]).await;
+        let (appender, event_log) = self.event_log;
+        appender.stop();
+        join(vec![event_log]).await;
+        for task in self.tasks {
+            if tokio::time::timeout(GRACE, task).await.is_err() {
+                tracing::warn!(
+                    "a store did not answer in time; its decisions are due at the start"
+                );
+            }
+        }
+        if !self.dead_letters.flush(clock::now()) {
+            tracing::warn!("dead letters could not be written");
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// What the control plane goes on from and writes to.
+struct ToDecide {
+    past: Past,
+    ledger: LedgerFile,
+    breaker: Option<RedisStore>,
+    receivers: Vec<Receiver>,
+    archive: FindingArchive,
+    reserve: Reserve,
+}
+
+/// Everything that is opened before anything starts.
+struct Opened {
+    socket: Option<UnixListener>,
+    keys: JwkSet,
+    embedded: EmbeddedStore,
+    stores: Vec<AuthStore>,
+    snapshots: Snapshots,
+    shared_snapshots: Snapshots,
+    event_log: EventLog,
+    metrics: Metrics,
+    fingerprints: Arc<Fingerprinter>,
+    seed: HashSeed,
+    dead_letters: Arc<DeadLetters>,
+    kept_up: KeptUp,
+}
+
+impl Opened {
+    fn open(settings: &Settings) -> Result<(ToDecide, Self), StartError> {
+        let folder = &settings.data_dir;
+        let reserve = Reserve::open(folder);
+        let clock_path = folder.join("clock");
+        let clock = ClockFile::resume(&clock_path).map_err(at(&clock_path))?;
+        let key_path = settings.fingerprint_key_file.clone();
+        let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
+        let key = key_material::fingerprint_key(&key_path).map_err(at(&key_path))?;
+        let letters = folder.join("dead-letters.ndjson");
+        let dead_letters = DeadLetters::open(&letters, settings.dead_letters, clock::now());
+        let dead_letters = Arc::new(dead_letters.map_err(at(&letters))?);
+        let seed = key_material::seed_of(&key);
+        let epoch = format!("{:016x}", key_material::random_seed().map_err(at(folder))?.0);
+        let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
+        embedded.set_reserve(reserve.clone());
+        let outgoing = Outgoing::new(&settings.outgoing)?;
+        let mut stores = vec![AuthStore::embedded(embedded.clone())];
+        for params in settings.stores.clone() {
+            stores.push(AuthStore::open(params, &epoch, &outgoing)?);
+        }
+        let mut settings = settings.clone();
+        let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
+        let fingerprints = Arc::new(fingerprints.with_raw_names(settings.has_raw_secrets_alone()));
+        settings.control.operators = Some(super::reload::operators(&settings, &fingerprints));
+        let breaker = super::shared_tokens::shared_among(&stores, &mut settings.control.breaker);
+        let receivers = settings.receivers.iter().cloned();
+        let receivers = receivers.map(|one| Receiver::open(one, outgoing.clone()));
+        let receivers = receivers.collect::<Result<_, _>>()?;
+        let keys = stores.iter().filter_map(AuthStore::transmitter);
+        let keys = keys.flat_map(|transmitter| transmitter.keys().keys).collect();
+        let mut past = Past::read(&settings, &folder.join("journal.ndjson"), &stores)?;
+        super::heal::heal(&embedded, &past);
+        let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
+        past.control.set_ledger(ledger);
+        let checkpoints = folder.join("checkpoints");
+        let events = folder.join("events");
+        let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
+        let limit = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        metrics.credentials_bytes_max.set(limit(settings.partition.all_bytes() as u64));
+        metrics.event_log_bytes_max.set(limit(settings.event_log.bytes_max));
+        let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
+        snapshots.set_reserve(reserve.clone());
+        metrics.show_posture(settings.control.postures.default);
+        let archive = open_archive(&settings, &metrics)?;
+        let kept = reserve.clone();
+        let decides =
+            ToDecide { past, ledger: ledger_file, breaker, receivers, archive, reserve: kept };
+        let opened = Self {
+            // Only who has the journal may take the place of the socket.
+            socket: bind_socket(&settings.admin)?,
+            keys: JwkSet { keys },
+            embedded,
+            stores,
+            event_log: EventLog::open(&events, settings.event_log, seed, &metrics)
+                .map_err(at(&events))?,
+            shared_snapshots: match &settings.checkpoints_url {
+                Some(url) => Snapshots::open_at(url, &metrics)?,
+                None => snapshots.clone(),
+            },
+            snapshots,
+            metrics,
+            fingerprints,
+            seed,
+            kept_up: KeptUp { dead_letters: Arc::clone(&dead_letters), reserve, clock },
+            dead_letters,
+        };
+        Ok((decides, opened))
+    }
+
+    /// What the Kafka door shares with the rest, and the task that writes its checkpoints.
+    fn share(
+        &self,
+        settings: &Settings,
+        control: ControlPlane,
+        stopping: &Arc<AtomicBool>,
+    ) -> (consumer::Shared, tokio::task::JoinHandle<()>) {
+        let (writer, writes) = self.shared_snapshots.start();
+        let shared = consumer::Shared {
+            snapshots: self.shared_snapshots.clone(),
+            writer,
+            checkpoint_every_ms: settings.checkpoint_every_ms,
+            runtime: Handle::current(),
+            partition: Arc::new(RwLock::new(Arc::new(partition_params(settings)))),
+            seed: self.seed,
+            fingerprints: Arc::clone(&self.fingerprints),
+            control,
+            metrics: self.metrics.clone(),
+            dead_letters: Arc::clone(&self.dead_letters),
+            stopping: Arc::clone(stopping),
+        };
+        (shared, writes)
+    }
+}
+
+fn open_archive(settings: &Settings, metrics: &Metrics) -> Result<FindingArchive, StartError> {
+    let path = settings.data_dir.join("findings.db");
+    let errors = metrics.finding_errors.clone();
+    FindingArchive::open(&path, settings.findings, errors)
+        .map_err(|source| StartError::Findings { path, source })
+}
+
+/// Parameters of the partitions of each intake: each has half of the memory, if there are two.
+fn partition_params(settings: &Settings) -> partition::Params {
+    let intakes = if settings.kafka.is_some() { 2 } else { 1 };
+    let partition = settings.partition.clone();
+    let bytes = partition.all_bytes() / intakes;
+    partition.with_memory(bytes)
+}
+
+/// The control plane, the outboxes behind it, and what they share with those who ask.
+struct Decides {
+    control: ControlPlane,
+    board: Arc<Board>,
+    history: History,
+    durable: Arc<AtomicBool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+    thread: JoinHandle<()>,
+}
+
+fn start_control_plane(
+    ToDecide { past, ledger, breaker, receivers, archive, reserve }: ToDecide,
+    stores: Vec<AuthStore>,
+    metrics: &Metrics,
+) -> Result<Decides, StartError> {
+    let (control, messages) = ControlPlane::new();
+    let board = Arc::new(past.board);
+    let durable = Arc::new(AtomicBool::new(true));
+    let task = |store| super::delivery::Task {
+        store,
+        control: control.clone(),
+        metrics: metrics.clone(),
+        history: past.history.clone(),
+    };
+    let (notifiers, notifying) = Notifiers::start(receivers, metrics);
+    let (stores, mut tasks) = start_outboxes(stores.into_iter().map(task), past.due);
+    tasks.extend(notifying);
+    let breaker = breaker.map(|store| {
+        tokio::spawn(super::instances::share(store.clone(), control.clone(), metrics.clone()));
+        SharedBreaker { store, control: control.clone(), runtime: Handle::current() }
+    });
+    let mut thread = ControlThread {
+        control: past.control,
+        journal: past.journal,
+        ledger,
+        reserve,
+        board: Arc::clone(&board),
+        archive,
+        stores,
+        breaker,
+        notifiers,
+        metrics: metrics.clone(),
+        durable: Arc::clone(&durable),
+        in_use: std::collections::BTreeMap::new(),
+        tenants: TenantMinutes::default(),
+        slow_gauges_at: None,
+    };
+    thread.show(clock::now());
+    let thread = spawn("control", move || thread.run(messages))?;
+    Ok(Decides { control, board, history: past.history, durable, tasks, thread })
+}
+
+/// Serves, with as many connections as files may be open.
+fn serve(
+    listener: TcpListener,
+    socket: Option<UnixListener>,
+    router: &axum::Router,
+    metrics: &Metrics,
+) -> Result<Server, StartError> {
+    let closed = &metrics.door.connections_closed;
+    let server = Server::start(listener, socket, router, open_files::raise_limit(), closed);
+    server.map_err(StartError::Thread)
+}
+
+/// Makes the data folder, and listens.
+async fn bind(settings: &Settings) -> Result<(TcpListener, SocketAddr), StartError> {
+    make_folder(&settings.data_dir).map_err(at(&settings.data_dir))?;
+    let address = settings.http.listen;
+    let bind = |source| StartError::Bind { address, source };
+    let listener = TcpListener::bind(address).await.map_err(bind)?;
+    let address = listener.local_addr().map_err(bind)?;
+    Ok((listener, address))
+}
+
+fn bind_socket(params: &unix_socket::Params) -> Result<Option<UnixListener>, StartError> {
+    let Some(path) = &params.path else { return Ok(None) };
+    let bound = unix_socket::bind(path, params.mode);
+    bound.map(Some).map_err(|source| StartError::Socket { path: path.clone(), source })
+}
+
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StartError + use<> {
+    let path = path.to_owned();
+    move |source| StartError::Path { path, source }
+}
+
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+async fn join(threads: Vec<JoinHandle<()>>) {
+    let joined = tokio::task::spawn_blocking(move || {
+        threads.into_iter().all(|thread| thread.join().is_ok())
+    });
+    if !joined.await.unwrap_or(false) {
+        tracing::error!("a thread ended by a panic");
+    }
+}
+
+type Outboxes = (Vec<ToStore>, Vec<tokio::task::JoinHandle<()>>);
+
+/// Starts an outbox for each store, with what is due there from before.
+fn start_outboxes(
+    tasks: impl Iterator<Item = super::delivery::Task>,
+    due: Vec<Backlog>,
+) -> Outboxes {
+    let started = tasks.zip(due).map(|(task, backlog)| {
+        let (outbox, news) = mpsc::unbounded_channel();
+        let kinds = task.store.kinds();
+        (ToStore { kinds, outbox }, tokio::spawn(task.run(news, backlog)))
+    });
+    started.unzip()
+}

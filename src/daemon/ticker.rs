@@ -1,0 +1,50 @@
+//! Time passes: the machines are told so, and the files that are looked after at every tick.
+
+use crate::adapters::channels::{ControlMessage, ControlPlane, DataPlane};
+use crate::adapters::clock::{self, ClockFile};
+use crate::adapters::sources::rejects::DeadLetters;
+use crate::adapters::storage::disk_reserve::Reserve;
+use crate::model::time::EventTime;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often time passes for the machines.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Files that are looked after at every tick.
+pub(super) struct KeptUp {
+    /// Where refused records are noted.
+    pub(super) dead_letters: Arc<DeadLetters>,
+    /// The room that is kept on the disk.
+    pub(super) reserve: Reserve,
+    /// Where the clock goes on after a restart.
+    pub(super) clock: ClockFile,
+}
+
+impl KeptUp {
+    /// Blocks.
+    fn look_after(&self, now: EventTime) -> bool {
+        self.clock.keep();
+        self.reserve.restore();
+        self.dead_letters.flush(now)
+    }
+}
+
+/// Lets time pass until it is aborted.
+pub(super) async fn run((data, control): (DataPlane, ControlPlane), kept_up: KeptUp) {
+    let mut interval = tokio::time::interval(TICK);
+    let kept_up = Arc::new(kept_up);
+    let mut flushing = tokio::task::spawn_blocking(|| true);
+    loop {
+        interval.tick().await;
+        let now = clock::now();
+        // First who decides: a thread of the data plane that stands still must not hide that it lives.
+        control.tell(ControlMessage::Tick).await;
+        data.tick(now).await;
+        // A disk may hang; it is looked at again once it answers.
+        if flushing.is_finished() {
+            let kept_up = Arc::clone(&kept_up);
+            flushing = tokio::task::spawn_blocking(move || kept_up.look_after(now));
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A batch: auth events laid out for the machine, without an allocation per event.
+
+use super::feature_extraction::{Seed, facts_of};
+use crate::model::credential::{Kind, NAME_BYTES_MAX};
+use crate::model::event::{AuthEvent, Outcome};
+use crate::model::features::Facts;
+use crate::model::time::EventTime;
+use crate::stats::codec::{Codec, Input, count};
+use compact_str::CompactString;
+use siphasher::sip::SipHasher13;
+use std::hash::Hasher;
+
+/// The seed of the hash by which credentials are found: secret, so that nobody can choose ids
+/// that collide.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct HashSeed(pub u64, pub u64);
+
+impl std::fmt::Debug for HashSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HashSeed(..)")
+    }
+}
+
+impl HashSeed {
+    /// The hash of a credential.
+    pub fn hash(self, kind: Kind, id: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0 ^ kind as u64, self.1);
+        hasher.write(id.as_bytes());
+        hasher.finish()
+    }
+
+    /// The hash of several texts, one after the other.
+    pub fn hash_all(self, texts: &[&[u8]]) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
+        for text in texts {
+            hasher.write_u64(text.len() as u64);
+            hasher.write(text);
+        }
+        hasher.finish()
+    }
+
+    /// Tells what was written under one seed from what was under another.
+    pub fn mark(self) -> u64 {
+        self.hash(Kind::ApiKey, "the mark of a checkpoint")
+    }
+}
+
+crate::codec!(Facts { values, prefix, tokens });
+crate::codec!(Stretch { start, length });
+
+/// A stretch of the batch's text.
+#[derive(Clone, Copy, Debug)]
+struct Stretch {
+    start: u32,
+    length: u16,
+}
+
+/// One event of a batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// When it happened.
+    pub time: EventTime,
+    /// Its offset in the partition.
+    pub offset: i64,
+    /// The hash of its credential.
+    pub hash: u64,
+    /// When the credential ends by itself.
+    pub expires: Option<EventTime>,
+    /// Who, from where, to what.
+    pub facts: Facts,
+    credential: Stretch,
+    tenant: Option<Stretch>,
+    /// The credential's kind.
+    pub kind: Kind,
+    /// What the gateway said.
+    pub outcome: Outcome,
+    /// Whether the caller proved that it holds the credential.
+    pub verified: bool,
+}
+
+/// An outcome, and whether the caller was verified, as one byte: 0 to 2 for the outcome where it
+/// implies that, 3 to 5 where the event states the contrary.
+struct Use(Outcome, bool);
+
+impl Codec for Use {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let contrary = if self.1 == self.0.implies_verified() { 0 } else { 3 };
+        (self.0 as u8 + contrary).encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let byte = usize::from(u8::decode(input)?);
+        let outcome = *Outcome::ALL.get(byte % 3)?;
+        (byte < 6).then_some(Self(outcome, outcome.implies_verified() != (byte >= 3)))
+    }
+}
+
+/// Auth events of one partition, in order. Emptied and used again.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    text: String,
+    rows: Vec<Row>,
+}
+
+impl Batch {
+    /// Adds an event that stands at `offset`.
+    pub fn push(&mut self, event: &AuthEvent<'_>, offset: i64, seed: HashSeed) {
+        let hash = seed.hash(event.kind, &event.credential);
+        let credential = self.keep(&event.credential);
+        let tenant = event.tenant.as_deref().filter(|tenant| tenant.len() <= NAME_BYTES_MAX);
+        let tenant = tenant.map(|tenant| self.keep(tenant));
+        self.rows.push(Row {
+            time: event.time,
+            offset,
+            hash,
+            expires: event.expires,
+            facts: facts_of(event, Seed(seed.0, seed.1)),
+            credential,
+            tenant,
+            kind: event.kind,
+            outcome: event.outcome,
+            verified: event.verified,
+        });
+    }
+
+    fn keep(&mut self, text: &str) -> Stretch {
+        let start = u32::try_from(self.text.len()).unwrap_or(u32::MAX);
+        self.text.push_str(text);
+        Stretch { start, length: u16::try_from(text.len()).unwrap_or(u16::MAX) }
+    }
+
+    fn read(&self, stretch: Stretch) -> &str {
+        let start = stretch.start as usize;
+        self.text.get(start..start + usize::from(stretch.length)).unwrap_or("")
+    }
+
+    /// The events in order.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The credential's id.
+    pub fn credential(&self, row: &Row) -> &str {
+        self.read(row.credential)
+    }
+
+    /// The tenant.
+    pub fn tenant(&self, row: &Row) -> Option<&str> {
+        row.tenant.map(|tenant| self.read(tenant))
+    }
+
+    /// How many events it holds.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Empties it, keeping its memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.rows.clear();
+    }
+
+    /// Puts its events in order of event time; those of one time keep their order.
+    pub fn sort_by_time(&mut self) {
+        self.rows.sort_by_key(|row| row.time);
+    }
+
+    /// The same events in batches of at most `most` each.
+    pub fn pieces(&self, most: usize) -> impl Iterator<Item = Self> {
+        self.rows.chunks(most.max(1)).map(|rows| {
+            let mut piece = Self::default();
+            for row in rows {
+                let credential = piece.keep(self.credential(row));
+                let tenant = self.tenant(row).map(|tenant| piece.keep(tenant));
+                piece.rows.push(Row { credential, tenant, ..*row });
+            }
+            piece
+        })
+    }
+
+    /// The newest event time in it.
+    pub fn newest(&self) -> Option<EventTime> {
+        self.rows.iter().map(|row| row.time).max()
+    }
+
+    /// Appends its events as bytes, without their offsets.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        count(self.text.len()).encode(out);
+        out.extend_from_slice(self.text.as_bytes());
+        count(self.rows.len()).encode(out);
+        for row in &self.rows {
+            (row.time, row.expires).encode(out);
+            row.facts.encode(out);
+            (row.credential, row.tenant).encode(out);
+            (row.kind, Use(row.outcome, row.verified)).encode(out);
+        }
+    }
+
+    /// Reads back what [`Batch::encode`] wrote under the same seed, with offsets from `first` on;
+    /// none if these are not its bytes.
+    pub fn decode(input: &mut Input<'_>, first: i64, seed: HashSeed) -> Option<Self> {
+        let text: CompactString = Codec::decode(input)?;
+        let mut batch = Self { text: text.into(), rows: Vec::new() };
+        for offset in (first..).take(input.count()?) {
+            let (time, expires) = Codec::decode(input)?;
+            let facts = Codec::decode(input)?;
+            let (credential, tenant): (Stretch, Option<Stretch>) = Codec::decode(input)?;
+            let (kind, Use(outcome, verified)) = Codec::decode(input)?;
+            let id = batch.read(credential);
+            let hash = seed.hash(kind, (!id.is_empty()).then_some(id)?);
+            batch.rows.push(Row {
+                time,
+                offset,
+                hash,
+                expires,
+                facts,
+                credential,
+                tenant,
+                kind,
+                outcome,
+                verified,
+            });
+        }
+        Some(batch)
+    }
+
+    /// Gives its events offsets from `first` on, as an intake does that hands out its own; gives
+    /// the offset after the last one.
+    pub fn number_from(&mut self, first: i64) -> i64 {
+        let mut next = first;
+        for row in &mut self.rows {
+            row.offset = next;
+            next += 1;
+        }
+        next
+    }
+}

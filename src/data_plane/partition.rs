@@ -1,0 +1,399 @@
+//! The data plane: one partition's credentials, watched event by event.
+//!
+//! `apply` takes a batch in the partition's order and answers with signals, in the order of the
+//! events that caused them. Nearly every event ends in a handful of comparisons.
+//!
+//! **Invariants.** T-1: the watermark never goes back. S-4: an offset is applied once. S-10: only
+//! verified uses count against a credential. M-1: the keyring is bounded.
+
+use super::batch::{Batch, HashSeed, Row};
+use super::cohort_priors::{Cohorts, FleetFailures};
+use super::counters::Tally;
+use super::open_findings::EpisodeTable;
+use super::profile_table::Keyring;
+use super::tenant_assignment::Moving;
+use super::tenant_usage::{NO_TENANT, Tenants};
+use crate::detect::params;
+use crate::detect::profile::{Identity, Profile};
+use crate::model::credential::Kind;
+use crate::model::event::Outcome;
+use crate::model::signal::{Exposure, MinuteTotals, Signal};
+use crate::model::time::EventTime;
+use compact_str::CompactString;
+use std::collections::BTreeSet;
+
+/// How many rows are looked up ahead of their update.
+const AHEAD: usize = 32;
+/// How many of the busiest credentials are kept at hand.
+pub(super) const HOT_MAX: usize = 64;
+/// How often some of the credentials are looked at, whether they fell silent. Unit: seconds.
+const SETTLE_S: u32 = 5;
+/// In how many such looks each credential is looked at once: an hour.
+const SETTLE_ROUNDS: u32 = 3600 / SETTLE_S;
+
+/// How far behind its source's newest event a finding is of the past. Unit: milliseconds. Chosen: the
+/// longest window; a sender that is later brings what is over.
+pub(super) const PAST_MS: i64 = 300_000;
+
+/// How far ahead of the clock events can be counted at their own time. Unit: milliseconds. Chosen:
+/// windows keep the seconds of a minute, so that a credential whose uses come by two senders, one of
+/// them ahead, still has all of them in its windows.
+pub const SKEW_MS_MAX: i64 = 60_000;
+
+/// Parameters of a partition.
+#[derive(Clone, Debug)]
+pub struct Params {
+    /// Parameters of the detectors.
+    pub profile: params::Params,
+    /// How late an event may be before it counts as late. Unit: milliseconds. Default: 5,000.
+    pub lateness_ms: i64,
+    /// How far ahead of the intake clock an event may be; one that is further ahead counts for
+    /// nothing. Unit: milliseconds. Range: at most [`SKEW_MS_MAX`]. Default: 60,000.
+    pub skew_ms_max: i64,
+    /// How far behind the intake clock event time is while the past is being read.
+    /// Unit: milliseconds. Default: 60,000.
+    pub catch_up_ms: i64,
+    /// What its credentials may take in memory. Unit: bytes. Default: 15/16 of 1 GiB.
+    pub memory_bytes: usize,
+    /// What its tenants may take in memory. Unit: bytes. Default: 1/16 of 1 GiB.
+    pub tenants_bytes: usize,
+    /// The tenants that the configuration names: they always have a number.
+    pub named_tenants: BTreeSet<String>,
+}
+
+impl Params {
+    /// So much memory for credentials and tenants together. Unit: bytes.
+    #[must_use]
+    pub fn with_memory(mut self, bytes: usize) -> Self {
+        self.tenants_bytes = bytes / 16;
+        self.memory_bytes = bytes - self.tenants_bytes;
+        self
+    }
+
+    /// What credentials and tenants may take in memory. Unit: bytes.
+    pub const fn all_bytes(&self) -> usize {
+        self.memory_bytes + self.tenants_bytes
+    }
+}
+
+impl Default for Params {
+    fn default() -> Self {
+        Self {
+            profile: params::Params::default(),
+            lateness_ms: 5_000,
+            skew_ms_max: SKEW_MS_MAX,
+            catch_up_ms: 60_000,
+            memory_bytes: 0,
+            tenants_bytes: 0,
+            named_tenants: BTreeSet::new(),
+        }
+        .with_memory(1 << 30)
+    }
+}
+
+/// Parameters of the partition for the present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// The intake clock says so; the events have just arrived.
+    Intake(EventTime),
+    /// The events arrived then, and are read again after a restart; the intake clock says now.
+    Again {
+        /// When they arrived: what is ahead of it is ahead of the clock.
+        arrived: EventTime,
+        /// The present, by which the past is known.
+        now: EventTime,
+    },
+    /// Each event is of the present, as when the past is replayed.
+    Events,
+}
+
+/// The most requests that any credential made in a minute of the clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BusiestMinute {
+    pub(super) hash: u64,
+    pub(super) requests: u32,
+    pub(super) minute: u32,
+}
+
+/// One partition of the data plane.
+#[derive(Clone, Debug)]
+pub struct Partition {
+    pub(super) params: std::sync::Arc<Params>,
+    pub(super) seed: HashSeed,
+    pub(super) keyring: Keyring,
+    pub(super) episodes: EpisodeTable,
+    pub(super) tenants: Tenants,
+    pub(super) moving: Moving,
+    pub(super) cohorts: Cohorts,
+    pub(super) failing: FleetFailures,
+    pub(super) next_offset: i64,
+    applying: Option<i64>,
+    pub(super) newest: EventTime,
+    /// The newest time of an event, whatever ticks say: the watermark of its source.
+    pub(super) newest_event: EventTime,
+    arrived: EventTime,
+    pub(super) again: bool,
+    pub(super) now: EventTime,
+    pub(super) next_close: EventTime,
+    pub(super) settles_at: u32,
+    pub(super) minute: u32,
+    pub(super) signals: Vec<Signal>,
+    pub(super) hot: Vec<u32>,
+    pub(super) hot_floor: u32,
+    pub(super) busiest_minute: BusiestMinute,
+    pub(super) hours: [u64; Kind::ALL.len()],
+    pub(super) tally: Tally,
+    pub(super) ended_minute: Option<(u32, MinuteTotals)>,
+}
+
+impl Partition {
+    /// An empty partition.
+    pub fn new(params: std::sync::Arc<Params>, seed: HashSeed) -> Self {
+        Self {
+            keyring: Keyring::new(params.memory_bytes, seed),
+            tenants: Tenants::new(params.tenants_bytes),
+            params,
+            seed,
+            episodes: EpisodeTable::default(),
+            moving: Moving::default(),
+            cohorts: Cohorts::default(),
+            failing: FleetFailures::default(),
+            next_offset: 0,
+            applying: None,
+            newest: EventTime::MIN,
+            newest_event: EventTime::MIN,
+            arrived: EventTime::MIN,
+            again: false,
+            now: EventTime::MIN,
+            next_close: EventTime::MAX,
+            settles_at: 0,
+            minute: 0,
+            signals: Vec::new(),
+            hot: Vec::with_capacity(HOT_MAX),
+            hot_floor: 0,
+            busiest_minute: BusiestMinute::default(),
+            hours: [0; Kind::ALL.len()],
+            tally: Tally::default(),
+            ended_minute: None,
+        }
+    }
+
+    /// Goes by other parameters from now on. The size of the keyring stays as it was.
+    /// Cost: touches every profile.
+    pub fn set_params(&mut self, params: std::sync::Arc<Params>) {
+        self.params = params;
+        self.tenants.set_rules(|name| self.params.named_tenants.contains(name));
+        let (limits, tenants) = (&self.params.profile.limits, &self.tenants);
+        self.keyring.set_limits(|identity, id| {
+            let tenant = tenants.name(identity.tenant).map(CompactString::as_str);
+            limits.of(identity.kind, id, tenant)
+        });
+    }
+
+    /// How far ahead of the intake clock an event may be. Unit: milliseconds.
+    pub fn skew_ms_max(&self) -> i64 {
+        self.params.skew_ms_max
+    }
+
+    /// The offset after the last one applied.
+    pub const fn next_offset(&self) -> i64 {
+        self.next_offset
+    }
+
+    /// Counts offsets before `offset` as applied, as when the records there held no event.
+    pub fn skip_to(&mut self, offset: i64) {
+        self.next_offset = self.next_offset.max(offset);
+    }
+
+    /// Goes on at `offset`, whatever was applied: the offsets begin again, as in a topic that was made
+    /// again.
+    pub const fn rewind_to(&mut self, offset: i64) {
+        self.next_offset = offset;
+        self.applying = None;
+    }
+
+    /// How far event time has come: no event older than this is expected any more.
+    pub fn watermark(&self) -> EventTime {
+        self.newest.plus_ms(-self.params.lateness_ms)
+    }
+
+    /// How many credentials are remembered.
+    pub const fn credentials(&self) -> usize {
+        self.keyring.len()
+    }
+
+    /// How many of them are asleep: remembered without their rings.
+    pub const fn sleepers(&self) -> usize {
+        self.keyring.sleepers()
+    }
+
+    /// How many credentials have open episodes.
+    pub const fn open_episodes(&self) -> usize {
+        self.episodes.len()
+    }
+
+    /// The signals since the last call, in the order of the events that caused them.
+    pub(super) fn drain_signals(&mut self) -> std::vec::Drain<'_, Signal> {
+        self.signals.drain(..)
+    }
+
+    /// The counters since the last call.
+    pub(super) fn take_tally(&mut self) -> Tally {
+        self.tally.evictions = self.keyring.take_evictions();
+        std::mem::take(&mut self.tally)
+    }
+
+    /// The newest minute (since 1970) that ended since the last call, and what tenants took of it.
+    pub(super) const fn take_ended_minute(&mut self) -> Option<(u32, MinuteTotals)> {
+        self.ended_minute.take()
+    }
+
+    /// What its credentials and tenants take in memory. Unit: bytes.
+    pub const fn memory_bytes(&self) -> usize {
+        self.keyring.bytes() + self.tenants.bytes()
+    }
+
+    /// What it has seen so far.
+    pub const fn seen(&self) -> Exposure {
+        Exposure { credentials: self.keyring.len() as u64, hours: self.hours }
+    }
+
+    /// Applies a batch; what people and the control plane must know waits in
+    /// [`Partition::drain_signals`].
+    pub(super) fn apply(&mut self, batch: &Batch, clock: Clock) {
+        match clock {
+            Clock::Intake(now) => (self.arrived, self.now) = (now, now),
+            Clock::Again { arrived, now } => (self.arrived, self.now) = (arrived, now),
+            Clock::Events => {}
+        }
+        self.again = matches!(clock, Clock::Again { .. });
+        self.applying = None;
+        let mut numbers = [None; AHEAD];
+        for rows in batch.rows().chunks(AHEAD) {
+            let mut touched = 0;
+            for (row, number) in rows.iter().zip(&mut numbers) {
+                *number = self.keyring.guess(row.hash);
+            }
+            for (row, number) in rows.iter().zip(&numbers) {
+                touched ^= number.map_or(0, |n| self.keyring.touch(n, row.time.second()));
+            }
+            std::hint::black_box(touched);
+            for (row, number) in rows.iter().zip(&numbers) {
+                if clock == Clock::Events {
+                    self.now = self.now.max(row.time);
+                    self.arrived = self.now;
+                }
+                self.apply_row(batch, row, *number);
+            }
+        }
+    }
+
+    /// Lets time pass without events: what has been calm for long enough closes.
+    pub(super) fn tick(&mut self, now: EventTime) {
+        self.now = now;
+        self.newest = self.newest.max(now);
+        self.time_passes();
+    }
+
+    fn apply_row(&mut self, batch: &Batch, row: &Row, guess: Option<u32>) {
+        // Events of one record share its offset, and always come in one batch.
+        let same_record = self.applying == Some(row.offset);
+        if row.offset < self.next_offset && !same_record {
+            self.tally.redelivered += 1;
+            return;
+        }
+        self.next_offset = row.offset + 1;
+        self.applying = Some(row.offset);
+        self.tally.applied += 1;
+        let time = row.time;
+        if time > self.arrived.plus_ms(self.params.skew_ms_max) {
+            // Set to another time it would make a burst of what its sender had spread out.
+            self.tally.ahead += 1;
+            return;
+        }
+        self.tally.late += u64::from(time < self.watermark());
+        // A sender whose clock is ahead must not take the time of all others with it.
+        let passed = time.min(self.arrived);
+        self.newest_event = self.newest_event.max(passed);
+        if passed > self.newest {
+            self.newest = passed;
+            self.time_passes();
+        }
+        let rejected = row.outcome == Outcome::Rejected;
+        self.tally.rejected += u64::from(rejected);
+        let id = batch.credential(row);
+        let found = guess
+            .filter(|number| self.keyring.is(*number, row.kind, id))
+            .or_else(|| self.keyring.find(row.hash, row.kind, id));
+        let known = found
+            .and_then(|number| self.keyring.awake(number, time.second(), &self.params.profile));
+        self.release_forgotten();
+        if !row.verified {
+            self.tally.unverified += 1;
+            // Ids that nobody holds are no part of the fleet: they could be made up to look like
+            // an outage.
+            if let Some(number) = known {
+                self.failing.count(true);
+                self.watch_failed(number, time, false);
+            }
+        } else if found.is_some() && known.is_none() {
+            // It sleeps on: there is no room to wake it.
+            self.tally.refused += 1;
+        } else if let Some(number) = known.or_else(|| self.admit(batch, row, time)) {
+            self.follow_tenant(number, batch, row);
+            self.watch(number, row, time);
+            if rejected {
+                self.watch_failed(number, time, true);
+            }
+        }
+    }
+
+    /// Does what is due as event time moves on.
+    fn time_passes(&mut self) {
+        if self.next_close <= self.watermark() {
+            self.close_due();
+        }
+        let second = self.newest.second();
+        if second >= self.settles_at {
+            self.settle(second);
+        }
+    }
+
+    #[cold]
+    fn settle(&mut self, second: u32) {
+        self.settles_at = (second / SETTLE_S + 1) * SETTLE_S;
+        self.cool_down();
+        let some = self.keyring.places_awake() / SETTLE_ROUNDS + 1;
+        self.keyring.settle(some, second, &self.params.profile);
+        self.end_minute(second / 60);
+    }
+
+    /// Takes in a credential that was never seen, or was forgotten.
+    #[cold]
+    fn admit(&mut self, batch: &Batch, row: &Row, time: EventTime) -> Option<u32> {
+        let (id, tenant) = (batch.credential(row), batch.tenant(row));
+        if !self.keyring.expects(row.hash, id) {
+            return None;
+        }
+        let params = &self.params.profile;
+        let limit = params.limits.of(row.kind, id, tenant);
+        let number = tenant.and_then(|tenant| {
+            let has_rules = self.params.named_tenants.contains(tenant);
+            self.tenants.number_of(tenant, has_rules)
+        });
+        self.tally.without_tenant += u64::from(tenant.is_some() && number.is_none());
+        let number = number.unwrap_or(NO_TENANT);
+        let identity = Identity::new(row.kind, number, limit, time.second());
+        let profile = Profile::new(identity, self.cohorts.prior(row.kind), params);
+        let admitted = self.keyring.admit((row.hash, id), profile, time.second(), params);
+        match admitted {
+            Some(_) => {
+                self.tally.admitted += 1;
+                self.tenants.hold(number);
+            }
+            None => self.tally.refused += 1,
+        }
+        self.release_forgotten();
+        admitted
+    }
+}

@@ -1,0 +1,163 @@
+//! What is left of a profile after an hour of silence: what it has learned, without its rings.
+
+use super::cadence::Cadence;
+use super::cardinality::Spread;
+use super::cost::Cost;
+use super::dormant::Sleep;
+use super::failures::Failures;
+use super::params::Params;
+use super::profile::{Identity, Profile};
+use super::ramp::{self, Ramp};
+use super::timestamp_resolution::Quantum;
+use super::{baseline, familiarity};
+use crate::stats::compact::Compact;
+use crate::stats::rate::Prior;
+
+/// After how long a silence a profile may fall asleep. Unit: seconds. Chosen: long after its
+/// windows are empty and its probation is over.
+pub const SILENCE_S: u32 = 3600;
+
+/// A profile asleep. Shape: 108 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Asleep {
+    baseline: baseline::Learned,
+    known: familiarity::Learned,
+    identity: Identity,
+    last_seen: u32,
+    climbs: [Compact; ramp::FACTORS.len()],
+    units: Compact,
+    cadence: u16,
+    failures: u16,
+    sleep: Sleep,
+    networks: u8,
+    endpoints: u8,
+    quantum: Quantum,
+}
+
+impl Asleep {
+    /// What is left of `profile` after a silence that lasts until `second`.
+    pub fn of(mut profile: Profile, second: u32, params: &Params) -> Self {
+        // How long it sleeps is known when it wakes.
+        let (last_seen, sleep) = (profile.windows.newest(), profile.sleep);
+        profile.minute_ends(second, false, params);
+        Self {
+            baseline: profile.baseline.learned(),
+            known: profile.known.learned(),
+            identity: profile.identity,
+            last_seen,
+            climbs: profile.ramp.learned(),
+            units: profile.cost.learned(),
+            cadence: profile.cadence.learned(),
+            failures: profile.failures.learned(),
+            sleep,
+            networks: profile.networks.learned(),
+            endpoints: profile.endpoints.learned(),
+            quantum: profile.quantum,
+        }
+    }
+
+    /// The profile again, as time left it.
+    pub fn wake(&self, params: &Params) -> Profile {
+        // The prior is nowhere used: all that it would set is set again.
+        let nothing = Prior { events: 1.0, mean_per_s: 1.0 };
+        let identity = Identity { first_seen: self.last_seen, ..self.identity };
+        let mut profile = Profile::new(identity, nothing, params);
+        profile.identity = self.identity;
+        profile.baseline = baseline::Baseline::of(self.baseline);
+        profile.known = familiarity::Known::of(self.known);
+        profile.ramp = Ramp::of(self.climbs);
+        profile.cost = Cost::of(self.units);
+        profile.cadence = Cadence::of(self.cadence);
+        profile.failures = Failures::of(self.failures);
+        profile.sleep = self.sleep;
+        profile.networks = Spread::of(self.networks);
+        profile.endpoints = Spread::of(self.endpoints);
+        profile.quantum = self.quantum;
+        profile
+    }
+
+    /// What hardly changes.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Changes its absolute limit.
+    pub const fn set_limit(&mut self, per_min: u32) {
+        self.identity.limit_per_min = per_min;
+    }
+
+    /// The second (since 1970) in which it was last used.
+    pub const fn last_seen(&self) -> u32 {
+        self.last_seen
+    }
+}
+
+crate::codec!(Asleep {
+    baseline,
+    known,
+    identity,
+    last_seen,
+    climbs,
+    units,
+    cadence,
+    failures,
+    sleep,
+    networks,
+    endpoints,
+    quantum
+});
+
+#[cfg(test)]
+mod tests {
+    use super::{Asleep, Cadence, SILENCE_S};
+    use crate::detect::params::Params;
+    use crate::detect::profile::{Identity, Profile};
+    use crate::detect::window::Window;
+    use crate::model::credential::Kind;
+    use crate::model::features::{Aspect, Facts};
+    use crate::model::time::EventTime;
+    use crate::stats::rate::Prior;
+
+    const START_MS: i64 = 1_700_000_040_000;
+
+    #[test]
+    fn a_sleeping_profile_is_small() {
+        assert!(size_of::<Asleep>() <= 112, "{}", size_of::<Asleep>());
+        assert_eq!(Cadence::default().learned(), 0);
+    }
+
+    #[test]
+    fn who_slept_wakes_as_if_awake_all_the_time() {
+        let params = Params::default();
+        let time = EventTime::from_ms(START_MS);
+        let identity = Identity::new(Kind::ApiKey, 0, 10_000, time.second());
+        let prior = Prior { events: 0.5, mean_per_s: 1.0 };
+        let mut awake = Profile::new(identity, prior, &params);
+        let facts = Facts { values: [5, 6, 7, 8], prefix: 9, tokens: 100 };
+        let mut last = time;
+        for n in 0..36_000 {
+            last = time.plus_ms(n * 331);
+            awake.record(last, &facts, false, &params);
+        }
+        let asleep = Asleep::of(awake.clone(), last.second() + SILENCE_S, &params);
+        let mut woken = asleep.wake(&params);
+        let later = last.plus_ms(5 * 3_600_000);
+        for profile in [&mut awake, &mut woken] {
+            profile.record(later, &facts, false, &params);
+        }
+        let rates = [&awake, &woken].map(|profile| profile.baseline().rate(&params.baseline));
+        assert!((rates[0].per_s / rates[1].per_s - 1.0).abs() < 1e-3, "{rates:?}");
+        for window in Window::ALL {
+            assert_eq!(awake.windows().count(window), woken.windows().count(window));
+            let peaks = [&awake, &woken].map(|profile| profile.baseline().peak(window));
+            assert!((peaks[0] / peaks[1] - 1.0).abs() < 0.02, "{peaks:?}");
+        }
+        let new = Facts { values: [50, 6, 7, 8], ..facts };
+        for profile in [&awake, &woken] {
+            assert!(profile.known().novel(&facts).is_empty());
+            assert!(profile.known().novel(&new).has(Aspect::Network));
+        }
+        let nats = [&awake, &woken].map(|profile| profile.known().surprise_nats(Aspect::Network));
+        assert!((nats[0] - nats[1]).abs() < 0.1, "{nats:?}");
+    }
+}

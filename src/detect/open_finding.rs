@@ -1,0 +1,87 @@
+//! One stretch of abnormal use: opens, escalates, closes.
+//!
+//! ```text
+//!  strength        /\  /\ escalates
+//!  to open  ------/--\/--\---------------------
+//!                opens     calm for 5 min | closes
+//! ```
+
+use super::detection::Claim;
+use crate::model::finding::{Action, Detector, Gates, Reached};
+use crate::model::signal::Change;
+use crate::model::time::EventTime;
+
+/// How long it must be calm before an episode closes. Unit: milliseconds. Default: 5 min.
+pub const CALM_MS: i64 = 300_000;
+/// The least time between two updates of a finding that does not escalate. Unit: milliseconds.
+pub const UPDATE_MS: i64 = 30_000;
+/// The same of a broken limit: what excuses it does so for so long. Unit: milliseconds.
+pub const LIMIT_UPDATE_MS: i64 = 15_000;
+
+/// One stretch of abnormal use, as one detector sees it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Episode {
+    /// When it opened.
+    pub opened: EventTime,
+    /// When each action was first justified.
+    pub reached: Reached,
+    /// The gates that it passed so far.
+    pub gates: Gates,
+    /// When it was last abnormal.
+    pub abnormal: EventTime,
+    /// When it was last told.
+    pub told: EventTime,
+    /// The most severe action justified.
+    pub action: Action,
+    /// The strongest claim so far.
+    pub strongest: Claim,
+}
+
+impl Episode {
+    /// Opens with the first claim.
+    pub fn open(claim: Claim, at: EventTime) -> Self {
+        let mut reached = Reached::default();
+        reached.note(claim.action, at);
+        Self {
+            opened: at,
+            reached,
+            gates: claim.gates,
+            abnormal: at,
+            told: at,
+            action: claim.action,
+            strongest: claim,
+        }
+    }
+
+    /// Takes a further claim; says what changed, if people are to be told.
+    pub fn add(&mut self, claim: Claim, at: EventTime) -> Option<Change> {
+        let is_limit = claim.detector() == Detector::Ceiling;
+        let update_ms = if is_limit { LIMIT_UPDATE_MS } else { UPDATE_MS };
+        self.abnormal = self.abnormal.max(at);
+        self.gates = self.gates.and(claim.gates);
+        let escalates = claim.action > self.action;
+        if escalates {
+            self.action = claim.action;
+            self.reached.note(claim.action, at);
+        }
+        if escalates || claim.strength() > self.strongest.strength() {
+            self.strongest = claim;
+        }
+        if escalates {
+            self.told = at;
+            return Some(Change::Escalated);
+        }
+        if at.ms_since(self.told) >= update_ms {
+            self.told = at;
+            return Some(Change::Updated);
+        }
+        None
+    }
+
+    /// When it closes, if it stays calm until then.
+    pub fn closes_at(&self) -> EventTime {
+        self.abnormal.plus_ms(CALM_MS)
+    }
+}
+
+crate::codec!(Episode { opened, reached, gates, abnormal, told, action, strongest });

@@ -1,0 +1,447 @@
+//! Everything remembered of one credential.
+//!
+//! An event is counted by [`Profile::record`], which answers which detectors are worth asking:
+//! for nearly every event none. [`Profile::claim`] asks one.
+
+use super::params::Params;
+
+use super::baseline::Baseline;
+use super::cadence::Cadence;
+use super::cardinality::Spread;
+use super::cost::Cost;
+use super::dormant::Sleep;
+use super::failures::Failures;
+use super::familiarity::{Known, Novel};
+use super::peaks::Maxima;
+use super::ramp::Ramp;
+use super::timestamp_resolution::Quantum;
+use super::window::{Placed, Window, Windows};
+use super::{burst, limit};
+use crate::model::credential::Kind;
+use crate::model::features::Facts;
+use crate::model::finding::{Detector, Detectors};
+use crate::model::time::EventTime;
+use crate::stats::cusum::Usual;
+use crate::stats::rate::Prior;
+
+/// No episode.
+const CALM: u32 = u32::MAX;
+
+/// Everything remembered of one credential but its id. Shape: 312 bytes.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    pub(super) windows: Windows,
+    pub(super) baseline: Baseline,
+    pub(super) known: Known,
+    pub(super) ramp: Ramp,
+    pub(super) cadence: Cadence,
+    pub(super) cost: Cost,
+    pub(super) sleep: Sleep,
+    pub(super) networks: Spread,
+    pub(super) endpoints: Spread,
+    pub(super) failures: Failures,
+    pub(super) quantum: Quantum,
+    pub(super) identity: Identity,
+    episode: u32,
+    hot: bool,
+}
+
+/// What hardly changes of a profile. Shape: 12 bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Identity {
+    /// The second (since 1970) in which it was first seen.
+    pub first_seen: u32,
+    /// Its absolute limit. Unit: requests per minute; 0: none.
+    pub limit_per_min: u32,
+    /// The number of its tenant in the partition's list.
+    pub tenant: u16,
+    /// Its kind.
+    pub kind: Kind,
+    /// In how many hours it was used; at most 255.
+    pub hours: u8,
+}
+
+impl Identity {
+    /// Of a credential first seen at `second`.
+    pub const fn new(kind: Kind, tenant: u16, limit_per_min: u32, second: u32) -> Self {
+        Self { first_seen: second, limit_per_min, tenant, kind, hours: 1 }
+    }
+}
+
+/// What became of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// Where it went.
+    pub placed: Placed,
+    /// The detectors that are worth asking.
+    pub asks: Detectors,
+    /// What was never seen before.
+    pub novel: Novel,
+    /// Whether it is the first of its credential in an hour of the clock.
+    pub begins_hour: bool,
+}
+
+/// Whether at most the two highest digits of `count` are set, in binary: 1, 2, 3, 4, 6, 8, 12, 16
+/// and so on. What is dear is asked only then: at most a third too late, and with a cost that
+/// doesn't grow with the rate.
+const fn is_asked_at(count: u32) -> bool {
+    count.trailing_zeros() + 2 >= u32::BITS - count.leading_zeros()
+}
+
+impl Profile {
+    /// A credential of which nothing is known but what is believed of its like.
+    pub fn new(identity: Identity, prior: Prior, params: &Params) -> Self {
+        let second = identity.first_seen;
+        Self {
+            windows: Windows::new(second),
+            baseline: Baseline::new(second, prior, &params.baseline),
+            known: Known::default(),
+            ramp: Ramp::default(),
+            cadence: Cadence::default(),
+            cost: Cost::default(),
+            sleep: Sleep::default(),
+            networks: Spread::default(),
+            endpoints: Spread::default(),
+            failures: Failures::default(),
+            quantum: Quantum::default(),
+            identity,
+            episode: CALM,
+            hot: false,
+        }
+    }
+
+    /// Counts a request of an authenticated holder; what lies behind the guard gap by then is
+    /// learned, unless `frozen`.
+    pub fn record(
+        &mut self,
+        time: EventTime,
+        facts: &Facts,
+        frozen: bool,
+        params: &Params,
+    ) -> Recorded {
+        let (second, newest) = (time.second(), self.windows.newest());
+        let mut asks = Detectors::default();
+        let begins_hour = second / 3600 > newest / 3600;
+        if second > newest {
+            self.baseline.second_ends(&self.windows, second);
+            if second / 60 != newest / 60 {
+                asks = self.minute_ends(second, frozen, params);
+                self.identity.hours = self.identity.hours.saturating_add(u8::from(begins_hour));
+            }
+        }
+        let ms = time.ms_of_second();
+        self.quantum.note(newest, second, ms);
+        self.cadence.note(newest, second, ms);
+        let placed = self.windows.add(second);
+        let novel = self.known.novel(facts);
+        if placed == Placed::TooLate {
+            return Recorded { placed, asks, novel, begins_hour };
+        }
+        if !novel.is_empty() {
+            self.known.note(novel, facts, second / 60);
+        }
+        self.cost.add(facts.tokens);
+        let networks = self.networks.note(facts.prefix);
+        let endpoints = self.endpoints.note(facts.endpoint());
+        let due = is_asked_at(self.windows.count(Window::S1));
+        let asks = asks
+            .with(Detector::Ceiling, self.passed().is_some())
+            .with(
+                Detector::Burst,
+                due && burst::may_speak(&self.windows, &self.baseline, &params.burst),
+            )
+            .with(
+                Detector::Origin,
+                novel.is_of_source()
+                    && self.known.knows_a_source()
+                    && is_asked_at(self.known.new_now()),
+            )
+            .with(Detector::FanOut, networks && params.fan_out.may_speak(self.networks))
+            .with(Detector::Endpoints, endpoints && params.endpoints.may_speak(self.endpoints))
+            .with(
+                Detector::Cost,
+                due && self.knows_rate(params) && self.cost.may_speak(&params.cost),
+            )
+            .with(Detector::Dormant, due && self.sleep.just_slept_days(second) > 0);
+        Recorded { placed, asks, novel, begins_hour }
+    }
+
+    /// Counts a failed request that names the credential; says whether it is worth asking. It
+    /// teaches nothing but how many failures are usual (invariant S-10). One that was `verified` has
+    /// been recorded as a use before.
+    pub fn record_failed(
+        &mut self,
+        second: u32,
+        frozen: bool,
+        verified: bool,
+        params: &Params,
+    ) -> bool {
+        self.failures.note(&self.windows, second, frozen, verified);
+        let rejected = u32::from(self.failures.now());
+        rejected >= params.failures.rejected_min && is_asked_at(rejected)
+    }
+
+    /// How many failed requests of the minute of `second` name it, and how many requests in all.
+    pub fn attempts(&self, second: u32) -> (u32, u32) {
+        (u32::from(self.failures.now()), self.failures.attempts(&self.windows, second / 60))
+    }
+
+    /// Time moves on to another minute, that of `next`.
+    pub(super) fn minute_ends(&mut self, next: u32, frozen: bool, params: &Params) -> Detectors {
+        let newest = self.windows.newest();
+        let (ending, silent) = (newest / 60, next / 60 - newest / 60 - 1);
+        let days = self.baseline.days_until(&self.windows, next);
+        if days > 0 {
+            self.ramp.days_pass(days);
+            self.cost.days_pass(days);
+        }
+        self.quantum.minute_ends(&self.windows, ending);
+        let (count, usual) = (self.windows.minute(ending), self.usual_minute(params));
+        self.ramp.minute_ends(usual, count, silent, &params.ramp);
+        if !self.knows_rate(params) {
+            self.ramp.absorb(&self.ramp.sums());
+        }
+        self.cadence.minute_ends(frozen);
+        self.cost.minute_ends(frozen);
+        if silent > 0 {
+            self.cost.minute_ends(frozen);
+        }
+        // Who slept has faded up to here already: waking is no reason to fade twice.
+        self.known.minute_ends(&self.windows, self.baseline.learned_until(), next, frozen);
+        self.networks.minute_ends(&self.windows, next, days, frozen);
+        self.endpoints.minute_ends(&self.windows, next, days, frozen);
+        self.sleep.minute_ends(newest, next, frozen, &params.dormant);
+        self.baseline.minute_ends(&self.windows, next, frozen, &params.baseline);
+        let climbs = self.knows_rate(params) && self.ramp.may_speak(&params.ramp);
+        let changes = !self.quantum.is_coarse() && self.cadence.may_speak(count, &params.cadence);
+        Detectors::default()
+            .with(Detector::Ramp, silent == 0 && climbs)
+            .with(Detector::Cadence, silent == 0 && changes)
+    }
+
+    pub(super) fn usual_minute(&self, params: &Params) -> Usual {
+        let rate = self.baseline.long_rate(&params.baseline);
+        Usual::new(rate.per_s * 60.0, self.baseline.dispersion(Window::S60), rate.weight)
+    }
+
+    pub(super) fn passed(&self) -> Option<limit::Passed> {
+        limit::look(&self.windows, self.identity.limit_per_min, self.quantum)
+    }
+
+    /// How long it has been known. Unit: seconds.
+    pub const fn age_s(&self) -> u32 {
+        self.windows.newest().saturating_sub(self.identity.first_seen)
+    }
+
+    /// Whether it has learned something that a suspicion should protect.
+    pub const fn has_learned(&self, params: &Params) -> bool {
+        self.age_s() >= params.learns_s
+    }
+
+    /// Whether enough is known of its rate to do more than observe what exceeds it.
+    pub const fn knows_rate(&self, params: &Params) -> bool {
+        self.identity.hours >= params.rate_hours
+    }
+
+    /// What hardly changes.
+    pub const fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Its kind.
+    pub const fn kind(&self) -> Kind {
+        self.identity.kind
+    }
+
+    /// Lets it belong to another tenant, by its number.
+    pub const fn set_tenant(&mut self, tenant: u16) {
+        self.identity.tenant = tenant;
+    }
+
+    /// Changes its absolute limit.
+    pub const fn set_limit(&mut self, per_min: u32) {
+        self.identity.limit_per_min = per_min;
+    }
+
+    /// The number of its open episodes in the partition's list.
+    pub const fn episode(&self) -> Option<u32> {
+        if self.episode == CALM { None } else { Some(self.episode) }
+    }
+
+    /// Notes its open episodes, or that it is calm.
+    pub fn set_episode(&mut self, episode: Option<u32>) {
+        self.episode = episode.unwrap_or(CALM);
+    }
+
+    /// Forgets what was held back: it may be the beginning of abuse.
+    pub fn forget_held(&mut self) {
+        self.baseline.forget_held();
+        self.known.forget_probation();
+        self.networks.forget_held();
+        self.endpoints.forget_held();
+        self.cost.forget_held();
+    }
+
+    /// Whether it is on the partition's list of the busiest.
+    pub const fn is_hot(&self) -> bool {
+        self.hot
+    }
+
+    /// Notes whether it is on the partition's list of the busiest.
+    pub const fn set_hot(&mut self, hot: bool) {
+        self.hot = hot;
+    }
+
+    /// Its counts.
+    pub const fn windows(&self) -> &Windows {
+        &self.windows
+    }
+
+    /// What is usual for it.
+    pub const fn baseline(&self) -> &Baseline {
+        &self.baseline
+    }
+
+    /// What it is known by.
+    pub const fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// The most of everything as it is now.
+    pub fn maxima(&self) -> Maxima {
+        let few = |spread: Spread| u8::try_from(spread.distinct()).unwrap_or(u8::MAX);
+        Maxima {
+            counts: Window::ALL.map(|window| self.windows.count(window) as f32),
+            climbs: self.ramp.sums(),
+            units: self.cost.now(),
+            networks: few(self.networks),
+            endpoints: few(self.endpoints),
+        }
+    }
+
+    /// Learns from a stretch that turned out harmless.
+    pub fn absorb(&mut self, maxima: &Maxima) {
+        self.baseline.absorb(&maxima.counts);
+        self.ramp.absorb(&maxima.climbs);
+        self.cost.absorb(maxima.units);
+        self.networks.absorb(maxima.networks);
+        self.endpoints.absorb(maxima.endpoints);
+    }
+
+    /// Begins to measure climbs again, after a stretch that was judged.
+    pub fn restart_climbs(&mut self) {
+        self.ramp.restart();
+    }
+
+    /// The counts as they will be at `second`, if nothing more comes until then.
+    #[must_use]
+    pub fn windows_at(&self, second: u32) -> Windows {
+        let mut windows = self.windows.clone();
+        windows.advance(second);
+        windows
+    }
+
+    /// Reads a word of each line of memory that an event uses, so that the processor fetches them
+    /// ahead of their use.
+    pub fn touch(&self, second: u32) -> u32 {
+        self.windows.newest()
+            ^ self.windows.seconds_until(second, 1)
+            ^ self.windows.minute(second / 60)
+            ^ self.baseline.touch()
+            ^ self.known.new_now()
+            ^ self.networks.usual()
+            ^ self.identity.limit_per_min
+    }
+}
+
+crate::codec!(Identity { first_seen, limit_per_min, tenant, kind, hours });
+crate::codec!(Profile {
+    windows,
+    baseline,
+    known,
+    ramp,
+    cadence,
+    cost,
+    sleep,
+    networks,
+    endpoints,
+    failures,
+    quantum,
+    identity,
+    episode,
+    hot
+});
+
+#[cfg(test)]
+mod tests {
+    use super::{Identity, Prior, Profile};
+    use crate::detect::detection::Claim;
+    use crate::detect::params::Params;
+    use crate::model::credential::Kind;
+    use crate::model::features::Facts;
+    use crate::model::finding::{Action, Detector};
+    use crate::model::time::EventTime;
+
+    const START: u32 = 1_700_000_040;
+
+    /// Counts a request in `second`; what burst says of it, if it is asked.
+    fn at(profile: &mut Profile, second: u32, params: &Params) -> Option<Claim> {
+        let time = EventTime::from_s(i64::from(second));
+        let recorded = profile.record(time, &Facts::default(), false, params);
+        let burst = Detector::Burst;
+        let asked = recorded.asks.has(burst);
+        asked.then(|| profile.claim(burst, recorded.novel, (time, None), params)).flatten()
+    }
+
+    /// A credential with `per_min` requests a minute, evenly, for `minutes`.
+    fn usual(per_min: u32, minutes: u32, params: &Params) -> Profile {
+        let identity = Identity::new(Kind::ApiKey, 0, 10_000, START);
+        let prior = Prior { events: 0.5, mean_per_s: 1.0 };
+        let mut profile = Profile::new(identity, prior, params);
+        for n in 0..per_min * minutes {
+            at(&mut profile, START + n * 60 / per_min, params);
+        }
+        profile
+    }
+
+    #[test]
+    fn a_profile_is_small() {
+        assert!(size_of::<Profile>() <= 312, "{}", size_of::<Profile>());
+        assert_eq!(size_of::<Option<Profile>>(), size_of::<Profile>());
+    }
+
+    #[test]
+    fn ten_thousand_a_minute_on_a_quiet_key_is_known_within_a_second() {
+        let params = Params::default();
+        let mut profile = usual(30, 25 * 60, &params);
+        let attack = profile.windows().newest() + 1;
+        let known = (1..=167).find(|_| {
+            at(&mut profile, attack, &params).is_some_and(|claim| claim.action >= Action::Alert)
+        });
+        assert!(known.is_some_and(|events| events < 100), "{known:?}");
+    }
+
+    #[test]
+    fn a_burst_of_a_young_key_is_only_observed() {
+        let params = Params::default();
+        let mut profile = usual(30, 10, &params);
+        let attack = profile.windows().newest() + 1;
+        let claims = (0..5000).filter_map(|_| at(&mut profile, attack, &params));
+        assert_eq!(claims.map(|claim| claim.action).max(), Some(Action::Observe));
+    }
+
+    #[test]
+    fn usual_traffic_says_nothing() {
+        let params = Params::default();
+        let mut profile = usual(600, 60, &params);
+        let next = profile.windows().newest() + 1;
+        let time = EventTime::from_s(i64::from(next));
+        for _ in 0..15 {
+            let recorded = profile.record(time, &Facts::default(), false, &params);
+            for detector in recorded.asks.iter() {
+                let claim = profile.claim(detector, recorded.novel, (time, None), &params);
+                assert_eq!(claim, None);
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! A machine for one thread: a partition and the control plane behind it.
+//!
+//! **Invariant** D-1: the same events, parameters and seed give the same signals and decisions,
+//! byte for byte.
+
+use crate::control_plane;
+use crate::control_plane::control::Control;
+use crate::data_plane::batch::{Batch, HashSeed};
+use crate::data_plane::counters::Tally;
+use crate::data_plane::partition::{self, Clock, Partition};
+use crate::data_plane::shard_driver::ShardDriver;
+use crate::model::credential::Kind;
+use crate::model::decision::Decision;
+use crate::model::signal::Signal;
+use crate::model::time::EventTime;
+use std::sync::Arc;
+
+/// What a machine says.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// A finding changed.
+    Signal(Box<Signal>),
+    /// A decision was made.
+    Decision(Box<Decision>),
+}
+
+/// Lets the control plane do what is due by `now`, each at its own time.
+fn advance(control: &mut Control, now: EventTime) -> Vec<Decision> {
+    let mut decisions = Vec::new();
+    while let Some(due) = control.next_deadline().filter(|due| *due <= now) {
+        decisions.extend(control.tick(due));
+    }
+    decisions
+}
+
+/// A partition and the control plane behind it; its clock is event time.
+#[derive(Debug)]
+pub struct Machine {
+    driver: ShardDriver,
+    control: Control,
+    /// Hours of use that the control plane has heard of.
+    hours: [u64; Kind::ALL.len()],
+    tally: Tally,
+}
+
+impl Machine {
+    /// An empty machine.
+    pub fn new(
+        partition: Arc<partition::Params>,
+        control: Arc<control_plane::params::Params>,
+        seed: HashSeed,
+    ) -> Self {
+        Self {
+            driver: ShardDriver::empty(partition, seed),
+            control: Control::new(control),
+            hours: [0; Kind::ALL.len()],
+            tally: Tally::default(),
+        }
+    }
+
+    /// Applies a batch; `each` gets what follows from it, in order. How events are cut into batches
+    /// makes no difference.
+    pub fn apply(&mut self, batch: &Batch, mut each: impl FnMut(Output)) {
+        let Some(newest) = batch.newest() else { return };
+        let output = self.driver.step(batch, Clock::Events);
+        self.tally.add(&output.tally);
+        for signal in output.signals {
+            let now = signal.finding.updated;
+            for decision in advance(&mut self.control, now) {
+                each(Output::Decision(Box::new(decision)));
+            }
+            self.control.set_active(signal.seen.credentials);
+            let mut hours = signal.seen.hours;
+            for (hours, before) in hours.iter_mut().zip(self.hours) {
+                *hours -= before;
+            }
+            self.hours = signal.seen.hours;
+            self.control.note_active_hours(&hours);
+            let decision = self.control.on_signal(&signal, now);
+            each(Output::Signal(Box::new(signal)));
+            if let Some(decision) = decision {
+                each(Output::Decision(Box::new(decision)));
+            }
+        }
+        self.tick(newest, each);
+    }
+
+    /// Lets time pass up to `now`.
+    pub fn tick(&mut self, now: EventTime, mut each: impl FnMut(Output)) {
+        for decision in advance(&mut self.control, now) {
+            each(Output::Decision(Box::new(decision)));
+        }
+    }
+
+    /// The data plane.
+    pub const fn partition(&self) -> &Partition {
+        self.driver.partition()
+    }
+
+    /// What was counted so far.
+    pub const fn tally(&self) -> &Tally {
+        &self.tally
+    }
+}

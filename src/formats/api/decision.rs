@@ -1,0 +1,88 @@
+//! A decision and a standing as JSON, by the contract.
+
+use super::finding::{Measures, known, read_credential, read_time, read_time_if};
+use crate::model::decision::{Decision, DecisionId, Generation, Guardrail, Order, Posture};
+use crate::model::finding::{Action, FindingId};
+use serde::de::Deserializer;
+use serde::ser::Serializer;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+#[derive(Serialize, Deserialize)]
+struct Written<'a> {
+    id: Cow<'a, str>,
+    finding: Option<String>,
+    credential: Cow<'a, str>,
+    kind: Cow<'a, str>,
+    tenant: Option<Cow<'a, str>>,
+    generation: u64,
+    action: Cow<'a, str>,
+    wanted: Cow<'a, str>,
+    posture: Cow<'a, str>,
+    carried_out: bool,
+    held_by: Vec<Cow<'a, str>>,
+    until: Option<String>,
+    at: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    by: Cow<'a, str>,
+    reason: Cow<'a, str>,
+    evidence: Measures,
+}
+
+/// A decision that serde can read and write.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DecisionJson(pub Decision);
+
+impl Serialize for DecisionJson {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let decision = &self.0;
+        Written {
+            id: Cow::Owned(decision.id.to_string()),
+            finding: decision.finding.map(|id| id.to_string()),
+            credential: Cow::Borrowed(decision.credential.id()),
+            kind: Cow::Borrowed(decision.credential.kind().as_str()),
+            tenant: decision.tenant.as_deref().map(Cow::Borrowed),
+            generation: decision.generation.0,
+            action: Cow::Borrowed(decision.order.as_str()),
+            wanted: Cow::Borrowed(decision.wanted.as_str()),
+            posture: Cow::Borrowed(decision.posture.as_str()),
+            carried_out: decision.carried_out,
+            held_by: decision.held_by.iter().map(|g| Cow::Borrowed(g.as_str())).collect(),
+            until: decision.until.map(|time| time.to_string()),
+            at: decision.at.to_string(),
+            expires: decision.expires.map(|time| time.to_string()),
+            by: Cow::Borrowed(&decision.by),
+            reason: Cow::Borrowed(&decision.reason),
+            evidence: Measures(decision.evidence.clone()),
+        }
+        .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for DecisionJson {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let written = Written::deserialize(deserializer)?;
+        let finding = written.finding.as_deref();
+        let finding = finding.map(|id| known(FindingId::parse(id), "finding id")).transpose()?;
+        let held_by = written.held_by.iter().map(|g| known(Guardrail::parse(g), "guardrail"));
+        Ok(Self(Decision {
+            id: known(DecisionId::parse(&written.id), "decision id")?,
+            finding,
+            credential: read_credential(&written.kind, &written.credential)?,
+            tenant: written.tenant.map(|tenant| tenant.as_ref().into()),
+            generation: Generation(written.generation),
+            wanted: known(Action::parse(&written.wanted), "action")?,
+            order: known(Order::parse(&written.action), "action")?,
+            posture: known(Posture::parse(&written.posture), "posture")?,
+            carried_out: written.carried_out,
+            held_by: held_by.collect::<Result<_, _>>()?,
+            until: read_time_if(written.until.as_deref())?,
+            at: read_time(&written.at)?,
+            expires: read_time_if(written.expires.as_deref())?,
+            by: written.by.as_ref().into(),
+            reason: written.reason.into_owned(),
+            evidence: written.evidence.0,
+        }))
+    }
+}

@@ -1,0 +1,8 @@
+//! JSON of the HTTP API.
+
+pub mod budget;
+pub mod decision;
+pub mod finding;
+pub mod profile;
+pub mod status;
+pub mod tenants;

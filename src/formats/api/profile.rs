@@ -1,0 +1,100 @@
+//! A credential as people see it, as JSON.
+
+use crate::data_plane::partition_view::View;
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, Status};
+use crate::model::time::EventTime;
+use serde::{Deserialize, Serialize};
+
+/// A credential as it is now.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CredentialJson {
+    /// Its id.
+    pub credential: String,
+    /// Its kind.
+    pub kind: String,
+    /// Who pays for it.
+    pub tenant: Option<String>,
+    /// What gateways are to believe.
+    pub status: String,
+    /// When that ends by itself.
+    pub until: Option<String>,
+    /// The rank of the newest decision on it.
+    pub generation: u64,
+    /// Who ordered that decision.
+    pub by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// The finding behind it.
+    pub finding: Option<String>,
+    /// When it was first seen.
+    pub first_seen: Option<String>,
+    /// When it was last seen.
+    pub last_seen: Option<String>,
+    /// Its absolute limit. Unit: requests per minute; 0: none.
+    pub limit_per_min: Option<u32>,
+    /// Its windows, next to what is usual.
+    pub windows: Vec<WindowJson>,
+    /// The counts of the last 60 seconds, oldest first; the last is of the newest second.
+    #[serde(default)]
+    pub per_second: Vec<u32>,
+    /// Its findings whose episode runs.
+    pub open_findings: Vec<String>,
+}
+
+/// A window, next to what is usual.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct WindowJson {
+    /// Its length. Unit: seconds.
+    pub window_s: u32,
+    /// The count in it.
+    pub count: u32,
+    /// What is expected in it.
+    pub expected: f64,
+    /// The most so far in it.
+    pub peak: f64,
+}
+
+impl CredentialJson {
+    /// Describes a credential by what is remembered of it, what stands, and its newest decision.
+    pub fn new(
+        credential: &Credential,
+        view: Option<&View>,
+        standing: Option<(Status, Option<EventTime>)>,
+        latest: Option<&Decision>,
+    ) -> Self {
+        let (status, until) = standing.unwrap_or((Status::Active, None));
+        let text = |time: EventTime| time.to_string();
+        let tenant = view.and_then(|view| view.tenant.as_ref());
+        let tenant = tenant.or_else(|| latest.and_then(|decision| decision.tenant.as_ref()));
+        let windows = view.into_iter().flat_map(|view| &view.windows).map(|one| WindowJson {
+            window_s: one.window.seconds(),
+            count: one.count,
+            expected: one.expected,
+            peak: one.peak,
+        });
+        let open = view.into_iter().flat_map(|view| &view.open);
+        Self {
+            credential: credential.id().to_owned(),
+            kind: credential.kind().as_str().to_owned(),
+            tenant: tenant.map(ToString::to_string),
+            status: status.as_str().to_owned(),
+            until: until.map(text),
+            generation: latest.map_or(0, |decision| decision.generation.0),
+            by: latest.map(|decision| decision.by.to_string()),
+            reason: latest.map(|decision| decision.reason.clone()),
+            finding: latest.and_then(|decision| decision.finding).map(|id| id.to_string()),
+            first_seen: view.map(|view| text(view.first_seen)),
+            last_seen: view.map(|view| text(view.last_seen)),
+            limit_per_min: view.map(|view| view.limit_per_min),
+            windows: windows.collect(),
+            per_second: view.map(|view| view.by_second.clone()).unwrap_or_default(),
+            open_findings: open.map(ToString::to_string).collect(),
+        }
+    }
+
+    /// Whether anything was ever decided on it.
+    pub const fn was_decided_on(&self) -> bool {
+        self.generation > 0
+    }
+}

@@ -1,0 +1,8 @@
+//! Secrets: found by their form, replaced by claims or a fingerprint.
+
+pub mod forms;
+pub mod jwt;
+pub mod randomness;
+pub mod scan;
+pub mod secret;
+pub mod spelling;

@@ -1,0 +1,334 @@
+//! Trials that are made as they are judged: each client's honest requests go through a partition
+//! of its own; at seeded moments partition and client are copied, and each attack of the library
+//! is tried on a copy.
+
+use super::client_model::Guise;
+use super::fixture::{Plan, Scene};
+use super::random::{Random, ms};
+use super::scenario::{self, Scenario};
+use super::score::{ACTIONS, Alarm, Trial, Watched};
+use super::stream::{By, Duo, Flow, minutes};
+use super::trace::Trace;
+use crate::adapters::storage::key_material::REPLAY_SEED;
+use crate::data_plane::batch::Batch;
+use crate::data_plane::partition::{self, Clock};
+use crate::data_plane::shard_driver::ShardDriver;
+use crate::model::credential::Kind;
+use crate::model::event::AuthEvent;
+use crate::model::finding::{Action, Finding, FindingId};
+use crate::model::signal::Change;
+use crate::model::time::EventTime;
+use indicatif::ProgressBar;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// When traces begin: a Monday, 2025-01-06T00:00:00Z.
+pub const BEGIN: EventTime = EventTime::from_s(1_736_121_600);
+/// Events applied at once.
+const BATCH: usize = 256;
+/// Events applied at once while an attack runs, so that a trial ends soon after it is decided.
+const TRIAL_BATCH: usize = 64;
+/// Events after which the progress is told.
+const TOLD_EVERY: u64 = 65_536;
+/// How long a trial goes on after a suspension, which revocation follows within a minute if at
+/// all. Unit: milliseconds.
+const AFTER_SUSPENSION_MS: i64 = 300_000;
+const HOUR_MS: i64 = 3_600_000;
+const DAY_MS: i64 = 86_400_000;
+/// Attacks that take days begin on the second day at the earliest, and as many days before the
+/// end.
+const LONG_DAYS: Range<i64> = 2..9;
+/// How much later a trial begins when an episode is open. Unit: milliseconds.
+const WAIT_MS: i64 = 600_000;
+
+/// Parameters of a run.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Parameters of partitions; absolute limits are off in it.
+    pub params: Arc<partition::Params>,
+    /// The seed of all draws.
+    pub seed: u64,
+    /// How long a client is watched before it is attacked. Unit: milliseconds.
+    pub warm_up_ms: i64,
+    /// How long a client is new. Unit: milliseconds.
+    pub new_ms: i64,
+    /// How often each client is attacked with the whole library.
+    pub forks: u32,
+    /// How many clients are attacked.
+    pub attacked: usize,
+}
+
+/// What became of one client, or of all.
+#[derive(Clone, Debug, Default)]
+pub struct Results {
+    /// Honest requests.
+    pub honest_events: u64,
+    /// Requests of trials.
+    pub trial_events: u64,
+    /// False alarms.
+    pub watched: Watched,
+    /// Attacks and look-alikes.
+    pub trials: Vec<Trial>,
+}
+
+/// A partition and what it has said.
+#[derive(Clone, Debug)]
+struct Watch {
+    driver: ShardDriver,
+    batch: Batch,
+    offset: i64,
+    events: u64,
+}
+
+impl Watch {
+    fn new(job: &Job) -> Self {
+        let driver = ShardDriver::empty(Arc::clone(&job.params), REPLAY_SEED);
+        Self { driver, batch: Batch::default(), offset: 0, events: 0 }
+    }
+
+    fn push(&mut self, event: &AuthEvent<'_>) {
+        self.batch.push(event, self.offset, REPLAY_SEED);
+        self.offset += 1;
+        self.events += 1;
+    }
+
+    fn flush(&mut self, mut each: impl FnMut(Finding, Change)) {
+        let output = self.driver.step(&self.batch, Clock::Events);
+        self.batch.clear();
+        for signal in output.signals {
+            each(signal.finding, signal.change);
+        }
+    }
+}
+
+/// The honest requests of one client.
+pub fn honest(trace: &Arc<Trace>, seed: u64) -> Flow {
+    let mut random = Random::of(seed, &[u64::from(trace.number), 1]);
+    let days = trace.length_ms() as f64 / 86_400_000.0;
+    let guise = Guise::honest(days, BEGIN.ms(), &mut random);
+    Flow::new(Arc::clone(trace), guise, BEGIN, random)
+}
+
+/// An event of that client, to be dressed by flows.
+pub fn blank(number: u32) -> AuthEvent<'static> {
+    let mut event = AuthEvent::new(BEGIN, Cow::Owned(format!("client_{number}")));
+    event.kind = Kind::ApiKey;
+    event.tenant = Some(Cow::Owned(format!("tenant_{number}")));
+    event
+}
+
+/// When a client is attacked: `forks` times within a stretch of the trace (milliseconds), in
+/// windows in which it is active if there are any.
+pub fn draw_moments(
+    trace: &Trace,
+    within: Range<i64>,
+    forks: u32,
+    random: &mut Random,
+) -> Vec<EventTime> {
+    let all: Vec<usize> = (trace.windows_in(within.start)..trace.windows_in(within.end)).collect();
+    let is_active = |at: &&usize| trace.windows.get(**at).is_some_and(|w| w.count > 0.0);
+    let active: Vec<usize> = all.iter().filter(is_active).copied().collect();
+    let from = if active.is_empty() { &all } else { &active };
+    let window_ms = f64::from(trace.window_ms);
+    let moment = |_| {
+        let window = random.one(from).copied()?;
+        Some(BEGIN.plus_ms(ms((window as f64 + random.unit()) * window_ms)))
+    };
+    (0..forks).filter_map(moment).collect()
+}
+
+/// Runs one client.
+pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBar) -> Results {
+    let mut results = Results { watched: Watched::new(job.new_ms), ..Results::default() };
+    let mut flow = honest(trace, job.seed);
+    let mut event = blank(trace.number);
+    let mut watch = Watch::new(job);
+    let mut alarms: BTreeMap<FindingId, Alarm> = BTreeMap::new();
+    let mut random = Random::of(job.seed, &[u64::from(trace.number), 2]);
+    let forks = if is_attacked { job.forks } else { 0 };
+    let mut moments: Vec<(EventTime, bool)> = Vec::new();
+    let days = trace.length_ms() / DAY_MS;
+    if days > LONG_DAYS.end {
+        let early = LONG_DAYS.start * DAY_MS..(days - LONG_DAYS.end) * DAY_MS;
+        let early = draw_moments(trace, early, forks.min(1), &mut random);
+        moments.extend(early.into_iter().map(|moment| (moment, true)));
+    }
+    let late = job.warm_up_ms..trace.length_ms() - HOUR_MS;
+    let late = draw_moments(trace, late, forks, &mut random);
+    moments.extend(late.into_iter().map(|moment| (moment, false)));
+    // The last one comes first.
+    moments.sort_unstable_by(|a, b| b.cmp(a));
+    let (mut first, mut last) = (None, BEGIN);
+    while let Some(time) = flow.next_time() {
+        let due = moments.last().is_some_and(|(moment, _)| *moment <= time);
+        if due || watch.batch.len() == BATCH {
+            watch.flush(|finding, _| {
+                alarms.insert(finding.id, Alarm::of(&finding));
+            });
+        }
+        if due && let Some((moment, long)) = moments.pop() {
+            if watch.driver.partition().open_episodes() == 0 {
+                attack(job, (&watch, &flow), (moment, long), &mut results);
+            } else {
+                moments.push((time.plus_ms(WAIT_MS), long));
+            }
+        }
+        flow.take(&mut event);
+        first.get_or_insert(event.time);
+        last = event.time;
+        watch.push(&event);
+        if watch.events.is_multiple_of(TOLD_EVERY) {
+            bar.inc(TOLD_EVERY);
+        }
+    }
+    bar.inc(watch.events % TOLD_EVERY);
+    watch.flush(|finding, _| {
+        alarms.insert(finding.id, Alarm::of(&finding));
+    });
+    results.honest_events = watch.events;
+    let alarms: Vec<Alarm> = alarms.into_values().collect();
+    results.watched.add(first.unwrap_or(BEGIN), last, &alarms);
+    results
+}
+
+/// Tries the library on copies: either all that takes days, or all else.
+fn attack(
+    job: &Job,
+    (watch, flow): (&Watch, &Flow),
+    (start, long): (EventTime, bool),
+    results: &mut Results,
+) {
+    let event = blank(flow.trace().number);
+    let takes_days = |scenario: &Scenario| minutes(scenario.minutes) > DAY_MS;
+    for (number, scenario) in scenario::all().filter(|(_, one)| takes_days(one) == long) {
+        let random = flow.fork(number as u64);
+        let level_per_min = flow.level_per_min();
+        let mut scene = Scene { owner: flow, start, random, level_per_min };
+        let Some(plan) = (scenario.plan)(&mut scene) else { continue };
+        let start = scene.start;
+        let mut watch = if plan.fresh { Watch::new(job) } else { watch.clone() };
+        watch.events = 0;
+        if plan.limit_per_min > 0 {
+            let mut params = (*job.params).clone();
+            params.profile.limits.by_kind.fill(plan.limit_per_min);
+            watch.driver.partition_mut().set_params(Arc::new(params));
+        }
+        let redelivers = plan.redelivers;
+        let trial = Trying { watch, event: event.clone(), begun: None, times: Vec::new() };
+        let end = start.plus_ms(minutes(scenario.minutes));
+        let (trial, events) = trial.run(&scenario, plan, end, redelivers);
+        results.trial_events += events;
+        results.trials.extend(trial);
+    }
+}
+
+/// A trial while it runs.
+struct Trying {
+    watch: Watch,
+    event: AuthEvent<'static>,
+    begun: Option<EventTime>,
+    times: Vec<EventTime>,
+}
+
+impl Trying {
+    /// Runs it to its end; none where nothing came to pass.
+    fn run(
+        mut self,
+        scenario: &Scenario,
+        plan: Plan,
+        end: EventTime,
+        redelivers: bool,
+    ) -> (Option<Trial>, u64) {
+        let mut trial = Trial { scenario: scenario.name.to_owned(), ..Trial::default() };
+        let Plan { mut duo, whose, .. } = plan;
+        while let Some(time) = duo.next_time().filter(|time| *time < end) {
+            self.next(&mut duo, whose);
+            if self.watch.batch.len() >= TRIAL_BATCH {
+                self.hear(&mut trial, redelivers);
+                if is_over(&trial, self.begun, time) {
+                    break;
+                }
+            }
+        }
+        self.hear(&mut trial, redelivers);
+        if let Some(begun) = self.begun {
+            trial.count_through(begun, &self.times);
+        }
+        (self.begun.map(|_| trial), self.watch.events)
+    }
+
+    fn next(&mut self, duo: &mut Duo, whose: By) {
+        if duo.take(&mut self.event) == Some(whose) {
+            self.begun.get_or_insert(self.event.time);
+            self.times.push(self.event.time);
+        }
+        self.watch.push(&self.event);
+    }
+
+    fn hear(&mut self, trial: &mut Trial, redelivers: bool) {
+        let again = redelivers.then(|| self.watch.batch.clone());
+        let begun = self.begun;
+        let mut note = |finding: Finding, _: Change| {
+            if let Some(begun) = begun {
+                trial.hear(&finding, begun);
+            }
+        };
+        self.watch.flush(&mut note);
+        if let Some(again) = again {
+            self.watch.batch = again;
+            self.watch.flush(note);
+        }
+    }
+}
+
+/// Whether nothing more is to be learned from a trial.
+fn is_over(trial: &Trial, begun: Option<EventTime>, now: EventTime) -> bool {
+    let all = trial.delay_ms.iter().filter(|delay| delay.is_some()).count() == ACTIONS;
+    let suspended = begun.zip(trial.delay(Action::Suspend));
+    let long_ago = suspended.is_some_and(|(begun, delay)| {
+        now.ms_since(begun) > delay.saturating_add(AFTER_SUSPENSION_MS)
+    });
+    all || long_ago
+}
+
+/// Runs all clients over that many threads, the largest first. The order of the results does not
+/// depend on the threads.
+pub fn all(job: &Job, traces: &[Arc<Trace>], threads: usize, bar: &ProgressBar) -> Results {
+    let mut order: Vec<usize> = (0..traces.len()).collect();
+    let size = |at: &usize| traces.get(*at).map_or(0.0, |trace| trace.requests());
+    order.sort_by(|a, b| size(b).total_cmp(&size(a)));
+    let mut luck = Random::of(job.seed, &[3]);
+    let mut drawn: Vec<(u64, usize)> = (0..traces.len()).map(|at| (luck.bits(), at)).collect();
+    drawn.sort_unstable();
+    let mut attacked = vec![false; traces.len()];
+    for (_, at) in drawn.into_iter().take(job.attacked) {
+        if let Some(attacked) = attacked.get_mut(at) {
+            *attacked = true;
+        }
+    }
+    let next = AtomicUsize::new(0);
+    let done = parking_lot::Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                while let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let Some(trace) = traces.get(*at) else { continue };
+                    let is_attacked = attacked.get(*at).copied().unwrap_or(false);
+                    let results = client(job, trace, is_attacked, bar);
+                    done.lock().insert(*at, results);
+                }
+            });
+        }
+    });
+    let mut sum = Results { watched: Watched::new(job.new_ms), ..Results::default() };
+    for results in done.into_inner().into_values() {
+        sum.honest_events += results.honest_events;
+        sum.trial_events += results.trial_events;
+        sum.watched.merge(results.watched);
+        sum.trials.extend(results.trials);
+    }
+    sum
+}
