@@ -1,7 +1,7 @@
-//! From the event that crosses the ceiling, sent by HTTP or Kafka, to `revoked` readable in Redis.
+//! From the event that crosses the limit, sent by HTTP or Kafka, to `revoked` readable in Redis.
 //!
 //! `cargo bench --bench enforcement` starts `tripline run`, Debian's Redis and librdkafka's mock
-//! brokers on loopback, lets one credential after the other cross its ceiling, and prints p50 and
+//! brokers on loopback, lets one credential after the other cross its limit, and prints p50 and
 //! p99 in milliseconds, alone and beside a load of 50,000 events a second. `-- --test` runs it small. The reader polls Redis, which costs some of it.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::{free_port, start, until};
 
-const CEILING: usize = 60;
+const LIMIT: usize = 60;
 /// The load beside which it is measured. Unit: events a second, and in one request.
 const PER_S: u32 = 50_000;
 const BATCH: u32 = 1_000;
@@ -34,7 +34,7 @@ fn event(key: &str) -> String {
     format!("{{\"time\":{},\"credential\":\"{key}\",\"status\":200}}\n", now_ms())
 }
 
-/// Sends the events up to the ceiling, then the one that crosses it; gives the time from there to
+/// Sends the events up to the limit, then the one that crosses it; gives the time from there to
 /// `revoked` in Redis. Unit: milliseconds.
 fn measure(
     name: &str,
@@ -46,7 +46,7 @@ fn measure(
         .map(|round| {
             let key = format!("{name}_{round}");
             let hash = format!("tripline:credential:{{api_key:{key}}}");
-            send(&key, CEILING);
+            send(&key, LIMIT);
             std::thread::park_timeout(Duration::from_millis(20));
             let begun = Instant::now();
             send(&key, 1);
@@ -67,7 +67,7 @@ fn measure(
     );
 }
 
-/// Sends 50,000 events a second of 20,000 credentials, which have no ceiling; gives the rate that was reached.
+/// Sends 50,000 events a second of 20,000 credentials, which have no limit; gives the rate that was reached.
 fn load(base: &str, busy: &AtomicBool) -> f64 {
     let http = reqwest::blocking::Client::new();
     let (begun, mut sent) = (Instant::now(), 0_u32);
@@ -98,9 +98,9 @@ fn main() {
     let brokers = cluster.bootstrap_servers();
     let config = folder.path().join("tripline.toml");
     let settings = format!(
-        "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\nposture.default = \"revoke\"\n\
-         ceiling.default = \"{CEILING}/min\"\n\
-         ceiling.kind.session = \"none\"\nbreaker.per_hour = 1000000\n\
+        "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\nmode.default = \"revoke\"\n\
+         limits.default = \"{LIMIT}/min\"\n\
+         limits.kind.session = \"none\"\nrevocation_limit.per_hour = 1000000\n\
          auth_store.redis.url = \"{redis_url}\"\n\
          [kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n",
         folder.path().join("data").display()
@@ -144,7 +144,7 @@ fn main() {
         }
     };
     // The group takes its time to form; that is not what is measured.
-    send("warm", CEILING + 1);
+    send("warm", LIMIT + 1);
     until("Kafka is read", || {
         let hash = "tripline:credential:{api_key:warm}";
         let status: Option<String> =

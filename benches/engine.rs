@@ -14,7 +14,7 @@ use tripline::data_plane::batch::{Batch, HashSeed};
 use tripline::data_plane::partition::Clock;
 use tripline::data_plane::partition::Params;
 use tripline::data_plane::shard_driver::{Backlog, ShardDriver};
-use tripline::detect::cold_profile::Asleep;
+use tripline::detect::cold_profile::ColdProfile;
 use tripline::detect::profile::Profile;
 use tripline::formats::storage::checkpoint;
 use tripline::model::event::AuthEvent;
@@ -22,7 +22,7 @@ use tripline::model::time::EventTime;
 
 const SEED: HashSeed = HashSeed(0x5eed, 0x5eed);
 const START_MS: i64 = 1_700_000_000_000;
-/// Events in a batch: what an intake hands over at once.
+/// Events in a batch: what a source hands over at once.
 const BATCH: usize = 256;
 
 /// A small generator of pseudo-random numbers. Source: Vigna, "xorshift64*".
@@ -73,8 +73,8 @@ fn event_of(rank: usize, id: &str, ms: i64, turn: u64) -> AuthEvent<'_> {
     event
 }
 
-/// What a credential costs once it is asleep: `credentials` come in 20 waves, an hour apart.
-fn sleepers(credentials: usize) {
+/// What a credential costs once it is cold: `credentials` come in 20 waves, an hour apart.
+fn cold_entries(credentials: usize) {
     let before = resident();
     let mut shard = ShardDriver::empty(Arc::new(Params::default()), SEED);
     let (mut batch, mut offset) = (Batch::default(), 0);
@@ -87,7 +87,7 @@ fn sleepers(credentials: usize) {
             batch.push(&event_of(rank, &id, now, 0), offset, SEED);
             offset += 1;
         }
-        let _signals = shard.step(&batch, Clock::Intake(EventTime::from_ms(now)));
+        let _signals = shard.step(&batch, Clock::Source(EventTime::from_ms(now)));
         batch.clear();
         for step in 1..=740 {
             let _signals = shard.tick(EventTime::from_ms(now + step * 5000), Backlog::Empty);
@@ -95,8 +95,8 @@ fn sleepers(credentials: usize) {
     }
     let growth = resident().saturating_sub(before) as f64 / credentials as f64;
     println!(
-        "asleep: {} of {} credentials, {growth:.0} bytes each as resident growth",
-        shard.partition().sleepers(),
+        "cold: {} of {} credentials, {growth:.0} bytes each as resident growth",
+        shard.partition().cold_entries(),
         shard.partition().credentials()
     );
 }
@@ -144,7 +144,7 @@ fn checkpoint(shard: &mut ShardDriver, batches: &[Batch]) {
 fn main() {
     let small = std::env::args().any(|argument| argument == "--test");
     let (credentials, events) = if small { (10_000, 200_000) } else { (1_000_000, 20_000_000) };
-    println!("a profile: {} bytes awake, {} asleep", size_of::<Profile>(), size_of::<Asleep>());
+    println!("a profile: {} bytes warm, {} cold", size_of::<Profile>(), size_of::<ColdProfile>());
     let before = resident();
     let mut shard = ShardDriver::empty(Arc::new(Params::default()), SEED);
     let mut batch = Batch::default();
@@ -156,7 +156,7 @@ fn main() {
             batch.push(&event_of(rank, &id, START_MS, 0), offset, SEED);
             offset += 1;
         }
-        let _signals = shard.step(&batch, Clock::Intake(EventTime::from_ms(START_MS)));
+        let _signals = shard.step(&batch, Clock::Source(EventTime::from_ms(START_MS)));
     }
     let growth = resident().saturating_sub(before) as f64 / credentials as f64;
     println!("resident growth per credential: {growth:.0} bytes at {credentials} credentials");
@@ -180,7 +180,7 @@ fn main() {
         }
         let begun = Instant::now();
         for batch in &batches {
-            let clock = Clock::Intake(EventTime::from_ms(START_MS + at / 100));
+            let clock = Clock::Source(EventTime::from_ms(START_MS + at / 100));
             signals += shard.step(batch, clock).signals.len();
         }
         spent += begun.elapsed().as_secs_f64();
@@ -192,5 +192,5 @@ fn main() {
     );
     checkpoint(&mut shard, &batches);
     drop(shard);
-    sleepers(credentials);
+    cold_entries(credentials);
 }

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tripline::data_plane::batch::{Batch, HashSeed};
-use tripline::data_plane::counters::Tally;
+use tripline::data_plane::counters::Counters;
 use tripline::data_plane::partition::Params;
 use tripline::data_plane::partition::{Clock, Partition};
 use tripline::data_plane::shard_driver::ShardDriver;
@@ -42,7 +42,7 @@ fn memory(field: &str) -> u64 {
 /// A partition, and how long it worked.
 struct World {
     shard: ShardDriver,
-    tally: Tally,
+    counters: Counters,
     batch: Batch,
     offset: i64,
     worked: Duration,
@@ -65,9 +65,9 @@ impl World {
 
     fn apply(&mut self, ms: i64) {
         let begun = Instant::now();
-        let output = self.shard.step(&self.batch, Clock::Intake(EventTime::from_ms(ms)));
+        let output = self.shard.step(&self.batch, Clock::Source(EventTime::from_ms(ms)));
         self.worked += begun.elapsed();
-        self.tally.add(&output.tally);
+        self.counters.add(&output.counters);
         self.events += self.batch.len() as u64;
         self.batch.clear();
     }
@@ -89,7 +89,7 @@ fn main() {
     let before = memory("VmRSS:");
     let mut world = World {
         shard: ShardDriver::empty(Arc::new(params), SEED),
-        tally: Tally::default(),
+        counters: Counters::default(),
         batch: Batch::default(),
         offset: 0,
         worked: Duration::ZERO,
@@ -124,7 +124,7 @@ fn main() {
         push(&mut world, "key", number, START_MS + 3 * HOUR_MS + step(turn, uses));
     }
     let normal = world.throughput();
-    world.tally = Tally::default();
+    world.counters = Counters::default();
     for turn in 0..made_up {
         let ms = START_MS + 4 * HOUR_MS + step(turn, made_up);
         push(&mut world, "made", turn, ms);
@@ -134,7 +134,7 @@ fn main() {
         }
     }
     let flooded = world.throughput();
-    let tally = world.tally;
+    let counters = world.counters;
     let known = |number: u64| {
         let view = world.shard.partition().look_up(Kind::ApiKey, &format!("key_{number:012}"));
         view.is_some_and(|view| view.first_seen.ms() < START_MS + HOUR_MS)
@@ -149,7 +149,7 @@ fn main() {
         flooded / 1e6,
         flooded / normal,
         normal / 1e6,
-        tally.evictions
+        counters.evictions
     );
     print_memory(world.shard.partition(), before);
 }

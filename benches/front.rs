@@ -3,7 +3,7 @@
 //! `cargo bench --bench front` starts `tripline run`, revokes a key, and asks for that key and a good
 //! one, over a kept and over new connections, while 8 connections, each with a token of its own, post
 //! gzip bombs of newlines and brackets, deep JSON, megabytes that are no UTF-8, millions of elements and
-//! empty gzip members. It prints p50, p99 and the worst in milliseconds, and fails where an answer is
+//! empty gzip instances. It prints p50, p99 and the worst in milliseconds, and fails where an answer is
 //! wrong or p99 is not under 20 ms. `-- --test` runs it small.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
@@ -193,8 +193,8 @@ fn main() {
         count(400) + count(413),
         count(429)
     );
-    let letters = std::fs::metadata(data.join("dead-letters.ndjson")).map_or(0, |file| file.len());
-    println!("  {:.1} MB of dead letters", letters as f64 / 1e6);
+    let letters = std::fs::metadata(data.join("rejects.ndjson")).map_or(0, |file| file.len());
+    println!("  {:.1} MB of rejected records", letters as f64 / 1e6);
     assert!(count(200) > 0, "some were decoded: {answers:?}");
     assert!(p99 < P99_MS_MAX, "p99 {p99:.1} ms");
 }

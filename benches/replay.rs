@@ -101,7 +101,7 @@ fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("events.ndjson");
     let bytes = write_events(&path, events, credentials);
-    // Both in turn, several times: on a shared machine the best of each is the fair comparison.
+    // Both in turn, several times: on a shared engine the best of each is the fair comparison.
     let rounds = if small { 1 } else { 5 };
     let (mut parse, mut all) = (0.0_f64, 0.0_f64);
     for _ in 0..rounds {

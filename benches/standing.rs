@@ -20,7 +20,7 @@ use support::{Killed, free_port, start, until};
 use tripline::adapters::journal::audit_log::Journal;
 use tripline::formats::storage::journal::Entry;
 use tripline::model::credential::Credential;
-use tripline::model::decision::{Decision, DecisionId, Generation, Order, Posture};
+use tripline::model::decision::{Decision, DecisionId, Generation, Mode, Order};
 use tripline::model::finding::Action;
 use tripline::model::time::EventTime;
 
@@ -38,7 +38,7 @@ fn revocation(number: u32) -> Decision {
         generation: Generation(1),
         wanted: Action::Revoke,
         order,
-        posture: Posture::Revoke,
+        mode: Mode::Revoke,
         carried_out: true,
         held_by: vec![],
         until: None,
@@ -161,7 +161,7 @@ impl World {
 
     fn settled(&self) -> bool {
         let waiting = ["embedded", "redis"]
-            .map(|store| self.metric(&format!("tripline_outbox{{store=\"{store}\"}}")));
+            .map(|store| self.metric(&format!("tripline_outbox_pending{{store=\"{store}\"}}")));
         waiting.iter().all(|waiting| *waiting == Some(0.0))
     }
 }

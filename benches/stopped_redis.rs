@@ -1,10 +1,10 @@
 //! Decisions beside a Redis that hangs: from the event that crosses a limit to `/v1/check` refusing.
 //!
-//! `cargo bench --bench stopped_redis` starts `tripline run` as one of two members that share the
-//! breaker in Redis, and measures in pairs: Redis as it is, then stopped by SIGSTOP. Meanwhile other
+//! `cargo bench --bench stopped_redis` starts `tripline run` as one of two instances that share the
+//! revocation limit in Redis, and measures in pairs: Redis as it is, then stopped by SIGSTOP. Meanwhile other
 //! credentials are to be revoked all the time, each of which needs a token of the Redis that hangs. It
 //! prints p50 and p99 in milliseconds, and ends with 1 where p99 beside the stopped Redis is above its
-//! bound. `-- --test` runs it small, on a machine that does other things: with a bound of 100 ms.
+//! bound. `-- --test` runs it small, on a engine that does other things: with a bound of 100 ms.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
@@ -83,9 +83,9 @@ fn main() -> std::process::ExitCode {
     let port = free_port();
     let config = folder.path().join("tripline.toml");
     let settings = format!(
-        "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\nposture.default = \"revoke\"\n\
-         posture.tenant.suspended = \"suspend\"\nceiling.default = \"{LIMIT}/min\"\n\
-         [breaker]\nmembers = 2\nper_hour = 1000000\nper_tenant_hour = 1000000\n\
+        "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\nmode.default = \"revoke\"\n\
+         mode.tenant.suspended = \"suspend\"\nlimits.default = \"{LIMIT}/min\"\n\
+         [revocation_limit]\ninstances = 2\nper_hour = 1000000\nper_tenant_hour = 1000000\n\
          [auth_store.redis]\nurl = \"{redis_url}\"\n",
         folder.path().join("data").display()
     );

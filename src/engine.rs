@@ -1,4 +1,4 @@
-//! A machine for one thread: a partition and the control plane behind it.
+//! A engine for one thread: a partition and the control plane behind it.
 //!
 //! **Invariant** D-1: the same events, parameters and seed give the same signals and decisions,
 //! byte for byte.
@@ -6,7 +6,7 @@
 use crate::control_plane;
 use crate::control_plane::control::Control;
 use crate::data_plane::batch::{Batch, HashSeed};
-use crate::data_plane::counters::Tally;
+use crate::data_plane::counters::Counters;
 use crate::data_plane::partition::{self, Clock, Partition};
 use crate::data_plane::shard_driver::ShardDriver;
 use crate::model::credential::Kind;
@@ -15,7 +15,7 @@ use crate::model::signal::Signal;
 use crate::model::time::EventTime;
 use std::sync::Arc;
 
-/// What a machine says.
+/// What a engine says.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// A finding changed.
@@ -35,16 +35,16 @@ fn advance(control: &mut Control, now: EventTime) -> Vec<Decision> {
 
 /// A partition and the control plane behind it; its clock is event time.
 #[derive(Debug)]
-pub struct Machine {
+pub struct Engine {
     driver: ShardDriver,
     control: Control,
     /// Hours of use that the control plane has heard of.
     hours: [u64; Kind::ALL.len()],
-    tally: Tally,
+    counters: Counters,
 }
 
-impl Machine {
-    /// An empty machine.
+impl Engine {
+    /// An empty engine.
     pub fn new(
         partition: Arc<partition::Params>,
         control: Arc<control_plane::params::Params>,
@@ -54,7 +54,7 @@ impl Machine {
             driver: ShardDriver::empty(partition, seed),
             control: Control::new(control),
             hours: [0; Kind::ALL.len()],
-            tally: Tally::default(),
+            counters: Counters::default(),
         }
     }
 
@@ -63,7 +63,7 @@ impl Machine {
     pub fn apply(&mut self, batch: &Batch, mut each: impl FnMut(Output)) {
         let Some(newest) = batch.newest() else { return };
         let output = self.driver.step(batch, Clock::Events);
-        self.tally.add(&output.tally);
+        self.counters.add(&output.counters);
         for signal in output.signals {
             let now = signal.finding.updated;
             for decision in advance(&mut self.control, now) {
@@ -98,7 +98,7 @@ impl Machine {
     }
 
     /// What was counted so far.
-    pub const fn tally(&self) -> &Tally {
-        &self.tally
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
     }
 }

@@ -4,7 +4,7 @@ use clap::Parser;
 use std::process::ExitCode;
 use tripline::cli::args::{Cli, run};
 use tripline::cli::exit::Exit;
-use tripline::cli::output::{ended, note_written};
+use tripline::cli::output::{ended, record_written};
 
 fn main() -> ExitCode {
     // Points at which a test lets the process end, named by the variable FAILPOINTS.
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Good };
             let printed = error.print();
             if !error.use_stderr() {
-                note_written(printed);
+                record_written(printed);
             }
             ended(exit).into()
         }

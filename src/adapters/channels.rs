@@ -1,12 +1,12 @@
 //! The ways to the threads that own state: what they are told, and how to tell them.
 //!
-//! A hash slot of the HTTP intake belongs to one thread of the data plane. Queues are bounded:
+//! A hash slot of the HTTP source belongs to one thread of the data plane. Queues are bounded:
 //! where one is full the sender is told, and nothing is dropped in silence.
 
 use crate::control_plane;
-use crate::control_plane::approvals::{NoVote, Waiting};
-use crate::control_plane::instance_summary::MemberSummary;
-use crate::control_plane::operator::Milder;
+use crate::control_plane::approvals::{NoVote, PendingApproval};
+use crate::control_plane::instance_summary::InstanceSummary;
+use crate::control_plane::operator::LessSevere;
 use crate::control_plane::params::PersonOrder;
 use crate::control_plane::policy::budget::{Budgets, Cohorts};
 use crate::control_plane::tenant_ranking::Ranking;
@@ -16,7 +16,9 @@ use crate::data_plane::partition_view::View;
 use crate::data_plane::shard_driver::ShardUsage;
 use crate::formats::storage::journal::StoreReceipt;
 use crate::model::credential::{Credential, Kind};
-use crate::model::decision::{Decision, DecisionId, Holding, Standing, Status, TokenGrant, Vote};
+use crate::model::decision::{
+    Decision, DecisionId, EnforcementState, Holding, Status, TokenGrant, Vote,
+};
 use crate::model::finding::FindingId;
 use crate::model::signal::{MinuteTotals, ShardId, Signal};
 use crate::model::time::EventTime;
@@ -28,7 +30,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-/// Hash slots of the intakes that have no partitions of their own. Chosen: more than threads.
+/// Hash slots of the sources that have no partitions of their own. Chosen: more than threads.
 pub const SLOTS: usize = 16;
 /// Batches that may wait for a thread of the data plane. Chosen.
 const DATA_QUEUE_MAX: usize = 256;
@@ -58,7 +60,7 @@ pub enum DataMessage {
     Stop,
 }
 
-/// Tells an intake how far its signals have become durable.
+/// Tells a source how far its signals have become durable.
 #[derive(Clone, Debug, Default)]
 pub struct Ticket {
     done: Arc<AtomicU64>,
@@ -66,7 +68,7 @@ pub struct Ticket {
 }
 
 impl Ticket {
-    /// The ticket after this one, of the same intake.
+    /// The ticket after this one, of the same source.
     #[must_use]
     pub fn next(&self) -> Self {
         Self { done: Arc::clone(&self.done), number: self.number + 1 }
@@ -98,7 +100,7 @@ pub enum ControlMessage {
     /// Findings changed; the events behind them arrived at that time.
     Signals(Vec<Signal>, EventTime, Option<Ticket>),
     /// A person orders something.
-    Person(PersonOrder, oneshot::Sender<Result<Ordered, VoteError>>),
+    Person(PersonOrder, oneshot::Sender<Result<OrderOutcome, VoteError>>),
     /// A store answered.
     Receipt(StoreReceipt),
     /// A store refused a decision because it holds that already.
@@ -106,11 +108,11 @@ pub enum ControlMessage {
     /// A store holds newer decisions than the journal has.
     Newer(Vec<(Credential, Holding)>),
     /// A question about what stands: from which place on, and how many places.
-    Standing(u32, u32, oneshot::Sender<(Vec<Standing>, Option<u32>)>),
+    EnforcementState(u32, u32, oneshot::Sender<(Vec<EnforcementState>, Option<u32>)>),
     /// A person's word on a decision that waits.
-    Vote(Vote, oneshot::Sender<Result<Ordered, VoteError>>),
+    Vote(Vote, oneshot::Sender<Result<OrderOutcome, VoteError>>),
     /// A question about what waits for people.
-    Waiting(oneshot::Sender<Vec<Waiting>>),
+    PendingApprovals(oneshot::Sender<Vec<PendingApproval>>),
     /// What one thread of the data plane holds.
     InUse(InUse),
     /// Hours in which credentials were newly used, in the order of [`Kind::ALL`].
@@ -118,17 +120,17 @@ pub enum ControlMessage {
     ActiveHours([u64; Kind::ALL.len()]),
     /// Go by these from now on.
     Params(Arc<control_plane::params::Params>),
-    /// A question about what this member knows of its part of the fleet.
-    Summary(oneshot::Sender<MemberSummary>),
-    /// What the other members know together.
-    Others(MemberSummary),
+    /// A question about what this instance knows of its part of the fleet.
+    Summary(oneshot::Sender<InstanceSummary>),
+    /// What the other instances know together.
+    Others(InstanceSummary),
     /// A minute (since 1970) ended at that place, and that is what tenants took of it.
     MinuteEnded(ShardId, (u32, MinuteTotals)),
     /// A question about who takes what of the fleet.
     Ranking(oneshot::Sender<Option<Ranking>>),
     /// A question about what is proven of false actions, and against which budgets.
     Budget(oneshot::Sender<(Cohorts, Budgets)>),
-    /// The store that counts for all members answered the request of a finding; the events behind it
+    /// The store that counts for all instances answered the request of a finding; the events behind it
     /// arrived at that time.
     Token(FindingId, TokenGrant, EventTime),
     /// Time passes.
@@ -139,7 +141,7 @@ pub enum ControlMessage {
 
 /// What became of a person's word.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Ordered {
+pub struct OrderOutcome {
     /// The decision that was made; none if nothing had to change, or more people have to agree.
     pub decision: Option<Decision>,
     /// The decision for which the word counts as a voice, and how many more people have to agree.
@@ -164,7 +166,7 @@ pub enum VoteError {
     NoVote(#[from] NoVote),
     /// Of what is in force.
     #[error(transparent)]
-    Milder(#[from] Milder),
+    LessSevere(#[from] LessSevere),
     /// Of the journal.
     #[error(transparent)]
     NotDurable(#[from] NotDurable),
@@ -173,7 +175,7 @@ pub enum VoteError {
 /// A thread does not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a thread of tripline does not answer; tripline_heartbeat_timestamp_seconds says which")]
-pub struct StandsStill;
+pub struct ThreadStalled;
 
 /// A queue is full, or its thread has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -256,7 +258,7 @@ impl DataPlane {
     ///
     /// # Errors
     /// When none that answers remembers it, and one does not answer.
-    pub async fn look_up(&self, credential: &Credential) -> Result<Option<View>, StandsStill> {
+    pub async fn look_up(&self, credential: &Credential) -> Result<Option<View>, ThreadStalled> {
         let ask = async |thread: &mpsc::Sender<DataMessage>| {
             let (reply, answer) = oneshot::channel();
             thread.send(DataMessage::LookUp(credential.clone(), reply)).await.ok()?;
@@ -266,7 +268,7 @@ impl DataPlane {
         let answers = join_all(answers).await;
         let is_whole = answers.iter().all(Result::is_ok);
         let found = answers.into_iter().flatten().flatten().max_by_key(|view| view.last_seen);
-        if found.is_none() && !is_whole { Err(StandsStill) } else { Ok(found) }
+        if found.is_none() && !is_whole { Err(ThreadStalled) } else { Ok(found) }
     }
 
     /// The busiest credentials of the last minute, over all threads that answer soon: one that stands
@@ -289,7 +291,7 @@ impl DataPlane {
     }
 
     /// Tells every thread, none after another; waits where a queue is full.
-    pub async fn tell_all(&self, message: impl Fn() -> DataMessage) {
+    pub async fn broadcast(&self, message: impl Fn() -> DataMessage) {
         // A thread that has ended needs no telling.
         join_all(self.threads.iter().map(|thread| thread.send(message()))).await;
     }
@@ -307,12 +309,12 @@ impl ControlPlane {
     }
 
     /// Tells the control plane from a thread; waits while its queue is full. False once it ended.
-    pub fn tell_blocking(&self, message: ControlMessage) -> bool {
+    pub fn send_blocking(&self, message: ControlMessage) -> bool {
         self.0.blocking_send(message).is_ok()
     }
 
     /// Tells the control plane; waits while its queue is full. False once it ended.
-    pub async fn tell(&self, message: ControlMessage) -> bool {
+    pub async fn send(&self, message: ControlMessage) -> bool {
         self.0.send(message).await.is_ok()
     }
 
@@ -321,9 +323,9 @@ impl ControlPlane {
     /// # Errors
     /// When the journal can't be written, that voice was counted before, or something more severe is
     /// in force.
-    pub async fn order(&self, order: PersonOrder) -> Result<Ordered, VoteError> {
+    pub async fn order(&self, order: PersonOrder) -> Result<OrderOutcome, VoteError> {
         let (reply, answer) = oneshot::channel();
-        if !self.tell(ControlMessage::Person(order, reply)).await {
+        if !self.send(ControlMessage::Person(order, reply)).await {
             return Err(NotDurable.into());
         }
         answer.await.unwrap_or(Err(NotDurable.into()))
@@ -334,32 +336,36 @@ impl ControlPlane {
     ///
     /// # Errors
     /// Why it changes nothing.
-    pub async fn vote(&self, vote: Vote) -> Result<Ordered, VoteError> {
+    pub async fn vote(&self, vote: Vote) -> Result<OrderOutcome, VoteError> {
         let (reply, answer) = oneshot::channel();
-        if !self.tell(ControlMessage::Vote(vote, reply)).await {
+        if !self.send(ControlMessage::Vote(vote, reply)).await {
             return Err(NotDurable.into());
         }
         answer.await.unwrap_or(Err(NotDurable.into()))
     }
 
     /// What waits for people, oldest first; none once it ended.
-    pub async fn waiting(&self) -> Option<Vec<Waiting>> {
+    pub async fn waiting(&self) -> Option<Vec<PendingApproval>> {
         let (reply, answer) = oneshot::channel();
-        self.tell(ControlMessage::Waiting(reply)).await;
+        self.send(ControlMessage::PendingApprovals(reply)).await;
         answer.await.ok()
     }
 
     /// A page of what stands, and where the next one begins; none once it ended.
-    pub async fn standing(&self, from: u32, most: u32) -> Option<(Vec<Standing>, Option<u32>)> {
+    pub async fn in_force(
+        &self,
+        from: u32,
+        most: u32,
+    ) -> Option<(Vec<EnforcementState>, Option<u32>)> {
         let (reply, answer) = oneshot::channel();
-        self.tell(ControlMessage::Standing(from, most, reply)).await;
+        self.send(ControlMessage::EnforcementState(from, most, reply)).await;
         answer.await.ok()
     }
 
-    /// What this member knows of its part of the fleet; none once it ended.
-    pub async fn summary(&self) -> Option<MemberSummary> {
+    /// What this instance knows of its part of the fleet; none once it ended.
+    pub async fn summary(&self) -> Option<InstanceSummary> {
         let (reply, answer) = oneshot::channel();
-        self.tell(ControlMessage::Summary(reply)).await;
+        self.send(ControlMessage::Summary(reply)).await;
         answer.await.ok()
     }
 
@@ -367,21 +373,21 @@ impl ControlPlane {
     /// late in which there were requests.
     pub async fn ranking(&self) -> Option<Option<Ranking>> {
         let (reply, answer) = oneshot::channel();
-        self.tell(ControlMessage::Ranking(reply)).await;
+        self.send(ControlMessage::Ranking(reply)).await;
         answer.await.ok()
     }
 
     /// What was counted of false actions, and the budgets; none once it ended.
     pub async fn budget(&self) -> Option<(Cohorts, Budgets)> {
         let (reply, answer) = oneshot::channel();
-        self.tell(ControlMessage::Budget(reply)).await;
+        self.send(ControlMessage::Budget(reply)).await;
         answer.await.ok()
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DATA_QUEUE_MAX, DataMessage, DataPlane, StandsStill};
+    use super::{DATA_QUEUE_MAX, DataMessage, DataPlane, ThreadStalled};
     use crate::model::credential::{Credential, Kind};
     use crate::model::time::EventTime;
     use std::time::Duration;
@@ -434,6 +440,6 @@ mod tests {
         });
         let credential = Credential::new(Kind::ApiKey, "key_1").expect("an id");
         let asked = timeout(Duration::from_secs(5), plane.look_up(&credential)).await;
-        assert_eq!(asked.expect("it is answered").err(), Some(StandsStill));
+        assert_eq!(asked.expect("it is answered").err(), Some(ThreadStalled));
     }
 }

@@ -17,7 +17,7 @@ const KEEP_MS: i64 = 1_000;
 /// The length of the file: it is written over in its place, which needs no room. Unit: bytes.
 const FILE_BYTES: usize = 96;
 /// How much time between two boots is said loudly. Unit: milliseconds. Chosen: an hour, after which the
-/// suspensions and the breaker of before are over.
+/// suspensions and the revocation limit of before are over.
 const LONG_MS: i64 = 3_600_000;
 
 /// All of this process follow one clock.

@@ -22,7 +22,7 @@ use std::time::Duration;
 /// The longest answer that is read. Unit: bytes. Chosen: an error's text.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// Parameters of outgoing requests.
+/// Parameters of egress requests.
 #[derive(Clone, Debug)]
 pub struct Params {
     /// Networks that may be connected to although they are not public. Default: none.
@@ -135,9 +135,9 @@ impl Answer {
 
 /// Why there is no answer. No text of these holds the address's path or the request.
 #[derive(Debug, thiserror::Error)]
-pub enum OutgoingError {
+pub enum EgressError {
     /// The address is in a network that may not be connected to.
-    #[error("{0} lies in a network that is not allowed; add it to outgoing.networks")]
+    #[error("{0} lies in a network that is not allowed; add it to egress.networks")]
     NotAllowed(Target),
     /// There was no connection, or it broke.
     #[error("can't reach {0}")]
@@ -172,7 +172,7 @@ enum Cause {
 
 /// Why no request can be made at all.
 #[derive(Debug, thiserror::Error)]
-pub enum OutgoingSetupError {
+pub enum EgressSetupError {
     /// The file of authorities can't be used.
     #[error("can't use the certificate authorities in {}", path.display())]
     Authorities {
@@ -189,18 +189,18 @@ pub enum OutgoingSetupError {
 
 /// Makes requests.
 #[derive(Clone, Debug)]
-pub struct Outgoing {
+pub struct Egress {
     encrypted: Client,
     plain: Client,
     guard: Arc<Guard>,
 }
 
-impl Outgoing {
+impl Egress {
     /// Makes a client.
     ///
     /// # Errors
     /// When TLS can't be set up or the authorities can't be read.
-    pub fn new(params: &Params) -> Result<Self, OutgoingSetupError> {
+    pub fn new(params: &Params) -> Result<Self, EgressSetupError> {
         let guard = Arc::new(Guard(params.networks.clone()));
         let client = |encrypted| {
             let mut builder = Client::builder()
@@ -213,7 +213,7 @@ impl Outgoing {
             if let Some(path) = &params.authorities {
                 builder = builder.tls_certs_merge(authorities(path)?);
             }
-            builder.build().map_err(OutgoingSetupError::Tls)
+            builder.build().map_err(EgressSetupError::Tls)
         };
         Ok(Self { encrypted: client(true)?, plain: client(false)?, guard })
     }
@@ -227,7 +227,7 @@ impl Outgoing {
         target: &Target,
         headers: HeaderMap,
         body: Vec<u8>,
-    ) -> Result<Answer, OutgoingError> {
+    ) -> Result<Answer, EgressError> {
         let encrypted = target.is_encrypted();
         self.check(target)?;
         let client = if encrypted { &self.encrypted } else { &self.plain };
@@ -249,10 +249,10 @@ impl Outgoing {
     }
 
     /// A literal address is not resolved, so the resolver does not see it.
-    fn check(&self, target: &Target) -> Result<(), OutgoingError> {
+    fn check(&self, target: &Target) -> Result<(), EgressError> {
         let encrypted = target.is_encrypted();
         if target.literal().is_some_and(|address| !self.guard.lets_through(address, encrypted)) {
-            return Err(OutgoingError::NotAllowed(target.clone()));
+            return Err(EgressError::NotAllowed(target.clone()));
         }
         Ok(())
     }
@@ -261,7 +261,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// When the address is not allowed, or there is no answer.
-    pub async fn reach(&self, target: &Target, reads: bool) -> Result<u16, OutgoingError> {
+    pub async fn reach(&self, target: &Target, reads: bool) -> Result<u16, EgressError> {
         self.check(target)?;
         let client = if target.is_encrypted() { &self.encrypted } else { &self.plain };
         let method = if reads { reqwest::Method::GET } else { reqwest::Method::HEAD };
@@ -273,14 +273,14 @@ impl Outgoing {
     ///
     /// # Errors
     /// When it is not.
-    pub async fn resolve(&self, target: &Target) -> Result<(), OutgoingError> {
+    pub async fn resolve(&self, target: &Target) -> Result<(), EgressError> {
         self.check(target)?;
         if target.literal().is_some() {
             return Ok(());
         }
         let none = || {
             let (target, cause) = (target.clone(), Cause::NoName);
-            OutgoingError::Unreachable(Broken { target, cause })
+            EgressError::Unreachable(Broken { target, cause })
         };
         let host = target.0.host_str().unwrap_or("");
         let found = tokio::net::lookup_host((host, 0)).await.map_err(|_| none())?;
@@ -290,14 +290,15 @@ impl Outgoing {
         match found.iter().any(|allowed| *allowed) {
             true => Ok(()),
             false if found.is_empty() => Err(none()),
-            false => Err(OutgoingError::NotAllowed(target.clone())),
+            false => Err(EgressError::NotAllowed(target.clone())),
         }
     }
 }
 
-fn authorities(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, OutgoingSetupError> {
-    let fault = |source: Box<dyn std::error::Error + Send + Sync>| {
-        OutgoingSetupError::Authorities { path: path.clone(), source }
+fn authorities(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, EgressSetupError> {
+    let fault = |source: Box<dyn std::error::Error + Send + Sync>| EgressSetupError::Authorities {
+        path: path.clone(),
+        source,
     };
     let text = std::fs::read(path).map_err(|error| fault(error.into()))?;
     match reqwest::Certificate::from_pem_bundle(&text) {
@@ -311,12 +312,12 @@ fn seconds(headers: &HeaderMap) -> Option<Duration> {
     text.trim().parse().ok().map(Duration::from_secs)
 }
 
-fn fault(error: &reqwest::Error, target: &Target) -> OutgoingError {
+fn fault(error: &reqwest::Error, target: &Target) -> EgressError {
     let mut cause = Cause::BrokeOff;
     let mut link: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(one) = link {
         if one.is::<NotAllowed>() {
-            return OutgoingError::NotAllowed(target.clone());
+            return EgressError::NotAllowed(target.clone());
         }
         if let Some(told) = told(one) {
             cause = told;
@@ -324,9 +325,9 @@ fn fault(error: &reqwest::Error, target: &Target) -> OutgoingError {
         link = one.source();
     }
     if error.is_timeout() {
-        OutgoingError::TimedOut(target.clone())
+        EgressError::TimedOut(target.clone())
     } else {
-        OutgoingError::Unreachable(Broken { target: target.clone(), cause })
+        EgressError::Unreachable(Broken { target: target.clone(), cause })
     }
 }
 
@@ -436,16 +437,16 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Guard, Outgoing, Params, Target, is_public};
+    use super::{Egress, Guard, Params, Target, is_public};
     use std::net::IpAddr;
     use tokio::net::TcpListener;
 
     /// What a request to `url` fails with.
     async fn failure(url: &str) -> String {
         let networks = vec!["127.0.0.0/8".parse().expect("a network")];
-        let outgoing = Outgoing::new(&Params { networks, ..Params::default() }).expect("set up");
+        let egress = Egress::new(&Params { networks, ..Params::default() }).expect("set up");
         let target = Target::parse(url).expect("an address");
-        let sent = outgoing.post(&target, reqwest::header::HeaderMap::new(), Vec::new()).await;
+        let sent = egress.post(&target, reqwest::header::HeaderMap::new(), Vec::new()).await;
         sent.expect_err("no answer").to_string()
     }
 

@@ -3,7 +3,7 @@
 //!
 //! **Does not** wake anybody: that is for alerts, which have more patience.
 
-use crate::formats::api::status::{ConcernJson, KafkaJson, Part, StoreJson};
+use crate::formats::api::status::{IssueJson, KafkaJson, Part, StoreJson};
 use crate::model::time::EventTime;
 use std::collections::VecDeque;
 
@@ -36,7 +36,7 @@ const CHECKPOINT_MS: i64 = 10_000;
 
 /// What was measured at a time. Counts are totals since the start.
 #[derive(Clone, Debug)]
-pub struct Vitals {
+pub struct Measurements {
     /// When.
     pub at: EventTime,
     /// Invariants that would have been broken.
@@ -62,7 +62,7 @@ pub struct Vitals {
     /// The sender whose clock is furthest ahead, if its events are not counted for that, and by how
     /// much. Unit: milliseconds.
     pub fast_clock: Option<(String, i64)>,
-    /// The Kafka intake, where there is one.
+    /// The Kafka source, where there is one.
     pub kafka: Option<KafkaJson>,
     /// Events of Kafka applied.
     pub kafka_events: u64,
@@ -74,21 +74,21 @@ pub struct Vitals {
     pub forgotten: u64,
     /// Uses of unknown credentials that were not counted for want of memory.
     pub deferred: u64,
-    /// Credentials that were not taken in, as all others had an open episode.
+    /// Credentials that were not taken in, as all others had an open finding.
     pub not_watched: u64,
-    /// Revocations that the breaker has left; none where it may never let any through.
-    pub breaker_tokens: Option<i64>,
+    /// Revocations that the revocation limit has left; none where it may never let any through.
+    pub revocation_tokens: Option<i64>,
 }
 
 /// How it was recently.
 #[derive(Clone, Debug, Default)]
 pub struct Recent {
-    kept: VecDeque<Vitals>,
+    kept: VecDeque<Measurements>,
 }
 
 impl Recent {
     /// Takes down how it is.
-    pub fn note(&mut self, now: Vitals) {
+    pub fn record(&mut self, now: Measurements) {
         // A clock that was set back leaves nothing to compare with.
         self.kept.retain(|one| (0..KEPT_MS).contains(&now.at.ms_since(one.at)));
         self.kept.push_back(now);
@@ -96,7 +96,7 @@ impl Recent {
 
     /// For how long something has been so without a break, as far as it is remembered; none if it
     /// is not so. Unit: milliseconds.
-    fn since_ms(&self, now: &Vitals, is_so: impl Fn(&Vitals) -> bool) -> Option<i64> {
+    fn since_ms(&self, now: &Measurements, is_so: impl Fn(&Measurements) -> bool) -> Option<i64> {
         let before = self.kept.iter().rev().filter(|one| one.at <= now.at);
         let first = std::iter::once(now).chain(before).take_while(|one| is_so(one)).last();
         first.map(|first| now.at.ms_since(first.at))
@@ -104,7 +104,11 @@ impl Recent {
 
     /// By how much a total rose within the last minute, and in how many seconds; none where nothing was
     /// taken down in it.
-    fn risen(&self, now: &Vitals, total: impl Fn(&Vitals) -> u64) -> Option<(u64, f64)> {
+    fn risen(
+        &self,
+        now: &Measurements,
+        total: impl Fn(&Measurements) -> u64,
+    ) -> Option<(u64, f64)> {
         let since =
             self.kept.iter().find(|one| (1..=MINUTE_MS).contains(&now.at.ms_since(one.at)))?;
         let seconds = now.at.ms_since(since.at) as f64 / 1000.0;
@@ -112,24 +116,24 @@ impl Recent {
     }
 
     /// What a person should look at, the most severe first.
-    pub fn concerns(&self, now: &Vitals) -> Vec<ConcernJson> {
-        let mut concerns: Vec<ConcernJson> = of_itself(now).collect();
-        concerns.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));
-        concerns.extend(self.of_intake(now));
-        concerns.extend(now.kafka.and_then(|kafka| self.of_kafka(now, kafka)));
-        concerns.sort_by_key(|one| (!one.grave, one.part));
-        concerns
+    pub fn issues(&self, now: &Measurements) -> Vec<IssueJson> {
+        let mut issues: Vec<IssueJson> = of_itself(now).collect();
+        issues.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));
+        issues.extend(self.of_source(now));
+        issues.extend(now.kafka.and_then(|kafka| self.of_kafka(now, kafka)));
+        issues.sort_by_key(|one| (!one.grave, one.part));
+        issues
     }
 
-    fn of_store(&self, now: &Vitals, store: &StoreJson) -> Option<ConcernJson> {
+    fn of_store(&self, now: &Measurements, store: &StoreJson) -> Option<IssueJson> {
         let settled = now.settled_by(&store.name);
-        let stands_still = |one: &Vitals| {
+        let stands_still = |one: &Measurements| {
             let waits = one.stores.iter().any(|it| it.name == store.name && it.waiting > 0);
             waits && one.settled_by(&store.name) == settled
         };
         let still_ms = self.since_ms(now, stands_still);
         let waiting = count(store.waiting, "decision");
-        let concern = if !store.up {
+        let issue = if !store.up {
             let due = if store.waiting > 0 { format!(", {waiting} due") } else { String::new() };
             let said = store.fault.as_ref().map_or(String::new(), |said| format!(" ({said})"));
             grave(Part::Store, "store-unreachable", format!("it can't be reached{said}{due}"))
@@ -140,17 +144,17 @@ impl Recent {
         } else {
             return None;
         };
-        Some(ConcernJson { store: Some(store.name.clone()), ..concern })
+        Some(IssueJson { store: Some(store.name.clone()), ..issue })
     }
 
-    fn of_intake(&self, now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
-        let rose = |total: fn(&Vitals) -> u64| {
+    fn of_source(&self, now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
+        let rose = |total: fn(&Measurements) -> u64| {
             self.risen(now, total).map(|(by, _)| by).filter(|by| *by > 0)
         };
         let not_kept = rose(|one| one.not_kept).map(|events| {
             let events = count(events, "event");
             let found = format!("a crash would lose {events} of the last minute");
-            mild(Part::EventLog, "events-not-kept", found)
+            mild(Part::EventLog, "events-not-durable", found)
         });
         let full = rose(|one| one.queue_full).map(|requests| {
             let found = format!("{} of the last minute answered 429", count(requests, "request"));
@@ -184,15 +188,15 @@ impl Recent {
         [not_kept, full, refused, unverified, memory].into_iter().flatten()
     }
 
-    fn of_kafka(&self, now: &Vitals, kafka: KafkaJson) -> Option<ConcernJson> {
-        let owns_none = |one: &Vitals| one.kafka.is_some_and(|kafka| kafka.partitions == 0);
-        let is_down = |one: &Vitals| one.kafka.is_some_and(|kafka| !kafka.up);
+    fn of_kafka(&self, now: &Measurements, kafka: KafkaJson) -> Option<IssueJson> {
+        let owns_none = |one: &Measurements| one.kafka.is_some_and(|kafka| kafka.partitions == 0);
+        let is_down = |one: &Measurements| one.kafka.is_some_and(|kafka| !kafka.up);
         if self.since_ms(now, is_down).is_some_and(|ms| ms >= BROKERS_MS) {
             let found = "the brokers don't answer".to_owned();
             return Some(grave(Part::Kafka, "consumer-stalled", found));
         }
         if self.since_ms(now, owns_none).is_some_and(|ms| ms >= UNASSIGNED_MS) {
-            let found = "this member owns no partition".to_owned();
+            let found = "this instance owns no partition".to_owned();
             return Some(mild(Part::Kafka, "consumer-unassigned", found));
         }
         let (applied, seconds) = self.risen(now, |one| one.kafka_events)?;
@@ -204,7 +208,7 @@ impl Recent {
     }
 }
 
-impl Vitals {
+impl Measurements {
     /// What a store has settled.
     fn settled_by(&self, name: &str) -> Option<u64> {
         let mut stores = self.stores.iter().zip(&self.settled);
@@ -213,7 +217,7 @@ impl Vitals {
 }
 
 /// What shows at once.
-fn of_itself(now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
+fn of_itself(now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
     let violations = (now.violations > 0).then(|| {
         let found =
             format!("{}: nothing above alert until a restart", count(now.violations, "violation"));
@@ -237,9 +241,9 @@ fn of_itself(now: &Vitals) -> impl Iterator<Item = ConcernJson> + use<> {
         let found = format!("of one partition none for {} s", age_ms / 1000);
         grave(Part::Checkpoints, "checkpoint-stale", found)
     });
-    let empty = now.breaker_tokens.is_some_and(|tokens| tokens <= 0).then(|| {
+    let empty = now.revocation_tokens.is_some_and(|tokens| tokens <= 0).then(|| {
         let found = "it is empty: suspends, does not revoke".to_owned();
-        mild(Part::Breaker, "breaker-empty", found)
+        mild(Part::RevocationLimit, "revocation-limit-empty", found)
     });
     let fast = now.fast_clock.as_ref().map(|(sender, ms)| {
         let found =
@@ -253,17 +257,17 @@ fn count(number: u64, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
-fn mild(part: Part, runbook: &str, found: String) -> ConcernJson {
-    ConcernJson { part, store: None, grave: false, found, runbook: runbook.to_owned() }
+fn mild(part: Part, runbook: &str, found: String) -> IssueJson {
+    IssueJson { part, store: None, grave: false, found, runbook: runbook.to_owned() }
 }
 
-fn grave(part: Part, runbook: &str, found: String) -> ConcernJson {
-    ConcernJson { grave: true, ..mild(part, runbook, found) }
+fn grave(part: Part, runbook: &str, found: String) -> IssueJson {
+    IssueJson { grave: true, ..mild(part, runbook, found) }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Recent, Vitals};
+    use super::{Measurements, Recent};
     use crate::formats::api::status::{KafkaJson, Part, StoreJson};
     use crate::model::time::EventTime;
 
@@ -272,9 +276,9 @@ mod tests {
         per_s * u64::try_from(second + 60).unwrap_or(0)
     }
 
-    fn well(second: i64) -> Vitals {
+    fn well(second: i64) -> Measurements {
         let at = EventTime::from_s(1_800_000_000 + second);
-        Vitals {
+        Measurements {
             at,
             violations: 0,
             journal_is_writable: true,
@@ -296,20 +300,20 @@ mod tests {
             forgotten: 7,
             deferred: 7,
             not_watched: 7,
-            breaker_tokens: Some(1),
+            revocation_tokens: Some(1),
         }
     }
 
     /// What is found after two minutes of which each second was like that: from -60 to 59.
-    fn found_after(minute: impl Fn(&mut Vitals, i64)) -> Vec<(Part, bool, String)> {
+    fn found_after(minute: impl Fn(&mut Measurements, i64)) -> Vec<(Part, bool, String)> {
         let mut recent = Recent::default();
         let at = |second| {
-            let mut vitals = well(second);
-            minute(&mut vitals, second);
-            vitals
+            let mut measurements = well(second);
+            minute(&mut measurements, second);
+            measurements
         };
-        (-60..59).for_each(|second| recent.note(at(second)));
-        let found = recent.concerns(&at(59));
+        (-60..59).for_each(|second| recent.record(at(second)));
+        let found = recent.issues(&at(59));
         for one in &found {
             let page = format!("{}/docs/runbooks/{}.md", env!("CARGO_MANIFEST_DIR"), one.runbook);
             assert!(std::path::Path::new(&page).exists(), "{page}");
@@ -318,19 +322,19 @@ mod tests {
     }
 
     #[track_caller]
-    fn finds(part: Part, grave: bool, words: &str, change: impl Fn(&mut Vitals, i64)) {
+    fn finds(part: Part, grave: bool, words: &str, change: impl Fn(&mut Measurements, i64)) {
         let found = found_after(change);
         assert_eq!(found, [(part, grave, words.to_owned())]);
     }
 
     #[test]
     fn a_minute_in_which_no_event_counts_is_remarkable() {
-        let at = |second, applied, unverified| Vitals { applied, unverified, ..well(second) };
+        let at = |second, applied, unverified| Measurements { applied, unverified, ..well(second) };
         let mut recent = Recent::default();
-        recent.note(at(0, 0, 0));
-        let found = |now: &Vitals| {
-            let concerns = recent.concerns(now).into_iter();
-            concerns.map(|one| one.found).collect::<Vec<_>>()
+        recent.record(at(0, 0, 0));
+        let found = |now: &Measurements| {
+            let issues = recent.issues(now).into_iter();
+            issues.map(|one| one.found).collect::<Vec<_>>()
         };
         let none = "none of 100 events of the last minute counts as a use";
         assert_eq!(found(&at(50, 100, 100)), [none]);
@@ -340,15 +344,15 @@ mod tests {
 
     #[test]
     fn a_sender_with_a_fast_clock_is_named() {
-        let fast = Vitals { fast_clock: Some(("gateway-1".to_owned(), 90_000)), ..well(0) };
-        let concerns = Recent::default().concerns(&fast);
-        let found: Vec<_> = concerns.iter().map(|one| (one.part, one.grave, &*one.found)).collect();
+        let fast = Measurements { fast_clock: Some(("gateway-1".to_owned(), 90_000)), ..well(0) };
+        let issues = Recent::default().issues(&fast);
+        let found: Vec<_> = issues.iter().map(|one| (one.part, one.grave, &*one.found)).collect();
         let expected = "the clock of gateway-1 is 90 s ahead: its events don't count";
         assert_eq!(found, [(Part::Records, true, expected)]);
     }
 
     #[test]
-    fn who_is_well_gives_no_concern_and_each_fault_is_told_alone() {
+    fn who_is_well_gives_no_issue_and_each_fault_is_told_alone() {
         assert_eq!(found_after(|_, _| {}), []);
         finds(Part::Journal, true, "it can't be written: nothing is carried out", |now, _| {
             now.journal_is_writable = false;
@@ -391,8 +395,8 @@ mod tests {
             now.checkpoint = Some(now.at.plus_ms(-191_000));
         });
         let empty = "it is empty: suspends, does not revoke";
-        finds(Part::Breaker, false, empty, |now, _| now.breaker_tokens = Some(0));
-        assert_eq!(found_after(|now, _| now.breaker_tokens = None), [], "it may never let any");
+        finds(Part::RevocationLimit, false, empty, |now, _| now.revocation_tokens = Some(0));
+        assert_eq!(found_after(|now, _| now.revocation_tokens = None), [], "it may never let any");
     }
 
     #[test]
@@ -402,12 +406,12 @@ mod tests {
         assert_eq!(waits_from(55), []);
         let still = (Part::Store, true, "1 decision due, it settles none".to_owned());
         assert_eq!(waits_from(54), [still]);
-        let busy = |now: &mut Vitals, at: i64| {
+        let busy = |now: &mut Measurements, at: i64| {
             now.stores[0].waiting = 3;
             now.settled[0] = total(1000, at);
         };
         assert_eq!(found_after(busy), [], "it settles a thousand a second");
-        let again_and_again = |now: &mut Vitals, at: i64| {
+        let again_and_again = |now: &mut Measurements, at: i64| {
             now.stores[0].waiting = u64::from(at % 3 > 0);
         };
         assert_eq!(found_after(again_and_again), []);
@@ -429,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn a_member_without_partitions_is_told_once_no_rebalance_takes_so_long() {
+    fn an_instance_without_partitions_is_told_once_no_rebalance_takes_so_long() {
         let none_from = |begin: i64| {
             found_after(move |now, at| {
                 let partitions = u64::from(at < begin);
@@ -437,7 +441,7 @@ mod tests {
             })
         };
         assert_eq!(none_from(-30), []);
-        let told = [(Part::Kafka, false, "this member owns no partition".to_owned())];
+        let told = [(Part::Kafka, false, "this instance owns no partition".to_owned())];
         assert_eq!(none_from(-31), told);
         let away = KafkaJson { up: false, partitions: 4, lag: 0 };
         let told = [(Part::Kafka, true, "the brokers don't answer".to_owned())];
@@ -456,18 +460,18 @@ mod tests {
         let parts: Vec<Part> = found.iter().map(|(part, ..)| *part).collect();
         assert_eq!(parts, [Part::Journal, Part::Store, Part::Memory, Part::Records]);
         let mut recent = Recent::default();
-        recent.note(Vitals { refused: 0, ..well(0) });
-        recent.note(well(1));
-        assert_eq!(recent.concerns(&well(59)).len(), 1);
-        assert_eq!(recent.concerns(&well(61)), []);
+        recent.record(Measurements { refused: 0, ..well(0) });
+        recent.record(well(1));
+        assert_eq!(recent.issues(&well(59)).len(), 1);
+        assert_eq!(recent.issues(&well(61)), []);
     }
 
     #[test]
-    fn a_clock_that_is_set_back_makes_no_concern() {
+    fn a_clock_that_is_set_back_makes_no_issue() {
         let mut recent = Recent::default();
-        recent.note(well(3600));
-        assert_eq!(recent.concerns(&Vitals { refused: 99, ..well(0) }), []);
-        recent.note(well(0));
-        assert_eq!(recent.concerns(&well(1)), []);
+        recent.record(well(3600));
+        assert_eq!(recent.issues(&Measurements { refused: 99, ..well(0) }), []);
+        recent.record(well(0));
+        assert_eq!(recent.issues(&well(1)), []);
     }
 }

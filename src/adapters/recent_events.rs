@@ -21,7 +21,7 @@ const NEWS_MAX: usize = 1024;
 
 /// Something that listeners are told at once.
 #[derive(Clone, Debug)]
-pub struct News {
+pub struct RecentEvent {
     /// `finding` or `decision`.
     pub event: &'static str,
     /// JSON.
@@ -29,14 +29,14 @@ pub struct News {
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct StoredEvent {
     findings: HashMap<FindingId, Finding>,
     order: VecDeque<FindingId>,
     decisions: VecDeque<Decision>,
     receipts: HashMap<DecisionId, BTreeMap<String, Receipt>>,
 }
 
-impl Kept {
+impl StoredEvent {
     /// Forgets the oldest finding that has ended, or the oldest where many that go on are older.
     fn forget_one(&mut self) {
         let has_ended = |id| self.findings.get(id).is_none_or(|one| one.closed.is_some());
@@ -49,21 +49,21 @@ impl Kept {
 
 /// Recent findings and decisions.
 #[derive(Debug)]
-pub struct Board {
-    kept: RwLock<Kept>,
-    news: broadcast::Sender<News>,
+pub struct RecentEvents {
+    kept: RwLock<StoredEvent>,
+    news: broadcast::Sender<RecentEvent>,
 }
 
-impl Default for Board {
+impl Default for RecentEvents {
     fn default() -> Self {
         Self { kept: RwLock::default(), news: broadcast::channel(NEWS_MAX).0 }
     }
 }
 
-impl Board {
+impl RecentEvents {
     /// Puts up a finding, or what became of it.
     pub fn post_finding(&self, finding: &Finding) {
-        self.tell("finding", &FindingJson(finding.clone()));
+        self.publish("finding", &FindingJson(finding.clone()));
         let mut kept = self.kept.write();
         if kept.findings.insert(finding.id, finding.clone()).is_none() {
             kept.order.push_back(finding.id);
@@ -75,7 +75,7 @@ impl Board {
 
     /// Puts up a decision.
     pub fn post_decision(&self, decision: Decision) {
-        self.tell("decision", &DecisionJson(decision.clone()));
+        self.publish("decision", &DecisionJson(decision.clone()));
         self.keep_decision(decision);
     }
 
@@ -103,17 +103,17 @@ impl Board {
         self.kept.read().receipts.get(&decision).cloned()
     }
 
-    fn tell(&self, event: &'static str, value: &impl serde::Serialize) {
+    fn publish(&self, event: &'static str, value: &impl serde::Serialize) {
         if self.news.receiver_count() > 0
             && let Ok(json) = serde_json::to_string(value)
         {
             // Nobody listens any more: nothing is lost.
-            let _heard = self.news.send(News { event, data: json.into() });
+            let _heard = self.news.send(RecentEvent { event, data: json.into() });
         }
     }
 
     /// Listens from now on.
-    pub fn listen(&self) -> broadcast::Receiver<News> {
+    pub fn listen(&self) -> broadcast::Receiver<RecentEvent> {
         self.news.subscribe()
     }
 

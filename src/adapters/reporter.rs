@@ -15,7 +15,7 @@ pub struct Stage {
     /// Its stage, as heartbeats name it.
     pub name: &'static str,
     /// Where its events come from, as counters name it.
-    pub intake: &'static str,
+    pub source: &'static str,
     /// Its number in the stage.
     pub number: usize,
     /// Its number among all threads of the data plane.
@@ -49,16 +49,16 @@ impl Reporter {
     /// Reports what a shard has to say; its events `arrived` then. Blocks while the control plane is
     /// busy.
     pub fn report(&mut self, shard: ShardId, output: ShardOutput, arrived: EventTime) {
-        let ShardOutput { signals, tally, hours, ended_minute } = output;
-        self.metrics.add(self.stage.intake, &tally);
+        let ShardOutput { signals, counters, hours, ended_minute } = output;
+        self.metrics.add(self.stage.source, &counters);
         self.hours.iter_mut().zip(hours).for_each(|(sum, more)| *sum += more);
         if !signals.is_empty() {
             self.ticket = self.ticket.next();
             let ticket = Some(self.ticket.clone());
-            self.tell(ControlMessage::Signals(signals, arrived, ticket));
+            self.send(ControlMessage::Signals(signals, arrived, ticket));
         }
         if let Some(minute) = ended_minute {
-            self.tell(ControlMessage::MinuteEnded(shard, minute));
+            self.send(ControlMessage::MinuteEnded(shard, minute));
         }
     }
 
@@ -66,7 +66,7 @@ impl Reporter {
     pub fn flush_hours(&mut self) {
         let hours = std::mem::take(&mut self.hours);
         if hours.iter().any(|hours| *hours > 0) {
-            self.tell(ControlMessage::ActiveHours(hours));
+            self.send(ControlMessage::ActiveHours(hours));
         }
     }
 
@@ -78,11 +78,11 @@ impl Reporter {
         self.metrics.checkpoint_at.set(name, number, checkpoint);
         // It lives now, whatever time it was told: while the past is read again that is of the past.
         self.metrics.heartbeat_at.set(name, number, Some(clock::now()));
-        self.tell(ControlMessage::InUse(InUse { thread, usage }));
+        self.send(ControlMessage::InUse(InUse { thread, usage }));
     }
 
-    fn tell(&self, message: ControlMessage) {
+    fn send(&self, message: ControlMessage) {
         // It has ended only if tripline stops by a fault.
-        let _ended = self.control.tell_blocking(message);
+        let _ended = self.control.send_blocking(message);
     }
 }

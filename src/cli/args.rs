@@ -38,8 +38,8 @@ pub enum Command {
     /// Run a demonstration: a simulated fleet, a leaked key, detection, revocation, undo. Needs no
     /// set-up and ends by itself; exit code 0 only if every step succeeded.
     Demo(DemoArgs),
-    /// Run the daemon. Without a configuration: HTTP intake on 127.0.0.1:7878, embedded store in
-    /// ./tripline-data, posture shadow.
+    /// Run the daemon. Without a configuration: HTTP source on 127.0.0.1:7878, embedded store in
+    /// ./tripline-data, mode shadow.
     Run {
         /// The configuration.
         #[arg(long)]
@@ -198,7 +198,7 @@ pub struct ReplayArgs {
     pub decisions: Option<PathBuf>,
     /// Where the places of refused records go, one JSON object a line.
     #[arg(long)]
-    pub dead_letters: Option<PathBuf>,
+    pub rejects: Option<PathBuf>,
     /// Where the report goes as JSON.
     #[arg(long)]
     pub report: Option<PathBuf>,
@@ -258,7 +258,7 @@ pub(crate) fn load(path: Option<&PathBuf>) -> Result<Settings, Exit> {
         None => loader::defaults(loader::environment()).map_err(LoadError::from),
     };
     loaded.map_err(|error| {
-        super::output::say_error(&error);
+        super::output::print_error(&error);
         Exit::Configuration
     })
 }
@@ -271,7 +271,7 @@ fn run_scenarios(scenarios: &[PathBuf], output: client::Output) -> Exit {
                 if outcomes.iter().any(|outcome| !outcome.came_true) {
                     exit = Exit::Findings;
                 }
-                super::output::say(&match output {
+                super::output::print_out(&match output {
                     client::Output::Json => serde_json::to_string(&outcomes).unwrap_or_default(),
                     client::Output::Table => {
                         format!("{}\n{}", path.display(), expectation::table(&outcomes))
@@ -279,7 +279,7 @@ fn run_scenarios(scenarios: &[PathBuf], output: client::Output) -> Exit {
                 });
             }
             Err(error) => {
-                super::output::say_error(&error);
+                super::output::print_error(&error);
                 return Exit::Configuration;
             }
         }
@@ -291,11 +291,11 @@ fn run_check(file: &Path) -> Exit {
     match loader::load_at(file, Some(clock::now())) {
         Ok(settings) => {
             let consequences = record_format::consequences(&settings);
-            super::output::say(&format!("{}: no mistakes\n{consequences}", file.display()));
+            super::output::print_out(&format!("{}: no mistakes\n{consequences}", file.display()));
             Exit::Good
         }
         Err(error) => {
-            super::output::say_error(&error);
+            super::output::print_error(&error);
             Exit::Configuration
         }
     }
@@ -312,28 +312,28 @@ fn run_replay(args: &ReplayArgs) -> Exit {
     let outputs = replay::Outputs {
         findings: args.findings.clone(),
         decisions: args.decisions.clone(),
-        dead_letters: args.dead_letters.clone(),
+        rejects: args.rejects.clone(),
         report: args.report.clone(),
     };
     let bar = replay::progress_bar(&args.files);
     match replay::replay(&settings, &args.files, &outputs, &bar) {
         Ok(report) => {
             bar.finish_and_clear();
-            super::output::say_aside(&replay::table(&report));
+            super::output::print_err(&replay::table(&report));
             for (file, error) in &report.unread {
-                super::output::say_problem(&format!("can't read {file} to its end: {error}"));
+                super::output::print_problem(&format!("can't read {file} to its end: {error}"));
             }
             if report.events > 0 && report.unverified == report.events {
-                super::output::say_problem(
+                super::output::print_problem(
                     "none of the events counts as a use of its credential: say which do, as \
-                     verified = \"2xx\" in [intake.access_log] (docs/events.md)",
+                     verified = \"2xx\" in [source.access_log] (docs/events.md)",
                 );
             }
             if report.unread.is_empty() { Exit::Good } else { Exit::Findings }
         }
         Err(error) => {
             bar.abandon();
-            super::output::say_error(&error);
+            super::output::print_error(&error);
             Exit::Findings
         }
     }

@@ -18,14 +18,14 @@ use std::time::Instant;
 
 /// Which half of the traces takes part, by the number in their names. Minute counts judge only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Half {
+pub enum Regime {
     /// Even numbers: those that settings may be tuned on.
     Tune,
     /// Odd numbers: those that judge.
     Judge,
 }
 
-impl Half {
+impl Regime {
     /// Whether a trace belongs to it.
     pub fn has(self, trace: &Trace) -> bool {
         let counts_minutes = trace.window_ms == 60_000;
@@ -36,7 +36,7 @@ impl Half {
 
 /// How the result is said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Say {
+pub enum BacktestOutput {
     /// A table.
     #[default]
     Table,
@@ -59,7 +59,7 @@ pub struct BacktestArgs {
     pub source: Source,
     /// Only the half of the traces for tuning, or for judging. [default: all]
     #[arg(long)]
-    pub half: Option<Half>,
+    pub half: Option<Regime>,
     /// How often each client is attacked with the whole library.
     #[arg(long, default_value_t = 1)]
     pub forks: u32,
@@ -81,7 +81,7 @@ pub struct BacktestArgs {
     pub format: Option<Format>,
     /// How the result is said on standard output.
     #[arg(short, long, default_value = "table")]
-    pub output: Say,
+    pub output: BacktestOutput,
     /// Where the report goes as JSON.
     #[arg(long)]
     pub report: Option<PathBuf>,
@@ -107,7 +107,7 @@ pub fn run(args: &BacktestArgs, mut settings: Settings) -> Exit {
     match written {
         Ok(()) => Exit::Good,
         Err(problem) => {
-            super::output::say_problem(&problem);
+            super::output::print_problem(&problem);
             Exit::Findings
         }
     }
@@ -191,8 +191,8 @@ fn write(args: &BacktestArgs, report: &Report) -> Result<(), String> {
     save(&args.report, &json)?;
     save(&args.plot, &|| plot::svg(&report.curve, &format!("tripline on {}", report.source)))?;
     match args.output {
-        Say::Table => super::output::say(&report.table()),
-        Say::Json => super::output::say(&json()),
+        BacktestOutput::Table => super::output::print_out(&report.table()),
+        BacktestOutput::Json => super::output::print_out(&json()),
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub fn budget(connection: &Connection) -> Exit {
 
 /// The kinds that were ever used; all of them, where none was.
 fn table(cohorts: &[CohortJson]) -> String {
-    let used = |one: &&CohortJson| one.credential_days > 0.0 || one.episodes > 0;
+    let used = |one: &&CohortJson| one.credential_days > 0.0 || one.open_findings > 0;
     let mut shown: Vec<&CohortJson> = cohorts.iter().filter(used).collect();
     if shown.is_empty() {
         shown = cohorts.iter().collect();
@@ -31,13 +31,13 @@ fn table(cohorts: &[CohortJson]) -> String {
              those corroborated)\n",
             cohort.cohort,
             cohort.credential_days,
-            cohort.episodes,
+            cohort.open_findings,
             cohort.context,
             cohort.corroborated
         ));
         out.push_str(&format!(
             "  {:<10} {:>10} {:>12} {:>12}  {:<7} {}\n",
-            "ACTION", "EPISODES", "CERTIFIED", "BUDGET", "STATE", "CREDENTIAL-DAYS MISSING"
+            "ACTION", "FINDINGS", "PROVEN", "BUDGET", "STATE", "CREDENTIAL-DAYS MISSING"
         ));
         cohort.actions.iter().for_each(|one| out.push_str(&row(one)));
     }
@@ -56,7 +56,7 @@ fn row(proof: &ProofJson) -> String {
     format!(
         "  {:<10} {:>10} {:>12} {:>12}  {:<7} {missing}\n",
         proof.action,
-        proof.episodes,
+        proof.open_findings,
         scientific(proof.certified, "unknown"),
         scientific(proof.budget, "none"),
         match (proof.action.as_str(), proof.open) {
@@ -81,7 +81,7 @@ mod tests {
         let said = table(&budget_json(&cohorts, &Budgets::default()));
         for line in [
             "api_key: 10000.0 credential-days of use, 0 bursts taken for false (0 with the context, 0 of those corroborated)",
-            "  ACTION       EPISODES    CERTIFIED       BUDGET  STATE   CREDENTIAL-DAYS MISSING",
+            "  ACTION       FINDINGS       PROVEN       BUDGET  STATE   CREDENTIAL-DAYS MISSING",
             "  throttle            0      3.00e-4      1.00e-3  open    -",
             "  suspend             0      3.69e-4      1.00e-5  closed  358888",
         ] {

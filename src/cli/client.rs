@@ -1,7 +1,7 @@
 //! The way to a running daemon: over its Unix socket or its address.
 
 use super::exit::Exit;
-use super::output::{say, say_aside, say_error};
+use super::output::{print_err, print_error, print_out};
 use crate::config::settings::Settings;
 use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
@@ -42,7 +42,7 @@ pub enum Output {
 
 /// Why something is ordered, and by whom.
 #[derive(Debug, Args)]
-pub struct Because {
+pub struct OrderArguments {
     /// Why; it stands in the journal.
     #[arg(long)]
     pub reason: String,
@@ -54,7 +54,7 @@ pub struct Because {
     pub yes: bool,
 }
 
-impl Because {
+impl OrderArguments {
     /// As the API takes it.
     pub(crate) fn json(&self) -> Value {
         let by = self.by.as_deref().filter(|by| !by.is_empty());
@@ -315,8 +315,8 @@ impl Client {
     /// Writes an answer as JSON, or by `table`.
     pub(crate) fn write(&self, answer: &Value, table: impl FnOnce(&Value) -> String) {
         match self.connection.output {
-            Output::Json => say(&serde_json::to_string_pretty(answer).unwrap_or_default()),
-            Output::Table => say(&table(answer)),
+            Output::Json => print_out(&serde_json::to_string_pretty(answer).unwrap_or_default()),
+            Output::Table => print_out(&table(answer)),
         }
     }
 }
@@ -363,14 +363,14 @@ pub(crate) fn block_on(work: impl Future<Output = Result<(), ClientError>>) -> E
     let done = match runtime {
         Ok(runtime) => runtime.block_on(work),
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Unavailable;
         }
     };
     match done {
         Ok(()) => Exit::Good,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             error.exit()
         }
     }
@@ -395,7 +395,7 @@ pub(crate) fn confirmed(verb: &str, id: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }
-    say_aside(&format!("{verb} {id}? Requests with it will be refused. [y/N]"));
+    print_err(&format!("{verb} {id}? Requests with it will be refused. [y/N]"));
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).is_ok() && line.trim().eq_ignore_ascii_case("y")
 }

@@ -1,7 +1,7 @@
 //! `tripline credentials`: looks at credentials; suspends, revokes and restores them.
 
 use super::client::{
-    Because, Client, ClientError, Connection, Output, block_on, confirmed, escaped,
+    Client, ClientError, Connection, OrderArguments, Output, block_on, confirmed, escaped,
 };
 use super::exit::Exit;
 use super::render::{held_by, name, text};
@@ -46,7 +46,7 @@ pub struct OrderArgs {
     pub id: String,
     /// Why, and who.
     #[command(flatten)]
-    pub because: Because,
+    pub because: OrderArguments,
     /// Order it even if no event named it recently: its name is no slip.
     #[arg(long)]
     pub unknown: bool,
@@ -182,7 +182,7 @@ pub(crate) fn outcome(verb: &str, id: &str, done: &Value) -> String {
     }
     if !open.is_empty() {
         out.push_str(&format!(
-            "\n  {open} still open: nothing is done on it for a while ([actions] restored_for), then \
+            "\n  {open} still open: nothing is done on it for a while ([actions] operator_restore_grace), then \
              it is judged anew;\n  if it is meant to go on, use [allow_list]; if it is not, revoke"
         ));
     }
@@ -226,8 +226,8 @@ pub(crate) fn credential_text(found: &Value) -> String {
     row("first seen", one.first_seen.as_deref().unwrap_or("-"));
     row("last seen", one.last_seen.as_deref().unwrap_or("-"));
     match one.limit_per_min {
-        Some(0) => row("ceiling", "none"),
-        Some(limit) => row("ceiling", &format!("{limit} a minute")),
+        Some(0) => row("limit", "none"),
+        Some(limit) => row("limit", &format!("{limit} a minute")),
         None => {}
     }
     for finding in &one.open_findings {

@@ -1,6 +1,8 @@
 //! `tripline decisions`: what was decided, and what waits for people.
 
-use super::client::{Because, Client, ClientError, Connection, block_on, confirmed, escaped};
+use super::client::{
+    Client, ClientError, Connection, OrderArguments, block_on, confirmed, escaped,
+};
 use super::exit::Exit;
 use super::render::{held_by, name, text};
 use clap::{Args, Subcommand};
@@ -39,7 +41,7 @@ pub struct VoteArgs {
     pub id: String,
     /// Why, and who.
     #[command(flatten)]
-    pub because: Because,
+    pub because: OrderArguments,
 }
 
 /// Runs `tripline decisions …`.
@@ -99,7 +101,7 @@ fn carried(decision: &Value) -> String {
 fn row(decision: &Value) -> String {
     let carried_out = decision.get("carried_out") == Some(&Value::Bool(true));
     let held = held_by(decision).join(",");
-    let is_alert = text(decision, "action") == "alert" && !held.contains("posture");
+    let is_alert = text(decision, "action") == "alert" && !held.contains("mode");
     let state = match (carried_out, held.is_empty()) {
         (true, true) => carried(decision),
         (true, false) => format!("{}, held by {held}", carried(decision)),
@@ -144,7 +146,7 @@ fn waiting_table(found: &Value) -> String {
 
 fn decision_text(decision: &Value) -> String {
     let mut out = format!("{}\n", row(decision));
-    for field in ["wanted", "posture", "generation", "finding", "until", "expires", "tenant"] {
+    for field in ["wanted", "mode", "generation", "finding", "until", "expires", "tenant"] {
         if let Some(value) = decision.get(field).filter(|value| !value.is_null()) {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             out.push_str(&format!("  {field:<12} {value}\n"));

@@ -6,7 +6,7 @@
 //! to stay, the fleet lives on, and now and then another key leaks, until a signal ends it.
 
 use super::exit::Exit;
-use super::output::{say, say_error, say_problem};
+use super::output::{print_error, print_out, print_problem};
 use crate::adapters::clock;
 use crate::adapters::http::auth::Role;
 use crate::adapters::storage::key_material;
@@ -43,7 +43,7 @@ const CONTRACT: &str = "1000/min";
 /// How long anything may take to come true.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Who pays for the keys: more than one, as the breaker lets through one revocation an hour for each.
+/// Who pays for the keys: more than one, as the revocation limit lets through one revocation an hour for each.
 const TENANTS: [&str; 4] = ["acme", "bloom", "cargo", "delta"];
 
 /// The tenant of a key, by its last digit.
@@ -119,30 +119,30 @@ pub fn demo(port: u16, stay: bool) -> Exit {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Unavailable;
         }
     };
     let (folder, token) = match own_folder().and_then(|folder| Ok((folder, own_token()?))) {
         Ok(made) => made,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Unavailable;
         }
     };
     let Some(settings) = demo_settings(port, &folder, token.clone()) else {
-        say_problem("the demo's own settings are wrong");
+        print_problem("the demo's own settings are wrong");
         return Exit::Configuration;
     };
     let played = runtime.block_on(play(settings, token, stay));
     let cleared = std::fs::remove_dir_all(&folder);
     if let Err(source) = cleared {
-        say_error(&DemoError::Folder { path: folder, source });
+        print_error(&DemoError::Folder { path: folder, source });
     }
     match played {
         Ok(()) => Exit::Good,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             Exit::Findings
         }
     }
@@ -163,7 +163,7 @@ fn own_token() -> Result<SecretString, DemoError> {
 }
 
 fn demo_settings(port: u16, folder: &std::path::Path, secret: SecretString) -> Option<Settings> {
-    let text = format!("posture.default = \"revoke\"\nceiling.default = \"{CONTRACT}\"\n");
+    let text = format!("mode.default = \"revoke\"\nlimits.default = \"{CONTRACT}\"\n");
     let mut settings = loader::check("demo", &text, BTreeMap::new()).ok()?;
     folder.clone_into(&mut settings.data_dir);
     settings.admin.path = Some(folder.join("tripline.sock"));
@@ -213,8 +213,8 @@ async fn ended() {
 
 fn line(at: Option<Duration>, text: &str) {
     match at {
-        Some(at) => say(&format!("  {:>7.2} s  {text}", at.as_secs_f64())),
-        None => say(text),
+        Some(at) => print_out(&format!("  {:>7.2} s  {text}", at.as_secs_f64())),
+        None => print_out(text),
     }
 }
 
@@ -522,7 +522,7 @@ impl Stage {
         let metrics = self.read("/metrics").await?.text().await?;
         let mut shown = String::new();
         for name in [
-            "tripline_events_total{intake=\"http\"}",
+            "tripline_events_total{source=\"http\"}",
             "tripline_decisions_total{action=\"revoke\",carried_out=\"true\"}",
             "tripline_decisions_total{action=\"restore\",carried_out=\"true\"}",
             "tripline_enforcement_total{receipt=\"applied\",store=\"embedded\"}",

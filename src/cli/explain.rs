@@ -5,7 +5,7 @@ use super::client::{Client, Connection, block_on, escaped};
 use super::credentials::credential_text;
 use super::exit::Exit;
 use super::render::{finding_text, name, text};
-use crate::model::decision::Guardrail;
+use crate::model::decision::Safeguard;
 use crate::model::finding::Gate;
 use serde_json::Value;
 
@@ -108,7 +108,7 @@ fn more(finding: &Value) -> Vec<String> {
             "people are told when the rate rises and most of the excess comes from new sources"
                 .to_owned(),
         ),
-        ("ceiling" | "burst", _) => {}
+        ("limit" | "burst", _) => {}
         _ => lines.push("by itself this detector never does more than tell people".to_owned()),
     }
     if text(finding, "detector") == "burst" && action != "observe" && action != "revoke" {
@@ -152,58 +152,58 @@ fn decided(decision: &Value) -> String {
         text(decision, "by"),
     );
     out.push_str(&format!("  why: {}\n", text(decision, "reason")));
-    for guardrail in held {
-        let remedy = match Guardrail::parse(guardrail) {
-            Some(Guardrail::Approval) => approval(&text(decision, "id")),
+    for safeguard in held {
+        let remedy = match Safeguard::parse(safeguard) {
+            Some(Safeguard::Approval) => approval(&text(decision, "id")),
             Some(known) => remedy(known).to_owned(),
-            None => "the daemon knows this guardrail and this command doesn't: they are of two \
+            None => "the daemon knows this safeguard and this command doesn't: they are of two \
                      versions"
                 .to_owned(),
         };
-        out.push_str(&format!("  {guardrail}: {remedy}\n"));
+        out.push_str(&format!("  {safeguard}: {remedy}\n"));
     }
     out
 }
 
 /// Who has to agree, and how.
 fn approval(id: &str) -> String {
-    format!("{}: tripline decisions approve {id}", remedy(Guardrail::Approval))
+    format!("{}: tripline decisions approve {id}", remedy(Safeguard::Approval))
 }
 
 /// What would have changed the outcome.
-const fn remedy(guardrail: Guardrail) -> &'static str {
-    match guardrail {
-        Guardrail::Posture => {
-            "the posture allows less; raise [posture] once you trust what you see"
+const fn remedy(safeguard: Safeguard) -> &'static str {
+    match safeguard {
+        Safeguard::Mode => "the mode allows less; raise [mode] once you trust what you see",
+        Safeguard::AllowList => "an entry of [allow_list] protects it; remove the entry to act",
+        Safeguard::RevocationLimit => {
+            "the revocations of this hour are used up; see [revocation_limit]"
         }
-        Guardrail::AllowList => "an entry of [allow_list] protects it; remove the entry to act",
-        Guardrail::Breaker => "the revocations of this hour are used up; see [breaker]",
-        Guardrail::CatchUp => "the past was being read; had it been live, it would have acted",
-        Guardrail::Budget => "not yet proven to be safe; `tripline budget` says what is missing",
-        Guardrail::FleetSuppression => "many credentials burst at once, which is nobody's theft",
-        Guardrail::Maturity => {
+        Safeguard::CatchUp => "the past was being read; had it been live, it would have acted",
+        Safeguard::Budget => "not yet proven to be safe; `tripline budget` says what is missing",
+        Safeguard::CommonCause => "many credentials burst at once, which is nobody's theft",
+        Safeguard::Maturity => {
             "too little is known of it to revoke it for its rate; that takes 7 days of age and use \
              in 24 hours ([burst] mature_hours)"
         }
-        Guardrail::WarmUp => {
+        Safeguard::WarmUp => {
             "tripline had started a moment before and knew little of anybody; see [actions] warm_up"
         }
-        Guardrail::Approval => "people have to agree",
-        Guardrail::Invariant => "a fault of tripline's own held it back; see the log and report it",
+        Safeguard::Approval => "people have to agree",
+        Safeguard::Invariant => "a fault of tripline's own held it back; see the log and report it",
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{explanation, remedy};
-    use crate::model::decision::Guardrail;
+    use crate::model::decision::Safeguard;
     use serde_json::json;
 
     #[test]
     fn only_a_broken_invariant_is_called_a_fault() {
-        for guardrail in Guardrail::ALL {
-            let faults = remedy(guardrail).contains("fault");
-            assert_eq!(faults, guardrail == Guardrail::Invariant, "{}", guardrail.as_str());
+        for safeguard in Safeguard::ALL {
+            let faults = remedy(safeguard).contains("fault");
+            assert_eq!(faults, safeguard == Safeguard::Invariant, "{}", safeguard.as_str());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::client::{Client, ClientError, Connection, Output, block_on, escaped};
 use super::exit::Exit;
-use super::output::{say, say_aside};
+use super::output::{print_err, print_out};
 use super::render::{finding_text, name, text};
 use clap::Subcommand;
 use futures_util::StreamExt;
@@ -16,7 +16,7 @@ pub enum Findings {
         /// How many at most.
         #[arg(long, default_value_t = 20)]
         limit: u32,
-        /// Only those whose episode runs.
+        /// Only those whose finding runs.
         #[arg(long)]
         open: bool,
     },
@@ -59,13 +59,13 @@ async fn tail(client: &Client) -> Result<(), ClientError> {
             let line = String::from_utf8_lossy(&line);
             let Some(data) = line.strip_prefix("data:") else { continue };
             if data.trim() == "{}" {
-                say_aside("some were missed: `tripline findings list` has them");
+                print_err("some were missed: `tripline findings list` has them");
                 continue;
             }
             let value: Value = serde_json::from_str(data.trim()).unwrap_or_default();
             match client.output() {
-                Output::Json => say(data),
-                Output::Table => say(&one_line(&value)),
+                Output::Json => print_out(data),
+                Output::Table => print_out(&one_line(&value)),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `tripline generate`: what goes with tripline, from the binary itself.
 
 use super::exit::Exit;
-use super::output::{say, say_error};
+use super::output::{print_error, print_out};
 use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::metrics::table::MetricsError;
 use clap::{Command, Subcommand};
@@ -75,7 +75,7 @@ const K8S: [File; 17] = files!(".":
     "config/k8s/base/poddisruptionbudget.yaml" "config/k8s/base/service.yaml"
     "config/k8s/base/serviceaccount.yaml" "config/k8s/base/statefulset.yaml"
     "config/k8s/base/tripline.toml" "config/k8s/kafka/egress.yaml"
-    "config/k8s/kafka/kustomization.yaml" "config/k8s/kafka/members.yaml"
+    "config/k8s/kafka/kustomization.yaml" "config/k8s/kafka/instances.yaml"
     "config/k8s/kafka/tripline.toml" "config/k8s/monitoring/kustomization.yaml"
     "config/k8s/monitoring/prometheusrule.yaml" "config/k8s/monitoring/servicemonitor.yaml"
     "dashboards/overview.json" "dashboards/detection.json" "dashboards/operations.json");
@@ -109,13 +109,13 @@ enum GenerateError {
 /// Writes it; `command` is the whole command line.
 pub fn run(what: &Generate, mut command: Command) -> Exit {
     let written = match what {
-        Generate::Config => told(CONFIG),
-        Generate::Prometheus => told(PROMETHEUS),
-        Generate::Openapi => told(&crate::adapters::http::router::open_api()),
+        Generate::Config => print_generated(CONFIG),
+        Generate::Prometheus => print_generated(PROMETHEUS),
+        Generate::Openapi => print_generated(&crate::adapters::http::router::open_api()),
         Generate::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut command, "tripline", &mut text);
-            told(&String::from_utf8_lossy(&text))
+            print_generated(&String::from_utf8_lossy(&text))
         }
         Generate::Alerts { folder } => write_all(folder, &ALERTS),
         Generate::Grafana { folder } => write_all(folder, &GRAFANA),
@@ -130,15 +130,15 @@ pub fn run(what: &Generate, mut command: Command) -> Exit {
     match written {
         Ok(()) => Exit::Good,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             Exit::Findings
         }
     }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "as what writes files")]
-fn told(text: &str) -> Result<(), GenerateError> {
-    say(text);
+fn print_generated(text: &str) -> Result<(), GenerateError> {
+    print_out(text);
     Ok(())
 }
 
@@ -174,7 +174,7 @@ fn write(path: &Path, content: &str) -> Result<(), GenerateError> {
     }
     let mut file = std::fs::File::create_new(path).map_err(failed)?;
     file.write_all(content.as_bytes()).map_err(failed)?;
-    say(&path.display().to_string());
+    print_out(&path.display().to_string());
     Ok(())
 }
 

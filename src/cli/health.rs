@@ -2,7 +2,7 @@
 
 use super::client::{Client, Connection, block_on};
 use super::exit::Exit;
-use super::output::say;
+use super::output::print_out;
 
 /// Runs `tripline health`.
 pub fn health(connection: &Connection) -> Exit {
@@ -11,7 +11,7 @@ pub fn health(connection: &Connection) -> Exit {
         let client = Client::new(connection)?;
         let (status, checks) = client.ask("/readyz?verbose", &[]).await?;
         is_ready = status == 200;
-        say(checks.trim_end());
+        print_out(checks.trim_end());
         Ok(())
     });
     if asked == Exit::Good && !is_ready { Exit::Findings } else { asked }

@@ -1,7 +1,7 @@
 //! `tripline journal`: whether it is whole.
 
 use super::exit::Exit;
-use super::output::{say, say_error, say_problem};
+use super::output::{print_error, print_out, print_problem};
 use crate::adapters::journal::audit_log;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ fn verify(named: &Path, head: Option<&str>) -> Exit {
     let path = if named.is_dir() { named.join("journal.ndjson") } else { named.to_owned() };
     let head = match head.map(audit_log::parse_head) {
         Some(None) => {
-            say_problem("--head is LINES:HASH, as this command said before");
+            print_problem("--head is LINES:HASH, as this command said before");
             return Exit::Usage;
         }
         Some(Some(head)) => Some(head),
@@ -42,7 +42,7 @@ fn verify(named: &Path, head: Option<&str>) -> Exit {
     match audit_log::verify(&path, head.as_ref()) {
         Ok(found) => {
             if found.torn_bytes > 0 {
-                say_problem(&format!(
+                print_problem(&format!(
                     "the last line is torn ({} bytes), as after a crash or while it is written; \
                      nothing acts on it, and the next start cuts it off",
                     found.torn_bytes
@@ -50,7 +50,7 @@ fn verify(named: &Path, head: Option<&str>) -> Exit {
             }
             let lines = counted(found.lines, "line");
             let files = counted(found.files as u64, "file");
-            say(&format!(
+            print_out(&format!(
                 "{}: {lines} in {files}, each chained to the one before; head {}:{}",
                 named.display(),
                 found.lines,
@@ -59,7 +59,7 @@ fn verify(named: &Path, head: Option<&str>) -> Exit {
             Exit::Good
         }
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             Exit::Findings
         }
     }

@@ -1,13 +1,13 @@
 //! `tripline notify`: whether receivers of notifications can be reached.
 
 use super::exit::Exit;
-use super::output::{say, say_error, say_problem};
+use super::output::{print_error, print_out, print_problem};
 use crate::adapters::clock;
-use crate::adapters::egress::Outgoing;
+use crate::adapters::egress::Egress;
 use crate::adapters::notify::attempt::Attempt;
 use crate::adapters::notify::receiver::Receiver;
 use crate::config::settings::Settings;
-use crate::control_plane::notifications::notice::{Known, Message, Stage};
+use crate::control_plane::notifications::notice::{Message, NotifiedFinding, Stage};
 use crate::formats::outbound::notification::test_finding;
 use crate::model::finding::Finding;
 use clap::Subcommand;
@@ -34,22 +34,22 @@ pub fn test(settings: &Settings, config: Option<&Path>, named: Option<&str>) -> 
     let wanted = |name: &str| named.is_none_or(|named| named == name);
     if !settings.receivers.iter().any(|params| wanted(&params.name)) {
         let names: Vec<&str> = settings.receivers.iter().map(|one| one.name.as_str()).collect();
-        say_problem(&nobody(&names, config, named));
+        print_problem(&nobody(&names, config, named));
         return Exit::Configuration;
     }
-    let outgoing = match Outgoing::new(&settings.outgoing) {
-        Ok(outgoing) => outgoing,
+    let egress = match Egress::new(&settings.egress) {
+        Ok(egress) => egress,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Configuration;
         }
     };
     let chosen = settings.receivers.iter().filter(|params| wanted(&params.name));
-    let opened = chosen.map(|params| Receiver::open(params.clone(), outgoing.clone()));
+    let opened = chosen.map(|params| Receiver::open(params.clone(), egress.clone()));
     let receivers: Vec<Receiver> = match opened.collect() {
         Ok(receivers) => receivers,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Configuration;
         }
     };
@@ -57,7 +57,7 @@ pub fn test(settings: &Settings, config: Option<&Path>, named: Option<&str>) -> 
     match runtime {
         Ok(runtime) => runtime.block_on(test_all(&receivers)),
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             Exit::Unavailable
         }
     }
@@ -84,7 +84,7 @@ async fn test_all(receivers: &[Receiver]) -> Exit {
         if attempt != Some(Attempt::Delivered) {
             exit = Exit::Findings;
         }
-        say(&format!("{} {}", receiver.name(), told(attempt)));
+        print_out(&format!("{} {}", receiver.name(), told(attempt)));
     }
     exit
 }
@@ -111,7 +111,8 @@ async fn test_one(receiver: &Receiver) -> Option<Attempt> {
     let now = clock::now();
     let finding = test_finding(now)?;
     let message = |stage, finding: Finding, at| {
-        let known = Known { told: finding.action, finding: Arc::new(finding), decision: None };
+        let known =
+            NotifiedFinding { told: finding.action, finding: Arc::new(finding), decision: None };
         Message::finding(stage, known, None, at)
     };
     let attempt = receiver.attempt(&message(Stage::Opened, finding.clone(), now)).await;

@@ -11,18 +11,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static UNWRITTEN: AtomicBool = AtomicBool::new(false);
 
 /// Says a result on standard output. A reader that went away is no fault.
-pub(super) fn say(text: &str) {
+pub(super) fn print_out(text: &str) {
     let mut out = std::io::stdout().lock();
     let written = writeln!(out, "{}", printed(text.trim_end())).and_then(|()| out.flush());
-    note_written(written);
+    record_written(written);
 }
 
 /// Notes what became of a result on standard output.
-pub fn note_written(written: std::io::Result<()>) {
+pub fn record_written(written: std::io::Result<()>) {
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             if !UNWRITTEN.swap(true, Ordering::Relaxed) {
-                say_problem(&format!("standard output can't be written: {error}"));
+                print_problem(&format!("standard output can't be written: {error}"));
             }
         }
         Ok(()) | Err(_) => {}
@@ -36,17 +36,17 @@ pub fn ended(exit: Exit) -> Exit {
 }
 
 /// Writes to standard error, next to the result.
-pub(super) fn say_aside(text: &str) {
+pub(super) fn print_err(text: &str) {
     let mut out = std::io::stderr().lock();
     let _gone = writeln!(out, "{}", printed(text.trim_end()));
 }
 
 /// Says what went wrong on standard error.
-pub(super) fn say_problem(text: &str) {
-    say_aside(&format!("tripline: {text}"));
+pub(super) fn print_problem(text: &str) {
+    print_err(&format!("tripline: {text}"));
 }
 
 /// Says an error and what caused it.
-pub(super) fn say_error(error: &dyn Error) {
-    say_problem(&error_chain(error));
+pub(super) fn print_error(error: &dyn Error) {
+    print_problem(&error_chain(error));
 }

@@ -22,12 +22,12 @@ pub enum Format {
 
 /// What the events of each source can lead to, a line each.
 pub(crate) fn consequences(settings: &Settings) -> String {
-    let severe = settings.control.postures.most_severe();
+    let severe = settings.control.modes.most_severe();
     let line = |source: &str, section: &str, format: &decoder::Format| {
         let name = format.as_str();
         match format.counts() {
             Some(counted) => format!(
-                "  {source} ({name}): counted is a request {counted}; by posture, that leads to \
+                "  {source} ({name}): counted is a request {counted}; by mode, that leads to \
                  {severe} at most\n"
             ),
             None => format!(
@@ -36,7 +36,7 @@ pub(crate) fn consequences(settings: &Settings) -> String {
             ),
         }
     };
-    let mut text = line("HTTP and files", "intake", &settings.decoder.format);
+    let mut text = line("HTTP and files", "source", &settings.decoder.format);
     if let Some(kafka) = &settings.kafka {
         text.push_str(&line("Kafka", "kafka", &kafka.decoder.format));
     }
@@ -52,8 +52,8 @@ pub(crate) fn set(format: Option<Format>, settings: &mut Settings) -> Result<(),
     match (format, &*kept) {
         (None, _) | (Some(Format::Mapping), decoder::Format::Mapping(_)) => {}
         (Some(Format::Mapping), _) => {
-            super::output::say_problem(
-                "--format mapping needs a configuration with [intake] format = \"mapping\" and [intake.mapping]",
+            super::output::print_problem(
+                "--format mapping needs a configuration with [source] format = \"mapping\" and [source.mapping]",
             );
             return Err(Exit::Usage);
         }

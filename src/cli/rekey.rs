@@ -1,7 +1,7 @@
 //! `tripline rekey`: a Kafka topic written again, keyed by credential.
 
 use super::exit::Exit;
-use super::output::{say_aside, say_error, say_problem};
+use super::output::{print_err, print_error, print_problem};
 use crate::adapters::sources::kafka::rekey::{self, Rekey, Totals};
 use crate::adapters::storage::key_material;
 use crate::config::settings::Settings;
@@ -28,10 +28,10 @@ pub struct RekeyArgs {
     /// secrets.
     #[arg(long)]
     pub to: String,
-    /// The consumer group that reads; members of one group share the work.
+    /// The consumer group that reads; instances of one group share the work.
     #[arg(long, default_value = "tripline-rekey")]
     pub group: String,
-    /// The name of this member: after a crash, the one with its name begins at once.
+    /// The name of this instance: after a crash, the one with its name begins at once.
     #[arg(long)]
     pub instance: Option<String>,
     /// End where the topic ends.
@@ -47,7 +47,7 @@ pub fn run(args: RekeyArgs, settings: Settings) -> Exit {
     let rekey = match prepared(args, settings) {
         Ok(rekey) => rekey,
         Err(problem) => {
-            say_problem(&problem);
+            print_problem(&problem);
             return Exit::Configuration;
         }
     };
@@ -57,21 +57,21 @@ pub fn run(args: RekeyArgs, settings: Settings) -> Exit {
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Unavailable;
         }
     };
     runtime.spawn(stop_at_signal(Arc::clone(&stop)));
-    let mut shown = Shown::new();
+    let mut shown = ProgressLine::new();
     let written = rekey::run(&rekey, &stop, &mut |totals| shown.tell(totals));
     shown.bar.finish_and_clear();
     match written {
         Ok(totals) => {
-            say_aside(&shown.line(&totals));
+            print_err(&shown.line(&totals));
             Exit::Good
         }
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             Exit::Unavailable
         }
     }
@@ -99,16 +99,16 @@ fn prepared(args: RekeyArgs, settings: Settings) -> Result<Rekey, String> {
     if from == to {
         return Err("--from and --to name the same topic: what is written would be read".to_owned());
     }
-    if kafka.dead_letter_topic.as_ref().is_some_and(|letters| [&from, &to].contains(&letters)) {
+    if kafka.rejects_topic.as_ref().is_some_and(|letters| [&from, &to].contains(&letters)) {
         return Err(
-            "[kafka] dead_letter_topic is --from or --to: dead letters need a topic of their own"
+            "[kafka] rejects_topic is --from or --to: rejected records need a topic of their own"
                 .to_owned(),
         );
     }
     let own = settings.data_dir.join("fingerprint.key");
     let path = settings.fingerprint_key_file.unwrap_or(own);
     if !path.exists() {
-        // One that is made here would name secrets as no other member does.
+        // One that is made here would name secrets as no other instance does.
         return Err(format!(
             "there is no key of fingerprints at {}: set fingerprint_key_file to that of the daemons",
             path.display()
@@ -128,7 +128,7 @@ fn prepared(args: RekeyArgs, settings: Settings) -> Result<Rekey, String> {
 }
 
 /// Progress: a line that changes on a terminal, lines elsewhere.
-struct Shown {
+struct ProgressLine {
     bar: ProgressBar,
     begun: Instant,
     said: Option<Instant>,
@@ -136,7 +136,7 @@ struct Shown {
     per_s: f64,
 }
 
-impl Shown {
+impl ProgressLine {
     fn new() -> Self {
         let bar = ProgressBar::new_spinner();
         bar.set_style(
@@ -162,7 +162,7 @@ impl Shown {
         let is_due = self.said.is_none_or(|said| said.elapsed().as_secs_f64() >= SAY_EVERY_S);
         if is_due && !std::io::stderr().is_terminal() {
             self.said = Some(Instant::now());
-            say_aside(&line);
+            print_err(&line);
         }
     }
 

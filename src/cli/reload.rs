@@ -37,8 +37,8 @@ mod tests {
 
     #[test]
     fn it_says_what_holds_now_and_what_needs_a_restart() {
-        let done = json!({"applied": ["posture", "ceiling"], "after_restart": ["kafka"]});
-        assert_eq!(told(&done), "holds now: posture, ceiling\nholds after a restart: kafka\n");
+        let done = json!({"applied": ["mode", "limits"], "after_restart": ["kafka"]});
+        assert_eq!(told(&done), "holds now: mode, limits\nholds after a restart: kafka\n");
         let nothing = json!({"applied": [], "after_restart": []});
         assert_eq!(told(&nothing), "nothing changed");
     }

@@ -48,7 +48,7 @@ pub(crate) fn finding_text(found: &Value) -> String {
     out
 }
 
-/// The guardrails that held a decision back.
+/// The safeguards that held a decision back.
 pub(crate) fn held_by(decision: &Value) -> Vec<&str> {
     let held = decision.get("held_by").and_then(Value::as_array);
     held.into_iter().flatten().filter_map(Value::as_str).collect()

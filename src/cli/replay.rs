@@ -2,16 +2,16 @@
 
 use crate::adapters::clock;
 use crate::adapters::sources::file::Records;
-use crate::adapters::sources::rejects::{Place, letter};
+use crate::adapters::sources::rejects::{RecordPlace, letter};
 use crate::adapters::storage::key_material;
 use crate::config::settings::Settings;
 use crate::data_plane::batch::Batch;
 use crate::data_plane::eviction_policy::Evictions;
-use crate::engine::{Machine, Output};
+use crate::engine::{Engine, Output};
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::api::finding::FindingJson;
 use crate::formats::events::body;
-use crate::formats::events::decoder::DecodeTally;
+use crate::formats::events::decoder::DecodeCounters;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::formats::printable::printed;
 use crate::formats::secrets::secret::Fingerprinter;
@@ -37,8 +37,8 @@ pub struct Outputs {
     pub findings: Option<PathBuf>,
     /// Decisions, one a line.
     pub decisions: Option<PathBuf>,
-    /// Dead letters, one a line.
-    pub dead_letters: Option<PathBuf>,
+    /// Rejected records, one a line.
+    pub rejects: Option<PathBuf>,
     /// The report as JSON.
     pub report: Option<PathBuf>,
 }
@@ -155,7 +155,7 @@ fn fault(path: &Path, source: std::io::Error) -> ReplayError {
 }
 
 struct Replay {
-    machine: Machine,
+    engine: Engine,
     report: Report,
     open: BTreeMap<FindingId, Finding>,
     findings: Sink,
@@ -168,7 +168,7 @@ impl Replay {
         let partition = Arc::new(settings.partition.clone());
         let control = Arc::new(settings.control.clone());
         Ok(Self {
-            machine: Machine::new(partition, control, key_material::REPLAY_SEED),
+            engine: Engine::new(partition, control, key_material::REPLAY_SEED),
             report: Report::default(),
             open: BTreeMap::new(),
             findings: Sink::open(outputs.findings.as_deref())?,
@@ -178,12 +178,12 @@ impl Replay {
     }
 
     fn apply(&mut self, batch: &Batch) {
-        let Self { machine, report, open, findings, decisions, failed } = self;
-        machine.apply(batch, |output| {
+        let Self { engine, report, open, findings, decisions, failed } = self;
+        engine.apply(batch, |output| {
             let written = match output {
                 Output::Signal(signal) if signal.change == Change::Closed => {
                     open.remove(&signal.finding.id);
-                    note(report, &signal.finding);
+                    record(report, &signal.finding);
                     findings.json(&FindingJson(signal.finding))
                 }
                 Output::Signal(signal) => {
@@ -205,17 +205,17 @@ impl Replay {
         let mut open: Vec<Finding> = std::mem::take(&mut self.open).into_values().collect();
         open.sort_by_key(|finding| (finding.opened, finding.id));
         for finding in open {
-            note(&mut self.report, &finding);
+            record(&mut self.report, &finding);
             self.findings.json(&FindingJson(finding))?;
         }
         self.findings.finish()?;
         self.decisions.finish()?;
-        let tally = self.machine.tally();
-        let partition = self.machine.partition();
-        self.report.events = tally.applied;
-        self.report.rejected = tally.rejected;
-        self.report.unverified = tally.unverified;
-        let Evictions { new, established, .. } = tally.evictions;
+        let counters = self.engine.counters();
+        let partition = self.engine.partition();
+        self.report.events = counters.applied;
+        self.report.rejected = counters.rejected;
+        self.report.unverified = counters.unverified;
+        let Evictions { new, established, .. } = counters.evictions;
         self.report.credentials = partition.credentials() as u64 + new + established;
         self.report.key_days = partition.key_days();
         self.report.busiest =
@@ -229,7 +229,7 @@ impl Replay {
     }
 }
 
-fn note(report: &mut Report, finding: &Finding) {
+fn record(report: &mut Report, finding: &Finding) {
     let by_action = report.findings.entry(finding.detector.as_str()).or_default();
     *by_action.entry(finding.action.as_str()).or_insert(0) += 1;
 }
@@ -247,7 +247,7 @@ pub fn replay(
 ) -> Result<Report, ReplayError> {
     let begun = Instant::now();
     let mut replay = Replay::begin(settings, outputs)?;
-    let mut dead_letters = Sink::open(outputs.dead_letters.as_deref())?;
+    let mut rejects = Sink::open(outputs.rejects.as_deref())?;
     let fingerprints = Fingerprinter::new(
         key_material::replay_key(settings.fingerprint_key_file.as_deref()).map_err(|source| {
             ReplayError::Read {
@@ -260,15 +260,15 @@ pub fn replay(
     let documents = settings.decoder.format.reads_documents();
     let now = clock::now();
     let limits = Limits::at(now);
-    let mut feed = Feed {
+    let mut feed = EngineFeed {
         replay: &mut replay,
-        dead_letters: &mut dead_letters,
+        rejects: &mut rejects,
         batch: Batch::default(),
         offset: 0,
         now,
         // Documents of one trail overlap in time, so all are put in order before they are applied.
         sorts: documents,
-        decoded: DecodeTally::default(),
+        decoded: DecodeCounters::default(),
     };
     let mut unread = BTreeMap::new();
     for path in files {
@@ -285,7 +285,7 @@ pub fn replay(
         }
     }
     feed.finish();
-    dead_letters.finish()?;
+    rejects.finish()?;
     if let Some(error) = replay.failed.take() {
         return Err(error);
     }
@@ -301,17 +301,17 @@ pub fn replay(
     Ok(report)
 }
 
-struct Feed<'a> {
+struct EngineFeed<'a> {
     replay: &'a mut Replay,
-    dead_letters: &'a mut Sink,
+    rejects: &'a mut Sink,
     batch: Batch,
     offset: i64,
     now: EventTime,
     sorts: bool,
-    decoded: DecodeTally,
+    decoded: DecodeCounters,
 }
 
-impl Feed<'_> {
+impl EngineFeed<'_> {
     /// Reads all records of a file, until what comes out can't be written.
     fn read_all(
         &mut self,
@@ -369,7 +369,7 @@ impl Feed<'_> {
         self.replay.report.malformed += 1;
         *self.replay.report.refused.entry(refusal.as_str()).or_insert(0) += 1;
         let written =
-            self.dead_letters.line(&letter(Place::Line { file, line }, refusal, self.now));
+            self.rejects.line(&letter(RecordPlace::Line { file, line }, refusal, self.now));
         if let Err(error) = written {
             self.replay.failed.get_or_insert(error);
         }

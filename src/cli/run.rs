@@ -2,7 +2,7 @@
 //! manager (systemd) is told when it is ready, and that it lives.
 
 use super::exit::Exit;
-use super::output::{say_error, say_problem};
+use super::output::{print_error, print_problem};
 use crate::adapters::clock;
 use crate::adapters::http::reload::Reloads;
 use crate::adapters::metrics::registry::Metrics;
@@ -19,7 +19,7 @@ pub fn run(settings: Settings) -> Exit {
     match runtime {
         Ok(runtime) => runtime.block_on(serve(settings)),
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             Exit::Unavailable
         }
     }
@@ -29,7 +29,7 @@ async fn serve(settings: Settings) -> Exit {
     let mut signals = match Signals::new() {
         Ok(signals) => signals,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Unavailable;
         }
     };
@@ -37,7 +37,7 @@ async fn serve(settings: Settings) -> Exit {
     let daemon = match Box::pin(Daemon::start(settings)).await {
         Ok(daemon) => daemon,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Unavailable;
         }
     };
@@ -47,7 +47,7 @@ async fn serve(settings: Settings) -> Exit {
     }
     tell_manager(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(daemon.metrics().clone()));
-    while signals.next().await == Told::Reload {
+    while signals.next().await == ReadyNotice::Reload {
         // A disk that hangs must not keep a signal from ending tripline.
         tokio::spawn(reload(daemon.reloads()));
     }
@@ -56,7 +56,7 @@ async fn serve(settings: Settings) -> Exit {
     tokio::select! {
         () = daemon.stop() => Exit::Good,
         () = signals.end() => {
-            say_problem("stopped at once; what was under way is finished at the next start");
+            print_problem("stopped at once; what was under way is finished at the next start");
             Exit::Findings
         }
     }
@@ -101,7 +101,7 @@ async fn feed_watchdog(metrics: Metrics) {
 
 /// What a signal says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum ReadyNotice {
     /// Read the configuration again.
     Reload,
     /// End.
@@ -123,15 +123,15 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Told {
+    async fn next(&mut self) -> ReadyNotice {
         tokio::select! {
-            _ = self.term.recv() => Told::End,
-            _ = self.int.recv() => Told::End,
-            _ = self.hup.recv() => Told::Reload,
+            _ = self.term.recv() => ReadyNotice::End,
+            _ = self.int.recv() => ReadyNotice::End,
+            _ = self.hup.recv() => ReadyNotice::Reload,
         }
     }
 
     async fn end(&mut self) {
-        while self.next().await != Told::End {}
+        while self.next().await != ReadyNotice::End {}
     }
 }

@@ -4,12 +4,12 @@ use super::exit::Exit;
 use crate::formats::events::native;
 use crate::model::event::AuthEvent;
 use crate::model::time::EventTime;
-use crate::sim::fixture::{Plan, Scene};
+use crate::sim::fixture::{AttackPlan, Fixture};
 use crate::sim::labels::Label;
 use crate::sim::random::{Random, whole};
 use crate::sim::runner::{blank, draw_moments, honest};
 use crate::sim::scenario::{self, Scenario};
-use crate::sim::stream::{By, Duo, minutes};
+use crate::sim::stream::{Party, TwoParties, minutes};
 use crate::sim::trace::Clients;
 use crate::sim::trace::{self, Trace};
 use clap::Args;
@@ -127,26 +127,29 @@ pub fn run(args: &SimulateArgs) -> Exit {
     let names: Vec<&str> = library(&[]).iter().map(|scenario| scenario.name).collect();
     if let Some(unknown) = args.only.iter().find(|name| !names.contains(&name.as_str())) {
         let names = names.join(", ");
-        super::output::say_problem(&format!("there is no attack `{unknown}`; there are {names}"));
+        super::output::print_problem(&format!("there is no attack `{unknown}`; there are {names}"));
         return Exit::Usage;
     }
     let clients = match args.source.clients(1e6, |_| true) {
         Ok(clients) => clients,
         Err(error) => {
-            super::output::say_problem(&format!("can't read {}: {error}", args.source.name()));
+            super::output::print_problem(&format!("can't read {}: {error}", args.source.name()));
             return Exit::Findings;
         }
     };
     match write(args, &clients) {
         Ok((events, labels)) => {
             let clients = clients.traces.len();
-            super::output::say_aside(&format!(
+            super::output::print_err(&format!(
                 "{events} events of {clients} clients, {labels} labels"
             ));
             Exit::Good
         }
         Err(error) => {
-            super::output::say_problem(&format!("can't write to {}: {error}", args.out.display()));
+            super::output::print_problem(&format!(
+                "can't write to {}: {error}",
+                args.out.display()
+            ));
             Exit::Findings
         }
     }
@@ -163,7 +166,7 @@ fn library(only: &[String]) -> Vec<Scenario> {
 
 /// One client's stream.
 struct Client {
-    duo: Duo,
+    duo: TwoParties,
     event: AuthEvent<'static>,
     due: Option<(EventTime, usize)>,
     trial: Option<Running>,
@@ -172,7 +175,7 @@ struct Client {
 /// A trial that goes on.
 struct Running {
     scenario: Scenario,
-    whose: By,
+    whose: Party,
     end: EventTime,
     seen: Option<(EventTime, EventTime)>,
 }
@@ -193,11 +196,11 @@ impl Client {
                 let scenario = *library.get((first + step) % library.len())?;
                 let random = Random::of(seed, &[owner.fork(9).bits(), step as u64]);
                 let level_per_min = owner.level_per_min();
-                let mut scene = Scene { owner: &owner, start, random, level_per_min };
+                let mut scene = Fixture { owner: &owner, start, random, level_per_min };
                 let plan = (scenario.plan)(&mut scene)?;
                 Some((scenario, plan, scene.start))
             });
-            let Some((scenario, Plan { duo, whose, .. }, start)) = begin else {
+            let Some((scenario, AttackPlan { duo, whose, .. }, start)) = begin else {
                 self.duo.owner = Some(owner);
                 return;
             };
@@ -244,7 +247,7 @@ fn begin(args: &SimulateArgs, clients: &Clients) -> Vec<Client> {
         let moment = draw_moments(trace, within, u32::from(labelled), &mut random);
         let due = moment.first().map(|moment| (*moment, number));
         number += usize::from(labelled);
-        let duo = Duo { owner: Some(honest(trace, seed)), other: None };
+        let duo = TwoParties { owner: Some(honest(trace, seed)), other: None };
         Client { duo, event: blank(trace.number), due, trial: None }
     };
     clients.traces.iter().map(&mut begin).collect()

@@ -1,9 +1,9 @@
 //! Configuration files and the environment, read and checked.
 
+use crate::config::reader::InvalidValue;
 use crate::config::reader::Place;
 use crate::config::reader::Problems;
 use crate::config::reader::Reader;
-use crate::config::reader::Wrong;
 use crate::config::settings::Settings;
 use crate::model::time::EventTime;
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ pub fn check_at(
     for error in &syntax {
         let place = error.span().map_or(Place::Missing, |span| Place::File(span.start, span.len()));
         let message = format!("this is no TOML: {}", error.message());
-        reader.note(place, Wrong::new(message, "see https://toml.io"));
+        reader.report(place, InvalidValue::new(message, "see https://toml.io"));
     }
     let settings = super::sections::all::read(&reader.root(&table));
     let problems = reader.finish();

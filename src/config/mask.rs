@@ -35,7 +35,7 @@ pub(super) fn source(text: &str) -> String {
     without_secrets(&shown, asterisks).unwrap_or(shown)
 }
 
-/// The parts of headers (`[ceiling.kind]`) that are names which stand elsewhere, too: the parser gives
+/// The parts of headers (`[limits.kind]`) that are names which stand elsewhere, too: the parser gives
 /// the place of each name once.
 fn headers(text: &str, names: &[Range<usize>]) -> Vec<Range<usize>> {
     let known: Vec<&str> = names.iter().filter_map(|range| text.get(range.clone())).collect();

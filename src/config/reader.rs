@@ -62,7 +62,7 @@ impl Problems {
         let handler = miette::GraphicalReportHandler::new_themed(theme).with_width(96);
         let mut text = String::new();
         for problem in &self.problems {
-            let one = One { problem, source: &self.source };
+            let one = RenderedProblem { problem, source: &self.source };
             if handler.render_report(&mut text, &one).is_err() {
                 text.push_str(&problem.message);
             }
@@ -80,12 +80,12 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 #[derive(Debug)]
-struct One<'a> {
+struct RenderedProblem<'a> {
     problem: &'a Problem,
     source: &'a NamedSource<String>,
 }
 
-impl fmt::Display for One<'_> {
+impl fmt::Display for RenderedProblem<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.problem.message)?;
         match &self.problem.place {
@@ -95,9 +95,9 @@ impl fmt::Display for One<'_> {
     }
 }
 
-impl std::error::Error for One<'_> {}
+impl std::error::Error for RenderedProblem<'_> {}
 
-impl Diagnostic for One<'_> {
+impl Diagnostic for RenderedProblem<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         Some(Box::new(&self.problem.remedy))
     }
@@ -115,9 +115,9 @@ impl Diagnostic for One<'_> {
 
 /// What a field's reader says of a wrong value: what is wrong, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Wrong(pub String, pub String);
+pub struct InvalidValue(pub String, pub String);
 
-impl Wrong {
+impl InvalidValue {
     /// A wrong value and its remedy.
     pub fn new(message: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self(message.into(), remedy.into())
@@ -138,11 +138,11 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// When it is of another type.
-    pub fn text(self) -> Result<&'a str, Wrong> {
+    pub fn text(self) -> Result<&'a str, InvalidValue> {
         match self {
             Self::Environment(text) => Ok(text),
             Self::File(value) => value.as_str().ok_or_else(|| {
-                Wrong::new(
+                InvalidValue::new(
                     format!("a text is expected here, not {}", type_of(value)),
                     "put it in quotes",
                 )
@@ -154,20 +154,22 @@ impl<'a> Value<'a> {
     ///
     /// # Errors
     /// When it is none.
-    pub fn integer(self) -> Result<i64, Wrong> {
+    pub fn integer(self) -> Result<i64, InvalidValue> {
         let text = match self {
             Self::Environment(text) => Some(text.to_owned()),
             Self::File(value) => value.as_integer().map(|n| n.as_str().replace('_', "")),
         };
         let read = text.and_then(|text| text.parse().ok());
-        read.ok_or_else(|| Wrong::new("a whole number is expected here", "write it without quotes"))
+        read.ok_or_else(|| {
+            InvalidValue::new("a whole number is expected here", "write it without quotes")
+        })
     }
 
     /// A number.
     ///
     /// # Errors
     /// When it is none, or is not finite.
-    pub fn number(self) -> Result<f64, Wrong> {
+    pub fn number(self) -> Result<f64, InvalidValue> {
         let text = match self {
             Self::Environment(text) => Some(text.to_owned()),
             Self::File(value) => value
@@ -176,27 +178,32 @@ impl<'a> Value<'a> {
                 .or_else(|| value.as_integer().map(|n| n.as_str().replace('_', ""))),
         };
         let read = text.and_then(|text| text.parse().ok()).filter(|n: &f64| n.is_finite());
-        read.ok_or_else(|| Wrong::new("a number is expected here", "write it without quotes"))
+        read.ok_or_else(|| {
+            InvalidValue::new("a number is expected here", "write it without quotes")
+        })
     }
 
     /// A yes or no.
     ///
     /// # Errors
     /// When it is neither true nor false.
-    pub fn flag(self) -> Result<bool, Wrong> {
+    pub fn flag(self) -> Result<bool, InvalidValue> {
         let read = match self {
             Self::Environment(text) => text.parse().ok(),
             Self::File(value) => value.as_bool(),
         };
-        read.ok_or_else(|| Wrong::new("true or false is expected here", "write it without quotes"))
+        read.ok_or_else(|| {
+            InvalidValue::new("true or false is expected here", "write it without quotes")
+        })
     }
 
     /// A list of texts; in the environment separated by commas.
     ///
     /// # Errors
     /// When it is none.
-    pub fn texts(self) -> Result<Vec<&'a str>, Wrong> {
-        let wrong = || Wrong::new("a list of texts is expected here", "write [\"one\", \"two\"]");
+    pub fn texts(self) -> Result<Vec<&'a str>, InvalidValue> {
+        let wrong =
+            || InvalidValue::new("a list of texts is expected here", "write [\"one\", \"two\"]");
         match self {
             Self::Environment(text) => Ok(text.split(',').map(str::trim).collect()),
             Self::File(value) => {
@@ -252,8 +259,8 @@ impl Reader {
     }
 
     /// Notes a mistake.
-    pub fn note(&self, place: Place, wrong: Wrong) {
-        let Wrong(message, remedy) = wrong;
+    pub fn report(&self, place: Place, wrong: InvalidValue) {
+        let InvalidValue(message, remedy) = wrong;
         let (message, remedy) = (mask::message(&message), mask::message(&remedy));
         self.problems.borrow_mut().push(Problem { message, remedy, place });
     }
@@ -327,7 +334,11 @@ impl<'a> Section<'a> {
     }
 
     /// Reads a field, if it is there; a wrong value is noted and read as none.
-    pub fn get<T>(&self, key: &str, read: impl FnOnce(Value<'a>) -> Result<T, Wrong>) -> Option<T> {
+    pub fn get<T>(
+        &self,
+        key: &str,
+        read: impl FnOnce(Value<'a>) -> Result<T, InvalidValue>,
+    ) -> Option<T> {
         self.taken.borrow_mut().insert(key.to_owned());
         let name = variable(&self.path_of(key));
         self.reader.used.borrow_mut().insert(name.clone());
@@ -337,15 +348,15 @@ impl<'a> Section<'a> {
         };
         let read = match value {
             Value::Environment(NO_UTF8) => {
-                Err(Wrong::new("this is no UTF-8", "set it to text, or unset it"))
+                Err(InvalidValue::new("this is no UTF-8", "set it to text, or unset it"))
             }
             Value::Environment(_) | Value::File(_) => read(value),
         };
         match read {
             Ok(value) => Some(value),
-            Err(Wrong(message, remedy)) => {
+            Err(InvalidValue(message, remedy)) => {
                 let message = format!("`{}`: {message}", self.path_of(key));
-                self.reader.note(place, Wrong(message, remedy));
+                self.reader.report(place, InvalidValue(message, remedy));
                 None
             }
         }
@@ -359,7 +370,10 @@ impl<'a> Section<'a> {
         let table = found.as_ref().and_then(|(value, _)| value.get_ref().as_table());
         if let (Some((_, place)), None) = (found, table) {
             let message = format!("`{}`: a table is expected here", self.path_of(key));
-            self.reader.note(place, Wrong::new(message, format!("write [{}]", self.path_of(key))));
+            self.reader.report(
+                place,
+                InvalidValue::new(message, format!("write [{}]", self.path_of(key))),
+            );
         }
         Section { reader: self.reader, path: self.path_of(key), table, taken: RefCell::default() }
     }
@@ -373,29 +387,32 @@ impl<'a> Section<'a> {
     }
 
     /// Notes a mistake of the section as a whole.
-    pub fn note(&self, wrong: Wrong) {
-        let Wrong(message, remedy) = wrong;
+    pub fn report(&self, wrong: InvalidValue) {
+        let InvalidValue(message, remedy) = wrong;
         let place = self.table.and_then(|table| table.iter().next()).map(|(key, _)| key.span());
         let place = place.map_or(Place::Missing, |span| Place::File(span.start, span.len()));
-        self.reader.note(place, Wrong(format!("[{}]: {message}", self.path), remedy));
+        self.reader.report(place, InvalidValue(format!("[{}]: {message}", self.path), remedy));
     }
 
     /// Notes a mistake of the field or table of that name.
-    pub fn note_at(&self, name: &str, wrong: Wrong) {
-        let Wrong(message, remedy) = wrong;
+    pub fn report_at(&self, name: &str, wrong: InvalidValue) {
+        let InvalidValue(message, remedy) = wrong;
         let mut keys = self.table.into_iter().flatten().map(|(key, _)| key);
         let place = keys.find(|key| key.get_ref() == name).map(Spanned::span);
         let place = place.map_or(Place::Missing, |span| Place::File(span.start, span.len()));
-        self.reader.note(place, Wrong(format!("[{}]: {message}", self.path), remedy));
+        self.reader.report(place, InvalidValue(format!("[{}]: {message}", self.path), remedy));
     }
 
     /// Notes those of `keys` that are neither in the file nor in the environment.
-    pub fn note_if_lacking(&self, keys: &[&str]) {
+    pub fn report_missing(&self, keys: &[&str]) {
         let environment = &self.reader.environment;
         for key in keys {
             let name = variable(&self.path_of(key));
             if self.entry(key).is_none() && !environment.contains_key(&name) {
-                self.note(Wrong::new(format!("`{key}` is missing"), format!("add {key} = …")));
+                self.report(InvalidValue::new(
+                    format!("`{key}` is missing"),
+                    format!("add {key} = …"),
+                ));
             }
         }
     }
@@ -409,7 +426,7 @@ impl<'a> Section<'a> {
         let span = key.span();
         let message = format!("there is no setting `{}`", self.path_of(name));
         let remedy = near(name, self.taken.borrow().iter().map(String::as_str));
-        self.reader.note(Place::File(span.start, span.len()), Wrong(message, remedy));
+        self.reader.report(Place::File(span.start, span.len()), InvalidValue(message, remedy));
     }
 
     /// Notes every field and table that nothing has read.

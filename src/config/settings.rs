@@ -45,17 +45,17 @@ pub struct Http {
 pub struct Settings {
     /// The file that they come from; none: the defaults.
     pub file: Option<PathBuf>,
-    /// Where the journal, the store, keys and dead letters are.
+    /// Where the journal, the store, keys and rejected records are.
     pub data_dir: PathBuf,
     /// The HTTP door.
     pub http: Http,
     /// The Kafka door.
     pub kafka: Option<consumer::Params>,
-    /// How records of the HTTP intake and of files are read.
+    /// How records of the HTTP source and of files are read.
     pub decoder: Decoder,
     /// How access logs are read, whether or not that is the format.
     pub access_log: AccessLog,
-    /// Threads of the data plane, and hash slots of the HTTP intake.
+    /// Threads of the data plane, and hash slots of the HTTP source.
     pub threads: usize,
     /// Parameters of partitions.
     pub partition: partition::Params,
@@ -68,7 +68,7 @@ pub struct Settings {
     /// Receivers of notifications.
     pub receivers: Vec<receiver::Params>,
     /// Parameters of requests to other servers.
-    pub outgoing: egress::Params,
+    pub egress: egress::Params,
     /// The key of fingerprints; none: one is made in the data folder.
     pub fingerprint_key_file: Option<PathBuf>,
     /// Whether ids, tenants and subjects that look drawn at random are ids, and no secrets.
@@ -83,8 +83,8 @@ pub struct Settings {
     pub event_log: log::Params,
     /// For how long, and how much of, findings are kept on disk.
     pub findings: finding_archive::Params,
-    /// For how long, and how many, dead letters are kept.
-    pub dead_letters: rejects::Params,
+    /// For how long, and how many, rejected records are kept.
+    pub rejects: rejects::Params,
 }
 
 impl Settings {

@@ -1,6 +1,6 @@
 //! Texts with units: "60s", "10k/min", "8MiB".
 
-use super::reader::{Value, Wrong};
+use super::reader::{InvalidValue, Value};
 
 fn split(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
@@ -18,9 +18,9 @@ fn whole(value: f64) -> Option<u64> {
 ///
 /// # Errors
 /// When it is none.
-pub fn duration_ms(value: Value<'_>) -> Result<i64, Wrong> {
+pub fn duration_ms(value: Value<'_>) -> Result<i64, InvalidValue> {
     let read = duration_of(value.text()?);
-    read.ok_or_else(|| Wrong::new("invalid duration", DURATIONS))
+    read.ok_or_else(|| InvalidValue::new("invalid duration", DURATIONS))
 }
 
 /// How durations are written.
@@ -45,9 +45,9 @@ pub fn duration_of(text: &str) -> Option<i64> {
 ///
 /// # Errors
 /// When it is none.
-pub fn rate_per_min(value: Value<'_>) -> Result<u32, Wrong> {
+pub fn rate_per_min(value: Value<'_>) -> Result<u32, InvalidValue> {
     let read = rate_of(value.text()?);
-    read.ok_or_else(|| Wrong::new("this is no rate", RATES))
+    read.ok_or_else(|| InvalidValue::new("this is no rate", RATES))
 }
 
 /// How rates are written.
@@ -80,7 +80,7 @@ pub fn rate_of(text: &str) -> Option<u32> {
 ///
 /// # Errors
 /// When it is none.
-pub fn bytes(value: Value<'_>) -> Result<u64, Wrong> {
+pub fn bytes(value: Value<'_>) -> Result<u64, InvalidValue> {
     let text = value.text()?;
     let read = split(text).and_then(|(number, unit)| {
         let scale = match unit {
@@ -92,7 +92,7 @@ pub fn bytes(value: Value<'_>) -> Result<u64, Wrong> {
         };
         whole(number * scale)
     });
-    read.ok_or_else(|| Wrong::new("this is no size", "write 512KiB, 8MiB or 1GiB"))
+    read.ok_or_else(|| InvalidValue::new("this is no size", "write 512KiB, 8MiB or 1GiB"))
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub enum NoVote {
 
 /// A revocation that waits.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Waiting {
+pub struct PendingApproval {
     /// The decision that was lowered to a suspension meanwhile.
     pub decision: Decision,
     /// How many people have to agree.
@@ -92,7 +92,7 @@ pub struct Waiting {
     pub agreed: Vec<(CompactString, CompactString)>,
 }
 
-impl Waiting {
+impl PendingApproval {
     /// Leaves only those who may operate now, one of each secret.
     fn keep_voices(&mut self, operators: Option<&Operators>) {
         let Some(operators) = operators else { return };
@@ -121,16 +121,16 @@ pub enum Outcome {
     /// It was rejected; the suspension ends by itself.
     Rejected,
     /// Enough agreed: the revocation is due.
-    Agreed(Box<Waiting>),
+    Agreed(Box<PendingApproval>),
 }
 
 /// The revocations that wait, by the decision's id.
 #[derive(Clone, Debug, Default)]
-pub struct Approvals(BTreeMap<DecisionId, Waiting>);
+pub struct Approvals(BTreeMap<DecisionId, PendingApproval>);
 
 impl Approvals {
     /// Lets a decision wait. Where too many do, only what a person ordered still waits.
-    pub fn wait(&mut self, waiting: Waiting, by_person: bool) {
+    pub fn wait(&mut self, waiting: PendingApproval, by_person: bool) {
         if by_person || self.0.len() < WAITING_MAX {
             self.0.insert(waiting.decision.id, waiting);
         }
@@ -213,8 +213,9 @@ impl Approvals {
 
     /// Returns the decision that waits about a credential at `now`.
     pub fn of(&self, credential: &Credential, now: EventTime) -> Option<DecisionId> {
-        let waits =
-            |waiting: &&Waiting| waiting.decision.credential == *credential && now < waiting.until;
+        let waits = |waiting: &&PendingApproval| {
+            waiting.decision.credential == *credential && now < waiting.until
+        };
         self.0.values().find(waits).map(|waiting| waiting.decision.id)
     }
 
@@ -224,8 +225,8 @@ impl Approvals {
     }
 
     /// Returns what still waits at `now`, oldest first, with the voices that count.
-    pub fn waiting(&self, now: EventTime, operators: Option<&Operators>) -> Vec<Waiting> {
-        let mut found: Vec<Waiting> =
+    pub fn waiting(&self, now: EventTime, operators: Option<&Operators>) -> Vec<PendingApproval> {
+        let mut found: Vec<PendingApproval> =
             self.0.values().filter(|waiting| now < waiting.until).cloned().collect();
         for waiting in &mut found {
             waiting.keep_voices(operators);
@@ -237,10 +238,10 @@ impl Approvals {
 
 #[cfg(test)]
 mod tests {
-    use super::{Approvals, NoVote, Operators, Outcome, Waiting};
+    use super::{Approvals, NoVote, Operators, Outcome, PendingApproval};
     use crate::model::credential::Credential;
     use crate::model::decision::{
-        ApprovalTerms, Decision, DecisionId, Generation, Guardrail, Order, Posture, Vote,
+        ApprovalTerms, Decision, DecisionId, Generation, Mode, Order, Safeguard, Vote,
     };
     use crate::model::finding::Action;
     use crate::model::time::EventTime;
@@ -260,9 +261,9 @@ mod tests {
             generation: Generation(1),
             wanted: Action::Revoke,
             order,
-            posture: Posture::Revoke,
+            mode: Mode::Revoke,
             carried_out: true,
-            held_by: vec![Guardrail::Approval],
+            held_by: vec![Safeguard::Approval],
             until: None,
             at: at(0),
             expires: None,
@@ -275,7 +276,8 @@ mod tests {
     fn waiting(people: u8) -> (Approvals, DecisionId) {
         let (mut approvals, decision) = (Approvals::default(), decision());
         let id = decision.id;
-        approvals.wait(Waiting { decision, people, until: at(1_000), agreed: vec![] }, false);
+        approvals
+            .wait(PendingApproval { decision, people, until: at(1_000), agreed: vec![] }, false);
         (approvals, id)
     }
 

@@ -16,19 +16,19 @@ use super::params::SELF;
 
 use super::shared_tokens::TokenRequest;
 
-use super::approvals::{self, Approvals, Waiting};
-use super::dedup::{DECIDED_MS, Memory, Still};
-use super::enforcement_state::Register;
+use super::approvals::{self, Approvals, PendingApproval};
+use super::dedup::{DECIDED_MS, Memory, SafeguardState};
+use super::enforcement_state::EnforcementTable;
 use super::policy::budget::Ledger;
 use super::policy::common_cause;
-use super::policy::revocation_limit::Breaker;
+use super::policy::revocation_limit::RevocationLimit;
 use super::policy::verdict::{self, Draft, Verdict};
-use super::safeguards::Restraint;
+use super::safeguards::Safeguards;
 use super::shared_tokens::SharedTokens;
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{
-    Decision, DecisionId, Generation, Guardrail, Order, Posture, Standing, Status, TokenAnswer,
-    TokenGrant,
+    Decision, DecisionId, EnforcementState, Generation, Mode, Order, Safeguard, Status,
+    TokenAnswer, TokenGrant,
 };
 use crate::model::finding::{Action, Detector, Finding, FindingId, Gate};
 use crate::model::invariant::{self, Invariant};
@@ -41,14 +41,14 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Control {
     pub(super) params: Arc<Params>,
-    pub(super) register: Register,
+    pub(super) states: EnforcementTable,
     pub(super) decided: Memory,
     pub(super) approvals: Approvals,
-    breaker: Breaker,
+    revocation_limit: RevocationLimit,
     shared_tokens: SharedTokens,
-    pub(super) restraint: Restraint,
+    pub(super) safeguards: Safeguards,
     active: u64,
-    /// What other members have in use.
+    /// What other instances have in use.
     active_elsewhere: u64,
     violations: [u64; Invariant::ALL.len()],
     started: Option<EventTime>,
@@ -59,12 +59,12 @@ impl Control {
     pub fn new(params: Arc<Params>) -> Self {
         Self {
             params,
-            register: Register::default(),
+            states: EnforcementTable::default(),
             decided: Memory::default(),
             approvals: Approvals::default(),
-            breaker: Breaker::default(),
+            revocation_limit: RevocationLimit::default(),
             shared_tokens: SharedTokens::default(),
-            restraint: Restraint::default(),
+            safeguards: Safeguards::default(),
             active: 0,
             active_elsewhere: 0,
             violations: [0; Invariant::ALL.len()],
@@ -78,36 +78,36 @@ impl Control {
         self.forget_unasked();
     }
 
-    /// Says how many credentials are in use, on which the size of the breaker depends.
+    /// Says how many credentials are in use, on which the size of the revocation limit depends.
     pub const fn set_active(&mut self, credentials: u64) {
         self.active = credentials;
     }
 
-    /// How many credentials are in use at all members.
+    /// How many credentials are in use at all instances.
     pub const fn active(&self) -> u64 {
         self.active.saturating_add(self.active_elsewhere)
     }
 
-    /// What this member knows of its part of the fleet.
+    /// What this instance knows of its part of the fleet.
     pub fn summary(&self) -> common_cause::Summary {
-        common_cause::Summary { active: self.active, bursts: self.restraint.bursts() }
+        common_cause::Summary { active: self.active, bursts: self.safeguards.bursts() }
     }
 
-    /// Takes what the other members know together.
+    /// Takes what the other instances know together.
     pub fn set_others(&mut self, others: common_cause::Summary) {
         self.active_elsewhere = others.active;
         let active = self.active();
-        self.restraint.hear_elsewhere(others.bursts, active, &self.params.fleet);
+        self.safeguards.on_other_instances(others.bursts, active, &self.params.common_cause);
     }
 
     /// Goes on from a ledger written down before.
     pub fn set_ledger(&mut self, ledger: Ledger) {
-        self.restraint.ledger = ledger;
+        self.safeguards.ledger = ledger;
     }
 
     /// What was counted to prove that actions keep to their budgets.
     pub const fn ledger(&self) -> &Ledger {
-        &self.restraint.ledger
+        &self.safeguards.ledger
     }
 
     /// Goes by other parameters from now on; what stands stays as it was decided, and nothing waits any
@@ -131,17 +131,17 @@ impl Control {
     /// Adds hours in which credentials were used, in the order of [`Kind::ALL`].
     /// Unit: credential-hours.
     pub fn note_active_hours(&mut self, by_kind: &[u64; Kind::ALL.len()]) {
-        self.restraint.ledger.add_hours(by_kind);
+        self.safeguards.ledger.add_hours(by_kind);
     }
 
     /// What stands about a credential, expired or not.
-    pub fn standing(&self, credential: &Credential) -> Option<Standing> {
-        self.register.get(credential)
+    pub fn enforcement_state(&self, credential: &Credential) -> Option<EnforcementState> {
+        self.states.get(credential)
     }
 
     /// What stands about all credentials.
-    pub const fn register(&self) -> &Register {
-        &self.register
+    pub const fn states(&self) -> &EnforcementTable {
+        &self.states
     }
 
     /// What waits for people.
@@ -150,13 +150,13 @@ impl Control {
     }
 
     /// The revocations that wait for people at `now`, oldest first.
-    pub fn waiting(&self, now: EventTime) -> Vec<Waiting> {
+    pub fn waiting(&self, now: EventTime) -> Vec<PendingApproval> {
         self.approvals.waiting(now, self.params.operators.as_deref())
     }
 
-    /// How many revocations the breaker has left.
-    pub fn breaker_left(&self) -> u64 {
-        self.breaker.left(self.active(), &self.params.breaker)
+    /// How many revocations the revocation limit has left.
+    pub fn revocations_left(&self) -> u64 {
+        self.revocation_limit.left(self.active(), &self.params.revocation_limit)
     }
 
     /// How often each invariant would have been broken, in the order of [`Invariant::ALL`].
@@ -166,19 +166,19 @@ impl Control {
 
     /// When [`Control::tick`] next has something to do.
     pub fn next_deadline(&self) -> Option<EventTime> {
-        [self.register.next_deadline(), self.shared_tokens.next_deadline()]
+        [self.states.next_deadline(), self.shared_tokens.next_deadline()]
             .into_iter()
             .flatten()
             .min()
     }
 
     /// Takes a signal of the data plane at `now`; decides if there is anything to decide. Where all
-    /// members share a breaker a revocation waits for [`Control::on_token`]: the host sends
+    /// instances share a revocation limit a revocation waits for [`Control::on_token`]: the host sends
     /// [`Control::take_token_requests`].
     pub fn on_signal(&mut self, signal: &Signal, now: EventTime) -> Option<Decision> {
         let finding = &signal.finding;
         let active = self.active();
-        self.restraint.hear(signal, active, &self.params.fleet);
+        self.safeguards.on_signal(signal, active, &self.params.common_cause);
         if signal.change == Change::Closed {
             self.decided.forget_finding(&finding.credential, finding.id);
             if let Some(pending) = self.shared_tokens.of(finding.id) {
@@ -191,25 +191,28 @@ impl Control {
             return None;
         }
         let draft = self.draft_of(signal, now)?;
-        if draft.needs_token() && self.params.breaker.shared && !self.shared_tokens.is_silent(now) {
-            let params = self.params.breaker;
+        if draft.needs_token()
+            && self.params.revocation_limit.shared
+            && !self.shared_tokens.is_silent(now)
+        {
+            let params = self.params.revocation_limit;
             let tenant = finding.tenant.as_ref();
-            if self.breaker.try_acquire(tenant, (active, now), &params) {
+            if self.revocation_limit.try_acquire(tenant, (active, now), &params) {
                 self.shared_tokens.request(signal, params.allowed(active), now);
                 return None;
             }
         }
-        // Members that share no breaker need no token but their own.
-        let granted = !self.params.breaker.shared;
+        // Instances that share no revocation limit need no token but their own.
+        let granted = !self.params.revocation_limit.shared;
         Some(self.decide(signal, draft, now, granted))
     }
 
-    /// Takes the answer to a request for a token of the shared breaker; decides on its finding, as
+    /// Takes the answer to a request for a token of the shared revocation limit; decides on its finding, as
     /// things are by then.
     pub fn on_token(&mut self, answer: &TokenAnswer) -> Option<Decision> {
         let pending = self.shared_tokens.end(answer)?;
         let (signal, now) = (&pending.signal, answer.at);
-        self.breaker.give_back(pending.tenant.as_ref(), pending.asked);
+        self.revocation_limit.give_back(pending.tenant.as_ref(), pending.asked);
         let draft = self.draft_of(signal, now)?;
         let decision = self.decide(signal, draft, now, answer.grant == TokenGrant::Granted);
         if pending.closed {
@@ -218,22 +221,22 @@ impl Control {
         Some(decision)
     }
 
-    /// Takes the requests for tokens of the shared breaker that the host has to send.
+    /// Takes the requests for tokens of the shared revocation limit that the host has to send.
     pub fn take_token_requests(&mut self) -> Vec<TokenRequest> {
         self.shared_tokens.take_requests()
     }
 
-    /// Whether the revocation of a finding waits for a token of the shared breaker.
+    /// Whether the revocation of a finding waits for a token of the shared revocation limit.
     pub fn is_pending(&self, finding: FindingId) -> bool {
         self.shared_tokens.is_pending(finding)
     }
 
-    /// Returns the verdict up to the breaker; none where nothing is to be decided.
+    /// Returns the verdict up to the revocation limit; none where nothing is to be decided.
     fn draft_of(&self, signal: &Signal, now: EventTime) -> Option<Draft> {
         let finding = &signal.finding;
-        let still = Still {
+        let still = SafeguardState {
             catch_up: signal.catch_up,
-            fleet: self.restraint.suppresses(finding),
+            fleet: self.safeguards.suppresses(finding),
             warm_up: self.is_warming_up(now),
         };
         let nothing_new = self.decided.covers(finding, still, signal.again);
@@ -248,45 +251,49 @@ impl Control {
 
     /// Whether a person had the last word on the finding, or as much is already in force.
     fn is_settled(&self, finding: &Finding, now: EventTime) -> bool {
-        let Some(standing) = self.register.get(&finding.credential) else {
+        let Some(in_force) = self.states.get(&finding.credential) else {
             return false;
         };
-        let restored = standing.status == Status::Active
-            && standing.by_person
-            && finding.opened <= standing.at
-            && now.ms_since(standing.at) < self.params.restored_ms;
-        restored || Order::Act(finding.action).status() <= Some(standing.in_force(now))
+        let restored = in_force.status == Status::Active
+            && in_force.by_person
+            && finding.opened <= in_force.at
+            && now.ms_since(in_force.at) < self.params.restored_ms;
+        restored || Order::Act(finding.action).status() <= Some(in_force.in_force(now))
     }
 
-    /// Decides by a draft; `granted` says whether all members together grant the token it may need.
+    /// Decides by a draft; `granted` says whether all instances together grant the token it may need.
     fn decide(&mut self, signal: &Signal, draft: Draft, now: EventTime, granted: bool) -> Decision {
         let finding = &signal.finding;
         let tenant = finding.tenant.as_ref();
         let given = *draft.circumstances();
-        let generation_before = self.register.generation(&finding.credential);
+        let generation_before = self.states.generation(&finding.credential);
         let active = self.active();
         let granted = granted
             && draft.needs_token()
-            && self.breaker.try_acquire(tenant, (active, now), &self.params.breaker);
+            && self.revocation_limit.try_acquire(
+                tenant,
+                (active, now),
+                &self.params.revocation_limit,
+            );
         let verdict = self.lower_nothing(&finding.credential, draft.conclude(granted), now);
-        let decision = self.order_of(finding, verdict, given.posture, now);
+        let decision = self.order_of(finding, verdict, given.mode, now);
         let given = invariant::Circumstances {
             generation_before,
             catch_up: given.catch_up,
             allow_listed: given.allow_listed,
-            breaker_granted: granted,
+            revocation_limit_granted: granted,
             mature: given.mature,
         };
         let decision = match invariant::broken_by(&decision, &given) {
             None => decision,
             Some(invariant) => self.lower(decision, invariant),
         };
-        self.note(&decision, false);
-        self.decided.note(finding.id, &decision);
+        self.record(&decision, false);
+        self.decided.record(finding.id, &decision);
         decision
     }
 
-    /// A verdict that guardrails made milder than what is in force is not carried out.
+    /// A verdict that safeguards made milder than what is in force is not carried out.
     fn lower_nothing(&self, credential: &Credential, verdict: Verdict, now: EventTime) -> Verdict {
         let in_force = self.in_force(credential, Status::Active, now);
         let is_milder = Order::Act(verdict.action).status() < Some(in_force);
@@ -296,25 +303,25 @@ impl Control {
     fn circumstances(
         &self,
         finding: &Finding,
-        still: Still,
+        still: SafeguardState,
         now: EventTime,
     ) -> verdict::Circumstances {
         let params = &self.params;
         let tenant = finding.tenant.as_deref();
-        let mut posture = params.postures.of(finding.credential.kind(), tenant);
+        let mut mode = params.modes.of(finding.credential.kind(), tenant);
         if self.violations.iter().any(|count| *count > 0) {
-            posture = posture.min(Posture::Alert);
+            mode = mode.min(Mode::Alert);
         }
-        // A ceiling is a contract: it holds from the first second.
-        let contract = finding.detector == Detector::Ceiling;
+        // A limit is a contract: it holds from the first second.
+        let contract = finding.detector == Detector::Limit;
         verdict::Circumstances {
-            posture,
+            mode,
             catch_up: still.catch_up,
             allow_listed: params.allow_list.holds(&finding.credential, tenant, now),
             fleet_suppressed: still.fleet,
             mature: contract || finding.gates.has(Gate::Mature),
             warming_up: still.warm_up && !contract,
-            open: self.restraint.open(finding, &params.budgets),
+            open: self.safeguards.open(finding, &params.budgets),
             needs_approval: params.approval.people > 0,
         }
     }
@@ -323,17 +330,17 @@ impl Control {
         &self,
         finding: &Finding,
         verdict: Verdict,
-        posture: Posture,
+        mode: Mode,
         now: EventTime,
     ) -> Decision {
-        let before = self.register.generation(&finding.credential);
+        let before = self.states.generation(&finding.credential);
         let generation = if verdict.carried_out { before.next() } else { Generation::default() };
         let until = self.until(verdict.action, &verdict.held_by, now);
         // It ends no earlier than what is in force.
-        let standing = self.register.get(&finding.credential);
-        let standing =
-            standing.filter(|one| Some(one.status) == Order::Act(verdict.action).status());
-        let at_least = standing.and_then(|standing| standing.until);
+        let in_force = self.states.get(&finding.credential);
+        let in_force =
+            in_force.filter(|one| Some(one.status) == Order::Act(verdict.action).status());
+        let at_least = in_force.and_then(|in_force| in_force.until);
         Decision {
             id: DecisionId::of(
                 &finding.credential,
@@ -347,7 +354,7 @@ impl Control {
             generation,
             wanted: finding.action,
             order: Order::Act(verdict.action),
-            posture,
+            mode,
             carried_out: verdict.carried_out,
             until: until.map(|until| at_least.map_or(until, |least| until.max(least))),
             held_by: verdict.held_by,
@@ -364,10 +371,10 @@ impl Control {
     pub(super) fn until(
         &self,
         action: Action,
-        held_by: &[Guardrail],
+        held_by: &[Safeguard],
         now: EventTime,
     ) -> Option<EventTime> {
-        let waits = held_by.contains(&Guardrail::Approval);
+        let waits = held_by.contains(&Safeguard::Approval);
         let within_ms = if waits { self.params.approval.within_ms } else { 0 };
         match action {
             Action::Throttle => Some(now.plus_ms(self.params.throttle_ms)),
@@ -383,7 +390,7 @@ impl Control {
             *count += 1;
         }
         let mut held_by = decision.held_by;
-        held_by.push(Guardrail::Invariant);
+        held_by.push(Safeguard::Invariant);
         Decision {
             generation: Generation::default(),
             order: Order::Act(Action::Alert),
@@ -395,65 +402,65 @@ impl Control {
     }
 
     /// Notes what stands once `decision` is made, and what waits for people.
-    pub(super) fn note(&mut self, decision: &Decision, by_person: bool) {
+    pub(super) fn record(&mut self, decision: &Decision, by_person: bool) {
         if decision.carried_out {
             // A suspension of whatever length answers no question about a revocation.
             if matches!(decision.order.status(), Some(Status::Active | Status::Revoked)) {
                 self.approvals.drop_of(&decision.credential);
             }
-            self.register.note(decision, by_person);
+            self.states.record(decision, by_person);
         }
-        if decision.held_by.contains(&Guardrail::Approval) {
+        if decision.held_by.contains(&Safeguard::Approval) {
             self.approvals.drop_of(&decision.credential);
             let approvals::Params { people, within_ms } = self.params.approval;
             let until = decision.at.plus_ms(within_ms);
             let agreed = Vec::new();
-            let waiting = Waiting { decision: decision.clone(), people, until, agreed };
+            let waiting = PendingApproval { decision: decision.clone(), people, until, agreed };
             self.approvals.wait(waiting, by_person);
         }
     }
 
     /// Lets time pass: what ends by itself is restored; what outlived its credential is forgotten.
     pub fn tick(&mut self, now: EventTime) -> Vec<Decision> {
-        self.breaker.forget(now);
-        self.restraint.ledger.forget(now);
-        self.register.forget(now);
+        self.revocation_limit.forget(now);
+        self.safeguards.ledger.forget(now);
+        self.states.forget(now);
         self.approvals.forget(now);
         self.decided.sweep(now);
         let mut decisions = Vec::new();
         while let Some(none_came) = self.shared_tokens.overdue(now) {
             decisions.extend(self.on_token(&none_came));
         }
-        while let Some(standing) = self.register.pop_ended(now) {
-            decisions.push(self.end(standing, now));
+        while let Some(in_force) = self.states.pop_ended(now) {
+            decisions.push(self.end(in_force, now));
         }
         decisions
     }
 
-    fn end(&mut self, standing: Standing, now: EventTime) -> Decision {
-        // Episodes may still run: their next updates are judged again.
-        self.decided.forget_credential(&standing.credential);
-        let generation = standing.generation.next();
+    fn end(&mut self, in_force: EnforcementState, now: EventTime) -> Decision {
+        // Findings may still run: their next updates are judged again.
+        self.decided.forget_credential(&in_force.credential);
+        let generation = in_force.generation.next();
         let decision = Decision {
-            id: DecisionId::of(&standing.credential, generation, now, (None, Order::Restore)),
+            id: DecisionId::of(&in_force.credential, generation, now, (None, Order::Restore)),
             finding: None,
             tenant: None,
             generation,
             wanted: Action::Observe,
             order: Order::Restore,
-            posture: self.params.postures.of(standing.credential.kind(), None),
+            mode: self.params.modes.of(in_force.credential.kind(), None),
             carried_out: true,
             held_by: Vec::new(),
             until: None,
             at: now,
             expires: None,
             by: CompactString::const_new(SELF),
-            reason: format!("its time as {} is over", standing.status.as_str()),
+            reason: format!("its time as {} is over", in_force.status.as_str()),
             evidence: Vec::new(),
-            credential: standing.credential,
+            credential: in_force.credential,
         };
         // People may still agree to what waits.
-        self.register.note(&decision, false);
+        self.states.record(&decision, false);
         decision
     }
 
@@ -462,20 +469,20 @@ impl Control {
         let own = decision.by == SELF;
         let revokes = decision.order == Order::Act(Action::Revoke);
         if decision.carried_out && revokes && own {
-            self.breaker.note(decision.tenant.as_ref(), decision.at);
+            self.revocation_limit.record(decision.tenant.as_ref(), decision.at);
         }
         let recent = now.ms_since(decision.at) < DECIDED_MS;
         if let Some(finding) = decision.finding.filter(|_| own && recent) {
-            self.decided.note(finding, decision);
+            self.decided.record(finding, decision);
         }
         let restores = decision.order == Order::Restore;
         if restores {
             self.decided.forget_credential(&decision.credential);
         }
         if own && restores {
-            self.register.note(decision, false);
+            self.states.record(decision, false);
         } else {
-            self.note(decision, !own && decision.by != OTHER);
+            self.record(decision, !own && decision.by != OTHER);
         }
     }
 }
@@ -484,9 +491,9 @@ impl Control {
 mod tests {
     use super::Control;
     use crate::control_plane::params::Params;
-    use crate::control_plane::policy::mode::Postures;
+    use crate::control_plane::policy::mode::Modes;
     use crate::model::credential::Credential;
-    use crate::model::decision::Posture;
+    use crate::model::decision::Mode;
     use crate::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
     use crate::model::invariant::Invariant;
     use crate::model::signal::{Change, Exposure, Signal};
@@ -496,10 +503,10 @@ mod tests {
     fn revocation(now: EventTime) -> Signal {
         let credential = Credential::parse("k").expect("valid");
         let finding = Finding {
-            id: FindingId::of(&credential, Detector::Ceiling, now),
+            id: FindingId::of(&credential, Detector::Limit, now),
             credential,
             tenant: None,
-            detector: Detector::Ceiling,
+            detector: Detector::Limit,
             action: Action::Revoke,
             opened: now,
             reached: Reached::default(),
@@ -522,8 +529,8 @@ mod tests {
 
     #[test]
     fn after_one_broken_invariant_nothing_above_an_alert_is_carried_out() {
-        let postures = Postures { default: Posture::Revoke, ..Postures::default() };
-        let params = Arc::new(Params { postures, ..Params::default() });
+        let modes = Modes { default: Mode::Revoke, ..Modes::default() };
+        let params = Arc::new(Params { modes, ..Params::default() });
         let now = EventTime::from_ms(0);
         let before = Control::new(Arc::clone(&params)).on_signal(&revocation(now), now);
         let before = before.expect("decided");
@@ -531,7 +538,7 @@ mod tests {
         assert!(before.carried_out);
         control.lower(before, Invariant::CatchUpHolds);
         let after = control.on_signal(&revocation(now), now).expect("decided");
-        assert_eq!((after.carried_out, after.posture), (false, Posture::Alert));
+        assert_eq!((after.carried_out, after.mode), (false, Mode::Alert));
         assert_eq!(control.violations().iter().sum::<u64>(), 1, "and it is counted");
     }
 }

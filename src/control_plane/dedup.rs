@@ -1,13 +1,13 @@
 //! What was already decided on each finding, so that an update of it decides nothing again.
 
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, Guardrail};
+use crate::model::decision::{Decision, Safeguard};
 use crate::model::finding::{Action, Finding, FindingId};
 use crate::model::time::EventTime;
 use hashbrown::HashMap;
 
-/// How long it is remembered, should the end of the episode never be told. Unit: milliseconds.
-/// Chosen: episodes freeze learning for a day at most.
+/// How long it is remembered, should the end of the finding never be told. Unit: milliseconds.
+/// Chosen: findings freeze learning for a day at most.
 pub const DECIDED_MS: i64 = 2 * 86_400_000;
 /// How often the memory is swept. Unit: milliseconds. Chosen.
 const SWEEP_MS: i64 = 3_600_000;
@@ -28,7 +28,7 @@ struct Decided {
 
 /// What still holds of the reasons for which decisions were held back.
 #[derive(Clone, Copy, Debug)]
-pub struct Still {
+pub struct SafeguardState {
     /// The past is still being read.
     pub catch_up: bool,
     /// There is still a common cause.
@@ -46,14 +46,14 @@ pub struct Memory {
 
 impl Memory {
     /// Notes what was decided on a finding of which `wanted` was justified.
-    pub fn note(&mut self, finding: FindingId, decision: &Decision) {
-        let held = |guardrail| decision.held_by.contains(&guardrail);
+    pub fn record(&mut self, finding: FindingId, decision: &Decision) {
+        let held = |safeguard| decision.held_by.contains(&safeguard);
         let decided = Decided {
             finding,
             action: decision.wanted,
-            catch_up: held(Guardrail::CatchUp),
-            fleet: held(Guardrail::FleetSuppression),
-            warm_up: held(Guardrail::WarmUp),
+            catch_up: held(Safeguard::CatchUp),
+            fleet: held(Safeguard::CommonCause),
+            warm_up: held(Safeguard::WarmUp),
             at: decision.at,
         };
         self.forget_finding(&decision.credential, finding);
@@ -63,7 +63,7 @@ impl Memory {
     /// Whether as much was decided on `finding` before, and nothing that held it back has passed.
     /// Where it is told `again` after a restart nothing has: of what all credentials do together
     /// only a part is known by then.
-    pub fn covers(&self, finding: &Finding, still: Still, again: bool) -> bool {
+    pub fn covers(&self, finding: &Finding, still: SafeguardState, again: bool) -> bool {
         let decided = self.by_credential.get(&finding.credential);
         let decided = decided.and_then(|all| all.iter().find(|one| one.finding == finding.id));
         decided.is_some_and(|decided| {
@@ -84,7 +84,7 @@ impl Memory {
         }
     }
 
-    /// Forgets all of a credential: its episodes are judged again.
+    /// Forgets all of a credential: its findings are judged again.
     pub fn forget_credential(&mut self, credential: &Credential) {
         self.by_credential.remove(credential);
     }

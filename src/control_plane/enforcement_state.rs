@@ -1,17 +1,17 @@
-//! The register: what stands about every credential that was ever decided on.
+//! The states: what stands about every credential that was ever decided on.
 //!
 //! It may hold a million revoked credentials for years, so an entry is small: what only people ask
 //! for, the reason say, stays in the journal under the decision's id.
 
 use crate::collections::credential_map::{Directory, Named};
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId, Generation, Standing, Status};
+use crate::model::decision::{Decision, DecisionId, EnforcementState, Generation, Status};
 use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
 use hashbrown::HashMap;
 use std::collections::BTreeSet;
 
-/// How much longer than the credential lives its standing is remembered, for late deliveries.
+/// How much longer than the credential lives its enforcement state is remembered, for late deliveries.
 /// Unit: milliseconds. Chosen.
 const AFTERLIFE_MS: i64 = 3_600_000;
 /// How long it is remembered that a credential is active again; as long as stores remember its
@@ -41,9 +41,9 @@ impl Named for Entry {
 
 impl Entry {
     /// What stands, of an entry that is forgotten at `forgets`.
-    fn standing(&self, forgets: Option<EventTime>) -> Standing {
+    fn in_force(&self, forgets: Option<EventTime>) -> EnforcementState {
         let revoked = self.status == Status::Revoked;
-        Standing {
+        EnforcementState {
             expires: forgets.filter(|_| revoked).map(|at| at.plus_ms(-AFTERLIFE_MS)),
             credential: self.credential.clone(),
             decision: self.decision,
@@ -59,17 +59,17 @@ impl Entry {
 
 /// What stands.
 #[derive(Clone, Debug, Default)]
-pub struct Register {
+pub struct EnforcementTable {
     entries: Directory<Entry>,
     ends: BTreeSet<(EventTime, u32)>,
     forgets: BTreeSet<(EventTime, u32)>,
     forgets_of: HashMap<u32, EventTime>,
 }
 
-impl Register {
+impl EnforcementTable {
     /// What stands about a credential, expired or not.
-    pub fn get(&self, credential: &Credential) -> Option<Standing> {
-        self.standing(self.entries.place_of(credential)?)
+    pub fn get(&self, credential: &Credential) -> Option<EnforcementState> {
+        self.in_force(self.entries.place_of(credential)?)
     }
 
     /// The rank of the newest decision on a credential; 0 if there is none.
@@ -90,7 +90,7 @@ impl Register {
     }
 
     /// Notes what stands once `decision` is carried out.
-    pub fn note(&mut self, decision: &Decision, by_person: bool) {
+    pub fn record(&mut self, decision: &Decision, by_person: bool) {
         let Some(status) = decision.order.status().filter(|_| decision.carried_out) else {
             return;
         };
@@ -122,9 +122,9 @@ impl Register {
         }
     }
 
-    fn standing(&self, place: u32) -> Option<Standing> {
+    fn in_force(&self, place: u32) -> Option<EnforcementState> {
         let entry = self.entries.get(place)?;
-        Some(entry.standing(self.forgets_of.get(&place).copied()))
+        Some(entry.in_force(self.forgets_of.get(&place).copied()))
     }
 
     fn clear_times(&mut self, place: u32) {
@@ -137,13 +137,13 @@ impl Register {
     }
 
     /// The next credential whose action ends by itself by `now`. Each is given once.
-    pub fn pop_ended(&mut self, now: EventTime) -> Option<Standing> {
+    pub fn pop_ended(&mut self, now: EventTime) -> Option<EnforcementState> {
         let first = *self.ends.first()?;
         if first.0 > now {
             return None;
         }
         self.ends.remove(&first);
-        self.standing(first.1)
+        self.in_force(first.1)
     }
 
     /// Forgets what nobody needs any more at `now`.
@@ -155,7 +155,7 @@ impl Register {
         }
     }
 
-    /// When [`Register::pop_ended`] or [`Register::forget`] next has something to do.
+    /// When [`EnforcementTable::pop_ended`] or [`EnforcementTable::forget`] next has something to do.
     pub fn next_deadline(&self) -> Option<EventTime> {
         let first = |set: &BTreeSet<(EventTime, u32)>| set.first().map(|(at, _)| *at);
         [first(&self.ends), first(&self.forgets)].into_iter().flatten().min()
@@ -163,19 +163,19 @@ impl Register {
 
     /// What stands in the `most` places from `from` on, and where the next page begins. A
     /// credential that is decided on meanwhile is in one page or is told again.
-    pub fn page(&self, from: u32, most: u32) -> (Vec<Standing>, Option<u32>) {
+    pub fn page(&self, from: u32, most: u32) -> (Vec<EnforcementState>, Option<u32>) {
         let (found, next) = self.entries.page(from, most);
-        let standing =
-            |(place, entry): (u32, &Entry)| entry.standing(self.forgets_of.get(&place).copied());
-        (found.map(standing).collect(), next)
+        let in_force =
+            |(place, entry): (u32, &Entry)| entry.in_force(self.forgets_of.get(&place).copied());
+        (found.map(in_force).collect(), next)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Entry, Register};
+    use super::{EnforcementTable, Entry};
     use crate::model::credential::Credential;
-    use crate::model::decision::{Decision, DecisionId, Generation, Order, Posture};
+    use crate::model::decision::{Decision, DecisionId, Generation, Mode, Order};
     use crate::model::finding::Action;
     use crate::model::time::EventTime;
     use proptest::prelude::*;
@@ -192,7 +192,7 @@ mod tests {
             generation: Generation(generation),
             wanted: Action::Observe,
             order,
-            posture: Posture::Revoke,
+            mode: Mode::Revoke,
             carried_out: true,
             held_by: Vec::new(),
             until: until.map(EventTime::from_ms),
@@ -217,7 +217,7 @@ mod tests {
         fn it_holds_what_a_plain_map_would_hold(
             steps in prop::collection::vec((0_u8..6, 0_u8..4, 1_i64..50), 1..60),
         ) {
-            let mut register = Register::default();
+            let mut states = EnforcementTable::default();
             let mut oracle: BTreeMap<u8, (u64, Option<i64>)> = BTreeMap::new();
             let mut now = 0;
             for (number, (id, what, gap)) in steps.into_iter().enumerate() {
@@ -228,11 +228,11 @@ mod tests {
                     1 => (Order::Act(Action::Revoke), None),
                     _ => (SUSPEND, Some(now + 20)),
                 };
-                register.note(&decision(id, order, generation, now, until), false);
+                states.record(&decision(id, order, generation, now, until), false);
                 oracle.insert(id, (generation, until));
                 let mut ended = Vec::new();
-                while let Some(standing) = register.pop_ended(EventTime::from_ms(now)) {
-                    ended.push(standing.generation.0);
+                while let Some(in_force) = states.pop_ended(EventTime::from_ms(now)) {
+                    ended.push(in_force.generation.0);
                 }
                 let mut due: Vec<_> = oracle
                     .values_mut()
@@ -248,8 +248,8 @@ mod tests {
             let mut paged = Vec::new();
             let mut from = Some(0);
             while let Some(start) = from {
-                let (page, next) = register.page(start, 2);
-                paged.extend(page.into_iter().map(|standing| standing.generation.0));
+                let (page, next) = states.page(start, 2);
+                paged.extend(page.into_iter().map(|in_force| in_force.generation.0));
                 from = next;
             }
             paged.sort_unstable();
@@ -261,13 +261,13 @@ mod tests {
 
     #[test]
     fn a_restored_credential_is_forgotten_after_thirty_days_and_its_place_is_taken_again() {
-        let mut register = Register::default();
-        register.note(&decision(1, Order::Restore, 3, 0, None), true);
+        let mut states = EnforcementTable::default();
+        states.record(&decision(1, Order::Restore, 3, 0, None), true);
         let month = EventTime::from_ms(30 * 86_400_000);
-        assert_eq!(register.next_deadline(), Some(month));
-        register.forget(month);
-        assert!(register.is_empty());
-        register.note(&decision(2, SUSPEND, 1, 0, Some(5)), false);
-        assert_eq!(register.page(0, 10).0.len(), 1);
+        assert_eq!(states.next_deadline(), Some(month));
+        states.forget(month);
+        assert!(states.is_empty());
+        states.record(&decision(2, SUSPEND, 1, 0, Some(5)), false);
+        assert_eq!(states.page(0, 10).0.len(), 1);
     }
 }

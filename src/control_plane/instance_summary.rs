@@ -1,19 +1,19 @@
-//! What the members of one fleet tell each other.
+//! What the instances of one fleet tell each other.
 
 use super::policy::common_cause::Summary;
 use super::tenant_ranking::Minutes;
 
-/// What one member knows of its part of the fleet. Those of several add up, in any order.
+/// What one instance knows of its part of the fleet. Those of several add up, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct MemberSummary {
+pub struct InstanceSummary {
     /// How many credentials there are, and how many burst.
     pub fleet: Summary,
     /// What tenants took of the minutes that ended last.
     pub tenants: Minutes,
 }
 
-impl MemberSummary {
-    /// Adds what another member knows.
+impl InstanceSummary {
+    /// Adds what another instance knows.
     pub fn merge(&mut self, other: &Self) {
         self.fleet.merge(&other.fleet);
         for (minute, counted) in &other.tenants {
@@ -24,7 +24,7 @@ impl MemberSummary {
 
 #[cfg(test)]
 mod tests {
-    use super::MemberSummary;
+    use super::InstanceSummary;
     use crate::control_plane::policy::common_cause::Summary;
     use crate::model::signal::{MinuteTotals, TenantTotals};
 
@@ -36,9 +36,9 @@ mod tests {
     #[test]
     fn summaries_add_up_in_any_order() {
         let fleet = |active| Summary { active, ..Summary::default() };
-        let one = MemberSummary { fleet: fleet(5), tenants: [(1, minute(10))].into() };
+        let one = InstanceSummary { fleet: fleet(5), tenants: [(1, minute(10))].into() };
         let tenants = [(1, minute(5)), (2, minute(7))].into();
-        let two = MemberSummary { fleet: fleet(7), tenants };
+        let two = InstanceSummary { fleet: fleet(7), tenants };
         let (mut ab, mut ba) = (one.clone(), two.clone());
         ab.merge(&two);
         ba.merge(&one);

@@ -5,14 +5,14 @@ use super::control::Control;
 use super::params::PersonOrder;
 use crate::model::credential::Credential;
 use crate::model::decision::{
-    ApprovalTerms, Decision, DecisionId, Guardrail, Order, Standing, Status, Vote,
+    ApprovalTerms, Decision, DecisionId, EnforcementState, Order, Safeguard, Status, Vote,
 };
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 
 /// What a person's voice came to.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Voted {
+pub enum VoteResult {
     /// So many more people have to agree.
     Waits(u8),
     /// It ended the waiting; the suspension ends by itself.
@@ -28,12 +28,12 @@ pub enum Voted {
      if you mean that, then give the order again",
     .0.as_str()
 )]
-pub struct Milder(pub Status);
+pub struct LessSevere(pub Status);
 
 impl Control {
     /// What is in force about a credential at `now`; where no decision names it, what a store said.
     pub fn in_force(&self, credential: &Credential, store: Status, now: EventTime) -> Status {
-        self.register.get(credential).map_or(store, |standing| standing.in_force(now))
+        self.states.get(credential).map_or(store, |in_force| in_force.in_force(now))
     }
 
     /// Returns the voice that an order is: a revocation of what waits for people to agree to its
@@ -44,7 +44,7 @@ impl Control {
         }
         let decision = self.approvals.of(&order.credential, now)?;
         // Whether others agree or not, it is a person's word.
-        self.restraint.ledger.confirm(&order.credential, now);
+        self.safeguards.ledger.confirm(&order.credential, now);
         Some(Vote {
             decision,
             agrees: true,
@@ -65,11 +65,11 @@ impl Control {
         &mut self,
         order: PersonOrder,
         now: EventTime,
-    ) -> Result<Option<Decision>, Milder> {
+    ) -> Result<Option<Decision>, LessSevere> {
         let Some(status) = order.order.status() else { return Ok(None) };
         let in_force = self.in_force(&order.credential, order.held, now);
         if status != Status::Active && status < in_force {
-            return Err(Milder(in_force));
+            return Err(LessSevere(in_force));
         }
         Ok(self.decide_for(order, status, now))
     }
@@ -82,14 +82,14 @@ impl Control {
     ) -> Option<Decision> {
         match status {
             // Even where it stands already, it is the person's word.
-            Status::Revoked => self.restraint.ledger.confirm(&order.credential, now),
-            Status::Active => self.restraint.ledger.retract(&order.credential),
+            Status::Revoked => self.safeguards.ledger.confirm(&order.credential, now),
+            Status::Active => self.safeguards.ledger.retract(&order.credential),
             Status::Throttled | Status::Suspended => {}
         }
-        let before = self.register.get(&order.credential);
+        let before = self.states.get(&order.credential);
         let stands = before
             .as_ref()
-            .is_some_and(|standing| standing.status == status && standing.until.is_none());
+            .is_some_and(|in_force| in_force.status == status && in_force.until.is_none());
         let never_was =
             before.is_none() && status == Status::Active && order.held == Status::Active;
         let waits = self.approvals.of(&order.credential, now).is_some();
@@ -97,15 +97,15 @@ impl Control {
             return None;
         }
         // It stays out of service for as long as it was to: only `restore` shortens that.
-        let lasts = |standing: &&Standing| waits || standing.in_force(now) == status;
-        let at_least = before.as_ref().filter(lasts).and_then(|standing| standing.until);
-        let finding = before.and_then(|standing| standing.finding);
+        let lasts = |in_force: &&EnforcementState| waits || in_force.in_force(now) == status;
+        let at_least = before.as_ref().filter(lasts).and_then(|in_force| in_force.until);
+        let finding = before.and_then(|in_force| in_force.finding);
         let finding = finding.filter(|_| order.order == Order::Restore);
         let alone = self.params.approval.people <= 1;
         let (ordered, held_by) = match order.order {
             // One of several people who must agree.
             Order::Act(Action::Revoke) if !alone => {
-                (Order::Act(Action::Suspend), vec![Guardrail::Approval])
+                (Order::Act(Action::Suspend), vec![Safeguard::Approval])
             }
             Order::Act(_) | Order::Restore => (order.order, Vec::new()),
         };
@@ -122,10 +122,10 @@ impl Control {
             }
         };
         if ordered == Order::Restore {
-            // Episodes may still run: once the person's word holds no more they are judged again.
+            // Findings may still run: once the person's word holds no more they are judged again.
             self.decided.forget_credential(&order.credential);
         }
-        let generation = self.register.generation(&order.credential).next();
+        let generation = self.states.generation(&order.credential).next();
         let decision = Decision {
             id: DecisionId::of(&order.credential, generation, now, (finding, ordered)),
             finding,
@@ -133,7 +133,7 @@ impl Control {
             generation,
             wanted,
             order: ordered,
-            posture: self.params.postures.of(order.credential.kind(), None),
+            mode: self.params.modes.of(order.credential.kind(), None),
             carried_out: true,
             held_by,
             until,
@@ -144,7 +144,7 @@ impl Control {
             evidence: Vec::new(),
             credential: order.credential,
         };
-        self.note(&decision, true);
+        self.record(&decision, true);
         Some(decision)
     }
 
@@ -152,16 +152,16 @@ impl Control {
     ///
     /// # Errors
     /// Why it changes nothing.
-    pub fn on_vote(&mut self, vote: &Vote) -> Result<Voted, NoVote> {
+    pub fn on_vote(&mut self, vote: &Vote) -> Result<VoteResult, NoVote> {
         let waiting = match self.approvals.vote(vote, self.params.operators.as_deref())? {
-            Outcome::Waits(missing) => return Ok(Voted::Waits(missing)),
-            Outcome::Rejected => return Ok(Voted::Rejected),
+            Outcome::Waits(missing) => return Ok(VoteResult::Waits(missing)),
+            Outcome::Rejected => return Ok(VoteResult::Rejected),
             Outcome::Agreed(waiting) => waiting,
         };
         let asked = waiting.decision;
-        self.restraint.ledger.confirm(&asked.credential, vote.at);
+        self.safeguards.ledger.confirm(&asked.credential, vote.at);
         let names: Vec<&str> = waiting.agreed.iter().map(|(_, name)| name.as_str()).collect();
-        let generation = self.register.generation(&asked.credential).next();
+        let generation = self.states.generation(&asked.credential).next();
         let order = Order::Act(Action::Revoke);
         let decision = Decision {
             id: DecisionId::of(&asked.credential, generation, vote.at, (asked.finding, order)),
@@ -175,8 +175,8 @@ impl Control {
             by: names.join(", ").into(),
             ..asked
         };
-        self.note(&decision, true);
-        Ok(Voted::Revoked(Box::new(decision)))
+        self.record(&decision, true);
+        Ok(VoteResult::Revoked(Box::new(decision)))
     }
 
     /// Takes back a vote of the journal; the decision that it led to follows it there.

@@ -41,7 +41,7 @@ pub struct Due {
 
 /// What became of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum DeliveryResult {
     /// It needs no further delivery.
     Settled,
     /// A newer decision has taken its place.
@@ -51,21 +51,21 @@ pub enum Done {
 }
 
 /// When it is due, and its turn among those due at once.
-type Turn = (u64, u64);
+type DueOrder = (u64, u64);
 
 #[derive(Debug)]
-struct Waiting {
+struct QueuedDelivery {
     due: Due,
     /// None while it is under way.
-    turn: Option<Turn>,
+    turn: Option<DueOrder>,
     attempts: u32,
 }
 
 /// The outbox.
 #[derive(Debug, Default)]
 pub struct Outbox {
-    waiting: HashMap<Credential, Waiting>,
-    turns: BTreeMap<Turn, Credential>,
+    waiting: HashMap<Credential, QueuedDelivery>,
+    turns: BTreeMap<DueOrder, Credential>,
     next_turn: u64,
     under_way: usize,
     /// Until when the store asked to be left alone.
@@ -102,7 +102,8 @@ impl Outbox {
                 }
             }
             None => {
-                self.waiting.insert(credential.clone(), Waiting { due, turn: None, attempts: 0 });
+                self.waiting
+                    .insert(credential.clone(), QueuedDelivery { due, turn: None, attempts: 0 });
                 self.enqueue(credential, now_ms);
             }
         }
@@ -135,20 +136,20 @@ impl Outbox {
     }
 
     /// Takes the store's answer to a delivery.
-    pub fn done(&mut self, delivered: &Due, delivery: Delivery, now_ms: u64) -> Done {
+    pub fn done(&mut self, delivered: &Due, delivery: Delivery, now_ms: u64) -> DeliveryResult {
         let receipt = delivery.receipt;
         let quiet_until_ms = now_ms.saturating_add(delivery.wait_ms.min(WAIT_MS_MAX));
         self.quiet_until_ms = self.quiet_until_ms.max(quiet_until_ms);
         self.under_way = self.under_way.saturating_sub(1);
         let credential = &delivered.decision.credential;
-        let Some(one) = self.waiting.get_mut(credential) else { return Done::Settled };
+        let Some(one) = self.waiting.get_mut(credential) else { return DeliveryResult::Settled };
         if one.due.decision.id != delivered.decision.id {
             self.enqueue(credential.clone(), now_ms);
-            return Done::Superseded;
+            return DeliveryResult::Superseded;
         }
         if receipt.is_settled() {
             self.waiting.remove(credential);
-            return Done::Settled;
+            return DeliveryResult::Settled;
         }
         one.attempts = one.attempts.saturating_add(1);
         let longest = match receipt {
@@ -164,13 +165,14 @@ impl Outbox {
         };
         let pause = longest / 2 + jitter(&one.due.decision, one.attempts, longest / 2);
         self.enqueue(credential.clone(), now_ms + pause);
-        Done::Again
+        DeliveryResult::Again
     }
 
     /// Lets everything that waits be tried at once: the store is back. Where it asked to be left
     /// alone it still is.
     pub fn retry_now(&mut self, now_ms: u64) {
-        let later: Vec<Turn> = self.turns.range((now_ms + 1, 0)..).map(|(turn, _)| *turn).collect();
+        let later: Vec<DueOrder> =
+            self.turns.range((now_ms + 1, 0)..).map(|(turn, _)| *turn).collect();
         for turn in later {
             if let Some(credential) = self.turns.remove(&turn) {
                 self.enqueue(credential, now_ms);
@@ -188,10 +190,10 @@ fn jitter(decision: &Decision, attempts: u32, most: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Done, Due, Outbox};
+    use super::{DeliveryResult, Due, Outbox};
     use crate::model::credential::Credential;
     use crate::model::decision::{
-        Decision, DecisionId, Delivery, Generation, Order, Posture, Receipt,
+        Decision, DecisionId, Delivery, Generation, Mode, Order, Receipt,
     };
     use crate::model::finding::Action;
     use crate::model::time::EventTime;
@@ -211,7 +213,7 @@ mod tests {
             generation: Generation(generation),
             wanted: Action::Revoke,
             order,
-            posture: Posture::Revoke,
+            mode: Mode::Revoke,
             carried_out: true,
             held_by: Vec::new(),
             until: None,
@@ -233,7 +235,7 @@ mod tests {
         for _ in 0..12 {
             let one = outbox.next(now).expect("due");
             assert!(outbox.next(now).is_none());
-            assert_eq!(outbox.done(&one, Receipt::Unreachable.into(), now), Done::Again);
+            assert_eq!(outbox.done(&one, Receipt::Unreachable.into(), now), DeliveryResult::Again);
             let at = outbox.deadline().expect("waits");
             pauses.push(at - now);
             assert!(outbox.next(at - 1).is_none());
@@ -242,7 +244,7 @@ mod tests {
         assert!((50..=100).contains(&pauses[0]), "{pauses:?}");
         assert!(pauses[11] >= 2_500 && pauses[11] <= 5_000, "{pauses:?}");
         let one = outbox.next(now).expect("due");
-        assert_eq!(outbox.done(&one, Receipt::Applied.into(), now), Done::Settled);
+        assert_eq!(outbox.done(&one, Receipt::Applied.into(), now), DeliveryResult::Settled);
         assert!(outbox.is_empty() && outbox.deadline().is_none());
     }
 

@@ -4,33 +4,33 @@ use super::approvals::{self, Operators};
 use super::policy::allow_list::AllowList;
 use super::policy::budget::Budgets;
 use super::policy::common_cause;
-use super::policy::mode::Postures;
+use super::policy::mode::Modes;
 use super::policy::revocation_limit;
 use crate::detect::tenant_flood;
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, Guardrail, Order, Status, Vote};
+use crate::model::decision::{Decision, Order, Safeguard, Status, Vote};
 use compact_str::CompactString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Who is said to have ordered what no person did.
 pub const SELF: &str = "tripline";
-/// Who is said to have ordered what a store holds and this member's journal did not know.
-pub const OTHER: &str = "another member";
+/// Who is said to have ordered what a store holds and this instance's journal did not know.
+pub const OTHER: &str = "another instance";
 
 /// Parameters of the control plane.
 #[derive(Clone, Debug)]
 pub struct Params {
     /// The most severe action carried out, by tenant and kind.
-    pub postures: Postures,
+    pub modes: Modes,
     /// Who never gets more than an alert.
     pub allow_list: AllowList,
     /// How many revocations are allowed.
-    pub breaker: revocation_limit::Params,
+    pub revocation_limit: revocation_limit::Params,
     /// How many false actions are allowed.
     pub budgets: Budgets,
     /// What is a common cause.
-    pub fleet: common_cause::Params,
+    pub common_cause: common_cause::Params,
     /// What of the whole fleet is a tenant's flood; none: nothing is.
     pub tenant_flood: Option<tenant_flood::Params>,
     /// The limits of what a tenant's credentials make together, by tenant. Unit: requests per minute.
@@ -46,7 +46,7 @@ pub struct Params {
     pub throttle_ms: i64,
     /// How long a suspension lasts. Unit: milliseconds. Default: 60 min.
     pub suspend_ms: i64,
-    /// How long the word of a person who restores holds against an episode that goes on.
+    /// How long the word of a person who restores holds against a finding that goes on.
     /// Unit: milliseconds. Default: 60 min.
     pub restored_ms: i64,
 }
@@ -54,11 +54,11 @@ pub struct Params {
 impl Default for Params {
     fn default() -> Self {
         Self {
-            postures: Postures::default(),
+            modes: Modes::default(),
             allow_list: AllowList::default(),
-            breaker: revocation_limit::Params::default(),
+            revocation_limit: revocation_limit::Params::default(),
             budgets: Budgets::default(),
-            fleet: common_cause::Params::default(),
+            common_cause: common_cause::Params::default(),
             tenant_flood: Some(tenant_flood::Params::default()),
             tenant_sums: BTreeMap::new(),
             approval: approvals::Params::default(),
@@ -93,7 +93,7 @@ pub struct PersonOrder {
 impl PersonOrder {
     /// The voice of a person who orders a revocation that waits for more people; none if it does not.
     pub fn vote_on(&self, decision: &Decision) -> Option<Vote> {
-        decision.held_by.contains(&Guardrail::Approval).then(|| Vote {
+        decision.held_by.contains(&Safeguard::Approval).then(|| Vote {
             decision: decision.id,
             agrees: true,
             account: self.account.clone(),

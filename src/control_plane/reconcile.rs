@@ -1,6 +1,6 @@
 //! Reconciliation: the journal is the truth; what a store lacks or contradicts is told again.
 
-use crate::model::decision::{Holding, Standing, Status};
+use crate::model::decision::{EnforcementState, Holding, Status};
 use crate::model::time::EventTime;
 
 /// How a store compares with what stands.
@@ -10,41 +10,41 @@ pub enum Comparison {
     Agrees,
     /// It lacks the decision, or believes something else: it must be told again.
     Lacks,
-    /// It holds a newer decision than stands here: another member's.
+    /// It holds a newer decision than stands here: another instance's.
     Newer,
 }
 
 /// Compares what stands with what a store holds, at `now`.
-pub fn compare(standing: &Standing, held: Option<&Holding>, now: EventTime) -> Comparison {
+pub fn compare(in_force: &EnforcementState, held: Option<&Holding>, now: EventTime) -> Comparison {
     // What is over is about to be restored.
-    if standing.until.is_some_and(|until| until <= now) {
+    if in_force.until.is_some_and(|until| until <= now) {
         return Comparison::Agrees;
     }
     // What has ended by itself a store may have forgotten.
-    if standing.expires.is_some_and(|expires| expires <= now) {
+    if in_force.expires.is_some_and(|expires| expires <= now) {
         return Comparison::Agrees;
     }
     match held {
         // A store that knows nothing lets pass, as it should.
-        None if standing.status == Status::Active => Comparison::Agrees,
+        None if in_force.status == Status::Active => Comparison::Agrees,
         None => Comparison::Lacks,
-        Some(held) if held.generation < standing.generation => Comparison::Lacks,
+        Some(held) if held.generation < in_force.generation => Comparison::Lacks,
         // A decision has one generation: somebody else changed the entry.
         Some(held)
-            if held.decision == Some(standing.decision)
-                && held.generation > standing.generation =>
+            if held.decision == Some(in_force.decision)
+                && held.generation > in_force.generation =>
         {
             Comparison::Lacks
         }
-        Some(held) if held.generation > standing.generation => Comparison::Newer,
-        Some(held) if held.status.is_some_and(|status| status != standing.status) => {
+        Some(held) if held.generation > in_force.generation => Comparison::Newer,
+        Some(held) if held.status.is_some_and(|status| status != in_force.status) => {
             Comparison::Lacks
         }
         // Stores keep whole seconds.
         Some(held)
             if held
                 .until
-                .is_some_and(|until| Some(second(until)) != standing.until.map(second)) =>
+                .is_some_and(|until| Some(second(until)) != in_force.until.map(second)) =>
         {
             Comparison::Lacks
         }
@@ -60,13 +60,15 @@ fn second(time: EventTime) -> i64 {
 mod tests {
     use super::{Comparison, compare};
     use crate::model::credential::Credential;
-    use crate::model::decision::{DecisionId, Generation, Holding, Order, Standing, Status};
+    use crate::model::decision::{
+        DecisionId, EnforcementState, Generation, Holding, Order, Status,
+    };
     use crate::model::time::EventTime;
 
-    fn standing(status: Status, generation: u64, until: Option<i64>) -> Standing {
+    fn in_force(status: Status, generation: u64, until: Option<i64>) -> EnforcementState {
         let credential = Credential::parse("k").expect("valid");
         let at = EventTime::from_ms(0);
-        Standing {
+        EnforcementState {
             decision: DecisionId::of(&credential, Generation(1), at, (None, Order::Restore)),
             credential,
             status,
@@ -85,7 +87,7 @@ mod tests {
 
     #[test]
     fn what_a_store_lacks_or_contradicts_is_told_again_and_what_is_newer_is_left() {
-        let revoked = standing(Status::Revoked, 5, None);
+        let revoked = in_force(Status::Revoked, 5, None);
         let now = EventTime::from_ms(100);
         let of = |held: Option<Holding>| compare(&revoked, held.as_ref(), now);
         assert_eq!(of(None), Comparison::Lacks);
@@ -98,7 +100,7 @@ mod tests {
 
     #[test]
     fn a_decision_of_this_journal_with_another_generation_or_end_was_changed_by_somebody_else() {
-        let suspended = standing(Status::Suspended, 5, Some(9_500));
+        let suspended = in_force(Status::Suspended, 5, Some(9_500));
         let now = EventTime::from_ms(100);
         let own = |generation: u64, until: i64| {
             let held = held(generation, Some(Status::Suspended));
@@ -117,14 +119,14 @@ mod tests {
     #[test]
     fn what_is_over_or_active_needs_no_telling_unless_the_store_is_behind() {
         let now = EventTime::from_ms(100);
-        let over = standing(Status::Suspended, 1, Some(100));
+        let over = in_force(Status::Suspended, 1, Some(100));
         assert_eq!(compare(&over, None, now), Comparison::Agrees);
-        let revoked = standing(Status::Revoked, 1, None);
-        let expired = Standing { expires: Some(now), ..revoked.clone() };
+        let revoked = in_force(Status::Revoked, 1, None);
+        let expired = EnforcementState { expires: Some(now), ..revoked.clone() };
         assert_eq!(compare(&expired, None, now), Comparison::Agrees);
-        let living = Standing { expires: Some(now.plus_ms(1)), ..revoked };
+        let living = EnforcementState { expires: Some(now.plus_ms(1)), ..revoked };
         assert_eq!(compare(&living, None, now), Comparison::Lacks);
-        let active = standing(Status::Active, 2, None);
+        let active = in_force(Status::Active, 2, None);
         assert_eq!(compare(&active, None, now), Comparison::Agrees);
         let behind = held(1, Some(Status::Revoked));
         assert_eq!(compare(&active, Some(&behind), now), Comparison::Lacks);

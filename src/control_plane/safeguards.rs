@@ -1,8 +1,8 @@
-//! Restraint: what all credentials together say against acting on one of them. The ledger, for what
+//! Safeguards: what all credentials together say against acting on one of them. The ledger, for what
 //! it proves; the fleet, for a common cause.
 
 use super::policy::budget::{Budgets, Ledger, Open};
-use super::policy::common_cause::{self, Fleet, Openings};
+use super::policy::common_cause::{self, BurstOnsets, Fleet};
 use crate::detect::open_finding::LIMIT_UPDATE_MS;
 use crate::model::credential::Kind;
 use crate::model::finding::{Detector, Finding};
@@ -14,49 +14,49 @@ const CONTRACT_EXCUSED_MS: i64 = LIMIT_UPDATE_MS;
 
 /// The ledger and the fleet.
 #[derive(Clone, Debug, Default)]
-pub struct Restraint {
+pub struct Safeguards {
     /// What was counted to prove that actions keep to their budgets.
     pub ledger: Ledger,
     /// By kind of credential, so that made-up sessions hold back nothing of keys.
     fleets: [Fleet; Kind::ALL.len()],
 }
 
-impl Restraint {
+impl Safeguards {
     /// Counts what bursts in a fleet of `active` credentials, whatever is done about it.
-    pub fn hear(&mut self, signal: &Signal, active: u64, params: &common_cause::Params) {
+    pub fn on_signal(&mut self, signal: &Signal, active: u64, params: &common_cause::Params) {
         let finding = &signal.finding;
         if finding.detector != Detector::Burst {
             return;
         }
-        self.ledger.hear(finding, signal.change == Change::Closed);
+        self.ledger.on_finding(finding, signal.change == Change::Closed);
         if matches!(signal.change, Change::Opened | Change::Recalled) {
             let fleet = self.fleets.get_mut(finding.credential.kind() as usize);
             if let Some(fleet) = fleet {
-                fleet.note(finding.id, finding.opened, active, params);
+                fleet.record(finding.id, finding.opened, active, params);
             }
         }
     }
 
     /// The bursts recently, in the order of [`Kind::ALL`].
-    pub fn bursts(&self) -> [Openings; Kind::ALL.len()] {
+    pub fn bursts(&self) -> [BurstOnsets; Kind::ALL.len()] {
         self.fleets.each_ref().map(Fleet::openings)
     }
 
-    /// Takes the bursts of other members, of a fleet of `active` credentials together.
-    pub fn hear_elsewhere(
+    /// Takes the bursts of other instances, of a fleet of `active` credentials together.
+    pub fn on_other_instances(
         &mut self,
-        bursts: [Openings; Kind::ALL.len()],
+        bursts: [BurstOnsets; Kind::ALL.len()],
         active: u64,
         params: &common_cause::Params,
     ) {
         for (fleet, openings) in self.fleets.iter_mut().zip(bursts) {
-            fleet.hear_elsewhere(openings, active, params);
+            fleet.on_other_instances(openings, active, params);
         }
     }
 
-    /// The actions that are open for a finding; a ceiling is a contract and needs no proof.
+    /// The actions that are open for a finding; a limit is a contract and needs no proof.
     pub fn open(&self, finding: &Finding, budgets: &Budgets) -> Open {
-        if finding.detector == Detector::Ceiling {
+        if finding.detector == Detector::Limit {
             return Open::ALL;
         }
         self.ledger.open(finding.credential.kind(), budgets)
@@ -66,7 +66,7 @@ impl Restraint {
     /// contract: others that burst, which a thief could arrange, excuse it for seconds alone.
     pub fn suppresses(&self, finding: &Finding) -> bool {
         let lasted_ms = finding.updated.ms_since(finding.opened);
-        if finding.detector == Detector::Ceiling && lasted_ms >= CONTRACT_EXCUSED_MS {
+        if finding.detector == Detector::Limit && lasted_ms >= CONTRACT_EXCUSED_MS {
             return false;
         }
         let fleet = self.fleets.get(finding.credential.kind() as usize);

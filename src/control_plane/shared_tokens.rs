@@ -1,11 +1,11 @@
-//! Revocations that wait for a token of the breaker which all members share.
+//! Revocations that wait for a token of the revocation limit which all instances share.
 //!
 //! The control plane never waits for the store that counts for all of them. A revocation takes a
-//! token of this member's own breaker and asks for a shared one; the host asks the store and brings
+//! token of this instance's own revocation limit and asks for a shared one; the host asks the store and brings
 //! the answer back as an input with its time, upon which the finding is judged as of then.
 //!
 //! **Invariant.** A finding has at most one open request. Requests are bounded by the tokens of this
-//! member's breaker, and each ends: by its answer, or after [`ANSWER_WAIT_MS`] as if it were refused.
+//! instance's revocation limit, and each ends: by its answer, or after [`ANSWER_WAIT_MS`] as if it were refused.
 
 use super::policy::revocation_limit::Allowed;
 use crate::model::decision::{TokenAnswer, TokenGrant};
@@ -21,14 +21,14 @@ const ANSWER_WAIT_MS: i64 = 1_000;
 /// Unit: milliseconds. Chosen.
 const SILENCE_MS: i64 = 1_000;
 
-/// A revocation that asks all members together for a token of the breaker.
+/// A revocation that asks all instances together for a token of the revocation limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenRequest {
     /// Whose credential it is.
     pub tenant: Option<CompactString>,
     /// How many are allowed in an hour.
     pub allowed: Allowed,
-    /// For which finding: all members that act on it need one token together.
+    /// For which finding: all instances that act on it need one token together.
     pub finding: FindingId,
 }
 
@@ -36,12 +36,12 @@ pub struct TokenRequest {
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub(super) signal: Signal,
-    /// Whose token of this member's breaker was taken, and when: the credential may move to another
+    /// Whose token of this instance's revocation limit was taken, and when: the credential may move to another
     /// tenant meanwhile.
     pub(super) tenant: Option<CompactString>,
     /// See `tenant`.
     pub(super) asked: EventTime,
-    /// Whether its episode has closed meanwhile.
+    /// Whether its finding has closed meanwhile.
     pub(super) closed: bool,
 }
 

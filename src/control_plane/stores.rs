@@ -1,4 +1,4 @@
-//! Decisions that a store has and this member's journal doesn't.
+//! Decisions that a store has and this instance's journal doesn't.
 
 use super::control::Control;
 use super::params::{OTHER, SELF};
@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 
 impl Control {
     /// A store refused `refused` because it holds another decision of that or a higher generation,
-    /// as when the journal was moved away or another member decided before. What tripline decided
+    /// as when the journal was moved away or another instance decided before. What tripline decided
     /// by itself gives way to what is as severe, and undoes nothing that it did not do; what a person
     /// ordered gives way to what is more severe, unless it is `restore`. Otherwise
     /// gives the same order above that generation, unless something newer stands.
@@ -21,8 +21,8 @@ impl Control {
         held: Holding,
         now: EventTime,
     ) -> Option<Decision> {
-        let standing = self.register.get(&refused.credential)?;
-        if standing.decision != refused.id || held.generation < refused.generation {
+        let in_force = self.states.get(&refused.credential)?;
+        if in_force.decision != refused.id || held.generation < refused.generation {
             return None;
         }
         let as_grave = held.status.is_some_and(|status| Some(status) >= refused.order.status());
@@ -39,29 +39,29 @@ impl Control {
             at: now,
             ..refused.clone()
         };
-        self.register.note(&decision, standing.by_person);
+        self.states.record(&decision, in_force.by_person);
         Some(decision)
     }
 
-    /// A store holds a newer decision than this journal has: another member's. It becomes one of
-    /// this journal, so that this member's other stores are told, and follow it after a restart.
+    /// A store holds a newer decision than this journal has: another instance's. It becomes one of
+    /// this journal, so that this instance's other stores are told, and follow it after a restart.
     pub fn on_newer(
         &mut self,
         credential: &Credential,
         held: Holding,
         now: EventTime,
     ) -> Option<Decision> {
-        let standing = self.register.get(credential)?;
-        let is_same = held.decision == Some(standing.decision);
-        let is_more_severe = held.status > Some(standing.in_force(now));
-        let generation = match held.generation.cmp(&standing.generation) {
+        let in_force = self.states.get(credential)?;
+        let is_same = held.decision == Some(in_force.decision);
+        let is_more_severe = held.status > Some(in_force.in_force(now));
+        let generation = match held.generation.cmp(&in_force.generation) {
             Ordering::Greater => held.generation,
-            // Two members decided at once. The more severe decision is made again above both, as no
+            // Two instances decided at once. The more severe decision is made again above both, as no
             // store takes another of the same generation.
             Ordering::Equal if !is_same && is_more_severe => held.generation.next(),
             Ordering::Equal | Ordering::Less => return None,
         };
-        let order = match held.status.unwrap_or(standing.status) {
+        let order = match held.status.unwrap_or(in_force.status) {
             Status::Active => Order::Restore,
             Status::Throttled => Order::Act(Action::Throttle),
             Status::Suspended => Order::Act(Action::Suspend),
@@ -78,18 +78,18 @@ impl Control {
             generation,
             wanted,
             order,
-            posture: self.params.postures.of(credential.kind(), None),
+            mode: self.params.modes.of(credential.kind(), None),
             carried_out: true,
             held_by: Vec::new(),
             until: held.until,
             at: now,
-            expires: standing.expires,
+            expires: in_force.expires,
             by: CompactString::const_new(OTHER),
             reason: "known from a store".to_owned(),
             evidence: Vec::new(),
         };
         // A person may have ordered it there, or its time was over: a store does not say.
-        self.note(&decision, false);
+        self.record(&decision, false);
         Some(decision)
     }
 }

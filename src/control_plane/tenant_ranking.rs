@@ -1,11 +1,11 @@
-//! What tenants take of the fleet, over the partitions and the members that count them.
+//! What tenants take of the fleet, over the partitions and the instances that count them.
 //!
 //! ```text
 //!  partition: a minute ended -> its busiest tenants --\
-//!  partition: ...            -> ...                  --+--> the member's minute --> the fleet's minute
-//!  other members: their minutes ------------------------------------------------/
+//!  partition: ...            -> ...                  --+--> the instance's minute --> the fleet's minute
+//!  other instances: their minutes ------------------------------------------------/
 //! ```
-//! Partitions and members each tell only who takes most, or usually does. So a sum may be short by one
+//! Partitions and instances each tell only who takes most, or usually does. So a sum may be short by one
 //! part in [`BUSIEST_MAX`] + 1 of all requests at each of these two steps, and so may what is usual.
 //!
 //! **Does not** open findings: those of `tenant_flood` are a partition's, from its own events alone.
@@ -20,14 +20,14 @@ use std::collections::BTreeMap;
 /// How many minutes that ended are told to others, and kept.
 pub const MINUTES_MAX: usize = 2;
 /// How long it is remembered what is usual at a place that fell silent. Unit: minutes. Chosen: one that
-/// went to another member counts twice for no longer.
+/// went to another instance counts twice for no longer.
 const REMEMBERED_MINUTES: u32 = 15;
 /// How old a minute may be that is told of. Unit: minutes.
 const OF_LATE_MINUTES: u32 = 3;
 /// How long after its end all are given to tell of a minute. Unit: seconds. Chosen: lateness of
-/// events, a tick, and some rounds of the members.
+/// events, a tick, and some rounds of the instances.
 const GRACE_S: i64 = 15;
-/// The most partitions that are told of. Chosen: far more than one member reads.
+/// The most partitions that are told of. Chosen: far more than one instance reads.
 const PLACES_MAX: usize = 10_000;
 
 /// By minute since 1970.
@@ -112,9 +112,9 @@ pub struct TenantMinutes {
 
 impl TenantMinutes {
     /// Notes what was counted at `place` in `minute` (since 1970), at `now`. What is told again by this
-    /// member replaces what was told before; of a partition that moves between members both may tell.
+    /// instance replaces what was told before; of a partition that moves between instances both may tell.
     /// Minutes of the past say nothing of the fleet now.
-    pub fn note(&mut self, place: ShardId, minute: u32, totals: MinuteTotals, now: EventTime) {
+    pub fn record(&mut self, place: ShardId, minute: u32, totals: MinuteTotals, now: EventTime) {
         let newest = minute_of(now);
         let of_late = newest.saturating_sub(OF_LATE_MINUTES)..=newest;
         self.own.retain(|minute, _| of_late.contains(minute));
@@ -129,7 +129,7 @@ impl TenantMinutes {
         }
     }
 
-    /// What was counted in a minute at all places of this member; of one that fell silent what is usual.
+    /// What was counted in a minute at all places of this instance; of one that fell silent what is usual.
     fn counted(&self, minute: u32) -> impl Iterator<Item = &MinuteTotals> {
         let told = self.own.get(&minute);
         let is_silent = move |place: &ShardId| told.is_none_or(|told| !told.contains_key(place));
@@ -138,12 +138,12 @@ impl TenantMinutes {
         told.into_iter().flat_map(BTreeMap::values).chain(silent.map(|(_, (_, usual))| usual))
     }
 
-    /// Takes what the other members counted together.
-    pub fn hear(&mut self, others: Minutes) {
+    /// Takes what the other instances counted together.
+    pub fn merge_others(&mut self, others: Minutes) {
         self.others = others;
     }
 
-    /// What this member counted, of the newest minutes.
+    /// What this instance counted, of the newest minutes.
     pub fn own(&self) -> Minutes {
         let newest = self.own.iter().rev().take(MINUTES_MAX);
         newest.map(|(minute, _)| (*minute, together(self.counted(*minute)))).collect()
@@ -169,7 +169,7 @@ impl TenantMinutes {
             let (taken, usual) = (taken(&all, of), usual(&all, of));
             let flood = params
                 .filter(|params| of.requests as f64 >= params.observe_ratio * of.usual as f64)
-                .and_then(|params| tenant_flood::look(taken, usual, params));
+                .and_then(|params| tenant_flood::evaluate(taken, usual, params));
             Ranked { tenant: tenant.clone(), taken, usual, flood }
         };
         let mut tenants: Vec<Ranked> = all.busiest().into_iter().map(ranked).collect();
@@ -218,7 +218,7 @@ mod tests {
     fn told(parts: impl IntoIterator<Item = MinuteTotals>) -> TenantMinutes {
         let mut minutes = TenantMinutes::default();
         for (slot, part) in parts.into_iter().enumerate() {
-            minutes.note(ShardId::Slot(slot), M, part, at(M + 1, 5));
+            minutes.record(ShardId::Slot(slot), M, part, at(M + 1, 5));
         }
         minutes
     }
@@ -270,9 +270,9 @@ mod tests {
         let mut minutes = TenantMinutes::default();
         let [left, taken] = [ShardId::Slot(0), ShardId::Slot(1)];
         let before = minute((1000, 1000), &[("acme", 900, 900)]);
-        minutes.note(left, M - 1, before, at(M, 5));
+        minutes.record(left, M - 1, before, at(M, 5));
         let after = minute((1000, 100), &[("acme", 900, 0)]);
-        minutes.note(taken, M, after, at(M + 1, 5));
+        minutes.record(taken, M, after, at(M + 1, 5));
         let all = minutes.ranking(at(M + 1, 15), Some(&Params::default())).expect("a minute");
         assert_eq!((all.requests, all.tenants[0].flood), (1000, None));
         assert!(all.tenants[0].usual.share > 0.8);
@@ -299,9 +299,9 @@ mod tests {
         let mut minutes = TenantMinutes::default();
         for requests in [9, 10] {
             let part = minute((requests, 1), &[("acme", requests, 0)]);
-            minutes.note(ShardId::Kafka("auth".to_owned(), 3), M, part, at(M + 1, 0));
+            minutes.record(ShardId::Kafka("auth".to_owned(), 3), M, part, at(M + 1, 0));
         }
-        minutes.hear([(M, minute((90, 9), &[("acme", 5, 7), ("bloom", 85, 60)]))].into());
+        minutes.merge_others([(M, minute((90, 9), &[("acme", 5, 7), ("bloom", 85, 60)]))].into());
         let (_, all) = minutes.newest(at(M + 1, 20)).expect("a minute");
         assert_eq!(all, minute((100, 10), &[("acme", 15, 7), ("bloom", 85, 60)]));
         let own = [(M, minute((10, 1), &[("acme", 10, 0)]))].into();
@@ -312,7 +312,7 @@ mod tests {
     fn the_past_and_the_future_have_no_say() {
         let mut minutes = TenantMinutes::default();
         for (told, now) in [(M - 60, M), (M + 5, M), (M - 4, M)] {
-            minutes.note(ShardId::Slot(0), told, minute((10, 10), &[]), at(now, 0));
+            minutes.record(ShardId::Slot(0), told, minute((10, 10), &[]), at(now, 0));
         }
         assert!(minutes.own().is_empty());
     }

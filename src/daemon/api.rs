@@ -1,6 +1,6 @@
 //! The HTTP API of a running daemon: each handler gets what it needs.
 
-use super::reload::Follows;
+use super::reload::LiveSettings;
 use crate::adapters::channels::{ControlPlane, DataPlane};
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
@@ -19,9 +19,9 @@ use crate::adapters::http::status::StatusState;
 use crate::adapters::http::stream::StreamState;
 use crate::adapters::journal::history::History;
 use crate::adapters::metrics::registry::Metrics;
-use crate::adapters::recent_events::Board;
-use crate::adapters::sources::ingest::Intake;
-use crate::adapters::sources::rejects::DeadLetters;
+use crate::adapters::recent_events::RecentEvents;
+use crate::adapters::sources::ingest::Source;
+use crate::adapters::sources::rejects::RejectLog;
 use crate::adapters::storage::finding_archive::FindingArchive;
 use crate::config::settings::Settings;
 use crate::data_plane::batch::HashSeed;
@@ -36,11 +36,11 @@ pub(super) struct Planes {
     /// The channels to the data plane.
     pub(super) data: DataPlane,
     /// Takes events of HTTP.
-    pub(super) intake: Intake,
+    pub(super) source: Source,
     /// The channel to the control plane.
     pub(super) control: ControlPlane,
     /// Recent findings and decisions.
-    pub(super) board: Arc<Board>,
+    pub(super) recent: Arc<RecentEvents>,
     /// Findings of before.
     pub(super) archive: FindingArchive,
     /// All decisions of the journal.
@@ -66,26 +66,26 @@ pub(super) struct Builder<'a> {
     /// The hash seed of the data plane.
     pub(super) seed: HashSeed,
     /// Where the places of refused events go.
-    pub(super) dead_letters: Arc<DeadLetters>,
+    pub(super) rejects: Arc<RejectLog>,
     /// What a reload changes.
-    pub(super) follows: &'a Follows,
+    pub(super) follows: &'a LiveSettings,
 }
 
 impl Builder<'_> {
     /// Gives each handler what it needs.
     pub(super) fn build(self, reloads: Reloads, keys: JwkSet) -> Api {
-        let Self { settings, planes, metrics, fingerprints, seed, dead_letters, .. } = self;
-        let Planes { data, intake, control, board, archive, history, durable, stopping } = planes;
+        let Self { settings, planes, metrics, fingerprints, seed, rejects, .. } = self;
+        let Planes { data, source, control, recent, archive, history, durable, stopping } = planes;
         let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
         let (embedded, stores) = self.stores;
         let listeners = Listeners::default();
         Api {
             access: Access { tokens: Arc::clone(&tokens), fingerprints: Arc::clone(&fingerprints) },
             ingest: Arc::new(IngestState {
-                intake,
+                source,
                 decoder: settings.decoder.clone(),
                 decoding: Decoding::default(),
-                dead_letters,
+                rejects,
                 fingerprints: Arc::clone(&fingerprints),
                 seed,
                 body_bytes_max: settings.http.body_bytes_max,
@@ -107,25 +107,25 @@ impl Builder<'_> {
             credentials: Arc::new(CredentialsState {
                 data: data.clone(),
                 control: control.clone(),
-                board: Arc::clone(&board),
+                recent: Arc::clone(&recent),
                 embedded: embedded.clone(),
                 stores: stores.clone(),
                 fingerprints: Arc::clone(&fingerprints),
             }),
             findings: Arc::new(FindingsState {
                 archive,
-                board: Arc::clone(&board),
+                recent: Arc::clone(&recent),
                 fingerprints: Arc::clone(&fingerprints),
             }),
             decisions: Arc::new(DecisionsState {
                 control: control.clone(),
-                board: Arc::clone(&board),
+                recent: Arc::clone(&recent),
                 history,
                 embedded: embedded.clone(),
                 stores: stores.clone(),
                 fingerprints,
             }),
-            stream: Arc::new(StreamState { board, listeners, tokens }),
+            stream: Arc::new(StreamState { recent, listeners, tokens }),
             health: Arc::new(HealthState {
                 data,
                 durable: Arc::clone(&durable),

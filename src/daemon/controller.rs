@@ -2,25 +2,27 @@
 //!
 //! All messages that wait are taken together, so that one `fsync` serves them all.
 //!
-//! **Invariant** S-2: a decision is on disk before a store, a listener or the intake hears of it.
+//! **Invariant** S-2: a decision is on disk before a store, a listener or the source hears of it.
 //! While the disk fails nothing is carried out; decisions wait and are tried again every tick.
 
 use super::notifier::Notifiers;
-use super::shared_tokens::SharedBreaker;
-use crate::adapters::channels::{ControlMessage, InUse, NotDurable, Ordered, Ticket, VoteError};
+use super::shared_tokens::SharedRevocationLimit;
+use crate::adapters::channels::{
+    ControlMessage, InUse, NotDurable, OrderOutcome, Ticket, VoteError,
+};
 use crate::adapters::clock;
 use crate::adapters::journal::audit_log::Journal;
 use crate::adapters::journal::error::JournalError;
 use crate::adapters::metrics::registry::Metrics;
-use crate::adapters::recent_events::Board;
-use crate::adapters::storage::budget_store::LedgerFile;
+use crate::adapters::recent_events::RecentEvents;
+use crate::adapters::storage::budget_store::BudgetStore;
 use crate::adapters::storage::disk_reserve::Reserve;
 use crate::adapters::storage::finding_archive::FindingArchive;
 use crate::control_plane;
 use crate::control_plane::control::Control;
-use crate::control_plane::instance_summary::MemberSummary;
+use crate::control_plane::instance_summary::InstanceSummary;
 use crate::control_plane::notifications::notice::News;
-use crate::control_plane::operator::Voted;
+use crate::control_plane::operator::VoteResult;
 use crate::control_plane::outbox::Due;
 use crate::control_plane::params::PersonOrder;
 use crate::control_plane::tenant_ranking::{Ranking, TenantMinutes};
@@ -44,11 +46,11 @@ const TOGETHER_MAX: usize = 1024;
 const SLOW_GAUGES_EVERY_MS: i64 = 5_000;
 
 /// Where the answer goes once it is durable.
-type Reply = oneshot::Sender<Result<Ordered, VoteError>>;
+type Reply = oneshot::Sender<Result<OrderOutcome, VoteError>>;
 
 /// The way to the outbox of one store.
 #[derive(Debug)]
-pub(super) struct ToStore {
+pub(super) struct StoreOutbox {
     /// What the store is told of.
     pub(super) kinds: Kinds,
     /// Its outbox.
@@ -63,21 +65,21 @@ pub(super) struct ControlThread {
     /// The trail.
     pub(super) journal: Journal,
     /// The file of the ledger.
-    pub(super) ledger: LedgerFile,
+    pub(super) ledger: BudgetStore,
     /// The room that is kept for decisions on a full disk.
     pub(super) reserve: Reserve,
     /// What people see.
-    pub(super) board: Arc<Board>,
+    pub(super) board: Arc<RecentEvents>,
     /// Findings on disk.
     pub(super) archive: FindingArchive,
     /// The ways to the stores.
-    pub(super) stores: Vec<ToStore>,
+    pub(super) stores: Vec<StoreOutbox>,
     /// Counters.
     pub(super) metrics: Metrics,
     /// Whether the journal can be written.
     pub(super) durable: Arc<AtomicBool>,
-    /// The breaker that all members share.
-    pub(super) breaker: Option<SharedBreaker>,
+    /// The revocation limit that all instances share.
+    pub(super) revocation_limit: Option<SharedRevocationLimit>,
     /// Who is told.
     pub(super) notifiers: Notifiers,
     /// What the threads of the data plane hold.
@@ -90,10 +92,10 @@ pub(super) struct ControlThread {
 
 /// What follows once the entries are durable.
 #[derive(Default)]
-struct Waiting {
+struct WaitingReplies {
     entries: Vec<Entry>,
     decisions: Vec<(Decision, EventTime)>,
-    replies: Vec<(Reply, Ordered)>,
+    replies: Vec<(Reply, OrderOutcome)>,
     /// With the findings of each whose revocation may wait for a token.
     tickets: VecDeque<(Ticket, Vec<FindingId>)>,
 }
@@ -101,7 +103,7 @@ struct Waiting {
 impl ControlThread {
     /// Runs until it is told to stop. Blocks.
     pub(super) fn run(mut self, mut messages: mpsc::Receiver<ControlMessage>) {
-        let mut waiting = Waiting::default();
+        let mut waiting = WaitingReplies::default();
         let mut taken = Vec::new();
         let mut goes_on = true;
         while goes_on && messages.blocking_recv_many(&mut taken, TOGETHER_MAX) > 0 {
@@ -111,7 +113,7 @@ impl ControlThread {
             self.settle(&mut waiting);
         }
         if !self.ledger.write(self.control.ledger()) {
-            self.metrics.ledger_errors.inc();
+            self.metrics.budget_store_errors.inc();
         }
     }
 
@@ -126,7 +128,7 @@ impl ControlThread {
         self.metrics.credentials_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         self.control.set_active(credentials);
         self.metrics.credentials.set(i64::try_from(credentials).unwrap_or(i64::MAX));
-        self.metrics.open_episodes.set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.metrics.open_incidents.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
     fn ranking(&self, now: EventTime) -> Option<Ranking> {
@@ -134,19 +136,19 @@ impl ControlThread {
     }
 
     /// Takes a message; says whether to go on. Whoever asked something may have gone away.
-    fn take(&mut self, message: ControlMessage, waiting: &mut Waiting) -> bool {
+    fn take(&mut self, message: ControlMessage, waiting: &mut WaitingReplies) -> bool {
         let now = clock::now();
         match message {
             ControlMessage::Signals(signals, arrived, ticket) => {
                 let mut pending = Vec::new();
                 for signal in signals {
-                    self.hear(&signal, arrived, now, waiting);
+                    self.on_signal(&signal, arrived, now, waiting);
                     let finding = signal.finding.id;
                     pending.extend(self.control.is_pending(finding).then_some(finding));
                 }
                 waiting.tickets.extend(ticket.map(|ticket| (ticket, pending)));
             }
-            ControlMessage::Person(order, reply) => self.obey(&order, reply, now, waiting),
+            ControlMessage::Person(order, reply) => self.on_order(&order, reply, now, waiting),
             ControlMessage::Vote(vote, reply) => {
                 self.count_vote((vote, Status::Suspended), reply, waiting);
             }
@@ -157,13 +159,13 @@ impl ControlThread {
             ControlMessage::Newer(holdings) => {
                 for (credential, held) in holdings {
                     if let Some(decision) = self.control.on_newer(&credential, held, now) {
-                        self.note(decision, now, waiting);
+                        self.record(decision, now, waiting);
                     }
                 }
             }
             ControlMessage::Stale(decision, held) => {
                 if let Some(decision) = self.control.on_stale(&decision, held, now) {
-                    self.note(decision, now, waiting);
+                    self.record(decision, now, waiting);
                 }
             }
             ControlMessage::Token(finding, grant, arrived) => {
@@ -172,27 +174,27 @@ impl ControlThread {
             ControlMessage::Tick => self.tick(now, waiting),
             ControlMessage::InUse(told) => self.note_in_use(told),
             ControlMessage::ActiveHours(hours) => self.control.note_active_hours(&hours),
-            ControlMessage::Params(params) => self.go_by(params),
+            ControlMessage::Params(params) => self.apply_settings(params),
             ControlMessage::Others(others) => {
-                self.tenants.hear(others.tenants);
+                self.tenants.merge_others(others.tenants);
                 self.control.set_others(others.fleet);
             }
             ControlMessage::MinuteEnded(place, (minute, totals)) => {
-                self.tenants.note(place, minute, totals, now);
+                self.tenants.record(place, minute, totals, now);
             }
             ControlMessage::Budget(reply) => {
                 let cohorts = *self.control.ledger().cohorts();
                 let _gone = reply.send((cohorts, self.control.params().budgets));
             }
-            ControlMessage::Standing(from, most, reply) => {
-                let _gone = reply.send(self.control.register().page(from, most));
+            ControlMessage::EnforcementState(from, most, reply) => {
+                let _gone = reply.send(self.control.states().page(from, most));
             }
-            ControlMessage::Waiting(reply) => {
+            ControlMessage::PendingApprovals(reply) => {
                 let _gone = reply.send(self.control.waiting(now));
             }
             ControlMessage::Summary(reply) => {
                 let (fleet, tenants) = (self.control.summary(), self.tenants.own());
-                let _gone = reply.send(MemberSummary { fleet, tenants });
+                let _gone = reply.send(InstanceSummary { fleet, tenants });
             }
             ControlMessage::Ranking(reply) => {
                 let _gone = reply.send(self.ranking(now));
@@ -202,28 +204,33 @@ impl ControlThread {
         true
     }
 
-    fn take_token(&mut self, answer: TokenAnswer, arrived: EventTime, waiting: &mut Waiting) {
+    fn take_token(
+        &mut self,
+        answer: TokenAnswer,
+        arrived: EventTime,
+        waiting: &mut WaitingReplies,
+    ) {
         if self.control.is_pending(answer.finding) {
             // The answer is on disk before the decision that follows from it.
             waiting.entries.push(Entry::Token(answer));
         }
         if let Some(decision) = self.control.on_token(&answer) {
-            self.note(decision, arrived, waiting);
+            self.record(decision, arrived, waiting);
         }
     }
 
-    fn tick(&mut self, now: EventTime, waiting: &mut Waiting) {
+    fn tick(&mut self, now: EventTime, waiting: &mut WaitingReplies) {
         for decision in self.control.tick(now) {
-            self.note(decision, now, waiting);
+            self.record(decision, now, waiting);
         }
         self.show(now);
         if !self.ledger.keep(self.control.ledger(), now) {
-            self.metrics.ledger_errors.inc();
+            self.metrics.budget_store_errors.inc();
         }
     }
 
-    fn go_by(&mut self, params: Arc<control_plane::params::Params>) {
-        self.metrics.show_posture(params.postures.default);
+    fn apply_settings(&mut self, params: Arc<control_plane::params::Params>) {
+        self.metrics.show_mode(params.modes.default);
         let waited = self.control.approvals().count(clock::now());
         let asks = params.approval.people > 0;
         self.control.set_params(params);
@@ -236,32 +243,44 @@ impl ControlThread {
         self.slow_gauges_at = None;
     }
 
-    fn hear(&mut self, signal: &Signal, arrived: EventTime, now: EventTime, waiting: &mut Waiting) {
+    fn on_signal(
+        &mut self,
+        signal: &Signal,
+        arrived: EventTime,
+        now: EventTime,
+        waiting: &mut WaitingReplies,
+    ) {
         let finding = &signal.finding;
         if matches!(signal.change, Change::Opened | Change::Escalated) {
-            self.metrics.note_finding(finding);
+            self.metrics.record_finding(finding);
             tracing::info!(
                 finding = %finding.id, detector = %finding.detector, action = %finding.action,
                 credential = %finding.credential, "{}", finding.summary
             );
         }
         self.board.post_finding(finding);
-        self.archive.note(finding);
+        self.archive.record(finding);
         if !self.notifiers.is_empty() && signal.change != Change::Recalled {
             let finding = Arc::new(finding.clone());
-            self.notifiers.tell(&News::Finding(signal.change, finding));
+            self.notifiers.notify(&News::Finding(signal.change, finding));
         }
         if let Some(decision) = self.control.on_signal(signal, now) {
-            self.note(decision, arrived, waiting);
+            self.record(decision, arrived, waiting);
         }
         for request in self.control.take_token_requests() {
-            if let Some(breaker) = &self.breaker {
-                breaker.ask(request, arrived);
+            if let Some(revocation_limit) = &self.revocation_limit {
+                revocation_limit.ask(request, arrived);
             }
         }
     }
 
-    fn obey(&mut self, order: &PersonOrder, reply: Reply, now: EventTime, waiting: &mut Waiting) {
+    fn on_order(
+        &mut self,
+        order: &PersonOrder,
+        reply: Reply,
+        now: EventTime,
+        waiting: &mut WaitingReplies,
+    ) {
         let before = self.control.in_force(&order.credential, order.held, now);
         if let Some(vote) = self.control.voice_of(order, now) {
             self.count_vote((vote, before), reply, waiting);
@@ -277,18 +296,23 @@ impl ControlThread {
         };
         if let Some(decision) = decision.clone() {
             let first = order.vote_on(&decision);
-            self.note(decision, now, waiting);
+            self.record(decision, now, waiting);
             if let Some(vote) = first {
                 // It has just begun to wait, and needs more than this voice.
                 let _waits = self.control.on_vote(&vote);
                 waiting.entries.push(Entry::Vote(vote));
             }
         }
-        waiting.replies.push((reply, Ordered { decision, voice: None, before }));
+        waiting.replies.push((reply, OrderOutcome { decision, voice: None, before }));
     }
 
     /// Counts a voice; `before` is what was in force about its credential.
-    fn count_vote(&mut self, (vote, before): (Vote, Status), reply: Reply, waiting: &mut Waiting) {
+    fn count_vote(
+        &mut self,
+        (vote, before): (Vote, Status),
+        reply: Reply,
+        waiting: &mut WaitingReplies,
+    ) {
         let now = vote.at;
         let voted = match self.control.on_vote(&vote) {
             Ok(voted) => voted,
@@ -305,20 +329,20 @@ impl ControlThread {
         let asked = vote.decision;
         waiting.entries.push(Entry::Vote(vote));
         let ordered = match voted {
-            Voted::Waits(missing) => {
-                Ordered { decision: None, voice: Some((asked, missing)), before }
+            VoteResult::Waits(missing) => {
+                OrderOutcome { decision: None, voice: Some((asked, missing)), before }
             }
-            Voted::Rejected => Ordered { before, ..Ordered::default() },
-            Voted::Revoked(decision) => {
-                self.note((*decision).clone(), now, waiting);
-                Ordered { decision: Some(*decision), voice: Some((asked, 0)), before }
+            VoteResult::Rejected => OrderOutcome { before, ..OrderOutcome::default() },
+            VoteResult::Revoked(decision) => {
+                self.record((*decision).clone(), now, waiting);
+                OrderOutcome { decision: Some(*decision), voice: Some((asked, 0)), before }
             }
         };
         waiting.replies.push((reply, ordered));
     }
 
     /// Puts a decision among what becomes durable next, and under which settings it waits.
-    fn note(&self, decision: Decision, arrived: EventTime, waiting: &mut Waiting) {
+    fn record(&self, decision: Decision, arrived: EventTime, waiting: &mut WaitingReplies) {
         let terms = self.control.approvals().terms(decision.id);
         waiting.entries.push(Entry::Decision(Box::new(decision.clone())));
         waiting.entries.extend(terms.map(Entry::Terms));
@@ -340,12 +364,14 @@ impl ControlThread {
         }
         metrics.heartbeat_at.set("control_plane", 0, Some(now));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        metrics.clock_step.set(clock::deviation_ms() as f64 / 1000.0);
+        metrics.clock_offset.set(clock::deviation_ms() as f64 / 1000.0);
         metrics.approvals.set(count(self.control.approvals().count(now)));
         metrics.fleet_credentials.set(i64::try_from(self.control.active()).unwrap_or(i64::MAX));
-        metrics.standing.set(count(self.control.register().len()));
+        metrics.enforced_credentials.set(count(self.control.states().len()));
         metrics.journal_lines.set(i64::try_from(self.journal.head().0).unwrap_or(i64::MAX));
-        metrics.breaker_left.set(i64::try_from(self.control.breaker_left()).unwrap_or(i64::MAX));
+        metrics
+            .revocations_left
+            .set(i64::try_from(self.control.revocations_left()).unwrap_or(i64::MAX));
         for (invariant, count) in Invariant::ALL.into_iter().zip(self.control.violations()) {
             let metric = metrics.violations.with_label_values(&[invariant.as_str()]);
             metric.inc_by(count.saturating_sub(metric.get()));
@@ -353,7 +379,7 @@ impl ControlThread {
     }
 
     /// Makes durable what waits, then lets the world hear of it.
-    fn settle(&mut self, waiting: &mut Waiting) {
+    fn settle(&mut self, waiting: &mut WaitingReplies) {
         if !waiting.entries.is_empty() {
             let timer = self.metrics.journal_seconds.start_timer();
             let mut written = self.journal.append(&waiting.entries);
@@ -410,7 +436,7 @@ impl ControlThread {
         self.board.post_decision(decision.clone());
         let decision = Arc::new(decision);
         if !self.notifiers.is_empty() {
-            self.notifiers.tell(&News::Decision(Arc::clone(&decision)));
+            self.notifiers.notify(&News::Decision(Arc::clone(&decision)));
         }
         if decision.carried_out {
             for store in &self.stores {

@@ -16,11 +16,11 @@ use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::journal::error::JournalError;
 use crate::adapters::journal::history::History;
 use crate::adapters::metrics::registry::Metrics;
-use crate::control_plane::outbox::{Done, Due, Outbox};
+use crate::control_plane::outbox::{DeliveryResult, Due, Outbox};
 use crate::control_plane::reconcile::{Comparison, compare};
 use crate::formats::storage::journal::StoreReceipt;
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId, Delivery, Holding, Receipt, Standing};
+use crate::model::decision::{Decision, DecisionId, Delivery, EnforcementState, Holding, Receipt};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::FuturesUnordered;
@@ -42,7 +42,7 @@ const LOAD_PAUSE: Duration = Duration::from_secs(1);
 const COMPARE_EVERY: Duration = Duration::from_mins(1);
 /// How often a store is asked whether it kept its state.
 const PULSE_EVERY: Duration = Duration::from_secs(1);
-/// Places of the register that are compared together. Chosen: some milliseconds of the store.
+/// Places of the states that are compared together. Chosen: some milliseconds of the store.
 const PAGE: u32 = 2_000;
 /// Below how many waiting decisions more of the backlog is loaded, and how many at once.
 const WAITING_MIN: usize = 1_000;
@@ -55,7 +55,7 @@ const KEPT_MAX: usize = 10_000;
 
 /// What an outbox needs.
 #[derive(Debug)]
-pub(super) struct Task {
+pub(super) struct DeliveryTask {
     /// The store.
     pub(super) store: AuthStore,
     /// Where receipts go.
@@ -68,7 +68,7 @@ pub(super) struct Task {
 
 /// A decision that a store is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Owed {
+pub(super) struct DueDeliveries {
     /// Which.
     pub(super) decision: DecisionId,
     /// Whether the store had settled it before.
@@ -76,19 +76,19 @@ pub(super) struct Owed {
 }
 
 /// What a store is to be told, by credential; each is loaded when its turn comes.
-pub(super) type Backlog = HashMap<Credential, Owed>;
+pub(super) type Backlog = HashMap<Credential, DueDeliveries>;
 
 /// What a comparison of a page found.
 struct Page {
     /// Whether the store was asked: of nothing it need not be.
     asked: bool,
-    lacks: Vec<(Credential, Owed)>,
+    lacks: Vec<(Credential, DueDeliveries)>,
     newer: Vec<(Credential, Holding)>,
     next: Option<u32>,
 }
 
 /// Where the comparison of the store stands.
-enum Comparing {
+enum ComparisonStep {
     /// The store can't be read.
     Never,
     /// The next one begins then.
@@ -98,10 +98,10 @@ enum Comparing {
 }
 
 /// What goes on at once.
-struct Work {
+struct DeliveryWork {
     outbox: Outbox,
     backlog: Backlog,
-    comparing: Comparing,
+    comparing: ComparisonStep,
     /// When the journal may be read again, after it could not be.
     loads_at: Instant,
     /// Whether the last delivery or question was answered.
@@ -109,25 +109,26 @@ struct Work {
     begun: Instant,
 }
 
-type Loaded = BoxFuture<'static, Vec<(Credential, Owed, Read)>>;
+type Loaded = BoxFuture<'static, Vec<(Credential, DueDeliveries, Read)>>;
 /// A decision of the journal; none if it has none of that id.
 type Read = Result<Option<Decision>, JournalError>;
-type Compared = BoxFuture<'static, Option<Page>>;
-type Felt = BoxFuture<'static, Pulse>;
+type ComparisonAnswer = BoxFuture<'static, Option<Page>>;
+type PulseAnswer = BoxFuture<'static, Pulse>;
 
-impl Task {
+impl DeliveryTask {
     /// Delivers until the control plane has ended and nothing is under way any more.
     pub(super) async fn run(self, mut news: mpsc::UnboundedReceiver<Due>, backlog: Backlog) {
         let begun = Instant::now();
         let readable = self.store.can_be_read();
-        let comparing = if readable { Comparing::At(begun) } else { Comparing::Never };
+        let comparing = if readable { ComparisonStep::At(begun) } else { ComparisonStep::Never };
         let under_way_max = if readable { UNDER_WAY_MAX } else { UNDER_WAY_MAX_BY_REQUEST };
         let outbox = Outbox::default();
-        let mut work = Work { outbox, backlog, comparing, loads_at: begun, reachable: true, begun };
+        let mut work =
+            DeliveryWork { outbox, backlog, comparing, loads_at: begun, reachable: true, begun };
         let mut deliveries = FuturesUnordered::new();
         let mut loading: OptionFuture<Loaded> = None.into();
-        let mut page: OptionFuture<Compared> = None.into();
-        let mut feeling: OptionFuture<Felt> = None.into();
+        let mut page: OptionFuture<ComparisonAnswer> = None.into();
+        let mut feeling: OptionFuture<PulseAnswer> = None.into();
         let (mut loads, mut compares, mut feels) = (false, false, false);
         let mut pulse = tokio::time::interval(PULSE_EVERY);
         let gauge = self.metrics.outbox.with_label_values(&[self.store.name()]);
@@ -180,12 +181,12 @@ impl Task {
     }
 
     /// Asks whether the store kept its state.
-    fn feel(&self) -> Felt {
+    fn feel(&self) -> PulseAnswer {
         let store = self.store.clone();
         async move { store.pulse().await }.boxed()
     }
 
-    fn note_pulse(&self, work: &mut Work, pulse: Pulse) {
+    fn note_pulse(&self, work: &mut DeliveryWork, pulse: Pulse) {
         match pulse {
             Pulse::Kept => self.mark_reachable(work),
             Pulse::Unreachable => self.mark_unreachable(work),
@@ -195,7 +196,7 @@ impl Task {
                     store = self.store.name(),
                     "another process wrote into the store; everything that stands is compared with it now"
                 );
-                work.comparing = Comparing::Next(0);
+                work.comparing = ComparisonStep::Next(0);
             }
             Pulse::Lost => {
                 self.mark_reachable(work);
@@ -203,15 +204,15 @@ impl Task {
                     store = self.store.name(),
                     "the store lost its state; everything that stands is compared with it now"
                 );
-                work.comparing = Comparing::Next(0);
+                work.comparing = ComparisonStep::Next(0);
             }
         }
     }
 
-    fn load(&self, owed: Vec<(Credential, Owed)>) -> Loaded {
+    fn load(&self, owed: Vec<(Credential, DueDeliveries)>) -> Loaded {
         let history = self.history.clone();
         let read = move || {
-            let read = |(credential, owed): (Credential, Owed)| {
+            let read = |(credential, owed): (Credential, DueDeliveries)| {
                 (credential, owed, history.decision(owed.decision))
             };
             owed.into_iter().map(read).collect()
@@ -219,24 +220,24 @@ impl Task {
         async move { tokio::task::spawn_blocking(read).await.unwrap_or_default() }.boxed()
     }
 
-    fn compare(&self, from: u32) -> Compared {
+    fn compare(&self, from: u32) -> ComparisonAnswer {
         let (store, control) = (self.store.clone(), self.control.clone());
         async move {
-            let (mut standing, next) = control.standing(from, PAGE).await?;
-            standing.retain(|one| store.takes(&one.credential));
-            match store.read(&standing).await {
-                Reading::Held(held) => Some(sorted(standing, held, next)),
+            let (mut in_force, next) = control.in_force(from, PAGE).await?;
+            in_force.retain(|one| store.takes(&one.credential));
+            match store.read(&in_force).await {
+                Reading::Held(held) => Some(sorted(in_force, held, next)),
                 Reading::Unreachable => None,
             }
         }
         .boxed()
     }
 
-    async fn reconcile(&self, work: &mut Work, found: Option<Page>) {
+    async fn reconcile(&self, work: &mut DeliveryWork, found: Option<Page>) {
         let store = self.store.name();
         let Some(page) = found else {
             self.mark_unreachable(work);
-            work.comparing = Comparing::At(Instant::now() + PULSE_EVERY);
+            work.comparing = ComparisonStep::At(Instant::now() + PULSE_EVERY);
             return;
         };
         if page.asked {
@@ -259,26 +260,26 @@ impl Task {
             for (credential, held) in page.newer.iter().take(NAMED_MAX) {
                 tracing::warn!(
                     store, %credential, generation = held.generation.0, status = ?held.status,
-                    "the store holds a newer decision than this journal: another member's, or \
+                    "the store holds a newer decision than this journal: another instance's, or \
                      somebody wrote it there; the journal takes it over"
                 );
             }
-            let _ended = self.control.tell(ControlMessage::Newer(page.newer)).await;
+            let _ended = self.control.send(ControlMessage::Newer(page.newer)).await;
         }
         work.comparing = if let Some(from) = page.next {
-            Comparing::Next(from)
+            ComparisonStep::Next(from)
         } else {
             let now = clock::now().as_secs_f64();
             // Of nothing a store is not asked.
             if work.reachable {
                 self.metrics.reconciled_at.with_label_values(&[store]).set(now);
             }
-            Comparing::At(Instant::now() + COMPARE_EVERY)
+            ComparisonStep::At(Instant::now() + COMPARE_EVERY)
         };
     }
 
     /// Says so once, however many decisions wait.
-    fn mark_unreachable(&self, work: &mut Work) {
+    fn mark_unreachable(&self, work: &mut DeliveryWork) {
         self.metrics.store_up.with_label_values(&[self.store.name()]).set(0);
         if std::mem::replace(&mut work.reachable, false) {
             tracing::warn!(
@@ -291,19 +292,19 @@ impl Task {
     }
 
     /// A store that is back may have been replaced: it is compared, and told what waits.
-    fn mark_reachable(&self, work: &mut Work) {
+    fn mark_reachable(&self, work: &mut DeliveryWork) {
         self.metrics.store_up.with_label_values(&[self.store.name()]).set(1);
         if !std::mem::replace(&mut work.reachable, true) {
             tracing::info!(store = self.store.name(), "the store can be reached again");
             let now_ms = work.now_ms();
             work.outbox.retry_now(now_ms);
-            if matches!(work.comparing, Comparing::At(_)) {
-                work.comparing = Comparing::Next(0);
+            if matches!(work.comparing, ComparisonStep::At(_)) {
+                work.comparing = ComparisonStep::Next(0);
             }
         }
     }
 
-    async fn settle(&self, work: &mut Work, delivery: Delivery, due: &Due) {
+    async fn settle(&self, work: &mut DeliveryWork, delivery: Delivery, due: &Due) {
         let Delivery { receipt, held, wait_ms: _ } = delivery;
         let store = self.store.name();
         self.metrics.enforcement.with_label_values(&[store, receipt.as_str()]).inc();
@@ -324,19 +325,19 @@ impl Task {
             let seconds = clock::now().ms_since(arrived).max(0) as f64 / 1000.0;
             self.metrics.enforcement_seconds.with_label_values(&[store]).observe(seconds);
         }
-        if done == Done::Again {
+        if done == DeliveryResult::Again {
             tracing::debug!(
                 store, decision = %due.decision.id, receipt = receipt.as_str(),
                 "not carried out yet; it is tried again"
             );
         }
-        if let Some(held) = held.filter(|_| done != Done::Superseded) {
+        if let Some(held) = held.filter(|_| done != DeliveryResult::Superseded) {
             tracing::warn!(
                 store, decision = %due.decision.id, held = held.generation.0,
                 "the store holds a newer generation than this journal knows"
             );
             let stale = ControlMessage::Stale(Arc::clone(&due.decision), held);
-            let _ended = self.control.tell(stale).await;
+            let _ended = self.control.send(stale).await;
         }
         // What is told again was settled before.
         if !due.again && (receipt.is_settled() || receipt == Receipt::Refused) {
@@ -348,29 +349,29 @@ impl Task {
             };
             // At the end the receipt is lost: the decision is delivered again at the next start,
             // and the store answers that it has it already.
-            let _ended = self.control.tell(ControlMessage::Receipt(entry)).await;
+            let _ended = self.control.send(ControlMessage::Receipt(entry)).await;
         }
     }
 }
 
-fn sorted(standing: Vec<Standing>, held: Vec<Option<Holding>>, next: Option<u32>) -> Page {
+fn sorted(in_force: Vec<EnforcementState>, held: Vec<Option<Holding>>, next: Option<u32>) -> Page {
     let now = clock::now();
-    let asked = !standing.is_empty();
+    let asked = !in_force.is_empty();
     let mut page = Page { asked, lacks: Vec::new(), newer: Vec::new(), next };
-    for (standing, held) in standing.into_iter().zip(held) {
-        match (compare(&standing, held.as_ref(), now), held) {
+    for (in_force, held) in in_force.into_iter().zip(held) {
+        match (compare(&in_force, held.as_ref(), now), held) {
             (Comparison::Lacks, _) => {
-                let owed = Owed { decision: standing.decision, again: true };
-                page.lacks.push((standing.credential, owed));
+                let owed = DueDeliveries { decision: in_force.decision, again: true };
+                page.lacks.push((in_force.credential, owed));
             }
-            (Comparison::Newer, Some(held)) => page.newer.push((standing.credential, held)),
+            (Comparison::Newer, Some(held)) => page.newer.push((in_force.credential, held)),
             (Comparison::Newer, None) | (Comparison::Agrees, _) => {}
         }
     }
     page
 }
 
-impl Work {
+impl DeliveryWork {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -386,15 +387,15 @@ impl Work {
     fn page_due(&self) -> Option<u32> {
         let idle = self.backlog.is_empty() && self.outbox.len() < WAITING_MIN;
         match self.comparing {
-            Comparing::Never => None,
+            ComparisonStep::Never => None,
             _ if !idle => None,
-            Comparing::At(at) => (at <= Instant::now()).then_some(0),
-            Comparing::Next(from) => Some(from),
+            ComparisonStep::At(at) => (at <= Instant::now()).then_some(0),
+            ComparisonStep::Next(from) => Some(from),
         }
     }
 
     /// The decisions of the backlog to load now.
-    fn to_load(&self) -> Option<Vec<(Credential, Owed)>> {
+    fn to_load(&self) -> Option<Vec<(Credential, DueDeliveries)>> {
         let room = self.outbox.len() < WAITING_MIN
             && !self.backlog.is_empty()
             && self.loads_at <= Instant::now();
@@ -402,7 +403,7 @@ impl Work {
         room.then(|| some.map(|(credential, owed)| (credential.clone(), *owed)).collect())
     }
 
-    fn take_loaded(&mut self, loaded: Vec<(Credential, Owed, Read)>) {
+    fn take_loaded(&mut self, loaded: Vec<(Credential, DueDeliveries, Read)>) {
         let now_ms = self.now_ms();
         if loaded.is_empty() {
             self.loads_at = Instant::now() + LOAD_PAUSE;
@@ -442,8 +443,8 @@ impl Work {
         let deadline = deadline.filter(|_| self.outbox.under_way() < under_way_max);
         // What is not begun now begins once something is settled, or at the next look.
         let comparing = match self.comparing {
-            Comparing::At(at) if at > Instant::now() => at,
-            Comparing::At(_) | Comparing::Next(_) | Comparing::Never => idle,
+            ComparisonStep::At(at) if at > Instant::now() => at,
+            ComparisonStep::At(_) | ComparisonStep::Next(_) | ComparisonStep::Never => idle,
         };
         deadline.unwrap_or(idle).min(comparing).min(idle)
     }

@@ -1,8 +1,8 @@
-//! The slots of the HTTP intake, as checkpoints have them.
+//! The slots of the HTTP source, as checkpoints have them.
 
 use crate::adapters::channels::SLOTS;
 use crate::adapters::checkpoint::scheduler::Saved;
-use crate::adapters::checkpoint::store::{Kept, Restored, Snapshots, Withheld};
+use crate::adapters::checkpoint::store::{KeptOffset, Restored, Snapshots, Withheld};
 use crate::adapters::clock;
 use crate::data_plane::batch::HashSeed;
 use crate::data_plane::partition::Params;
@@ -10,7 +10,7 @@ use crate::data_plane::partition::Partition;
 use crate::data_plane::shard_driver::ShardDriver;
 use std::sync::Arc;
 
-/// One slot of the HTTP intake.
+/// One slot of the HTTP source.
 #[derive(Debug)]
 pub(super) struct Slot {
     /// Its number.
@@ -20,7 +20,7 @@ pub(super) struct Slot {
     /// Its name among checkpoints.
     pub(super) place: String,
     /// Its checkpoints.
-    pub(super) kept: Arc<Kept>,
+    pub(super) kept: Arc<KeptOffset>,
 }
 
 impl Saved for Slot {
@@ -32,7 +32,7 @@ impl Saved for Slot {
         self.driver.partition_mut()
     }
 
-    fn kept(&self) -> &Arc<Kept> {
+    fn kept(&self) -> &Arc<KeptOffset> {
         &self.kept
     }
 }

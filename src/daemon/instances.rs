@@ -1,26 +1,26 @@
-//! The fleet as all members see it together, through a store that all of them ask: how many
-//! credentials there are, on which the breaker depends, how many burst at once, and what tenants take.
+//! The fleet as all instances see it together, through a store that all of them ask: how many
+//! credentials there are, on which the revocation limit depends, how many burst at once, and what tenants take.
 
 use crate::adapters::channels::{ControlMessage, ControlPlane};
 use crate::adapters::enforce::redis::store::RedisStore;
 use crate::adapters::metrics::registry::Metrics;
-use crate::control_plane::instance_summary::MemberSummary;
+use crate::control_plane::instance_summary::InstanceSummary;
 use std::time::{Duration, Instant};
 
-/// How often a member tells and asks.
+/// How often an instance tells and asks.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long what was told holds while the store does not answer. Chosen: as the store keeps it.
 const HOLDS: Duration = Duration::from_secs(10);
 
-/// Tells the others what this member knows, and the control plane what they do, until it ends.
+/// Tells the others what this instance knows, and the control plane what they do, until it ends.
 pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: Metrics) {
-    let member = format!("{:016x}", getrandom::u64().unwrap_or(u64::from(std::process::id())));
+    let instance = format!("{:016x}", getrandom::u64().unwrap_or(u64::from(std::process::id())));
     let mut interval = tokio::time::interval(EVERY);
     let (mut heard, mut fails) = (Instant::now(), false);
     loop {
         interval.tick().await;
         let Some(own) = control.summary().await else { return };
-        let asked = tokio::time::timeout(EVERY, store.share(&member, &own)).await;
+        let asked = tokio::time::timeout(EVERY, store.share(&instance, &own)).await;
         let failed = match asked {
             Ok(Ok(_)) => None,
             Ok(Err(ref error)) => Some(error.to_string()),
@@ -29,26 +29,26 @@ pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: Met
         if failed.is_some() != fails {
             fails = failed.is_some();
             if let Some(error) = failed {
-                tracing::warn!(error, "members can't be asked for what they see");
+                tracing::warn!(error, "instances can't be asked for what they see");
             } else {
-                tracing::info!("members tell each other again what they see");
+                tracing::info!("instances tell each other again what they see");
             }
         }
         let others = match asked {
             Ok(Ok(others)) => others,
             Ok(Err(_)) | Err(_) if heard.elapsed() < HOLDS => continue,
-            // Alone, a member follows what it knows itself.
+            // Alone, an instance follows what it knows itself.
             Ok(Err(_)) | Err(_) => Vec::new(),
         };
         heard = Instant::now();
         metrics
-            .fleet_members
+            .fleet_instances
             .set(i64::try_from(others.len()).unwrap_or(i64::MAX).saturating_add(1));
-        let mut together = MemberSummary::default();
+        let mut together = InstanceSummary::default();
         for one in &others {
             together.merge(one);
         }
-        if !control.tell(ControlMessage::Others(together)).await {
+        if !control.send(ControlMessage::Others(together)).await {
             return;
         }
     }

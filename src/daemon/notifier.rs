@@ -5,14 +5,14 @@ use crate::adapters::clock;
 use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::notify::receiver::Receiver;
 use crate::control_plane::notifications::notice::News;
-use crate::control_plane::notifications::queue::{Mailbox, Outcome};
+use crate::control_plane::notifications::queue::{NotificationQueue, Outcome};
 use prometheus::IntCounter;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// News that may wait for a receiver. Chosen: a minute of a bad hour.
 const QUEUE_MAX: usize = 4096;
-/// How often time passes for a mailbox.
+/// How often time passes for a queue.
 const TICK: Duration = Duration::from_millis(200);
 /// What becomes of messages, as metrics name it.
 pub(super) const RESULTS: [&str; 6] =
@@ -46,7 +46,7 @@ impl Notifiers {
     }
 
     /// Tells all of them, without waiting.
-    pub(super) fn tell(&self, news: &News) {
+    pub(super) fn notify(&self, news: &News) {
         for (receiver, dropped) in &self.0 {
             if receiver.try_send(news.clone()).is_err() {
                 dropped.inc();
@@ -56,7 +56,7 @@ impl Notifiers {
 }
 
 async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metrics) {
-    let mut mailbox = Mailbox::new(receiver.wants(), receiver.style());
+    let mut queue = NotificationQueue::new(receiver.wants(), receiver.style());
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let count = |result: &str, count| {
@@ -65,14 +65,14 @@ async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metric
     loop {
         tokio::select! {
             heard = news.recv() => match heard {
-                Some(news) => mailbox.hear(news, clock::now()),
+                Some(news) => queue.on_event(news, clock::now()),
                 // What waits is lost at the end: findings go on, and are told again.
                 None => return,
             },
-            _ = tick.tick() => mailbox.tick(clock::now()),
+            _ = tick.tick() => queue.tick(clock::now()),
         }
         let mut lasts = true;
-        while let Some(message) = mailbox.next(clock::now()) {
+        while let Some(message) = queue.next(clock::now()) {
             lasts = false;
             let outcome = receiver.deliver(&message).await;
             match outcome {
@@ -80,21 +80,21 @@ async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metric
                 Outcome::Refused => count("refused", 1),
                 Outcome::Later(_) => count("again", 1),
             }
-            mailbox.done(&message.id, outcome, clock::now());
+            queue.done(&message.id, outcome, clock::now());
             while let Ok(news) = news.try_recv() {
-                mailbox.hear(news, clock::now());
+                queue.on_event(news, clock::now());
             }
         }
         if lasts {
-            let lasting = mailbox.again(clock::now());
+            let lasting = queue.again(clock::now());
             if !lasting.is_empty() {
                 // It is said again in a minute, however this goes.
                 let _outcome = receiver.say_again(&lasting).await;
             }
         }
-        let tally = mailbox.take_tally();
-        count("limited", tally.limited);
-        count("dropped", tally.dropped);
-        count("expired", tally.expired);
+        let counters = queue.take_counters();
+        count("limited", counters.limited);
+        count("dropped", counters.dropped);
+        count("expired", counters.expired);
     }
 }

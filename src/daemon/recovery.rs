@@ -1,12 +1,12 @@
 //! What the journal says of the past: what stands, what is due at the stores, what people see.
 
-use super::delivery::{Backlog, Owed};
+use super::delivery::{Backlog, DueDeliveries};
 use super::start_error::StartError;
 use crate::adapters::clock;
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::journal::audit_log::Journal;
 use crate::adapters::journal::history::History;
-use crate::adapters::recent_events::Board;
+use crate::adapters::recent_events::RecentEvents;
 use crate::config::settings::Settings;
 use crate::control_plane::control::Control;
 use crate::formats::storage::journal::{Entry, StoreReceipt};
@@ -17,11 +17,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 /// What the journal said.
-pub(super) struct Past {
+pub(super) struct Recovered {
     /// What stands, with what was decided.
     pub(super) control: Control,
     /// The newest decisions.
-    pub(super) board: Board,
+    pub(super) board: RecentEvents,
     /// The journal, open to be written.
     pub(super) journal: Journal,
     /// The journal, open to be read.
@@ -49,7 +49,7 @@ impl<'a> Unsettled<'a> {
             return;
         }
         let credential = &decision.credential;
-        let owed = Owed { decision: decision.id, again: false };
+        let owed = DueDeliveries { decision: decision.id, again: false };
         for (store, due) in self.stores.iter().zip(&mut self.due) {
             if let Some(before) = due.remove(credential) {
                 self.credentials.remove(&before.decision);
@@ -75,7 +75,7 @@ impl<'a> Unsettled<'a> {
     }
 }
 
-impl Past {
+impl Recovered {
     /// Reads the journal at `path` whole.
     pub(super) fn read(
         settings: &Settings,
@@ -84,7 +84,7 @@ impl Past {
     ) -> Result<Self, StartError> {
         let now = clock::now();
         let mut control = Control::new(Arc::new(settings.control.clone()));
-        let board = Board::default();
+        let board = RecentEvents::default();
         let mut unsettled = Unsettled::new(stores);
         let (journal, found) =
             Journal::open(path, settings.journal_rotate_bytes, |entry| match entry {

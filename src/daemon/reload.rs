@@ -1,6 +1,6 @@
 //! The configuration read again, at SIGHUP, over the API, or as another file is put in its place.
 //!
-//! What decides changes while tripline runs: postures, ceilings, detectors, budgets, the breaker,
+//! What decides changes while tripline runs: modes, limits, detectors, budgets, the revocation limit,
 //! the allow list, tokens. What is opened at the start (addresses, stores, files, Kafka) is told to
 //! need a restart. A configuration with mistakes changes nothing.
 
@@ -28,16 +28,16 @@ use tokio::sync::mpsc;
 
 /// Sections that hold as soon as they are read.
 const AT_ONCE: [&str; 12] = [
-    "posture",
-    "ceiling",
+    "mode",
+    "limits",
     "burst",
     "ramp",
     "detectors",
     "actions",
-    "breaker",
+    "revocation_limit",
     "approval",
     "budget",
-    "fleet",
+    "common_cause",
     "allow_list",
     TOKENS,
 ];
@@ -49,11 +49,11 @@ const TOKENS: &str = "http.tokens";
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// Which file it is (device and number), when it was last written (seconds and nanoseconds), its length.
-type Stamp = (u64, u64, i64, i64, u64);
+type FileVersion = (u64, u64, i64, i64, u64);
 
 /// What of a running daemon follows the configuration.
 #[derive(Debug)]
-pub(super) struct Follows {
+pub(super) struct LiveSettings {
     /// The data plane.
     pub(super) data: DataPlane,
     /// The control plane.
@@ -66,8 +66,8 @@ pub(super) struct Follows {
     pub(super) fingerprints: Arc<Fingerprinter>,
     /// What people are told of the settings.
     pub(super) about: Arc<RwLock<About>>,
-    /// Whether a store counts revocations for all members, so that nothing is divided.
-    pub(super) breaker_is_shared: bool,
+    /// Whether a store counts revocations for all instances, so that nothing is divided.
+    pub(super) revocation_limit_is_shared: bool,
     /// Counters.
     pub(super) metrics: Metrics,
 }
@@ -79,12 +79,12 @@ pub(super) struct Reloader {
     table: toml::Table,
     /// As it was at the start, by which what was opened goes.
     started: toml::Table,
-    follows: Follows,
+    follows: LiveSettings,
 }
 
 impl Reloader {
     /// Of the file at `path`, as it is now; none: there is none, and nothing to read again.
-    pub(super) fn new(path: Option<PathBuf>, follows: Follows) -> Self {
+    pub(super) fn new(path: Option<PathBuf>, follows: LiveSettings) -> Self {
         let read = path.as_deref().and_then(|path| loader::read_text(path).ok());
         let table: toml::Table = read.and_then(|text| text.parse().ok()).unwrap_or_default();
         Self { path, started: table.clone(), table, follows }
@@ -126,7 +126,7 @@ impl Reloader {
     }
 
     /// What tells one state of the file from another; none where there is no file.
-    fn stamp(&self) -> Option<Stamp> {
+    fn stamp(&self) -> Option<FileVersion> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(self.path.as_ref()?).ok().filter(Metadata::is_file)?;
         Some((
@@ -159,13 +159,13 @@ impl Reloader {
         self.follows.metrics.reload.with_label_values(&[result]).inc();
         match fits {
             Ok((settings, table)) => {
-                let tokens_differ = self.follows.go_by(&settings).await;
+                let tokens_differ = self.follows.apply_settings(&settings).await;
                 let mut applied = changed(&self.table, &table);
                 // Their files may be others, where what stands here is the same.
                 applied.extend(tokens_differ.then(|| TOKENS.to_owned()));
                 let mut after_restart = sorted(&changed(&self.started, &table)).after_restart;
                 if self.follows.counts_otherwise(&settings) {
-                    after_restart.push("breaker.members".to_owned());
+                    after_restart.push("revocation_limit.instances".to_owned());
                 }
                 let reloaded = Reloaded { applied: sorted(&applied).applied, after_restart };
                 self.table = table;
@@ -174,7 +174,7 @@ impl Reloader {
                 }
                 tracing::info!(
                     applied = ?reloaded.applied, after_restart = ?reloaded.after_restart,
-                    posture = %settings.control.postures.default, "the configuration was read anew"
+                    mode = %settings.control.modes.default, "the configuration was read anew"
                 );
                 Ok(reloaded)
             }
@@ -190,8 +190,8 @@ impl Reloader {
 }
 
 /// Whether a whole file was put in the place of the one before.
-fn is_another_file(known: Option<Stamp>, now: Option<Stamp>) -> bool {
-    let which = |stamp: Option<Stamp>| stamp.map(|(device, number, ..)| (device, number));
+fn is_another_file(known: Option<FileVersion>, now: Option<FileVersion>) -> bool {
+    let which = |stamp: Option<FileVersion>| stamp.map(|(device, number, ..)| (device, number));
     now.is_some() && which(known) != which(now)
 }
 
@@ -234,20 +234,20 @@ fn sorted(changed: &BTreeSet<String>) -> Reloaded {
     Reloaded { applied, after_restart }
 }
 
-impl Follows {
+impl LiveSettings {
     /// As the settings say at the start.
     pub(super) fn new(
         settings: &Settings,
         (data, control): (DataPlane, ControlPlane),
         partition: Arc<RwLock<Arc<partition::Params>>>,
-        breaker_is_shared: bool,
+        revocation_limit_is_shared: bool,
         (fingerprints, metrics): (&Arc<Fingerprinter>, &Metrics),
     ) -> Self {
         let about = About {
-            posture: settings.control.postures.default,
+            mode: settings.control.modes.default,
             memory_bytes_max: settings.partition.all_bytes(),
             checkpoint_every_ms: settings.checkpoint_every_ms,
-            breaker: settings.control.breaker,
+            revocation_limit: settings.control.revocation_limit,
             reads_kafka: settings.kafka.is_some(),
             skew_ms_max: settings.partition.skew_ms_max,
             started: clock::now(),
@@ -257,38 +257,47 @@ impl Follows {
         let about = Arc::new(RwLock::new(about));
         set_tokens(&tokens, settings);
         let (metrics, fingerprints) = (metrics.clone(), Arc::clone(fingerprints));
-        Self { data, control, partition, tokens, fingerprints, about, breaker_is_shared, metrics }
+        Self {
+            data,
+            control,
+            partition,
+            tokens,
+            fingerprints,
+            about,
+            revocation_limit_is_shared,
+            metrics,
+        }
     }
 
-    /// Whether who counts revocations for all members is chosen otherwise by these than at the start.
+    /// Whether who counts revocations for all instances is chosen otherwise by these than at the start.
     fn counts_otherwise(&self, settings: &Settings) -> bool {
         let can_be = settings.stores.iter().any(auth_store::Params::can_count_tokens);
-        let is_wanted = can_be && settings.control.breaker.members > 1;
-        is_wanted != self.breaker_is_shared
+        let is_wanted = can_be && settings.control.revocation_limit.instances > 1;
+        is_wanted != self.revocation_limit_is_shared
     }
 
     /// Goes by these from now on; says whether other tokens are known.
-    async fn go_by(&self, settings: &Settings) -> bool {
+    async fn apply_settings(&self, settings: &Settings) -> bool {
         let mut control = settings.control.clone();
         control.operators = Some(operators(settings, &self.fingerprints));
-        if self.breaker_is_shared {
-            (control.breaker.members, control.breaker.shared) = (1, true);
+        if self.revocation_limit_is_shared {
+            (control.revocation_limit.instances, control.revocation_limit.shared) = (1, true);
         }
         let before = Arc::clone(&self.partition.read());
         let profile = settings.partition.profile.clone();
         let named_tenants = settings.partition.named_tenants.clone();
         let partition = partition::Params { profile, named_tenants, ..(*before).clone() };
         let partition = Arc::new(partition);
-        let (posture, breaker) = (control.postures.default, control.breaker);
+        let (mode, revocation_limit) = (control.modes.default, control.revocation_limit);
         let tokens_differ = set_tokens(&self.tokens, settings);
-        // Who decides follows it first: a lower posture holds before a stricter ceiling speaks.
-        self.control.tell(ControlMessage::Params(Arc::new(control))).await;
+        // Who decides follows it first: a lower mode holds before a stricter limit speaks.
+        self.control.send(ControlMessage::Params(Arc::new(control))).await;
         {
             let mut about = self.about.write();
-            *about = About { posture, breaker, ..*about };
+            *about = About { mode, revocation_limit, ..*about };
         }
         *self.partition.write() = Arc::clone(&partition);
-        self.data.tell_all(|| DataMessage::Params(Arc::clone(&partition))).await;
+        self.data.broadcast(|| DataMessage::Params(Arc::clone(&partition))).await;
         tokens_differ
     }
 }
@@ -315,16 +324,14 @@ mod tests {
 
     #[test]
     fn what_holds_at_once_is_told_from_what_needs_a_restart() {
-        let before = "[posture]\ndefault = \"shadow\"\n[http]\nlisten = \"127.0.0.1:1\"\n";
-        let after = "[posture]\ndefault = \"alert\"\n[kafka]\nbrokers = \"a\"\n\
+        let before = "[mode]\ndefault = \"shadow\"\n[http]\nlisten = \"127.0.0.1:1\"\n";
+        let after = "[mode]\ndefault = \"alert\"\n[kafka]\nbrokers = \"a\"\n\
                      [http]\nlisten = \"127.0.0.1:1\"\n[http.tokens.ops]\nroles = [\"read\"]\n";
         let read = |text: &str| text.parse::<toml::Table>().expect("TOML");
         let told = sorted(&changed(&read(before), &read(after)));
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let expected = Reloaded {
-            applied: names(&["http.tokens", "posture"]),
-            after_restart: names(&["kafka"]),
-        };
+        let expected =
+            Reloaded { applied: names(&["http.tokens", "mode"]), after_restart: names(&["kafka"]) };
         assert_eq!(told, expected);
         assert_eq!(sorted(&changed(&read(after), &read(after))), Reloaded::default());
     }

@@ -12,7 +12,7 @@ use crate::adapters::event_log::appender::Appender;
 use crate::adapters::event_log::log::{Ends, EventLog, ReadLog, Replayed};
 use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::reporter::{Reporter, Stage};
-use crate::adapters::sources::ingest::Intake;
+use crate::adapters::sources::ingest::Source;
 use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::kafka::manager;
 use crate::config::settings::Settings;
@@ -31,11 +31,11 @@ use tokio::sync::mpsc;
 const STEP_MS: i64 = 200;
 
 /// The data plane as it runs, and the ways to it.
-pub(super) struct Watches {
+pub(super) struct DataHandle {
     /// The ways to its threads.
     pub(super) data: DataPlane,
     /// The way in for what comes by HTTP.
-    pub(super) intake: Intake,
+    pub(super) source: Source,
     /// Its threads.
     pub(super) threads: Vec<JoinHandle<()>>,
     /// The task that writes checkpoints of slots.
@@ -50,7 +50,7 @@ pub(super) async fn start(
     settings: &Settings,
     (snapshots, event_log): (Snapshots, EventLog),
     kafka: consumer::Shared,
-) -> Result<Watches, StartError> {
+) -> Result<DataHandle, StartError> {
     let params = Arc::clone(&kafka.partition.read());
     let mut slots = restored(&snapshots, &params, kafka.seed).await?;
     recall(&mut slots, &kafka.control).await;
@@ -66,7 +66,7 @@ pub(super) async fn start(
     let kafka_ends = ends.split_off(of_slots);
     let mut threads = Vec::new();
     for (number, end) in ends.into_iter().enumerate() {
-        let stage = Stage { name: "data_plane", intake: "http", number, thread: number };
+        let stage = Stage { name: "data_plane", source: "http", number, thread: number };
         let metrics = kafka.metrics.clone();
         let reporter = Reporter::new(stage, kafka.control.clone(), metrics.clone());
         let (own, others) = slots.into_iter().partition(|one| one.number % of_slots == number);
@@ -82,8 +82,8 @@ pub(super) async fn start(
     if let Some(params) = settings.kafka.clone() {
         threads.push(spawn("kafka", move || manager::run(&params, &kafka, kafka_ends))?);
     }
-    let intake = Intake::new(data.clone(), event_log.0.clone(), replayed);
-    Ok(Watches { data, intake, threads, writes, event_log })
+    let source = Source::new(data.clone(), event_log.0.clone(), replayed);
+    Ok(DataHandle { data, source, threads, writes, event_log })
 }
 
 /// Tells the control plane of what was open, before anything else is told.
@@ -94,12 +94,12 @@ async fn recall(slots: &mut [Slot], control: &ControlPlane) {
     for Slot { driver, .. } in &*slots {
         in_use.usage += driver.usage();
     }
-    control.tell(ControlMessage::InUse(in_use)).await;
+    control.send(ControlMessage::InUse(in_use)).await;
     let mut signals = Vec::new();
     for slot in slots {
         signals.extend(slot.driver.recall(now).signals);
     }
-    control.tell(ControlMessage::Signals(signals, now, None)).await;
+    control.send(ControlMessage::Signals(signals, now, None)).await;
 }
 
 /// Gives the threads what the event log holds beyond their checkpoints, as it arrived.
@@ -174,7 +174,7 @@ impl Owner {
     fn take(&mut self, message: DataMessage) -> bool {
         match message {
             DataMessage::Batch(slot, batch, arrived) => {
-                self.apply((slot, &batch), arrived, Clock::Intake(arrived));
+                self.apply((slot, &batch), arrived, Clock::Source(arrived));
             }
             DataMessage::Again(slot, batch, arrived) => {
                 self.apply((slot, &batch), arrived, Clock::Again { arrived, now: clock::now() });
@@ -240,7 +240,7 @@ mod tests {
         Saving, ShardId, Slot, Stage, run,
     };
     use crate::adapters::channels::ControlPlane;
-    use crate::adapters::checkpoint::store::{Kept, Snapshots};
+    use crate::adapters::checkpoint::store::{KeptOffset, Snapshots};
     use crate::adapters::metrics::registry::Metrics;
     use crate::data_plane::batch::HashSeed;
     use crate::data_plane::partition::Params;
@@ -316,7 +316,7 @@ mod tests {
                         batch.push(&event, offsets[slot], SEED);
                         offsets[slot] += 1;
                     }
-                    let output = drivers[slot].step(&batch, Clock::Intake(now));
+                    let output = drivers[slot].step(&batch, Clock::Source(now));
                     messages.push(DataMessage::Batch(slot, batch, now));
                     vec![(slot, output)]
                 }
@@ -353,7 +353,7 @@ mod tests {
             number,
             driver: ShardDriver::empty(params(), SEED),
             place: format!("http/slot-{number:02}"),
-            kept: Arc::new(Kept::since(EventTime::MIN)),
+            kept: Arc::new(KeptOffset::since(EventTime::MIN)),
         });
         let (control, mut told) = ControlPlane::new();
         let (sender, receiver) = mpsc::channel(messages.len().max(SLOTS));
@@ -361,7 +361,7 @@ mod tests {
             sender.blocking_send(message).expect("there is room");
         }
         let owned = (slots.collect(), Saving::new(writer, i64::MAX / 4));
-        let stage = Stage { name: "data_plane", intake: "http", number: 0, thread: 0 };
+        let stage = Stage { name: "data_plane", source: "http", number: 0, thread: 0 };
         let reporter = Reporter::new(stage, control, metrics.clone());
         let thread = std::thread::spawn(move || run(owned, (reporter, metrics), receiver));
         let mut reports = Reports::default();

@@ -1,4 +1,4 @@
-//! The breaker that all members share, counted in a store that all of them ask.
+//! The revocation limit that all instances share, counted in a store that all of them ask.
 
 use crate::adapters::channels::{ControlMessage, ControlPlane};
 use crate::adapters::enforce::auth_store::AuthStore;
@@ -8,10 +8,10 @@ use crate::control_plane::shared_tokens::TokenRequest;
 use crate::model::time::EventTime;
 use tokio::runtime::Handle;
 
-/// Asks the store that all members share for tokens, and brings the answers to the control plane.
+/// Asks the store that all instances share for tokens, and brings the answers to the control plane.
 #[derive(Debug)]
-pub(super) struct SharedBreaker {
-    /// The store that counts for all members.
+pub(super) struct SharedRevocationLimit {
+    /// The store that counts for all instances.
     pub(super) store: RedisStore,
     /// Where the answers go.
     pub(super) control: ControlPlane,
@@ -19,18 +19,19 @@ pub(super) struct SharedBreaker {
     pub(super) runtime: Handle,
 }
 
-/// Returns the first store that can count for all members, where there are several; then nothing
+/// Returns the first store that can count for all instances, where there are several; then nothing
 /// needs to be divided.
 pub(super) fn shared_among(
     stores: &[AuthStore],
     params: &mut revocation_limit::Params,
 ) -> Option<RedisStore> {
-    let store = stores.iter().find_map(AuthStore::shared_tokens).filter(|_| params.members > 1)?;
-    (params.members, params.shared) = (1, true);
+    let store =
+        stores.iter().find_map(AuthStore::shared_tokens).filter(|_| params.instances > 1)?;
+    (params.instances, params.shared) = (1, true);
     Some(store)
 }
 
-impl SharedBreaker {
+impl SharedRevocationLimit {
     /// Asks for a token for a finding whose events `arrived` then; waits for nothing.
     pub(super) fn ask(&self, request: TokenRequest, arrived: EventTime) {
         let (store, control) = (self.store.clone(), self.control.clone());
@@ -38,7 +39,7 @@ impl SharedBreaker {
             let TokenRequest { tenant, allowed, finding } = request;
             let grant = store.take_token(tenant.as_deref(), allowed, finding).await;
             // The control plane may have ended.
-            let _ended = control.tell(ControlMessage::Token(finding, grant, arrived)).await;
+            let _ended = control.send(ControlMessage::Token(finding, grant, arrived)).await;
         });
     }
 }

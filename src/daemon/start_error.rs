@@ -2,7 +2,7 @@
 
 use crate::adapters::checkpoint::store::NoSnapshots;
 use crate::adapters::checkpoint::store::Withheld;
-use crate::adapters::egress::OutgoingSetupError;
+use crate::adapters::egress::EgressSetupError;
 use crate::adapters::enforce::auth_store::AuthStoreError;
 use crate::adapters::enforce::embedded::store::EmbeddedError;
 use crate::adapters::host::threads;
@@ -66,7 +66,7 @@ pub enum StartError {
     Receiver(#[from] NoReceiver),
     /// No request to other servers can be made.
     #[error(transparent)]
-    Outgoing(#[from] OutgoingSetupError),
+    Egress(#[from] EgressSetupError),
     /// The store of checkpoints can't be used.
     #[error(transparent)]
     Snapshots(#[from] NoSnapshots),

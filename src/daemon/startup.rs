@@ -6,18 +6,18 @@
 //! It ends from left to right, so that what was taken is applied, what was found is decided, and
 //! what was decided is durable. What a store has not settled by then is due at the next start.
 
-use super::controller::{ControlThread, ToStore};
+use super::controller::{ControlThread, StoreOutbox};
 use super::delivery::Backlog;
 use super::notifier::Notifiers;
-use super::recovery::Past;
-use super::reload::{Follows, Reloader};
-use super::shared_tokens::SharedBreaker;
-use super::ticker::KeptUp;
+use super::recovery::Recovered;
+use super::reload::{LiveSettings, Reloader};
+use super::shared_tokens::SharedRevocationLimit;
+use super::ticker::MaintainedFiles;
 use crate::adapters::channels::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::adapters::checkpoint::store::Snapshots;
 use crate::adapters::clock;
 use crate::adapters::clock::ClockFile;
-use crate::adapters::egress::Outgoing;
+use crate::adapters::egress::Egress;
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::enforce::redis::store::RedisStore;
@@ -32,10 +32,10 @@ use crate::adapters::http::unix_socket;
 use crate::adapters::journal::history::History;
 use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::notify::receiver::Receiver;
-use crate::adapters::recent_events::Board;
+use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::sources::kafka::consumer;
-use crate::adapters::sources::rejects::DeadLetters;
-use crate::adapters::storage::budget_store::LedgerFile;
+use crate::adapters::sources::rejects::RejectLog;
+use crate::adapters::storage::budget_store::BudgetStore;
 use crate::adapters::storage::disk_reserve::Reserve;
 use crate::adapters::storage::finding_archive::FindingArchive;
 use crate::adapters::storage::key_material;
@@ -75,7 +75,7 @@ pub struct Daemon {
     event_log: (Appender, JoinHandle<()>),
     control_thread: JoinHandle<()>,
     stopping: Arc<AtomicBool>,
-    dead_letters: Arc<DeadLetters>,
+    rejects: Arc<RejectLog>,
     reloads: Reloads,
     archive: (FindingArchive, JoinHandle<()>),
     metrics: Metrics,
@@ -88,11 +88,11 @@ impl Daemon {
     /// When anything that it needs can't be had. Must be called within a tokio runtime.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let (listener, address) = bind(&settings).await?;
-        let (decides, opened) = Opened::open(&settings)?;
+        let (decides, opened) = Resources::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
         let archive = decides.archive.clone();
         let archiving = archive.start().map_err(StartError::Thread)?;
-        let breaker_is_shared = decides.breaker.is_some();
+        let revocation_limit_is_shared = decides.revocation_limit.is_some();
         let decides = start_control_plane(decides, opened.stores.clone(), &opened.metrics)?;
         let control = decides.control;
 
@@ -105,13 +105,14 @@ impl Daemon {
 
         let planes = (watches.data.clone(), control.clone());
         let by = (&opened.fingerprints, &opened.metrics);
-        let follows = Follows::new(&settings, planes.clone(), partition, breaker_is_shared, by);
+        let follows =
+            LiveSettings::new(&settings, planes.clone(), partition, revocation_limit_is_shared, by);
         let (reloads, asked) = mpsc::channel(1);
         let planes_here = super::api::Planes {
             data: watches.data.clone(),
-            intake: watches.intake,
+            source: watches.source,
             control: control.clone(),
-            board: decides.board,
+            recent: decides.board,
             archive: archive.clone(),
             history: decides.history,
             durable: decides.durable,
@@ -125,18 +126,18 @@ impl Daemon {
             metrics: opened.metrics.clone(),
             fingerprints: opened.fingerprints,
             seed: opened.seed,
-            dead_letters: Arc::clone(&opened.dead_letters),
+            rejects: Arc::clone(&opened.rejects),
             follows: &follows,
         };
         let api = api.build(reloads.clone(), opened.keys);
-        tokio::spawn(status::keep_vitals(Arc::downgrade(&api.status)));
+        tokio::spawn(status::sample_health(Arc::downgrade(&api.status)));
         let router = router::router(api);
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let server = serve(listener, opened.socket, &router, &opened.metrics)?;
         let ticker = tokio::spawn(super::ticker::run(planes, opened.kept_up));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
-            posture = %settings.control.postures.default, "tripline runs"
+            mode = %settings.control.modes.default, "tripline runs"
         );
         Ok(Self {
             address,
@@ -150,7 +151,7 @@ impl Daemon {
             event_log: watches.event_log,
             control_thread: decides.thread,
             stopping,
-            dead_letters: opened.dead_letters,
+            rejects: opened.rejects,
             reloads,
             archive: (archive, archiving),
             metrics: opened.metrics,
@@ -184,9 +185,9 @@ impl Daemon {
             let _gone = std::fs::remove_file(socket);
         }
         self.ticker.abort();
-        self.data.tell_all(|| DataMessage::Stop).await;
+        self.data.broadcast(|| DataMessage::Stop).await;
         join(self.data_threads).await;
-        self.control.tell(ControlMessage::Stop).await;
+        self.control.send(ControlMessage::Stop).await;
         join(vec![self.control_thread]).await;
         let (archive, archiving) = self.archive;
         archive.stop(&archiving);
@@ -201,25 +202,25 @@ impl Daemon {
                 );
             }
         }
-        if !self.dead_letters.flush(clock::now()) {
-            tracing::warn!("dead letters could not be written");
+        if !self.rejects.flush(clock::now()) {
+            tracing::warn!("rejected records could not be written");
         }
         tracing::info!("stopped");
     }
 }
 
 /// What the control plane goes on from and writes to.
-struct ToDecide {
-    past: Past,
-    ledger: LedgerFile,
-    breaker: Option<RedisStore>,
+struct ControlResources {
+    past: Recovered,
+    ledger: BudgetStore,
+    revocation_limit: Option<RedisStore>,
     receivers: Vec<Receiver>,
     archive: FindingArchive,
     reserve: Reserve,
 }
 
 /// Everything that is opened before anything starts.
-struct Opened {
+struct Resources {
     socket: Option<UnixListener>,
     keys: JwkSet,
     embedded: EmbeddedStore,
@@ -230,12 +231,12 @@ struct Opened {
     metrics: Metrics,
     fingerprints: Arc<Fingerprinter>,
     seed: HashSeed,
-    dead_letters: Arc<DeadLetters>,
-    kept_up: KeptUp,
+    rejects: Arc<RejectLog>,
+    kept_up: MaintainedFiles,
 }
 
-impl Opened {
-    fn open(settings: &Settings) -> Result<(ToDecide, Self), StartError> {
+impl Resources {
+    fn open(settings: &Settings) -> Result<(ControlResources, Self), StartError> {
         let folder = &settings.data_dir;
         let reserve = Reserve::open(folder);
         let clock_path = folder.join("clock");
@@ -243,31 +244,29 @@ impl Opened {
         let key_path = settings.fingerprint_key_file.clone();
         let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
         let key = key_material::fingerprint_key(&key_path).map_err(at(&key_path))?;
-        let letters = folder.join("dead-letters.ndjson");
-        let dead_letters = DeadLetters::open(&letters, settings.dead_letters, clock::now());
-        let dead_letters = Arc::new(dead_letters.map_err(at(&letters))?);
+        let letters = folder.join("rejects.ndjson");
+        let rejects = RejectLog::open(&letters, settings.rejects, clock::now());
+        let rejects = Arc::new(rejects.map_err(at(&letters))?);
         let seed = key_material::seed_of(&key);
         let epoch = format!("{:016x}", key_material::random_seed().map_err(at(folder))?.0);
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
         embedded.set_reserve(reserve.clone());
-        let outgoing = Outgoing::new(&settings.outgoing)?;
-        let mut stores = vec![AuthStore::embedded(embedded.clone())];
-        for params in settings.stores.clone() {
-            stores.push(AuthStore::open(params, &epoch, &outgoing)?);
-        }
+        let egress = Egress::new(&settings.egress)?;
+        let stores = open_stores(settings, &embedded, &epoch, &egress)?;
         let mut settings = settings.clone();
         let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
         let fingerprints = Arc::new(fingerprints.with_raw_names(settings.has_raw_secrets_alone()));
         settings.control.operators = Some(super::reload::operators(&settings, &fingerprints));
-        let breaker = super::shared_tokens::shared_among(&stores, &mut settings.control.breaker);
+        let revocation_limit =
+            super::shared_tokens::shared_among(&stores, &mut settings.control.revocation_limit);
         let receivers = settings.receivers.iter().cloned();
-        let receivers = receivers.map(|one| Receiver::open(one, outgoing.clone()));
+        let receivers = receivers.map(|one| Receiver::open(one, egress.clone()));
         let receivers = receivers.collect::<Result<_, _>>()?;
         let keys = stores.iter().filter_map(AuthStore::transmitter);
         let keys = keys.flat_map(|transmitter| transmitter.keys().keys).collect();
-        let mut past = Past::read(&settings, &folder.join("journal.ndjson"), &stores)?;
+        let mut past = Recovered::read(&settings, &folder.join("journal.ndjson"), &stores)?;
         super::heal::heal(&embedded, &past);
-        let (ledger_file, ledger) = LedgerFile::open(&folder.join("ledger.json"));
+        let (ledger_file, ledger) = BudgetStore::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
         let checkpoints = folder.join("checkpoints");
         let events = folder.join("events");
@@ -277,11 +276,17 @@ impl Opened {
         metrics.event_log_bytes_max.set(limit(settings.event_log.bytes_max));
         let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
         snapshots.set_reserve(reserve.clone());
-        metrics.show_posture(settings.control.postures.default);
+        metrics.show_mode(settings.control.modes.default);
         let archive = open_archive(&settings, &metrics)?;
         let kept = reserve.clone();
-        let decides =
-            ToDecide { past, ledger: ledger_file, breaker, receivers, archive, reserve: kept };
+        let decides = ControlResources {
+            past,
+            ledger: ledger_file,
+            revocation_limit,
+            receivers,
+            archive,
+            reserve: kept,
+        };
         let opened = Self {
             // Only who has the journal may take the place of the socket.
             socket: bind_socket(&settings.admin)?,
@@ -298,8 +303,8 @@ impl Opened {
             metrics,
             fingerprints,
             seed,
-            kept_up: KeptUp { dead_letters: Arc::clone(&dead_letters), reserve, clock },
-            dead_letters,
+            kept_up: MaintainedFiles { rejects: Arc::clone(&rejects), reserve, clock },
+            rejects,
         };
         Ok((decides, opened))
     }
@@ -322,11 +327,24 @@ impl Opened {
             fingerprints: Arc::clone(&self.fingerprints),
             control,
             metrics: self.metrics.clone(),
-            dead_letters: Arc::clone(&self.dead_letters),
+            rejects: Arc::clone(&self.rejects),
             stopping: Arc::clone(stopping),
         };
         (shared, writes)
     }
+}
+
+/// The embedded store, and those of the configuration.
+fn open_stores(
+    settings: &Settings,
+    embedded: &EmbeddedStore,
+    epoch: &str,
+    egress: &Egress,
+) -> Result<Vec<AuthStore>, StartError> {
+    let others = settings.stores.iter().cloned();
+    let others = others.map(|params| AuthStore::open(params, epoch, egress));
+    let embedded = std::iter::once(Ok(AuthStore::embedded(embedded.clone())));
+    Ok(embedded.chain(others).collect::<Result<_, _>>()?)
 }
 
 fn open_archive(settings: &Settings, metrics: &Metrics) -> Result<FindingArchive, StartError> {
@@ -336,18 +354,18 @@ fn open_archive(settings: &Settings, metrics: &Metrics) -> Result<FindingArchive
         .map_err(|source| StartError::Findings { path, source })
 }
 
-/// Parameters of the partitions of each intake: each has half of the memory, if there are two.
+/// Parameters of the partitions of each source: each has half of the memory, if there are two.
 fn partition_params(settings: &Settings) -> partition::Params {
-    let intakes = if settings.kafka.is_some() { 2 } else { 1 };
+    let sources = if settings.kafka.is_some() { 2 } else { 1 };
     let partition = settings.partition.clone();
-    let bytes = partition.all_bytes() / intakes;
+    let bytes = partition.all_bytes() / sources;
     partition.with_memory(bytes)
 }
 
 /// The control plane, the outboxes behind it, and what they share with those who ask.
-struct Decides {
+struct ControlHandle {
     control: ControlPlane,
-    board: Arc<Board>,
+    board: Arc<RecentEvents>,
     history: History,
     durable: Arc<AtomicBool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -355,14 +373,14 @@ struct Decides {
 }
 
 fn start_control_plane(
-    ToDecide { past, ledger, breaker, receivers, archive, reserve }: ToDecide,
+    ControlResources { past, ledger, revocation_limit, receivers, archive, reserve }: ControlResources,
     stores: Vec<AuthStore>,
     metrics: &Metrics,
-) -> Result<Decides, StartError> {
+) -> Result<ControlHandle, StartError> {
     let (control, messages) = ControlPlane::new();
     let board = Arc::new(past.board);
     let durable = Arc::new(AtomicBool::new(true));
-    let task = |store| super::delivery::Task {
+    let task = |store| super::delivery::DeliveryTask {
         store,
         control: control.clone(),
         metrics: metrics.clone(),
@@ -371,9 +389,9 @@ fn start_control_plane(
     let (notifiers, notifying) = Notifiers::start(receivers, metrics);
     let (stores, mut tasks) = start_outboxes(stores.into_iter().map(task), past.due);
     tasks.extend(notifying);
-    let breaker = breaker.map(|store| {
+    let revocation_limit = revocation_limit.map(|store| {
         tokio::spawn(super::instances::share(store.clone(), control.clone(), metrics.clone()));
-        SharedBreaker { store, control: control.clone(), runtime: Handle::current() }
+        SharedRevocationLimit { store, control: control.clone(), runtime: Handle::current() }
     });
     let mut thread = ControlThread {
         control: past.control,
@@ -383,7 +401,7 @@ fn start_control_plane(
         board: Arc::clone(&board),
         archive,
         stores,
-        breaker,
+        revocation_limit,
         notifiers,
         metrics: metrics.clone(),
         durable: Arc::clone(&durable),
@@ -393,7 +411,7 @@ fn start_control_plane(
     };
     thread.show(clock::now());
     let thread = spawn("control", move || thread.run(messages))?;
-    Ok(Decides { control, board, history: past.history, durable, tasks, thread })
+    Ok(ControlHandle { control, board, history: past.history, durable, tasks, thread })
 }
 
 /// Serves, with as many connections as files may be open.
@@ -443,17 +461,17 @@ async fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-type Outboxes = (Vec<ToStore>, Vec<tokio::task::JoinHandle<()>>);
+type Outboxes = (Vec<StoreOutbox>, Vec<tokio::task::JoinHandle<()>>);
 
 /// Starts an outbox for each store, with what is due there from before.
 fn start_outboxes(
-    tasks: impl Iterator<Item = super::delivery::Task>,
+    tasks: impl Iterator<Item = super::delivery::DeliveryTask>,
     due: Vec<Backlog>,
 ) -> Outboxes {
     let started = tasks.zip(due).map(|(task, backlog)| {
         let (outbox, news) = mpsc::unbounded_channel();
         let kinds = task.store.kinds();
-        (ToStore { kinds, outbox }, tokio::spawn(task.run(news, backlog)))
+        (StoreOutbox { kinds, outbox }, tokio::spawn(task.run(news, backlog)))
     });
     started.unzip()
 }

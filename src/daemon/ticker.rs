@@ -2,7 +2,7 @@
 
 use crate::adapters::channels::{ControlMessage, ControlPlane, DataPlane};
 use crate::adapters::clock::{self, ClockFile};
-use crate::adapters::sources::rejects::DeadLetters;
+use crate::adapters::sources::rejects::RejectLog;
 use crate::adapters::storage::disk_reserve::Reserve;
 use crate::model::time::EventTime;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(200);
 
 /// Files that are looked after at every tick.
-pub(super) struct KeptUp {
+pub(super) struct MaintainedFiles {
     /// Where refused records are noted.
-    pub(super) dead_letters: Arc<DeadLetters>,
+    pub(super) rejects: Arc<RejectLog>,
     /// The room that is kept on the disk.
     pub(super) reserve: Reserve,
     /// Where the clock goes on after a restart.
     pub(super) clock: ClockFile,
 }
 
-impl KeptUp {
+impl MaintainedFiles {
     /// Blocks.
     fn look_after(&self, now: EventTime) -> bool {
         self.clock.keep();
         self.reserve.restore();
-        self.dead_letters.flush(now)
+        self.rejects.flush(now)
     }
 }
 
 /// Lets time pass until it is aborted.
-pub(super) async fn run((data, control): (DataPlane, ControlPlane), kept_up: KeptUp) {
+pub(super) async fn run((data, control): (DataPlane, ControlPlane), kept_up: MaintainedFiles) {
     let mut interval = tokio::time::interval(TICK);
     let kept_up = Arc::new(kept_up);
     let mut flushing = tokio::task::spawn_blocking(|| true);
@@ -39,7 +39,7 @@ pub(super) async fn run((data, control): (DataPlane, ControlPlane), kept_up: Kep
         interval.tick().await;
         let now = clock::now();
         // First who decides: a thread of the data plane that stands still must not hide that it lives.
-        control.tell(ControlMessage::Tick).await;
+        control.send(ControlMessage::Tick).await;
         data.tick(now).await;
         // A disk may hang; it is looked at again once it answers.
         if flushing.is_finished() {

@@ -229,7 +229,7 @@ impl Batch {
         Some(batch)
     }
 
-    /// Gives its events offsets from `first` on, as an intake does that hands out its own; gives
+    /// Gives its events offsets from `first` on, as a source does that hands out its own; gives
     /// the offset after the last one.
     pub fn number_from(&mut self, first: i64) -> i64 {
         let mut next = first;

@@ -1,4 +1,4 @@
-//! The tally: what a machine counted since it was last asked.
+//! The counters: what a machine counted since it was last asked.
 
 use super::eviction_policy::Evictions;
 use crate::model::credential::Kind;
@@ -6,7 +6,7 @@ use crate::model::finding::{Action, Detector};
 
 /// Counters of a partition; the host adds them to its metrics and starts again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Counters {
     /// Events applied, whatever their outcome.
     pub applied: u64,
     /// Events not applied because their position was applied before.
@@ -20,30 +20,30 @@ pub struct Tally {
     pub late: u64,
     /// Events older than every window.
     pub too_late: u64,
-    /// Events too far ahead of the intake clock to be counted.
+    /// Events too far ahead of the source clock to be counted.
     pub ahead: u64,
     /// Credentials taken in.
     pub admitted: u64,
     /// Who was not remembered, for want of room.
     pub evictions: Evictions,
-    /// Credentials not taken in because the keyring was full of open episodes.
+    /// Credentials not taken in because the profile table was full of open incidents.
     pub refused: u64,
     /// Credentials that came to belong to another tenant.
     pub tenant_changed: u64,
     /// Uses that named a tenant for which there was no room.
     pub without_tenant: u64,
-    /// Episodes opened, by detector.
+    /// Findings opened, by detector.
     pub opened: [u64; Detector::ALL.len()],
     /// Actions newly justified, by detector and action.
     pub justified: [[u64; Action::ALL.len()]; Detector::ALL.len()],
-    /// Episodes closed.
+    /// Findings closed.
     pub closed: u64,
     /// Hours of the clock in which a credential was used, by kind of credential: the exposure on
     /// which false alarms are counted.
     pub active_hours: [u64; Kind::ALL.len()],
 }
 
-impl Tally {
+impl Counters {
     /// Adds what was counted further.
     pub fn add(&mut self, other: &Self) {
         let Self { evictions, opened, justified, active_hours, .. } = other;
@@ -82,7 +82,7 @@ impl Tally {
         }
     }
 
-    /// Counts that an episode of `detector` came to justify `action`; `opens`: as its first.
+    /// Counts that a finding of `detector` came to justify `action`; `opens`: as its first.
     pub fn note_justified(&mut self, detector: Detector, action: Action, opens: bool) {
         if opens && let Some(count) = self.opened.get_mut(detector as usize) {
             *count += 1;

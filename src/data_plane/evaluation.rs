@@ -1,13 +1,13 @@
-//! From an event to the detectors, and from their claims to episodes and signals.
+//! From an event to the detectors, and from their detections to findings and signals.
 
 use super::batch::Row;
-use super::open_findings::OpenEpisodes;
+use super::open_findings::OpenIncidents;
 use super::partition::{BusiestMinute, PAST_MS, Partition};
 use super::profile_entry::Entry;
 use crate::data_plane::batch::Batch;
 use crate::data_plane::tenant_usage::NO_TENANT;
-use crate::detect::detection::{Claim, Sight};
-use crate::detect::open_finding::Episode;
+use crate::detect::detection::{Detection, Observation};
+use crate::detect::open_finding::OpenFinding;
 use crate::detect::tenant_flood;
 use crate::detect::window::{Placed, Window};
 use crate::model::credential::Credential;
@@ -21,15 +21,15 @@ impl Partition {
     pub(super) fn watch(&mut self, number: u32, row: &Row, time: EventTime) {
         self.failing.count(row.outcome == Outcome::Rejected);
         let params = &self.params.profile;
-        let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
+        let Some(Entry { profile, .. }) = self.profiles.get_mut(number) else {
             return;
         };
-        let open = profile.episode().and_then(|at| self.episodes.get(at));
-        let frozen = open.is_some_and(|episodes| episodes.freezes(time));
-        let suspended = open.and_then(OpenEpisodes::suspended);
+        let open = profile.open_finding().and_then(|at| self.open_findings.get(at));
+        let frozen = open.is_some_and(|open_findings| open_findings.freezes(time));
+        let suspended = open.and_then(OpenIncidents::suspended);
         let recorded = profile.record(time, &row.facts, frozen, params);
         if recorded.placed == Placed::TooLate {
-            self.tally.too_late += 1;
+            self.counters.too_late += 1;
             return;
         }
         let (kind, tenant) = (profile.identity().kind, profile.identity().tenant);
@@ -37,7 +37,7 @@ impl Partition {
             // A young credential's bursts can't pass the rate gate, so its hours prove nothing;
             // nor do those of one that was forgotten and comes back.
             if profile.knows_rate(params) {
-                self.tally.note_hour(kind);
+                self.counters.note_hour(kind);
                 if let Some(hours) = self.hours.get_mut(kind as usize) {
                     *hours += 1;
                 }
@@ -52,18 +52,18 @@ impl Partition {
         self.tenants.count(tenant, number, in_minute);
         let wants_heat = profile.windows().count(Window::S60) > self.hot_floor && !profile.is_hot();
         let is_open = open.is_some();
-        for detector in recorded.asks.without(params.off).iter() {
-            let (params, entry) = (&self.params.profile, self.keyring.get(number));
+        for detector in recorded.asks.without(params.disabled).iter() {
+            let (params, entry) = (&self.params.profile, self.profiles.get(number));
             let times = (time, suspended);
-            let claim =
-                entry.and_then(|it| it.profile.claim(detector, recorded.novel, times, params));
-            if let Some(claim) = claim {
-                // The first finding of an episode already says when the credential ends.
-                let at = self.episodes_of(number);
-                if let Some(episodes) = at.and_then(|at| self.episodes.get_mut(at)) {
-                    episodes.expires = row.expires.or(episodes.expires);
+            let detection =
+                entry.and_then(|it| it.profile.detection(detector, recorded.novel, times, params));
+            if let Some(detection) = detection {
+                // The first finding of a finding already says when the credential ends.
+                let at = self.open_findings_of(number);
+                if let Some(open_findings) = at.and_then(|at| self.open_findings.get_mut(at)) {
+                    open_findings.expires = row.expires.or(open_findings.expires);
                 }
-                self.hear(number, claim, time);
+                self.on_detection(number, detection, time);
             }
         }
         if is_open || !recorded.asks.is_empty() {
@@ -78,17 +78,18 @@ impl Partition {
     /// against the credential (invariant S-10).
     pub(super) fn watch_failed(&mut self, number: u32, time: EventTime, verified: bool) {
         let params = &self.params.profile;
-        let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
+        let Some(Entry { profile, .. }) = self.profiles.get_mut(number) else {
             return;
         };
-        let open = profile.episode().and_then(|at| self.episodes.get(at));
-        let frozen = open.is_some_and(|episodes| episodes.freezes(time));
+        let open = profile.open_finding().and_then(|at| self.open_findings.get(at));
+        let frozen = open.is_some_and(|open_findings| open_findings.freezes(time));
         if profile.record_failed(time.second(), frozen, verified, params) {
             let (rejected, attempts) = profile.attempts(time.second());
             let fleet = self.failing.ratio_of_others(rejected, attempts);
-            let claim = profile.failing(time.second(), fleet, params);
-            if let Some(claim) = claim.filter(|_| !params.off.has(Detector::Failures)) {
-                self.hear(number, claim, time);
+            let detection = profile.failing(time.second(), fleet, params);
+            if let Some(detection) = detection.filter(|_| !params.disabled.has(Detector::Failures))
+            {
+                self.on_detection(number, detection, time);
             }
         }
     }
@@ -101,87 +102,92 @@ impl Partition {
         let ended = std::mem::replace(&mut self.minute, minute);
         self.failing.minute_ends();
         let mut floods = Vec::new();
-        let is_off = self.params.profile.off.has(Detector::TenantFlood);
-        let (params, keyring) = (&self.params.profile.tenant_flood, &self.keyring);
+        let is_off = self.params.profile.disabled.has(Detector::TenantFlood);
+        let (params, profiles) = (&self.params.profile.tenant_flood, &self.profiles);
         let totals = self.tenants.minute_ends(ended, |busy| {
             // Who was busiest may have been forgotten since, and its number given away.
-            let entry = keyring.get(busy.busiest);
+            let entry = profiles.get(busy.busiest);
             if is_off || entry.is_none_or(|it| it.profile.identity().tenant != busy.tenant) {
                 return;
             }
-            if let Some((action, flood)) = tenant_flood::look(busy.taken, busy.usual, params) {
-                floods.push((busy.busiest, Claim::new((action, Sight::TenantFlood(flood)))));
+            if let Some((action, flood)) = tenant_flood::evaluate(busy.taken, busy.usual, params) {
+                floods.push((
+                    busy.busiest,
+                    Detection::new((action, Observation::TenantFlood(flood))),
+                ));
             }
         });
         if let Some(totals) = totals {
             self.ended_minute = Some((ended, totals));
         }
         let time = EventTime::from_s(i64::from(minute) * 60);
-        for (number, claim) in floods {
-            self.hear(number, claim, time);
+        for (number, detection) in floods {
+            self.on_detection(number, detection, time);
         }
     }
 
-    /// Brings a claim to the credential's episodes.
-    fn hear(&mut self, number: u32, claim: Claim, time: EventTime) {
-        let Some(at) = self.episodes_of(number) else {
+    /// Brings a detection to the credential's findings.
+    fn on_detection(&mut self, number: u32, detection: Detection, time: EventTime) {
+        let Some(at) = self.open_findings_of(number) else {
             return;
         };
-        let Some(episodes) = self.episodes.get_mut(at) else {
+        let Some(open_findings) = self.open_findings.get_mut(at) else {
             return;
         };
-        if claim.is_suspicion()
-            && let Some(Entry { profile, .. }) = self.keyring.get_mut(number)
+        if detection.is_suspicion()
+            && let Some(Entry { profile, .. }) = self.profiles.get_mut(number)
             && profile.has_learned(&self.params.profile)
-            && episodes.suspect(time)
+            && open_findings.suspect(time)
         {
             profile.forget_held();
         }
-        let Some(change) = episodes.add(claim, time) else {
+        let Some(change) = open_findings.add(detection, time) else {
             return;
         };
-        let Some(episode) = episodes.of(claim.detector()).copied() else {
+        let Some(open_finding) = open_findings.of(detection.detector()).copied() else {
             return;
         };
         let opens = change == Change::Opened;
         if opens || change == Change::Escalated {
-            self.tally.note_justified(claim.detector(), episode.action, opens);
+            self.counters.note_justified(detection.detector(), open_finding.action, opens);
         }
-        self.next_close = self.next_close.min(episode.closes_at());
-        self.tell(number, at, &episode, change);
+        self.next_close = self.next_close.min(open_finding.closes_at());
+        self.emit(number, at, &open_finding, change);
     }
 
-    /// Where the credential's episodes are kept, from now on.
-    fn episodes_of(&mut self, number: u32) -> Option<u32> {
-        let profile = &mut self.keyring.get_mut(number)?.profile;
-        Some(profile.episode().unwrap_or_else(|| {
-            let at = self.episodes.insert(number);
-            profile.set_episode(Some(at));
+    /// Where the credential's findings are kept, from now on.
+    fn open_findings_of(&mut self, number: u32) -> Option<u32> {
+        let profile = &mut self.profiles.get_mut(number)?.profile;
+        Some(profile.open_finding().unwrap_or_else(|| {
+            let at = self.open_findings.insert(number);
+            profile.set_open_finding(Some(at));
             at
         }))
     }
 
-    /// Notes what a request during an episode brought.
+    /// Notes what a request during a finding brought.
     fn note_use(&mut self, number: u32, expires: Option<EventTime>) {
-        let Some(Entry { profile, .. }) = self.keyring.get(number) else {
+        let Some(Entry { profile, .. }) = self.profiles.get(number) else {
             return;
         };
-        let maxima = profile.maxima();
-        if let Some(episodes) = profile.episode().and_then(|at| self.episodes.get_mut(at)) {
-            if episodes.are_of_use() {
-                episodes.note_maxima(&maxima);
+        let peaks = profile.peaks();
+        if let Some(open_findings) =
+            profile.open_finding().and_then(|at| self.open_findings.get_mut(at))
+        {
+            if open_findings.are_of_use() {
+                open_findings.note_peaks(&peaks);
             }
-            episodes.expires = expires.or(episodes.expires);
+            open_findings.expires = expires.or(open_findings.expires);
         }
     }
 
-    /// Puts the finding of an episode among the signals.
-    fn tell(&mut self, number: u32, at: u32, episode: &Episode, change: Change) {
-        let Some(mut finding) = self.finding(number, at, episode) else {
+    /// Puts the finding of a finding among the signals.
+    fn emit(&mut self, number: u32, at: u32, open_finding: &OpenFinding, change: Change) {
+        let Some(mut finding) = self.finding(number, at, open_finding) else {
             return;
         };
         if change == Change::Closed {
-            finding.updated = episode.closes_at();
+            finding.updated = open_finding.closes_at();
             finding.closed = Some(finding.updated);
         }
         // A source that is behind as a whole is being caught up with. In one that is not, a sender
@@ -193,25 +199,25 @@ impl Partition {
         self.signals.push(Signal { finding, change, catch_up, again, seen });
     }
 
-    fn finding(&self, number: u32, at: u32, episode: &Episode) -> Option<Finding> {
-        let entry = self.keyring.get(number)?;
+    fn finding(&self, number: u32, at: u32, open_finding: &OpenFinding) -> Option<Finding> {
+        let entry = self.profiles.get(number)?;
         let credential = Credential::new(entry.profile.kind(), &entry.id).ok()?;
-        let claim = &episode.strongest;
+        let detection = &open_finding.strongest;
         Some(Finding {
-            id: FindingId::of(&credential, claim.detector(), episode.opened),
+            id: FindingId::of(&credential, detection.detector(), open_finding.opened),
             credential,
             tenant: self.tenants.name(entry.profile.identity().tenant).cloned(),
-            detector: claim.detector(),
-            action: episode.action,
-            opened: episode.opened,
-            reached: episode.reached,
-            gates: episode.gates,
-            updated: episode.told,
+            detector: detection.detector(),
+            action: open_finding.action,
+            opened: open_finding.opened,
+            reached: open_finding.reached,
+            gates: open_finding.gates,
+            updated: open_finding.told,
             closed: None,
-            evidence_nats: claim.evidence_nats(),
-            summary: claim.summary(),
-            evidence: claim.measures(),
-            expires: self.episodes.get(at).and_then(|episodes| episodes.expires),
+            evidence_nats: detection.evidence_nats(),
+            summary: detection.summary(),
+            evidence: detection.measures(),
+            expires: self.open_findings.get(at).and_then(|open_findings| open_findings.expires),
         })
     }
 
@@ -219,9 +225,9 @@ impl Partition {
     /// forgotten it.
     pub(super) fn recall(&mut self, now: EventTime) {
         self.now = now;
-        let open: Vec<(u32, u32, Episode)> = self.episodes.open().collect();
-        for (at, number, episode) in open {
-            self.tell(number, at, &episode, Change::Recalled);
+        let open: Vec<(u32, u32, OpenFinding)> = self.open_findings.open().collect();
+        for (at, number, open_finding) in open {
+            self.emit(number, at, &open_finding, Change::Recalled);
         }
     }
 
@@ -231,43 +237,43 @@ impl Partition {
         if self.next_close > watermark {
             return;
         }
-        for at in self.episodes.due(watermark) {
-            while let Some((number, episode)) = self
-                .episodes
-                .get_mut(at)
-                .and_then(|episodes| Some((episodes.number, episodes.close_one(watermark)?)))
+        for at in self.open_findings.due(watermark) {
+            while let Some((number, open_finding)) =
+                self.open_findings.get_mut(at).and_then(|open_findings| {
+                    Some((open_findings.number, open_findings.close_one(watermark)?))
+                })
             {
-                self.tally.closed += 1;
-                self.tell(number, at, &episode, Change::Closed);
-                self.calm(at, number, episode.strongest.detector());
+                self.counters.closed += 1;
+                self.emit(number, at, &open_finding, Change::Closed);
+                self.calm(at, number, open_finding.strongest.detector());
             }
         }
-        self.next_close = self.episodes.next_close().unwrap_or(EventTime::MAX);
+        self.next_close = self.open_findings.next_close().unwrap_or(EventTime::MAX);
     }
 
-    /// Takes the lesson of an episode that closed, and forgets the episodes of a credential once
-    /// none is open. An episode of failures has no lesson: strangers open and prolong it (S-10).
+    /// Takes the lesson of a finding that closed, and forgets the findings of a credential once
+    /// none is open. A finding of failures has no lesson: strangers open and prolong it (S-10).
     fn calm(&mut self, at: u32, number: u32, closed: Detector) {
-        let Some(episodes) = self.episodes.get_mut(at) else {
+        let Some(open_findings) = self.open_findings.get_mut(at) else {
             return;
         };
-        let Some(Entry { profile, .. }) = self.keyring.get_mut(number) else {
+        let Some(Entry { profile, .. }) = self.profiles.get_mut(number) else {
             return;
         };
         if closed != Detector::Failures {
-            match episodes.lessons() {
-                Some(maxima) => profile.absorb(&maxima),
+            match open_findings.lessons() {
+                Some(peaks) => profile.absorb(&peaks),
                 // What came on probation meanwhile is old enough to be learned by now.
                 None => profile.forget_held(),
             }
-            if !episodes.are_of_use() {
+            if !open_findings.are_of_use() {
                 profile.restart_climbs();
-                episodes.end_suspicion();
+                open_findings.end_suspicion();
             }
         }
-        if episodes.closes_at().is_none() {
-            profile.set_episode(None);
-            self.episodes.remove(at);
+        if open_findings.closes_at().is_none() {
+            profile.set_open_finding(None);
+            self.open_findings.remove(at);
         }
     }
 }
@@ -277,7 +283,7 @@ impl Partition {
     /// texts where that has not changed.
     pub(super) fn follow_tenant(&mut self, number: u32, batch: &Batch, row: &Row) {
         let Some(named) = batch.tenant(row) else { return };
-        let Some(Entry { profile, .. }) = self.keyring.get(number) else { return };
+        let Some(Entry { profile, .. }) = self.profiles.get(number) else { return };
         let current = profile.identity().tenant;
         if self.tenants.name(current).is_some_and(|name| name == named) {
             self.moving.stays(row.hash);
@@ -293,28 +299,28 @@ impl Partition {
     fn move_to(&mut self, number: u32, from: u16, named: &str) {
         let has_rules = self.params.named_tenants.contains(named);
         let Some(to) = self.tenants.number_of(named, has_rules) else {
-            self.tally.without_tenant += 1;
+            self.counters.without_tenant += 1;
             return;
         };
-        let Some(Entry { id, profile }) = self.keyring.get_mut(number) else { return };
+        let Some(Entry { id, profile }) = self.profiles.get_mut(number) else { return };
         let limit = self.params.profile.limits.of(profile.kind(), id, Some(named));
         profile.set_tenant(to);
         profile.set_limit(limit);
         self.tenants.release(from);
         self.tenants.hold(to);
-        self.tally.tenant_changed += 1;
+        self.counters.tenant_changed += 1;
     }
 
     /// Tells tenants of credentials that were forgotten for room.
-    pub(super) fn release_forgotten(&mut self) {
-        for tenant in self.keyring.drain_forgotten() {
+    pub(super) fn release_evicted(&mut self) {
+        for tenant in self.profiles.drain_evicted() {
             self.tenants.release(tenant);
         }
     }
 
     /// Counts each tenant's credentials, as after a restart.
     pub(super) fn hold_tenants(&mut self) {
-        for (identity, _) in self.keyring.identities() {
+        for (identity, _) in self.profiles.identities() {
             self.tenants.hold(identity.tenant);
         }
     }

@@ -1,24 +1,24 @@
-//! Who makes room when the keyring is full: its memory is bounded, whatever is sent.
+//! Who makes room when the profile table is full: its memory is bounded, whatever is sent.
 //!
 //! A credential is worth the hours in which it was used, as these are what its baseline rests on. One
 //! that was used in a single hour is new: those go first, the oldest of them before the others, so
-//! that a flood of made-up credentials displaces only itself. While the keyring is full a credential
+//! that a flood of made-up credentials displaces only itself. While the profile table is full a credential
 //! is taken in when it is seen for the second time.
 //!
 //! ```text
 //!  full: one that is new -> who can sleep, sleeps -> the least worth of a few
 //! ```
-//! Never one with an open episode, or among the busiest. What stands about a credential (that it is
+//! Never one with an open finding, or among the busiest. What stands about a credential (that it is
 //! revoked, say) is kept elsewhere, and never forgotten for room.
 
-use super::profile_entry::{ASLEEP, Slot, spread, tag_of};
-use super::profile_table::Keyring;
+use super::profile_entry::{COLD, Slot, spread, tag_of};
+use super::profile_table::ProfileTable;
 use crate::collections::slab::Slab;
 use crate::data_plane::eviction_policy::Evictions;
 use crate::data_plane::eviction_policy::Rank;
 use crate::data_plane::eviction_policy::heap_bytes;
 use crate::data_plane::eviction_policy::{
-    ASLEEP_BYTES, AWAKE_BYTES, CANDIDATES, is_new, least, may_go, rank, rank_asleep,
+    CANDIDATES, COLD_BYTES, WARM_BYTES, is_new, least, may_go, rank, rank_cold,
 };
 use crate::detect::params::Params;
 use crate::stats::doorkeeper::Doorkeeper;
@@ -26,11 +26,11 @@ use hashbrown::HashMap;
 
 /// How long one must be silent to sleep before its time. Unit: seconds. Its windows are over.
 const SILENCE_MIN_S: u32 = 300;
-impl Keyring {
+impl ProfileTable {
     /// What it takes in memory, whether or not all of it is in use. Unit: bytes.
     pub const fn bytes(&self) -> usize {
-        self.awake.places() as usize * AWAKE_BYTES
-            + self.asleep.places() as usize * ASLEEP_BYTES
+        self.warm.places() as usize * WARM_BYTES
+            + self.cold.places() as usize * COLD_BYTES
             + self.room.ids
     }
 
@@ -40,17 +40,17 @@ impl Keyring {
     }
 
     /// The tenants of the credentials that were forgotten since the last call, one each.
-    pub fn drain_forgotten(&mut self) -> std::vec::Drain<'_, u16> {
+    pub fn drain_evicted(&mut self) -> std::vec::Drain<'_, u16> {
         self.room.forgotten.drain(..)
     }
 
     /// Whether a credential that it does not hold is to be taken in: while there is room, and one
     /// that was seen before.
     pub fn expects(&mut self, hash: u64, id: &str) -> bool {
-        if self.has_room_awake(heap_bytes(id)) {
+        if self.has_room_warm(heap_bytes(id)) {
             return true;
         }
-        let most = self.room.awake_max;
+        let most = self.room.warm_max;
         let doorkeeper = self.room.doorkeeper.get_or_insert_with(|| Doorkeeper::new(most));
         let expected = doorkeeper.admits(hash);
         self.room.evictions.deferred += u64::from(!expected);
@@ -58,91 +58,91 @@ impl Keyring {
     }
 
     /// Forgets the least worth until the others fit, as where it is read back into less memory than it
-    /// had, and moves them together. Gives the new numbers of those awake by their old ones.
+    /// had, and moves them together. Gives the new numbers of those warm by their old ones.
     pub(super) fn fit(&mut self) -> HashMap<u32, u32> {
         let mut ranked: Vec<(bool, Rank, u32)> = Vec::with_capacity(self.len());
-        ranked.extend((0..self.awake.places()).filter_map(|number| {
-            let entry = self.awake.get(number)?;
+        ranked.extend((0..self.warm.places()).filter_map(|number| {
+            let entry = self.warm.get(number)?;
             Some((!may_go(entry), rank(entry), number))
         }));
-        ranked.extend((0..self.asleep.places()).filter_map(|number| {
-            let sleeper = self.asleep.get(number)?;
-            Some((false, rank_asleep(sleeper), number | ASLEEP))
+        ranked.extend((0..self.cold.places()).filter_map(|number| {
+            let cold_entry = self.cold.get(number)?;
+            Some((false, rank_cold(cold_entry), number | COLD))
         }));
         ranked.sort_unstable_by_key(|one| std::cmp::Reverse(*one));
-        let (mut awake, mut asleep) = (Slab::default(), Slab::default());
+        let (mut warm, mut cold) = (Slab::default(), Slab::default());
         (self.room.ids, self.room.doorkeeper) = (0, None);
         self.index.clear();
         let mut renumbered = HashMap::new();
         for (_, _, number) in ranked {
             let Some((kind, id)) = self.name(number) else { continue };
             let (tag, heap) = (tag_of(self.seed.hash(kind, id)), heap_bytes(id));
-            let bytes = awake.len() * AWAKE_BYTES + asleep.len() * ASLEEP_BYTES + self.room.ids;
-            let is_awake = number & ASLEEP == 0;
-            let takes = heap + if is_awake { AWAKE_BYTES } else { ASLEEP_BYTES };
-            let is_full = is_awake && awake.len() >= self.room.awake_max as usize;
+            let bytes = warm.len() * WARM_BYTES + cold.len() * COLD_BYTES + self.room.ids;
+            let is_warm = number & COLD == 0;
+            let takes = heap + if is_warm { WARM_BYTES } else { COLD_BYTES };
+            let is_full = is_warm && warm.len() >= self.room.warm_max as usize;
             if is_full || bytes + takes > self.room.bytes_max {
                 continue;
             }
-            let to = if is_awake {
-                let Some(entry) = self.awake.remove(number) else { continue };
-                let to = awake.insert(entry);
+            let to = if is_warm {
+                let Some(entry) = self.warm.remove(number) else { continue };
+                let to = warm.insert(entry);
                 renumbered.insert(number, to);
                 to
             } else {
-                let Some(sleeper) = self.asleep.remove(number & !ASLEEP) else { continue };
-                asleep.insert(sleeper) | ASLEEP
+                let Some(cold_entry) = self.cold.remove(number & !COLD) else { continue };
+                cold.insert(cold_entry) | COLD
             };
             self.room.ids += heap;
             self.index
                 .insert_unique(spread(tag), Slot { tag, number: to }, |slot| spread(slot.tag));
         }
-        (self.awake, self.asleep) = (awake, asleep);
+        (self.warm, self.cold) = (warm, cold);
         renumbered
     }
 
-    fn has_room_awake(&self, heap: usize) -> bool {
+    fn has_room_warm(&self, heap: usize) -> bool {
         let (places, has_free) =
-            (self.awake.places(), self.awake.len() < self.awake.places() as usize);
-        let grows = if has_free { 0 } else { AWAKE_BYTES };
-        (has_free || places < self.room.awake_max)
+            (self.warm.places(), self.warm.len() < self.warm.places() as usize);
+        let grows = if has_free { 0 } else { WARM_BYTES };
+        (has_free || places < self.room.warm_max)
             && self.bytes() + grows + heap <= self.room.bytes_max
     }
 
-    fn has_room_asleep(&self) -> bool {
-        let has_free = self.asleep.len() < self.asleep.places() as usize;
-        has_free || self.bytes() + ASLEEP_BYTES <= self.room.bytes_max
+    fn has_room_cold(&self) -> bool {
+        let has_free = self.cold.len() < self.cold.places() as usize;
+        has_free || self.bytes() + COLD_BYTES <= self.room.bytes_max
     }
 
-    /// Makes room for one more awake, whose id takes `heap` bytes; says whether there is.
-    pub(super) fn make_room_awake(&mut self, heap: usize, second: u32, params: &Params) -> bool {
+    /// Makes room for one more warm, whose id takes `heap` bytes; says whether there is.
+    pub(super) fn make_room_warm(&mut self, heap: usize, second: u32, params: &Params) -> bool {
         // More than one may have to go for a long id.
         for _ in 0..CANDIDATES {
-            if self.has_room_awake(heap) {
+            if self.has_room_warm(heap) {
                 return true;
             }
-            let (awake, hand) = (&self.awake, &mut self.room.awake_hand);
+            let (warm, hand) = (&self.warm, &mut self.room.warm_hand);
             let Some((rank, number)) =
-                least(awake, hand, |entry| may_go(entry).then(|| rank(entry)))
+                least(warm, hand, |entry| may_go(entry).then(|| rank(entry)))
             else {
                 return false;
             };
             let silent = second.saturating_sub(rank.1) >= SILENCE_MIN_S;
-            if is_new(rank) || !silent || !self.fall_asleep(number, second, params) {
+            if is_new(rank) || !silent || !self.make_cold(number, second, params) {
                 self.forget(number);
             }
         }
-        self.has_room_awake(heap)
+        self.has_room_warm(heap)
     }
 
-    /// Makes room for a sleeper of that rank, unless those who sleep are worth more.
-    pub(super) fn make_room_asleep(&mut self, rank: Rank) -> bool {
-        if self.has_room_asleep() {
+    /// Makes room for a cold entry of that rank, unless those who sleep are worth more.
+    pub(super) fn make_room_cold(&mut self, rank: Rank) -> bool {
+        if self.has_room_cold() {
             return true;
         }
-        let (asleep, hand) = (&self.asleep, &mut self.room.asleep_hand);
-        let least = least(asleep, hand, |sleeper| Some(rank_asleep(sleeper)));
+        let (cold, hand) = (&self.cold, &mut self.room.cold_hand);
+        let least = least(cold, hand, |cold_entry| Some(rank_cold(cold_entry)));
         let less = least.filter(|(other, _)| *other < rank);
-        less.inspect(|(_, number)| self.forget(*number | ASLEEP)).is_some()
+        less.inspect(|(_, number)| self.forget(*number | COLD)).is_some()
     }
 }

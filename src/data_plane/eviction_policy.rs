@@ -1,8 +1,8 @@
 //! Which entries are evicted first, and how many fit.
 
 use crate::collections::slab::Slab;
+use crate::data_plane::profile_entry::ColdEntry;
 use crate::data_plane::profile_entry::Entry;
-use crate::data_plane::profile_entry::Sleeper;
 use crate::detect::profile::Identity;
 use crate::stats::codec::Codec;
 use crate::stats::codec::Input;
@@ -19,18 +19,18 @@ pub(super) const NEW_HOURS_MAX: u8 = 1;
 /// Unit: bytes.
 const BESIDE: usize = 24;
 
-/// What an entry awake takes. Unit: bytes.
-pub(super) const AWAKE_BYTES: usize = size_of::<Option<Entry>>() + BESIDE;
+/// What an entry warm takes. Unit: bytes.
+pub(super) const WARM_BYTES: usize = size_of::<Option<Entry>>() + BESIDE;
 
-/// What a sleeper takes. Unit: bytes.
-pub(super) const ASLEEP_BYTES: usize = size_of::<Option<Sleeper>>() + BESIDE;
+/// What a cold entry takes. Unit: bytes.
+pub(super) const COLD_BYTES: usize = size_of::<Option<ColdEntry>>() + BESIDE;
 
-/// The part of the memory that those awake may take. Chosen: sleepers take a third each.
-const AWAKE_PART: f64 = 0.75;
+/// The part of the memory that those warm may take. Chosen: cold entries take a third each.
+const WARM_PART: f64 = 0.75;
 
-/// The memory in which that many credentials fit that are awake. Unit: bytes.
-pub const fn bytes_for(awake: usize) -> usize {
-    (awake * AWAKE_BYTES * 4).div_ceil(3)
+/// The memory in which that many credentials fit that are warm. Unit: bytes.
+pub const fn bytes_for(warm: usize) -> usize {
+    (warm * WARM_BYTES * 4).div_ceil(3)
 }
 
 /// What a credential is worth: the hours in which it was used, then when it last was.
@@ -40,8 +40,8 @@ pub(super) const fn rank(entry: &Entry) -> Rank {
     (entry.profile.identity().hours, entry.profile.windows().newest())
 }
 
-pub(super) const fn rank_asleep(sleeper: &Sleeper) -> Rank {
-    (sleeper.asleep.identity().hours, sleeper.asleep.last_seen())
+pub(super) const fn rank_cold(cold_entry: &ColdEntry) -> Rank {
+    (cold_entry.cold.identity().hours, cold_entry.cold.last_seen())
 }
 
 pub(super) const fn is_new((hours, _): Rank) -> bool {
@@ -64,16 +64,16 @@ pub struct Evictions {
     pub deferred: u64,
 }
 
-/// The bounds of the keyring, and who goes first.
+/// The bounds of the profile table, and who goes first.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
     pub(super) bytes_max: usize,
-    pub(super) awake_max: u32,
+    pub(super) warm_max: u32,
     /// Bytes of ids outside of their entries.
     pub(super) ids: usize,
     /// Where it is looked for one to go.
-    pub(super) awake_hand: u32,
-    pub(super) asleep_hand: u32,
+    pub(super) warm_hand: u32,
+    pub(super) cold_hand: u32,
     pub(super) doorkeeper: Option<Doorkeeper>,
     pub(super) evictions: Evictions,
     /// The tenants of those that were forgotten since the last call.
@@ -83,24 +83,24 @@ pub(super) struct Room {
 impl Room {
     pub(super) fn new(bytes_max: usize) -> Self {
         #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "clamped")]
-        let awake = (bytes_max as f64 * AWAKE_PART / AWAKE_BYTES as f64).clamp(1.0, 1e9) as u32;
+        let warm = (bytes_max as f64 * WARM_PART / WARM_BYTES as f64).clamp(1.0, 1e9) as u32;
         Self {
-            bytes_max: bytes_max.max(AWAKE_BYTES),
-            awake_max: awake,
+            bytes_max: bytes_max.max(WARM_BYTES),
+            warm_max: warm,
             ids: 0,
-            awake_hand: 0,
-            asleep_hand: 0,
+            warm_hand: 0,
+            cold_hand: 0,
             doorkeeper: None,
             evictions: Evictions::default(),
             forgotten: Vec::new(),
         }
     }
 
-    pub(super) fn note_id(&mut self, id: &str) {
+    pub(super) fn record_id(&mut self, id: &str) {
         self.ids += heap_bytes(id);
     }
 
-    pub(super) fn note_forgotten(&mut self, identity: &Identity, id: &str) {
+    pub(super) fn record_evicted(&mut self, identity: &Identity, id: &str) {
         self.ids = self.ids.saturating_sub(heap_bytes(id));
         self.forgotten.push(identity.tenant);
         if identity.hours <= NEW_HOURS_MAX {
@@ -111,19 +111,19 @@ impl Room {
     }
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        (self.awake_hand, self.asleep_hand).encode(out);
+        (self.warm_hand, self.cold_hand).encode(out);
         self.doorkeeper.encode(out);
     }
 
     pub(super) fn decode(&mut self, input: &mut Input<'_>) -> Option<()> {
-        (self.awake_hand, self.asleep_hand) = Codec::decode(input)?;
+        (self.warm_hand, self.cold_hand) = Codec::decode(input)?;
         self.doorkeeper = Codec::decode(input)?;
         Some(())
     }
 }
 
 pub(super) fn may_go(entry: &Entry) -> bool {
-    entry.profile.episode().is_none() && !entry.profile.is_hot()
+    entry.profile.open_finding().is_none() && !entry.profile.is_hot()
 }
 
 /// The first of a slab from `hand` on that is new, or the least worth of the next few; `rank` says

@@ -1,46 +1,46 @@
-//! The open episodes of a partition: few among many calm profiles.
+//! The open incidents of a partition: few among many calm profiles.
 
-use crate::detect::detection::Claim;
-use crate::detect::open_finding::Episode;
-use crate::detect::peaks::Maxima;
+use crate::detect::detection::Detection;
+use crate::detect::open_finding::OpenFinding;
+use crate::detect::peaks::Peaks;
 use crate::model::finding::{Action, Detector};
 use crate::model::signal::Change;
 use crate::model::time::EventTime;
 use crate::stats::codec::{Codec, Input};
 use hashbrown::HashMap;
 
-/// After this long an open episode no longer keeps its credential from learning.
+/// After this long an open finding no longer keeps its credential from learning.
 /// Unit: milliseconds. Default: 24 h.
 pub const FROZEN_MS_MAX: i64 = 86_400_000;
 
-/// The open episodes of one credential, one a detector at most.
+/// The open incidents of one credential, one a detector at most.
 #[derive(Clone, Debug)]
-pub struct OpenEpisodes {
-    /// The profile's number in the keyring.
+pub struct OpenIncidents {
+    /// The profile's number in the profile table.
     pub number: u32,
-    by_detector: [Option<Episode>; Detector::ALL.len()],
+    by_detector: [Option<OpenFinding>; Detector::ALL.len()],
     /// Since when learning stands still.
     suspected: Option<EventTime>,
-    maxima: Maxima,
+    peaks: Peaks,
     gravest: Action,
     /// When the credential ends by itself, as last said by an event.
     pub expires: Option<EventTime>,
 }
 
-impl OpenEpisodes {
+impl OpenIncidents {
     fn new(number: u32) -> Self {
         Self {
             number,
             by_detector: [None; Detector::ALL.len()],
             suspected: None,
-            maxima: Maxima::default(),
+            peaks: Peaks::default(),
             gravest: Action::Observe,
             expires: None,
         }
     }
 
-    /// The open episode of `detector`.
-    pub fn of(&self, detector: Detector) -> Option<&Episode> {
+    /// The open finding of `detector`.
+    pub fn of(&self, detector: Detector) -> Option<&OpenFinding> {
         self.by_detector.get(detector as usize)?.as_ref()
     }
 
@@ -55,25 +55,25 @@ impl OpenEpisodes {
         self.suspected.replace(self.suspected.unwrap_or(at)).is_none()
     }
 
-    /// When the episode of `burst` first justified a suspension.
+    /// When the finding of `burst` first justified a suspension.
     pub fn suspended(&self) -> Option<EventTime> {
         self.of(Detector::Burst)?.reached.at(Action::Suspend)
     }
 
-    /// Takes a claim; says what changed, if people are to be told.
-    pub fn add(&mut self, claim: Claim, at: EventTime) -> Option<Change> {
-        if claim.detector() != Detector::Failures {
-            self.gravest = self.gravest.max(claim.action);
+    /// Takes a detection; says what changed, if people are to be told.
+    pub fn add(&mut self, detection: Detection, at: EventTime) -> Option<Change> {
+        if detection.detector() != Detector::Failures {
+            self.gravest = self.gravest.max(detection.action);
         }
-        let slot = self.by_detector.get_mut(claim.detector() as usize)?;
-        if let Some(episode) = slot {
-            return episode.add(claim, at);
+        let slot = self.by_detector.get_mut(detection.detector() as usize)?;
+        if let Some(open_finding) = slot {
+            return open_finding.add(detection, at);
         }
-        *slot = Some(Episode::open(claim, at));
+        *slot = Some(OpenFinding::open(detection, at));
         Some(Change::Opened)
     }
 
-    /// Whether an episode is open that the credential's own use opened: any but that of failures,
+    /// Whether a finding is open that the credential's own use opened: any but that of failures,
     /// which strangers can open (invariant S-10).
     pub fn are_of_use(&self) -> bool {
         Detector::ALL
@@ -81,71 +81,71 @@ impl OpenEpisodes {
             .any(|detector| detector != Detector::Failures && self.of(detector).is_some())
     }
 
-    /// Begins afresh once no episode of the credential's own use is open.
+    /// Begins afresh once no finding of the credential's own use is open.
     pub fn end_suspicion(&mut self) {
         self.suspected = None;
-        self.maxima = Maxima::default();
+        self.peaks = Peaks::default();
         self.gravest = Action::Observe;
     }
 
     /// Keeps the most of everything.
-    pub fn note_maxima(&mut self, now: &Maxima) {
-        self.maxima.note(now);
+    pub fn note_peaks(&mut self, now: &Peaks) {
+        self.peaks.record(now);
     }
 
     /// What the credential may learn once all is over: nothing, if a grave action was justified.
-    pub fn lessons(&self) -> Option<Maxima> {
-        (self.gravest < Action::Suspend).then_some(self.maxima)
+    pub fn lessons(&self) -> Option<Peaks> {
+        (self.gravest < Action::Suspend).then_some(self.peaks)
     }
 
-    /// Takes out an episode that closes by `now`.
-    pub fn close_one(&mut self, now: EventTime) -> Option<Episode> {
-        let closes = |slot: &&mut Option<Episode>| {
-            slot.as_ref().is_some_and(|episode| episode.closes_at() <= now)
+    /// Takes out a finding that closes by `now`.
+    pub fn close_one(&mut self, now: EventTime) -> Option<OpenFinding> {
+        let closes = |slot: &&mut Option<OpenFinding>| {
+            slot.as_ref().is_some_and(|open_finding| open_finding.closes_at() <= now)
         };
         self.by_detector.iter_mut().find(closes)?.take()
     }
 
-    /// When the next episode closes if it stays calm; `None`: none is open.
+    /// When the next finding closes if it stays calm; `None`: none is open.
     pub fn closes_at(&self) -> Option<EventTime> {
-        self.by_detector.iter().flatten().map(Episode::closes_at).min()
+        self.by_detector.iter().flatten().map(OpenFinding::closes_at).min()
     }
 }
 
-/// All open episodes of a partition, by number.
+/// All open incidents of a partition, by number.
 #[derive(Clone, Debug, Default)]
-pub struct EpisodeTable {
-    slots: Vec<Option<OpenEpisodes>>,
+pub struct OpenFindingTable {
+    slots: Vec<Option<OpenIncidents>>,
     free: Vec<u32>,
     open: usize,
 }
 
-impl EpisodeTable {
-    /// Makes room for a credential's episodes; gives their number.
+impl OpenFindingTable {
+    /// Makes room for a credential's findings; gives their number.
     pub fn insert(&mut self, number: u32) -> u32 {
-        let episodes = Some(OpenEpisodes::new(number));
+        let open_findings = Some(OpenIncidents::new(number));
         self.open += 1;
         if let Some(free) = self.free.pop()
             && let Some(slot) = self.slots.get_mut(free as usize)
         {
-            *slot = episodes;
+            *slot = open_findings;
             return free;
         }
-        self.slots.push(episodes);
+        self.slots.push(open_findings);
         u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
     }
 
-    /// The episodes of that number.
-    pub fn get(&self, at: u32) -> Option<&OpenEpisodes> {
+    /// The findings of that number.
+    pub fn get(&self, at: u32) -> Option<&OpenIncidents> {
         self.slots.get(at as usize)?.as_ref()
     }
 
-    /// The episodes of that number, to change.
-    pub fn get_mut(&mut self, at: u32) -> Option<&mut OpenEpisodes> {
+    /// The findings of that number, to change.
+    pub fn get_mut(&mut self, at: u32) -> Option<&mut OpenIncidents> {
         self.slots.get_mut(at as usize)?.as_mut()
     }
 
-    /// Forgets the episodes of that number.
+    /// Forgets the findings of that number.
     pub fn remove(&mut self, at: u32) {
         if self.slots.get_mut(at as usize).and_then(Option::take).is_some() {
             self.free.push(at);
@@ -153,18 +153,18 @@ impl EpisodeTable {
         }
     }
 
-    /// Follows the profiles to their new numbers; forgets the episodes of those that are gone.
+    /// Follows the profiles to their new numbers; forgets the findings of those that are gone.
     pub fn renumber(&mut self, numbers: &HashMap<u32, u32>) {
         for at in 0..u32::try_from(self.slots.len()).unwrap_or(u32::MAX) {
-            let Some(episodes) = self.get_mut(at) else { continue };
-            match numbers.get(&episodes.number) {
-                Some(to) => episodes.number = *to,
+            let Some(open_findings) = self.get_mut(at) else { continue };
+            match numbers.get(&open_findings.number) {
+                Some(to) => open_findings.number = *to,
                 None => self.remove(at),
             }
         }
     }
 
-    /// How many credentials have open episodes.
+    /// How many credentials have open incidents.
     pub const fn len(&self) -> usize {
         self.open
     }
@@ -174,39 +174,42 @@ impl EpisodeTable {
         self.open == 0
     }
 
-    /// All open episodes: their numbers here, those of their profiles, and they.
-    pub fn open(&self) -> impl Iterator<Item = (u32, u32, Episode)> {
+    /// All open incidents: their numbers here, those of their profiles, and they.
+    pub fn open(&self) -> impl Iterator<Item = (u32, u32, OpenFinding)> {
         let slots = (0_u32..).zip(&self.slots);
         let open = slots.filter_map(|(at, slot)| Some((at, slot.as_ref()?)));
         open.flat_map(|(at, open)| {
-            open.by_detector.iter().flatten().map(move |episode| (at, open.number, *episode))
+            open.by_detector
+                .iter()
+                .flatten()
+                .map(move |open_finding| (at, open.number, *open_finding))
         })
     }
 
-    /// When the next episode closes if it stays calm.
+    /// When the next finding closes if it stays calm.
     pub fn next_close(&self) -> Option<EventTime> {
-        self.slots.iter().flatten().filter_map(OpenEpisodes::closes_at).min()
+        self.slots.iter().flatten().filter_map(OpenIncidents::closes_at).min()
     }
 
-    /// The numbers of those of which an episode closes by `now`, in order.
+    /// The numbers of those of which a finding closes by `now`, in order.
     pub fn due(&self, now: EventTime) -> Vec<u32> {
-        let closes = |slot: &Option<OpenEpisodes>| {
-            slot.as_ref().and_then(OpenEpisodes::closes_at).is_some_and(|at| at <= now)
+        let closes = |slot: &Option<OpenIncidents>| {
+            slot.as_ref().and_then(OpenIncidents::closes_at).is_some_and(|at| at <= now)
         };
         (0_u32..).zip(&self.slots).filter(|(_, slot)| closes(slot)).map(|(at, _)| at).collect()
     }
 }
 
-crate::codec!(OpenEpisodes { number, by_detector, suspected, maxima, gravest, expires });
+crate::codec!(OpenIncidents { number, by_detector, suspected, peaks, gravest, expires });
 
-impl Codec for EpisodeTable {
+impl Codec for OpenFindingTable {
     fn encode(&self, out: &mut Vec<u8>) {
         self.slots.encode(out);
         self.free.encode(out);
     }
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
-        let (slots, free): (Vec<Option<OpenEpisodes>>, Vec<u32>) = Codec::decode(input)?;
+        let (slots, free): (Vec<Option<OpenIncidents>>, Vec<u32>) = Codec::decode(input)?;
         let open = slots.iter().flatten().count();
         (open + free.len() == slots.len()).then_some(Self { slots, free, open })
     }

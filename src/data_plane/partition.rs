@@ -4,13 +4,13 @@
 //! events that caused them. Nearly every event ends in a handful of comparisons.
 //!
 //! **Invariants.** T-1: the watermark never goes back. S-4: an offset is applied once. S-10: only
-//! verified uses count against a credential. M-1: the keyring is bounded.
+//! verified uses count against a credential. M-1: the profile table is bounded.
 
 use super::batch::{Batch, HashSeed, Row};
 use super::cohort_priors::{Cohorts, FleetFailures};
-use super::counters::Tally;
-use super::open_findings::EpisodeTable;
-use super::profile_table::Keyring;
+use super::counters::Counters;
+use super::open_findings::OpenFindingTable;
+use super::profile_table::ProfileTable;
 use super::tenant_assignment::Moving;
 use super::tenant_usage::{NO_TENANT, Tenants};
 use crate::detect::params;
@@ -47,10 +47,10 @@ pub struct Params {
     pub profile: params::Params,
     /// How late an event may be before it counts as late. Unit: milliseconds. Default: 5,000.
     pub lateness_ms: i64,
-    /// How far ahead of the intake clock an event may be; one that is further ahead counts for
+    /// How far ahead of the source clock an event may be; one that is further ahead counts for
     /// nothing. Unit: milliseconds. Range: at most [`SKEW_MS_MAX`]. Default: 60,000.
     pub skew_ms_max: i64,
-    /// How far behind the intake clock event time is while the past is being read.
+    /// How far behind the source clock event time is while the past is being read.
     /// Unit: milliseconds. Default: 60,000.
     pub catch_up_ms: i64,
     /// What its credentials may take in memory. Unit: bytes. Default: 15/16 of 1 GiB.
@@ -94,9 +94,9 @@ impl Default for Params {
 /// Parameters of the partition for the present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// The intake clock says so; the events have just arrived.
-    Intake(EventTime),
-    /// The events arrived then, and are read again after a restart; the intake clock says now.
+    /// The source clock says so; the events have just arrived.
+    Source(EventTime),
+    /// The events arrived then, and are read again after a restart; the source clock says now.
     Again {
         /// When they arrived: what is ahead of it is ahead of the clock.
         arrived: EventTime,
@@ -120,8 +120,8 @@ pub(super) struct BusiestMinute {
 pub struct Partition {
     pub(super) params: std::sync::Arc<Params>,
     pub(super) seed: HashSeed,
-    pub(super) keyring: Keyring,
-    pub(super) episodes: EpisodeTable,
+    pub(super) profiles: ProfileTable,
+    pub(super) open_findings: OpenFindingTable,
     pub(super) tenants: Tenants,
     pub(super) moving: Moving,
     pub(super) cohorts: Cohorts,
@@ -142,7 +142,7 @@ pub struct Partition {
     pub(super) hot_floor: u32,
     pub(super) busiest_minute: BusiestMinute,
     pub(super) hours: [u64; Kind::ALL.len()],
-    pub(super) tally: Tally,
+    pub(super) counters: Counters,
     pub(super) ended_minute: Option<(u32, MinuteTotals)>,
 }
 
@@ -150,11 +150,11 @@ impl Partition {
     /// An empty partition.
     pub fn new(params: std::sync::Arc<Params>, seed: HashSeed) -> Self {
         Self {
-            keyring: Keyring::new(params.memory_bytes, seed),
+            profiles: ProfileTable::new(params.memory_bytes, seed),
             tenants: Tenants::new(params.tenants_bytes),
             params,
             seed,
-            episodes: EpisodeTable::default(),
+            open_findings: OpenFindingTable::default(),
             moving: Moving::default(),
             cohorts: Cohorts::default(),
             failing: FleetFailures::default(),
@@ -173,24 +173,24 @@ impl Partition {
             hot_floor: 0,
             busiest_minute: BusiestMinute::default(),
             hours: [0; Kind::ALL.len()],
-            tally: Tally::default(),
+            counters: Counters::default(),
             ended_minute: None,
         }
     }
 
-    /// Goes by other parameters from now on. The size of the keyring stays as it was.
+    /// Goes by other parameters from now on. The size of the profile table stays as it was.
     /// Cost: touches every profile.
     pub fn set_params(&mut self, params: std::sync::Arc<Params>) {
         self.params = params;
         self.tenants.set_rules(|name| self.params.named_tenants.contains(name));
         let (limits, tenants) = (&self.params.profile.limits, &self.tenants);
-        self.keyring.set_limits(|identity, id| {
+        self.profiles.set_limits(|identity, id| {
             let tenant = tenants.name(identity.tenant).map(CompactString::as_str);
             limits.of(identity.kind, id, tenant)
         });
     }
 
-    /// How far ahead of the intake clock an event may be. Unit: milliseconds.
+    /// How far ahead of the source clock an event may be. Unit: milliseconds.
     pub fn skew_ms_max(&self) -> i64 {
         self.params.skew_ms_max
     }
@@ -219,17 +219,17 @@ impl Partition {
 
     /// How many credentials are remembered.
     pub const fn credentials(&self) -> usize {
-        self.keyring.len()
+        self.profiles.len()
     }
 
-    /// How many of them are asleep: remembered without their rings.
-    pub const fn sleepers(&self) -> usize {
-        self.keyring.sleepers()
+    /// How many of them are cold: remembered without their rings.
+    pub const fn cold_entries(&self) -> usize {
+        self.profiles.cold_entries()
     }
 
-    /// How many credentials have open episodes.
-    pub const fn open_episodes(&self) -> usize {
-        self.episodes.len()
+    /// How many credentials have open incidents.
+    pub const fn open_incidents(&self) -> usize {
+        self.open_findings.len()
     }
 
     /// The signals since the last call, in the order of the events that caused them.
@@ -238,9 +238,9 @@ impl Partition {
     }
 
     /// The counters since the last call.
-    pub(super) fn take_tally(&mut self) -> Tally {
-        self.tally.evictions = self.keyring.take_evictions();
-        std::mem::take(&mut self.tally)
+    pub(super) fn take_counters(&mut self) -> Counters {
+        self.counters.evictions = self.profiles.take_evictions();
+        std::mem::take(&mut self.counters)
     }
 
     /// The newest minute (since 1970) that ended since the last call, and what tenants took of it.
@@ -250,19 +250,19 @@ impl Partition {
 
     /// What its credentials and tenants take in memory. Unit: bytes.
     pub const fn memory_bytes(&self) -> usize {
-        self.keyring.bytes() + self.tenants.bytes()
+        self.profiles.bytes() + self.tenants.bytes()
     }
 
     /// What it has seen so far.
     pub const fn seen(&self) -> Exposure {
-        Exposure { credentials: self.keyring.len() as u64, hours: self.hours }
+        Exposure { credentials: self.profiles.len() as u64, hours: self.hours }
     }
 
     /// Applies a batch; what people and the control plane must know waits in
     /// [`Partition::drain_signals`].
     pub(super) fn apply(&mut self, batch: &Batch, clock: Clock) {
         match clock {
-            Clock::Intake(now) => (self.arrived, self.now) = (now, now),
+            Clock::Source(now) => (self.arrived, self.now) = (now, now),
             Clock::Again { arrived, now } => (self.arrived, self.now) = (arrived, now),
             Clock::Events => {}
         }
@@ -272,10 +272,10 @@ impl Partition {
         for rows in batch.rows().chunks(AHEAD) {
             let mut touched = 0;
             for (row, number) in rows.iter().zip(&mut numbers) {
-                *number = self.keyring.guess(row.hash);
+                *number = self.profiles.guess(row.hash);
             }
             for (row, number) in rows.iter().zip(&numbers) {
-                touched ^= number.map_or(0, |n| self.keyring.touch(n, row.time.second()));
+                touched ^= number.map_or(0, |n| self.profiles.touch(n, row.time.second()));
             }
             std::hint::black_box(touched);
             for (row, number) in rows.iter().zip(&numbers) {
@@ -299,19 +299,19 @@ impl Partition {
         // Events of one record share its offset, and always come in one batch.
         let same_record = self.applying == Some(row.offset);
         if row.offset < self.next_offset && !same_record {
-            self.tally.redelivered += 1;
+            self.counters.redelivered += 1;
             return;
         }
         self.next_offset = row.offset + 1;
         self.applying = Some(row.offset);
-        self.tally.applied += 1;
+        self.counters.applied += 1;
         let time = row.time;
         if time > self.arrived.plus_ms(self.params.skew_ms_max) {
             // Set to another time it would make a burst of what its sender had spread out.
-            self.tally.ahead += 1;
+            self.counters.ahead += 1;
             return;
         }
-        self.tally.late += u64::from(time < self.watermark());
+        self.counters.late += u64::from(time < self.watermark());
         // A sender whose clock is ahead must not take the time of all others with it.
         let passed = time.min(self.arrived);
         self.newest_event = self.newest_event.max(passed);
@@ -320,16 +320,16 @@ impl Partition {
             self.time_passes();
         }
         let rejected = row.outcome == Outcome::Rejected;
-        self.tally.rejected += u64::from(rejected);
+        self.counters.rejected += u64::from(rejected);
         let id = batch.credential(row);
         let found = guess
-            .filter(|number| self.keyring.is(*number, row.kind, id))
-            .or_else(|| self.keyring.find(row.hash, row.kind, id));
+            .filter(|number| self.profiles.is(*number, row.kind, id))
+            .or_else(|| self.profiles.find(row.hash, row.kind, id));
         let known = found
-            .and_then(|number| self.keyring.awake(number, time.second(), &self.params.profile));
-        self.release_forgotten();
+            .and_then(|number| self.profiles.warm(number, time.second(), &self.params.profile));
+        self.release_evicted();
         if !row.verified {
-            self.tally.unverified += 1;
+            self.counters.unverified += 1;
             // Ids that nobody holds are no part of the fleet: they could be made up to look like
             // an outage.
             if let Some(number) = known {
@@ -338,7 +338,7 @@ impl Partition {
             }
         } else if found.is_some() && known.is_none() {
             // It sleeps on: there is no room to wake it.
-            self.tally.refused += 1;
+            self.counters.refused += 1;
         } else if let Some(number) = known.or_else(|| self.admit(batch, row, time)) {
             self.follow_tenant(number, batch, row);
             self.watch(number, row, time);
@@ -363,8 +363,8 @@ impl Partition {
     fn settle(&mut self, second: u32) {
         self.settles_at = (second / SETTLE_S + 1) * SETTLE_S;
         self.cool_down();
-        let some = self.keyring.places_awake() / SETTLE_ROUNDS + 1;
-        self.keyring.settle(some, second, &self.params.profile);
+        let some = self.profiles.places_warm() / SETTLE_ROUNDS + 1;
+        self.profiles.settle(some, second, &self.params.profile);
         self.end_minute(second / 60);
     }
 
@@ -372,7 +372,7 @@ impl Partition {
     #[cold]
     fn admit(&mut self, batch: &Batch, row: &Row, time: EventTime) -> Option<u32> {
         let (id, tenant) = (batch.credential(row), batch.tenant(row));
-        if !self.keyring.expects(row.hash, id) {
+        if !self.profiles.expects(row.hash, id) {
             return None;
         }
         let params = &self.params.profile;
@@ -381,19 +381,19 @@ impl Partition {
             let has_rules = self.params.named_tenants.contains(tenant);
             self.tenants.number_of(tenant, has_rules)
         });
-        self.tally.without_tenant += u64::from(tenant.is_some() && number.is_none());
+        self.counters.without_tenant += u64::from(tenant.is_some() && number.is_none());
         let number = number.unwrap_or(NO_TENANT);
         let identity = Identity::new(row.kind, number, limit, time.second());
         let profile = Profile::new(identity, self.cohorts.prior(row.kind), params);
-        let admitted = self.keyring.admit((row.hash, id), profile, time.second(), params);
+        let admitted = self.profiles.admit((row.hash, id), profile, time.second(), params);
         match admitted {
             Some(_) => {
-                self.tally.admitted += 1;
+                self.counters.admitted += 1;
                 self.tenants.hold(number);
             }
-            None => self.tally.refused += 1,
+            None => self.counters.refused += 1,
         }
-        self.release_forgotten();
+        self.release_evicted();
         admitted
     }
 }

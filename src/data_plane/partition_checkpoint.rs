@@ -9,7 +9,7 @@
 //! tells what one tells that never stopped.
 
 use super::batch::HashSeed;
-use super::counters::Tally;
+use super::counters::Counters;
 use super::partition::Params;
 use super::partition::{BusiestMinute, Partition};
 use super::profile_snapshot;
@@ -56,18 +56,18 @@ impl Partition {
         self.hours.encode(out);
         self.busiest_minute.encode(out);
         (self.hot.clone(), self.hot_floor).encode(out);
-        self.episodes.encode(out);
+        self.open_findings.encode(out);
         self.tenants.encode(out);
         self.cohorts.encode(out);
         self.failing.encode(out);
-        self.keyring.begin_saving(out);
+        self.profiles.begin_saving(out);
         head
     }
 
     /// Writes up to `most` further credentials of the checkpoint that was begun; gives what was
     /// written since the last call, and whether that was all.
     pub fn checkpoint_part(&mut self, most: u32) -> (Vec<u8>, bool) {
-        self.keyring.save_part(most)
+        self.profiles.save_part(most)
     }
 }
 
@@ -75,7 +75,7 @@ impl Partition {
 #[derive(Debug)]
 pub struct Restoring {
     partition: Partition,
-    keyring: profile_snapshot::Restoring,
+    profiles: profile_snapshot::Restoring,
     version: u16,
 }
 
@@ -115,15 +115,15 @@ impl Restoring {
         partition.hours = Codec::decode(input)?;
         partition.busiest_minute = Codec::decode(input)?;
         (partition.hot, partition.hot_floor) = Codec::decode(input)?;
-        partition.episodes = Codec::decode(input)?;
+        partition.open_findings = Codec::decode(input)?;
         let tenants: Tenants = Codec::decode(input)?;
         partition.tenants = tenants.within(partition.params.tenants_bytes);
         partition.cohorts = Codec::decode(input)?;
         partition.failing = Codec::decode(input)?;
-        let keyring = profile_snapshot::Restoring::begin(bytes_max, seed, input)?;
-        partition.tally = Tally::default();
+        let profiles = profile_snapshot::Restoring::begin(bytes_max, seed, input)?;
+        partition.counters = Counters::default();
         let version = input.version();
-        input.is_empty().then_some(Self { partition, keyring, version })
+        input.is_empty().then_some(Self { partition, profiles, version })
     }
 
     /// Reads a part.
@@ -131,7 +131,7 @@ impl Restoring {
     /// # Errors
     /// Why it is of no use.
     pub fn part(&mut self, bytes: &[u8]) -> Result<(), Useless> {
-        self.keyring.part(Input::new(bytes, self.version)).ok_or(Useless::Damaged)
+        self.profiles.part(Input::new(bytes, self.version)).ok_or(Useless::Damaged)
     }
 
     /// The partition, under the limits of its parameters.
@@ -139,11 +139,11 @@ impl Restoring {
     /// # Errors
     /// Why it is of no use.
     pub fn finish(self) -> Result<Partition, Useless> {
-        let Self { mut partition, keyring, .. } = self;
-        let (keyring, renumbered) = keyring.finish().ok_or(Useless::Damaged)?;
-        partition.keyring = keyring;
+        let Self { mut partition, profiles, .. } = self;
+        let (profiles, renumbered) = profiles.finish().ok_or(Useless::Damaged)?;
+        partition.profiles = profiles;
         if let Some(numbers) = renumbered {
-            partition.episodes.renumber(&numbers);
+            partition.open_findings.renumber(&numbers);
             partition.hot.retain_mut(|number| match numbers.get(number) {
                 Some(to) => {
                     *number = *to;

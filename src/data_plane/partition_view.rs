@@ -37,7 +37,7 @@ pub struct View {
     pub windows: Vec<WindowView>,
     /// The counts of the last 60 seconds, oldest first.
     pub by_second: Vec<u32>,
-    /// Its open episodes.
+    /// Its open incidents.
     pub open: Vec<FindingId>,
 }
 
@@ -55,7 +55,7 @@ impl Partition {
         if self.hot.len() == HOT_MAX {
             self.cool();
         }
-        if let Some(entry) = self.keyring.get_mut(number) {
+        if let Some(entry) = self.profiles.get_mut(number) {
             entry.profile.set_hot(true);
             self.hot.push(number);
         }
@@ -84,7 +84,7 @@ impl Partition {
     fn by_count(&self) -> Vec<(u32, u32)> {
         let second = self.newest.second();
         let count = |number: &u32| {
-            let windows = self.keyring.get(*number).map(|entry| entry.profile.windows_at(second));
+            let windows = self.profiles.get(*number).map(|entry| entry.profile.windows_at(second));
             windows.map_or(0, |windows| windows.count(Window::S60))
         };
         let mut by_count: Vec<_> = self.hot.iter().map(|n| (count(n), *n)).collect();
@@ -95,7 +95,7 @@ impl Partition {
     fn keep_hot(&mut self, kept: Vec<(u32, u32)>, dropped: &[(u32, u32)]) {
         self.hot = kept.into_iter().map(|(_, number)| number).collect();
         for (_, number) in dropped {
-            if let Some(entry) = self.keyring.get_mut(*number) {
+            if let Some(entry) = self.profiles.get_mut(*number) {
                 entry.profile.set_hot(false);
             }
         }
@@ -111,7 +111,7 @@ impl Partition {
     /// The credential that made the most requests in a minute of the clock, how many, and when
     /// that minute began.
     pub fn busiest_minute(&self) -> Option<(Credential, u32, EventTime)> {
-        let (kind, id) = self.keyring.name_of(self.busiest_minute.hash)?;
+        let (kind, id) = self.profiles.name_of(self.busiest_minute.hash)?;
         let credential = Credential::new(kind, id).ok()?;
         let began = EventTime::from_s(i64::from(self.busiest_minute.minute) * 60);
         (self.busiest_minute.requests > 0).then_some((
@@ -124,7 +124,7 @@ impl Partition {
     /// How long all credentials were watched. Unit: days, added up.
     pub fn key_days(&self) -> f64 {
         let newest = self.newest.second();
-        let identities = self.keyring.identities();
+        let identities = self.profiles.identities();
         let seconds =
             identities.map(|(identity, _)| f64::from(newest.saturating_sub(identity.first_seen)));
         seconds.fold(0.0, |sum, seconds| sum + seconds) / 86_400.0
@@ -132,11 +132,11 @@ impl Partition {
 
     /// One credential as it is now.
     pub fn look_up(&self, kind: Kind, id: &str) -> Option<View> {
-        self.view(self.keyring.find(self.seed.hash(kind, id), kind, id)?)
+        self.view(self.profiles.find(self.seed.hash(kind, id), kind, id)?)
     }
 
     fn view(&self, number: u32) -> Option<View> {
-        let entry = self.keyring.snapshot(number, &self.params.profile)?;
+        let entry = self.profiles.snapshot(number, &self.params.profile)?;
         let profile = &entry.profile;
         let windows = profile.windows_at(self.newest.second());
         let rate = profile.baseline().rate(&self.params.profile.baseline);
@@ -147,10 +147,10 @@ impl Partition {
             peak: f64::from(profile.baseline().peak(window)),
         };
         let credential = Credential::new(profile.kind(), &entry.id).ok()?;
-        let episodes = profile.episode().and_then(|at| self.episodes.get(at));
+        let open_findings = profile.open_finding().and_then(|at| self.open_findings.get(at));
         let open = Detector::ALL.into_iter().filter_map(|detector| {
-            let episode = episodes?.of(detector)?;
-            Some(FindingId::of(&credential, detector, episode.opened))
+            let open_finding = open_findings?.of(detector)?;
+            Some(FindingId::of(&credential, detector, open_finding.opened))
         });
         Some(View {
             open: open.collect(),

@@ -1,11 +1,11 @@
 //! An entry of the profile table: a credential's id and profile, warm or cold.
 
-use crate::detect::cold_profile::Asleep;
+use crate::detect::cold_profile::ColdProfile;
 use crate::detect::profile::Profile;
 use compact_str::CompactString;
 
-/// The bit that tells the numbers of sleepers.
-pub(super) const ASLEEP: u32 = 1 << 31;
+/// The bit that tells the numbers of cold entries.
+pub(super) const COLD: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
@@ -34,7 +34,7 @@ pub struct Entry {
 
 /// A credential's id and what is left of its profile.
 #[derive(Clone, Debug)]
-pub(super) struct Sleeper {
+pub(super) struct ColdEntry {
     pub(super) id: CompactString,
-    pub(super) asleep: Asleep,
+    pub(super) cold: ColdProfile,
 }

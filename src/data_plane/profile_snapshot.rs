@@ -1,4 +1,4 @@
-//! A copy of the keyring as it was at one moment, taken while it goes on.
+//! A copy of the profile table as it was at one moment, taken while it goes on.
 //!
 //! ```text
 //!  begin: the shape of the slabs          an entry that is about to change is written first,
@@ -10,8 +10,8 @@
 //! no other. Shape of an entry: its number, its id, what is remembered of it.
 
 use super::batch::HashSeed;
-use super::profile_entry::{ASLEEP, Entry, Sleeper, Slot, spread, tag_of};
-use super::profile_table::Keyring;
+use super::profile_entry::{COLD, ColdEntry, Entry, Slot, spread, tag_of};
+use super::profile_table::ProfileTable;
 use crate::collections::slab::Slab;
 use crate::data_plane::eviction_policy::heap_bytes;
 use crate::data_plane::snapshot_progress::{Places, Saving};
@@ -19,21 +19,18 @@ use crate::stats::codec::{Codec, Input};
 use hashbrown::HashMap;
 
 crate::codec!(Entry { id, profile });
-crate::codec!(Sleeper { id, asleep });
+crate::codec!(ColdEntry { id, cold });
 
-impl Keyring {
+impl ProfileTable {
     /// Begins a copy; writes what does not depend on any credential.
     pub fn begin_saving(&mut self, out: &mut Vec<u8>) {
-        let saving = Saving {
-            awake: Places::of(&self.awake),
-            asleep: Places::of(&self.asleep),
-            out: Vec::new(),
-        };
+        let saving =
+            Saving { warm: Places::of(&self.warm), cold: Places::of(&self.cold), out: Vec::new() };
         self.saving = Some(Box::new(saving));
         self.sleep_hand.encode(out);
         self.room.encode(out);
-        encode_shape(&self.awake, out);
-        encode_shape(&self.asleep, out);
+        encode_shape(&self.warm, out);
+        encode_shape(&self.cold, out);
     }
 
     /// Writes up to `most` further entries; gives what was written since the last call, and whether
@@ -41,23 +38,23 @@ impl Keyring {
     pub fn save_part(&mut self, most: u32) -> (Vec<u8>, bool) {
         let Some(mut saving) = self.saving.take() else { return (Vec::new(), true) };
         let mut left = most;
-        while left > 0 && saving.awake.next < saving.awake.count {
-            let number = saving.awake.next;
-            saving.awake.next += 1;
-            if saving.awake.claim(number)
-                && let Some(entry) = self.awake.get(number)
+        while left > 0 && saving.warm.next < saving.warm.count {
+            let number = saving.warm.next;
+            saving.warm.next += 1;
+            if saving.warm.detection(number)
+                && let Some(entry) = self.warm.get(number)
             {
                 saving.write(number, entry);
                 left -= 1;
             }
         }
-        while left > 0 && saving.asleep.next < saving.asleep.count {
-            let number = saving.asleep.next;
-            saving.asleep.next += 1;
-            if saving.asleep.claim(number)
-                && let Some(sleeper) = self.asleep.get(number)
+        while left > 0 && saving.cold.next < saving.cold.count {
+            let number = saving.cold.next;
+            saving.cold.next += 1;
+            if saving.cold.detection(number)
+                && let Some(cold_entry) = self.cold.get(number)
             {
-                saving.write(number | ASLEEP, sleeper);
+                saving.write(number | COLD, cold_entry);
                 left -= 1;
             }
         }
@@ -79,28 +76,28 @@ impl Keyring {
     #[cold]
     fn save_now(&mut self, number: u32) {
         if let Some(mut saving) = self.saving.take() {
-            if number & ASLEEP == 0 {
-                if saving.awake.claim(number)
-                    && let Some(entry) = self.awake.get(number)
+            if number & COLD == 0 {
+                if saving.warm.detection(number)
+                    && let Some(entry) = self.warm.get(number)
                 {
                     saving.write(number, entry);
                 }
-            } else if saving.asleep.claim(number & !ASLEEP)
-                && let Some(sleeper) = self.asleep.get(number & !ASLEEP)
+            } else if saving.cold.detection(number & !COLD)
+                && let Some(cold_entry) = self.cold.get(number & !COLD)
             {
-                saving.write(number, sleeper);
+                saving.write(number, cold_entry);
             }
             self.saving = Some(saving);
         }
     }
 }
 
-/// A keyring that is read back. It takes no more memory than what was read.
+/// A profile table that is read back. It takes no more memory than what was read.
 #[derive(Debug)]
 pub struct Restoring {
-    keyring: Keyring,
-    awake: Read<Entry>,
-    asleep: Read<Sleeper>,
+    profiles: ProfileTable,
+    warm: Read<Entry>,
+    cold: Read<ColdEntry>,
 }
 
 /// What was read of a slab: how many places it had, those that are free, and the others so far.
@@ -128,42 +125,42 @@ fn encode_shape<T>(slab: &Slab<T>, out: &mut Vec<u8>) {
 }
 
 impl Restoring {
-    /// Reads what [`Keyring::begin_saving`] wrote; none if that was not it.
+    /// Reads what [`ProfileTable::begin_saving`] wrote; none if that was not it.
     pub fn begin(bytes_max: usize, seed: HashSeed, input: &mut Input<'_>) -> Option<Self> {
-        let mut keyring = Keyring::new(bytes_max, seed);
-        keyring.sleep_hand = Codec::decode(input)?;
-        keyring.room.decode(input)?;
-        Some(Self { keyring, awake: Read::begin(input)?, asleep: Read::begin(input)? })
+        let mut profiles = ProfileTable::new(bytes_max, seed);
+        profiles.sleep_hand = Codec::decode(input)?;
+        profiles.room.decode(input)?;
+        Some(Self { profiles, warm: Read::begin(input)?, cold: Read::begin(input)? })
     }
 
     /// Reads a part; none if that was not one.
     pub fn part(&mut self, mut input: Input<'_>) -> Option<()> {
         while !input.is_empty() {
             let number = u32::decode(&mut input)?;
-            if number & ASLEEP == 0 {
-                self.awake.values.push((number, Codec::decode(&mut input)?));
+            if number & COLD == 0 {
+                self.warm.values.push((number, Codec::decode(&mut input)?));
             } else {
-                self.asleep.values.push((number & !ASLEEP, Codec::decode(&mut input)?));
+                self.cold.values.push((number & !COLD, Codec::decode(&mut input)?));
             }
         }
         Some(())
     }
 
-    /// The keyring, and if it had to be made smaller the new numbers of those awake by their old ones;
+    /// The profile table, and if it had to be made smaller the new numbers of those warm by their old ones;
     /// none if entries are missing, or stand there twice.
-    pub fn finish(self) -> Option<(Keyring, Option<HashMap<u32, u32>>)> {
-        let Self { mut keyring, awake, asleep } = self;
-        (keyring.awake, keyring.asleep) = (awake.finish()?, asleep.finish()?);
-        let places = keyring.awake.places().max(keyring.asleep.places());
-        for number in (0..places).chain((0..places).map(|number| number | ASLEEP)) {
-            let Some((kind, id)) = keyring.name(number) else { continue };
-            let (tag, ids) = (tag_of(keyring.seed.hash(kind, id)), heap_bytes(id));
-            keyring.room.ids += ids;
+    pub fn finish(self) -> Option<(ProfileTable, Option<HashMap<u32, u32>>)> {
+        let Self { mut profiles, warm, cold } = self;
+        (profiles.warm, profiles.cold) = (warm.finish()?, cold.finish()?);
+        let places = profiles.warm.places().max(profiles.cold.places());
+        for number in (0..places).chain((0..places).map(|number| number | COLD)) {
+            let Some((kind, id)) = profiles.name(number) else { continue };
+            let (tag, ids) = (tag_of(profiles.seed.hash(kind, id)), heap_bytes(id));
+            profiles.room.ids += ids;
             let slot = Slot { tag, number };
-            keyring.index.insert_unique(spread(tag), slot, |slot| spread(slot.tag));
+            profiles.index.insert_unique(spread(tag), slot, |slot| spread(slot.tag));
         }
-        let too_large = keyring.bytes() > keyring.room.bytes_max;
-        let renumbered = too_large.then(|| keyring.fit());
-        Some((keyring, renumbered))
+        let too_large = profiles.bytes() > profiles.room.bytes_max;
+        let renumbered = too_large.then(|| profiles.fit());
+        Some((profiles, renumbered))
     }
 }

@@ -11,7 +11,7 @@
 //! **Does not** know threads, queues or where signals go.
 
 use super::batch::{Batch, HashSeed};
-use super::counters::Tally;
+use super::counters::Counters;
 use super::partition::Params;
 use super::partition::{Clock, Partition};
 use crate::model::credential::Kind;
@@ -45,7 +45,7 @@ pub struct ShardOutput {
     /// What changed about findings, in the order of the events that caused it.
     pub signals: Vec<Signal>,
     /// What was counted.
-    pub tally: Tally,
+    pub counters: Counters,
     /// Hours of use by kind; none of events that are read again, as they would prove anything twice.
     /// Unit: credential-hours.
     pub hours: [u64; Kind::ALL.len()],
@@ -58,7 +58,7 @@ pub struct ShardOutput {
 pub struct ShardUsage {
     /// Credentials that it remembers.
     pub credentials: u64,
-    /// How many of them have open episodes.
+    /// How many of them have open incidents.
     pub open: u64,
     /// What they take in memory. Unit: bytes.
     pub bytes: u64,
@@ -94,14 +94,14 @@ impl ShardDriver {
     /// Applies a batch.
     pub fn step(&mut self, batch: &Batch, clock: Clock) -> ShardOutput {
         self.last_arrival = match clock {
-            Clock::Intake(now) | Clock::Again { now, .. } => now,
+            Clock::Source(now) | Clock::Again { now, .. } => now,
             Clock::Events => batch.newest().unwrap_or(self.last_arrival),
         };
         self.partition.apply(batch, clock);
         let output = self.collect();
         match clock {
             Clock::Again { .. } => ShardOutput { hours: Default::default(), ..output },
-            Clock::Intake(_) | Clock::Events => output,
+            Clock::Source(_) | Clock::Events => output,
         }
     }
 
@@ -126,9 +126,9 @@ impl ShardDriver {
 
     fn collect(&mut self) -> ShardOutput {
         let signals = self.partition.drain_signals().collect();
-        let tally = self.partition.take_tally();
+        let counters = self.partition.take_counters();
         let ended_minute = self.partition.take_ended_minute();
-        ShardOutput { signals, hours: tally.active_hours, tally, ended_minute }
+        ShardOutput { signals, hours: counters.active_hours, counters, ended_minute }
     }
 
     /// The partition, to look at.
@@ -145,7 +145,7 @@ impl ShardDriver {
     pub fn usage(&self) -> ShardUsage {
         ShardUsage {
             credentials: self.partition.credentials() as u64,
-            open: self.partition.open_episodes() as u64,
+            open: self.partition.open_incidents() as u64,
             bytes: self.partition.memory_bytes() as u64,
         }
     }
@@ -185,7 +185,7 @@ mod tests {
     fn passes(age_ms: i64, since_arrival_ms: i64, backlog: Backlog) -> bool {
         let mut driver = driver();
         let now = at(since_arrival_ms);
-        let _applied = driver.step(&batch(0, 1, since_arrival_ms - age_ms), Clock::Intake(at(0)));
+        let _applied = driver.step(&batch(0, 1, since_arrival_ms - age_ms), Clock::Source(at(0)));
         let before = driver.partition().watermark();
         let _ticked = driver.tick(now, backlog);
         driver.partition().watermark() > before
@@ -211,24 +211,24 @@ mod tests {
     #[test]
     fn what_closes_as_time_passes_is_returned_with_what_was_counted_of_it() {
         let mut driver = driver();
-        let opened = driver.step(&batch(0, 20_000, 0), Clock::Intake(at(1_000)));
+        let opened = driver.step(&batch(0, 20_000, 0), Clock::Source(at(1_000)));
         assert!(!opened.signals.is_empty());
-        assert_eq!(opened.tally.applied, 20_000);
+        assert_eq!(opened.counters.applied, 20_000);
         let mut closed = 0;
         for minute in 1..240 {
             let output = driver.tick(at(minute * 60_000), Backlog::Empty);
-            closed += output.tally.closed;
+            closed += output.counters.closed;
         }
-        assert!(closed > 0, "episodes close in ticks");
+        assert!(closed > 0, "findings close in ticks");
         let nothing = driver.tick(at(240 * 60_000), Backlog::Empty);
-        assert_eq!(nothing.tally.closed, 0, "each is counted once");
+        assert_eq!(nothing.counters.closed, 0, "each is counted once");
     }
 
     #[test]
     fn hours_of_events_that_are_read_again_prove_nothing() {
         let again = Clock::Again { arrived: at(1_000), now: at(2_000) };
         let mut hours = Vec::new();
-        for clock in [Clock::Intake(at(1_000)), again] {
+        for clock in [Clock::Source(at(1_000)), again] {
             let mut driver = driver();
             let mut sum = 0;
             for hour in 0..30 {
@@ -236,7 +236,7 @@ mod tests {
                 let output =
                     driver.step(&batch(offset, 10, hour * 3_600_000 - 40 * 3_600_000), clock);
                 sum += output.hours.iter().sum::<u64>();
-                assert_eq!(output.tally.applied, 10);
+                assert_eq!(output.counters.applied, 10);
             }
             hours.push(sum);
         }

@@ -18,13 +18,13 @@ impl Places {
         let (count, free) = slab.shape();
         let mut places = Self { done: vec![0; count.div_ceil(64) as usize], next: 0, count };
         for number in free {
-            places.claim(*number);
+            places.detection(*number);
         }
         places
     }
 
     /// Whether that place is to be written; only once.
-    pub(super) fn claim(&mut self, number: u32) -> bool {
+    pub(super) fn detection(&mut self, number: u32) -> bool {
         let Some(word) = self.done.get_mut(number as usize / 64) else { return false };
         let bit = 1 << (number % 64);
         let first = *word & bit == 0;
@@ -36,8 +36,8 @@ impl Places {
 /// What is written, and what is not written yet.
 #[derive(Clone, Debug)]
 pub(super) struct Saving {
-    pub(super) awake: Places,
-    pub(super) asleep: Places,
+    pub(super) warm: Places,
+    pub(super) cold: Places,
     pub(super) out: Vec<u8>,
 }
 

@@ -31,7 +31,7 @@ const FLEET_LEARNS: f32 = 1.0 / DAY_MINUTES as f32;
 
 /// What a tenant does in the running minute.
 #[derive(Clone, Copy, Debug, Default)]
-struct Running {
+struct RunningTotals {
     requests: u32,
     busiest: u32,
     busiest_requests: u32,
@@ -54,7 +54,7 @@ pub struct Busy {
 #[derive(Clone, Debug, Default)]
 struct Tenant {
     name: CompactString,
-    running: Running,
+    running: RunningTotals,
     season: Season,
     /// How many credentials that are remembered belong to it.
     credentials: u32,
@@ -188,7 +188,7 @@ impl Tenants {
         self.usual_fleet += learns * (fleet as f32 - self.usual_fleet);
         for (number, tenant) in (0..).zip(&mut self.all) {
             let Some(Tenant { running, season, .. }) = tenant else { continue };
-            let Running { requests, busiest, .. } = std::mem::take(running);
+            let RunningTotals { requests, busiest, .. } = std::mem::take(running);
             let taken = Taken { requests: requests.into(), fleet };
             if requests > 0 {
                 each(Busy { tenant: number, taken, usual: season.usual(minute), busiest });
@@ -239,7 +239,7 @@ fn counted(requests: f64) -> u64 {
     requests.round().max(0.0) as u64
 }
 
-crate::codec!(Running { requests, busiest, busiest_requests });
+crate::codec!(RunningTotals { requests, busiest, busiest_requests });
 
 impl Codec for Tenants {
     fn encode(&self, out: &mut Vec<u8>) {
@@ -257,7 +257,7 @@ impl Codec for Tenants {
     /// Without what the configuration and the credentials say of them.
     fn decode(input: &mut Input<'_>) -> Option<Self> {
         let names: Vec<CompactString> = Codec::decode(input)?;
-        let (running, seasons): (Vec<Running>, Vec<Season>) = Codec::decode(input)?;
+        let (running, seasons): (Vec<RunningTotals>, Vec<Season>) = Codec::decode(input)?;
         let mut tenants = Self { fleet: Codec::decode(input)?, ..Self::default() };
         // Layout 1 does not have it: it is learned again.
         if input.version() >= 2 {

@@ -1,7 +1,7 @@
 //! What is usual for one credential: its rate, its dispersion, and the most it ever did.
 //!
 //! A minute becomes part of the baseline only when it ended at least a minute ago (the guard
-//! gap): what is happening now must not teach what is usual. While an episode is open nothing is
+//! gap): what is happening now must not teach what is usual. While a finding is open nothing is
 //! learned at all.
 //!
 //! ```text
@@ -243,9 +243,9 @@ impl Baseline {
         self.squares_held = [Compact::default(); TILED.len()];
     }
 
-    /// Takes the maxima of a stretch that turned out harmless.
-    pub fn absorb(&mut self, maxima: &[f32; Window::COUNT]) {
-        for (peak, max) in self.peak.iter_mut().zip(maxima) {
+    /// Takes the peaks of a stretch that turned out harmless.
+    pub fn absorb(&mut self, peaks: &[f32; Window::COUNT]) {
+        for (peak, max) in self.peak.iter_mut().zip(peaks) {
             *peak = (*peak).max(Compact::at_least(*max));
         }
     }

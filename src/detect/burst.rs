@@ -7,8 +7,8 @@
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
 
 use super::baseline::{self, Baseline, Expected};
-use super::evidence::{Seen, grouped};
-use super::timestamp_resolution::Quantum;
+use super::evidence::{Evidence, grouped};
+use super::timestamp_resolution::TimestampResolution;
 use super::window::{Window, Windows};
 use crate::model::finding::{Action, Measure};
 use crate::stats::tail::NegativeBinomial;
@@ -20,7 +20,7 @@ pub struct Params {
     pub gate_nats: f64,
     /// The least peak: below it a ratio means nothing. Unit: requests. Default: 5.
     pub peak_min: f32,
-    /// The ratio that opens an episode. Default: 1.2.
+    /// The ratio that opens a finding. Default: 1.2.
     pub observe_ratio: f32,
     /// The ratio that justifies an alert. Default: 2. Measured: 3 alerts hardly less often, and
     /// finds half as many attacks by the rate alone within a second; see docs/detection.md.
@@ -107,19 +107,19 @@ fn ratio(windows: &Windows, baseline: &Baseline, window: Window, params: &Params
 
 /// The burst with the greatest ratio among the windows that pass the gate, if it is enough to
 /// observe.
-pub fn look(
+pub fn evaluate(
     windows: &Windows,
     baseline: &Baseline,
     params: &Params,
     usual: &baseline::Params,
-    quantum: Quantum,
+    resolution: TimestampResolution,
 ) -> Option<Burst> {
     let mut strongest: Option<Burst> = None;
     let rate = baseline.rate(usual);
     for window in Window::ALL {
         let ratio = ratio(windows, baseline, window, params);
         if ratio < f64::from(params.observe_ratio)
-            || !quantum.judges(window)
+            || !resolution.judges(window)
             || strongest.is_some_and(|other| other.ratio >= ratio)
         {
             continue;
@@ -141,7 +141,7 @@ pub fn look(
     strongest
 }
 
-impl Seen for Burst {
+impl Evidence for Burst {
     fn strength(&self) -> f64 {
         self.ratio
     }

@@ -7,7 +7,7 @@
 //! Source: Shinomoto et al. (2003), "Differences in spiking patterns among cortical neurons",
 //! eq. 2.2: `Lv = 3 / (n - 1) * sum ((I1 - I2) / (I1 + I2))^2`.
 
-use super::evidence::Seen;
+use super::evidence::Evidence;
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::{Compact, moved};
 
@@ -60,7 +60,7 @@ pub struct NewRhythm {
 
 impl Cadence {
     /// Notes a request at millisecond `ms` of `second`, where `newest` was the newest second.
-    pub fn note(&mut self, newest: u32, second: u32, ms: u16) {
+    pub fn record(&mut self, newest: u32, second: u32, ms: u16) {
         if second < newest || (second == newest && ms < self.last_ms) {
             return;
         }
@@ -88,7 +88,7 @@ impl Cadence {
 
     /// Whether it is worth asking after a minute of `requests`.
     pub fn may_speak(self, requests: u32, params: &Params) -> bool {
-        look(self, requests, params).is_some()
+        evaluate(self, requests, params).is_some()
     }
 
     /// Learns the rhythm of a minute of use.
@@ -113,7 +113,7 @@ fn unscaled(code: u16) -> f64 {
 }
 
 /// What `cadence` says after a minute of `requests`.
-pub fn look(cadence: Cadence, requests: u32, params: &Params) -> Option<(Action, NewRhythm)> {
+pub fn evaluate(cadence: Cadence, requests: u32, params: &Params) -> Option<(Action, NewRhythm)> {
     if cadence.usual == 0 || requests < params.requests_min {
         return None;
     }
@@ -124,7 +124,7 @@ pub fn look(cadence: Cadence, requests: u32, params: &Params) -> Option<(Action,
         .then_some((Action::Observe, NewRhythm { variation, usual, ratio }))
 }
 
-impl Seen for NewRhythm {
+impl Evidence for NewRhythm {
     fn strength(&self) -> f64 {
         self.ratio
     }
@@ -159,7 +159,7 @@ crate::codec!(NewRhythm { variation, usual, ratio });
 
 #[cfg(test)]
 mod tests {
-    use super::{Cadence, Params, look};
+    use super::{Cadence, Params, evaluate};
 
     const START: u32 = 1_700_000_040;
 
@@ -170,7 +170,7 @@ mod tests {
         for (n, gap) in gaps_ms.enumerate() {
             at_ms += u64::from(gap);
             let second = u32::try_from(at_ms / 1000).expect("fits");
-            cadence.note(newest, second, u16::try_from(at_ms % 1000).expect("fits"));
+            cadence.record(newest, second, u16::try_from(at_ms % 1000).expect("fits"));
             newest = second;
             if n % 60 == 59 {
                 cadence.minute_ends(false);
@@ -207,9 +207,9 @@ mod tests {
         let params = Params::default();
         let mut cadence = Cadence::default();
         feed(&mut cadence, chance(60_000));
-        assert_eq!(look(cadence, 60, &params), None);
+        assert_eq!(evaluate(cadence, 60, &params), None);
         feed(&mut cadence, std::iter::repeat_n(250, 400));
-        let (_, rhythm) = look(cadence, 240, &params).expect("a claim");
+        let (_, rhythm) = evaluate(cadence, 240, &params).expect("a detection");
         assert!(rhythm.variation < rhythm.usual);
     }
 }

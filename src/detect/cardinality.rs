@@ -10,21 +10,21 @@ pub const STRETCH_MIN: u32 = 10;
 
 /// The distinct values of the running ten minutes, and the most that is usual. Shape: 6 bytes.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Spread {
+pub struct Cardinality {
     sketch: [u16; 2],
     usual: u8,
     /// Of the stretch before the running one: it is too young to teach.
     held: u8,
 }
 
-impl Spread {
+impl Cardinality {
     const fn sketch(self) -> u32 {
         let [low, high] = self.sketch;
         low as u32 | (high as u32) << 16
     }
 
     /// Notes a value by its hash (0: none); says whether it may be one more.
-    pub fn note(&mut self, hash: u32) -> bool {
+    pub fn record(&mut self, hash: u32) -> bool {
         let bit = hash >> 27;
         let [low, high] = &mut self.sketch;
         let (half, bit) = if bit < 16 { (low, bit) } else { (high, bit - 16) };
@@ -96,11 +96,11 @@ fn faded(usual: u8) -> u8 {
     (f32::from(usual) * KEEP_PER_DAY) as u8
 }
 
-crate::codec!(Spread { sketch, usual, held });
+crate::codec!(Cardinality { sketch, usual, held });
 
 #[cfg(test)]
 mod tests {
-    use super::{STRETCH_MIN, Spread};
+    use super::{Cardinality, STRETCH_MIN};
     use crate::detect::window::Windows;
 
     const START: u32 = 1_700_000_400;
@@ -111,12 +111,12 @@ mod tests {
 
     #[test]
     fn a_stretch_teaches_after_one_more_has_passed() {
-        let mut spread = Spread::default();
+        let mut spread = Cardinality::default();
         let mut windows = Windows::new(START);
         let mut usual = Vec::new();
         for _ in 0..3 {
             (0..8).for_each(|value| {
-                spread.note(hash(value));
+                spread.record(hash(value));
             });
             let next = windows.newest() + STRETCH_MIN * 60;
             spread.minute_ends(&windows, next, 0, false);
@@ -129,10 +129,10 @@ mod tests {
 
     #[test]
     fn a_frozen_stretch_teaches_nothing() {
-        let mut spread = Spread::default();
+        let mut spread = Cardinality::default();
         let mut windows = Windows::new(START);
         for _ in 0..5 {
-            spread.note(hash(1));
+            spread.record(hash(1));
             let next = windows.newest() + STRETCH_MIN * 60;
             spread.minute_ends(&windows, next, 0, true);
             windows.advance(next);

@@ -1,6 +1,6 @@
 //! The model's nouns, and what detectors saw, as bytes of a checkpoint.
 
-use super::detection::Sight;
+use super::detection::Observation;
 use crate::codec;
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector, Gate, Gates, Reached};
@@ -45,18 +45,18 @@ impl Codec for Reached {
         let mut reached = Self::default();
         for action in Action::ALL {
             if let Some(at) = Option::<EventTime>::decode(input)? {
-                reached.note_exactly(action, at);
+                reached.record_exactly(action, at);
             }
         }
         Some(reached)
     }
 }
 
-impl Codec for Sight {
+impl Codec for Observation {
     fn encode(&self, out: &mut Vec<u8>) {
         self.detector().encode(out);
         match self {
-            Self::Ceiling(seen) => seen.encode(out),
+            Self::Limit(seen) => seen.encode(out),
             Self::Burst(seen) => seen.encode(out),
             Self::Ramp(seen) => seen.encode(out),
             Self::Origin(seen) => seen.encode(out),
@@ -72,7 +72,7 @@ impl Codec for Sight {
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
         Some(match Detector::decode(input)? {
-            Detector::Ceiling => Self::Ceiling(Codec::decode(input)?),
+            Detector::Limit => Self::Limit(Codec::decode(input)?),
             Detector::Burst => Self::Burst(Codec::decode(input)?),
             Detector::Ramp => Self::Ramp(Codec::decode(input)?),
             Detector::Origin => Self::Origin(Codec::decode(input)?),

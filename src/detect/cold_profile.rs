@@ -1,25 +1,25 @@
 //! What is left of a profile after an hour of silence: what it has learned, without its rings.
 
 use super::cadence::Cadence;
-use super::cardinality::Spread;
+use super::cardinality::Cardinality;
 use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
 use super::params::Params;
 use super::profile::{Identity, Profile};
 use super::ramp::{self, Ramp};
-use super::timestamp_resolution::Quantum;
+use super::timestamp_resolution::TimestampResolution;
 use super::{baseline, familiarity};
 use crate::stats::compact::Compact;
 use crate::stats::rate::Prior;
 
-/// After how long a silence a profile may fall asleep. Unit: seconds. Chosen: long after its
+/// After how long a silence a profile may fall cold. Unit: seconds. Chosen: long after its
 /// windows are empty and its probation is over.
 pub const SILENCE_S: u32 = 3600;
 
-/// A profile asleep. Shape: 108 bytes.
+/// A profile cold. Shape: 108 bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Asleep {
+pub struct ColdProfile {
     baseline: baseline::Learned,
     known: familiarity::Learned,
     identity: Identity,
@@ -31,10 +31,10 @@ pub struct Asleep {
     sleep: Sleep,
     networks: u8,
     endpoints: u8,
-    quantum: Quantum,
+    resolution: TimestampResolution,
 }
 
-impl Asleep {
+impl ColdProfile {
     /// What is left of `profile` after a silence that lasts until `second`.
     pub fn of(mut profile: Profile, second: u32, params: &Params) -> Self {
         // How long it sleeps is known when it wakes.
@@ -52,7 +52,7 @@ impl Asleep {
             sleep,
             networks: profile.networks.learned(),
             endpoints: profile.endpoints.learned(),
-            quantum: profile.quantum,
+            resolution: profile.resolution,
         }
     }
 
@@ -64,15 +64,15 @@ impl Asleep {
         let mut profile = Profile::new(identity, nothing, params);
         profile.identity = self.identity;
         profile.baseline = baseline::Baseline::of(self.baseline);
-        profile.known = familiarity::Known::of(self.known);
+        profile.known = familiarity::Familiar::of(self.known);
         profile.ramp = Ramp::of(self.climbs);
         profile.cost = Cost::of(self.units);
         profile.cadence = Cadence::of(self.cadence);
         profile.failures = Failures::of(self.failures);
         profile.sleep = self.sleep;
-        profile.networks = Spread::of(self.networks);
-        profile.endpoints = Spread::of(self.endpoints);
-        profile.quantum = self.quantum;
+        profile.networks = Cardinality::of(self.networks);
+        profile.endpoints = Cardinality::of(self.endpoints);
+        profile.resolution = self.resolution;
         profile
     }
 
@@ -92,7 +92,7 @@ impl Asleep {
     }
 }
 
-crate::codec!(Asleep {
+crate::codec!(ColdProfile {
     baseline,
     known,
     identity,
@@ -104,12 +104,12 @@ crate::codec!(Asleep {
     sleep,
     networks,
     endpoints,
-    quantum
+    resolution
 });
 
 #[cfg(test)]
 mod tests {
-    use super::{Asleep, Cadence, SILENCE_S};
+    use super::{Cadence, ColdProfile, SILENCE_S};
     use crate::detect::params::Params;
     use crate::detect::profile::{Identity, Profile};
     use crate::detect::window::Window;
@@ -122,42 +122,42 @@ mod tests {
 
     #[test]
     fn a_sleeping_profile_is_small() {
-        assert!(size_of::<Asleep>() <= 112, "{}", size_of::<Asleep>());
+        assert!(size_of::<ColdProfile>() <= 112, "{}", size_of::<ColdProfile>());
         assert_eq!(Cadence::default().learned(), 0);
     }
 
     #[test]
-    fn who_slept_wakes_as_if_awake_all_the_time() {
+    fn who_slept_wakes_as_if_warm_all_the_time() {
         let params = Params::default();
         let time = EventTime::from_ms(START_MS);
         let identity = Identity::new(Kind::ApiKey, 0, 10_000, time.second());
         let prior = Prior { events: 0.5, mean_per_s: 1.0 };
-        let mut awake = Profile::new(identity, prior, &params);
+        let mut warm = Profile::new(identity, prior, &params);
         let facts = Facts { values: [5, 6, 7, 8], prefix: 9, tokens: 100 };
         let mut last = time;
         for n in 0..36_000 {
             last = time.plus_ms(n * 331);
-            awake.record(last, &facts, false, &params);
+            warm.record(last, &facts, false, &params);
         }
-        let asleep = Asleep::of(awake.clone(), last.second() + SILENCE_S, &params);
-        let mut woken = asleep.wake(&params);
+        let cold = ColdProfile::of(warm.clone(), last.second() + SILENCE_S, &params);
+        let mut woken = cold.wake(&params);
         let later = last.plus_ms(5 * 3_600_000);
-        for profile in [&mut awake, &mut woken] {
+        for profile in [&mut warm, &mut woken] {
             profile.record(later, &facts, false, &params);
         }
-        let rates = [&awake, &woken].map(|profile| profile.baseline().rate(&params.baseline));
+        let rates = [&warm, &woken].map(|profile| profile.baseline().rate(&params.baseline));
         assert!((rates[0].per_s / rates[1].per_s - 1.0).abs() < 1e-3, "{rates:?}");
         for window in Window::ALL {
-            assert_eq!(awake.windows().count(window), woken.windows().count(window));
-            let peaks = [&awake, &woken].map(|profile| profile.baseline().peak(window));
+            assert_eq!(warm.windows().count(window), woken.windows().count(window));
+            let peaks = [&warm, &woken].map(|profile| profile.baseline().peak(window));
             assert!((peaks[0] / peaks[1] - 1.0).abs() < 0.02, "{peaks:?}");
         }
         let new = Facts { values: [50, 6, 7, 8], ..facts };
-        for profile in [&awake, &woken] {
+        for profile in [&warm, &woken] {
             assert!(profile.known().novel(&facts).is_empty());
             assert!(profile.known().novel(&new).has(Aspect::Network));
         }
-        let nats = [&awake, &woken].map(|profile| profile.known().surprise_nats(Aspect::Network));
+        let nats = [&warm, &woken].map(|profile| profile.known().surprise_nats(Aspect::Network));
         assert!((nats[0] - nats[1]).abs() < 0.1, "{nats:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What is known besides a rate as a claim is made: who asks, from where, to what, and how well the
+//! What is known besides a rate as a detection is made: who asks, from where, to what, and how well the
 //! credential is known.
 
 use super::familiarity::{Novel, Recent};
@@ -36,7 +36,7 @@ impl Default for Params {
     }
 }
 
-/// What is known besides the rate as a claim is made.
+/// What is known besides the rate as a detection is made.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Context {
     /// Whether the burst passes the rate gate.

@@ -5,7 +5,7 @@
 //! `m` minutes is passed by that ratio, under a Pareto tail of index 2 (chosen: costs have heavy
 //! tails): `ln m + 2 ln ratio`. It alerts at most. Cost: an addition and a comparison by event.
 
-use super::evidence::{Seen, grouped};
+use super::evidence::{Evidence, grouped};
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::{Compact, faded};
 
@@ -103,7 +103,7 @@ impl Cost {
 }
 
 /// What `cost` says of the running minute of a credential that was watched for `minutes`.
-pub fn look(cost: Cost, minutes: u32, params: &Params) -> Option<(Action, Spending)> {
+pub fn evaluate(cost: Cost, minutes: u32, params: &Params) -> Option<(Action, Spending)> {
     if !cost.may_speak(params) {
         return None;
     }
@@ -114,7 +114,7 @@ pub fn look(cost: Cost, minutes: u32, params: &Params) -> Option<(Action, Spendi
     Some((action, Spending { units, peak, ratio, evidence_nats }))
 }
 
-impl Seen for Spending {
+impl Evidence for Spending {
     fn strength(&self) -> f64 {
         self.ratio
     }

@@ -1,4 +1,4 @@
-//! A claim: what a detector says at one event, as numbers; the words come when people are told.
+//! A detection: what a detector says at one event, as numbers; the words come when people are told.
 
 use super::burst::Burst;
 use super::cadence::NewRhythm;
@@ -6,7 +6,7 @@ use super::context::Context;
 use super::cost::Spending;
 use super::dormant::Woken;
 use super::endpoints::Sweep;
-use super::evidence::Seen;
+use super::evidence::Evidence;
 use super::failures::Failing;
 use super::fan_out::FanOut;
 use super::limit::Passed;
@@ -17,9 +17,9 @@ use crate::model::finding::{Action, Detector, Gates, Measure};
 
 /// What was seen, by detector.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Sight {
+pub enum Observation {
     /// An absolute limit was passed.
-    Ceiling(Passed),
+    Limit(Passed),
     /// Far more than ever.
     Burst(Burst),
     /// A rate that rose and stays.
@@ -42,11 +42,11 @@ pub enum Sight {
     TenantFlood(Flood),
 }
 
-impl Sight {
+impl Observation {
     /// Who saw it.
     pub const fn detector(&self) -> Detector {
         match self {
-            Self::Ceiling(_) => Detector::Ceiling,
+            Self::Limit(_) => Detector::Limit,
             Self::Burst(_) => Detector::Burst,
             Self::Ramp(_) => Detector::Ramp,
             Self::Origin(_) => Detector::Origin,
@@ -60,9 +60,9 @@ impl Sight {
         }
     }
 
-    fn seen(&self) -> &dyn Seen {
+    fn seen(&self) -> &dyn Evidence {
         match self {
-            Self::Ceiling(seen) => seen,
+            Self::Limit(seen) => seen,
             Self::Burst(seen) => seen,
             Self::Ramp(seen) => seen,
             Self::Origin(seen) => seen,
@@ -79,58 +79,58 @@ impl Sight {
 
 /// What a detector says at one event.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Claim {
+pub struct Detection {
     /// The most severe action that it justifies.
     pub action: Action,
     /// What was seen.
-    pub sight: Sight,
+    pub observation: Observation,
     /// What was known besides it, where it was weighed.
     pub context: Option<Context>,
     /// The gates that it passes.
     pub gates: Gates,
 }
 
-impl Claim {
-    /// A claim for itself.
-    pub const fn new((action, sight): (Action, Sight)) -> Self {
-        Self { action, sight, context: None, gates: Gates::NONE }
+impl Detection {
+    /// A detection for itself.
+    pub const fn new((action, observation): (Action, Observation)) -> Self {
+        Self { action, observation, context: None, gates: Gates::NONE }
     }
 
     /// Who makes it.
     pub const fn detector(&self) -> Detector {
-        self.sight.detector()
+        self.observation.detector()
     }
 
     /// Whether the credential must learn nothing while it lasts: there is more use than ever, or
     /// people are told. What strangers can bring about, by failing or by the share that others
     /// take, is no suspicion (invariant S-10).
     pub fn is_suspicion(&self) -> bool {
-        match self.sight {
-            Sight::Ceiling(_) | Sight::Burst(_) => true,
-            Sight::Ramp(_)
-            | Sight::Cost(_)
-            | Sight::Origin(_)
-            | Sight::FanOut(_)
-            | Sight::Endpoints(_)
-            | Sight::Cadence(_)
-            | Sight::Dormant(_) => self.action >= Action::Alert,
-            Sight::Failures(_) | Sight::TenantFlood(_) => false,
+        match self.observation {
+            Observation::Limit(_) | Observation::Burst(_) => true,
+            Observation::Ramp(_)
+            | Observation::Cost(_)
+            | Observation::Origin(_)
+            | Observation::FanOut(_)
+            | Observation::Endpoints(_)
+            | Observation::Cadence(_)
+            | Observation::Dormant(_) => self.action >= Action::Alert,
+            Observation::Failures(_) | Observation::TenantFlood(_) => false,
         }
     }
 
     /// How strong it is in the detector's own score: how many times too much.
     pub fn strength(&self) -> f64 {
-        self.sight.seen().strength()
+        self.observation.seen().strength()
     }
 
     /// How unlikely it is by chance. Unit: nats.
     pub fn evidence_nats(&self) -> f64 {
-        self.sight.seen().evidence_nats()
+        self.observation.seen().evidence_nats()
     }
 
     /// A sentence that a person on call understands; its subject is the credential.
     pub fn summary(&self) -> String {
-        let mut summary = self.sight.seen().summary();
+        let mut summary = self.observation.seen().summary();
         if let Some(context) = self.context.filter(|_| self.action >= Action::Suspend) {
             summary.push_str(&format!(
                 "; {:.0} % of the excess came from {}",
@@ -146,26 +146,26 @@ impl Claim {
 
     /// The numbers from which it can be recomputed: the detector's own, then the context's.
     pub fn measures(&self) -> Vec<Measure> {
-        let mut measures = self.sight.seen().measures();
+        let mut measures = self.observation.seen().measures();
         measures.extend(self.context.iter().flat_map(Context::measures));
         measures
     }
 }
 
-crate::codec!(Claim { action, sight, context, gates });
+crate::codec!(Detection { action, observation, context, gates });
 
 #[cfg(test)]
 mod tests {
-    use super::{Burst, Claim, Passed, Sight};
+    use super::{Burst, Detection, Observation, Passed};
     use crate::detect::window::Window;
     use crate::model::finding::Action;
 
     #[test]
-    fn a_ceiling_explains_itself() {
+    fn a_limit_explains_itself() {
         let passed = Passed { limit_per_min: 10_000, count: 1702, seconds: 10 };
-        let claim = Claim::new((Action::Revoke, Sight::Ceiling(passed)));
+        let detection = Detection::new((Action::Revoke, Observation::Limit(passed)));
         assert_eq!(
-            claim.summary(),
+            detection.summary(),
             "made 1,702 requests in 10 s, a rate of 10,212 a minute; its limit is 10,000 a minute"
         );
     }
@@ -180,9 +180,9 @@ mod tests {
             ratio: 27.8,
             evidence_nats: 41.0,
         };
-        let claim = Claim::new((Action::Throttle, Sight::Burst(burst)));
+        let detection = Detection::new((Action::Throttle, Observation::Burst(burst)));
         assert_eq!(
-            claim.summary(),
+            detection.summary(),
             "made 167 requests in 1 s where about 0.5 are usual and 6 were the most so far; \
              that is 27.8 times its own record"
         );

@@ -5,7 +5,7 @@
 //! surprise of the source, and that in `d` days of use no such sleep ended, `ln(1 + d)` (rule of
 //! succession). Cost: nothing by event while awake.
 
-use super::evidence::Seen;
+use super::evidence::Evidence;
 use crate::model::finding::{Action, Measure};
 
 /// What makes a sleep remarkable.
@@ -86,7 +86,7 @@ impl Sleep {
 
 /// What `dormant` says of a request at `second` whose source surprises by `source_nats`, of a
 /// credential first seen at `first_seen`.
-pub fn look(
+pub fn evaluate(
     sleep: Sleep,
     second: u32,
     first_seen: u32,
@@ -111,7 +111,7 @@ pub fn look(
     Some((if alerts { Action::Alert } else { Action::Observe }, woken))
 }
 
-impl Seen for Woken {
+impl Evidence for Woken {
     fn strength(&self) -> f64 {
         self.evidence_nats
     }
@@ -143,7 +143,7 @@ crate::codec!(Woken { slept_days, longest_days, source_nats, evidence_nats });
 
 #[cfg(test)]
 mod tests {
-    use super::{DAY_S, Params, Sleep, look};
+    use super::{DAY_S, Params, Sleep, evaluate};
     use crate::model::finding::Action;
 
     const START: u32 = 1_700_000_040;
@@ -154,7 +154,7 @@ mod tests {
         let mut sleep = Sleep::default();
         let mut now = START + 40 * DAY_S;
         sleep.minute_ends(START, now, false, &params);
-        let action = |sleep, now, nats| look(sleep, now, START, nats, &params).map(|(a, _)| a);
+        let action = |sleep, now, nats| evaluate(sleep, now, START, nats, &params).map(|(a, _)| a);
         assert_eq!(action(sleep, now, 9.0), Some(Action::Alert));
         assert_eq!(action(sleep, now, 0.0), Some(Action::Observe));
         assert_eq!(action(sleep, now + 3 * 3600, 9.0), None);
@@ -169,6 +169,6 @@ mod tests {
         let params = Params::default();
         let mut sleep = Sleep::default();
         sleep.minute_ends(START, START + 3 * DAY_S, false, &params);
-        assert_eq!(look(sleep, START + 3 * DAY_S, START, 20.0, &params), None);
+        assert_eq!(evaluate(sleep, START + 3 * DAY_S, START, 20.0, &params), None);
     }
 }

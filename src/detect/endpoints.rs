@@ -1,11 +1,11 @@
 //! `endpoints`: walks over far more endpoints than usual, as who explores what a stolen key opens.
 //!
 //! Score: distinct classes of endpoint in ten minutes over `max(usual, 4)`; gate as of `fan_out`.
-//! A single new endpoint makes no claim of its own: it is a corroborator, see [`super::escalation`].
+//! A single new endpoint makes no detection of its own: it is a corroborator, see [`super::escalation`].
 //! Cost: one bit by event; the rest where a bit was clear.
 
-use super::cardinality::{STRETCH_MIN, Spread};
-use super::evidence::{Seen, grouped};
+use super::cardinality::{Cardinality, STRETCH_MIN};
+use super::evidence::{Evidence, grouped};
 use super::fan_out;
 use crate::model::finding::{Action, Measure};
 
@@ -26,13 +26,13 @@ pub struct Sweep {
 }
 
 /// What `endpoints` says of the running ten minutes, and the action that it justifies.
-pub fn look(endpoints: Spread, params: &Params) -> Option<(Action, Sweep)> {
-    let (action, seen) = fan_out::look(endpoints, params)?;
+pub fn evaluate(endpoints: Cardinality, params: &Params) -> Option<(Action, Sweep)> {
+    let (action, seen) = fan_out::evaluate(endpoints, params)?;
     let fan_out::FanOut { networks: endpoints, usual, ratio, evidence_nats } = seen;
     Some((action, Sweep { endpoints, usual, ratio, evidence_nats }))
 }
 
-impl Seen for Sweep {
+impl Evidence for Sweep {
     fn strength(&self) -> f64 {
         self.ratio
     }

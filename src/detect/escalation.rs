@@ -10,19 +10,19 @@
 //! Source: DETECTION, "Actions".
 
 use super::context::{Context, Params};
-use super::detection::Claim;
+use super::detection::Detection;
 use crate::model::finding::{Action, Gate, Gates};
 use crate::model::time::EventTime;
 
-/// Raises the claim of a burst as far as the context does, and notes the gates that it passes.
-/// `suspended`: when this episode first justified a suspension.
+/// Raises the detection of a burst as far as the context does, and notes the gates that it passes.
+/// `suspended`: when this finding first justified a suspension.
 pub fn weigh(
-    claim: Claim,
+    detection: Detection,
     context: Context,
     now: EventTime,
     suspended: Option<EventTime>,
     params: &Params,
-) -> Claim {
+) -> Detection {
     let gates = Gates::NONE
         .with(Gate::Rate, context.rate)
         .with(Gate::Context, context.passes(params))
@@ -33,7 +33,7 @@ pub fn weigh(
     let action = match takes {
         true if goes_on && gates.has(Gate::Corroborated) => Action::Revoke,
         true => Action::Suspend,
-        false => claim.action,
+        false => detection.action,
     };
-    Claim { action, gates, context: Some(context), ..claim }
+    Detection { action, gates, context: Some(context), ..detection }
 }

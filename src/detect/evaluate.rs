@@ -1,7 +1,7 @@
 //! Asks the detectors, and how far what they compare with is trusted.
 
 use super::context::Context;
-use super::detection::{Claim, Sight};
+use super::detection::{Detection, Observation};
 use super::escalation::weigh;
 use super::familiarity::{Novel, Recent};
 use super::params::Params;
@@ -15,53 +15,59 @@ use crate::stats::tail::NegativeBinomial;
 
 impl Profile {
     /// What `failures` says, where the fleet fails at `fleet_ratio`.
-    pub fn failing(&self, second: u32, fleet_ratio: f64, params: &Params) -> Option<Claim> {
+    pub fn failing(&self, second: u32, fleet_ratio: f64, params: &Params) -> Option<Detection> {
         let (failures, windows) = (self.failures, &self.windows);
         let (action, failing) =
-            failures::look(failures, windows, second, fleet_ratio, &params.failures)?;
-        Some(Claim::new((action, Sight::Failures(failing))))
+            failures::evaluate(failures, windows, second, fleet_ratio, &params.failures)?;
+        Some(Detection::new((action, Observation::Failures(failing))))
     }
 
     /// What a detector that is worth asking says of the event at `time` just recorded.
-    /// `suspended`: when the open episode of `burst` first justified a suspension.
-    pub fn claim(
+    /// `suspended`: when the open finding of `burst` first justified a suspension.
+    pub fn detection(
         &self,
         detector: Detector,
         novel: Novel,
         (time, suspended): (EventTime, Option<EventTime>),
         params: &Params,
-    ) -> Option<Claim> {
-        let claim = Claim::new(self.ask(detector, novel, params)?);
+    ) -> Option<Detection> {
+        let detection = Detection::new(self.ask(detector, novel, params)?);
         if detector != Detector::Burst {
-            return Some(claim);
+            return Some(detection);
         }
-        let context = self.context(&claim, novel, params);
-        Some(weigh(claim, context, time, suspended, &params.weigh))
+        let context = self.context(&detection, novel, params);
+        Some(weigh(detection, context, time, suspended, &params.weigh))
     }
 
-    fn ask(&self, detector: Detector, novel: Novel, params: &Params) -> Option<(Action, Sight)> {
+    fn ask(
+        &self,
+        detector: Detector,
+        novel: Novel,
+        params: &Params,
+    ) -> Option<(Action, Observation)> {
         let second = self.windows.newest();
         match detector {
-            Detector::Ceiling => {
+            Detector::Limit => {
                 let passed = self.passed()?;
-                Some((passed.justifies(params.ceiling_action), Sight::Ceiling(passed)))
+                Some((passed.justifies(params.limit_action), Observation::Limit(passed)))
             }
             Detector::Burst => {
                 let (windows, baseline) = (&self.windows, &self.baseline);
                 let usual = &params.baseline;
-                let burst = burst::look(windows, baseline, &params.burst, usual, self.quantum)?;
+                let burst =
+                    burst::evaluate(windows, baseline, &params.burst, usual, self.resolution)?;
                 let trust = self.trust(params);
-                Some((burst.action(trust, &params.burst), Sight::Burst(burst)))
+                Some((burst.action(trust, &params.burst), Observation::Burst(burst)))
             }
             Detector::Ramp => {
                 let count = self.windows.minute((second / 60).saturating_sub(1));
                 let usual = self.usual_minute(params).mean;
-                let seen = ramp::look(self.ramp, usual, count, &params.ramp);
-                seen.map(|(action, climb)| (action, Sight::Ramp(climb)))
+                let seen = ramp::evaluate(self.ramp, usual, count, &params.ramp);
+                seen.map(|(action, climb)| (action, Observation::Ramp(climb)))
             }
             Detector::Origin => {
                 let recent = self.recent(params);
-                let (action, source) = origin::look(
+                let (action, source) = origin::evaluate(
                     &self.known,
                     novel,
                     recent,
@@ -70,24 +76,24 @@ impl Profile {
                 )?;
                 let young =
                     self.age_s() < params.origin_s || self.identity.hours < params.origin_hours;
-                Some((if young { Action::Observe } else { action }, Sight::Origin(source)))
+                Some((if young { Action::Observe } else { action }, Observation::Origin(source)))
             }
-            Detector::FanOut => fan_out::look(self.networks, &params.fan_out)
-                .map(|(action, seen)| (action, Sight::FanOut(seen))),
-            Detector::Endpoints => endpoints::look(self.endpoints, &params.endpoints)
-                .map(|(action, seen)| (action, Sight::Endpoints(seen))),
-            Detector::Cost => cost::look(self.cost, self.age_s() / 60, &params.cost)
-                .map(|(action, seen)| (action, Sight::Cost(seen))),
+            Detector::FanOut => fan_out::evaluate(self.networks, &params.fan_out)
+                .map(|(action, seen)| (action, Observation::FanOut(seen))),
+            Detector::Endpoints => endpoints::evaluate(self.endpoints, &params.endpoints)
+                .map(|(action, seen)| (action, Observation::Endpoints(seen))),
+            Detector::Cost => cost::evaluate(self.cost, self.age_s() / 60, &params.cost)
+                .map(|(action, seen)| (action, Observation::Cost(seen))),
             Detector::Cadence => {
                 let requests = self.windows.minute((second / 60).saturating_sub(1));
-                let seen = cadence::look(self.cadence, requests, &params.cadence);
-                seen.map(|(action, seen)| (action, Sight::Cadence(seen)))
+                let seen = cadence::evaluate(self.cadence, requests, &params.cadence);
+                seen.map(|(action, seen)| (action, Observation::Cadence(seen)))
             }
             Detector::Dormant => {
                 let nats = self.known.source_surprise_nats(novel);
                 let (sleep, first) = (self.sleep, self.identity.first_seen);
-                let seen = dormant::look(sleep, second, first, nats, &params.dormant);
-                seen.map(|(action, seen)| (action, Sight::Dormant(seen)))
+                let seen = dormant::evaluate(sleep, second, first, nats, &params.dormant);
+                seen.map(|(action, seen)| (action, Observation::Dormant(seen)))
             }
             // These are not about an authenticated request of one credential.
             Detector::Failures | Detector::TenantFlood => None,
@@ -101,7 +107,7 @@ impl Profile {
             let baseline::Expected { count, dispersion, weight } =
                 self.baseline.expected(window, rate);
             let seen = f64::from(self.windows.count(window));
-            if seen < params.origin.rise_ratio * count || !self.quantum.judges(window) {
+            if seen < params.origin.rise_ratio * count || !self.resolution.judges(window) {
                 return 0.0;
             }
             -NegativeBinomial::new(count, dispersion, weight).ln_tail(seen)
@@ -113,10 +119,9 @@ impl Profile {
         self.known.recent(&self.windows, self.baseline.rate(&params.baseline).per_s)
     }
 
-    fn context(&self, claim: &Claim, novel: Novel, params: &Params) -> Context {
+    fn context(&self, detection: &Detection, novel: Novel, params: &Params) -> Context {
         let trust = self.trust(params);
-        let rate =
-            matches!(claim.sight, Sight::Burst(burst) if burst.passes_rate(trust, &params.burst));
+        let rate = matches!(detection.observation, Observation::Burst(burst) if burst.passes_rate(trust, &params.burst));
         Context {
             rate,
             novel,

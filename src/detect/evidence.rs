@@ -7,7 +7,7 @@ use crate::model::finding::Measure;
 pub(super) const CERTAIN_NATS: f64 = 700.0;
 
 /// What a detector saw, ready to be told.
-pub(super) trait Seen {
+pub(super) trait Evidence {
     /// How strong it is in the detector's own score: how many times too much.
     fn strength(&self) -> f64;
     /// How unlikely it is by chance. Unit: nats.

@@ -7,7 +7,7 @@
 //! nobody gets a stranger's key revoked by failing to use it. Cost: only rejected requests are
 //! asked about.
 
-use super::evidence::{Seen, grouped};
+use super::evidence::{Evidence, grouped};
 use super::window::Windows;
 use crate::model::finding::{Action, Measure};
 use crate::stats::beta_binomial::BetaBinomial;
@@ -73,7 +73,7 @@ pub struct Failing {
 
 impl Failures {
     /// Counts a failed request in the minute of `second`; `windows` hold all that were verified.
-    pub fn note(&mut self, windows: &Windows, second: u32, frozen: bool, verified: bool) {
+    pub fn record(&mut self, windows: &Windows, second: u32, frozen: bool, verified: bool) {
         let minute = low_byte(second / 60);
         if minute != self.minute {
             let before = (second / 60).wrapping_sub(u32::from(minute.wrapping_sub(self.minute)));
@@ -122,7 +122,7 @@ const fn low_byte(minute: u32) -> u8 {
 }
 
 /// What `failures` says of the running minute, where the fleet fails at `fleet_ratio`.
-pub fn look(
+pub fn evaluate(
     failures: Failures,
     windows: &Windows,
     second: u32,
@@ -144,7 +144,7 @@ pub fn look(
     Some((action, Failing { rejected, attempts, usual_ratio, evidence_nats }))
 }
 
-impl Seen for Failing {
+impl Evidence for Failing {
     fn strength(&self) -> f64 {
         self.evidence_nats
     }
@@ -207,7 +207,7 @@ mod tests {
                 if is_verified {
                     windows.add(START);
                 }
-                failures.note(&windows, START, false, is_verified);
+                failures.record(&windows, START, false, is_verified);
             }
             assert_eq!(failures.attempts(&windows, START / 60), attempts);
         }

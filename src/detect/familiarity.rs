@@ -1,11 +1,11 @@
 //! The values that a credential is known by: its networks, countries, user agents and endpoints.
 //!
-//! A value is learned half an hour after it first appeared, unless an episode opened meanwhile:
+//! A value is learned half an hour after it first appeared, unless a finding opened meanwhile:
 //! a thief who begins quietly has half an hour, not a minute, before his network counts as known.
 //!
 //! ```text
 //!   first seen ---- on probation, still new: 30 min ---- learned
-//!                        ^ an episode opens: forgotten
+//!                        ^ a finding opens: forgotten
 //! ```
 
 use super::window::Windows;
@@ -113,7 +113,7 @@ pub struct Learned {
 
 /// The values that a credential is known by. Shape: 52 bytes.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct Familiar {
     learned: Learned,
     probation: [Probation; 3],
     new_now: u32,
@@ -136,7 +136,7 @@ fn learn_in(filter: &mut [u32; 2], hash: u32) {
     *high |= u32::try_from(bits >> 32).unwrap_or(0);
 }
 
-impl Known {
+impl Familiar {
     /// What it has learned.
     pub const fn learned(&self) -> Learned {
         self.learned
@@ -159,7 +159,7 @@ impl Known {
     }
 
     /// Puts what is new of an event in `minute` on probation.
-    pub fn note(&mut self, novel: Novel, facts: &Facts, minute: u32) {
+    pub fn record(&mut self, novel: Novel, facts: &Facts, minute: u32) {
         self.new_now = self.new_now.saturating_add(u32::from(novel.is_of_source()));
         for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
             if !novel.has(aspect) || self.probation.iter().any(|slot| slot.is_of(aspect, hash)) {
@@ -278,11 +278,11 @@ crate::codec!(Novel);
 crate::codec!(Probation);
 crate::codec!(Recent { new, all, expected });
 crate::codec!(Learned { networks, endpoints, countries, agents, events, distinct });
-crate::codec!(Known { learned, probation, new_now, new_recent, missed, missed_last });
+crate::codec!(Familiar { learned, probation, new_now, new_recent, missed, missed_last });
 
 #[cfg(test)]
 mod tests {
-    use super::{Known, PROBATION_MIN};
+    use super::{Familiar, PROBATION_MIN};
     use crate::detect::window::Windows;
     use crate::model::features::{Aspect, Facts};
 
@@ -295,12 +295,12 @@ mod tests {
 
     struct Key {
         windows: Windows,
-        known: Known,
+        known: Familiar,
     }
 
     impl Key {
         fn new() -> Self {
-            Self { windows: Windows::new(START), known: Known::default() }
+            Self { windows: Windows::new(START), known: Familiar::default() }
         }
 
         fn uses(&mut self, facts: &Facts, minutes: u32, per_min: u32, frozen: bool) {
@@ -309,7 +309,7 @@ mod tests {
                 self.known.minute_ends(&self.windows, 0, minute * 60, frozen);
                 for _ in 0..per_min {
                     self.windows.add(minute * 60);
-                    self.known.note(self.known.novel(facts), facts, minute);
+                    self.known.record(self.known.novel(facts), facts, minute);
                 }
             }
         }
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_episode_interrupts_is_not_learned() {
+    fn what_an_open_finding_interrupts_is_not_learned() {
         let mut key = Key::new();
         key.uses(&from(7, 9), 60, 10, false);
         key.uses(&from(8, 9), 5, 10, false);
@@ -382,7 +382,7 @@ mod tests {
             for n in 0..900_u32 {
                 key.windows.add(minute * 60 + n / 15);
                 let facts = from(8, 9);
-                key.known.note(key.known.novel(&facts), &facts, minute);
+                key.known.record(key.known.novel(&facts), &facts, minute);
             }
             let ratio = key.known.recent(&key.windows, 100.0 / 60.0).new_source_ratio();
             assert!(ratio > 0.95, "{ratio}");
@@ -397,7 +397,7 @@ mod tests {
         let minute = key.windows.newest() / 60;
         for _ in 0..100 {
             key.windows.add(minute * 60);
-            key.known.note(key.known.novel(&from(8, 9)), &from(8, 9), minute);
+            key.known.record(key.known.novel(&from(8, 9)), &from(8, 9), minute);
         }
         let ratio = key.known.recent(&key.windows, 100.0 / 60.0).new_source_ratio();
         assert!(ratio < 0.1, "{ratio}");

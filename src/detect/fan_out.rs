@@ -4,8 +4,8 @@
 //! at least 14 nats unlikely under a Poisson law about the usual number, with a dispersion of 2
 //! (chosen). Cost: one bit by event; the rest where a bit was clear.
 
-use super::cardinality::{STRETCH_MIN, Spread};
-use super::evidence::{Seen, grouped};
+use super::cardinality::{Cardinality, STRETCH_MIN};
+use super::evidence::{Evidence, grouped};
 use crate::model::finding::{Action, Measure};
 use crate::stats::tail::NegativeBinomial;
 
@@ -30,7 +30,7 @@ impl Default for Params {
 
 impl Params {
     /// Whether it is worth asking of so many distinct values.
-    pub fn may_speak(&self, spread: Spread) -> bool {
+    pub fn may_speak(&self, spread: Cardinality) -> bool {
         let compared = spread.usual().max(self.usual_min);
         f64::from(spread.distinct()) >= self.observe_ratio * f64::from(compared)
     }
@@ -58,7 +58,7 @@ pub(super) fn evidence_nats(distinct: u32, usual: u32) -> f64 {
 }
 
 /// What `fan_out` says of the running ten minutes, and the action that it justifies.
-pub fn look(networks: Spread, params: &Params) -> Option<(Action, FanOut)> {
+pub fn evaluate(networks: Cardinality, params: &Params) -> Option<(Action, FanOut)> {
     let (distinct, usual) = (networks.distinct(), networks.usual());
     let compared = usual.max(params.usual_min);
     let ratio = f64::from(distinct) / f64::from(compared);
@@ -73,7 +73,7 @@ pub fn look(networks: Spread, params: &Params) -> Option<(Action, FanOut)> {
     Some((action, FanOut { networks: distinct, usual, ratio, evidence_nats }))
 }
 
-impl Seen for FanOut {
+impl Evidence for FanOut {
     fn strength(&self) -> f64 {
         self.ratio
     }

@@ -1,12 +1,12 @@
-//! `ceiling`: the operator's absolute limit was passed. No model, no learning; it acts from the
+//! `limit`: the operator's absolute limit was passed. No model, no learning; it acts from the
 //! first second.
 //!
 //! A limit of L a minute is broken when more than L came within any 60 s. More than L/6 within 10 s is
 //! an early warning: at that rate it will be broken, but it is not yet, and a client that pauses keeps
 //! its contract. So that justifies throttling at most. Cost: two comparisons where nothing is wrong.
 
-use super::evidence::{CERTAIN_NATS, Seen, grouped};
-use super::timestamp_resolution::Quantum;
+use super::evidence::{CERTAIN_NATS, Evidence, grouped};
+use super::timestamp_resolution::TimestampResolution;
 use super::window::{Window, Windows};
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Measure};
@@ -52,7 +52,7 @@ impl Limits {
     }
 }
 
-/// How a ceiling was passed.
+/// How a limit was passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Passed {
     /// The limit. Unit: requests per minute.
@@ -80,7 +80,7 @@ impl Passed {
     }
 }
 
-impl Seen for Passed {
+impl Evidence for Passed {
     fn strength(&self) -> f64 {
         self.ratio()
     }
@@ -112,9 +112,13 @@ impl Seen for Passed {
 
 const SHORT_S: u32 = 10;
 
-/// Looks whether `windows` passed `limit_per_min`; 0 is no limit. Where `quantum` is too coarse for
+/// Looks whether `windows` passed `limit_per_min`; 0 is no limit. Where `resolution` is too coarse for
 /// 10 s, only the minute counts.
-pub fn look(windows: &Windows, limit_per_min: u32, quantum: Quantum) -> Option<Passed> {
+pub fn evaluate(
+    windows: &Windows,
+    limit_per_min: u32,
+    resolution: TimestampResolution,
+) -> Option<Passed> {
     if limit_per_min == 0 {
         return None;
     }
@@ -124,7 +128,7 @@ pub fn look(windows: &Windows, limit_per_min: u32, quantum: Quantum) -> Option<P
     }
     // The 15 s window holds the 10 s one, and its sum is at hand.
     if windows.count(Window::S15).saturating_mul(6) <= limit_per_min
-        || !quantum.judges_seconds(SHORT_S)
+        || !resolution.judges_seconds(SHORT_S)
     {
         return None;
     }
@@ -141,15 +145,15 @@ crate::codec!(Passed { limit_per_min, count, seconds });
 #[cfg(test)]
 mod tests {
     use super::{Limits, Passed};
-    use crate::detect::timestamp_resolution::Quantum;
+    use crate::detect::timestamp_resolution::TimestampResolution;
     use crate::detect::window::Windows;
     use crate::model::credential::Kind;
     use crate::model::finding::Action;
 
     const START: u32 = 1_700_000_000;
 
-    fn look(windows: &Windows, limit_per_min: u32) -> Option<Passed> {
-        super::look(windows, limit_per_min, Quantum::default())
+    fn evaluate(windows: &Windows, limit_per_min: u32) -> Option<Passed> {
+        super::evaluate(windows, limit_per_min, TimestampResolution::default())
     }
 
     fn seconds_until_passed(per_s: u32, limit_per_min: u32) -> Option<u32> {
@@ -157,7 +161,7 @@ mod tests {
         (0..120).find(|second| {
             (0..per_s).any(|_| {
                 windows.add(START + second);
-                look(&windows, limit_per_min).is_some()
+                evaluate(&windows, limit_per_min).is_some()
             })
         })
     }
@@ -174,7 +178,7 @@ mod tests {
         let mut actions = Vec::new();
         for n in 0..10_001 {
             windows.add(START + n / 500);
-            let action = look(&windows, 10_000).map(|passed| passed.justifies(Action::Revoke));
+            let action = evaluate(&windows, 10_000).map(|passed| passed.justifies(Action::Revoke));
             if actions.last() != Some(&action) {
                 actions.push(action);
             }

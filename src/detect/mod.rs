@@ -1,6 +1,6 @@
 //! One credential's memory, and the detectors that look at it, a file each.
 //!
-//! **Does not** know that there are other credentials, what a posture is, or what time it is.
+//! **Does not** know that there are other credentials, what a mode is, or what time it is.
 
 pub mod baseline;
 pub mod burst;

@@ -6,12 +6,12 @@
 //!                opens     calm for 5 min | closes
 //! ```
 
-use super::detection::Claim;
+use super::detection::Detection;
 use crate::model::finding::{Action, Detector, Gates, Reached};
 use crate::model::signal::Change;
 use crate::model::time::EventTime;
 
-/// How long it must be calm before an episode closes. Unit: milliseconds. Default: 5 min.
+/// How long it must be calm before a finding closes. Unit: milliseconds. Default: 5 min.
 pub const CALM_MS: i64 = 300_000;
 /// The least time between two updates of a finding that does not escalate. Unit: milliseconds.
 pub const UPDATE_MS: i64 = 30_000;
@@ -20,7 +20,7 @@ pub const LIMIT_UPDATE_MS: i64 = 15_000;
 
 /// One stretch of abnormal use, as one detector sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Episode {
+pub struct OpenFinding {
     /// When it opened.
     pub opened: EventTime,
     /// When each action was first justified.
@@ -33,39 +33,39 @@ pub struct Episode {
     pub told: EventTime,
     /// The most severe action justified.
     pub action: Action,
-    /// The strongest claim so far.
-    pub strongest: Claim,
+    /// The strongest detection so far.
+    pub strongest: Detection,
 }
 
-impl Episode {
-    /// Opens with the first claim.
-    pub fn open(claim: Claim, at: EventTime) -> Self {
+impl OpenFinding {
+    /// Opens with the first detection.
+    pub fn open(detection: Detection, at: EventTime) -> Self {
         let mut reached = Reached::default();
-        reached.note(claim.action, at);
+        reached.record(detection.action, at);
         Self {
             opened: at,
             reached,
-            gates: claim.gates,
+            gates: detection.gates,
             abnormal: at,
             told: at,
-            action: claim.action,
-            strongest: claim,
+            action: detection.action,
+            strongest: detection,
         }
     }
 
-    /// Takes a further claim; says what changed, if people are to be told.
-    pub fn add(&mut self, claim: Claim, at: EventTime) -> Option<Change> {
-        let is_limit = claim.detector() == Detector::Ceiling;
+    /// Takes a further detection; says what changed, if people are to be told.
+    pub fn add(&mut self, detection: Detection, at: EventTime) -> Option<Change> {
+        let is_limit = detection.detector() == Detector::Limit;
         let update_ms = if is_limit { LIMIT_UPDATE_MS } else { UPDATE_MS };
         self.abnormal = self.abnormal.max(at);
-        self.gates = self.gates.and(claim.gates);
-        let escalates = claim.action > self.action;
+        self.gates = self.gates.and(detection.gates);
+        let escalates = detection.action > self.action;
         if escalates {
-            self.action = claim.action;
-            self.reached.note(claim.action, at);
+            self.action = detection.action;
+            self.reached.record(detection.action, at);
         }
-        if escalates || claim.strength() > self.strongest.strength() {
-            self.strongest = claim;
+        if escalates || detection.strength() > self.strongest.strength() {
+            self.strongest = detection;
         }
         if escalates {
             self.told = at;
@@ -84,4 +84,4 @@ impl Episode {
     }
 }
 
-crate::codec!(Episode { opened, reached, gates, abnormal, told, action, strongest });
+crate::codec!(OpenFinding { opened, reached, gates, abnormal, told, action, strongest });

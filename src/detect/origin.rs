@@ -7,8 +7,8 @@
 //! unlikely as a burst, it alerts. Whether it may do more is weighed with
 //! the rate, see [`super::escalation`]. Cost: bits by event; the formula only for new values.
 
-use super::evidence::{Seen, grouped};
-use super::familiarity::{Known, Novel, Recent};
+use super::evidence::{Evidence, grouped};
+use super::familiarity::{Familiar, Novel, Recent};
 use crate::model::features::Aspect;
 use crate::model::finding::{Action, Measure};
 
@@ -66,8 +66,8 @@ pub struct NewSource {
 
 /// What `origin` says of a request with these `novel` values. `rise_nats` is asked only of values
 /// that surprise: the evidence that the rate rose, in the window that shows it best.
-pub fn look(
-    known: &Known,
+pub fn evaluate(
+    known: &Familiar,
     novel: Novel,
     recent: Recent,
     rise_nats: impl FnOnce() -> f64,
@@ -114,7 +114,7 @@ pub(super) fn new_things(novel: Novel) -> String {
     }
 }
 
-impl Seen for NewSource {
+impl Evidence for NewSource {
     fn strength(&self) -> f64 {
         self.surprise_nats
     }

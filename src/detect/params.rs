@@ -12,7 +12,7 @@ pub struct Params {
     /// The operator's absolute limits.
     pub limits: limit::Limits,
     /// The action that a passed limit justifies. Default: revoke, as it is a contract.
-    pub ceiling_action: Action,
+    pub limit_action: Action,
     /// What makes a burst.
     pub burst: burst::Params,
     /// What makes a ramp.
@@ -36,7 +36,7 @@ pub struct Params {
     /// What takes a credential out of service for its rate.
     pub weigh: context::Params,
     /// The detectors that say nothing.
-    pub off: Detectors,
+    pub disabled: Detectors,
     /// How old a profile must be before a suspicion keeps it from learning. Unit: seconds.
     /// Default: 1 h.
     pub learns_s: u32,
@@ -61,7 +61,7 @@ impl Default for Params {
         Self {
             baseline: baseline::Params::default(),
             limits: limit::Limits::default(),
-            ceiling_action: Action::Revoke,
+            limit_action: Action::Revoke,
             burst: burst::Params::default(),
             ramp: ramp::Params::default(),
             origin: origin::Params::default(),
@@ -73,7 +73,7 @@ impl Default for Params {
             dormant: dormant::Params::default(),
             tenant_flood: tenant_flood::Params::default(),
             weigh: context::Params::default(),
-            off: Detectors::default(),
+            disabled: Detectors::default(),
             learns_s: 3600,
             origin_s: 86_400,
             origin_hours: 4,

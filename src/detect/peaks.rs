@@ -6,7 +6,7 @@ use crate::stats::compact::Compact;
 
 /// The greatest values of a stretch.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Maxima {
+pub struct Peaks {
     /// Counts, by window.
     pub counts: [f32; Window::COUNT],
     /// Sums of the climb, by factor. Unit: nats.
@@ -19,9 +19,9 @@ pub struct Maxima {
     pub endpoints: u8,
 }
 
-impl Maxima {
+impl Peaks {
     /// Takes the greater of each.
-    pub fn note(&mut self, now: &Self) {
+    pub fn record(&mut self, now: &Self) {
         for (max, count) in self.counts.iter_mut().zip(now.counts) {
             *max = max.max(count);
         }
@@ -34,4 +34,4 @@ impl Maxima {
     }
 }
 
-crate::codec!(Maxima { counts, climbs, units, networks, endpoints });
+crate::codec!(Peaks { counts, climbs, units, networks, endpoints });

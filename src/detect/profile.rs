@@ -1,20 +1,20 @@
 //! Everything remembered of one credential.
 //!
 //! An event is counted by [`Profile::record`], which answers which detectors are worth asking:
-//! for nearly every event none. [`Profile::claim`] asks one.
+//! for nearly every event none. [`Profile::detection`] asks one.
 
 use super::params::Params;
 
 use super::baseline::Baseline;
 use super::cadence::Cadence;
-use super::cardinality::Spread;
+use super::cardinality::Cardinality;
 use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
-use super::familiarity::{Known, Novel};
-use super::peaks::Maxima;
+use super::familiarity::{Familiar, Novel};
+use super::peaks::Peaks;
 use super::ramp::Ramp;
-use super::timestamp_resolution::Quantum;
+use super::timestamp_resolution::TimestampResolution;
 use super::window::{Placed, Window, Windows};
 use super::{burst, limit};
 use crate::model::credential::Kind;
@@ -24,7 +24,7 @@ use crate::model::time::EventTime;
 use crate::stats::cusum::Usual;
 use crate::stats::rate::Prior;
 
-/// No episode.
+/// No finding.
 const CALM: u32 = u32::MAX;
 
 /// Everything remembered of one credential but its id. Shape: 312 bytes.
@@ -32,17 +32,17 @@ const CALM: u32 = u32::MAX;
 pub struct Profile {
     pub(super) windows: Windows,
     pub(super) baseline: Baseline,
-    pub(super) known: Known,
+    pub(super) known: Familiar,
     pub(super) ramp: Ramp,
     pub(super) cadence: Cadence,
     pub(super) cost: Cost,
     pub(super) sleep: Sleep,
-    pub(super) networks: Spread,
-    pub(super) endpoints: Spread,
+    pub(super) networks: Cardinality,
+    pub(super) endpoints: Cardinality,
     pub(super) failures: Failures,
-    pub(super) quantum: Quantum,
+    pub(super) resolution: TimestampResolution,
     pub(super) identity: Identity,
-    episode: u32,
+    open_finding: u32,
     hot: bool,
 }
 
@@ -95,17 +95,17 @@ impl Profile {
         Self {
             windows: Windows::new(second),
             baseline: Baseline::new(second, prior, &params.baseline),
-            known: Known::default(),
+            known: Familiar::default(),
             ramp: Ramp::default(),
             cadence: Cadence::default(),
             cost: Cost::default(),
             sleep: Sleep::default(),
-            networks: Spread::default(),
-            endpoints: Spread::default(),
+            networks: Cardinality::default(),
+            endpoints: Cardinality::default(),
             failures: Failures::default(),
-            quantum: Quantum::default(),
+            resolution: TimestampResolution::default(),
             identity,
-            episode: CALM,
+            open_finding: CALM,
             hot: false,
         }
     }
@@ -130,22 +130,22 @@ impl Profile {
             }
         }
         let ms = time.ms_of_second();
-        self.quantum.note(newest, second, ms);
-        self.cadence.note(newest, second, ms);
+        self.resolution.record(newest, second, ms);
+        self.cadence.record(newest, second, ms);
         let placed = self.windows.add(second);
         let novel = self.known.novel(facts);
         if placed == Placed::TooLate {
             return Recorded { placed, asks, novel, begins_hour };
         }
         if !novel.is_empty() {
-            self.known.note(novel, facts, second / 60);
+            self.known.record(novel, facts, second / 60);
         }
         self.cost.add(facts.tokens);
-        let networks = self.networks.note(facts.prefix);
-        let endpoints = self.endpoints.note(facts.endpoint());
+        let networks = self.networks.record(facts.prefix);
+        let endpoints = self.endpoints.record(facts.endpoint());
         let due = is_asked_at(self.windows.count(Window::S1));
         let asks = asks
-            .with(Detector::Ceiling, self.passed().is_some())
+            .with(Detector::Limit, self.passed().is_some())
             .with(
                 Detector::Burst,
                 due && burst::may_speak(&self.windows, &self.baseline, &params.burst),
@@ -176,7 +176,7 @@ impl Profile {
         verified: bool,
         params: &Params,
     ) -> bool {
-        self.failures.note(&self.windows, second, frozen, verified);
+        self.failures.record(&self.windows, second, frozen, verified);
         let rejected = u32::from(self.failures.now());
         rejected >= params.failures.rejected_min && is_asked_at(rejected)
     }
@@ -195,7 +195,7 @@ impl Profile {
             self.ramp.days_pass(days);
             self.cost.days_pass(days);
         }
-        self.quantum.minute_ends(&self.windows, ending);
+        self.resolution.minute_ends(&self.windows, ending);
         let (count, usual) = (self.windows.minute(ending), self.usual_minute(params));
         self.ramp.minute_ends(usual, count, silent, &params.ramp);
         if !self.knows_rate(params) {
@@ -213,7 +213,8 @@ impl Profile {
         self.sleep.minute_ends(newest, next, frozen, &params.dormant);
         self.baseline.minute_ends(&self.windows, next, frozen, &params.baseline);
         let climbs = self.knows_rate(params) && self.ramp.may_speak(&params.ramp);
-        let changes = !self.quantum.is_coarse() && self.cadence.may_speak(count, &params.cadence);
+        let changes =
+            !self.resolution.is_coarse() && self.cadence.may_speak(count, &params.cadence);
         Detectors::default()
             .with(Detector::Ramp, silent == 0 && climbs)
             .with(Detector::Cadence, silent == 0 && changes)
@@ -225,7 +226,7 @@ impl Profile {
     }
 
     pub(super) fn passed(&self) -> Option<limit::Passed> {
-        limit::look(&self.windows, self.identity.limit_per_min, self.quantum)
+        limit::evaluate(&self.windows, self.identity.limit_per_min, self.resolution)
     }
 
     /// How long it has been known. Unit: seconds.
@@ -263,14 +264,14 @@ impl Profile {
         self.identity.limit_per_min = per_min;
     }
 
-    /// The number of its open episodes in the partition's list.
-    pub const fn episode(&self) -> Option<u32> {
-        if self.episode == CALM { None } else { Some(self.episode) }
+    /// The number of its open incidents in the partition's list.
+    pub const fn open_finding(&self) -> Option<u32> {
+        if self.open_finding == CALM { None } else { Some(self.open_finding) }
     }
 
-    /// Notes its open episodes, or that it is calm.
-    pub fn set_episode(&mut self, episode: Option<u32>) {
-        self.episode = episode.unwrap_or(CALM);
+    /// Notes its open incidents, or that it is calm.
+    pub fn set_open_finding(&mut self, open_finding: Option<u32>) {
+        self.open_finding = open_finding.unwrap_or(CALM);
     }
 
     /// Forgets what was held back: it may be the beginning of abuse.
@@ -303,14 +304,14 @@ impl Profile {
     }
 
     /// What it is known by.
-    pub const fn known(&self) -> &Known {
+    pub const fn known(&self) -> &Familiar {
         &self.known
     }
 
     /// The most of everything as it is now.
-    pub fn maxima(&self) -> Maxima {
-        let few = |spread: Spread| u8::try_from(spread.distinct()).unwrap_or(u8::MAX);
-        Maxima {
+    pub fn peaks(&self) -> Peaks {
+        let few = |spread: Cardinality| u8::try_from(spread.distinct()).unwrap_or(u8::MAX);
+        Peaks {
             counts: Window::ALL.map(|window| self.windows.count(window) as f32),
             climbs: self.ramp.sums(),
             units: self.cost.now(),
@@ -320,12 +321,12 @@ impl Profile {
     }
 
     /// Learns from a stretch that turned out harmless.
-    pub fn absorb(&mut self, maxima: &Maxima) {
-        self.baseline.absorb(&maxima.counts);
-        self.ramp.absorb(&maxima.climbs);
-        self.cost.absorb(maxima.units);
-        self.networks.absorb(maxima.networks);
-        self.endpoints.absorb(maxima.endpoints);
+    pub fn absorb(&mut self, peaks: &Peaks) {
+        self.baseline.absorb(&peaks.counts);
+        self.ramp.absorb(&peaks.climbs);
+        self.cost.absorb(peaks.units);
+        self.networks.absorb(peaks.networks);
+        self.endpoints.absorb(peaks.endpoints);
     }
 
     /// Begins to measure climbs again, after a stretch that was judged.
@@ -366,16 +367,16 @@ crate::codec!(Profile {
     networks,
     endpoints,
     failures,
-    quantum,
+    resolution,
     identity,
-    episode,
+    open_finding,
     hot
 });
 
 #[cfg(test)]
 mod tests {
     use super::{Identity, Prior, Profile};
-    use crate::detect::detection::Claim;
+    use crate::detect::detection::Detection;
     use crate::detect::params::Params;
     use crate::model::credential::Kind;
     use crate::model::features::Facts;
@@ -385,12 +386,12 @@ mod tests {
     const START: u32 = 1_700_000_040;
 
     /// Counts a request in `second`; what burst says of it, if it is asked.
-    fn at(profile: &mut Profile, second: u32, params: &Params) -> Option<Claim> {
+    fn at(profile: &mut Profile, second: u32, params: &Params) -> Option<Detection> {
         let time = EventTime::from_s(i64::from(second));
         let recorded = profile.record(time, &Facts::default(), false, params);
         let burst = Detector::Burst;
         let asked = recorded.asks.has(burst);
-        asked.then(|| profile.claim(burst, recorded.novel, (time, None), params)).flatten()
+        asked.then(|| profile.detection(burst, recorded.novel, (time, None), params)).flatten()
     }
 
     /// A credential with `per_min` requests a minute, evenly, for `minutes`.
@@ -416,7 +417,8 @@ mod tests {
         let mut profile = usual(30, 25 * 60, &params);
         let attack = profile.windows().newest() + 1;
         let known = (1..=167).find(|_| {
-            at(&mut profile, attack, &params).is_some_and(|claim| claim.action >= Action::Alert)
+            at(&mut profile, attack, &params)
+                .is_some_and(|detection| detection.action >= Action::Alert)
         });
         assert!(known.is_some_and(|events| events < 100), "{known:?}");
     }
@@ -426,8 +428,8 @@ mod tests {
         let params = Params::default();
         let mut profile = usual(30, 10, &params);
         let attack = profile.windows().newest() + 1;
-        let claims = (0..5000).filter_map(|_| at(&mut profile, attack, &params));
-        assert_eq!(claims.map(|claim| claim.action).max(), Some(Action::Observe));
+        let detections = (0..5000).filter_map(|_| at(&mut profile, attack, &params));
+        assert_eq!(detections.map(|detection| detection.action).max(), Some(Action::Observe));
     }
 
     #[test]
@@ -439,8 +441,8 @@ mod tests {
         for _ in 0..15 {
             let recorded = profile.record(time, &Facts::default(), false, &params);
             for detector in recorded.asks.iter() {
-                let claim = profile.claim(detector, recorded.novel, (time, None), &params);
-                assert_eq!(claim, None);
+                let detection = profile.detection(detector, recorded.novel, (time, None), &params);
+                assert_eq!(detection, None);
             }
         }
     }

@@ -6,7 +6,7 @@
 //! use, none by event.
 //! Source: DETECTION, "What the data say" 7 and "Formulas"; [`crate::stats::cusum`].
 
-use super::evidence::Seen;
+use super::evidence::Evidence;
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::{Compact, faded};
 use crate::stats::cusum::Usual;
@@ -130,7 +130,7 @@ impl Ramp {
 }
 
 /// What `ramp` says after a minute of `count` requests where `usual` are.
-pub fn look(ramp: Ramp, usual: f64, count: u32, params: &Params) -> Option<(Action, Climb)> {
+pub fn evaluate(ramp: Ramp, usual: f64, count: u32, params: &Params) -> Option<(Action, Climb)> {
     let climbs = FACTORS.into_iter().zip(ramp.sums.into_iter().zip(ramp.peaks));
     let climbs = climbs.map(|(factor, (sum, peak))| {
         let (sum_nats, peak_nats) = (f64::from(sum.value()), f64::from(peak.value()));
@@ -145,7 +145,7 @@ pub fn look(ramp: Ramp, usual: f64, count: u32, params: &Params) -> Option<(Acti
     Some((if alerts { Action::Alert } else { Action::Observe }, highest))
 }
 
-impl Seen for Climb {
+impl Evidence for Climb {
     fn strength(&self) -> f64 {
         self.ratio
     }
@@ -182,7 +182,7 @@ crate::codec!(Climb { factor, sum_nats, peak_nats, ratio, count, usual });
 
 #[cfg(test)]
 mod tests {
-    use super::{Params, Ramp, Usual, look};
+    use super::{Params, Ramp, Usual, evaluate};
     use crate::model::finding::Action;
 
     fn alerting() -> Params {
@@ -193,7 +193,7 @@ mod tests {
     fn a_rate_that_doubles_and_stays_is_noticed_and_a_steady_one_is_not() {
         let (usual, params) = (Usual::new(60.0, 5.0, 1e4), alerting());
         let mut ramp = Ramp::default();
-        let look = |ramp, count| look(ramp, 60.0, count, &alerting());
+        let look = |ramp, count| evaluate(ramp, 60.0, count, &alerting());
         for _ in 0..600 {
             ramp.minute_ends(usual, 60, 0, &params);
             assert_eq!(look(ramp, 60), None);
@@ -210,9 +210,9 @@ mod tests {
         let (usual, params) = (Usual::new(60.0, 5.0, 1e4), alerting());
         let mut ramp = Ramp::default();
         ramp.minute_ends(usual, 500, 0, &params);
-        assert!(look(ramp, 60.0, 500, &params).is_some());
+        assert!(evaluate(ramp, 60.0, 500, &params).is_some());
         ramp.minute_ends(usual, 60, 120, &params);
-        assert_eq!(look(ramp, 60.0, 60, &params), None);
+        assert_eq!(evaluate(ramp, 60.0, 60, &params), None);
     }
 
     #[test]
@@ -223,6 +223,6 @@ mod tests {
         ramp.absorb(&ramp.sums());
         ramp.restart();
         (0..4).for_each(|_| ramp.minute_ends(usual, 200, 0, &params));
-        assert_eq!(look(ramp, 60.0, 200, &params), None);
+        assert_eq!(evaluate(ramp, 60.0, 200, &params), None);
     }
 }

@@ -7,7 +7,7 @@
 //! tenant's busiest credential. Cost: one counter by event, a pass over the tenants a minute.
 //! Source: DETECTION, "What the data say" 6.
 
-use super::evidence::{Seen, grouped};
+use super::evidence::{Evidence, grouped};
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::Compact;
 use crate::stats::tail::NegativeBinomial;
@@ -137,7 +137,7 @@ pub struct Flood {
 }
 
 /// What `tenant_flood` says of a minute.
-pub fn look(taken: Taken, usual: Usual, params: &Params) -> Option<(Action, Flood)> {
+pub fn evaluate(taken: Taken, usual: Usual, params: &Params) -> Option<(Action, Flood)> {
     if taken.requests < params.requests_min.into() || usual.minutes < params.minutes_min {
         return None;
     }
@@ -157,7 +157,7 @@ pub fn look(taken: Taken, usual: Usual, params: &Params) -> Option<(Action, Floo
     Some((action, Flood { requests, share, usual_share: usual.share, ratio, evidence_nats }))
 }
 
-impl Seen for Flood {
+impl Evidence for Flood {
     fn strength(&self) -> f64 {
         self.ratio
     }
@@ -192,7 +192,7 @@ crate::codec!(Flood { requests, share, usual_share, ratio, evidence_nats });
 
 #[cfg(test)]
 mod tests {
-    use super::{Params, Season, Taken, look};
+    use super::{Params, Season, Taken, evaluate};
     use crate::model::finding::Action;
 
     /// A Monday, 00:00 UTC.
@@ -212,7 +212,8 @@ mod tests {
         }
         let week = 7 * 1440;
         let action = |at, requests| {
-            look(taken(requests), season.usual(at), &Params::default()).map(|(action, _)| action)
+            evaluate(taken(requests), season.usual(at), &Params::default())
+                .map(|(action, _)| action)
         };
         assert_eq!(action(MONDAY + 3 * week + 10, 8000), None);
         assert_eq!(action(MONDAY + 3 * week + 700, 8000), Some(Action::Alert));

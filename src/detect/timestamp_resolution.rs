@@ -16,12 +16,12 @@ const OCCUPIED_MIN: u32 = 4;
 
 /// The step of the timestamps. Shape: 1 byte.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quantum(u8);
+pub struct TimestampResolution(u8);
 
-impl Quantum {
+impl TimestampResolution {
     /// Notes a request at millisecond `ms` of `second`, where `newest` was the newest second: one
     /// between the steps says at once that there are none.
-    pub const fn note(&mut self, newest: u32, second: u32, ms: u16) {
+    pub const fn record(&mut self, newest: u32, second: u32, ms: u16) {
         let step = self.0 as u32;
         if ms != 0 || (step > 1 && !second.abs_diff(newest).is_multiple_of(step)) {
             self.0 = 1;
@@ -69,38 +69,38 @@ const fn divisor(a: u32, b: u32) -> u32 {
     if a == 0 { b } else { divisor(b % a, a) }
 }
 
-crate::codec!(Quantum);
+crate::codec!(TimestampResolution);
 
 #[cfg(test)]
 mod tests {
-    use super::{Quantum, Window, Windows};
+    use super::{TimestampResolution, Window, Windows};
 
     /// Minute-aligned.
     const START: u32 = 1_700_000_040;
 
-    fn of_steps(seconds: impl Iterator<Item = u32>) -> Quantum {
+    fn of_steps(seconds: impl Iterator<Item = u32>) -> TimestampResolution {
         let mut windows = Windows::new(START);
         for second in seconds {
             windows.add(START + second);
         }
-        let mut quantum = Quantum::default();
-        quantum.minute_ends(&windows, START / 60);
-        quantum
+        let mut resolution = TimestampResolution::default();
+        resolution.minute_ends(&windows, START / 60);
+        resolution
     }
 
     #[test]
     fn steps_of_three_seconds_leave_windows_from_15_seconds_on() {
-        let quantum = of_steps((0..60).step_by(3));
-        let judged: Vec<_> = Window::ALL.into_iter().filter(|w| quantum.judges(*w)).collect();
+        let resolution = of_steps((0..60).step_by(3));
+        let judged: Vec<_> = Window::ALL.into_iter().filter(|w| resolution.judges(*w)).collect();
         assert_eq!(judged, [Window::S15, Window::S60, Window::S300]);
     }
 
     #[test]
     fn a_request_between_the_steps_ends_the_matter() {
         for (second, ms) in [(START + 61, 0), (START + 60, 1)] {
-            let mut quantum = of_steps((0..60).step_by(3));
-            quantum.note(START + 57, second, ms);
-            assert!(!quantum.is_coarse());
+            let mut resolution = of_steps((0..60).step_by(3));
+            resolution.record(START + 57, second, ms);
+            assert!(!resolution.is_coarse());
         }
     }
 

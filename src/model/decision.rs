@@ -11,7 +11,7 @@ use std::hash::Hasher;
 /// The most severe action that is now carried out. Default: shadow, nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
-pub enum Posture {
+pub enum Mode {
     /// Everything is written down, nobody is told, nothing is carried out.
     #[default]
     Shadow,
@@ -25,8 +25,8 @@ pub enum Posture {
     Revoke,
 }
 
-impl Posture {
-    /// Every posture, mildest first.
+impl Mode {
+    /// Every mode, mildest first.
     pub const ALL: [Self; 5] =
         [Self::Shadow, Self::Alert, Self::Throttle, Self::Suspend, Self::Revoke];
 
@@ -41,9 +41,9 @@ impl Posture {
         }
     }
 
-    /// The posture of that name, if there is one.
+    /// The mode of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|posture| posture.as_str() == name)
+        Self::ALL.into_iter().find(|mode| mode.as_str() == name)
     }
 
     /// The most severe action it lets through.
@@ -58,7 +58,7 @@ impl Posture {
     }
 }
 
-impl fmt::Display for Posture {
+impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
@@ -158,21 +158,21 @@ impl Order {
     }
 }
 
-/// A guardrail that lowered an action.
+/// A safeguard that lowered an action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Guardrail {
-    /// The posture allows less.
-    Posture,
+pub enum Safeguard {
+    /// The mode allows less.
+    Mode,
     /// The credential is on the allow list: never more than alert.
     AllowList,
-    /// The breaker has no token left for a revocation.
-    Breaker,
+    /// The revocation limit has no token left for a revocation.
+    RevocationLimit,
     /// The past is being read: never more than alert.
     CatchUp,
     /// It is not yet proven that the action keeps to its budget of false ones.
     Budget,
     /// Many credentials burst at once, a common cause: never more than throttle.
-    FleetSuppression,
+    CommonCause,
     /// Too little is known of the credential to revoke it for its rate: suspended at most.
     Maturity,
     /// tripline started a moment ago and knows little of anybody: never more than throttle.
@@ -183,15 +183,15 @@ pub enum Guardrail {
     Invariant,
 }
 
-impl Guardrail {
-    /// Every guardrail.
+impl Safeguard {
+    /// Every safeguard.
     pub const ALL: [Self; 10] = [
-        Self::Posture,
+        Self::Mode,
         Self::AllowList,
-        Self::Breaker,
+        Self::RevocationLimit,
         Self::CatchUp,
         Self::Budget,
-        Self::FleetSuppression,
+        Self::CommonCause,
         Self::Maturity,
         Self::WarmUp,
         Self::Approval,
@@ -201,12 +201,12 @@ impl Guardrail {
     /// The name on the wire and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Posture => "posture",
+            Self::Mode => "mode",
             Self::AllowList => "allow_list",
-            Self::Breaker => "breaker",
+            Self::RevocationLimit => "revocation_limit",
             Self::CatchUp => "catch_up",
             Self::Budget => "budget",
-            Self::FleetSuppression => "fleet_suppression",
+            Self::CommonCause => "common_cause",
             Self::Maturity => "maturity",
             Self::WarmUp => "warm_up",
             Self::Approval => "approval",
@@ -214,9 +214,9 @@ impl Guardrail {
         }
     }
 
-    /// The guardrail of that name, if there is one.
+    /// The safeguard of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|guardrail| guardrail.as_str() == name)
+        Self::ALL.into_iter().find(|safeguard| safeguard.as_str() == name)
     }
 }
 
@@ -276,14 +276,14 @@ pub struct Decision {
     pub generation: Generation,
     /// The most severe action that the evidence justified.
     pub wanted: Action,
-    /// What is ordered once the guardrails have spoken; where it is not carried out, what would be.
+    /// What is ordered once the safeguards have spoken; where it is not carried out, what would be.
     pub order: Order,
-    /// The posture in force.
-    pub posture: Posture,
+    /// The mode in force.
+    pub mode: Mode,
     /// Whether stores are told.
     pub carried_out: bool,
-    /// The guardrails that lowered it, in the order in which they spoke.
-    pub held_by: Vec<Guardrail>,
+    /// The safeguards that lowered it, in the order in which they spoke.
+    pub held_by: Vec<Safeguard>,
     /// When it ends by itself; none for good.
     pub until: Option<EventTime>,
     /// When it was made, by the clock of the host; a replay follows event time.
@@ -401,7 +401,7 @@ impl From<Receipt> for Delivery {
 
 /// What stands about a credential now: the sum of its decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Standing {
+pub struct EnforcementState {
     /// The credential.
     pub credential: Credential,
     /// The decision that made it so.
@@ -422,7 +422,7 @@ pub struct Standing {
     pub by_person: bool,
 }
 
-impl Standing {
+impl EnforcementState {
     /// What it still orders at `now`.
     pub fn in_force(&self, now: EventTime) -> Status {
         if self.until.is_none_or(|until| now < until) { self.status } else { Status::Active }
@@ -440,7 +440,7 @@ pub struct ApprovalTerms {
     pub until: EventTime,
 }
 
-/// What the store that counts for all members says to a revocation that asks for a token.
+/// What the store that counts for all instances says to a revocation that asks for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenGrant {
     /// There was one.
@@ -469,7 +469,7 @@ impl TokenGrant {
     }
 }
 
-/// An answer to a revocation that asks for a token of the breaker which all members share.
+/// An answer to a revocation that asks for a token of the revocation limit which all instances share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TokenAnswer {
     /// The finding for which it was asked.

@@ -1,4 +1,4 @@
-//! A finding: one detector's claim about one episode of one credential, with its numbers.
+//! A finding: one detector's claim about one finding of one credential, with its numbers.
 
 use super::credential::Credential;
 use super::time::EventTime;
@@ -62,7 +62,7 @@ impl fmt::Display for Action {
 #[repr(u8)]
 pub enum Detector {
     /// The operator's absolute limit was passed.
-    Ceiling,
+    Limit,
     /// The count in a window is far above the credential's own peak.
     Burst,
     /// The rate climbed and stays.
@@ -88,7 +88,7 @@ pub enum Detector {
 impl Detector {
     /// Every detector.
     pub const ALL: [Self; 11] = [
-        Self::Ceiling,
+        Self::Limit,
         Self::Burst,
         Self::Ramp,
         Self::Origin,
@@ -104,7 +104,7 @@ impl Detector {
     /// The name on the wire and in metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Ceiling => "ceiling",
+            Self::Limit => "limit",
             Self::Burst => "burst",
             Self::Ramp => "ramp",
             Self::Origin => "origin",
@@ -169,14 +169,14 @@ impl fmt::Display for Detector {
 }
 
 /// A finding's name, `f_` and 16 hexadecimal digits: a function of credential, detector and
-/// episode start, so that a replay makes the same one.
+/// finding start, so that a replay makes the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FindingId(u64);
 
 impl FindingId {
-    /// Names the finding of an episode.
+    /// Names the finding of a finding.
     pub fn of(credential: &Credential, detector: Detector, opened: EventTime) -> Self {
-        // Not a defence against forgery, so the key is fixed: the same on every member.
+        // Not a defence against forgery, so the key is fixed: the same on every instance.
         let mut hasher = SipHasher13::new_with_keys(0x7472_6970_6c69_6e65, 0x66_696e_6469_6e67);
         hasher.write_u8(credential.kind() as u8);
         hasher.write_u8(detector as u8);
@@ -209,14 +209,14 @@ pub struct Reached([Option<EventTime>; Action::ALL.len()]);
 
 impl Reached {
     /// Notes that `action`, and all below it, was justified at `at`; the first time stays.
-    pub fn note(&mut self, action: Action, at: EventTime) {
+    pub fn record(&mut self, action: Action, at: EventTime) {
         for slot in self.0.iter_mut().take(action as usize + 1) {
             slot.get_or_insert(at);
         }
     }
 
     /// Notes that `action` alone was first justified at `at`, as when reading a finding back.
-    pub fn note_exactly(&mut self, action: Action, at: EventTime) {
+    pub fn record_exactly(&mut self, action: Action, at: EventTime) {
         if let Some(slot) = self.0.get_mut(action as usize) {
             *slot = Some(at);
         }
@@ -262,7 +262,7 @@ impl Gate {
     }
 }
 
-/// The gates that an episode passed, each at any time so far.
+/// The gates that a finding passed, each at any time so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Gates(u8);
 
@@ -309,7 +309,7 @@ impl Measure {
     }
 }
 
-/// One detector's claim about one episode; updated while the episode runs.
+/// One detector's claim about one finding; updated while the finding runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// Its name.
@@ -322,7 +322,7 @@ pub struct Finding {
     pub detector: Detector,
     /// The most severe action that was justified so far.
     pub action: Action,
-    /// When the episode opened.
+    /// When the finding opened.
     pub opened: EventTime,
     /// When each action was first justified.
     pub reached: Reached,
@@ -330,7 +330,7 @@ pub struct Finding {
     pub gates: Gates,
     /// When the finding last changed.
     pub updated: EventTime,
-    /// When the episode closed.
+    /// When the finding closed.
     pub closed: Option<EventTime>,
     /// Strength of the claim. Unit: nats, the negative logarithm of a tail probability.
     pub evidence_nats: f64,
@@ -349,14 +349,14 @@ mod tests {
     use crate::model::time::EventTime;
 
     #[test]
-    fn the_id_of_a_finding_depends_on_all_that_names_the_episode_and_on_nothing_else() {
+    fn the_id_of_a_finding_depends_on_all_that_names_the_open_finding_and_on_nothing_else() {
         let key = Credential::new(Kind::ApiKey, "k").expect("valid");
         let session = Credential::new(Kind::Session, "k").expect("valid");
         let (early, late) = (EventTime::from_ms(1), EventTime::from_ms(2));
         let id = FindingId::of(&key, Detector::Burst, early);
         assert_eq!(id, FindingId::of(&key, Detector::Burst, early));
         assert_ne!(id, FindingId::of(&session, Detector::Burst, early));
-        assert_ne!(id, FindingId::of(&key, Detector::Ceiling, early));
+        assert_ne!(id, FindingId::of(&key, Detector::Limit, early));
         assert_ne!(id, FindingId::of(&key, Detector::Burst, late));
         assert_eq!(FindingId::parse(&id.to_string()), Some(id));
         assert_eq!(FindingId::parse("f_zz"), None);
@@ -365,8 +365,8 @@ mod tests {
     #[test]
     fn a_graver_action_implies_the_milder_ones_and_the_first_time_stays() {
         let mut reached = Reached::default();
-        reached.note(Action::Alert, EventTime::from_ms(1));
-        reached.note(Action::Suspend, EventTime::from_ms(5));
+        reached.record(Action::Alert, EventTime::from_ms(1));
+        reached.record(Action::Suspend, EventTime::from_ms(5));
         assert_eq!(reached.at(Action::Alert), Some(EventTime::from_ms(1)));
         assert_eq!(reached.at(Action::Throttle), Some(EventTime::from_ms(5)));
         assert_eq!(reached.at(Action::Revoke), None);

@@ -11,16 +11,16 @@ use std::fmt;
 /// A promise about decisions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Invariant {
-    /// S-1: revocations within any hour stay within the breaker.
-    RevocationsWithinBreaker,
+    /// S-1: revocations within any hour stay within the revocation limit.
+    RevocationsWithinRevocationLimit,
     /// S-3: a credential's generation strictly rises.
     GenerationRises,
     /// S-5: in catch-up nothing above alert is carried out.
     CatchUpHolds,
     /// S-6: an allow-listed credential never gets more than alert.
     AllowListHolds,
-    /// S-7: above the posture nothing is carried out.
-    PostureHolds,
+    /// S-7: above the mode nothing is carried out.
+    ModeHolds,
     /// S-9: an immature credential is never revoked for its rate.
     ImmatureNotRevoked,
     /// S-8: a decision on a finding carries the numbers from which it can be recomputed.
@@ -30,11 +30,11 @@ pub enum Invariant {
 impl Invariant {
     /// Every invariant of decisions.
     pub const ALL: [Self; 7] = [
-        Self::RevocationsWithinBreaker,
+        Self::RevocationsWithinRevocationLimit,
         Self::GenerationRises,
         Self::CatchUpHolds,
         Self::AllowListHolds,
-        Self::PostureHolds,
+        Self::ModeHolds,
         Self::ImmatureNotRevoked,
         Self::CarriesEvidence,
     ];
@@ -42,11 +42,11 @@ impl Invariant {
     /// Its number in the design.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::RevocationsWithinBreaker => "S-1",
+            Self::RevocationsWithinRevocationLimit => "S-1",
             Self::GenerationRises => "S-3",
             Self::CatchUpHolds => "S-5",
             Self::AllowListHolds => "S-6",
-            Self::PostureHolds => "S-7",
+            Self::ModeHolds => "S-7",
             Self::ImmatureNotRevoked => "S-9",
             Self::CarriesEvidence => "S-8",
         }
@@ -69,8 +69,8 @@ pub struct Circumstances {
     pub catch_up: bool,
     /// Whether the credential is on the allow list.
     pub allow_listed: bool,
-    /// Whether the breaker gave a token for it.
-    pub breaker_granted: bool,
+    /// Whether the revocation limit gave a token for it.
+    pub revocation_limit_granted: bool,
     /// Whether enough is known of the credential, or a contract was broken.
     pub mature: bool,
 }
@@ -94,11 +94,11 @@ pub fn broken_by(decision: &Decision, given: &Circumstances) -> Option<Invariant
     if given.allow_listed && action > Action::Alert {
         return Some(Invariant::AllowListHolds);
     }
-    if action > decision.posture.cap() {
-        return Some(Invariant::PostureHolds);
+    if action > decision.mode.cap() {
+        return Some(Invariant::ModeHolds);
     }
-    if action == Action::Revoke && !given.breaker_granted {
-        return Some(Invariant::RevocationsWithinBreaker);
+    if action == Action::Revoke && !given.revocation_limit_granted {
+        return Some(Invariant::RevocationsWithinRevocationLimit);
     }
     if action == Action::Revoke && !given.mature {
         return Some(Invariant::ImmatureNotRevoked);
@@ -113,7 +113,7 @@ pub fn broken_by(decision: &Decision, given: &Circumstances) -> Option<Invariant
 mod tests {
     use super::{Circumstances, Invariant, broken_by};
     use crate::model::credential::Credential;
-    use crate::model::decision::{Decision, DecisionId, Generation, Order, Posture};
+    use crate::model::decision::{Decision, DecisionId, Generation, Mode, Order};
     use crate::model::finding::{Action, Detector, FindingId, Measure};
     use crate::model::time::EventTime;
 
@@ -124,13 +124,13 @@ mod tests {
         let order = Order::Act(Action::Revoke);
         let decision = Decision {
             id: DecisionId::of(&credential, Generation(1), at, (None, order)),
-            finding: Some(FindingId::of(&credential, Detector::Ceiling, at)),
+            finding: Some(FindingId::of(&credential, Detector::Limit, at)),
             credential,
             tenant: None,
             generation: Generation(1),
             wanted: Action::Revoke,
             order,
-            posture: Posture::Revoke,
+            mode: Mode::Revoke,
             carried_out: true,
             held_by: Vec::new(),
             until: None,
@@ -144,7 +144,7 @@ mod tests {
             generation_before: Generation(0),
             catch_up: false,
             allow_listed: false,
-            breaker_granted: true,
+            revocation_limit_granted: true,
             mature: true,
         };
         (decision, given)
@@ -161,10 +161,10 @@ mod tests {
         assert_eq!(broken(|one, _| one.generation.0 = 2), Some(Invariant::GenerationRises));
         assert_eq!(broken(|_, given| given.catch_up = true), Some(Invariant::CatchUpHolds));
         assert_eq!(broken(|_, given| given.allow_listed = true), Some(Invariant::AllowListHolds));
-        let posture = broken(|one, _| one.posture = Posture::Suspend);
-        assert_eq!(posture, Some(Invariant::PostureHolds));
-        let breaker = broken(|_, given| given.breaker_granted = false);
-        assert_eq!(breaker, Some(Invariant::RevocationsWithinBreaker));
+        let mode = broken(|one, _| one.mode = Mode::Suspend);
+        assert_eq!(mode, Some(Invariant::ModeHolds));
+        let revocation_limit = broken(|_, given| given.revocation_limit_granted = false);
+        assert_eq!(revocation_limit, Some(Invariant::RevocationsWithinRevocationLimit));
         assert_eq!(broken(|_, given| given.mature = false), Some(Invariant::ImmatureNotRevoked));
         assert_eq!(broken(|one, _| one.evidence.clear()), Some(Invariant::CarriesEvidence));
         let kept = broken(|one, given| (one.carried_out, given.catch_up) = (false, true));

@@ -13,13 +13,13 @@ use std::collections::BTreeMap;
 /// A unit of order, state and checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ShardId {
-    /// A slot of the HTTP intake.
+    /// A slot of the HTTP source.
     Slot(usize),
     /// A partition of a Kafka topic.
     Kafka(String, i32),
 }
 
-/// What a claim or the passing of time did to an episode.
+/// What a claim or the passing of time did to a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It began.
@@ -58,7 +58,7 @@ pub struct Exposure {
     pub hours: [u64; Kind::ALL.len()],
 }
 
-/// How many tenants one partition or member tells of. Chosen: who takes a fiftieth is among them.
+/// How many tenants one partition or instance tells of. Chosen: who takes a fiftieth is among them.
 pub const BUSIEST_MAX: usize = 50;
 
 /// What a tenant did in a minute.
@@ -72,7 +72,7 @@ pub struct TenantTotals {
     pub watched_minutes: u32,
 }
 
-/// What all did in a minute. Those of partitions and members add up, in any order.
+/// What all did in a minute. Those of partitions and instances add up, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MinuteTotals {
     /// Everybody's requests, also of credentials without a tenant.

@@ -19,7 +19,7 @@ pub const DOUBT_MS: i64 = 60_000;
 
 /// A step that is doubted.
 #[derive(Clone, Copy, Debug)]
-struct Doubted {
+struct ClockJump {
     offset: i64,
     /// When it was first seen, by the time since boot.
     since: i64,
@@ -30,7 +30,7 @@ struct Doubted {
 pub struct SteadyClock {
     /// What is added to the time since boot. Unit: milliseconds.
     offset: i64,
-    doubted: Option<Doubted>,
+    doubted: Option<ClockJump>,
 }
 
 /// The clock as it was some time before a restart.
@@ -110,7 +110,7 @@ impl SteadyClock {
                     })
                 }
                 _ => {
-                    self.doubted = Some(Doubted { offset, since: since_boot });
+                    self.doubted = Some(ClockJump { offset, since: since_boot });
                     Some(Step::Doubted(step))
                 }
             }

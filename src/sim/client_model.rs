@@ -25,7 +25,7 @@ enum Change {
 
 /// Which kind of client it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Habit {
+pub enum ClientHabit {
     /// One to three networks.
     Settled,
     /// A phone behind carrier NAT: another network every few minutes.
@@ -34,8 +34,8 @@ pub enum Habit {
 
 /// How a client looks.
 #[derive(Clone, Debug)]
-pub struct Guise {
-    pub(crate) habit: Habit,
+pub struct ClientModel {
+    pub(crate) habit: ClientHabit,
     pub(crate) country: [u8; 2],
     pub(crate) networks: Vec<Network>,
     network_slots: [u16; SLOTS],
@@ -69,7 +69,7 @@ fn slots(n: usize, exponent: f64) -> [u16; SLOTS] {
     slots
 }
 
-impl Guise {
+impl ClientModel {
     /// A client's honest looks for `days` from `start_ms` on.
     ///
     /// One in ten is mobile. Networks: 1 to 3, with Zipf(1) weights. Endpoints: 1 to 6, likewise.
@@ -78,9 +78,9 @@ impl Guise {
     /// every 60, a new endpoint every 20; a new network at a rate a day that is 0 for half of the
     /// clients and else lognormal with a median of 0.1 and a sigma of 1, at most 1.
     pub fn honest(days: f64, start_ms: i64, random: &mut Random) -> Self {
-        let habit = if random.chance(0.1) { Habit::Mobile } else { Habit::Settled };
+        let habit = if random.chance(0.1) { ClientHabit::Mobile } else { ClientHabit::Settled };
         let country = random.one(&COUNTRIES).map_or(*b"US", |country| **country);
-        let homes = if habit == Habit::Mobile { 6 } else { 1 + random.below(3) };
+        let homes = if habit == ClientHabit::Mobile { 6 } else { 1 + random.below(3) };
         let networks: Vec<_> = (0..homes).map(|_| Network::draw(country, random)).collect();
         let families = 1 + random.below(2);
         let agents = (0..families).map(|_| (agent(random), 0)).collect();
@@ -147,7 +147,7 @@ impl Guise {
     pub fn thief(&self, random: &mut Random) -> Self {
         let country = random.one(&FAR_COUNTRIES).map_or(*b"RU", |country| **country);
         let mut guise = self.clone();
-        guise.habit = Habit::Settled;
+        guise.habit = ClientHabit::Settled;
         guise.country = country;
         guise.networks = vec![Network::draw(country, random)];
         guise.network_slots = [0; SLOTS];
@@ -166,7 +166,7 @@ impl Guise {
         };
         guise.networks = (0..networks).map(anywhere).collect();
         guise.network_slots = [u16::MAX; SLOTS];
-        guise.habit = Habit::Settled;
+        guise.habit = ClientHabit::Settled;
         guise.changes.clear();
         guise
     }
@@ -195,7 +195,7 @@ impl Guise {
         let mut guise = self.moved(random);
         guise.country = random.one(&FAR_COUNTRIES).map_or(*b"RU", |country| **country);
         guise.networks = vec![Network::draw(guise.country, random)];
-        guise.habit = Habit::Settled;
+        guise.habit = ClientHabit::Settled;
         guise.changes.clear();
         guise
     }
@@ -204,7 +204,7 @@ impl Guise {
     #[must_use]
     pub fn at_home_of(&self, other: &Self) -> Self {
         Self {
-            habit: Habit::Settled,
+            habit: ClientHabit::Settled,
             country: other.country,
             networks: other.networks.clone(),
             network_slots: other.network_slots,
@@ -228,7 +228,7 @@ impl Guise {
                 self.change(change, random);
             }
         }
-        if self.habit == Habit::Mobile && self.moves_at <= time_ms {
+        if self.habit == ClientHabit::Mobile && self.moves_at <= time_ms {
             self.roam(time_ms, random);
         }
         let bits = random.bits();

@@ -1,7 +1,7 @@
 //! What is known where a trial begins, and what happens in it.
 
 use super::random::Random;
-use super::stream::{By, Duo, Flow};
+use super::stream::{Party, RequestStream, TwoParties};
 use crate::model::time::EventTime;
 
 /// Whether a trial ought to be found.
@@ -25,9 +25,9 @@ impl Class {
 
 /// What is known where a trial begins.
 #[derive(Debug)]
-pub struct Scene<'a> {
+pub struct Fixture<'a> {
     /// The owner's requests from `start` on.
-    pub owner: &'a Flow,
+    pub owner: &'a RequestStream,
     /// When it begins.
     pub start: EventTime,
     /// The draws of this trial.
@@ -38,11 +38,11 @@ pub struct Scene<'a> {
 
 /// What happens in a trial.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct AttackPlan {
     /// The requests.
-    pub duo: Duo,
+    pub duo: TwoParties,
     /// Whose requests are what the trial is about.
-    pub whose: By,
+    pub whose: Party,
     /// Whether the credential is seen for the first time.
     pub fresh: bool,
     /// Whether what was read is read once more.
@@ -51,22 +51,22 @@ pub struct Plan {
     pub limit_per_min: u32,
 }
 
-impl Plan {
+impl AttackPlan {
     /// Both go on.
-    pub fn beside(scene: &Scene<'_>, other: Flow) -> Self {
-        let duo = Duo { owner: Some(scene.owner.clone()), other: Some(other) };
-        Self { duo, whose: By::Other, fresh: false, redelivers: false, limit_per_min: 0 }
+    pub fn beside(scene: &Fixture<'_>, other: RequestStream) -> Self {
+        let duo = TwoParties { owner: Some(scene.owner.clone()), other: Some(other) };
+        Self { duo, whose: Party::Other, fresh: false, redelivers: false, limit_per_min: 0 }
     }
 
     /// Only the other one goes on.
-    pub fn instead(other: Flow) -> Self {
-        let duo = Duo { owner: None, other: Some(other) };
-        Self { duo, whose: By::Other, fresh: false, redelivers: false, limit_per_min: 0 }
+    pub fn instead(other: RequestStream) -> Self {
+        let duo = TwoParties { owner: None, other: Some(other) };
+        Self { duo, whose: Party::Other, fresh: false, redelivers: false, limit_per_min: 0 }
     }
 
     /// The owner goes on otherwise.
-    pub fn owner(owner: Flow) -> Self {
-        let duo = Duo { owner: Some(owner), other: None };
-        Self { duo, whose: By::Owner, fresh: false, redelivers: false, limit_per_min: 0 }
+    pub fn owner(owner: RequestStream) -> Self {
+        let duo = TwoParties { owner: Some(owner), other: None };
+        Self { duo, whose: Party::Owner, fresh: false, redelivers: false, limit_per_min: 0 }
     }
 }

@@ -2,21 +2,21 @@
 //! who moves all keys to another network.
 
 use super::attack;
-use super::client_model::Guise;
-use super::fixture::Scene;
+use super::client_model::ClientModel;
+use super::fixture::Fixture;
 use super::random::Random;
 use super::runner::{BEGIN, blank, honest};
 use super::score::ACTIONS;
-use super::stream::{Duo, minutes};
+use super::stream::{TwoParties, minutes};
 use super::trace::Clients;
 use super::trace::Trace;
 use crate::adapters::storage::key_material::REPLAY_SEED;
 use crate::control_plane;
 use crate::data_plane::batch::Batch;
 use crate::data_plane::partition;
-use crate::engine::{Machine, Output};
+use crate::engine::{Engine, Output};
 use crate::model::credential::Credential;
-use crate::model::decision::{Order, Posture};
+use crate::model::decision::{Mode, Order};
 use crate::model::event::AuthEvent;
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
@@ -48,7 +48,7 @@ pub struct FleetTrial {
     pub credentials: u64,
     /// How many came to justify each action.
     pub justified: [u64; ACTIONS],
-    /// How many were suspended, with the posture at revoke.
+    /// How many were suspended, with the mode at revoke.
     pub suspended: u64,
     /// How many were revoked, likewise.
     pub revoked: u64,
@@ -73,8 +73,8 @@ pub fn both(clients: &Clients, params: &Arc<partition::Params>, seed: u64) -> Ve
         let round = u32::try_from(twin / some.len()).unwrap_or(0);
         Arc::new(Trace { number: trace.number + TWIN * round, ..(***trace).clone() })
     };
-    let members = some.iter().cycle().zip(0..FLEET_MAX).map(twin).collect();
-    let fleet = Fleet { members, params, seed, moment };
+    let instances = some.iter().cycle().zip(0..FLEET_MAX).map(twin).collect();
+    let fleet = Fleet { instances, params, seed, moment };
     vec![
         fleet.run("fleet_launch", "the whole fleet x8 for 30 min", None, launch),
         fleet.run(
@@ -87,25 +87,25 @@ pub fn both(clients: &Clients, params: &Arc<partition::Params>, seed: u64) -> Ve
 }
 
 struct Fleet<'a> {
-    members: Vec<Arc<Trace>>,
+    instances: Vec<Arc<Trace>>,
     params: &'a Arc<partition::Params>,
     seed: u64,
     moment: EventTime,
 }
 
-fn launch(scene: &mut Scene<'_>, _: &Guise) -> Duo {
+fn launch(scene: &mut Fixture<'_>, _: &ClientModel) -> TwoParties {
     let guise = attack::own(scene);
     let more = 7.0 * scene.level_per_min;
     let other = attack::steady(scene, guise, more, 30);
-    Duo { owner: Some(scene.owner.clone()), other: Some(other) }
+    TwoParties { owner: Some(scene.owner.clone()), other: Some(other) }
 }
 
-fn migrate(scene: &mut Scene<'_>, target: &Guise) -> Duo {
+fn migrate(scene: &mut Fixture<'_>, target: &ClientModel) -> TwoParties {
     let mut owner = scene.owner.clone();
     owner.guise = attack::own(scene).at_home_of(target);
     let more = 0.5 * scene.level_per_min;
     let other = attack::steady(scene, owner.guise.clone(), more, 60);
-    Duo { owner: Some(owner), other: Some(other) }
+    TwoParties { owner: Some(owner), other: Some(other) }
 }
 
 impl Fleet<'_> {
@@ -114,26 +114,27 @@ impl Fleet<'_> {
         name: &'static str,
         about: &'static str,
         tenant: Option<&'static str>,
-        turn: fn(&mut Scene<'_>, &Guise) -> Duo,
+        turn: fn(&mut Fixture<'_>, &ClientModel) -> TwoParties,
     ) -> FleetTrial {
-        let mut postures = control_plane::params::Params::default();
-        postures.postures.default = Posture::Revoke;
-        let mut machine = Machine::new(Arc::clone(self.params), Arc::new(postures), REPLAY_SEED);
-        let mut clients: Vec<(Duo, AuthEvent<'static>)> = Vec::new();
-        for trace in &self.members {
+        let mut modes = control_plane::params::Params::default();
+        modes.modes.default = Mode::Revoke;
+        let mut engine = Engine::new(Arc::clone(self.params), Arc::new(modes), REPLAY_SEED);
+        let mut clients: Vec<(TwoParties, AuthEvent<'static>)> = Vec::new();
+        for trace in &self.instances {
             let mut event = blank(trace.number);
             if let Some(tenant) = tenant {
                 event.tenant = Some(tenant.into());
             }
-            clients.push((Duo { owner: Some(honest(trace, self.seed)), other: None }, event));
+            clients
+                .push((TwoParties { owner: Some(honest(trace, self.seed)), other: None }, event));
         }
-        let mut seen = Seen::default();
-        feed(&mut machine, &mut clients, self.moment, &mut |_| {});
+        let mut seen = FleetOutcome::default();
+        feed(&mut engine, &mut clients, self.moment, &mut |_| {});
         let mut random = Random::of(self.seed, &[8]);
-        let target = Guise::honest(1.0, self.moment.ms(), &mut random).moved(&mut random);
+        let target = ClientModel::honest(1.0, self.moment.ms(), &mut random).moved(&mut random);
         for (duo, _) in &mut clients {
             let Some(owner) = duo.owner.take() else { continue };
-            let mut scene = Scene {
+            let mut scene = Fixture {
                 owner: &owner,
                 start: self.moment,
                 random: Random::of(random.bits(), &[]),
@@ -143,7 +144,7 @@ impl Fleet<'_> {
         }
         let end = self.moment.plus_ms(minutes(WATCHED_MIN));
         let begun = self.moment;
-        feed(&mut machine, &mut clients, end, &mut |output| seen.note(&output, begun));
+        feed(&mut engine, &mut clients, end, &mut |output| seen.record(&output, begun));
         FleetTrial {
             name,
             about,
@@ -158,8 +159,8 @@ impl Fleet<'_> {
 
 /// Feeds all requests before `end`, in order of time.
 fn feed(
-    machine: &mut Machine,
-    clients: &mut [(Duo, AuthEvent<'static>)],
+    engine: &mut Engine,
+    clients: &mut [(TwoParties, AuthEvent<'static>)],
     end: EventTime,
     each: &mut impl FnMut(Output),
 ) {
@@ -168,7 +169,7 @@ fn feed(
         queue.extend(duo.next_time().map(|time| Reverse((time, index))));
     }
     let mut batch = Batch::default();
-    let mut offset = machine.partition().next_offset();
+    let mut offset = engine.partition().next_offset();
     while let Some(Reverse((time, index))) = queue.pop() {
         let Some((duo, event)) = clients.get_mut(index).filter(|_| time < end) else { break };
         duo.take(event);
@@ -176,22 +177,22 @@ fn feed(
         offset += 1;
         queue.extend(duo.next_time().map(|time| Reverse((time, index))));
         if batch.len() == BATCH {
-            machine.apply(&batch, &mut *each);
+            engine.apply(&batch, &mut *each);
             batch.clear();
         }
     }
-    machine.apply(&batch, each);
+    engine.apply(&batch, each);
 }
 
 #[derive(Default)]
-struct Seen {
+struct FleetOutcome {
     justified: BTreeMap<Action, BTreeSet<Credential>>,
     suspended: u64,
     revoked: u64,
 }
 
-impl Seen {
-    fn note(&mut self, output: &Output, begun: EventTime) {
+impl FleetOutcome {
+    fn record(&mut self, output: &Output, begun: EventTime) {
         match output {
             Output::Signal(signal) => {
                 let finding = &signal.finding;

@@ -9,7 +9,7 @@ use crate::adapters::sources::file::Records;
 use crate::adapters::storage::key_material::{REPLAY_SEED, replay_key};
 use crate::config::settings::Settings;
 use crate::data_plane::batch::Batch;
-use crate::engine::{Machine, Output};
+use crate::engine::{Engine, Output};
 use crate::formats::events::body;
 use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
@@ -62,7 +62,7 @@ pub struct Scored {
 }
 
 struct Scorer {
-    machine: Machine,
+    engine: Engine,
     batch: Batch,
     offset: i64,
     stretches: BTreeMap<Key, Vec<Stretch>>,
@@ -97,15 +97,15 @@ impl Scorer {
     }
 
     fn apply(&mut self) {
-        let Self { machine, batch, stretches, findings, .. } = self;
-        machine.apply(batch, |output| {
+        let Self { engine, batch, stretches, findings, .. } = self;
+        engine.apply(batch, |output| {
             let Output::Signal(signal) = output else { return };
             let finding = signal.finding;
             let key = (finding.credential.kind(), finding.credential.id().to_owned());
             for stretch in stretches.get_mut(&key).into_iter().flatten() {
                 let until = stretch.label.end.plus_ms(AFTERMATH_MS);
                 if let Some(begun) = stretch.begun.filter(|_| finding.opened <= until) {
-                    stretch.trial.hear(&finding, begun);
+                    stretch.trial.on_finding(&finding, begun);
                 }
             }
             findings.insert(finding.id, finding);
@@ -180,7 +180,7 @@ pub fn score(
     let partition = Arc::new(settings.partition.clone());
     let control = Arc::new(settings.control.clone());
     let mut scorer = Scorer {
-        machine: Machine::new(partition, control, REPLAY_SEED),
+        engine: Engine::new(partition, control, REPLAY_SEED),
         batch: Batch::default(),
         offset: 0,
         stretches: BTreeMap::new(),

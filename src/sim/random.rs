@@ -1,4 +1,4 @@
-//! Draws from stated distributions, by a small generator. Bits are the same on every machine,
+//! Draws from stated distributions, by a small generator. Bits are the same on every engine,
 //! numbers as far as its logarithm is.
 //!
 //! **Does not** serve for secrets: one who knows the seed knows all draws.

@@ -35,7 +35,7 @@ pub struct Report {
     pub new_h: f64,
     /// From when it is no longer new to its last use, added up. Unit: days.
     pub mature_key_days: f64,
-    /// Episodes on honest use.
+    /// Findings on honest use.
     pub false_alarms: Vec<Rate>,
     /// What became of attacks and look-alikes.
     pub outcomes: Vec<Outcome>,
@@ -125,10 +125,10 @@ impl Report {
                 "{:<13}{:<10}{:>8} {:>10} {:<24}{:>8} {:>10} {}",
                 rate.detector.unwrap_or("any"),
                 rate.action,
-                rate.episodes,
+                rate.open_findings,
                 small(rate.per_key_day),
                 range(rate.interval),
-                rate.mature_episodes,
+                rate.mature_open_findings,
                 small(rate.mature_per_key_day),
                 range(rate.mature_interval),
             );
@@ -194,7 +194,7 @@ impl Report {
         for fleet in &self.fleets {
             let _ok = writeln!(
                 text,
-                "{}: carried out under posture revoke: {} suspensions, {} revocations",
+                "{}: carried out under mode revoke: {} suspensions, {} revocations",
                 fleet.name, fleet.suspended, fleet.revoked
             );
         }

@@ -2,12 +2,12 @@
 //! of its own; at seeded moments partition and client are copied, and each attack of the library
 //! is tried on a copy.
 
-use super::client_model::Guise;
-use super::fixture::{Plan, Scene};
+use super::client_model::ClientModel;
+use super::fixture::{AttackPlan, Fixture};
 use super::random::{Random, ms};
 use super::scenario::{self, Scenario};
 use super::score::{ACTIONS, Alarm, Trial, Watched};
-use super::stream::{By, Duo, Flow, minutes};
+use super::stream::{Party, RequestStream, TwoParties, minutes};
 use super::trace::Trace;
 use crate::adapters::storage::key_material::REPLAY_SEED;
 use crate::data_plane::batch::Batch;
@@ -41,7 +41,7 @@ const DAY_MS: i64 = 86_400_000;
 /// Attacks that take days begin on the second day at the earliest, and as many days before the
 /// end.
 const LONG_DAYS: Range<i64> = 2..9;
-/// How much later a trial begins when an episode is open. Unit: milliseconds.
+/// How much later a trial begins when a finding is open. Unit: milliseconds.
 const WAIT_MS: i64 = 600_000;
 
 /// Parameters of a run.
@@ -76,14 +76,14 @@ pub struct Results {
 
 /// A partition and what it has said.
 #[derive(Clone, Debug)]
-struct Watch {
+struct TrialRun {
     driver: ShardDriver,
     batch: Batch,
     offset: i64,
     events: u64,
 }
 
-impl Watch {
+impl TrialRun {
     fn new(job: &Job) -> Self {
         let driver = ShardDriver::empty(Arc::clone(&job.params), REPLAY_SEED);
         Self { driver, batch: Batch::default(), offset: 0, events: 0 }
@@ -105,11 +105,11 @@ impl Watch {
 }
 
 /// The honest requests of one client.
-pub fn honest(trace: &Arc<Trace>, seed: u64) -> Flow {
+pub fn honest(trace: &Arc<Trace>, seed: u64) -> RequestStream {
     let mut random = Random::of(seed, &[u64::from(trace.number), 1]);
     let days = trace.length_ms() as f64 / 86_400_000.0;
-    let guise = Guise::honest(days, BEGIN.ms(), &mut random);
-    Flow::new(Arc::clone(trace), guise, BEGIN, random)
+    let guise = ClientModel::honest(days, BEGIN.ms(), &mut random);
+    RequestStream::new(Arc::clone(trace), guise, BEGIN, random)
 }
 
 /// An event of that client, to be dressed by flows.
@@ -145,7 +145,7 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
     let mut results = Results { watched: Watched::new(job.new_ms), ..Results::default() };
     let mut flow = honest(trace, job.seed);
     let mut event = blank(trace.number);
-    let mut watch = Watch::new(job);
+    let mut watch = TrialRun::new(job);
     let mut alarms: BTreeMap<FindingId, Alarm> = BTreeMap::new();
     let mut random = Random::of(job.seed, &[u64::from(trace.number), 2]);
     let forks = if is_attacked { job.forks } else { 0 };
@@ -170,7 +170,7 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
             });
         }
         if due && let Some((moment, long)) = moments.pop() {
-            if watch.driver.partition().open_episodes() == 0 {
+            if watch.driver.partition().open_incidents() == 0 {
                 attack(job, (&watch, &flow), (moment, long), &mut results);
             } else {
                 moments.push((time.plus_ms(WAIT_MS), long));
@@ -197,7 +197,7 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
 /// Tries the library on copies: either all that takes days, or all else.
 fn attack(
     job: &Job,
-    (watch, flow): (&Watch, &Flow),
+    (watch, flow): (&TrialRun, &RequestStream),
     (start, long): (EventTime, bool),
     results: &mut Results,
 ) {
@@ -206,10 +206,10 @@ fn attack(
     for (number, scenario) in scenario::all().filter(|(_, one)| takes_days(one) == long) {
         let random = flow.fork(number as u64);
         let level_per_min = flow.level_per_min();
-        let mut scene = Scene { owner: flow, start, random, level_per_min };
+        let mut scene = Fixture { owner: flow, start, random, level_per_min };
         let Some(plan) = (scenario.plan)(&mut scene) else { continue };
         let start = scene.start;
-        let mut watch = if plan.fresh { Watch::new(job) } else { watch.clone() };
+        let mut watch = if plan.fresh { TrialRun::new(job) } else { watch.clone() };
         watch.events = 0;
         if plan.limit_per_min > 0 {
             let mut params = (*job.params).clone();
@@ -217,7 +217,7 @@ fn attack(
             watch.driver.partition_mut().set_params(Arc::new(params));
         }
         let redelivers = plan.redelivers;
-        let trial = Trying { watch, event: event.clone(), begun: None, times: Vec::new() };
+        let trial = Attempted { watch, event: event.clone(), begun: None, times: Vec::new() };
         let end = start.plus_ms(minutes(scenario.minutes));
         let (trial, events) = trial.run(&scenario, plan, end, redelivers);
         results.trial_events += events;
@@ -226,41 +226,41 @@ fn attack(
 }
 
 /// A trial while it runs.
-struct Trying {
-    watch: Watch,
+struct Attempted {
+    watch: TrialRun,
     event: AuthEvent<'static>,
     begun: Option<EventTime>,
     times: Vec<EventTime>,
 }
 
-impl Trying {
+impl Attempted {
     /// Runs it to its end; none where nothing came to pass.
     fn run(
         mut self,
         scenario: &Scenario,
-        plan: Plan,
+        plan: AttackPlan,
         end: EventTime,
         redelivers: bool,
     ) -> (Option<Trial>, u64) {
         let mut trial = Trial { scenario: scenario.name.to_owned(), ..Trial::default() };
-        let Plan { mut duo, whose, .. } = plan;
+        let AttackPlan { mut duo, whose, .. } = plan;
         while let Some(time) = duo.next_time().filter(|time| *time < end) {
             self.next(&mut duo, whose);
             if self.watch.batch.len() >= TRIAL_BATCH {
-                self.hear(&mut trial, redelivers);
+                self.on_output(&mut trial, redelivers);
                 if is_over(&trial, self.begun, time) {
                     break;
                 }
             }
         }
-        self.hear(&mut trial, redelivers);
+        self.on_output(&mut trial, redelivers);
         if let Some(begun) = self.begun {
             trial.count_through(begun, &self.times);
         }
         (self.begun.map(|_| trial), self.watch.events)
     }
 
-    fn next(&mut self, duo: &mut Duo, whose: By) {
+    fn next(&mut self, duo: &mut TwoParties, whose: Party) {
         if duo.take(&mut self.event) == Some(whose) {
             self.begun.get_or_insert(self.event.time);
             self.times.push(self.event.time);
@@ -268,12 +268,12 @@ impl Trying {
         self.watch.push(&self.event);
     }
 
-    fn hear(&mut self, trial: &mut Trial, redelivers: bool) {
+    fn on_output(&mut self, trial: &mut Trial, redelivers: bool) {
         let again = redelivers.then(|| self.watch.batch.clone());
         let begun = self.begun;
         let mut note = |finding: Finding, _: Change| {
             if let Some(begun) = begun {
-                trial.hear(&finding, begun);
+                trial.on_finding(&finding, begun);
             }
         };
         self.watch.flush(&mut note);

@@ -3,7 +3,7 @@
 
 use super::attack;
 use super::benign;
-use super::fixture::{Class, Plan, Scene};
+use super::fixture::{AttackPlan, Class, Fixture};
 use std::fmt;
 
 /// One entry of the library.
@@ -18,7 +18,7 @@ pub struct Scenario {
     /// How long it is watched. Unit: minutes.
     pub minutes: f64,
     /// Makes it for one owner; `None` where it does not fit.
-    pub plan: fn(&mut Scene<'_>) -> Option<Plan>,
+    pub plan: fn(&mut Fixture<'_>) -> Option<AttackPlan>,
 }
 
 impl fmt::Debug for Scenario {
@@ -30,7 +30,7 @@ impl fmt::Debug for Scenario {
 const fn attack(
     name: &'static str,
     minutes: f64,
-    plan: fn(&mut Scene<'_>) -> Option<Plan>,
+    plan: fn(&mut Fixture<'_>) -> Option<AttackPlan>,
     about: &'static str,
 ) -> Scenario {
     Scenario { name, class: Class::Attack, about, minutes, plan }
@@ -39,7 +39,7 @@ const fn attack(
 const fn control(
     name: &'static str,
     minutes: f64,
-    plan: fn(&mut Scene<'_>) -> Option<Plan>,
+    plan: fn(&mut Fixture<'_>) -> Option<AttackPlan>,
     about: &'static str,
 ) -> Scenario {
     Scenario { name, class: Class::Control, about, minutes, plan }

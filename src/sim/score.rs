@@ -70,7 +70,7 @@ pub struct Trial {
 
 impl Trial {
     /// Takes a finding as it was told, if it is about what began at `begun`.
-    pub fn hear(&mut self, finding: &Finding, begun: EventTime) {
+    pub fn on_finding(&mut self, finding: &Finding, begun: EventTime) {
         for (index, action) in Action::ALL.into_iter().enumerate() {
             let Some(at) = finding.reached.at(action).filter(|at| *at >= begun) else { continue };
             let delay = at.ms_since(begun);
@@ -112,14 +112,14 @@ pub struct Rate {
     pub action: &'static str,
     /// The detector; none: any of them, findings that overlap counted once.
     pub detector: Option<&'static str>,
-    /// Episodes.
-    pub episodes: u64,
-    /// Episodes per key-day.
+    /// Findings.
+    pub open_findings: u64,
+    /// Findings per key-day.
     pub per_key_day: f64,
     /// The exact 95 % interval of that.
     pub interval: (f64, f64),
-    /// Episodes on credentials that were no longer new.
-    pub mature_episodes: u64,
+    /// Findings on credentials that were no longer new.
+    pub mature_open_findings: u64,
     /// Those per key-day of credentials that were no longer new.
     pub mature_per_key_day: f64,
     /// The exact 95 % interval of that.
@@ -135,7 +135,7 @@ pub struct Watched {
     pub new_ms: i64,
     /// From when it is no longer new to its last use, added up. Unit: days.
     pub mature_days: f64,
-    /// Episodes by detector and action; `None` is any detector.
+    /// Findings by detector and action; `None` is any detector.
     pub counts: BTreeMap<(Option<Detector>, Action), (u64, u64)>,
     /// The ratios of bursts.
     pub ratios: Vec<f64>,
@@ -154,7 +154,7 @@ impl Watched {
         let mature = first.plus_ms(self.new_ms);
         self.mature_days += last.ms_since(mature).max(0) as f64 / DAY_MS;
         for alarm in alarms {
-            self.note(Some(alarm.detector), &alarm.reached, mature);
+            self.record(Some(alarm.detector), &alarm.reached, mature);
             if alarm.ratio > 0.0 {
                 self.ratios.push(alarm.ratio);
             }
@@ -171,23 +171,23 @@ impl Watched {
                         if let Some(at) = at
                             && reached.at(action).is_none_or(|old| at < old)
                         {
-                            reached.note_exactly(action, at);
+                            reached.record_exactly(action, at);
                         }
                     }
                 }
                 other => {
                     if let Some((_, reached)) = other.replace((alarm.ended, alarm.reached)) {
-                        self.note(None, &reached, mature);
+                        self.record(None, &reached, mature);
                     }
                 }
             }
         }
         if let Some((_, reached)) = joint {
-            self.note(None, &reached, mature);
+            self.record(None, &reached, mature);
         }
     }
 
-    fn note(&mut self, detector: Option<Detector>, reached: &Reached, mature: EventTime) {
+    fn record(&mut self, detector: Option<Detector>, reached: &Reached, mature: EventTime) {
         for action in Action::ALL {
             if let Some(at) = reached.at(action) {
                 let (all, later) = self.counts.entry((detector, action)).or_default();
@@ -220,17 +220,17 @@ impl Watched {
             if found.is_none() && key.0.is_some() {
                 return None;
             }
-            let (episodes, mature_episodes) = found.unwrap_or_default();
+            let (open_findings, mature_open_findings) = found.unwrap_or_default();
             let per = |n: u64, days: f64| if days > 0.0 { n as f64 / days } else { 0.0 };
             Some(Rate {
                 action: key.1.as_str(),
                 detector: key.0.map(Detector::as_str),
-                episodes,
-                per_key_day: per(episodes, self.key_days),
-                interval: poisson_interval(episodes, self.key_days),
-                mature_episodes,
-                mature_per_key_day: per(mature_episodes, self.mature_days),
-                mature_interval: poisson_interval(mature_episodes, self.mature_days),
+                open_findings,
+                per_key_day: per(open_findings, self.key_days),
+                interval: poisson_interval(open_findings, self.key_days),
+                mature_open_findings,
+                mature_per_key_day: per(mature_open_findings, self.mature_days),
+                mature_interval: poisson_interval(mature_open_findings, self.mature_days),
             })
         };
         any.chain(by).filter_map(rate).collect()
@@ -332,13 +332,13 @@ mod tests {
 
     fn alarm(detector: Detector, from: i64, to: i64, action: Action) -> Alarm {
         let mut reached = Reached::default();
-        reached.note(action, EventTime::from_s(from));
+        reached.record(action, EventTime::from_s(from));
         let (opened, ended) = (EventTime::from_s(from), EventTime::from_s(to));
         Alarm { detector, opened, ended, reached, ratio: 0.0 }
     }
 
     #[test]
-    fn findings_that_overlap_are_one_episode_and_the_first_day_is_apart() {
+    fn findings_that_overlap_are_one_open_finding_and_the_first_day_is_apart() {
         let mut watched = Watched::new(86_400_000);
         let alarms = [
             alarm(Detector::Burst, 100, 400, Action::Alert),
@@ -349,7 +349,7 @@ mod tests {
         let rates = watched.rates();
         let of = |detector: Option<&str>, action: &str| {
             let rate = rates.iter().find(|r| r.detector == detector && r.action == action);
-            rate.map_or((0, 0), |rate| (rate.episodes, rate.mature_episodes))
+            rate.map_or((0, 0), |rate| (rate.open_findings, rate.mature_open_findings))
         };
         assert_eq!(of(None, "observe"), (2, 1));
         assert_eq!(of(None, "throttle"), (1, 0));

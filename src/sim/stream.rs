@@ -4,7 +4,7 @@
 //! window's distribution and stretched so that they fill the window: a renewal process held to the
 //! count that was measured. A copy of a flow goes on exactly as the original would.
 
-use super::client_model::Guise;
+use super::client_model::ClientModel;
 use super::random::{Random, ms, whole};
 use super::trace::Trace;
 use crate::model::event::AuthEvent;
@@ -13,10 +13,10 @@ use std::sync::Arc;
 
 /// One party's requests.
 #[derive(Clone, Debug)]
-pub struct Flow {
+pub struct RequestStream {
     trace: Arc<Trace>,
     /// How they look.
-    pub guise: Guise,
+    pub guise: ClientModel,
     random: Random,
     window: usize,
     base_ms: i64,
@@ -25,9 +25,14 @@ pub struct Flow {
     at: usize,
 }
 
-impl Flow {
+impl RequestStream {
     /// The requests of `trace`, whose first window begins at `start`.
-    pub fn new(trace: Arc<Trace>, guise: Guise, start: EventTime, mut random: Random) -> Self {
+    pub fn new(
+        trace: Arc<Trace>,
+        guise: ClientModel,
+        start: EventTime,
+        mut random: Random,
+    ) -> Self {
         let carried = random.unit();
         let base_ms = start.ms() - i64::from(trace.window_ms);
         Self { trace, guise, random, window: 0, base_ms, carried, waiting: Vec::new(), at: 0 }
@@ -120,7 +125,7 @@ impl Flow {
 
 /// Who made a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum By {
+pub enum Party {
     /// The one that the credential belongs to.
     Owner,
     /// The other one.
@@ -129,17 +134,19 @@ pub enum By {
 
 /// Two parties' requests with one credential, in order of time.
 #[derive(Clone, Debug, Default)]
-pub struct Duo {
+pub struct TwoParties {
     /// The one that the credential belongs to.
-    pub owner: Option<Flow>,
+    pub owner: Option<RequestStream>,
     /// The other one.
-    pub other: Option<Flow>,
+    pub other: Option<RequestStream>,
 }
 
-impl Duo {
-    fn next(&mut self) -> Option<(EventTime, By)> {
-        let owner = self.owner.as_mut().and_then(Flow::next_time).map(|time| (time, By::Owner));
-        let other = self.other.as_mut().and_then(Flow::next_time).map(|time| (time, By::Other));
+impl TwoParties {
+    fn next(&mut self) -> Option<(EventTime, Party)> {
+        let owner =
+            self.owner.as_mut().and_then(RequestStream::next_time).map(|time| (time, Party::Owner));
+        let other =
+            self.other.as_mut().and_then(RequestStream::next_time).map(|time| (time, Party::Other));
         match (owner, other) {
             (Some(owner), Some(other)) => Some(if other.0 < owner.0 { other } else { owner }),
             (owner, other) => owner.or(other),
@@ -152,9 +159,9 @@ impl Duo {
     }
 
     /// Writes the next request into `event` and goes on.
-    pub fn take(&mut self, event: &mut AuthEvent<'static>) -> Option<By> {
+    pub fn take(&mut self, event: &mut AuthEvent<'static>) -> Option<Party> {
         let (_, by) = self.next()?;
-        let flow = if by == By::Owner { &mut self.owner } else { &mut self.other };
+        let flow = if by == Party::Owner { &mut self.owner } else { &mut self.other };
         flow.as_mut()?.take(event);
         Some(by)
     }
@@ -167,10 +174,10 @@ pub fn minutes(minutes: f64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::Flow;
+    use super::RequestStream;
     use crate::model::event::AuthEvent;
     use crate::model::time::EventTime;
-    use crate::sim::client_model::Guise;
+    use crate::sim::client_model::ClientModel;
     use crate::sim::random::Random;
     use crate::sim::trace::{Gaps, Trace};
     use std::borrow::Cow;
@@ -179,9 +186,9 @@ mod tests {
     fn times(gaps: Gaps, rate: f64) -> Vec<i64> {
         let mut random = Random::of(3, &[]);
         let start = EventTime::from_s(1_736_121_600);
-        let guise = Guise::honest(1.0, start.ms(), &mut random);
+        let guise = ClientModel::honest(1.0, start.ms(), &mut random);
         let trace = Arc::new(Trace::of_rates(600_000, gaps, vec![rate; 144]));
-        let mut flow = Flow::new(trace, guise, start, random);
+        let mut flow = RequestStream::new(trace, guise, start, random);
         let mut event = AuthEvent::new(start, Cow::Borrowed("k"));
         let mut times = Vec::new();
         while flow.next_time().is_some() {

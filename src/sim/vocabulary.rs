@@ -52,7 +52,7 @@ pub(crate) static SWEPT: LazyLock<Vec<String>> = LazyLock::new(|| {
         "keys",
         "tokens",
         "history",
-        "members",
+        "instances",
         "quota",
         "limits",
         "webhooks",

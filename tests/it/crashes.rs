@@ -13,13 +13,13 @@ use std::path::Path;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const CONFIG: &str = "ceiling.default = \"120/min\"\nposture.default = \"revoke\"\n\
-                      [breaker]\nper_hour = 100000\nper_tenant_hour = 100000\n\
-                      [checkpoints]\nevery = \"1s\"\n";
-/// Credentials that stay below the ceiling.
+const CONFIG: &str = "limits.default = \"120/min\"\nmode.default = \"revoke\"\n\
+                      [revocation_limit]\nper_hour = 100000\nper_tenant_hour = 100000\n\
+                      [checkpoints]\ninterval = \"1s\"\n";
+/// Credentials that stay below the limit.
 const QUIET: u64 = 40;
 
-/// A request: a few uses of quiet credentials, and of one that passes the ceiling bit by bit.
+/// A request: a few uses of quiet credentials, and of one that passes the limit bit by bit.
 fn request(random: &mut Random, round: u64) -> String {
     let now = now_ms();
     let quiet = (0..20).map(|_| uses(&format!("quiet_{}", random.below(QUIET)), now, 1));

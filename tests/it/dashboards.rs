@@ -1,7 +1,7 @@
 //! The boards, rules and runbooks: sound by themselves, and fed by what tripline says.
 
-use crate::door_notify::Alertmanager;
-use crate::door_prometheus::Prometheus;
+use crate::notifications::Alertmanager;
+use crate::prometheus::Prometheus;
 use crate::support::child::Process;
 use crate::support::daemon::{BINARY, now_ms};
 use crate::support::receiver::Receiver;

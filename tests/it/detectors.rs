@@ -150,19 +150,19 @@ fn one_of_four(n: i64) -> &'static str {
 }
 
 #[test]
-fn ceiling() {
+fn limit() {
     let mut params = Params::default();
     params.profile.limits.by_kind = [600; Kind::ALL.len()];
     let mut fleet = Fleet::with(params);
     fleet.uses(USUAL, 60, 10 * MINUTE);
     fleet.uses(USUAL, 1200, 6000);
     fleet.says(
-        Detector::Ceiling,
+        Detector::Limit,
         Action::Throttle,
         "made 101 requests in 10 s, a rate of 606 a minute; its limit is 600 a minute",
     );
     fleet.uses(USUAL, 1200, MINUTE);
-    let finding = fleet.told(Detector::Ceiling);
+    let finding = fleet.told(Detector::Limit);
     assert_eq!(finding.action, Action::Revoke);
     let reached = |action| finding.reached.at(action).expect("reached");
     let early = reached(Action::Revoke).ms_since(reached(Action::Throttle));
@@ -182,7 +182,7 @@ fn a_client_that_pauses_within_its_limit_is_never_revoked() {
         fleet.now += 55_000;
     }
     fleet.flush();
-    let limit = fleet.findings.values().filter(|one| one.detector == Detector::Ceiling);
+    let limit = fleet.findings.values().filter(|one| one.detector == Detector::Limit);
     assert_eq!(limit.map(|one| one.action).max(), Some(Action::Throttle));
 }
 
@@ -248,7 +248,7 @@ fn a_thief_of_a_key_that_is_young_or_was_little_used_suspends_nothing() {
 
 /// What goes on for longer than a day is how the credential is used from then on.
 #[test]
-fn an_episode_keeps_a_credential_from_learning_for_a_day_and_no_longer() {
+fn an_open_finding_keeps_a_credential_from_learning_for_a_day_and_no_longer() {
     let mut params = Params::default();
     params.profile.limits.by_kind = [20; Kind::ALL.len()];
     let mut fleet = Fleet::with(params);
@@ -256,7 +256,7 @@ fn an_episode_keeps_a_credential_from_learning_for_a_day_and_no_longer() {
         let view = fleet.shard.partition().look_up(Kind::ApiKey, "key").expect("known");
         view.windows.last().expect("the longest window").expected
     };
-    // 25 in five minutes, and from then on 200, beyond the ceiling.
+    // 25 in five minutes, and from then on 200, beyond the limit.
     fleet.uses(USUAL, 5, 30 * HOUR);
     let usual = expected(&fleet);
     assert!((usual - 25.0).abs() < 0.1, "{usual}");
@@ -264,8 +264,8 @@ fn an_episode_keeps_a_credential_from_learning_for_a_day_and_no_longer() {
     assert!((expected(&fleet) - usual).abs() < 0.1, "{} is learned", expected(&fleet));
     fleet.uses(USUAL, 40, 6 * HOUR);
     assert!((expected(&fleet) - 200.0).abs() < 0.1, "{} is not learned", expected(&fleet));
-    let finding = fleet.told(Detector::Ceiling);
-    assert_eq!(finding.closed, None, "it is the same episode: {finding:?}");
+    let finding = fleet.told(Detector::Limit);
+    assert_eq!(finding.closed, None, "it is the same finding: {finding:?}");
 }
 
 #[test]

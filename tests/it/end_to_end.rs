@@ -19,7 +19,7 @@ fn a_million_events_of_kafka_are_applied_and_the_spiking_key_is_revoked_in_redis
     broker.create_topic("auth", PARTITIONS);
     let folder = tempfile::tempdir().expect("a folder");
     let config = format!(
-        "posture.default = \"revoke\"\nauth_store.redis.url = \"{}\"\n\
+        "mode.default = \"revoke\"\nauth_store.redis.url = \"{}\"\n\
          [kafka]\nbrokers = \"{}\"\ntopics = [\"auth\"]\n",
         redis.url(),
         broker.address()
@@ -37,7 +37,7 @@ fn a_million_events_of_kafka_are_applied_and_the_spiking_key_is_revoked_in_redis
         }),
     );
     until("all events are applied", Duration::from_mins(2), || {
-        (daemon.metric("tripline_events_total{intake=\"kafka\"}") >= EVENTS as f64).then_some(())
+        (daemon.metric("tripline_events_total{source=\"kafka\"}") >= EVENTS as f64).then_some(())
     });
     let key = "tripline:credential:{api_key:key_spike}";
     until("the spiking key is revoked in Redis", Duration::from_secs(10), || {
@@ -62,9 +62,9 @@ fn a_million_events_of_kafka_are_applied_and_the_spiking_key_is_revoked_in_redis
     assert_eq!(daemon.check("api_key:key_spike"), 403);
     broker.produce("auth", std::iter::once(("key_1".to_owned(), event("key_1", now_ms()))));
     until("the one new event is applied", Duration::from_secs(30), || {
-        (daemon.metric("tripline_events_total{intake=\"kafka\"}") >= 1.0).then_some(())
+        (daemon.metric("tripline_events_total{source=\"kafka\"}") >= 1.0).then_some(())
     });
-    assert!(daemon.metric("tripline_events_total{intake=\"kafka\"}") < 2.0);
+    assert!(daemon.metric("tripline_events_total{source=\"kafka\"}") < 2.0);
     assert_eq!(daemon.terminate(), Some(0));
     let length: i64 = redis.ask(&["XLEN", "tripline:changes"]);
     assert_eq!(length, i64::try_from(changes.len()).expect("few"));
@@ -77,8 +77,7 @@ fn over_http_a_key_is_revoked_in_redis_restored_by_one_call_and_accepted_again()
     }
     let redis = RedisServer::start();
     let folder = tempfile::tempdir().expect("a folder");
-    let config =
-        format!("posture.default = \"revoke\"\nauth_store.redis.url = \"{}\"\n", redis.url());
+    let config = format!("mode.default = \"revoke\"\nauth_store.redis.url = \"{}\"\n", redis.url());
     let daemon = Daemon::start(&folder, &config);
     daemon.post_events(&uses("key_1", now_ms(), 12_000));
     let key = "tripline:credential:{api_key:key_1}";
@@ -99,7 +98,7 @@ fn over_http_a_key_is_revoked_in_redis_restored_by_one_call_and_accepted_again()
     daemon.order("restore", "key_1");
     becomes("active");
     is_answered(200);
-    // The episode still runs; the person had the last word.
+    // The finding still runs; the person had the last word.
     daemon.post_events(&uses("key_1", now_ms(), 12_000));
     assert_eq!(daemon.check("key_1"), 200);
     let decisions = daemon.get("/v1/decisions");

@@ -136,7 +136,7 @@ fn assert_clean(text: &[u8], from: &str) {
 #[test]
 fn a_planted_secret_is_kept_through_no_door() {
     let folder = tempfile::tempdir().expect("a folder");
-    let daemon = Daemon::start(&folder, "ceiling.default = \"60/min\"\n");
+    let daemon = Daemon::start(&folder, "limits.default = \"60/min\"\n");
     let all: Vec<String> = lines().into_iter().map(|(line, _)| line).collect();
     let mut told = daemon.post_events(&all.join("\n")).to_string();
     told += &daemon.send("POST", "/v1/events", &[], format!("[{}]", all.join(","))).1;
@@ -172,7 +172,7 @@ fn a_planted_secret_is_kept_through_no_door() {
 fn a_planted_secret_is_in_nothing_that_a_replay_writes() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut text = lines().into_iter().map(|(line, _)| line + "\n").collect::<String>();
-    // Those that are refused are dead letters.
+    // Those that are refused are rejected records.
     text += &SECRETS
         .map(|secret| format!("{{\"time\":\"{secret}\",\"credential\":\"k\"}}\n{secret}\n"))
         .concat();
@@ -181,7 +181,7 @@ fn a_planted_secret_is_in_nothing_that_a_replay_writes() {
     for from_file in [true, false] {
         let mut command = Command::new(BINARY);
         command.args(["replay", "--report", "report.json"]).current_dir(&folder);
-        command.args(["--findings", "findings.ndjson", "--dead-letters", "letters.ndjson"]);
+        command.args(["--findings", "findings.ndjson", "--rejects", "letters.ndjson"]);
         command.arg(if from_file { "events.ndjson" } else { "-" });
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("starts");
@@ -217,9 +217,7 @@ fn a_planted_secret_is_in_no_message_about_a_configuration() {
         for config in [
             format!("[auth_store.redis]\nurl = \"{secret}\"\nurll = 1\n"),
             format!("[http]\nlisten = \"{secret}\"\n"),
-            format!(
-                "[posture]\ndefault = \"{secret}\"\n[posture.tenant]\n\"{secret}\" = \"alert\"\n"
-            ),
+            format!("[mode]\ndefault = \"{secret}\"\n[mode.tenant]\n\"{secret}\" = \"alert\"\n"),
             format!("[allow_list.credential.\"{secret}\"]\nowner = \"jo\"\n"),
             format!("nowhere = \"{secret}\" # {secret}\n"),
             format!("[http]\nlisten = \"127.0.0.1:0\" {secret}\n"),
@@ -244,7 +242,7 @@ fn a_planted_secret_is_in_no_message_about_a_configuration() {
         "[auth_store.redis]\nurl = \"jo:hunter22@h.example:6379\"\n",
         "[auth_store.redis]\nurl = \"redis://h\"\nca_file = \"hunter22\"\n\
          [auth_store.redis.commands.jwt]\nrevoke = [\"AUTH jo hunter22 {\"]\n",
-        "[outgoing]\nca_file = \"hunter22\"\nnetworks = [\"jo:hunter22@h\"]\n",
+        "[egress]\nca_file = \"hunter22\"\nnetworks = [\"jo:hunter22@h\"]\n",
         "[http]\nlisten = \"jo:hunter22@127.0.0.1:1\" # hunter22\n# hunter22\n",
         "[notify.slack.s]\nurl_file = \"https://hooks.slack.com/services/hunter22\"\n",
         "-----BEGIN KEY-----\nhunter22=\nhunter22==\n-----END KEY-----\n",
@@ -270,7 +268,7 @@ fn a_value_of_librdkafka_is_in_no_text_about_it_which_comes_once() {
     for (name, value) in WRONG {
         let folder = tempfile::tempdir().expect("a folder");
         let config = format!(
-            "[kafka]\nbrokers = \"127.0.0.1:1\"\ntopics = [\"auth\"]\ndead_letter_topic = \"bad\"\n\
+            "[kafka]\nbrokers = \"127.0.0.1:1\"\ntopics = [\"auth\"]\nrejects_topic = \"bad\"\n\
              [kafka.librdkafka]\n\"{name}\" = \"{value}\"\n"
         );
         let daemon = Daemon::start(&folder, &config);
@@ -340,7 +338,7 @@ fn a_revoked_jti_is_refused_however_the_token_spells_it() {
 #[test]
 fn a_source_of_raw_secrets_names_every_credential_by_its_fingerprint() {
     let folder = tempfile::tempdir().expect("a folder");
-    let daemon = Daemon::start(&folder, "[intake]\nfingerprint_credentials = true\n");
+    let daemon = Daemon::start(&folder, "[source]\nfingerprint_credentials = true\n");
     daemon.post_events(&crate::support::daemon::uses("swordfish", now_ms(), 3));
     let listed = until("the credential is listed", Duration::from_secs(10), || {
         let listed = daemon.get("/v1/credentials").to_string();
@@ -360,10 +358,10 @@ fn a_rule_for_a_name_that_events_never_have_is_a_mistake() {
     let folder = tempfile::tempdir().expect("a folder");
     let name = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
     for config in [
-        format!("[ceiling.credential]\n\"{name}\" = \"9/min\"\n"),
-        format!("[ceiling.tenant_each]\n\"{name}\" = \"9/min\"\n"),
-        format!("[ceiling.tenant_sum]\n\"{name}\" = \"9/min\"\n"),
-        format!("[posture.tenant]\n\"{name}\" = \"alert\"\n"),
+        format!("[limits.credential]\n\"{name}\" = \"9/min\"\n"),
+        format!("[limits.tenant_each]\n\"{name}\" = \"9/min\"\n"),
+        format!("[limits.tenant_sum]\n\"{name}\" = \"9/min\"\n"),
+        format!("[mode.tenant]\n\"{name}\" = \"alert\"\n"),
         format!("[allow_list.tenant.\"{name}\"]\nowner = \"jo\"\nreason = \"a test\"\n"),
     ] {
         let said = said_of(folder.path(), &config);

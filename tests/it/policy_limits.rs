@@ -1,7 +1,7 @@
 //! The limits between a finding and a revocation: the tenant's own share of the revocation limit, the
 //! shared limit as it comes back, and the warm-up after a start.
 
-use crate::door_redis::params;
+use crate::redis::params;
 use crate::support::daemon::{Daemon, now_ms};
 use crate::support::redis_server::RedisServer;
 use crate::support::{skipped, until};
@@ -12,10 +12,10 @@ use tripline::adapters::enforce::redis::store::RedisStore;
 use tripline::control_plane::control::Control;
 use tripline::control_plane::params::Params;
 use tripline::control_plane::policy::budget::Budgets;
-use tripline::control_plane::policy::mode::Postures;
+use tripline::control_plane::policy::mode::Modes;
 use tripline::control_plane::policy::revocation_limit::{self, Allowed};
 use tripline::model::credential::Credential;
-use tripline::model::decision::{Decision, Guardrail, Order, Posture, TokenGrant};
+use tripline::model::decision::{Decision, Mode, Order, Safeguard, TokenGrant};
 use tripline::model::finding::{
     Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
 };
@@ -52,18 +52,18 @@ fn signal(id: &str, tenant: Option<&str>, detector: Detector, action: Action) ->
     Signal { finding, change, catch_up: false, again: false, seen: Exposure::default() }
 }
 
-fn control(breaker: revocation_limit::Params) -> Control {
-    let postures = Postures { default: Posture::Revoke, ..Postures::default() };
+fn control(revocation_limit: revocation_limit::Params) -> Control {
+    let modes = Modes { default: Mode::Revoke, ..Modes::default() };
     let budgets = Budgets::NONE;
-    Control::new(Arc::new(Params { postures, breaker, budgets, ..Params::default() }))
+    Control::new(Arc::new(Params { modes, revocation_limit, budgets, ..Params::default() }))
 }
 
-fn ordered(decision: &Decision) -> (Order, &[Guardrail]) {
+fn ordered(decision: &Decision) -> (Order, &[Safeguard]) {
     (decision.order, &decision.held_by)
 }
 
-const REVOKED: (Order, &[Guardrail]) = (Order::Act(Action::Revoke), &[]);
-const HELD: (Order, &[Guardrail]) = (Order::Act(Action::Suspend), &[Guardrail::Breaker]);
+const REVOKED: (Order, &[Safeguard]) = (Order::Act(Action::Revoke), &[]);
+const HELD: (Order, &[Safeguard]) = (Order::Act(Action::Suspend), &[Safeguard::RevocationLimit]);
 
 #[test]
 fn a_tenant_that_has_used_its_revocations_takes_none_of_anothers() {
@@ -74,11 +74,11 @@ fn a_tenant_that_has_used_its_revocations_takes_none_of_anothers() {
     };
     let mut control = control(limit);
     let mut decide = |id: &str, tenant: Option<&str>, ms: i64| {
-        let signal = signal(id, tenant, Detector::Ceiling, Action::Revoke);
+        let signal = signal(id, tenant, Detector::Limit, Action::Revoke);
         let decision = control.on_signal(&signal, at(ms)).expect("decided");
         (decision.order, decision.held_by)
     };
-    let mut is = |id: &str, tenant, ms, expected: (Order, &[Guardrail])| {
+    let mut is = |id: &str, tenant, ms, expected: (Order, &[Safeguard])| {
         let (order, held_by) = decide(id, tenant, ms);
         assert_eq!((order, held_by.as_slice()), expected, "{id} of {tenant:?}");
     };
@@ -104,13 +104,13 @@ fn the_warm_up_throttles_at_most_and_what_goes_on_is_judged_again_after_it() {
     control.set_started(at(0));
     let burst = signal("k1", None, Detector::Burst, Action::Revoke);
     let early = control.on_signal(&burst, at(0)).expect("decided");
-    assert_eq!(ordered(&early), (Order::Act(Action::Throttle), &[Guardrail::WarmUp][..]));
+    assert_eq!(ordered(&early), (Order::Act(Action::Throttle), &[Safeguard::WarmUp][..]));
     let last = at(5 * MINUTE_MS - 1);
     let other = signal("k2", None, Detector::Burst, Action::Suspend);
     let late = control.on_signal(&other, last).expect("decided");
-    assert_eq!(ordered(&late), (Order::Act(Action::Throttle), &[Guardrail::WarmUp][..]));
+    assert_eq!(ordered(&late), (Order::Act(Action::Throttle), &[Safeguard::WarmUp][..]));
     assert_eq!(control.on_signal(&burst, last), None, "nothing has changed");
-    let contract = signal("k3", None, Detector::Ceiling, Action::Revoke);
+    let contract = signal("k3", None, Detector::Limit, Action::Revoke);
     let decision = control.on_signal(&contract, at(1)).expect("decided");
     assert_eq!(ordered(&decision), REVOKED, "a contract holds from the first second");
     let after = control.on_signal(&burst, at(5 * MINUTE_MS)).expect("judged again");
@@ -146,7 +146,7 @@ fn mature_then_stolen(key: &str, now: i64) -> (String, String) {
 #[test]
 fn a_daemon_that_has_just_started_says_that_it_warms_up() {
     let folder = tempfile::tempdir().expect("a folder");
-    let config = "posture.default = \"revoke\"\nceiling.default = \"none\"\n";
+    let config = "mode.default = \"revoke\"\nlimits.default = \"none\"\n";
     let daemon = Daemon::start(&folder, config);
     let (usual, stolen) = mature_then_stolen("key_1", now_ms());
     daemon.post_events(&usual);
@@ -162,7 +162,7 @@ fn a_daemon_that_has_just_started_says_that_it_warms_up() {
 }
 
 #[test]
-fn a_token_that_all_members_share_comes_back_an_hour_after_it_was_taken() {
+fn a_token_that_all_instances_share_comes_back_an_hour_after_it_was_taken() {
     const HOUR_MS: i64 = 3_600_000;
     const ALL: &str = "tripline:{breaker}:all";
     const ACME: &str = "tripline:{breaker}:tenant:acme";

@@ -60,13 +60,13 @@ fn recorded_events_are_played_from_their_own_time() {
         events = ["events.ndjson"]
         [[expect]]
         credential = "k"
-        finding = "ceiling"
+        finding = "limit"
         within = "10s"
         [[expect]]
         credential = "k"
         decision = "revoke"
         carried_out = false
-        held_by = ["posture"]
+        held_by = ["mode"]
     "#;
     std::fs::write(&path, text).expect("written");
     let (code, out, err) = run(&path);
@@ -85,7 +85,7 @@ fn a_mistake_is_said_with_its_place_and_a_remedy() {
              credential = \"k\"\nat_most = \"observe\"",
             "counted up from `ip`, which is missing",
         ),
-        ("[[expect]]\ncredential = \"k\"\nfinding = \"brust\"", "write one of ceiling, burst"),
+        ("[[expect]]\ncredential = \"k\"\nfinding = \"brust\"", "write one of limit, burst"),
         ("[[expect]]\ncredential = \"k\"\nwho = 1", "unknown field `who`"),
         ("events = [\"no.ndjson\"]\n[[expect]]\ncredential = \"k\"", "can't read"),
     ] {

@@ -23,7 +23,7 @@ use tripline::data_plane::partition_checkpoint::{Restoring, VERSION};
 use tripline::data_plane::shard_driver::{Backlog, ShardDriver};
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
-    Decision, DecisionId, Delivery, Generation, Holding, Posture, Receipt, Status,
+    Decision, DecisionId, Delivery, Generation, Holding, Mode, Receipt, Status,
 };
 use tripline::model::event::AuthEvent;
 use tripline::model::finding::{Action, FindingId};
@@ -43,7 +43,7 @@ type Log = Vec<(Batch, i64)>;
 /// A checkpoint: its head, its parts, and which batch comes next.
 type Checkpoint = (Vec<u8>, Vec<Vec<u8>>, usize);
 
-/// A fleet of a dozen keys, some of which pass their ceiling for a while.
+/// A fleet of a dozen keys, some of which pass their limit for a while.
 fn logs(random: &mut Random, has_late: bool) -> [Log; PARTITIONS] {
     let mut logs = [Log::new(), Log::new()];
     let mut offsets = [0, 0];
@@ -83,10 +83,10 @@ fn control_params(short: bool) -> Arc<control_plane::params::Params> {
     if short {
         (params.throttle_ms, params.suspend_ms, params.restored_ms) = (3_000, 5_000, 10_000);
     }
-    params.postures.default = Posture::Revoke;
-    params.breaker.per_hour = 1000;
-    params.breaker.per_tenant_hour = 1000;
-    params.fleet.credentials_min = 1000;
+    params.modes.default = Mode::Revoke;
+    params.revocation_limit.per_hour = 1000;
+    params.revocation_limit.per_tenant_hour = 1000;
+    params.common_cause.min_credentials = 1000;
     Arc::new(params)
 }
 
@@ -239,7 +239,7 @@ impl World {
         self.now = self.now.max(*arrived);
         let (arrived, now) = (EventTime::from_ms(*arrived), EventTime::from_ms(self.now));
         let again = next < self.reached[which];
-        let clock = if again { Clock::Again { arrived, now } } else { Clock::Intake(arrived) };
+        let clock = if again { Clock::Again { arrived, now } } else { Clock::Source(arrived) };
         let output = self.live.shards[which].step(batch, clock);
         self.live.next[which] += 1;
         self.reached[which] = self.reached[which].max(next + 1);

@@ -1,6 +1,6 @@
 //! Stores that somebody wrote into, that broke, or that have no room: what is in force in the end.
 
-use crate::bad_cases::with_a_clock;
+use crate::faults::with_a_clock;
 use crate::support::daemon::{Daemon, event, now_ms};
 use crate::support::redis_server::RedisServer;
 use crate::support::{mount, skipped, until};
@@ -13,7 +13,7 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn with_redis(redis: &RedisServer) -> String {
-    let limits = "posture.default = \"revoke\"\nceiling.default = \"600/min\"\n";
+    let limits = "mode.default = \"revoke\"\nlimits.default = \"600/min\"\n";
     format!("{limits}[auth_store.redis]\nurl = \"{}\"\n", redis.url())
 }
 
@@ -29,8 +29,8 @@ fn becomes(redis: &RedisServer, credential: &str, wanted: &str) {
     });
 }
 
-fn concerns(daemon: &Daemon) -> String {
-    daemon.get("/v1/status").get("concerns").expect("a list").to_string()
+fn issues(daemon: &Daemon) -> String {
+    daemon.get("/v1/status").get("issues").expect("a list").to_string()
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn each_credential_of_a_redis_is_healed_whatever_became_of_the_others() {
         "as the journal has it"
     );
     until("the one that can't be read is named", PATIENCE, || {
-        let told = concerns(&daemon);
+        let told = issues(&daemon);
         (told.contains("api_key:key_1") && told.contains("WRONGTYPE")).then_some(())
     });
     assert!(daemon.log().contains("can't read the key of this credential"), "{}", daemon.log());
     assert_eq!(redis.ask::<String>(&["GET", one]), "mine", "what isn't tripline's is left");
     redis.ask::<i64>(&["DEL", one]);
     becomes(&redis, "key_1", "revoked");
-    until("it is named no more", PATIENCE, || (!concerns(&daemon).contains("key_1")).then_some(()));
+    until("it is named no more", PATIENCE, || (!issues(&daemon).contains("key_1")).then_some(()));
 }
 
 #[test]
@@ -109,13 +109,13 @@ fn refused_writes_are_reported(
     refuse(&redis);
     daemon.order("revoke", "key_2");
     until("people see Redis's own words", PATIENCE, || {
-        concerns(&daemon).contains(words).then_some(())
+        issues(&daemon).contains(words).then_some(())
     });
     let warned = |log: &str| log.lines().any(|line| line.contains("WARN") && line.contains(code));
     until("so does the log", PATIENCE, || warned(&daemon.log()).then_some(()));
     repair(&redis);
     becomes(&redis, "key_2", "revoked");
-    until("the error is cleared", PATIENCE, || (!concerns(&daemon).contains(words)).then_some(()));
+    until("the error is cleared", PATIENCE, || (!issues(&daemon).contains(words)).then_some(()));
 }
 
 #[test]
@@ -340,7 +340,7 @@ fn on_a_full_disk_an_order_says_what_is_not_written_and_the_gate_follows_it() {
         "{done}"
     );
     assert_eq!(daemon.check("key_2"), 403, "the journal has it, so the gate follows");
-    until("people see it", PATIENCE, || concerns(&daemon).contains("full").then_some(()));
+    until("people see it", PATIENCE, || issues(&daemon).contains("full").then_some(()));
     std::fs::remove_file(disk.0.path().join("data/filler")).expect("removes");
     until("it is written", PATIENCE, || {
         statuses(&daemon.data()).contains(&"key_2 revoked".to_owned()).then_some(())
@@ -383,16 +383,16 @@ fn daemon_file(folder: &std::path::Path, name: &str) -> u64 {
 }
 
 #[test]
-fn a_restart_with_the_clock_set_wrong_ends_no_suspension_and_refills_no_breaker() {
+fn a_restart_with_the_clock_set_wrong_ends_no_suspension_and_refills_no_revocation_limit() {
     if skipped("faketime") {
         return;
     }
     let folder = folder();
-    let config = "posture.default = \"revoke\"\nceiling.default = \"600/min\"\n";
+    let config = "mode.default = \"revoke\"\nlimits.default = \"600/min\"\n";
     let (daemon, _set) = with_a_clock(&folder, config, "+0");
     daemon.order("suspend", "key_suspended");
     daemon.post_events(&event("key_loud", now_ms()).repeat(2000));
-    let tokens = |daemon: &Daemon| daemon.get("/v1/status")["breaker_tokens"].clone();
+    let tokens = |daemon: &Daemon| daemon.get("/v1/status")["revocation_tokens"].clone();
     until("one revocation is used up", PATIENCE, || (tokens(&daemon) == 2).then_some(()));
     until("the clock is kept", PATIENCE, || {
         (daemon_file(folder.path(), "clock") > 0).then_some(())

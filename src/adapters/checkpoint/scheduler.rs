@@ -1,7 +1,7 @@
 //! When the partitions of a thread are written down: one after the other, a part at a time, between
 //! its messages.
 
-use super::store::{Finished, Kept, Writer};
+use super::store::{Finished, KeptOffset, Writer};
 use crate::adapters::channels::Ticket;
 use crate::data_plane::partition::Partition;
 use crate::model::time::EventTime;
@@ -18,7 +18,7 @@ pub trait Saved {
     /// Its state.
     fn partition(&mut self) -> &mut Partition;
     /// Its checkpoints.
-    fn kept(&self) -> &Arc<Kept>;
+    fn kept(&self) -> &Arc<KeptOffset>;
     /// Whether it is to be written down by now.
     fn is_ready(&self) -> bool {
         true
@@ -27,7 +27,7 @@ pub trait Saved {
 
 /// What is written down now.
 #[derive(Debug)]
-struct UnderWay {
+struct CheckpointInProgress {
     /// Its room among those that are written.
     room: OwnedPermit<Finished>,
     place: String,
@@ -45,7 +45,7 @@ pub struct Saving {
     due: Option<EventTime>,
     /// The partition that comes next; none while it is not time.
     next: Option<usize>,
-    under_way: Option<UnderWay>,
+    under_way: Option<CheckpointInProgress>,
 }
 
 impl Saving {
@@ -85,7 +85,7 @@ impl Saving {
         }
         let Ok(room) = self.writer.clone().try_reserve_owned() else { return };
         self.next = Some(index + 1);
-        self.under_way = Some(UnderWay {
+        self.under_way = Some(CheckpointInProgress {
             room,
             place: one.place().to_owned(),
             offset: one.partition().next_offset(),
@@ -105,7 +105,7 @@ impl Saving {
                 self.under_way = Some(under_way);
                 return;
             }
-            let UnderWay { room, place, offset, frames, told } = under_way;
+            let CheckpointInProgress { room, place, offset, frames, told } = under_way;
             room.send(Finished { place, offset, frames, told, kept: Arc::clone(one.kept()) });
         }
         self.begin(owned, told);
@@ -121,7 +121,7 @@ impl Saving {
     }
 }
 
-/// When the partition that waits longest for a checkpoint got its last one, as [`Kept::written`] says.
+/// When the partition that waits longest for a checkpoint got its last one, as [`KeptOffset::written`] says.
 /// None: none is owned.
 pub fn oldest_checkpoint(owned: &[impl Saved]) -> Option<EventTime> {
     owned.iter().map(|one| one.kept().written()).min()

@@ -53,20 +53,20 @@ pub struct Finished {
     /// What was told before it.
     pub told: Ticket,
     /// Hears of it once it is written.
-    pub kept: Arc<Kept>,
+    pub kept: Arc<KeptOffset>,
 }
 
 /// From which offsets a partition can restart: by the newest of its checkpoints, and by the oldest
 /// that is kept for the case that the newer ones are damaged. 0: from the begin.
 #[derive(Debug)]
-pub struct Kept {
+pub struct KeptOffset {
     newest: AtomicI64,
     oldest: AtomicI64,
     /// Unit: milliseconds since 1970.
     written: AtomicI64,
 }
 
-impl Kept {
+impl KeptOffset {
     /// Of a partition that this process owns since then, before any checkpoint is noted.
     pub const fn since(owned: EventTime) -> Self {
         Self {
@@ -92,7 +92,7 @@ impl Kept {
         EventTime::from_ms(self.written.load(Ordering::Acquire))
     }
 
-    fn note(&self, names: &[Name]) {
+    fn record(&self, names: &[Name]) {
         let offset = |name: Option<&Name>| number_and_offset(name?).map(|(_, offset)| offset);
         self.newest.store(offset(names.first()).unwrap_or(0), Ordering::Release);
         self.oldest.store(offset(names.get(KEPT - 1)).unwrap_or(0), Ordering::Release);
@@ -113,7 +113,7 @@ fn number_and_offset(name: &Name) -> Option<(u64, i64)> {
 }
 
 /// Removes what a crash left of checkpoints that were being written, `NAME#1` say, if it is older than
-/// any that is written now: other members may write to the same folder.
+/// any that is written now: other instances may write to the same folder.
 fn remove_torn(folder: &Path) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -124,7 +124,7 @@ fn remove_torn(folder: &Path) {
         if found.is_dir() {
             remove_torn(&path);
         } else if is_torn && age.is_some_and(|age| age > TORN_AFTER) {
-            // Another member may be quicker.
+            // Another instance may be quicker.
             let _gone = std::fs::remove_file(&path);
         }
     }
@@ -136,13 +136,13 @@ pub struct Restored {
     /// The partition; none if no checkpoint is of use.
     pub partition: Option<Partition>,
     /// Its checkpoints.
-    pub kept: Arc<Kept>,
+    pub kept: Arc<KeptOffset>,
 }
 
 impl Restored {
     /// Of a partition that is owned since then, of which nothing can be read back.
     pub fn nothing(owned: EventTime) -> Self {
-        Self { partition: None, kept: Arc::new(Kept::since(owned)) }
+        Self { partition: None, kept: Arc::new(KeptOffset::since(owned)) }
     }
 }
 
@@ -213,7 +213,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// When it can't be used.
-    pub fn look_at(url: &Url, metrics: &Metrics) -> Result<Self, NoSnapshots> {
+    pub fn open_to_check(url: &Url, metrics: &Metrics) -> Result<Self, NoSnapshots> {
         match (url.scheme(), url.to_file_path()) {
             ("file", Ok(folder)) => Self::within(&folder, metrics)
                 .map_err(|error| NoSnapshots { at: url.to_string(), why: error.to_string() }),
@@ -334,10 +334,10 @@ impl Snapshots {
         // It is written: what fails from here on is tidying up.
         let mut names = before;
         names.insert(0, name);
-        kept.note(&names);
+        kept.record(&names);
         for old in names.iter().skip(KEPT) {
             match self.store.delete(old).await {
-                // Another member may have been quicker.
+                // Another instance may have been quicker.
                 Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => {
                     tracing::warn!(place, error = %error, "an old checkpoint can't be removed");
@@ -377,8 +377,8 @@ impl Snapshots {
             return Ok(Restored::nothing(now));
         }
         let names = self.names(place).await.map_err(Withheld::Unreachable)?;
-        let kept = Arc::new(Kept::since(now));
-        kept.note(&names);
+        let kept = Arc::new(KeptOffset::since(now));
+        kept.record(&names);
         Ok(Restored { partition, kept })
     }
 

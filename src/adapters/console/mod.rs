@@ -49,7 +49,7 @@ const ASSETS: [Asset; 19] = assets! {
     "/console/decisions.js" SCRIPT "decisions.js",
     "/console/detail.js" SCRIPT "detail.js",
     "/console/dom.js" SCRIPT "dom.js",
-    "/console/episodes.js" SCRIPT "episodes.js",
+    "/console/incidents.js" SCRIPT "incidents.js",
     "/console/keys.js" SCRIPT "keys.js",
     "/console/order.js" SCRIPT "order.js",
     "/console/overview.js" SCRIPT "overview.js",

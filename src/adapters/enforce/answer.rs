@@ -1,7 +1,7 @@
 //! Answers of auth stores.
 
 use crate::adapters::egress::Answer;
-use crate::adapters::egress::OutgoingError;
+use crate::adapters::egress::EgressError;
 use crate::model::decision::Delivery;
 use crate::model::decision::Holding;
 use crate::model::decision::Receipt;
@@ -36,13 +36,13 @@ pub(super) fn later(answer: &Answer) -> Delivery {
 }
 
 /// Whether asking again can help where there was no answer.
-pub(super) fn unanswered(error: &OutgoingError) -> Delivery {
+pub(super) fn unanswered(error: &EgressError) -> Delivery {
     let receipt = match error {
-        OutgoingError::NotAllowed(_) => {
+        EgressError::NotAllowed(_) => {
             tracing::error!(%error, "a store is blocked");
             Receipt::Refused
         }
-        OutgoingError::Unreachable(_) | OutgoingError::TimedOut(_) => {
+        EgressError::Unreachable(_) | EgressError::TimedOut(_) => {
             tracing::debug!(%error, "a store could not be asked");
             Receipt::Unreachable
         }

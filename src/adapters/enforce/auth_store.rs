@@ -6,12 +6,12 @@
 //! There may be several at once. Each has a name, which stands in the journal and in metrics, and
 //! the kinds of credentials that it is told of.
 
-use crate::adapters::egress::Outgoing;
+use crate::adapters::egress::Egress;
 use crate::adapters::enforce::answer::Pulse;
 use crate::adapters::enforce::answer::Reading;
 use crate::formats::outbound::security_event::Transmitter;
 use crate::model::credential::{Credential, Kind, Kinds};
-use crate::model::decision::{Decision, Delivery, Order, Standing};
+use crate::model::decision::{Decision, Delivery, EnforcementState, Order};
 use std::sync::Arc;
 
 /// The name of the embedded store.
@@ -47,11 +47,11 @@ pub enum KindOfStore {
 pub enum AuthStoreError {
     /// Redis.
     #[error(transparent)]
-    Redis(#[from] super::redis::connection::PlaceError),
+    Redis(#[from] super::redis::connection::ServerAddressError),
 }
 
 impl Params {
-    /// Whether it can count the tokens of the breaker for all members.
+    /// Whether it can count the tokens of the revocation limit for all instances.
     pub const fn can_count_tokens(&self) -> bool {
         matches!(self.of, KindOfStore::Redis(_))
     }
@@ -89,20 +89,18 @@ impl AuthStore {
     ///
     /// # Errors
     /// When its parameters can't be used.
-    pub fn open(params: Params, epoch: &str, outgoing: &Outgoing) -> Result<Self, AuthStoreError> {
-        let outgoing = outgoing.clone();
+    pub fn open(params: Params, epoch: &str, egress: &Egress) -> Result<Self, AuthStoreError> {
+        let egress = egress.clone();
         let door = match params.of {
             KindOfStore::Redis(redis) => {
                 Door::Redis(super::redis::store::RedisStore::new(*redis, epoch)?)
             }
             KindOfStore::Webhook(webhook) => {
-                Door::Webhook(super::webhook::WebhookStore::new(webhook, outgoing))
+                Door::Webhook(super::webhook::WebhookStore::new(webhook, egress))
             }
-            KindOfStore::OAuth(oauth) => {
-                Door::OAuth(super::oauth::OAuthStore::new(oauth, outgoing))
-            }
+            KindOfStore::OAuth(oauth) => Door::OAuth(super::oauth::OAuthStore::new(oauth, egress)),
             KindOfStore::SharedSignals(receiver) => Door::SharedSignals(Box::new(
-                super::shared_signals::SharedSignalsStore::new(*receiver, outgoing),
+                super::shared_signals::SharedSignalsStore::new(*receiver, egress),
             )),
         };
         Ok(Self { name: params.name.into(), kinds: params.kinds, door })
@@ -142,7 +140,7 @@ impl AuthStore {
     }
 
     /// What it holds about credentials, in their order.
-    pub async fn read(&self, wanted: &[Standing]) -> Reading {
+    pub async fn read(&self, wanted: &[EnforcementState]) -> Reading {
         match &self.door {
             Door::Embedded(store) => {
                 let (store, wanted) = (store.clone(), wanted.to_vec());
@@ -185,7 +183,7 @@ impl AuthStore {
         }
     }
 
-    /// Where all members count the tokens of the breaker, if this store can.
+    /// Where all instances count the tokens of the revocation limit, if this store can.
     pub fn shared_tokens(&self) -> Option<super::redis::store::RedisStore> {
         match &self.door {
             Door::Redis(store) => Some(store.clone()),

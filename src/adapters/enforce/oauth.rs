@@ -15,7 +15,7 @@
 //! An id that the server doesn't know is inactive to it, so of a JWT only the change shows anything.
 //! Source: RFC 7009; RFC 7662 for introspection; RFC 6749, 2.3.1 for how the client shows who it is.
 
-use crate::adapters::egress::{Answer, Outgoing, Target};
+use crate::adapters::egress::{Answer, Egress, Target};
 use crate::model::credential::Kind;
 use crate::model::decision::{Decision, Delivery, Order, Receipt};
 use crate::model::finding::Action;
@@ -46,7 +46,7 @@ pub struct Params {
 #[derive(Clone, Debug)]
 pub struct OAuthStore {
     params: Params,
-    outgoing: Outgoing,
+    egress: Egress,
 }
 
 /// What a server says of a token.
@@ -66,8 +66,8 @@ struct Introspection {
 
 impl OAuthStore {
     /// Makes a store; nothing is connected to.
-    pub const fn new(params: Params, outgoing: Outgoing) -> Self {
-        Self { params, outgoing }
+    pub const fn new(params: Params, egress: Egress) -> Self {
+        Self { params, egress }
     }
 
     /// Revokes, where that is what a decision orders.
@@ -138,7 +138,7 @@ impl OAuthStore {
     async fn post(&self, target: &Target, decision: &Decision) -> Result<Answer, Delivery> {
         let headers = self.headers().ok_or_else(|| Delivery::from(Receipt::Refused))?;
         let body = form(decision).into_bytes();
-        let answer = self.outgoing.post(target, headers, body).await;
+        let answer = self.egress.post(target, headers, body).await;
         answer.map_err(|error| super::answer::unanswered(&error))
     }
 

@@ -4,7 +4,7 @@
 //! Source: RFC 8935 for the push.
 
 use crate::adapters::clock;
-use crate::adapters::egress::{Outgoing, Target};
+use crate::adapters::egress::{Egress, Target};
 use crate::formats::outbound::security_event::Transmitter;
 use crate::model::decision::{Decision, Delivery, Order, Receipt};
 use crate::model::finding::Action;
@@ -27,13 +27,13 @@ pub struct Params {
 #[derive(Clone, Debug)]
 pub struct SharedSignalsStore {
     params: Params,
-    outgoing: Outgoing,
+    egress: Egress,
 }
 
 impl SharedSignalsStore {
     /// Makes a store; nothing is connected to.
-    pub const fn new(params: Params, outgoing: Outgoing) -> Self {
-        Self { params, outgoing }
+    pub const fn new(params: Params, egress: Egress) -> Self {
+        Self { params, egress }
     }
 
     /// The one that signs.
@@ -52,7 +52,7 @@ impl SharedSignalsStore {
         let (Some(statement), Some(headers)) = (signed, self.headers()) else {
             return Receipt::Refused.into();
         };
-        match self.outgoing.post(&self.params.url, headers, statement.into_bytes()).await {
+        match self.egress.post(&self.params.url, headers, statement.into_bytes()).await {
             Ok(answer) if answer.is_success() => Receipt::Applied.into(),
             Ok(answer) if answer.is_passing() => super::answer::later(&answer),
             Ok(answer) => {

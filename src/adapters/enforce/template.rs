@@ -37,7 +37,7 @@ const PLACEHOLDERS: [(&str, Placeholder); 11] = [
 ];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Piece {
+enum TemplatePart {
     Literal(String),
     Placeholder(Placeholder),
 }
@@ -61,7 +61,7 @@ pub enum TemplateError {
 
 /// One word with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template(Vec<Piece>);
+pub struct Template(Vec<TemplatePart>);
 
 impl Template {
     /// Reads one word.
@@ -94,16 +94,16 @@ impl Template {
                     let (_, placeholder) =
                         known.ok_or(TemplateError::UnknownPlaceholder(name.clone()))?;
                     if !literal.is_empty() {
-                        pieces.push(Piece::Literal(std::mem::take(&mut literal)));
+                        pieces.push(TemplatePart::Literal(std::mem::take(&mut literal)));
                     }
-                    pieces.push(Piece::Placeholder(*placeholder));
+                    pieces.push(TemplatePart::Placeholder(*placeholder));
                 }
                 '}' => return Err(TemplateError::LoneBrace),
                 _ => literal.push(char),
             }
         }
         if !literal.is_empty() {
-            pieces.push(Piece::Literal(literal));
+            pieces.push(TemplatePart::Literal(literal));
         }
         Ok(Self(pieces))
     }
@@ -114,8 +114,8 @@ impl Template {
         let mut text = String::new();
         for piece in &self.0 {
             match piece {
-                Piece::Literal(literal) => text.push_str(literal),
-                Piece::Placeholder(which) => {
+                TemplatePart::Literal(literal) => text.push_str(literal),
+                TemplatePart::Placeholder(which) => {
                     text.push_str(&value(*which, decision, lifetime_default_s));
                 }
             }
@@ -125,19 +125,20 @@ impl Template {
 
     /// Whether it tells credentials apart, and follows nothing but the credential.
     pub fn names_the_credential(&self) -> bool {
-        let of_credential = |piece: &Piece| {
-            !matches!(piece, Piece::Placeholder(which)
+        let of_credential = |piece: &TemplatePart| {
+            !matches!(piece, TemplatePart::Placeholder(which)
                 if !matches!(which, Placeholder::Kind | Placeholder::Id))
         };
-        self.0.contains(&Piece::Placeholder(Placeholder::Id)) && self.0.iter().all(of_credential)
+        self.0.contains(&TemplatePart::Placeholder(Placeholder::Id))
+            && self.0.iter().all(of_credential)
     }
 
     /// Fills in a template that follows nothing but the credential, as a key does.
     pub fn of(&self, credential: &Credential) -> String {
-        let text = |piece: &Piece| match piece {
-            Piece::Literal(literal) => literal.clone(),
-            Piece::Placeholder(Placeholder::Kind) => credential.kind().as_str().to_owned(),
-            Piece::Placeholder(_) => credential.id().to_owned(),
+        let text = |piece: &TemplatePart| match piece {
+            TemplatePart::Literal(literal) => literal.clone(),
+            TemplatePart::Placeholder(Placeholder::Kind) => credential.kind().as_str().to_owned(),
+            TemplatePart::Placeholder(_) => credential.id().to_owned(),
         };
         self.0.iter().map(text).collect()
     }

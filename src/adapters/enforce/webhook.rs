@@ -4,7 +4,7 @@
 //! decision by `generation`.
 
 use crate::adapters::clock;
-use crate::adapters::egress::{Outgoing, Target};
+use crate::adapters::egress::{Egress, Target};
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::outbound::standard_webhook::Signer;
 use crate::model::decision::{Decision, Delivery, Receipt};
@@ -24,13 +24,13 @@ pub struct Params {
 #[derive(Clone, Debug)]
 pub struct WebhookStore {
     params: Params,
-    outgoing: Outgoing,
+    egress: Egress,
 }
 
 impl WebhookStore {
     /// Makes a store; nothing is connected to.
-    pub const fn new(params: Params, outgoing: Outgoing) -> Self {
-        Self { params, outgoing }
+    pub const fn new(params: Params, egress: Egress) -> Self {
+        Self { params, egress }
     }
 
     /// Tells the receiver of a decision.
@@ -49,7 +49,7 @@ impl WebhookStore {
             clock::now().ms().div_euclid(1000),
             &body,
         );
-        match self.outgoing.post(&self.params.url, header_map(&headers), body).await {
+        match self.egress.post(&self.params.url, header_map(&headers), body).await {
             Ok(answer) if answer.is_success() => Receipt::Applied.into(),
             Ok(answer) if answer.status == 409 => Receipt::Already.into(),
             Ok(answer) if answer.is_passing() => super::answer::later(&answer),

@@ -2,7 +2,7 @@
 
 use super::log::{Ends, EventLog, Params, ReadLog, SEGMENT, Segment, Sync};
 use crate::adapters::channels::SLOTS;
-use crate::adapters::checkpoint::store::Kept;
+use crate::adapters::checkpoint::store::KeptOffset;
 use crate::adapters::clock;
 use crate::adapters::metrics::registry::Metrics;
 use crate::data_plane::batch::HashSeed;
@@ -15,7 +15,7 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// What may wait to be appended. Unit: bytes. Chosen: a second of a busy intake and more.
+/// What may wait to be appended. Unit: bytes. Chosen: a second of a busy source and more.
 const WAITING_BYTES_MAX: usize = 64 << 20;
 /// What is written together at most. Unit: bytes. Chosen.
 const TOGETHER_BYTES_MAX: usize = 8 << 20;
@@ -84,7 +84,7 @@ impl Appender {
 
 pub(super) fn start(
     read: ReadLog,
-    kept: Vec<Arc<Kept>>,
+    kept: Vec<Arc<KeptOffset>>,
 ) -> std::io::Result<(Appender, std::thread::JoinHandle<()>)> {
     let (ways, waiting) = mpsc::channel();
     let ReadLog { log: EventLog { folder, params, seed, metrics, next, .. }, segments } = read;
@@ -121,7 +121,7 @@ struct Thread {
     params: Params,
     seed: HashSeed,
     metrics: Metrics,
-    kept: Vec<Arc<Kept>>,
+    kept: Vec<Arc<KeptOffset>>,
     sealed: VecDeque<Segment>,
     next: u64,
     active: Option<Active>,
@@ -337,7 +337,7 @@ impl Thread {
             }
             bytes = bytes.saturating_sub(oldest.bytes);
             if !is_held(&oldest, &held) {
-                self.metrics.event_log_given_up.inc();
+                self.metrics.event_log_segments_dropped.inc();
                 tracing::error!(
                     file = %oldest.path.display(),
                     "the event log reached event_log.max: a crash would lose its oldest events; if \
@@ -383,7 +383,7 @@ impl ReadLog {
     /// When there is no thread to be had.
     pub fn start(
         self,
-        kept: Vec<Arc<Kept>>,
+        kept: Vec<Arc<KeptOffset>>,
     ) -> std::io::Result<(Appender, std::thread::JoinHandle<()>)> {
         start(self, kept)
     }

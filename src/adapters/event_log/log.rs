@@ -2,7 +2,7 @@
 //! acknowledged is lost.
 //!
 //! ```text
-//!  intake --> data plane: watched at once
+//!  source --> data plane: watched at once
 //!         \-> appender: one write, one fsync for all that wait --> the answer to the sender
 //!  start:  checkpoints, then the segments of the log, as they arrived --> data plane
 //! ```
@@ -14,7 +14,7 @@
 use crate::adapters::channels::SLOTS;
 use crate::adapters::metrics::registry::Metrics;
 use crate::data_plane::batch::{Batch, HashSeed};
-use crate::formats::storage::event_log::{self, Found, HEAD_BYTES, Told, Useless};
+use crate::formats::storage::event_log::{self, HEAD_BYTES, LogItem, LogScan, Useless};
 use crate::model::time::EventTime;
 use std::collections::VecDeque;
 use std::io::Read;
@@ -177,12 +177,12 @@ impl EventLog {
         let mut segments = Vec::new();
         for path in std::mem::take(&mut self.paths) {
             let read = self.read(&path, &mut |told| match told {
-                Told::Key(key) => {
+                LogItem::Key(key) => {
                     replayed.keys.truncate(KEYS_MAX - 1);
                     replayed.keys.push_front(key);
                     true
                 }
-                Told::Part(arrived, part) => {
+                LogItem::Part(arrived, part) => {
                     let next = replayed.next.get_mut(part.slot);
                     let Some(next) = next.filter(|next| part.end > **next) else { return true };
                     let Some(batch) = part.batch(seed) else { return false };
@@ -198,7 +198,7 @@ impl EventLog {
     }
 
     /// Reads a segment; none if it is of no use. `each` says whether it could read what it is told.
-    fn read(&self, path: &Path, each: &mut dyn FnMut(Told<'_>) -> bool) -> Option<Segment> {
+    fn read(&self, path: &Path, each: &mut dyn FnMut(LogItem<'_>) -> bool) -> Option<Segment> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -217,7 +217,7 @@ impl EventLog {
         let mut segment = Segment { path: path.to_owned(), bytes: bytes_all, ends, newest };
         let mut unreadable = 0;
         let read = event_log::read(&bytes, self.seed, |told| {
-            if let Told::Part(arrived, part) = told
+            if let LogItem::Part(arrived, part) = told
                 && let Some(end) = segment.ends.get_mut(part.slot)
             {
                 *end = part.end.max(*end);
@@ -226,7 +226,7 @@ impl EventLog {
             unreadable += u64::from(!each(told));
         });
         let damaged = match read {
-            Ok(Found { damaged, torn_bytes }) => {
+            Ok(LogScan { damaged, torn_bytes }) => {
                 if torn_bytes > 0 {
                     tracing::warn!(
                         file = %path.display(), bytes = torn_bytes,

@@ -47,7 +47,7 @@ impl Role {
 }
 
 #[derive(PartialEq, Eq)]
-struct Known {
+struct KnownToken {
     name: String,
     digest: [u8; 32],
     roles: Vec<Role>,
@@ -56,7 +56,7 @@ struct Known {
 /// The tokens that are known; without any, everybody on this machine may do everything but order,
 /// if the daemon listens to this machine alone.
 pub struct Tokens {
-    known: RwLock<Vec<Known>>,
+    known: RwLock<Vec<KnownToken>>,
     /// Whether only this machine can connect.
     is_local: bool,
     /// Rises whenever other tokens are known: streams end, and their listeners come again.
@@ -82,12 +82,12 @@ impl Tokens {
         &self,
         tokens: impl Iterator<Item = (&'a str, &'a SecretString, &'a [Role])>,
     ) -> bool {
-        let known = tokens.map(|(name, token, roles)| Known {
+        let known = tokens.map(|(name, token, roles)| KnownToken {
             name: name.to_owned(),
             digest: Sha256::digest(token.expose_secret().as_bytes()).into(),
             roles: roles.to_vec(),
         });
-        let known: Vec<Known> = known.collect();
+        let known: Vec<KnownToken> = known.collect();
         let mut held = self.known.write();
         let differ = *held != known;
         if differ {

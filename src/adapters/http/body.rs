@@ -15,7 +15,7 @@ const REASON_CHARS_MAX: usize = 1000;
 /// What a person says with an order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Said {
+pub(super) struct OrderBody {
     /// Why: one line, without characters that turn the direction of text.
     #[schema(
         min_length = 1,
@@ -40,7 +40,7 @@ pub(super) struct Said {
 }
 
 /// What was said, checked.
-pub(super) struct Heard {
+pub(super) struct OrderReason {
     /// Why.
     pub(super) reason: String,
     /// Who, as people read it.
@@ -52,13 +52,13 @@ const fn turns_text(char: char) -> bool {
     matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-impl Said {
+impl OrderBody {
     /// Checks what was said by the holder of `account`. Secrets in it are replaced by fingerprints.
     pub(super) fn heard(
         &self,
         account: &str,
         fingerprints: &Fingerprinter,
-    ) -> Result<Heard, Problem> {
+    ) -> Result<OrderReason, Problem> {
         let clean = |text: &str| fingerprints.clean_text(text).unwrap_or_else(|| text.to_owned());
         let reason = self.reason.trim().to_owned();
         let fits = |text: &str| {
@@ -77,7 +77,7 @@ impl Said {
             Some(by) => CompactString::from(format!("{} ({account})", clean(by))),
             None => CompactString::from(account),
         };
-        Ok(Heard { reason: clean(&reason), by })
+        Ok(OrderReason { reason: clean(&reason), by })
     }
 }
 

@@ -79,7 +79,7 @@ pub struct ChangesState {
 
 /// From where on.
 #[derive(Debug, Deserialize, IntoParams)]
-pub(super) struct Since {
+pub(super) struct ChangesQuery {
     /// The cursor of the last answer; without one, everything.
     since: Option<String>,
 }
@@ -171,7 +171,7 @@ impl Reader {
 
 /// What changed since a cursor, oldest first; with `Accept: text/event-stream` as a stream.
 #[utoipa::path(
-    get, path = "/v1/changes", params(Since),
+    get, path = "/v1/changes", params(ChangesQuery),
     responses(
         (status = 200, description = "What changed; as events, where that is accepted",
             content((Object = "application/json"), (String = "text/event-stream"))),
@@ -181,7 +181,7 @@ impl Reader {
 )]
 pub(super) async fn get_changes(
     State(state): State<Arc<ChangesState>>,
-    Query(since): Query<Since>,
+    Query(since): Query<ChangesQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     may_follow(&state.tokens, &headers)?;

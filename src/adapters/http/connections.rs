@@ -172,21 +172,21 @@ struct Open {
 
 /// The place of a connection among the others, until it is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct ConnectionSlot {
     among: Arc<Connections>,
     network: IpAddr,
     activity: Arc<Activity>,
     _socket: OwnedSemaphorePermit,
 }
 
-impl Place {
+impl ConnectionSlot {
     /// What its connection does.
     pub const fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         self.among.open.lock().remove(self.network, self.activity.number);
     }
@@ -258,7 +258,7 @@ impl Connections {
         socket: OwnedSemaphorePermit,
         peer: IpAddr,
         now_ms: u64,
-    ) -> Option<(Place, bool)> {
+    ) -> Option<(ConnectionSlot, bool)> {
         let network = network(peer);
         let mut open = self.open.lock();
         let of_network = open.by_network.get(&network).map_or(0, Vec::len);
@@ -287,7 +287,7 @@ impl Connections {
         });
         open.by_network.entry(network).or_default().push(Arc::clone(&activity));
         let among = Arc::clone(self);
-        Some((Place { among, network, activity, _socket: socket }, displaces))
+        Some((ConnectionSlot { among, network, activity, _socket: socket }, displaces))
     }
 
     /// Closes those that were silent for too long; says how many.
@@ -301,7 +301,7 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bounds, Connections, IDLE_MS_MAX, Place};
+    use super::{Bounds, ConnectionSlot, Connections, IDLE_MS_MAX};
     use std::net::IpAddr;
     use std::sync::Arc;
 
@@ -309,13 +309,13 @@ mod tests {
         Connections::new(Bounds { all: 6, of_network: 3 })
     }
 
-    fn place(among: &Arc<Connections>, peer: &str, now_ms: u64) -> Option<Place> {
+    fn place(among: &Arc<Connections>, peer: &str, now_ms: u64) -> Option<ConnectionSlot> {
         let socket = Arc::clone(&among.sockets).try_acquire_owned().expect("within the slack");
         let peer: IpAddr = peer.parse().expect("an address");
         among.place(socket, peer, now_ms).map(|(place, _)| place)
     }
 
-    fn is_closing(place: &Place) -> bool {
+    fn is_closing(place: &ConnectionSlot) -> bool {
         place.activity().closing.is_cancelled()
     }
 

@@ -2,15 +2,15 @@
 #![expect(unused_qualifications, reason = "the macro of the routes writes them")]
 
 use super::auth::{Operator, Reader};
-use super::body::{Body, Heard, Said};
+use super::body::{Body, OrderBody, OrderReason};
 use super::extract::{Path, Query};
-use super::orders::{Done, most, parse_credential};
+use super::orders::{OrderResult, most, parse_credential};
 use super::problem::Problem;
 use crate::adapters::channels::{ControlPlane, DataPlane};
 use crate::adapters::clock;
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
-use crate::adapters::recent_events::Board;
+use crate::adapters::recent_events::RecentEvents;
 use crate::control_plane::params::PersonOrder;
 use crate::data_plane::partition_view::View;
 use crate::formats::api::profile::CredentialJson;
@@ -38,7 +38,7 @@ pub struct CredentialsState {
     /// The channel to the control plane.
     pub control: ControlPlane,
     /// Recent findings and decisions.
-    pub board: Arc<Board>,
+    pub recent: Arc<RecentEvents>,
     /// The store that `/v1/check` asks.
     pub embedded: EmbeddedStore,
     /// Where decisions are carried out.
@@ -50,7 +50,7 @@ pub struct CredentialsState {
 /// Which credentials are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct CredentialsQuery {
-    /// How many at most; 100 if not said, 1000 at the most.
+    /// How many at most; 100 if not body, 1000 at the most.
     limit: Option<usize>,
 }
 
@@ -74,7 +74,7 @@ pub(super) async fn list_credentials(
     let others = busiest.iter().filter(|view| !is_gone.contains(&view.credential));
     let others = others.map(|view| (&view.credential, Some(view)));
     let shown: Vec<(&Credential, Option<&View>)> = first.chain(others).take(most).collect();
-    let newest = state.board.newest_about(shown.iter().map(|(credential, _)| *credential));
+    let newest = state.recent.newest_about(shown.iter().map(|(credential, _)| *credential));
     let describe = |(credential, view): (&Credential, Option<&View>)| {
         describe(&state, credential, view, newest.get(credential))
     };
@@ -106,7 +106,7 @@ pub(super) async fn show_credential(
     let view = state.data.look_up(&credential).await.map_err(|error| {
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not known now", error.to_string())
     })?;
-    let newest = state.board.newest_about([&credential]);
+    let newest = state.recent.newest_about([&credential]);
     let described = describe(&state, &credential, view.as_ref(), newest.get(&credential));
     if view.is_none() && !described.was_decided_on() {
         return Err(Problem::new(
@@ -120,7 +120,7 @@ pub(super) async fn show_credential(
 
 /// Takes a credential out of service for a while.
 #[utoipa::path(
-    post, path = "/v1/credentials/{id}/suspend", request_body = Said,
+    post, path = "/v1/credentials/{id}/suspend", request_body = OrderBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem),
         (status = 409, body = Problem, description = "Something more severe is in force"))
@@ -129,14 +129,14 @@ pub(super) async fn suspend(
     State(state): State<Arc<CredentialsState>>,
     operator: Operator,
     Path(id): Path<String>,
-    Body(said): Body<Said>,
-) -> Result<Json<Done>, Problem> {
-    order(state, operator, &id, Order::Act(Action::Suspend), said).await
+    Body(body): Body<OrderBody>,
+) -> Result<Json<OrderResult>, Problem> {
+    order(state, operator, &id, Order::Act(Action::Suspend), body).await
 }
 
 /// Takes a credential out of service for good.
 #[utoipa::path(
-    post, path = "/v1/credentials/{id}/revoke", request_body = Said,
+    post, path = "/v1/credentials/{id}/revoke", request_body = OrderBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
 )]
@@ -144,14 +144,14 @@ pub(super) async fn revoke(
     State(state): State<Arc<CredentialsState>>,
     operator: Operator,
     Path(id): Path<String>,
-    Body(said): Body<Said>,
-) -> Result<Json<Done>, Problem> {
-    order(state, operator, &id, Order::Act(Action::Revoke), said).await
+    Body(body): Body<OrderBody>,
+) -> Result<Json<OrderResult>, Problem> {
+    order(state, operator, &id, Order::Act(Action::Revoke), body).await
 }
 
 /// Puts a credential back into service.
 #[utoipa::path(
-    post, path = "/v1/credentials/{id}/restore", request_body = Said,
+    post, path = "/v1/credentials/{id}/restore", request_body = OrderBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
 )]
@@ -159,9 +159,9 @@ pub(super) async fn restore(
     State(state): State<Arc<CredentialsState>>,
     operator: Operator,
     Path(id): Path<String>,
-    Body(said): Body<Said>,
-) -> Result<Json<Done>, Problem> {
-    order(state, operator, &id, Order::Restore, said).await
+    Body(body): Body<OrderBody>,
+) -> Result<Json<OrderResult>, Problem> {
+    order(state, operator, &id, Order::Restore, body).await
 }
 
 async fn order(
@@ -169,12 +169,12 @@ async fn order(
     Operator { name, account }: Operator,
     id: &str,
     order: Order,
-    said: Said,
-) -> Result<Json<Done>, Problem> {
-    let Heard { reason, by } = said.heard(&name, &state.fingerprints)?;
-    let lasts = said.lasts_s.is_none_or(|seconds| (1..=SUSPENSION_S_MAX).contains(&seconds));
+    body: OrderBody,
+) -> Result<Json<OrderResult>, Problem> {
+    let OrderReason { reason, by } = body.heard(&name, &state.fingerprints)?;
+    let lasts = body.lasts_s.is_none_or(|seconds| (1..=SUSPENSION_S_MAX).contains(&seconds));
     let suspends = order == Order::Act(Action::Suspend);
-    if !lasts || (said.lasts_s.is_some() && !suspends) {
+    if !lasts || (body.lasts_s.is_some() && !suspends) {
         let detail = "lasts_s is for a suspension: 1 second to 7 days";
         return Err(Problem::bad_request(detail));
     }
@@ -182,11 +182,11 @@ async fn order(
     let held = state.embedded.stored(credential.kind(), credential.id(), clock::now());
     let held = held.map_or(Status::Active, |stored| stored.status);
     let view = state.data.look_up(&credential).await;
-    let decided = !state.board.decisions(1, |one| one.credential == credential).is_empty();
+    let decided = !state.recent.decisions(1, |one| one.credential == credential).is_empty();
     // Where a thread stands still it is not known whether it is known; the order goes its way.
     let decided = decided || held != Status::Active;
     let known = if decided { Some(true) } else { view.as_ref().ok().map(Option::is_some) };
-    if said.only_known && known == Some(false) {
+    if body.only_known && known == Some(false) {
         return Err(not_known(&credential));
     }
     let view = view.ok().flatten();
@@ -203,12 +203,12 @@ async fn order(
         by,
         account,
         reason,
-        lasts_ms: said.lasts_s.map(|seconds| i64::from(seconds) * 1000),
+        lasts_ms: body.lasts_s.map(|seconds| i64::from(seconds) * 1000),
         held,
     };
     let ordered = state.control.order(order).await.map_err(Problem::from)?;
-    let done = Done::settled(&state.embedded, &state.board, ordered).await;
-    Ok(Json(Done { known, cannot, open_findings, ..done }))
+    let done = OrderResult::settled(&state.embedded, &state.recent, ordered).await;
+    Ok(Json(OrderResult { known, cannot, open_findings, ..done }))
 }
 
 fn not_known(credential: &Credential) -> Problem {

@@ -2,17 +2,17 @@
 #![expect(unused_qualifications, reason = "the macro of the routes writes them")]
 
 use super::auth::{Operator, Reader};
-use super::body::{Body, Heard, Said};
+use super::body::{Body, OrderBody, OrderReason};
 use super::extract::{Path, Query};
-use super::orders::{Done, most, parse_credential};
+use super::orders::{OrderResult, most, parse_credential};
 use super::problem::Problem;
 use crate::adapters::channels::ControlPlane;
 use crate::adapters::clock;
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::journal::history::History;
-use crate::adapters::recent_events::Board;
-use crate::control_plane::approvals::Waiting;
+use crate::adapters::recent_events::RecentEvents;
+use crate::control_plane::approvals::PendingApproval;
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::credential::Credential;
@@ -31,7 +31,7 @@ pub struct DecisionsState {
     /// The channel to the control plane.
     pub control: ControlPlane,
     /// Recent findings and decisions.
-    pub board: Arc<Board>,
+    pub recent: Arc<RecentEvents>,
     /// All decisions of the journal.
     pub history: History,
     /// The store that `/v1/check` asks.
@@ -45,7 +45,7 @@ pub struct DecisionsState {
 /// Which decisions are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct DecisionsQuery {
-    /// How many at most; 100 if not said, 1000 at the most.
+    /// How many at most; 100 if not body, 1000 at the most.
     limit: Option<usize>,
     /// Only those about this credential, `kind:id` or the id of an API key.
     credential: Option<String>,
@@ -60,7 +60,7 @@ pub(super) async fn list_decisions(
     State(state): State<Arc<DecisionsState>>,
     _reader: Reader,
     Query(wanted): Query<DecisionsQuery>,
-) -> Result<Json<Vec<Carried>>, Problem> {
+) -> Result<Json<Vec<DecisionAnswer>>, Problem> {
     let most = most(wanted.limit);
     let found = match wanted
         .credential
@@ -69,14 +69,14 @@ pub(super) async fn list_decisions(
         .transpose()?
     {
         Some(credential) => decisions_of(state.history.clone(), credential, most).await?,
-        None => state.board.decisions(most, |_| true),
+        None => state.recent.decisions(most, |_| true),
     };
-    Ok(Json(found.into_iter().map(|decision| Carried::new(&state, decision)).collect()))
+    Ok(Json(found.into_iter().map(|decision| DecisionAnswer::new(&state, decision)).collect()))
 }
 
 /// A decision, and how far the stores are with it.
 #[derive(Debug, Serialize)]
-pub(super) struct Carried {
+pub(super) struct DecisionAnswer {
     #[serde(flatten)]
     decision: DecisionJson,
     /// What each store answered, or `waiting`; left out of old decisions and those that no store is
@@ -85,10 +85,10 @@ pub(super) struct Carried {
     stores: Option<BTreeMap<String, &'static str>>,
 }
 
-impl Carried {
+impl DecisionAnswer {
     fn new(state: &DecisionsState, decision: Decision) -> Self {
         let told = state.stores.iter().filter(|store| store.takes(&decision.credential));
-        let receipts = state.board.receipts(decision.id).filter(|_| decision.carried_out);
+        let receipts = state.recent.receipts(decision.id).filter(|_| decision.carried_out);
         let stores = receipts.map(|receipts| {
             let answered = |name: &str| receipts.get(name).map_or("waiting", |one| one.as_str());
             told.map(|store| (store.name().to_owned(), answered(store.name()))).collect()
@@ -137,11 +137,11 @@ pub(super) async fn show_decision(
     State(state): State<Arc<DecisionsState>>,
     _reader: Reader,
     Path(id): Path<String>,
-) -> Result<Json<Carried>, Problem> {
+) -> Result<Json<DecisionAnswer>, Problem> {
     let id = DecisionId::parse(&id).ok_or_else(no_decision)?;
     let history = state.history.clone();
     let found = read(move || history.decision(id)).await?;
-    found.map(|decision| Json(Carried::new(&state, decision))).ok_or_else(no_decision)
+    found.map(|decision| Json(DecisionAnswer::new(&state, decision))).ok_or_else(no_decision)
 }
 
 fn no_decision() -> Problem {
@@ -150,19 +150,19 @@ fn no_decision() -> Problem {
 
 /// A revocation that waits for people.
 #[derive(Debug, Serialize)]
-pub(super) struct WaitingJson {
+pub(super) struct PendingApprovalJson {
     /// What was decided meanwhile.
     decision: DecisionJson,
     /// Until when people may say yes or no.
     until: String,
-    /// Who said yes, of those who may operate now.
+    /// Who body yes, of those who may operate now.
     agreed: Vec<String>,
     /// How many more have to.
     missing: u8,
 }
 
-impl From<Waiting> for WaitingJson {
-    fn from(waiting: Waiting) -> Self {
+impl From<PendingApproval> for PendingApprovalJson {
+    fn from(waiting: PendingApproval) -> Self {
         Self {
             until: waiting.until.to_string(),
             missing: waiting.missing(),
@@ -180,14 +180,14 @@ impl From<Waiting> for WaitingJson {
 pub(super) async fn list_approvals(
     State(state): State<Arc<DecisionsState>>,
     _reader: Reader,
-) -> Json<Vec<WaitingJson>> {
+) -> Json<Vec<PendingApprovalJson>> {
     let waiting = state.control.waiting().await.unwrap_or_default();
-    Json(waiting.into_iter().map(WaitingJson::from).collect())
+    Json(waiting.into_iter().map(PendingApprovalJson::from).collect())
 }
 
 /// Says yes to a revocation that waits for people.
 #[utoipa::path(
-    post, path = "/v1/decisions/{id}/approve", request_body = Said,
+    post, path = "/v1/decisions/{id}/approve", request_body = OrderBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Object), (status = 404, body = Problem), (status = 409, body = Problem))
 )]
@@ -195,14 +195,14 @@ pub(super) async fn approve(
     State(state): State<Arc<DecisionsState>>,
     operator: Operator,
     Path(id): Path<String>,
-    Body(said): Body<Said>,
-) -> Result<Json<Done>, Problem> {
-    vote(state, operator, &id, true, &said).await
+    Body(body): Body<OrderBody>,
+) -> Result<Json<OrderResult>, Problem> {
+    vote(state, operator, &id, true, &body).await
 }
 
 /// Says no to a revocation that waits for people: the suspension ends by itself.
 #[utoipa::path(
-    post, path = "/v1/decisions/{id}/reject", request_body = Said,
+    post, path = "/v1/decisions/{id}/reject", request_body = OrderBody,
     params(("id" = String, Path)),
     responses((status = 200, body = Object), (status = 404, body = Problem), (status = 409, body = Problem))
 )]
@@ -210,9 +210,9 @@ pub(super) async fn reject(
     State(state): State<Arc<DecisionsState>>,
     operator: Operator,
     Path(id): Path<String>,
-    Body(said): Body<Said>,
-) -> Result<Json<Done>, Problem> {
-    vote(state, operator, &id, false, &said).await
+    Body(body): Body<OrderBody>,
+) -> Result<Json<OrderResult>, Problem> {
+    vote(state, operator, &id, false, &body).await
 }
 
 async fn vote(
@@ -220,13 +220,15 @@ async fn vote(
     Operator { name, account }: Operator,
     id: &str,
     agrees: bool,
-    said: &Said,
-) -> Result<Json<Done>, Problem> {
-    let Heard { reason, by } = said.heard(&name, &state.fingerprints)?;
+    body: &OrderBody,
+) -> Result<Json<OrderResult>, Problem> {
+    let OrderReason { reason, by } = body.heard(&name, &state.fingerprints)?;
     let decision = DecisionId::parse(id).ok_or_else(no_decision)?;
     let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };
     match state.control.vote(vote).await {
-        Ok(ordered) => Ok(Json(Done::settled(&state.embedded, &state.board, ordered).await)),
+        Ok(ordered) => {
+            Ok(Json(OrderResult::settled(&state.embedded, &state.recent, ordered).await))
+        }
         Err(error) => Err(error.into()),
     }
 }

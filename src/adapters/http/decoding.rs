@@ -94,7 +94,7 @@ impl Decoding {
 pub(super) struct Sender {
     bodies: Arc<Semaphore>,
     threads: Arc<Semaphore>,
-    waste: Mutex<Waste>,
+    waste: Mutex<RefusalBudget>,
 }
 
 impl Sender {
@@ -116,12 +116,12 @@ impl Sender {
 
 /// What a sender wasted: a leaky bucket.
 #[derive(Debug, Default)]
-struct Waste {
+struct RefusalBudget {
     bytes: u64,
     at: Option<EventTime>,
 }
 
-impl Waste {
+impl RefusalBudget {
     fn leak(&mut self, now: EventTime) {
         let since_ms = self.at.map_or(0, |at| now.ms_since(at).max(0));
         self.at = Some(now);
@@ -143,13 +143,13 @@ impl Waste {
 
 #[cfg(test)]
 mod tests {
-    use super::{WASTE_MAX, WASTE_PER_MS, Waste};
+    use super::{RefusalBudget, WASTE_MAX, WASTE_PER_MS};
     use crate::model::time::EventTime;
 
     #[test]
     fn who_wastes_too_much_waits_and_may_send_again() {
         let at = EventTime::from_ms;
-        let mut waste = Waste::default();
+        let mut waste = RefusalBudget::default();
         assert!(waste.has_room(at(0)));
         waste.add(WASTE_MAX - 1, at(0));
         assert!(waste.has_room(at(0)), "some waste is no fault");

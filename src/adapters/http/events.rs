@@ -9,12 +9,12 @@ use crate::adapters::channels::{DataPlane, NotTaken, SLOTS};
 use crate::adapters::clock;
 use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::sources::ingest;
-use crate::adapters::sources::ingest::Intake;
-use crate::adapters::sources::rejects::{DeadLetters, Place, letter};
+use crate::adapters::sources::ingest::Source;
+use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
 use crate::data_plane::batch::Batch;
 use crate::data_plane::batch::HashSeed;
 use crate::formats::events::body;
-use crate::formats::events::decoder::DecodeTally;
+use crate::formats::events::decoder::DecodeCounters;
 use crate::formats::events::decoder::Decoder;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::formats::secrets::secret::Fingerprinter;
@@ -35,7 +35,7 @@ use utoipa::ToSchema;
 
 /// How many refused lines an answer names; all are counted.
 const NAMED_MAX: usize = 100;
-/// Dead letters that one request leaves at most; further refused lines are counted. Chosen: what is
+/// Rejected records that one request leaves at most; further refused lines are counted. Chosen: what is
 /// wrong with a sender is seen in a thousand.
 const LETTERS_MAX: usize = 1_000;
 /// Parts of a gzip body. Chosen: senders join some; empty ones without end would cost time for
@@ -49,13 +49,13 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 #[derive(Debug)]
 pub struct IngestState {
     /// Takes events to the data plane and the event log.
-    pub intake: Intake,
+    pub source: Source,
     /// How events are read.
     pub decoder: Decoder,
     /// Where bodies are decoded, and what each sender may still waste.
     pub decoding: Decoding,
     /// Where the places of refused events go.
-    pub dead_letters: Arc<DeadLetters>,
+    pub rejects: Arc<RejectLog>,
     /// Stands for secrets.
     pub fingerprints: Arc<Fingerprinter>,
     /// The hash seed of the data plane.
@@ -142,7 +142,7 @@ struct Decoded {
     arrived: EventTime,
     request: ingest::Request,
     accepted: usize,
-    tally: DecodeTally,
+    counters: DecodeCounters,
     newest: EventTime,
     refusals: Refusals,
 }
@@ -249,11 +249,11 @@ fn decode(state: &IngestState, sender: &Sender, body: &[u8], key: Option<u64>) -
     let limits = Limits::at(arrived);
     let mut slots: Vec<Batch> = vec![Batch::default(); SLOTS];
     let (mut accepted, mut newest) = (0, EventTime::MIN);
-    let (mut tally, mut refusals) = (DecodeTally::default(), Refusals::default());
+    let (mut counters, mut refusals) = (DecodeCounters::default(), Refusals::default());
     body::decode(&state.decoder, body, &limits, &state.fingerprints, |line, event| match event {
         Ok(event) => {
             accepted += 1;
-            tally.add(&event);
+            counters.add(&event);
             newest = newest.max(event.time);
             let slot = DataPlane::slot(state.seed.hash(event.kind, &event.credential));
             if let Some(batch) = slots.get_mut(slot) {
@@ -270,20 +270,20 @@ fn decode(state: &IngestState, sender: &Sender, body: &[u8], key: Option<u64>) -
     }
     let batches = (0..).zip(slots).filter(|(_, batch)| !batch.is_empty()).collect();
     let request = ingest::Request::new(arrived, key, batches);
-    Decoded { arrived, request, accepted, tally, newest, refusals }
+    Decoded { arrived, request, accepted, counters, newest, refusals }
 }
 
 async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Response {
-    let Decoded { arrived, request, accepted, tally, newest, refusals } = decoded;
+    let Decoded { arrived, request, accepted, counters, newest, refusals } = decoded;
     let number = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
-    let durable = match state.intake.take(request).await {
+    let durable = match state.source.take(request).await {
         Ok(durable) => durable,
         Err(error) => return not_taken(state, error).into_response(),
     };
     if !durable {
-        state.metrics.events_not_kept.inc_by(accepted as u64);
+        state.metrics.events_not_durable.inc_by(accepted as u64);
     }
-    state.metrics.add_decoded(&tally);
+    state.metrics.add_decoded(&counters);
     let ahead_ms = newest.ms_since(arrived);
     if ahead_ms > state.about.read().skew_ms_max
         && state.metrics.fast_clocks.record(sender, ahead_ms, arrived)
@@ -294,9 +294,9 @@ async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Respo
             "events are too far ahead of this machine's clock to be counted: set the sender's clock"
         );
     }
-    if tally.secrets > 0 {
+    if counters.secrets > 0 {
         tracing::warn!(
-            events = tally.secrets,
+            events = counters.secrets,
             "a sender names credentials by their secrets; they were replaced by fingerprints"
         );
     }
@@ -309,8 +309,9 @@ async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Respo
     let refused = refusals.count();
     if refused > 0 {
         let state = Arc::clone(state);
-        let noted =
-            tokio::task::spawn_blocking(move || note_refusals(&state, number, arrived, &refusals));
+        let noted = tokio::task::spawn_blocking(move || {
+            record_refusals(&state, number, arrived, &refusals);
+        });
         if noted.await.is_err() {
             tracing::error!("refused records were not noted");
         }
@@ -335,15 +336,15 @@ fn not_taken(state: &IngestState, error: NotTaken) -> Problem {
 }
 
 /// Counts what was refused, and writes where the first of it stood. Blocks.
-fn note_refusals(state: &IngestState, request: u64, at: EventTime, refusals: &Refusals) {
+fn record_refusals(state: &IngestState, request: u64, at: EventTime, refusals: &Refusals) {
     let metrics = &state.metrics;
     for (reason, count) in Refusal::ALL.iter().zip(refusals.by_reason) {
         metrics.refused.with_label_values(&["http", reason.as_str()]).inc_by(count);
     }
     for (line, refusal) in &refusals.first {
-        let place = Place::Request { request, line: *line as u64 };
-        metrics.add_letter(state.dead_letters.write(&letter(place, *refusal, at), at));
+        let place = RecordPlace::Request { request, line: *line as u64 };
+        metrics.add_letter(state.rejects.write(&letter(place, *refusal, at), at));
     }
     let left_out = refusals.count() - refusals.first.len() as u64;
-    metrics.door.dead_letters_left_out.inc_by(left_out);
+    metrics.door.rejects_dropped.inc_by(left_out);
 }

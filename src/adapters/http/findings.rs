@@ -5,7 +5,7 @@ use super::auth::Reader;
 use super::extract::{Path, Query};
 use super::orders::{most, parse_credential};
 use super::problem::Problem;
-use crate::adapters::recent_events::Board;
+use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::storage::finding_archive::{FindingArchive, Wanted};
 use crate::formats::api::finding::FindingJson;
 use crate::formats::secrets::secret::Fingerprinter;
@@ -22,7 +22,7 @@ use utoipa::IntoParams;
 #[derive(Debug)]
 pub struct FindingsState {
     /// Recent findings and decisions.
-    pub board: Arc<Board>,
+    pub recent: Arc<RecentEvents>,
     /// Findings of before.
     pub archive: FindingArchive,
     /// Stands for secrets.
@@ -34,7 +34,7 @@ pub struct FindingsState {
 pub(super) struct FindingsQuery {
     /// How many at most; 100 if not said, 1000 at the most.
     limit: Option<usize>,
-    /// Only those whose episode runs.
+    /// Only those whose finding runs.
     open: Option<bool>,
     /// Only those of this credential, `kind:id` or the id of an API key.
     credential: Option<String>,
@@ -57,7 +57,7 @@ pub(super) async fn list_findings(
         .transpose()?;
     let (only_open, most) = (wanted.open.unwrap_or(false), most(wanted.limit));
     let looked_at = if only_open { usize::MAX } else { most };
-    let mut found = state.board.findings(looked_at, |finding| {
+    let mut found = state.recent.findings(looked_at, |finding| {
         (!only_open || finding.closed.is_none())
             && credential.as_ref().is_none_or(|wanted| finding.credential == *wanted)
     });
@@ -66,7 +66,7 @@ pub(super) async fn list_findings(
         found.sort_by_key(|finding| std::cmp::Reverse((finding.action, finding.opened)));
         found.truncate(most);
     }
-    // What is open is on the board.
+    // What is open is on the recent.
     if !only_open && found.len() < most {
         let known: HashSet<FindingId> = found.iter().map(|finding| finding.id).collect();
         let of_before =
@@ -104,7 +104,7 @@ pub(super) async fn show_finding(
     Path(id): Path<String>,
 ) -> Result<Json<FindingJson>, Problem> {
     let id = FindingId::parse(&id);
-    let found = match (id.and_then(|id| state.board.finding(id)), id) {
+    let found = match (id.and_then(|id| state.recent.finding(id)), id) {
         (None, Some(id)) => from_archive(&state, move |archive| archive.one(id)).await?,
         (found, _) => found,
     };

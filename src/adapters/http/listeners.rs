@@ -4,7 +4,7 @@
 //! The Unix socket has its own accept loop and its own bound: no stranger over TCP takes the place of
 //! people who order.
 
-use super::connections::{Activity, Bounds, Connections, IDLE_MS_MAX, Place};
+use super::connections::{Activity, Bounds, ConnectionSlot, Connections, IDLE_MS_MAX};
 use super::unix_socket::Peer;
 use crate::adapters::clock;
 use crate::adapters::metrics::http::Closed;
@@ -122,11 +122,11 @@ trait Listener: Send + Sync + 'static {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next connection, where it comes from, and who it is, if that is known.
-    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Who)>> + Send;
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, AcceptedPeer)>> + Send;
 }
 
 /// Who connected.
-struct Who {
+struct AcceptedPeer {
     address: IpAddr,
     peer: Option<Peer>,
 }
@@ -134,21 +134,21 @@ struct Who {
 impl Listener for TcpListener {
     type Stream = TcpStream;
 
-    async fn accept(&self) -> io::Result<(TcpStream, Who)> {
+    async fn accept(&self) -> io::Result<(TcpStream, AcceptedPeer)> {
         let (stream, address) = Self::accept(self).await?;
         // An answer is one small packet. It is as good, only later, without.
         let _set = stream.set_nodelay(true);
-        Ok((stream, Who { address: address.ip(), peer: None }))
+        Ok((stream, AcceptedPeer { address: address.ip(), peer: None }))
     }
 }
 
 impl Listener for UnixListener {
     type Stream = UnixStream;
 
-    async fn accept(&self) -> io::Result<(UnixStream, Who)> {
+    async fn accept(&self) -> io::Result<(UnixStream, AcceptedPeer)> {
         let (stream, _) = Self::accept(self).await?;
         let peer = Some(Peer::of(&stream));
-        Ok((stream, Who { address: Ipv4Addr::LOCALHOST.into(), peer }))
+        Ok((stream, AcceptedPeer { address: Ipv4Addr::LOCALHOST.into(), peer }))
     }
 }
 
@@ -209,7 +209,7 @@ impl Door {
     fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         &self,
         stream: S,
-        place: Place,
+        place: ConnectionSlot,
         peer: Option<Peer>,
     ) -> impl Future<Output = ()> + Send + use<S> {
         let (router, stop) = (self.router.clone(), self.stop.clone());
@@ -234,7 +234,7 @@ impl Door {
                     answer
                 }
             });
-            let watched = Watched { stream, activity: Arc::clone(&activity) };
+            let watched = CountedStream { stream, activity: Arc::clone(&activity) };
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(Duration::from_millis(IDLE_MS_MAX))
@@ -271,12 +271,12 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// A stream that notes when bytes moved.
-struct Watched<S> {
+struct CountedStream<S> {
     stream: S,
     activity: Arc<Activity>,
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CountedStream<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -291,7 +291,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CountedStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

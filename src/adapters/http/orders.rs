@@ -1,10 +1,10 @@
 //! Shared by orders and questions about credentials: how one is named, and what an order came to.
 
 use super::problem::Problem;
-use crate::adapters::channels::Ordered;
+use crate::adapters::channels::OrderOutcome;
 use crate::adapters::enforce::auth_store::EMBEDDED;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
-use crate::adapters::recent_events::Board;
+use crate::adapters::recent_events::RecentEvents;
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::secrets::secret::{Fingerprinter, kind_nearby};
 use crate::model::credential::Credential;
@@ -28,7 +28,7 @@ pub(super) fn most(wanted: Option<usize>) -> usize {
 
 /// What an order came to.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Done {
+pub(super) struct OrderResult {
     /// Whether anything changed.
     pub(super) changed: bool,
     /// The decision that was made.
@@ -60,17 +60,21 @@ pub(super) struct VoiceJson {
     missing: u8,
 }
 
-impl Done {
+impl OrderResult {
     /// Of a person's word, once `/v1/check` obeys it, or it is known what hinders it.
-    pub(super) async fn settled(embedded: &EmbeddedStore, board: &Board, ordered: Ordered) -> Self {
+    pub(super) async fn settled(
+        embedded: &EmbeddedStore,
+        recent: &RecentEvents,
+        ordered: OrderOutcome,
+    ) -> Self {
         let not_written = match &ordered.decision {
-            Some(decision) => not_written(embedded, board, decision).await,
+            Some(decision) => not_written(embedded, recent, decision).await,
             None => Vec::new(),
         };
         Self { not_written, ..Self::of(ordered) }
     }
 
-    fn of(Ordered { decision, voice, before }: Ordered) -> Self {
+    fn of(OrderOutcome { decision, voice, before }: OrderOutcome) -> Self {
         let voice = voice.map(|(decision, missing)| {
             let decision = decision.to_string();
             VoiceJson { decision, missing }
@@ -99,9 +103,13 @@ pub(super) fn parse_credential(
 }
 
 /// Waits until `/v1/check` obeys a decision; returns what could not be written to disk meanwhile.
-async fn not_written(embedded: &EmbeddedStore, board: &Board, decision: &Decision) -> Vec<String> {
+async fn not_written(
+    embedded: &EmbeddedStore,
+    recent: &RecentEvents,
+    decision: &Decision,
+) -> Vec<String> {
     let obeys = async {
-        while !is_obeyed(embedded, board, decision) {
+        while !is_obeyed(embedded, recent, decision) {
             tokio::time::sleep(SETTLE_EVERY).await;
         }
     };
@@ -116,7 +124,7 @@ async fn not_written(embedded: &EmbeddedStore, board: &Board, decision: &Decisio
 }
 
 /// Whether the store that `/v1/check` asks has the decision, or a newer one.
-fn is_obeyed(embedded: &EmbeddedStore, board: &Board, decision: &Decision) -> bool {
+fn is_obeyed(embedded: &EmbeddedStore, recent: &RecentEvents, decision: &Decision) -> bool {
     let (credential, store) = (&decision.credential, embedded);
     let held = store.held(credential.kind(), credential.id());
     let has_it = match (held, decision.order) {
@@ -126,7 +134,7 @@ fn is_obeyed(embedded: &EmbeddedStore, board: &Board, decision: &Decision) -> bo
         (None, Order::Act(_)) => false,
     };
     has_it
-        || board
+        || recent
             .receipts(decision.id)
             .is_none_or(|answers| answers.get(EMBEDDED).is_some_and(|answer| answer.is_settled()))
 }

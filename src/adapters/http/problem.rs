@@ -75,7 +75,7 @@ impl From<VoteError> for Problem {
             VoteError::NoVote(NoVote::Already) => {
                 (StatusCode::CONFLICT, "one person has one voice")
             }
-            VoteError::Milder(_) => (StatusCode::CONFLICT, "something more severe is in force"),
+            VoteError::LessSevere(_) => (StatusCode::CONFLICT, "something more severe is in force"),
             VoteError::NotDurable(_) => (StatusCode::SERVICE_UNAVAILABLE, "not carried out yet"),
         };
         Self::new(status, title, error.to_string())

@@ -4,12 +4,12 @@ use super::auth::Caller;
 use crate::adapters::clock;
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
-use crate::adapters::health::{Recent, Vitals};
+use crate::adapters::health::{Measurements, Recent};
 use crate::adapters::metrics::registry::Metrics;
 use crate::control_plane::policy::revocation_limit;
 use crate::formats::api::status::{FleetJson, JournalJson, KafkaJson, StatusJson, StoreJson};
-use crate::model::decision::Posture;
-use crate::model::decision::{Guardrail, Order, Receipt};
+use crate::model::decision::Mode;
+use crate::model::decision::{Order, Receipt, Safeguard};
 use crate::model::finding::Action;
 use crate::model::invariant::Invariant;
 use crate::model::time::EventTime;
@@ -44,14 +44,14 @@ pub struct StatusState {
 /// What people are told of the settings.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
-    /// The default posture.
-    pub posture: Posture,
+    /// The default mode.
+    pub mode: Mode,
     /// What credentials may take in memory. Unit: bytes.
     pub memory_bytes_max: usize,
     /// How often each partition gets a checkpoint. Unit: milliseconds.
     pub checkpoint_every_ms: i64,
-    /// How many revocations the breaker lets through.
-    pub breaker: revocation_limit::Params,
+    /// How many revocations the revocation limit lets through.
+    pub revocation_limit: revocation_limit::Params,
     /// Whether events are read from Kafka.
     pub reads_kafka: bool,
     /// How far ahead of the clock an event may be. Unit: milliseconds.
@@ -63,13 +63,13 @@ pub struct About {
 }
 
 /// Takes down how the daemon does, for as long as it runs.
-pub async fn keep_vitals(state: Weak<StatusState>) {
+pub async fn sample_health(state: Weak<StatusState>) {
     let mut interval = tokio::time::interval(LOOK_EVERY);
     loop {
         interval.tick().await;
         let Some(state) = state.upgrade() else { return };
         let now = measure(&state);
-        state.recent.lock().note(now);
+        state.recent.lock().record(now);
     }
 }
 
@@ -90,12 +90,12 @@ fn describe(state: &StatusState, caller: Caller) -> StatusJson {
     let about = *state.about.read();
     let now = measure(state);
     StatusJson {
-        concerns: state.recent.lock().concerns(&now),
+        issues: state.recent.lock().issues(&now),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         now: now.at.to_string(),
         started: about.started.to_string(),
         configured: Some(about.configured.to_string()),
-        posture: about.posture.as_str().to_owned(),
+        mode: about.mode.as_str().to_owned(),
         account: caller.account,
         roles: caller.roles.into_iter().map(|role| role.as_str().to_owned()).collect(),
         events: metrics.events_applied(),
@@ -104,15 +104,15 @@ fn describe(state: &StatusState, caller: Caller) -> StatusJson {
         credentials: now_at(&metrics.credentials),
         memory_bytes: now_at(&metrics.credentials_bytes),
         memory_bytes_max: about.memory_bytes_max as u64,
-        open_episodes: now_at(&metrics.open_episodes),
+        open_incidents: now_at(&metrics.open_incidents),
         decisions: carried_out(metrics),
-        held: sum(&metrics.held, Guardrail::ALL.map(Guardrail::as_str)),
+        held: sum(&metrics.held, Safeguard::ALL.map(Safeguard::as_str)),
         approvals: now_at(&metrics.approvals),
         out_of_service: state.embedded.len() as u64,
-        standing: now_at(&metrics.standing),
-        breaker_tokens: metrics.breaker_left.get(),
+        enforced_credentials: now_at(&metrics.enforced_credentials),
+        revocation_tokens: metrics.revocations_left.get(),
         fleet: FleetJson {
-            members: now_at(&metrics.fleet_members),
+            instances: now_at(&metrics.fleet_instances),
             credentials: now_at(&metrics.fleet_credentials),
         },
         kafka: now.kafka,
@@ -148,7 +148,7 @@ fn carried_out(metrics: &Metrics) -> std::collections::BTreeMap<String, u64> {
 }
 
 /// How the daemon does now.
-fn measure(state: &StatusState) -> Vitals {
+fn measure(state: &StatusState) -> Measurements {
     let metrics = &state.metrics;
     let about = *state.about.read();
     let stores = state.stores.iter().map(|store| StoreJson {
@@ -164,20 +164,20 @@ fn measure(state: &StatusState) -> Vitals {
         };
         settles().map(of).sum()
     };
-    let allowed = about.breaker.for_all(now_at(&metrics.fleet_credentials));
+    let allowed = about.revocation_limit.for_all(now_at(&metrics.fleet_credentials));
     let kafka = KafkaJson {
         up: metrics.consumer_up.get() > 0,
         partitions: now_at(&metrics.consumer_assigned),
         lag: now_at(&metrics.consumer_lag),
     };
-    Vitals {
+    Measurements {
         at: clock::now(),
         violations: sum(&metrics.violations, Invariant::ALL.map(Invariant::as_str)),
         journal_is_writable: state.durable.load(Ordering::Relaxed),
         beats: metrics.heartbeat_at.by_stage(),
         stores: stores.collect(),
         settled: state.stores.iter().map(settled).collect(),
-        not_kept: metrics.events_not_kept.get(),
+        not_kept: metrics.events_not_durable.get(),
         queue_full: metrics.queue_full.get(),
         refused: metrics.records_refused(),
         applied: metrics.events_applied(),
@@ -190,6 +190,6 @@ fn measure(state: &StatusState) -> Vitals {
         forgotten: metrics.evicted.with_label_values(&["established"]).get(),
         deferred: metrics.deferred.get(),
         not_watched: metrics.admission_refused.get(),
-        breaker_tokens: (allowed > 0).then(|| metrics.breaker_left.get()),
+        revocation_tokens: (allowed > 0).then(|| metrics.revocations_left.get()),
     }
 }

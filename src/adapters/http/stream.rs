@@ -4,7 +4,7 @@ use super::auth::Reader;
 use super::auth::Tokens;
 use super::changes::Listeners;
 use super::problem::Problem;
-use crate::adapters::recent_events::Board;
+use crate::adapters::recent_events::RecentEvents;
 use axum::extract::State;
 use axum::response::Sse;
 use axum::response::sse::{Event, KeepAlive};
@@ -17,7 +17,7 @@ use tokio_stream::wrappers::BroadcastStream;
 #[derive(Debug)]
 pub struct StreamState {
     /// Recent findings and decisions, and those to come.
-    pub board: Arc<Board>,
+    pub recent: Arc<RecentEvents>,
     /// How many may still listen.
     pub listeners: Listeners,
     /// The known tokens: a stream ends where they change.
@@ -43,7 +43,7 @@ pub(super) async fn stream(
     _reader: Reader,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
     let place = state.listeners.person()?;
-    let news = BroadcastStream::new(state.board.listen()).map(move |news| {
+    let news = BroadcastStream::new(state.recent.listen()).map(move |news| {
         let _held = &place;
         Ok(match news {
             Ok(news) => Event::default().event(news.event).data(&*news.data),

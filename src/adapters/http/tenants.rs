@@ -9,7 +9,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-/// The busiest tenants of the newest whole minute, of all members that share Redis; besides what is
+/// The busiest tenants of the newest whole minute, of all instances that share Redis; besides what is
 /// usual for each at this hour of the week.
 #[utoipa::path(
     get, path = "/v1/tenants",

@@ -8,7 +8,7 @@
 
 use super::files::{full, index_of, lock_of, open_active, segments, sync_folder};
 use super::index::Head;
-use super::index::Place;
+use super::index::LogPosition;
 use super::index::{Index, Row};
 use crate::adapters::journal::error::JournalError;
 use crate::formats::storage::journal::{Entry, LineError, Link, decode, encode};
@@ -24,7 +24,7 @@ const ROWS_TOGETHER: usize = 10_000;
 
 /// What was found in the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct JournalScan {
     /// Whole lines.
     pub lines: u64,
     /// Bytes of a torn last line. Unit: bytes.
@@ -84,7 +84,7 @@ impl Journal {
         path: &Path,
         rotate_bytes: u64,
         each: impl FnMut(Entry),
-    ) -> Result<(Self, Found), JournalError> {
+    ) -> Result<(Self, JournalScan), JournalError> {
         let io = |doing| {
             let path = path.to_owned();
             move |source| JournalError::Io { doing, path, source }
@@ -135,7 +135,7 @@ impl Journal {
         for entry in entries {
             let (line, after) = encode(entry, end.next, &end.link);
             let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
-            let place = Place { file: end.file, offset: end.length, length };
+            let place = LogPosition { file: end.file, offset: end.length, length };
             rows.extend(row(entry, end.next, place));
             text.push_str(&line);
             text.push('\n');
@@ -150,7 +150,7 @@ impl Journal {
             return Err(JournalError::Io { doing, path: self.path.clone(), source });
         }
         self.end = end;
-        self.note(&rows);
+        self.record(&rows);
         if self.end.length >= self.rotate_bytes
             && let Err(error) = self.rotate()
         {
@@ -173,7 +173,7 @@ impl Journal {
     }
 
     /// Tells the index; should it fail, it is behind until the next start.
-    fn note(&mut self, rows: &[Row]) {
+    fn record(&mut self, rows: &[Row]) {
         if self.index_behind {
             return;
         }
@@ -204,7 +204,7 @@ impl Journal {
     }
 }
 
-fn row(entry: &Entry, line: u64, place: Place) -> Option<Row> {
+fn row(entry: &Entry, line: u64, place: LogPosition) -> Option<Row> {
     match entry {
         Entry::Decision(decision) => {
             let credential: Credential = decision.credential.clone();
@@ -251,7 +251,7 @@ pub fn parse_head(text: &str) -> Option<Head> {
 ///
 /// # Errors
 /// When it can't be read, its chain is broken, or its end is missing.
-pub fn verify(path: &Path, head: Option<&Head>) -> Result<Found, JournalError> {
+pub fn verify(path: &Path, head: Option<&Head>) -> Result<JournalScan, JournalError> {
     let index = Index::open_to_read(&index_of(path)).ok();
     let known = index.and_then(|index| index.head().ok().flatten());
     let mut files = segments(path).map_or(0, |all| all.len());
@@ -278,12 +278,12 @@ fn read_chain(
     known: Option<&Head>,
     mut each: impl FnMut(Entry),
     mut lacking: impl FnMut(Row, &Head),
-) -> Result<(End, Found), JournalError> {
+) -> Result<(End, JournalScan), JournalError> {
     let io = |source| JournalError::Io { doing: "read", path: path.to_owned(), source };
     let known_line = known.map_or(0, |(line, _)| *line);
     let mut end = End { next: 1, link: Link::first(), file: 1, length: 0 };
     let files = segments(path).map_err(io)?;
-    let mut found = Found { files: files.len(), ..Found::default() };
+    let mut found = JournalScan { files: files.len(), ..JournalScan::default() };
     let mut line = Vec::new();
     for segment in &files {
         let broken =
@@ -318,7 +318,7 @@ fn read_chain(
                 return Err(JournalError::Replaced { path: path.to_owned(), line: end.next });
             }
             let length = u32::try_from(line.len()).unwrap_or(u32::MAX);
-            let place = Place { file: end.file, offset: end.length, length };
+            let place = LogPosition { file: end.file, offset: end.length, length };
             if end.next > known_line
                 && let Some(row) = row(&entry, end.next, place)
             {

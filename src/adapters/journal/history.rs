@@ -3,7 +3,7 @@
 use super::error::JournalError;
 use super::files::{full, index_of};
 use super::index::Index;
-use super::index::Place;
+use super::index::LogPosition;
 use crate::formats::storage::journal::{Entry, read_line};
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, DecisionId};
@@ -65,7 +65,7 @@ impl History {
         JournalError::Index { path: self.path.clone(), source }
     }
 
-    fn read(&self, open: &mut Open, place: Place) -> Result<Decision, JournalError> {
+    fn read(&self, open: &mut Open, place: LogPosition) -> Result<Decision, JournalError> {
         let kept = open.file.take().filter(|(first, _)| *first == place.file);
         let file = match kept {
             Some((_, file)) => file,

@@ -32,7 +32,7 @@ pub(super) struct Row {
     pub(super) line: u64,
     pub(super) decision: DecisionId,
     pub(super) credential: Credential,
-    pub(super) place: Place,
+    pub(super) place: LogPosition,
 }
 
 /// The index.
@@ -120,14 +120,18 @@ impl Index {
     }
 
     /// Where a decision stands.
-    pub(super) fn find(&self, decision: DecisionId) -> rusqlite::Result<Option<Place>> {
+    pub(super) fn find(&self, decision: DecisionId) -> rusqlite::Result<Option<LogPosition>> {
         let read = "SELECT file, offset, length FROM decisions WHERE decision = ?1";
         let mut statement = self.0.prepare_cached(read)?;
         statement.query_row([signed(decision.bits())], place).optional()
     }
 
     /// Where the newest decisions on a credential stand, newest first, at most `most`.
-    pub(super) fn of(&self, credential: &Credential, most: u32) -> rusqlite::Result<Vec<Place>> {
+    pub(super) fn of(
+        &self,
+        credential: &Credential,
+        most: u32,
+    ) -> rusqlite::Result<Vec<LogPosition>> {
         let mut statement = self.0.prepare_cached(
             "SELECT file, offset, length FROM decisions WHERE kind = ?1 AND id = ?2
              ORDER BY line DESC LIMIT ?3",
@@ -138,8 +142,8 @@ impl Index {
     }
 }
 
-fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Place> {
-    Ok(Place {
+fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<LogPosition> {
+    Ok(LogPosition {
         file: row.get::<_, i64>(0)?.cast_unsigned(),
         offset: row.get::<_, i64>(1)?.cast_unsigned(),
         length: row.get(2)?,
@@ -148,7 +152,7 @@ fn place(row: &rusqlite::Row<'_>) -> rusqlite::Result<Place> {
 
 /// Where a line stands: in the file that begins with line `file`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct LogPosition {
     pub(super) file: u64,
     /// Unit: bytes.
     pub(super) offset: u64,

@@ -10,8 +10,8 @@ use prometheus::{IntCounter, IntCounterVec};
 pub struct DoorMetrics {
     /// Connections that tripline closed, by reason.
     pub connections_closed: IntCounterVec,
-    /// Refused records beyond the bound of dead letters.
-    pub dead_letters_left_out: IntCounter,
+    /// Refused records beyond the bound of rejected records.
+    pub rejects_dropped: IntCounter,
     /// Requests of senders that sent too much that had to be refused.
     pub over_budget: IntCounter,
 }
@@ -25,9 +25,9 @@ impl DoorMetrics {
                 "reason",
                 Closed::ALL.map(Closed::as_str),
             )?,
-            dead_letters_left_out: t.counter(
-                "dead_letters_left_out_total",
-                "Refused records beyond the bound of dead letters for a request or a second: counted, \
+            rejects_dropped: t.counter(
+                "rejects_dropped_total",
+                "Refused records beyond the bound of rejected records for a request or a second: counted, \
                  not written.",
             )?,
             over_budget: t.counter(
@@ -65,7 +65,7 @@ impl Closed {
 
 /// What became of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Written {
+pub enum RejectResult {
     /// It is written.
     Yes,
     /// It is left out, as too many come.

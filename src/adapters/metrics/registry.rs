@@ -1,13 +1,13 @@
 //! All metrics, in one table. None has a credential, tenant, address or route in a label.
 //!
-//! Handles are looked up once; machines hand out tallies, which are added per batch.
+//! Handles are looked up once; machines hand out counters, which are added per batch.
 
 use super::exposition::Exemplar;
 use super::exposition::Format;
-use super::http::Written;
-use crate::adapters::metrics::table::INTAKES;
+use super::http::RejectResult;
 use crate::adapters::metrics::table::MetricsError;
-use crate::formats::events::decoder::DecodeTally;
+use crate::adapters::metrics::table::SOURCES;
+use crate::formats::events::decoder::DecodeCounters;
 
 use super::exposition::Exemplars;
 use super::http::DoorMetrics;
@@ -17,7 +17,7 @@ use crate::adapters::metrics::fast_clocks::FastClocks;
 use crate::control_plane::policy::budget::{BUDGETED, Budgets, Cohorts};
 use crate::formats::events::refusal::Refusal;
 use crate::model::credential::Kind;
-use crate::model::decision::{Decision, Guardrail, Order, Posture, Receipt};
+use crate::model::decision::{Decision, Mode, Order, Receipt, Safeguard};
 use crate::model::event::Field;
 use crate::model::finding::{Action, Detector, Finding};
 use crate::model::invariant::Invariant;
@@ -66,12 +66,12 @@ pub struct Metrics {
     /// What they may take.
     pub credentials_bytes_max: IntGauge,
     pub admission_refused: IntCounter,
-    pub open_episodes: IntGauge,
+    pub open_incidents: IntGauge,
     pub findings: IntCounterVec,
     pub decisions: IntCounterVec,
     pub held: IntCounterVec,
     pub violations: IntCounterVec,
-    pub breaker_left: IntGauge,
+    pub revocations_left: IntGauge,
     /// Checkpoints that were not written, or are of no use.
     pub checkpoint_errors: IntCounter,
     pub checkpoint_at: Oldest,
@@ -84,7 +84,7 @@ pub struct Metrics {
     /// Failed writes to the event log, and damage found in it.
     pub event_log_errors: IntCounter,
     /// Segments that were given up as the event log was full.
-    pub event_log_given_up: IntCounter,
+    pub event_log_segments_dropped: IntCounter,
     /// Bytes of the event log.
     pub event_log_bytes: IntGauge,
     /// The most that it may have.
@@ -92,10 +92,10 @@ pub struct Metrics {
     /// Time to append to it.
     pub event_log_seconds: Histogram,
     /// Events that are watched but not kept.
-    pub events_not_kept: IntCounter,
+    pub events_not_durable: IntCounter,
     /// How far the system's clock is ahead of the one that is gone by.
-    pub clock_step: Gauge,
-    pub posture: IntGaugeVec,
+    pub clock_offset: Gauge,
+    pub mode: IntGaugeVec,
     pub enforcement: IntCounterVec,
     pub notifications: IntCounterVec,
     pub enforcement_seconds: HistogramVec,
@@ -105,19 +105,19 @@ pub struct Metrics {
     pub reconciled: IntCounterVec,
     pub reconciled_at: GaugeVec,
     pub approvals: IntGauge,
-    pub standing: IntGauge,
-    pub fleet_members: IntGauge,
+    pub enforced_credentials: IntGauge,
+    pub fleet_instances: IntGauge,
     pub fleet_credentials: IntGauge,
     pub tenant_flood_ratio: Gauge,
     pub tenant_limit_ratio: Gauge,
     pub journal_lines: IntGauge,
     pub certified: GaugeVec,
     pub budget_missing: GaugeVec,
-    pub ledger_errors: IntCounter,
+    pub budget_store_errors: IntCounter,
     pub finding_errors: IntCounter,
     pub journal_errors: IntCounter,
     pub journal_seconds: Histogram,
-    pub dead_letter_errors: IntCounter,
+    pub reject_log_errors: IntCounter,
     pub door: DoorMetrics,
     pub check: IntCounterVec,
     pub consumer_lag: IntGauge,
@@ -161,12 +161,12 @@ impl Metrics {
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let metrics = Self {
-            events: t.counters("events_total", "Events applied, by intake.", "intake", INTAKES)?,
+            events: t.counters("events_total", "Events applied, by source.", "source", SOURCES)?,
             refused: t.counters_by_two(
                 "records_refused_total",
-                "Records refused, by intake and reason.",
-                ["intake", "reason"],
-                [&INTAKES, &Refusal::ALL.map(Refusal::as_str)],
+                "Records refused, by source and reason.",
+                ["source", "reason"],
+                [&SOURCES, &Refusal::ALL.map(Refusal::as_str)],
             )?,
             fields_repaired: t.counters(
                 "event_fields_repaired_total",
@@ -230,9 +230,9 @@ impl Metrics {
                 .gauge("credentials_memory_limit_bytes", "What credentials may take in memory.")?,
             admission_refused: t.counter(
                 "credentials_refused_total",
-                "Credentials not taken in as all others had open episodes.",
+                "Credentials not taken in as all others had open incidents.",
             )?,
-            open_episodes: t.gauge("open_episodes", "Credentials with an open episode.")?,
+            open_incidents: t.gauge("open_incidents", "Credentials with an open finding.")?,
             findings: t.counters_by_two(
                 "findings_total",
                 "Actions newly justified by findings, by detector and action.",
@@ -247,9 +247,9 @@ impl Metrics {
             )?,
             held: t.counters(
                 "decisions_held_total",
-                "Decisions that a guardrail lowered, by guardrail.",
-                "guardrail",
-                Guardrail::ALL.map(Guardrail::as_str),
+                "Decisions that a safeguard lowered, by safeguard.",
+                "safeguard",
+                Safeguard::ALL.map(Safeguard::as_str),
             )?,
             violations: t.counters(
                 "invariant_violations_total",
@@ -269,8 +269,8 @@ impl Metrics {
                 "event_log_errors_total",
                 "Failed writes to the event log, and segments of it that are of no use.",
             )?,
-            event_log_given_up: t.counter(
-                "event_log_given_up_total",
+            event_log_segments_dropped: t.counter(
+                "event_log_segments_dropped_total",
                 "Segments of the event log that were removed before a checkpoint held them.",
             )?,
             event_log_bytes: t.gauge("event_log_bytes", "Bytes of the event log.")?,
@@ -281,8 +281,8 @@ impl Metrics {
                 "Time to append to the event log, with the fsync where it is asked for.",
                 &LATENCY_S,
             )?,
-            events_not_kept: t.counter(
-                "events_not_kept_total",
+            events_not_durable: t.counter(
+                "events_not_durable_total",
                 "Events watched that the event log does not hold: a crash would lose them.",
             )?,
             checkpoint_errors: t.counter(
@@ -297,16 +297,16 @@ impl Metrics {
             )?),
             checkpoint_bytes: t
                 .counter("checkpoint_bytes_total", "Bytes of checkpoints written.")?,
-            clock_step: t.float_gauge(
-                "clock_step_seconds",
+            clock_offset: t.float_gauge(
+                "clock_offset_seconds",
                 "Offset of the system clock from tripline's clock.",
             )?,
-            breaker_left: t.gauge("breaker_tokens", "Revocations that the breaker has left.")?,
-            posture: t.gauges(
-                "posture",
-                "1 for the default posture in force.",
-                "posture",
-                Posture::ALL.map(Posture::as_str),
+            revocations_left: t.gauge("revocation_limit_tokens", "Revocations that the revocation limit has left.")?,
+            mode: t.gauges(
+                "mode",
+                "1 for the default mode in force.",
+                "mode",
+                Mode::ALL.map(Mode::as_str),
             )?,
             enforcement: t.counters_by_two(
                 "enforcement_total",
@@ -327,7 +327,7 @@ impl Metrics {
                 &LATENCY_S,
             )?,
             outbox: t.gauges(
-                "outbox",
+                "outbox_pending",
                 "Decisions that are due, by store.",
                 "store",
                 stores.iter().copied(),
@@ -349,15 +349,15 @@ impl Metrics {
                 "When a store was last compared whole with what stands.",
                 "store",
             )?,
-            approvals: t.gauge("approvals", "Revocations that wait for people to agree.")?,
-            standing: t.gauge("standing", "Credentials on which a decision is remembered.")?,
-            fleet_members: t.gauge(
-                "fleet_members",
-                "Members that this one hears of through Redis, and itself.",
+            approvals: t.gauge("pending_approvals", "Revocations that wait for people to agree.")?,
+            enforced_credentials: t.gauge("enforced_credentials", "Credentials on which a decision is remembered.")?,
+            fleet_instances: t.gauge(
+                "fleet_instances",
+                "Instances that this one hears of through Redis, and itself.",
             )?,
             fleet_credentials: t.gauge(
                 "fleet_credentials",
-                "Credentials remembered by all members that this one hears of, and itself.",
+                "Credentials remembered by all instances that this one hears of, and itself.",
             )?,
             tenant_flood_ratio: t.float_gauge(
                 "tenant_flood_ratio",
@@ -365,18 +365,18 @@ impl Metrics {
             )?,
             tenant_limit_ratio: t.float_gauge(
                 "tenant_limit_ratio",
-                "The most that a tenant took in a minute of its limit in [ceiling.tenant_sum]; 0: no limit.",
+                "The most that a tenant took in a minute of its limit in [limits.tenant_sum]; 0: no limit.",
             )?,
             journal_lines: t.gauge("journal_lines", "Lines of the journal.")?,
             certified: t.gauges_of_proof(
-                "certified_false_actions_per_credential_day",
+                "false_action_rate_upper_bound",
                 "The bound on false actions that the own data prove at 95 %; +Inf: nothing yet.",
             )?,
             budget_missing: t.gauges_of_proof(
                 "budget_missing_credential_seconds",
                 "Use of credentials without a false alarm until the action is open.",
             )?,
-            ledger_errors: t.counter("ledger_errors_total", "Failed writes of the ledger.")?,
+            budget_store_errors: t.counter("budget_store_errors_total", "Failed writes of the ledger.")?,
             finding_errors: t.counter(
                 "finding_errors_total",
                 "Failed writes of findings to disk, and findings that were left out of it.",
@@ -387,8 +387,8 @@ impl Metrics {
                 "Time to make a batch of entries durable.",
                 &LATENCY_S,
             )?,
-            dead_letter_errors: t
-                .counter("dead_letter_errors_total", "Dead letters that could not be written.")?,
+            reject_log_errors: t
+                .counter("reject_log_errors_total", "Rejected records that could not be written.")?,
             door: DoorMetrics::new(&t)?,
             check: t.counters(
                 "check_total",
@@ -432,16 +432,16 @@ impl Metrics {
         for store in stores {
             metrics.store_up.with_label_values(&[store]).set(1);
         }
-        metrics.fleet_members.set(1);
+        metrics.fleet_instances.set(1);
         metrics.set_top_rates(&[]);
         Ok(metrics)
     }
 
-    /// Shows the default posture in force.
-    pub fn show_posture(&self, in_force: Posture) {
-        for posture in Posture::ALL {
-            let shown = i64::from(posture == in_force);
-            self.posture.with_label_values(&[posture.as_str()]).set(shown);
+    /// Shows the default mode in force.
+    pub fn show_mode(&self, in_force: Mode) {
+        for mode in Mode::ALL {
+            let shown = i64::from(mode == in_force);
+            self.mode.with_label_values(&[mode.as_str()]).set(shown);
         }
     }
 
@@ -466,7 +466,7 @@ impl Metrics {
     }
 
     /// Notes the finding behind what was just counted as newly justified.
-    pub fn note_finding(&self, finding: &Finding) {
+    pub fn record_finding(&self, finding: &Finding) {
         let labels = [("action", finding.action.as_str()), ("detector", finding.detector.as_str())];
         let exemplar = Exemplar { finding: finding.id, value: 1.0, at: finding.updated };
         self.exemplars.count("tripline_findings_total", &labels, exemplar);
@@ -477,8 +477,8 @@ impl Metrics {
         let carried_out = if decision.carried_out { "true" } else { "false" };
         let action = decision.order.as_str();
         self.decisions.with_label_values(&[action, carried_out]).inc();
-        for guardrail in &decision.held_by {
-            self.held.with_label_values(&[guardrail.as_str()]).inc();
+        for safeguard in &decision.held_by {
+            self.held.with_label_values(&[safeguard.as_str()]).inc();
         }
         self.decision_seconds.observe(seconds);
         if let Some(finding) = decision.finding {
@@ -498,30 +498,30 @@ impl Metrics {
 }
 
 impl Metrics {
-    /// Adds what became of a dead letter.
-    pub fn add_letter(&self, written: Written) {
+    /// Adds what became of a rejected record.
+    pub fn add_letter(&self, written: RejectResult) {
         match written {
-            Written::Yes => {}
-            Written::LeftOut => self.door.dead_letters_left_out.inc(),
-            Written::Failed => self.dead_letter_errors.inc(),
+            RejectResult::Yes => {}
+            RejectResult::LeftOut => self.door.rejects_dropped.inc(),
+            RejectResult::Failed => self.reject_log_errors.inc(),
         }
     }
 
-    /// Records refused since the start, over intakes and reasons.
+    /// Records refused since the start, over sources and reasons.
     pub fn records_refused(&self) -> u64 {
-        let of = |intake: &str| -> u64 {
+        let of = |source: &str| -> u64 {
             Refusal::ALL
                 .iter()
-                .map(|reason| self.refused.with_label_values(&[intake, reason.as_str()]).get())
+                .map(|reason| self.refused.with_label_values(&[source, reason.as_str()]).get())
                 .sum()
         };
-        INTAKES.iter().map(|intake| of(intake)).sum()
+        SOURCES.iter().map(|source| of(source)).sum()
     }
 
     /// Adds what had to be changed in decoded events.
-    pub fn add_decoded(&self, tally: &DecodeTally) {
-        self.secrets_replaced.inc_by(tally.secrets);
-        for (field, count) in tally.repaired() {
+    pub fn add_decoded(&self, counters: &DecodeCounters) {
+        self.secrets_replaced.inc_by(counters.secrets);
+        for (field, count) in counters.repaired() {
             self.fields_repaired.with_label_values(&[field.as_str()]).inc_by(count);
         }
     }
@@ -537,11 +537,11 @@ mod tests {
         let text =
             Metrics::new(&["embedded", "redis"]).expect("no name twice").text(Format::Text, false);
         for line in [
-            "tripline_records_refused_total{intake=\"http\",reason=\"no_credential\"} 0",
-            "tripline_findings_total{action=\"revoke\",detector=\"ceiling\"} 0",
+            "tripline_records_refused_total{reason=\"no_credential\",source=\"http\"} 0",
+            "tripline_findings_total{action=\"revoke\",detector=\"limit\"} 0",
             "tripline_decisions_total{action=\"restore\",carried_out=\"true\"} 0",
-            "tripline_decisions_held_total{guardrail=\"fleet_suppression\"} 0",
-            "tripline_certified_false_actions_per_credential_day{action=\"alert\",kind=\"jwt\"} 0",
+            "tripline_decisions_held_total{safeguard=\"common_cause\"} 0",
+            "tripline_false_action_rate_upper_bound{action=\"alert\",kind=\"jwt\"} 0",
             "tripline_budget_missing_credential_seconds{action=\"revoke\",kind=\"api_key\"} 0",
             "tripline_top_credential_requests_per_second{rank=\"10\"} 0",
         ] {

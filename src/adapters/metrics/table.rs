@@ -124,4 +124,4 @@ impl Table {
 pub struct MetricsError(#[from] prometheus::Error);
 
 /// Where events come from, as a label.
-pub const INTAKES: [&str; 2] = ["http", "kafka"];
+pub const SOURCES: [&str; 2] = ["http", "kafka"];

@@ -2,10 +2,10 @@
 
 use super::topic::Topic;
 use crate::adapters::clock;
-use crate::adapters::egress::{Outgoing, OutgoingError, Target};
+use crate::adapters::egress::{Egress, EgressError, Target};
 use crate::adapters::notify::attempt::Attempt;
-use crate::adapters::sources::kafka::redaction::Said;
-use crate::control_plane::notifications::notice::{self, Known, Message, Style};
+use crate::adapters::sources::kafka::redaction::Redacted;
+use crate::control_plane::notifications::notice::{self, Message, NotifiedFinding, Style};
 use crate::control_plane::notifications::queue::Outcome;
 use crate::formats::outbound::encoding::{Form, JSON};
 use crate::formats::outbound::notification;
@@ -46,7 +46,7 @@ pub enum KindOfReceiver {
 #[error("no producer for the receiver {name}: {source}; check its librdkafka settings")]
 pub struct NoReceiver {
     name: String,
-    source: Said,
+    source: Redacted,
 }
 
 impl From<Attempt> for Outcome {
@@ -65,13 +65,13 @@ impl From<Attempt> for Outcome {
 pub struct Receiver {
     name: String,
     wants: notice::Params,
-    way: Way,
-    outgoing: Outgoing,
+    way: Transport,
+    egress: Egress,
 }
 
 /// How a receiver is reached.
 #[derive(Clone, Debug)]
-enum Way {
+enum Transport {
     Alertmanager(Target),
     Webhook(Target, Signer, Form),
     Slack(Target),
@@ -84,19 +84,21 @@ impl Receiver {
     ///
     /// # Errors
     /// If librdkafka refuses its settings.
-    pub fn open(params: Params, outgoing: Outgoing) -> Result<Self, NoReceiver> {
+    pub fn open(params: Params, egress: Egress) -> Result<Self, NoReceiver> {
         let Params { name, wants, of } = params;
         let way = match of {
-            KindOfReceiver::Alertmanager(target) => Way::Alertmanager(target),
-            KindOfReceiver::Webhook(target, signer, form) => Way::Webhook(target, signer, form),
-            KindOfReceiver::Slack(target) => Way::Slack(target),
-            KindOfReceiver::PagerDuty(target, key) => Way::PagerDuty(target, key),
+            KindOfReceiver::Alertmanager(target) => Transport::Alertmanager(target),
+            KindOfReceiver::Webhook(target, signer, form) => {
+                Transport::Webhook(target, signer, form)
+            }
+            KindOfReceiver::Slack(target) => Transport::Slack(target),
+            KindOfReceiver::PagerDuty(target, key) => Transport::PagerDuty(target, key),
             KindOfReceiver::Kafka(params) => match Topic::open(params) {
-                Ok(topic) => Way::Kafka(topic),
-                Err(error) => return Err(NoReceiver { name, source: Said::of(error) }),
+                Ok(topic) => Transport::Kafka(topic),
+                Err(error) => return Err(NoReceiver { name, source: Redacted::of(error) }),
             },
         };
-        Ok(Self { name, wants, way, outgoing })
+        Ok(Self { name, wants, way, egress })
     }
 
     /// Its name in metrics and logs.
@@ -112,9 +114,9 @@ impl Receiver {
     /// What it makes of messages.
     pub const fn style(&self) -> Style {
         match self.way {
-            Way::Alertmanager(_) => Style::Alert,
-            Way::PagerDuty(..) => Style::Incident,
-            Way::Webhook(..) | Way::Slack(_) | Way::Kafka(_) => Style::Feed,
+            Transport::Alertmanager(_) => Style::Alert,
+            Transport::PagerDuty(..) => Style::Incident,
+            Transport::Webhook(..) | Transport::Slack(_) | Transport::Kafka(_) => Style::Feed,
         }
     }
 
@@ -127,22 +129,22 @@ impl Receiver {
     pub async fn attempt(&self, message: &Message) -> Attempt {
         let mut headers = content(JSON);
         let (target, body) = match &self.way {
-            Way::Kafka(topic) => return topic.deliver(&self.name, message).await,
-            Way::Alertmanager(target) => {
+            Transport::Kafka(topic) => return topic.deliver(&self.name, message).await,
+            Transport::Alertmanager(target) => {
                 let alerts = notification::alerts(message);
                 if alerts.is_empty() {
                     return Attempt::Delivered;
                 }
                 (target, Value::Array(alerts))
             }
-            Way::Slack(target) => (target, notification::slack(message)),
-            Way::PagerDuty(target, key) => {
+            Transport::Slack(target) => (target, notification::slack(message)),
+            Transport::PagerDuty(target, key) => {
                 match notification::pagerduty(message, key.expose_secret()) {
                     Some(event) => (target, event),
                     None => return Attempt::Delivered,
                 }
             }
-            Way::Webhook(target, signer, form) => {
+            Transport::Webhook(target, signer, form) => {
                 headers = content(form.media_type());
                 let body = form.write(message);
                 let now_s = clock::now().ms().div_euclid(1000);
@@ -159,8 +161,8 @@ impl Receiver {
     }
 
     /// Says again what lasts, to an Alertmanager.
-    pub async fn say_again(&self, known: &[Known]) -> Outcome {
-        let Way::Alertmanager(target) = &self.way else {
+    pub async fn say_again(&self, known: &[NotifiedFinding]) -> Outcome {
+        let Transport::Alertmanager(target) = &self.way else {
             return Outcome::Delivered;
         };
         let alerts = Value::Array(notification::alerts_again(known, clock::now()));
@@ -168,7 +170,7 @@ impl Receiver {
     }
 
     async fn post(&self, target: &Target, headers: HeaderMap, body: &Value) -> Attempt {
-        let sent = self.outgoing.post(target, headers, body.to_string().into_bytes()).await;
+        let sent = self.egress.post(target, headers, body.to_string().into_bytes()).await;
         let name = self.name();
         match sent {
             Ok(answer) if answer.is_success() => Attempt::Delivered,
@@ -185,11 +187,11 @@ impl Receiver {
                 );
                 Attempt::Refused(format!("answered {}", answer.status))
             }
-            Err(error @ OutgoingError::NotAllowed(_)) => {
+            Err(error @ EgressError::NotAllowed(_)) => {
                 tracing::error!(receiver = name, %error, "the receiver is blocked");
                 Attempt::NotAsked(error.to_string())
             }
-            Err(error @ (OutgoingError::Unreachable(_) | OutgoingError::TimedOut(_))) => {
+            Err(error @ (EgressError::Unreachable(_) | EgressError::TimedOut(_))) => {
                 tracing::warn!(receiver = name, %error, "not delivered yet");
                 Attempt::Unanswered(error.to_string())
             }

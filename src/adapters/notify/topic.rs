@@ -3,7 +3,7 @@
 //! Records are keyed by credential, so that what happens to one stays in order.
 
 use super::attempt::Attempt;
-use crate::adapters::sources::kafka::redaction::{self, Quiet, Said};
+use crate::adapters::sources::kafka::redaction::{self, Quiet, Redacted};
 use crate::control_plane::notifications::notice::{Message, Notice};
 use crate::formats::outbound::encoding::Form;
 use rdkafka::ClientConfig;
@@ -82,7 +82,7 @@ impl Topic {
         match self.producer.send(record, Duration::ZERO).await {
             Ok(_) => Attempt::Delivered,
             Err((error, _)) if is_final(&error) => {
-                let error = Said::of(error);
+                let error = Redacted::of(error);
                 tracing::error!(
                     receiver, %error,
                     "the topic refuses; check that it exists and may be written to"
@@ -90,7 +90,7 @@ impl Topic {
                 Attempt::Refused(error.to_string())
             }
             Err((error, _)) => {
-                let error = Said::of(error);
+                let error = Redacted::of(error);
                 tracing::warn!(receiver, %error, "not delivered yet");
                 Attempt::Unanswered(error.to_string())
             }

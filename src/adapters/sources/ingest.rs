@@ -39,7 +39,7 @@ impl Request {
 
 /// The way in.
 #[derive(Debug)]
-pub struct Intake {
+pub struct Source {
     data: DataPlane,
     log: Appender,
     /// Held while a request's events are handed over, so that they reach the thread of a slot in the
@@ -72,7 +72,7 @@ impl Keys {
         }
     }
 
-    fn note(&mut self, key: u64, durable: bool) {
+    fn record(&mut self, key: u64, durable: bool) {
         if let Some(known) = self.durable.get_mut(&key) {
             *known = Some(durable);
         }
@@ -87,14 +87,14 @@ impl Keys {
 
 /// What became of a request.
 #[derive(Debug)]
-enum Handed {
+enum Handover {
     /// It is on its way to the log.
     Over(Appended),
     /// One of that key was taken before.
     Before(u64),
 }
 
-impl Intake {
+impl Source {
     /// A way in that goes on after what was read from the event log.
     pub fn new(data: DataPlane, log: Appender, replayed: Replayed) -> Self {
         let mut keys = Keys::default();
@@ -113,18 +113,18 @@ impl Intake {
             return Ok(true);
         }
         match (self.hand_over(batches, draft, (arrived, key))?, key) {
-            (Handed::Over(appended), None) => Ok(appended.is_durable().await),
-            (Handed::Over(appended), Some(key)) => {
+            (Handover::Over(appended), None) => Ok(appended.is_durable().await),
+            (Handover::Over(appended), Some(key)) => {
                 // Also for a sender who has gone away, and will ask again.
                 let order = Arc::clone(&self.order);
                 let noted = tokio::spawn(async move {
                     let durable = appended.is_durable().await;
-                    order.lock().keys.note(key, durable);
+                    order.lock().keys.record(key, durable);
                     durable
                 });
                 Ok(noted.await.unwrap_or(false))
             }
-            (Handed::Before(key), _) => Ok(self.was_durable(key).await),
+            (Handover::Before(key), _) => Ok(self.was_durable(key).await),
         }
     }
 
@@ -147,11 +147,11 @@ impl Intake {
         mut batches: Vec<(usize, Batch)>,
         draft: Draft,
         (arrived, key): (EventTime, Option<u64>),
-    ) -> Result<Handed, NotTaken> {
+    ) -> Result<Handover, NotTaken> {
         let mut order = self.order.lock();
         let Order { next, keys } = &mut *order;
         if let Some(key) = key.filter(|key| keys.durable.contains_key(key)) {
-            return Ok(Handed::Before(key));
+            return Ok(Handover::Before(key));
         }
         let (mut firsts, mut ends) = (Vec::new(), Vec::new());
         for (slot, batch) in &mut batches {
@@ -169,6 +169,6 @@ impl Intake {
         if let Some(key) = key {
             keys.add(key, None);
         }
-        Ok(Handed::Over(self.log.append(draft.at(firsts), ends)))
+        Ok(Handover::Over(self.log.append(draft.at(firsts), ends)))
     }
 }

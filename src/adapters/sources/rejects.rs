@@ -1,7 +1,7 @@
-//! Dead letters: where refused records stood and why, one JSON object a line. Never their bytes,
+//! Rejected records: where refused records stood and why, one JSON object a line. Never their bytes,
 //! which may hold secrets; the place leads back to them.
 
-use crate::adapters::metrics::http::Written;
+use crate::adapters::metrics::http::RejectResult;
 use crate::formats::events::refusal::Refusal;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 /// Where a record stood.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
-pub enum Place<'a> {
+pub enum RecordPlace<'a> {
     /// A line, or the number of a record in a document.
     Line {
         /// The file, or `-`.
@@ -46,11 +46,11 @@ struct Letter<'a> {
     at: String,
     reason: &'static str,
     #[serde(flatten)]
-    place: Place<'a>,
+    place: RecordPlace<'a>,
 }
 
-/// Writes a dead letter as JSON.
-pub fn letter(place: Place<'_>, refusal: Refusal, at: EventTime) -> String {
+/// Writes a rejected record as JSON.
+pub fn letter(place: RecordPlace<'_>, refusal: Refusal, at: EventTime) -> String {
     let letter = Letter { at: at.to_string(), reason: refusal.as_str(), place };
     serde_json::to_string(&letter).unwrap_or_default()
 }
@@ -63,7 +63,7 @@ const FILES: u64 = 2;
 const PER_S_MAX: i64 = 1_000;
 const AT_ONCE_MAX: i64 = 10_000;
 
-/// For how long dead letters are kept, and how many.
+/// For how long rejected records are kept, and how many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     /// How long one is kept; twice that long at most. Unit: milliseconds. Default: 30 days.
@@ -78,10 +78,10 @@ impl Default for Params {
     }
 }
 
-/// The file of dead letters. At half of the size that is allowed, or as it gets old, it becomes the
+/// The file of rejected records. At half of the size that is allowed, or as it gets old, it becomes the
 /// file before, in the place of the one that was: the newest letters are kept.
 #[derive(Debug)]
-pub struct DeadLetters {
+pub struct RejectLog {
     path: PathBuf,
     open: Mutex<Open>,
     allowance: Mutex<Allowance>,
@@ -118,23 +118,24 @@ impl Allowance {
     }
 }
 
-impl DeadLetters {
+impl RejectLog {
     /// Opens or creates the file; `now` is when.
     ///
     /// # Errors
     /// What the operating system said.
     pub fn open(path: &Path, params: Params, now: EventTime) -> io::Result<Self> {
+        adopt_older(path)?;
         let open = Mutex::new(open(path, now)?);
         let allowance = Mutex::new(Allowance { left: AT_ONCE_MAX * 1_000, at: now });
         Ok(Self { path: path.to_owned(), open, allowance, params })
     }
 
     /// Writes a letter, unless too many come.
-    pub fn write(&self, letter: &str, now: EventTime) -> Written {
+    pub fn write(&self, letter: &str, now: EventTime) -> RejectResult {
         if !self.allowance.lock().take(now) {
-            return Written::LeftOut;
+            return RejectResult::LeftOut;
         }
-        if self.append(letter, now) { Written::Yes } else { Written::Failed }
+        if self.append(letter, now) { RejectResult::Yes } else { RejectResult::Failed }
     }
 
     fn append(&self, letter: &str, now: EventTime) -> bool {
@@ -171,7 +172,7 @@ impl DeadLetters {
     }
 }
 
-/// `dead-letters.1.ndjson` of `dead-letters.ndjson`.
+/// `rejects.1.ndjson` of `rejects.ndjson`.
 fn before(path: &Path) -> PathBuf {
     path.with_extension("1.ndjson")
 }
@@ -187,21 +188,33 @@ fn open(path: &Path, now: EventTime) -> io::Result<Open> {
     Ok(Open { file: BufWriter::new(file), length, since })
 }
 
+/// Renames the files of versions that called them dead letters.
+fn adopt_older(path: &Path) -> io::Result<()> {
+    let names = [("dead-letters.ndjson", path.to_owned()), ("dead-letters.1.ndjson", before(path))];
+    for (older, name) in names {
+        let older = path.with_file_name(older);
+        if !name.exists() && older.exists() {
+            std::fs::rename(older, name)?;
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{AT_ONCE_MAX, DeadLetters, PER_S_MAX, Params, before};
-    use crate::adapters::metrics::http::Written;
+    use super::{AT_ONCE_MAX, PER_S_MAX, Params, Path, RejectLog, before};
+    use crate::adapters::metrics::http::RejectResult;
     use crate::model::time::EventTime;
 
     #[test]
     fn the_newest_are_kept_within_the_size_and_nothing_for_longer_than_twice_the_time() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("dead-letters.ndjson");
+        let path = folder.path().join("rejects.ndjson");
         let params = Params { keep_ms: 1000, bytes_max: 200 };
         let at = EventTime::from_ms;
-        let letters = DeadLetters::open(&path, params, at(0)).expect("opens");
+        let letters = RejectLog::open(&path, params, at(0)).expect("opens");
         for number in 0..30 {
-            assert_eq!(letters.write(&format!("letter {number:02}"), at(0)), Written::Yes);
+            assert_eq!(letters.write(&format!("letter {number:02}"), at(0)), RejectResult::Yes);
         }
         assert!(letters.flush(at(1)));
         let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
@@ -215,22 +228,35 @@ mod tests {
         std::fs::remove_file(&path).expect("removes");
         for number in 0..30 {
             let written = letters.write(&format!("again {number:02}"), at(2002));
-            assert_eq!(written, Written::Yes, "it goes on");
+            assert_eq!(written, RejectResult::Yes, "it goes on");
         }
     }
 
     #[test]
     fn a_flood_is_left_out_and_a_second_later_some_are_written_again() {
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("dead-letters.ndjson");
+        let path = folder.path().join("rejects.ndjson");
         let at = EventTime::from_ms;
-        let letters = DeadLetters::open(&path, Params::default(), at(0)).expect("opens");
+        let letters = RejectLog::open(&path, Params::default(), at(0)).expect("opens");
         let written = |ms, count: i64| {
-            (0..count).filter(|_| letters.write("{}", at(ms)) == Written::Yes).count()
+            (0..count).filter(|_| letters.write("{}", at(ms)) == RejectResult::Yes).count()
         };
         assert_eq!(written(0, 2 * AT_ONCE_MAX), 10_000);
         assert_eq!(written(1_000, 2 * PER_S_MAX), 1_000);
         assert_eq!(written(0, 10), 0, "a clock that steps back gives nothing");
-        assert_eq!(letters.write("{}", at(2_000)), Written::Yes);
+        assert_eq!(letters.write("{}", at(2_000)), RejectResult::Yes);
+    }
+
+    #[test]
+    fn files_of_versions_with_another_name_go_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let older = |name: &str| folder.path().join(name);
+        std::fs::write(older("dead-letters.ndjson"), "newer\n").expect("written");
+        std::fs::write(older("dead-letters.1.ndjson"), "older\n").expect("written");
+        let path = folder.path().join("rejects.ndjson");
+        let log = RejectLog::open(&path, Params::default(), EventTime::from_s(0)).expect("opens");
+        let read = |path: &Path| std::fs::read_to_string(path).expect("reads");
+        assert_eq!((read(&path), read(&before(&path))), ("newer\n".into(), "older\n".into()));
+        assert!(!older("dead-letters.ndjson").exists() && log.flush(EventTime::from_s(1)));
     }
 }

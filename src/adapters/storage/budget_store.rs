@@ -26,14 +26,14 @@ enum ReadError {
 
 /// The file of the ledger, and what it holds.
 #[derive(Debug)]
-pub struct LedgerFile {
+pub struct BudgetStore {
     path: PathBuf,
     written: u64,
     due: Option<EventTime>,
     failed: bool,
 }
 
-impl LedgerFile {
+impl BudgetStore {
     /// Reads the ledger at `path`; an empty one where there is none or it is damaged.
     pub fn open(path: &Path) -> (Self, Ledger) {
         let ledger = match read(path) {
@@ -109,7 +109,7 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EVERY_MS, LedgerFile};
+    use super::{BudgetStore, EVERY_MS};
     use crate::control_plane::policy::budget::Ledger;
     use crate::model::credential::Kind;
     use crate::model::time::EventTime;
@@ -122,17 +122,17 @@ mod tests {
     fn a_ledger_is_written_once_a_minute_and_read_back() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger.json");
-        let (mut file, mut ledger) = LedgerFile::open(&path);
+        let (mut file, mut ledger) = BudgetStore::open(&path);
         let at = |ms| EventTime::from_ms(1_700_000_000_000 + ms);
         assert!(file.keep(&ledger, at(0)) && !path.exists(), "nothing changed");
         ledger.add_hours(&[7, 0, 0, 0, 0]);
         assert!(file.keep(&ledger, at(0)) && file.keep(&ledger, at(EVERY_MS - 1)));
         assert!(!path.exists(), "its minute is not over");
         assert!(file.keep(&ledger, at(EVERY_MS)));
-        assert_eq!(hours(&LedgerFile::open(&path).1), 7);
+        assert_eq!(hours(&BudgetStore::open(&path).1), 7);
         ledger.add_hours(&[1, 0, 0, 0, 0]);
         assert!(file.write(&ledger));
-        assert_eq!(hours(&LedgerFile::open(&path).1), 8);
+        assert_eq!(hours(&BudgetStore::open(&path).1), 8);
     }
 
     #[test]
@@ -140,19 +140,19 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("ledger.json");
         std::fs::write(&path, "{\"version\":1,\"coh").expect("writes");
-        let (mut file, mut ledger) = LedgerFile::open(&path);
+        let (mut file, mut ledger) = BudgetStore::open(&path);
         assert_eq!(hours(&ledger), 0);
         assert!(folder.path().join("ledger.json.damaged").exists());
         ledger.add_hours(&[1, 0, 0, 0, 0]);
         assert!(file.write(&ledger));
-        assert_eq!(hours(&LedgerFile::open(&path).1), 1);
+        assert_eq!(hours(&BudgetStore::open(&path).1), 1);
     }
 
     #[test]
     fn a_disk_that_fails_is_told_and_tried_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("gone").join("ledger.json");
-        let (mut file, mut ledger) = LedgerFile::open(&path);
+        let (mut file, mut ledger) = BudgetStore::open(&path);
         ledger.add_hours(&[1, 0, 0, 0, 0]);
         assert!(!file.write(&ledger));
         std::fs::create_dir(folder.path().join("gone")).expect("a folder");

@@ -132,7 +132,7 @@ impl FindingArchive {
     }
 
     /// Notes a finding, or what became of it.
-    pub fn note(&self, finding: &Finding) {
+    pub fn record(&self, finding: &Finding) {
         let mut waiting = self.0.waiting.lock();
         if waiting.len() < WAITING_MAX || waiting.contains_key(&finding.id) {
             waiting.insert(finding.id, finding.clone());
@@ -383,8 +383,8 @@ mod tests {
         let archive = FindingArchive::open(&path, Params::default(), errors()).expect("opens");
         let thread = archive.start().expect("a thread");
         let (one, two) = (finding("key_1", 0), finding("key_2", 5));
-        archive.note(&one);
-        archive.note(&two);
+        archive.record(&one);
+        archive.record(&two);
         archive.stop(&thread);
         thread.join().expect("ends");
         drop(archive);
@@ -393,7 +393,7 @@ mod tests {
         assert_eq!(ids(&archive, Some(&one.credential)), ["key_1"]);
         let read = archive.one(one.id).expect("reads").expect("is there");
         assert_eq!(read, Finding { closed: Some(one.updated), ..one.clone() });
-        archive.note(&one);
+        archive.record(&one);
         archive.write_down();
         assert_eq!(archive.one(one.id).expect("reads"), Some(one));
     }
@@ -404,7 +404,7 @@ mod tests {
         let path = folder.path().join("findings.db");
         let archive = FindingArchive::open(&path, Params::default(), errors()).expect("opens");
         for number in 0..2000 {
-            archive.note(&finding(&format!("key_{number}"), number));
+            archive.record(&finding(&format!("key_{number}"), number));
         }
         archive.write_down();
         let file = archive.0.file.lock();
@@ -443,7 +443,7 @@ mod tests {
         let errors = errors();
         let archive =
             FindingArchive::open(&path, Params::default(), errors.clone()).expect("opens");
-        archive.note(&finding("key_1", 0));
+        archive.record(&finding("key_1", 0));
         archive.write_down();
         assert_eq!((ids(&archive, None), errors.get()), (vec!["key_1".to_owned()], 1));
     }

@@ -23,7 +23,7 @@ pub fn random_seed() -> io::Result<HashSeed> {
 }
 
 /// The seed of the hash by which credentials are found. It follows from the fingerprint key, so that
-/// a checkpoint is of use after a restart, and to every member with that key.
+/// a checkpoint is of use after a restart, and to every instance with that key.
 pub fn seed_of(key: &[u8]) -> HashSeed {
     let digest = Sha256::new().chain_update(b"tripline hash seed").chain_update(key).finalize();
     let (words, _) = digest.as_slice().as_chunks::<8>();

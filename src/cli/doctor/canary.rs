@@ -20,7 +20,7 @@ const LASTS_S: u32 = 60;
 
 /// What came of an order.
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Seen {
+struct CanaryState {
     /// After how long `/v1/check` answered as it should; none: not in time.
     known_ms: Option<u128>,
     /// What it answered last.
@@ -70,8 +70,8 @@ async fn watch(
     check_token: Option<&str>,
     began: Instant,
     (decision, wanted): (&str, u16),
-) -> Seen {
-    let mut seen = Seen::default();
+) -> CanaryState {
+    let mut seen = CanaryState::default();
     let mut headers = vec![("x-tripline-credential", CANARY.to_owned())];
     headers.extend(check_token.map(|token| ("x-tripline-token", token.to_owned())));
     while seen.known_ms.is_none() && began.elapsed() < KNOWN_WITHIN {
@@ -116,7 +116,7 @@ fn judge_error(area: &Area, error: &ClientError) -> Check {
     area.failed("suspended", error.to_string(), remedy)
 }
 
-fn judge(area: &Area, name: &'static str, wanted: u16, seen: &Seen) -> Vec<Check> {
+fn judge(area: &Area, name: &'static str, wanted: u16, seen: &CanaryState) -> Vec<Check> {
     let first = match seen.known_ms {
         Some(ms) => area.ok(name, format!("/v1/check answers {wanted} after {ms} ms")),
         None if seen.answer == 401 => area.skipped(
@@ -152,7 +152,7 @@ fn judge(area: &Area, name: &'static str, wanted: u16, seen: &Seen) -> Vec<Check
 
 #[cfg(test)]
 mod tests {
-    use super::{Area, Seen, judge};
+    use super::{Area, CanaryState, judge};
     use crate::cli::doctor::report::State;
 
     #[test]
@@ -161,12 +161,12 @@ mod tests {
         let said = |text: &str| (text.to_owned(), 4);
         let stores = [("embedded", said("applied")), ("redis", said("waiting"))];
         let stores = stores.map(|(name, said)| (name.to_owned(), said)).into_iter().collect();
-        let seen = Seen { known_ms: Some(3), answer: 403, stores };
+        let seen = CanaryState { known_ms: Some(3), answer: 403, stores };
         let checks = judge(&area, "suspended", 403, &seen);
         let states: Vec<State> = checks.iter().map(|check| check.state).collect();
         assert_eq!(states, [State::Ok, State::Ok, State::Failed]);
         assert!(checks[2].found.contains("redis"), "{checks:?}");
-        let late = Seen { known_ms: None, answer: 200, ..Seen::default() };
+        let late = CanaryState { known_ms: None, answer: 200, ..CanaryState::default() };
         assert_eq!(judge(&area, "suspended", 403, &late)[0].state, State::Failed);
     }
 }

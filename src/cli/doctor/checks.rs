@@ -12,7 +12,7 @@ use crate::adapters::host::logging;
 use crate::adapters::http::auth::Role;
 use crate::cli::client::{Client, Connection, Output};
 use crate::cli::exit::Exit;
-use crate::cli::output::{say, say_error};
+use crate::cli::output::{print_error, print_out};
 use crate::config::settings::Settings;
 use clap::Args;
 use secrecy::ExposeSecret;
@@ -51,11 +51,11 @@ pub fn run(args: &DoctorArgs) -> Exit {
     let report = match examine(args) {
         Ok(report) => report,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Unavailable;
         }
     };
-    say(&match args.connection.output {
+    print_out(&match args.connection.output {
         Output::Json => serde_json::to_string_pretty(&report).unwrap_or_default(),
         Output::Table => report.table(),
     });
@@ -72,13 +72,13 @@ pub(crate) fn examine(args: &DoctorArgs) -> std::io::Result<Report> {
     let mistakes = settings.is_none();
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    checks.extend(runtime.block_on(look(args, settings.as_ref())));
+    checks.extend(runtime.block_on(check(args, settings.as_ref())));
     // What is still under way has been given up.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(Report::new(checks, mistakes, at.to_string()))
 }
 
-async fn look(args: &DoctorArgs, settings: Option<&Settings>) -> Vec<Check> {
+async fn check(args: &DoctorArgs, settings: Option<&Settings>) -> Vec<Check> {
     let client = match Client::new(&args.connection.or_of(settings)) {
         Ok(client) => Some(client),
         Err(error) => {
@@ -93,13 +93,13 @@ async fn look(args: &DoctorArgs, settings: Option<&Settings>) -> Vec<Check> {
     let client = client.filter(|_| !args.no_daemon);
     let of_daemon = async {
         match &client {
-            Some(client) => super::daemon::look(client, settings).await,
+            Some(client) => super::daemon::check(client, settings).await,
             None => vec![Area::new("daemon").skipped("answers", "--no-daemon")],
         }
     };
     let of_daemon = bounded("daemon", PART_MAX, of_daemon);
     let Some(settings) = settings else { return of_daemon.await };
-    let mut checks = super::files::look(settings, args.no_daemon);
+    let mut checks = super::files::check(settings, args.no_daemon);
     checks.push(super::endpoints::clock());
     let (daemon, kafka, redis, stores, receivers, checkpoints) = tokio::join!(
         of_daemon,
@@ -144,16 +144,16 @@ async fn of_kafka(settings: &Settings) -> Vec<Check> {
     };
     let (settings, now) = (settings.clone(), clock::now());
     let looked =
-        tokio::task::spawn_blocking(move || super::kafka::look(&settings, &params, now)).await;
+        tokio::task::spawn_blocking(move || super::kafka::check(&settings, &params, now)).await;
     looked.unwrap_or_else(|error| vec![Area::new("kafka").skipped("brokers", error.to_string())])
 }
 
 async fn of_redis(settings: &Settings) -> Vec<Check> {
     let mut checks = Vec::new();
-    let shares_tokens = settings.control.breaker.members > 1;
+    let shares_tokens = settings.control.revocation_limit.instances > 1;
     for store in &settings.stores {
         if let KindOfStore::Redis(params) = &store.of {
-            checks.extend(super::redis::look(params, shares_tokens).await);
+            checks.extend(super::redis::check(params, shares_tokens).await);
         }
     }
     checks

@@ -5,9 +5,9 @@ use crate::adapters::clock;
 use crate::cli::client::{Client, ClientError};
 use crate::cli::exit::Exit;
 use crate::config::settings::Settings;
-use crate::formats::api::status::{ConcernJson, KafkaJson, Part, StatusJson};
+use crate::formats::api::status::{IssueJson, KafkaJson, Part, StatusJson};
 use crate::formats::time::rfc3339;
-use crate::model::decision::Posture;
+use crate::model::decision::Mode;
 use crate::model::time::EventTime;
 
 /// How far clocks may differ. Unit: milliseconds. Chosen: what the lateness of events hides.
@@ -30,7 +30,7 @@ struct Facts {
 }
 
 /// Asks it and says what is to be said.
-pub(super) async fn look(client: &Client, settings: Option<&Settings>) -> Vec<Check> {
+pub(super) async fn check(client: &Client, settings: Option<&Settings>) -> Vec<Check> {
     let area = Area::new("daemon");
     let asked = clock::now();
     let answer = client.get("/v1/status").await;
@@ -110,9 +110,9 @@ fn judge_version(area: &Area, theirs: &str) -> Check {
 
 fn judge(area: &Area, facts: &Facts) -> Vec<Check> {
     let status = &facts.status;
-    let mut checks = vec![judge_ready(area, facts), judge_posture(area, &status.posture)];
+    let mut checks = vec![judge_ready(area, facts), judge_mode(area, &status.mode)];
     checks.push(judge_clock(area, facts));
-    checks.extend(status.concerns.iter().map(|concern| tell(area, concern)));
+    checks.extend(status.issues.iter().map(|issue| tell(area, issue)));
     checks.extend(well(area, status));
     if facts.is_to_read_kafka && status.kafka.is_none() {
         let remedy = "restart it: [kafka] came into its configuration after its start";
@@ -123,16 +123,16 @@ fn judge(area: &Area, facts: &Facts) -> Vec<Check> {
 }
 
 /// What the daemon itself says that a person should look at.
-fn tell(area: &Area, concern: &ConcernJson) -> Check {
-    let found = match &concern.store {
-        Some(store) => format!("{store}: {}", concern.found),
-        None => concern.found.clone(),
+fn tell(area: &Area, issue: &IssueJson) -> Check {
+    let found = match &issue.store {
+        Some(store) => format!("{store}: {}", issue.found),
+        None => issue.found.clone(),
     };
-    let remedy = format!("docs/runbooks/{}.md", concern.runbook);
-    if concern.grave {
-        area.failed(concern.part.title(), found, remedy)
+    let remedy = format!("docs/runbooks/{}.md", issue.runbook);
+    if issue.grave {
+        area.failed(issue.part.title(), found, remedy)
     } else {
-        area.warning(concern.part.title(), found, remedy)
+        area.warning(issue.part.title(), found, remedy)
     }
 }
 
@@ -159,7 +159,7 @@ fn well(area: &Area, status: &StatusJson) -> Vec<Check> {
         parts.push((Part::Checkpoints, format!("the oldest is {} s old", age_ms / 1000)));
     }
     parts.push((Part::Threads, "all live".to_owned()));
-    let quiet = parts.into_iter().filter(|(part, _)| status.concern(*part).is_none());
+    let quiet = parts.into_iter().filter(|(part, _)| status.issue(*part).is_none());
     quiet.map(|(part, found)| area.ok(part.title(), found)).collect()
 }
 
@@ -173,13 +173,13 @@ fn judge_ready(area: &Area, facts: &Facts) -> Check {
     area.failed("ready", found, "see its log: journalctl -u tripline")
 }
 
-fn judge_posture(area: &Area, posture: &str) -> Check {
-    let remark = match Posture::parse(posture) {
-        Some(Posture::Shadow) => ": nothing is carried out but what people order",
-        Some(Posture::Alert) => ": people are told, and nothing else is done but what they order",
-        Some(Posture::Throttle | Posture::Suspend | Posture::Revoke) | None => "",
+fn judge_mode(area: &Area, mode: &str) -> Check {
+    let remark = match Mode::parse(mode) {
+        Some(Mode::Shadow) => ": nothing is carried out but what people order",
+        Some(Mode::Alert) => ": people are told, and nothing else is done but what they order",
+        Some(Mode::Throttle | Mode::Suspend | Mode::Revoke) | None => "",
     };
-    area.ok("posture", format!("{posture}{remark}"))
+    area.ok("mode", format!("{mode}{remark}"))
 }
 
 fn judge_clock(area: &Area, facts: &Facts) -> Check {
@@ -193,7 +193,7 @@ fn judge_clock(area: &Area, facts: &Facts) -> Check {
     area.failed(
         "clock",
         format!("it is {:.1} s from that of this machine", ahead_ms as f64 / 1000.0),
-        "synchronize both: timedatectl set-ntp true; docs/runbooks/clock-stepped.md",
+        "synchronize both: timedatectl set-ntp true; docs/runbooks/clock-offset.md",
     )
 }
 
@@ -218,7 +218,7 @@ mod tests {
     use super::{Area, Facts, judge, judge_version};
     use crate::cli::doctor::report::State;
     use crate::formats::api::status::{
-        ConcernJson, FleetJson, JournalJson, KafkaJson, Part, StatusJson, StoreJson,
+        FleetJson, IssueJson, JournalJson, KafkaJson, Part, StatusJson, StoreJson,
     };
     use crate::model::time::EventTime;
 
@@ -228,10 +228,10 @@ mod tests {
         let status = StatusJson {
             version: "1".into(),
             now: ago(0),
-            concerns: vec![],
+            issues: vec![],
             started: ago(3600),
             configured: Some(ago(3600)),
-            posture: "shadow".into(),
+            mode: "shadow".into(),
             account: "uid:0".into(),
             roles: vec![],
             events: 1,
@@ -240,13 +240,13 @@ mod tests {
             credentials: 1,
             memory_bytes: 10,
             memory_bytes_max: 100,
-            open_episodes: 0,
+            open_incidents: 0,
             decisions: std::iter::empty().collect(),
             held: 0,
             approvals: 0,
             out_of_service: 0,
-            standing: 0,
-            breaker_tokens: 3,
+            enforced_credentials: 0,
+            revocation_tokens: 3,
             fleet: FleetJson::default(),
             kafka: Some(KafkaJson { partitions: 2, lag: 5, up: true }),
             journal: JournalJson { writable: true, lines: 4 },
@@ -281,15 +281,15 @@ mod tests {
     #[test]
     fn a_sound_daemon_is_not_found_fault_with_and_each_fault_is_told_alone() {
         assert_eq!(told(|_| {}), []);
-        let concern = |grave| ConcernJson {
+        let issue = |grave| IssueJson {
             part: Part::Store,
             store: Some("redis.main".into()),
             grave,
             found: "2 decisions due for seconds".into(),
             runbook: "outbox-not-draining".into(),
         };
-        assert_eq!(told(|f| f.status.concerns = vec![concern(true)]), [("store", State::Failed)]);
-        assert_eq!(told(|f| f.status.concerns = vec![concern(false)]), [("store", State::Warning)]);
+        assert_eq!(told(|f| f.status.issues = vec![issue(true)]), [("store", State::Failed)]);
+        assert_eq!(told(|f| f.status.issues = vec![issue(false)]), [("store", State::Warning)]);
         assert_eq!(
             told(|f| f.ready = (503, "failed journal\n".into())),
             [("ready", State::Failed)]

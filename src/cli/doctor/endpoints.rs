@@ -3,7 +3,7 @@
 
 use super::report::{Area, Check};
 use crate::adapters::checkpoint::store::Snapshots;
-use crate::adapters::egress::{Outgoing, OutgoingError, Target};
+use crate::adapters::egress::{Egress, EgressError, Target};
 use crate::adapters::enforce::auth_store::KindOfStore;
 use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::notify::receiver::KindOfReceiver;
@@ -40,25 +40,25 @@ pub(super) async fn stores(settings: &Settings) -> Vec<Check> {
     if targets.is_empty() {
         return Vec::new();
     }
-    let outgoing = match Outgoing::new(&settings.outgoing) {
-        Ok(outgoing) => outgoing,
-        Err(error) => return vec![no_outgoing(&error)],
+    let egress = match Egress::new(&settings.egress) {
+        Ok(egress) => egress,
+        Err(error) => return vec![no_egress(&error)],
     };
     let asked = targets.into_iter().map(|(name, target)| {
-        let outgoing = outgoing.clone();
+        let egress = egress.clone();
         async move {
-            let answer = outgoing.reach(target, false).await;
+            let answer = egress.reach(target, false).await;
             judge_reached(&Area(format!("store {name}")), target, &answer)
         }
     });
     futures_util::future::join_all(asked).await
 }
 
-fn no_outgoing(error: &dyn std::error::Error) -> Check {
-    Area::new("outgoing").failed("set up", error.to_string(), "correct [outgoing] ca_file")
+fn no_egress(error: &dyn std::error::Error) -> Check {
+    Area::new("egress").failed("set up", error.to_string(), "correct [egress] ca_file")
 }
 
-fn judge_reached(area: &Area, target: &Target, answer: &Result<u16, OutgoingError>) -> Check {
+fn judge_reached(area: &Area, target: &Target, answer: &Result<u16, EgressError>) -> Check {
     match answer {
         // It was asked what it does not know: that it answers is what counts.
         Ok(status) if *status < 500 => {
@@ -73,13 +73,13 @@ fn judge_reached(area: &Area, target: &Target, answer: &Result<u16, OutgoingErro
     }
 }
 
-fn remedy(error: &OutgoingError) -> &'static str {
+fn remedy(error: &EgressError) -> &'static str {
     match error {
-        OutgoingError::NotAllowed(_) => "add its network to [outgoing] networks, or write https://",
-        OutgoingError::Unreachable(_) => {
-            "check its url, the network and its certificate ([outgoing] ca_file): curl -I URL"
+        EgressError::NotAllowed(_) => "add its network to [egress] networks, or write https://",
+        EgressError::Unreachable(_) => {
+            "check its url, the network and its certificate ([egress] ca_file): curl -I URL"
         }
-        OutgoingError::TimedOut(_) => "check firewalls on the way: curl -I URL",
+        EgressError::TimedOut(_) => "check firewalls on the way: curl -I URL",
     }
 }
 
@@ -89,22 +89,20 @@ pub(super) async fn receivers(settings: &Settings) -> Vec<Check> {
         let why = "none is set up: nobody is told of findings; see docs/notifications.md";
         return vec![Area::new("notify").skipped("receivers", why)];
     }
-    let outgoing = match Outgoing::new(&settings.outgoing) {
-        Ok(outgoing) => outgoing,
-        Err(error) => return vec![no_outgoing(&error)],
+    let egress = match Egress::new(&settings.egress) {
+        Ok(egress) => egress,
+        Err(error) => return vec![no_egress(&error)],
     };
     let asked = settings.receivers.iter().map(|receiver| {
-        let outgoing = outgoing.clone();
+        let egress = egress.clone();
         async move {
             let area = Area(format!("notify {}", receiver.name));
             match &receiver.of {
-                KindOfReceiver::Alertmanager(target) => {
-                    alertmanager(&area, &outgoing, target).await
-                }
+                KindOfReceiver::Alertmanager(target) => alertmanager(&area, &egress, target).await,
                 KindOfReceiver::Webhook(target, ..)
                 | KindOfReceiver::Slack(target)
                 | KindOfReceiver::PagerDuty(target, _) => {
-                    let found = outgoing.resolve(target).await;
+                    let found = egress.resolve(target).await;
                     judge_resolved(&area, &receiver.name, target, &found)
                 }
                 KindOfReceiver::Kafka(params) => {
@@ -125,10 +123,10 @@ pub(super) async fn receivers(settings: &Settings) -> Vec<Check> {
     futures_util::future::join_all(asked).await
 }
 
-async fn alertmanager(area: &Area, outgoing: &Outgoing, target: &Target) -> Check {
+async fn alertmanager(area: &Area, egress: &Egress, target: &Target) -> Check {
     let ready = match target.join("../../-/ready") {
-        Ok(ready) => outgoing.reach(&ready, true).await,
-        Err(_) => outgoing.reach(target, true).await,
+        Ok(ready) => egress.reach(&ready, true).await,
+        Err(_) => egress.reach(target, true).await,
     };
     match ready {
         Ok(200) => area.ok("ready", format!("{target} is ready")),
@@ -145,7 +143,7 @@ fn judge_resolved(
     area: &Area,
     name: &str,
     target: &Target,
-    found: &Result<(), OutgoingError>,
+    found: &Result<(), EgressError>,
 ) -> Check {
     match found {
         Ok(()) => area.ok(
@@ -172,7 +170,7 @@ fn judge_topic(area: &Area, topic: &str, found: Result<usize, String>) -> Check 
     }
 }
 
-/// The place of checkpoints that members share.
+/// The place of checkpoints that instances share.
 pub(super) async fn checkpoints(settings: &Settings) -> Vec<Check> {
     let Some(url) = &settings.checkpoints_url else { return Vec::new() };
     let area = Area::new("checkpoints");
@@ -187,7 +185,7 @@ pub(super) async fn checkpoints(settings: &Settings) -> Vec<Check> {
         Ok(metrics) => metrics,
         Err(error) => return vec![area.skipped("place", error.to_string())],
     };
-    let probed = match Snapshots::look_at(url, &metrics) {
+    let probed = match Snapshots::open_to_check(url, &metrics) {
         Ok(snapshots) => snapshots.probe().await,
         Err(error) => Err(error.to_string()),
     };
@@ -202,7 +200,7 @@ pub(super) async fn checkpoints(settings: &Settings) -> Vec<Check> {
 #[cfg(test)]
 mod tests {
     use super::{Area, judge_reached, judge_topic};
-    use crate::adapters::egress::{OutgoingError, Target};
+    use crate::adapters::egress::{EgressError, Target};
     use crate::cli::doctor::report::State;
 
     #[test]
@@ -212,7 +210,7 @@ mod tests {
         let state = |answer| judge_reached(&area, &target, &answer).state;
         assert_eq!([state(Ok(204)), state(Ok(405))], [State::Ok, State::Ok]);
         assert_eq!(state(Ok(503)), State::Warning);
-        let late = judge_reached(&area, &target, &Err(OutgoingError::TimedOut(target.clone())));
+        let late = judge_reached(&area, &target, &Err(EgressError::TimedOut(target.clone())));
         assert_eq!(late.state, State::Failed);
         assert!(!format!("{late:?}").contains("secret"));
         assert_eq!(judge_topic(&area, "t", Ok(0)).state, State::Failed);

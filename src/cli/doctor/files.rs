@@ -44,7 +44,7 @@ impl Facts {
 }
 
 /// Looks at all of them. `is_first`: the daemon has not run yet, and will make what is not there.
-pub(super) fn look(settings: &Settings, is_first: bool) -> Vec<Check> {
+pub(super) fn check(settings: &Settings, is_first: bool) -> Vec<Check> {
     let area = Area::new("files");
     let folder = Facts::of(&settings.data_dir);
     let mut checks = vec![judge_folder(&area, &folder, is_first)];
@@ -118,8 +118,10 @@ fn judge_folder(area: &Area, folder: &Facts, is_first: bool) -> Check {
 fn judge_space(area: &Area, free: u64, held: u64, log: &log::Params) -> Check {
     let shown = mib(free);
     if free < log.reserve_bytes {
-        let found =
-            format!("{shown} free, less than [event_log] reserve ({})", mib(log.reserve_bytes));
+        let found = format!(
+            "{shown} free, less than [event_log] min_free_disk ({})",
+            mib(log.reserve_bytes)
+        );
         let remedy = "free some of the disk: below that, events are watched and not kept";
         return area.failed("space", found, remedy);
     }

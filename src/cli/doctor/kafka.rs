@@ -2,7 +2,7 @@
 
 use super::report::{Area, Check};
 use crate::adapters::sources::kafka::consumer::{self, Start};
-use crate::adapters::sources::kafka::probe::{self, Looked, Sample, TopicLook};
+use crate::adapters::sources::kafka::probe::{self, KafkaProbe, Sample, TopicProbe};
 use crate::adapters::storage::key_material;
 use crate::config::settings::Settings;
 use crate::formats::secrets::secret::Fingerprinter;
@@ -26,9 +26,9 @@ struct Expected {
 }
 
 /// Looks at it; blocks for some seconds.
-pub(super) fn look(settings: &Settings, params: &consumer::Params, now: EventTime) -> Vec<Check> {
+pub(super) fn check(settings: &Settings, params: &consumer::Params, now: EventTime) -> Vec<Check> {
     let area = Area::new("kafka");
-    let looked = probe::look(params, &fingerprinter(settings));
+    let looked = probe::probe(params, &fingerprinter(settings));
     let config = settings.file.as_deref().unwrap_or_else(|| Path::new("FILE"));
     let expected = Expected {
         config: config.display().to_string(),
@@ -57,7 +57,7 @@ fn fingerprinter(settings: &Settings) -> Fingerprinter {
     Fingerprinter::new(key).with_random_ids(settings.random_ids)
 }
 
-fn judge(area: &Area, looked: &Looked, expected: &Expected) -> Vec<Check> {
+fn judge(area: &Area, looked: &KafkaProbe, expected: &Expected) -> Vec<Check> {
     let mut checks = vec![area.ok("brokers", format!("{} answer", looked.brokers))];
     let partitions: usize = looked.topics.iter().map(|topic| topic.partitions).sum();
     for topic in &looked.topics {
@@ -95,7 +95,7 @@ fn judge_share(
     area.ok("members", found)
 }
 
-fn judge_topic(area: &Area, topic: &TopicLook, expected: &Expected) -> Vec<Check> {
+fn judge_topic(area: &Area, topic: &TopicProbe, expected: &Expected) -> Vec<Check> {
     let name = &topic.name;
     if let (0, None) = (topic.partitions, &topic.trouble) {
         let remedy = format!(
@@ -121,7 +121,7 @@ fn judge_topic(area: &Area, topic: &TopicLook, expected: &Expected) -> Vec<Check
     checks
 }
 
-fn judge_group(area: &Area, topic: &TopicLook, expected: &Expected) -> Check {
+fn judge_group(area: &Area, topic: &TopicProbe, expected: &Expected) -> Check {
     let (name, group) = (&topic.name, &expected.group);
     match topic.lag {
         None => area.warning(
@@ -143,7 +143,7 @@ fn judge_group(area: &Area, topic: &TopicLook, expected: &Expected) -> Check {
     }
 }
 
-fn judge_keys(area: &Area, topic: &TopicLook, expected: &Expected) -> Check {
+fn judge_keys(area: &Area, topic: &TopicProbe, expected: &Expected) -> Check {
     let (name, sample) = (&topic.name, &topic.newest);
     let Sample { records, keyed, credentials, repeated, spread, .. } = *sample;
     let found = format!(
@@ -224,12 +224,12 @@ fn judge_times(area: &Area, name: &str, sample: &Sample, expected: &Expected) ->
 mod tests {
     use super::{Area, Expected, judge};
     use crate::adapters::sources::kafka::consumer::Start;
-    use crate::adapters::sources::kafka::probe::{Looked, Sample, TopicLook};
+    use crate::adapters::sources::kafka::probe::{KafkaProbe, Sample, TopicProbe};
     use crate::cli::doctor::report::State;
     use crate::formats::events::refusal::Refusal;
     use crate::model::time::EventTime;
 
-    fn told(change: impl FnOnce(&mut Looked)) -> Vec<(&'static str, State)> {
+    fn told(change: impl FnOnce(&mut KafkaProbe)) -> Vec<(&'static str, State)> {
         let now = EventTime::from_s(1_800_000_000);
         let newest = Sample {
             records: 100,
@@ -242,7 +242,7 @@ mod tests {
             written_ahead_ms: Some(0),
             ..Sample::default()
         };
-        let topic = TopicLook {
+        let topic = TopicProbe {
             name: "auth".into(),
             partitions: 4,
             stored: 1000,
@@ -251,7 +251,7 @@ mod tests {
             newest,
             trouble: None,
         };
-        let mut looked = Looked { brokers: 3, members: Some(2), topics: vec![topic] };
+        let mut looked = KafkaProbe { brokers: 3, members: Some(2), topics: vec![topic] };
         change(&mut looked);
         let expected = Expected {
             config: "FILE".into(),
@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(newest(all), [("records", State::Failed)]);
         assert_eq!(told(|found| found.members = Some(5)), [("members", State::Warning)]);
         assert_eq!(told(|found| found.topics[0].lag = None), [("group", State::Warning)]);
-        let gone = |found: &mut Looked| found.topics[0].partitions = 0;
+        let gone = |found: &mut KafkaProbe| found.topics[0].partitions = 0;
         assert_eq!(told(gone), [("topic", State::Failed)]);
     }
 }

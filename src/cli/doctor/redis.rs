@@ -1,7 +1,7 @@
 //! Redis: whether it answers, lets tripline write, and keeps what it is told.
 
 use super::report::{Area, Check};
-use crate::adapters::enforce::redis::probe::Looked;
+use crate::adapters::enforce::redis::probe::RedisProbe;
 use crate::adapters::enforce::redis::store::{Params, RedisStore};
 use secrecy::ExposeSecret;
 use url::Url;
@@ -9,12 +9,12 @@ use url::Url;
 /// How far its clock may differ. Unit: milliseconds.
 const CLOCK_MS_MAX: i64 = 1_000;
 
-/// Looks at it. `shares_tokens`: whether members count revocations together in it.
-pub(super) async fn look(params: &Params, shares_tokens: bool) -> Vec<Check> {
+/// Looks at it. `shares_tokens`: whether instances count revocations together in it.
+pub(super) async fn check(params: &Params, shares_tokens: bool) -> Vec<Check> {
     let area = Area::new("redis");
     let (place, user) = shown(params.place.url.expose_secret());
     match RedisStore::new(params.clone(), "doctor") {
-        Ok(store) => judge(&area, (&place, &user), &store.look(shares_tokens).await),
+        Ok(store) => judge(&area, (&place, &user), &store.probe_all(shares_tokens).await),
         Err(error) => vec![area.failed("answers", error.to_string(), "see docs/redis.md")],
     }
 }
@@ -28,7 +28,7 @@ fn shown(url: &str) -> (String, String) {
     (place, user.to_owned())
 }
 
-fn judge(area: &Area, (place, user): (&str, &str), looked: &Looked) -> Vec<Check> {
+fn judge(area: &Area, (place, user): (&str, &str), looked: &RedisProbe) -> Vec<Check> {
     if let Some(why) = &looked.unreachable {
         let remedy = "check url, user and password in [auth_store.redis]: redis-cli -u URL PING";
         return vec![area.failed("answers", format!("{place}: {why}"), remedy)];
@@ -53,7 +53,7 @@ fn judge(area: &Area, (place, user): (&str, &str), looked: &Looked) -> Vec<Check
     checks
 }
 
-fn judge_rights(area: &Area, user: &str, looked: &Looked) -> Check {
+fn judge_rights(area: &Area, user: &str, looked: &RedisProbe) -> Check {
     if looked.refused.is_empty() {
         return area.ok("rights", "its user may do what tripline does");
     }
@@ -103,7 +103,7 @@ fn judge_memory(area: &Area, most: &str, policy: &str) -> Check {
     }
 }
 
-fn judge_persistence(area: &Area, looked: &Looked) -> Check {
+fn judge_persistence(area: &Area, looked: &RedisProbe) -> Check {
     let about = |name: &str| looked.about.get(name).map(String::as_str);
     let remedy = "redis-cli CONFIG SET appendonly yes, and in redis.conf";
     match (about("aof_enabled"), about("save")) {
@@ -130,10 +130,10 @@ fn judge_persistence(area: &Area, looked: &Looked) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{Area, Looked, judge, shown};
+    use super::{Area, RedisProbe, judge, shown};
     use crate::cli::doctor::report::State;
 
-    fn told(change: impl FnOnce(&mut Looked)) -> Vec<(&'static str, State)> {
+    fn told(change: impl FnOnce(&mut RedisProbe)) -> Vec<(&'static str, State)> {
         let about = [
             ("redis_version", "7.0"),
             ("role", "master"),
@@ -142,7 +142,7 @@ mod tests {
             ("aof_enabled", "1"),
         ];
         let about = about.map(|(name, value)| (name, value.to_owned())).into_iter().collect();
-        let mut looked = Looked { ahead_ms: Some(3), about, ..Looked::default() };
+        let mut looked = RedisProbe { ahead_ms: Some(3), about, ..RedisProbe::default() };
         change(&mut looked);
         let checks = judge(&Area::new("redis"), ("redis://r", "default"), &looked).into_iter();
         checks.filter(|one| one.state != State::Ok).map(|one| (one.check, one.state)).collect()
@@ -159,17 +159,17 @@ mod tests {
         assert_eq!(told(|_| {}), []);
         assert_eq!(with("maxmemory_policy", "allkeys-lru"), [("memory", State::Warning)]);
         assert_eq!(with("role", "slave"), [("role", State::Failed)]);
-        let refused = |looked: &mut Looked| {
+        let refused = |looked: &mut RedisProbe| {
             looked.refused.insert("XADD", "NOPERM".to_owned());
         };
         assert_eq!(told(refused), [("rights", State::Failed)]);
         assert_eq!(told(|looked| looked.ahead_ms = Some(-5000)), [("clock", State::Warning)]);
-        let off = |looked: &mut Looked| {
+        let off = |looked: &mut RedisProbe| {
             looked.about.insert("aof_enabled", "0".to_owned());
             looked.about.insert("save", String::new());
         };
         assert_eq!(told(off), [("persistence", State::Warning)]);
-        let away = |looked: &mut Looked| looked.unreachable = Some("refused".to_owned());
+        let away = |looked: &mut RedisProbe| looked.unreachable = Some("refused".to_owned());
         assert_eq!(told(away), [("answers", State::Failed)]);
         let (place, user) = shown("rediss://user:secret@host:7/0?a=secret");
         assert_eq!((&*place, &*user), ("rediss://host:7", "user"));

@@ -1,7 +1,7 @@
 //! What became of an expectation.
 
 use super::format::Expectation;
-use super::story::Story;
+use super::story::ScenarioResult;
 use crate::model::decision::Decision;
 use crate::model::finding::{Action, Finding};
 use crate::model::time::EventTime;
@@ -23,7 +23,7 @@ fn ms_after(time: EventTime, start: EventTime) -> String {
 }
 
 /// Holds an expectation against what happened since `start`.
-pub(super) fn judge(expected: &Expectation, story: &Story, start: EventTime) -> Outcome {
+pub(super) fn judge(expected: &Expectation, story: &ScenarioResult, start: EventTime) -> Outcome {
     let findings: Vec<_> = story
         .findings
         .values()

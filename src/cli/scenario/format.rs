@@ -2,7 +2,7 @@
 
 use crate::config::units::{DURATIONS, RATES, duration_of, rate_of};
 use crate::model::credential::{Credential, Kind};
-use crate::model::decision::{Guardrail, Order};
+use crate::model::decision::{Order, Safeguard};
 use crate::model::event::Outcome;
 use crate::model::finding::{Action, Detector};
 use serde::Deserialize;
@@ -89,9 +89,9 @@ pub struct Expectation {
     pub decision: Option<Order>,
     /// That is carried out, or not.
     pub carried_out: Option<bool>,
-    /// That is held by these guardrails and no others.
-    #[serde(default, deserialize_with = "guardrails")]
-    pub held_by: Option<Vec<Guardrail>>,
+    /// That is held by these safeguards and no others.
+    #[serde(default, deserialize_with = "safeguards")]
+    pub held_by: Option<Vec<Safeguard>>,
     /// No finding justifies more than this.
     #[serde(default, deserialize_with = "action")]
     pub at_most: Option<Action>,
@@ -167,13 +167,13 @@ fn order<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Order>, D:
     read(deserializer, Order::parse, &format!("write one of {names}")).map(Some)
 }
 
-fn guardrails<'de, D: Deserializer<'de>>(
+fn safeguards<'de, D: Deserializer<'de>>(
     deserializer: D,
-) -> Result<Option<Vec<Guardrail>>, D::Error> {
+) -> Result<Option<Vec<Safeguard>>, D::Error> {
     let names = Vec::<String>::deserialize(deserializer)?;
-    let known = Guardrail::ALL.map(Guardrail::as_str).join(", ");
+    let known = Safeguard::ALL.map(Safeguard::as_str).join(", ");
     let parse = |name: &String| {
-        Guardrail::parse(name)
+        Safeguard::parse(name)
             .ok_or_else(|| D::Error::custom(format_args!("\"{name}\": write some of {known}")))
     };
     names.iter().map(parse).collect::<Result<_, _>>().map(Some)

@@ -7,13 +7,13 @@ use super::expectation::Outcome;
 use super::format::{Scenario, Use};
 use crate::adapters::sources::file::{Layout, Records};
 use crate::adapters::storage::key_material;
-use crate::cli::scenario::story::Story;
+use crate::cli::scenario::story::ScenarioResult;
 use crate::config::loader;
 use crate::config::loader::LoadError;
 use crate::config::settings::Settings;
 use crate::control_plane::policy::budget::Budgets;
 use crate::data_plane::batch::Batch;
-use crate::engine::{Machine, Output};
+use crate::engine::{Engine, Output};
 use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::event::AuthEvent;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 
 /// When scenarios begin: 2027-01-04T00:00:00Z, a Monday.
 const START: EventTime = EventTime::from_s(1_798_934_400);
-/// The most requests of a scenario. Chosen: a minute of a machine.
+/// The most requests of a scenario. Chosen: a minute of a engine.
 const REQUESTS_MAX: u64 = 50_000_000;
 /// How far from the start a use may end. Unit: milliseconds. Chosen: ten years.
 const SPAN_MS_MAX: i64 = 10 * 366 * 86_400_000;
@@ -97,13 +97,13 @@ pub fn run(path: &Path) -> Result<Vec<Outcome>, ScenarioError> {
         .collect())
 }
 
-fn play(batch: &Batch, settings: &Settings) -> Story {
+fn play(batch: &Batch, settings: &Settings) -> ScenarioResult {
     let partition = Arc::new(settings.partition.clone());
     let control = Arc::new(settings.control.clone());
-    let mut machine = Machine::new(partition, control, key_material::REPLAY_SEED);
-    let mut story = Story::default();
+    let mut engine = Engine::new(partition, control, key_material::REPLAY_SEED);
+    let mut story = ScenarioResult::default();
     for piece in batch.pieces(BATCH) {
-        machine.apply(&piece, |output| match output {
+        engine.apply(&piece, |output| match output {
             Output::Signal(signal) => {
                 story.findings.insert(signal.finding.id, signal.finding);
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// What happened in a scenario.
 #[derive(Debug, Default)]
-pub struct Story {
+pub struct ScenarioResult {
     /// The findings as they were last told.
     pub findings: BTreeMap<FindingId, Finding>,
     /// The decisions, in order.

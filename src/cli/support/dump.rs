@@ -1,14 +1,14 @@
 //! `tripline support dump`: all that helps to help, in one archive, without secrets, and without names
 //! unless they are asked for.
 
-use super::redact::Veil;
+use super::redact::Redactor;
 use crate::adapters::clock;
 use crate::adapters::host::logging;
 use crate::cli::client::{Client, ClientError, Connection, Output};
 use crate::cli::doctor::checks::{self, DoctorArgs};
 use crate::cli::doctor::files;
 use crate::cli::exit::Exit;
-use crate::cli::output::{say, say_error};
+use crate::cli::output::{print_error, print_out};
 use crate::config::loader;
 use crate::config::settings::Settings;
 use clap::{Args, Subcommand};
@@ -94,11 +94,11 @@ pub fn run(command: &Support) -> Exit {
     let path = args.output.clone().unwrap_or_else(|| PathBuf::from(format!("{folder}.tar.gz")));
     match dump(args, &path, &folder) {
         Ok(told) => {
-            say(&told);
+            print_out(&told);
             Exit::Good
         }
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             Exit::Findings
         }
     }
@@ -186,7 +186,7 @@ fn gather(args: &DumpArgs) -> Result<Vec<Part>, DumpError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(DumpError::Look)?;
     let connection = of_doctor.connection.or_of(settings.as_ref());
-    let told = runtime.block_on(Told::ask(&connection));
+    let told = runtime.block_on(RenamedNames::ask(&connection));
     let (decisions, findings) = (rows(&told.decisions, &mut veil), rows(&told.findings, &mut veil));
     // After findings and decisions, whose names are sought in it.
     let log = args.log.as_ref().map(|path| log_tail(path, &mut veil)).transpose()?;
@@ -225,13 +225,13 @@ fn veil(
     args: &DumpArgs,
     settings: Option<&Settings>,
     table: Option<&toml::Table>,
-) -> io::Result<Veil> {
+) -> io::Result<Redactor> {
     let mut secret = files::secret_files(args.config.as_deref());
     secret.extend(args.token_file.clone());
     secret.extend(settings.map(|settings| settings.data_dir.join("fingerprint.key")));
     let mut key = vec![0; 32];
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    Ok(Veil::new(super::redact::secrets(&secret, table), key, args.with_names))
+    Ok(Redactor::new(super::redact::secrets(&secret, table), key, args.with_names))
 }
 
 fn version() -> Value {
@@ -254,14 +254,14 @@ fn version() -> Value {
 
 /// What the daemon says; where it does not, why.
 #[derive(Default)]
-struct Told {
+struct RenamedNames {
     status: Value,
     metrics: String,
     decisions: Value,
     findings: Value,
 }
 
-impl Told {
+impl RenamedNames {
     async fn ask(connection: &Connection) -> Self {
         let client = match Client::new(connection) {
             Ok(client) => client,
@@ -288,13 +288,13 @@ fn why(error: &ClientError) -> Value {
 }
 
 /// A line each.
-fn rows(answer: &Value, veil: &mut Veil) -> String {
+fn rows(answer: &Value, veil: &mut Redactor) -> String {
     let Value::Array(rows) = answer else { return answer.to_string() };
     let lines: Vec<String> = rows.iter().map(|row| veil.row(row).to_string()).collect();
     lines.join("\n")
 }
 
-fn log_tail(path: &Path, veil: &mut Veil) -> Result<String, DumpError> {
+fn log_tail(path: &Path, veil: &mut Redactor) -> Result<String, DumpError> {
     let failed = |source| DumpError::Log { path: path.to_owned(), source };
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();

@@ -24,7 +24,7 @@ const PLAIN: [&str; 21] = [
     "generation",
     "action",
     "wanted",
-    "posture",
+    "mode",
     "carried_out",
     "held_by",
     "until",
@@ -75,14 +75,14 @@ const LIBRDKAFKA: [&str; 10] = [
 const NO_JSON: &str = "(left out: this line is no JSON)";
 
 /// Takes out secrets and replaces names.
-pub(super) struct Veil {
+pub(super) struct Redactor {
     secrets: Vec<String>,
     names: BTreeMap<String, String>,
     key: Fingerprinter,
     shows_names: bool,
 }
 
-impl Veil {
+impl Redactor {
     /// Knows these secrets; hashes under that key, unless names are shown.
     pub(super) fn new(mut secrets: Vec<String>, key: Vec<u8>, shows_names: bool) -> Self {
         secrets.retain(|secret| secret.len() >= SOUGHT_BYTES_MIN);
@@ -218,7 +218,7 @@ impl Veil {
         let of_names = matches!(
             path,
             [
-                "ceiling" | "posture" | "allow_list",
+                "limits" | "mode" | "allow_list",
                 "credential" | "tenant" | "tenant_each" | "tenant_sum"
             ]
         );
@@ -394,21 +394,21 @@ fn texts_of(table: &toml::Table, found: &mut Vec<(String, String)>) {
 
 #[cfg(test)]
 mod tests {
-    use super::{GONE, Veil, place, secrets};
+    use super::{GONE, Redactor, place, secrets};
     use serde_json::json;
 
-    fn veil() -> Veil {
-        Veil::new(vec!["hunter2".into(), "hunter2-and-more".into()], vec![7; 32], false)
+    fn veil() -> Redactor {
+        Redactor::new(vec!["hunter2".into(), "hunter2-and-more".into()], vec![7; 32], false)
     }
 
     #[test]
     fn a_row_keeps_its_numbers_and_loses_its_names() {
         let row = json!({"id": "d_1", "credential": "key_7f3a", "kind": "api_key", "by": "jo",
-            "reason": "from 203.0.113.7", "generation": 3, "held_by": ["posture"], "other": {"a": 1}});
+            "reason": "from 203.0.113.7", "generation": 3, "held_by": ["mode"], "other": {"a": 1}});
         let mut veil = veil();
         let shown = veil.row(&row);
         assert_eq!((&shown["id"], &shown["generation"]), (&json!("d_1"), &json!(3)));
-        assert_eq!((&shown["held_by"], &shown["other"]), (&json!(["posture"]), &json!(GONE)));
+        assert_eq!((&shown["held_by"], &shown["other"]), (&json!(["mode"]), &json!(GONE)));
         let text = shown.to_string();
         assert!(
             !text.contains("7f3a") && !text.contains("203") && !text.contains("\"jo\""),
@@ -419,7 +419,7 @@ mod tests {
             veil.text("seen: key_7f3a, not key_7f3ab"),
             format!("seen: {hash}, not key_7f3ab")
         );
-        let mut open = Veil::new(vec![], vec![7; 32], true);
+        let mut open = Redactor::new(vec![], vec![7; 32], true);
         assert_eq!(open.row(&row)["credential"], "key_7f3a");
     }
 

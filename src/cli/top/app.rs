@@ -16,7 +16,7 @@ use super::snapshot::Snapshot;
 use crate::adapters::clock;
 use crate::cli::client::{Client, ClientError, Connection, Output};
 use crate::cli::exit::Exit;
-use crate::cli::output::{say_error, say_problem};
+use crate::cli::output::{print_error, print_problem};
 use crate::config::units::duration_of;
 use clap::Args;
 use ratatui::DefaultTerminal;
@@ -72,7 +72,7 @@ fn every(text: &str) -> Result<Duration, String> {
 /// Runs `tripline top`.
 pub fn run(args: TopArgs) -> Exit {
     if !stdout().is_terminal() || args.connection.output == Output::Json {
-        say_problem(
+        print_problem(
             "top draws on a terminal, and nowhere else; `tripline credentials list -o json` and \
              `tripline findings list -o json` write for programs",
         );
@@ -81,7 +81,7 @@ pub fn run(args: TopArgs) -> Exit {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            say_error(&error);
+            print_error(&error);
             return Exit::Unavailable;
         }
     };
@@ -91,11 +91,11 @@ pub fn run(args: TopArgs) -> Exit {
     match ended {
         Ok(()) => Exit::Good,
         Err(TopError::Client(error)) => {
-            say_error(&error);
+            print_error(&error);
             error.exit()
         }
         Err(error @ (TopError::Terminal(_) | TopError::Task(_))) => {
-            say_error(&error);
+            print_error(&error);
             Exit::Findings
         }
     }
@@ -164,7 +164,7 @@ fn give_back() {
 }
 
 /// What the terminal says.
-enum Heard {
+enum Input {
     /// Something to be taken.
     Message(Message),
     /// It is gone.
@@ -172,7 +172,7 @@ enum Heard {
 }
 
 /// Reads the keyboard on a thread of its own, as it can't be waited for otherwise.
-fn listen() -> mpsc::Receiver<Heard> {
+fn listen() -> mpsc::Receiver<Input> {
     let (to, from) = mpsc::channel(MESSAGES_MAX);
     std::thread::spawn(move || {
         while !to.is_closed() {
@@ -187,12 +187,12 @@ fn listen() -> mpsc::Receiver<Heard> {
                 Ok(Event::Resize(_, lines)) => Some(Message::Resized(lines)),
                 Ok(Event::FocusGained | Event::FocusLost | Event::Mouse(_)) => None,
                 Err(_) => {
-                    let _nobody = to.blocking_send(Heard::Gone);
+                    let _nobody = to.blocking_send(Input::Gone);
                     return;
                 }
             };
             let Some(message) = heard else { continue };
-            if to.blocking_send(Heard::Message(message)).is_err() {
+            if to.blocking_send(Input::Message(message)).is_err() {
                 return;
             }
         }
@@ -239,8 +239,8 @@ async fn live(
             () = ended(&mut signals) => return Ok(()),
             broken = &mut asking => return broken.map_err(TopError::Task),
             heard = keys.recv() => match heard {
-                Some(Heard::Message(message)) => message,
-                Some(Heard::Gone) | None => return Ok(()),
+                Some(Input::Message(message)) => message,
+                Some(Input::Gone) | None => return Ok(()),
             },
             Some(message) = answers.recv() => message,
             _ = ticks.tick() => Message::Tick(clock::now()),

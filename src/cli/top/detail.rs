@@ -1,9 +1,9 @@
 //! All about one credential: its windows next to what is usual, its findings, its decisions.
 
 use super::model::Model;
-use super::snapshot::{Decided, LookedAt, minute, name_of, times_peak};
+use super::snapshot::{Decided, DetailView, minute, name_of, times_peak};
 use super::text::{bar, clean, clock, compact, decimal, fit, span, sparkline, wrap};
-use super::theme::Look;
+use super::theme::Theme;
 use crate::formats::api::profile::{CredentialJson, WindowJson};
 use crate::formats::time::rfc3339;
 use crate::model::finding::Finding;
@@ -22,7 +22,7 @@ const BEFORE_BAR: usize = 44;
 struct Page {
     lines: Vec<Line<'static>>,
     columns: usize,
-    look: Look,
+    look: Theme,
 }
 
 impl Page {
@@ -34,7 +34,7 @@ impl Page {
     fn field(&mut self, name: &str, value: &str, style: Style) {
         let mut before = fit(name, 14, false);
         for part in wrap(value, self.columns.saturating_sub(14)) {
-            let name = Span::styled(before, Look::quiet());
+            let name = Span::styled(before, Theme::quiet());
             self.lines.push(Line::from(vec![name, Span::styled(part, style)]));
             before = " ".repeat(14);
         }
@@ -59,7 +59,7 @@ pub(super) fn lines(model: &Model, name: &str, columns: usize) -> Vec<Line<'stat
     page.lines.push(Line::styled(clean(name), head));
     match credential {
         Some(one) => {
-            standing(&mut page, model, one);
+            in_force(&mut page, model, one);
             windows(&mut page, one);
         }
         None if looked_at.is_some() => page.text("Nothing is remembered of it.", Style::new()),
@@ -70,7 +70,7 @@ pub(super) fn lines(model: &Model, name: &str, columns: usize) -> Vec<Line<'stat
             findings(&mut page, model, more);
             decisions(&mut page, model, more);
         }
-        None => page.text("Asking for its findings and decisions …", Look::quiet()),
+        None => page.text("Asking for its findings and decisions …", Theme::quiet()),
     }
     page.lines
 }
@@ -83,7 +83,7 @@ fn ago(model: &Model, time: Option<&String>) -> String {
     )
 }
 
-fn standing(page: &mut Page, model: &Model, one: &CredentialJson) {
+fn in_force(page: &mut Page, model: &Model, one: &CredentialJson) {
     let until = one.until.as_deref().and_then(rfc3339);
     let left =
         |at: EventTime| format!(" until {at}, for {} more", span(at.ms_since(model.daemon_now())));
@@ -98,8 +98,8 @@ fn standing(page: &mut Page, model: &Model, one: &CredentialJson) {
     page.field("first seen", &ago(model, one.first_seen.as_ref()), Style::new());
     page.field("last seen", &ago(model, one.last_seen.as_ref()), Style::new());
     match one.limit_per_min {
-        Some(0) => page.field("ceiling", "none", Style::new()),
-        Some(limit) => page.field("ceiling", &format!("{limit} a minute"), Style::new()),
+        Some(0) => page.field("limit", "none", Style::new()),
+        Some(limit) => page.field("limit", &format!("{limit} a minute"), Style::new()),
         None => {}
     }
     let approval = model.snapshot.approvals.iter().find(|waits| {
@@ -127,7 +127,7 @@ fn windows(page: &mut Page, one: &CredentialJson) {
     let legend = if columns > 10 { "█ count  │ expected  ┃ peak" } else { "" };
     let titles = ["window", "count", "expected", "peak", "× peak"].map(|title| fit(title, 8, true));
     let titles = format!("{}  {legend}", titles.join(" "));
-    page.lines.push(Line::styled(titles, Look::quiet()));
+    page.lines.push(Line::styled(titles, Theme::quiet()));
     for window in &one.windows {
         let line = window_line(page.look, window, columns);
         page.lines.push(line);
@@ -137,10 +137,10 @@ fn windows(page: &mut Page, one: &CredentialJson) {
     let line = sparkline(&counts, page.columns.saturating_sub(14).min(60), minute(one).peak / 60.0);
     page.lines.push(Line::default());
     page.field("last 60 s", &line, Style::new());
-    page.field("", &format!("at most {} in a second", compact(most)), Look::quiet());
+    page.field("", &format!("at most {} in a second", compact(most)), Theme::quiet());
 }
 
-fn window_line(look: Look, window: &WindowJson, columns: usize) -> Line<'static> {
+fn window_line(look: Theme, window: &WindowJson, columns: usize) -> Line<'static> {
     let times = times_peak(window);
     let above = times.is_some_and(|times| times > 1.0);
     let mark = if above { "▲ " } else { "" };
@@ -157,10 +157,10 @@ fn window_line(look: Look, window: &WindowJson, columns: usize) -> Line<'static>
     Line::styled(format!("{cells}  {bar}"), style)
 }
 
-fn findings(page: &mut Page, model: &Model, more: &LookedAt) {
+fn findings(page: &mut Page, model: &Model, more: &DetailView) {
     page.title(&format!("Findings ({})", more.findings.len()));
     if more.findings.is_empty() {
-        page.text("none", Look::quiet());
+        page.text("none", Theme::quiet());
     }
     for one in more.findings.iter().take(SHOWN_MAX) {
         finding(page, model, one);
@@ -186,10 +186,10 @@ fn finding(page: &mut Page, model: &Model, one: &Finding) {
     page.text(&clean(&one.summary), Style::new());
 }
 
-fn decisions(page: &mut Page, model: &Model, more: &LookedAt) {
+fn decisions(page: &mut Page, model: &Model, more: &DetailView) {
     page.title(&format!("Decisions ({})", more.decisions.len()));
     if more.decisions.is_empty() {
-        page.text("none", Look::quiet());
+        page.text("none", Theme::quiet());
     }
     for one in more.decisions.iter().take(SHOWN_MAX) {
         decision(page, model, one);
@@ -213,6 +213,6 @@ fn decision(page: &mut Page, model: &Model, one: &Decided) {
     if !stores.is_empty() {
         let told = stores.iter().map(|(name, answer)| format!("{name} {answer}"));
         let told = format!("stores: {}", clean(&told.collect::<Vec<_>>().join(", ")));
-        page.text(&told, Look::quiet());
+        page.text(&told, Theme::quiet());
     }
 }

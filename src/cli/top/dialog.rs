@@ -2,7 +2,7 @@
 
 use super::confirm::{Confirm, Verb};
 use super::text::{clean, cut, span, width, wrap};
-use super::theme::Look;
+use super::theme::Theme;
 use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
@@ -10,7 +10,7 @@ use ratatui::text::Line;
 use ratatui::widgets::{Block, Clear, Paragraph};
 
 const HELP: &[(&str, &str)] = &[
-    ("Tab 1 2 3", "the lists: credentials, episodes, decisions"),
+    ("Tab 1 2 3", "the lists: credentials, incidents, decisions"),
     ("j k ↓ ↑", "down, up; PgDn PgUp by a page; g G first, last"),
     ("Enter", "all about the credential; Esc goes back"),
     ("/", "filter; Enter keeps it, Esc ends it"),
@@ -19,7 +19,7 @@ const HELP: &[(&str, &str)] = &[
     ("x X r", "suspend, revoke, restore (with --operate)"),
     ("q Esc ^C", "the end"),
     ("", ""),
-    ("!", "an episode runs: its use is abnormal now"),
+    ("!", "an incident runs: its use is abnormal now"),
     ("▲ × PEAK", "the last minute over the most it ever did in one"),
     ("EXPECTED", "what is usual in a minute, by its baseline"),
     ("CAPITALS", "in the lines at the top: a person should look"),
@@ -43,7 +43,7 @@ fn window(frame: &mut Frame<'_>, title: &str, lines: Vec<Line<'static>>, style: 
 }
 
 /// What the keys do.
-pub(super) fn help(frame: &mut Frame<'_>, look: Look) {
+pub(super) fn help(frame: &mut Frame<'_>, look: Theme) {
     let line = |(keys, told): &(&str, &str)| {
         let gap = " ".repeat(10_usize.saturating_sub(width(keys)));
         Line::from(vec![
@@ -55,7 +55,7 @@ pub(super) fn help(frame: &mut Frame<'_>, look: Look) {
 }
 
 /// The question before an order.
-pub(super) fn confirm(frame: &mut Frame<'_>, asked: &Confirm, look: Look) {
+pub(super) fn confirm(frame: &mut Frame<'_>, asked: &Confirm, look: Theme) {
     let columns = usize::from(frame.area().width).saturating_sub(4).clamp(1, 70);
     let bold = Style::new().add_modifier(Modifier::BOLD);
     let told = match asked.verb {
@@ -81,7 +81,7 @@ pub(super) fn confirm(frame: &mut Frame<'_>, asked: &Confirm, look: Look) {
         let chars = text.chars().count();
         let tail: String = text.chars().skip(chars.saturating_sub(room)).collect();
         let tail = cut(&tail, room);
-        let style = if here { bold } else { Look::quiet() };
+        let style = if here { bold } else { Theme::quiet() };
         let gap = " ".repeat(columns.saturating_sub(width(&tail) + 3));
         Line::styled(format!("> {tail}{}{gap}", if here { '▏' } else { ' ' }), style)
     };

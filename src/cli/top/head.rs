@@ -3,7 +3,7 @@
 
 use super::model::Model;
 use super::text::{bytes, clean, compact, span, sparkline, width};
-use crate::formats::api::status::{ConcernJson, Part, StatusJson};
+use crate::formats::api::status::{IssueJson, Part, StatusJson};
 use crate::formats::time::rfc3339;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -14,13 +14,13 @@ const RATE_COLUMNS: usize = 20;
 const GAP: usize = 2;
 
 /// One thing that is said of the daemon.
-struct Shown {
+struct HeadLine {
     text: String,
     well: bool,
 }
 
-fn shown(well: bool, text: String) -> Shown {
-    Shown { text, well }
+fn shown(well: bool, text: String) -> HeadLine {
+    HeadLine { text, well }
 }
 
 /// How the daemon is, in lines of that width, at most so many of them.
@@ -33,8 +33,8 @@ pub(super) fn lines(model: &Model, columns: u16, most: usize) -> Vec<Line<'stati
         placed = place(&parts, columns);
     }
     let look = model.look;
-    let line = |some: &Vec<&Shown>| {
-        let span = |part: &&Shown| {
+    let line = |some: &Vec<&HeadLine>| {
+        let span = |part: &&HeadLine| {
             let style = if part.well { Style::new() } else { look.bad() };
             [Span::styled(part.text.clone(), style), Span::raw(" ".repeat(GAP))]
         };
@@ -43,7 +43,7 @@ pub(super) fn lines(model: &Model, columns: u16, most: usize) -> Vec<Line<'stati
     placed.iter().take(most).map(line).collect()
 }
 
-fn place(parts: &[Shown], columns: usize) -> Vec<Vec<&Shown>> {
+fn place(parts: &[HeadLine], columns: usize) -> Vec<Vec<&HeadLine>> {
     let mut lines = vec![Vec::new()];
     let mut taken = 0;
     for part in parts {
@@ -60,17 +60,17 @@ fn place(parts: &[Shown], columns: usize) -> Vec<Vec<&Shown>> {
     lines
 }
 
-fn parts(model: &Model) -> Vec<Shown> {
+fn parts(model: &Model) -> Vec<HeadLine> {
     let status = &model.snapshot.status;
     let up = rfc3339(&status.started).map(|at| model.daemon_now().ms_since(at));
     let rate = model.rates.per_s().map_or_else(|| "…".to_owned(), compact);
     let rates = sparkline(&model.rates.all(), RATE_COLUMNS, 0.0);
-    let posture = match &*status.posture {
-        "shadow" => "posture shadow (nothing is done)".to_owned(),
-        other => format!("posture {}", clean(other)),
+    let mode = match &*status.mode {
+        "shadow" => "mode shadow (nothing is done)".to_owned(),
+        other => format!("mode {}", clean(other)),
     };
     let out = model.snapshot.out_of_service();
-    let episodes = status.open_episodes;
+    let incidents = status.open_incidents;
     let approvals = match status.approvals {
         0 => shown(true, "approvals 0".to_owned()),
         1 => shown(false, "1 APPROVAL WAITS".to_owned()),
@@ -78,12 +78,12 @@ fn parts(model: &Model) -> Vec<Shown> {
     };
     let mut parts = vec![
         shown(true, format!("tripline {}", clean(&status.version))),
-        shown(true, posture),
+        shown(true, mode),
         shown(true, format!("{rate} events/s {rates}")),
-        match episodes {
-            0 => shown(true, "episodes 0".to_owned()),
-            1 => shown(false, "EPISODES on 1 credential".to_owned()),
-            many => shown(false, format!("EPISODES on {} credentials", compact(many))),
+        match incidents {
+            0 => shown(true, "incidents 0".to_owned()),
+            1 => shown(false, "1 INCIDENT".to_owned()),
+            many => shown(false, format!("{} INCIDENTS", compact(many))),
         },
         shown(true, format!("out of service {out}")),
         approvals,
@@ -95,10 +95,10 @@ fn parts(model: &Model) -> Vec<Shown> {
     parts
 }
 
-fn machinery(status: &StatusJson) -> Vec<Shown> {
-    let mut parts: Vec<Shown> = status.concerns.iter().map(concern).collect();
+fn machinery(status: &StatusJson) -> Vec<HeadLine> {
+    let mut parts: Vec<HeadLine> = status.issues.iter().map(issue).collect();
     let mut well = |of: Part, text: String| {
-        if status.concern(of).is_none() {
+        if status.issue(of).is_none() {
             parts.push(shown(true, text));
         }
     };
@@ -128,8 +128,8 @@ fn machinery(status: &StatusJson) -> Vec<Shown> {
     parts
 }
 
-fn concern(one: &ConcernJson) -> Shown {
-    let mut text = one.part.title().to_uppercase();
+fn issue(one: &IssueJson) -> HeadLine {
+    let mut text = one.part.title().replace('_', " ").to_uppercase();
     if let Some(store) = &one.store {
         text.push(' ');
         text.push_str(&clean(store));

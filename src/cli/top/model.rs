@@ -4,9 +4,9 @@
 use super::confirm::{Answer, Confirm, Order, Verb};
 use super::keymap::Key;
 use super::rates::Rates;
-use super::rows::{By, Pane, Row, rows};
+use super::rows::{Pane, Row, SortKey, rows};
 use super::snapshot::Snapshot;
-use super::theme::Look;
+use super::theme::Theme;
 use crate::model::time::EventTime;
 
 /// How long an answer to an order is shown. Unit: milliseconds.
@@ -59,13 +59,13 @@ pub(super) struct List {
     /// Where it was last.
     at: usize,
     /// What the rows are sorted by.
-    pub(super) by: By,
+    pub(super) by: SortKey,
     /// Whether the order is turned around.
     pub(super) reversed: bool,
 }
 
 impl List {
-    const fn new(by: By) -> Self {
+    const fn new(by: SortKey) -> Self {
         Self { chosen: None, at: 0, by, reversed: false }
     }
 
@@ -78,7 +78,7 @@ impl List {
 
 /// What lies over the lists.
 #[derive(Clone, Debug, Default)]
-pub(super) enum Over {
+pub(super) enum Overlay {
     /// Nothing.
     #[default]
     Nothing,
@@ -106,7 +106,7 @@ pub(super) struct Model {
     /// Whether orders may be given.
     pub(super) operate: bool,
     /// How things look.
-    pub(super) look: Look,
+    pub(super) look: Theme,
     /// The pane in front.
     pub(super) pane: Pane,
     /// What rows must have in them.
@@ -118,11 +118,11 @@ pub(super) struct Model {
     /// How far the detail is scrolled.
     pub(super) scroll: u16,
     /// What lies over it all.
-    pub(super) over: Over,
+    pub(super) over: Overlay,
     /// What is told in the last line.
     pub(super) notice: Option<(String, EventTime)>,
     credentials: List,
-    episodes: List,
+    incidents: List,
     decisions: List,
     scroll_max: u16,
     lines: u16,
@@ -141,17 +141,17 @@ impl Model {
             lost: None,
             paused: false,
             operate: false,
-            look: Look { colour: true },
+            look: Theme { colour: true },
             pane: Pane::Credentials,
             filter: String::new(),
             filtering: false,
             detail: None,
             scroll: 0,
-            over: Over::Nothing,
+            over: Overlay::Nothing,
             notice: None,
-            credentials: List::new(By::Attention),
-            episodes: List::new(By::Action),
-            decisions: List::new(By::Newest),
+            credentials: List::new(SortKey::Attention),
+            incidents: List::new(SortKey::Action),
+            decisions: List::new(SortKey::Newest),
             scroll_max: 0,
             lines: 24,
         }
@@ -161,7 +161,7 @@ impl Model {
     pub(super) const fn list(&self) -> &List {
         match self.pane {
             Pane::Credentials => &self.credentials,
-            Pane::Episodes => &self.episodes,
+            Pane::Incidents => &self.incidents,
             Pane::Decisions => &self.decisions,
         }
     }
@@ -169,7 +169,7 @@ impl Model {
     const fn list_mut(&mut self) -> &mut List {
         match self.pane {
             Pane::Credentials => &mut self.credentials,
-            Pane::Episodes => &mut self.episodes,
+            Pane::Incidents => &mut self.incidents,
             Pane::Decisions => &mut self.decisions,
         }
     }
@@ -243,7 +243,7 @@ impl Model {
     }
 
     fn paste(&mut self, text: &str) {
-        if let Over::Confirm(confirm) = &mut self.over {
+        if let Overlay::Confirm(confirm) = &mut self.over {
             confirm.paste(text);
         } else if self.filtering {
             text.chars().for_each(|char| self.filter_key(Key::Char(char)));
@@ -252,24 +252,24 @@ impl Model {
 
     fn key(&mut self, key: Key) -> Option<Effect> {
         match &mut self.over {
-            Over::Confirm(confirm) => match confirm.key(key) {
+            Overlay::Confirm(confirm) => match confirm.key(key) {
                 Answer::Open => return None,
                 Answer::No => {
-                    self.over = Over::Nothing;
+                    self.over = Overlay::Nothing;
                     self.tell("nothing was ordered");
                     return None;
                 }
                 Answer::Yes(order) => {
-                    self.over = Over::Nothing;
+                    self.over = Overlay::Nothing;
                     self.tell(format!("{} {}: ordering …", order.verb.as_str(), order.name));
                     return Some(Effect::Order(order));
                 }
             },
-            Over::Help => {
-                self.over = Over::Nothing;
+            Overlay::Help => {
+                self.over = Overlay::Nothing;
                 return (key == Key::Interrupt).then_some(Effect::Quit);
             }
-            Over::Nothing => {}
+            Overlay::Nothing => {}
         }
         if key == Key::Interrupt {
             return Some(Effect::Quit);
@@ -288,13 +288,13 @@ impl Model {
     fn common_key(&mut self, char: char) -> Option<Effect> {
         match char {
             'q' => return Some(Effect::Quit),
-            '?' => self.over = Over::Help,
+            '?' => self.over = Overlay::Help,
             ' ' => self.paused = !self.paused,
             'x' => self.ask(Verb::Suspend),
             'X' => self.ask(Verb::Revoke),
             'r' => self.ask(Verb::Restore),
             '1' => return self.show(Pane::Credentials),
-            '2' => return self.show(Pane::Episodes),
+            '2' => return self.show(Pane::Incidents),
             '3' => return self.show(Pane::Decisions),
             _ => {}
         }
@@ -422,7 +422,7 @@ impl Model {
                 self.snapshot.status.account,
                 verb.as_str()
             )),
-            Some(name) => self.over = Over::Confirm(Confirm::new(verb, name)),
+            Some(name) => self.over = Overlay::Confirm(Confirm::new(verb, name)),
             None => self.tell("there is no credential under the cursor"),
         }
     }

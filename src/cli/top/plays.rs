@@ -2,8 +2,8 @@
 
 use super::confirm::{Order, Verb};
 use super::keymap::Key;
-use super::model::{Effect, Message, Model, Over};
-use super::rows::{By, Pane};
+use super::model::{Effect, Message, Model, Overlay};
+use super::rows::{Pane, SortKey};
 use super::screens::{alarmed, calm, drawn, leaked, now, press};
 
 fn chosen(model: &Model) -> String {
@@ -47,11 +47,11 @@ fn escape_goes_back_before_it_ends_anything() {
 fn lists_are_turned_by_tab_and_numbers() {
     let mut model = calm();
     for (key, pane) in [
-        (Key::Tab, Pane::Episodes),
+        (Key::Tab, Pane::Incidents),
         (Key::Tab, Pane::Decisions),
         (Key::Tab, Pane::Credentials),
         (Key::BackTab, Pane::Decisions),
-        (Key::Char('2'), Pane::Episodes),
+        (Key::Char('2'), Pane::Incidents),
         (Key::Char('1'), Pane::Credentials),
     ] {
         press(&mut model, &[key]);
@@ -105,11 +105,14 @@ fn a_filter_takes_letters_that_are_keys_elsewhere() {
 fn rows_are_sorted_by_one_column_after_the_other_and_turned() {
     let mut model = alarmed();
     press(&mut model, &[Key::Char('s')]);
-    assert_eq!((model.list().by, chosen(&model)), (By::Minute, "api_key:key_leaked".to_owned()));
+    assert_eq!(
+        (model.list().by, chosen(&model)),
+        (SortKey::Minute, "api_key:key_leaked".to_owned())
+    );
     press(&mut model, &[Key::Char('S')]);
     assert_ne!(chosen(&model), "api_key:key_leaked");
     press(&mut model, &vec![Key::Char('s'); Pane::Credentials.sorts().len() - 1]);
-    assert_eq!(model.list().by, By::Attention);
+    assert_eq!(model.list().by, SortKey::Attention);
 }
 
 #[test]
@@ -129,7 +132,7 @@ fn without_operate_nothing_is_ordered() {
     for key in ['x', 'X', 'r'] {
         let mut model = alarmed();
         assert_eq!(press(&mut model, &[Key::Char(key)]), None);
-        assert!(matches!(model.over, Over::Nothing) && told(&model).contains("--operate"));
+        assert!(matches!(model.over, Overlay::Nothing) && told(&model).contains("--operate"));
     }
 }
 
@@ -139,7 +142,7 @@ fn who_may_not_operate_is_told_before_asked() {
     model.operate = true;
     model.snapshot.status.roles = vec!["read".to_owned()];
     press(&mut model, &[Key::Char('x')]);
-    assert!(matches!(model.over, Over::Nothing) && told(&model).contains("may not suspend"));
+    assert!(matches!(model.over, Overlay::Nothing) && told(&model).contains("may not suspend"));
 }
 
 #[test]
@@ -171,7 +174,7 @@ fn orders_are_given_in_each_list_and_in_the_detail() {
         let mut model = alarmed();
         model.operate = true;
         press(&mut model, &keys);
-        let Over::Confirm(asked) = &model.over else { panic!("nothing is asked") };
+        let Overlay::Confirm(asked) = &model.over else { panic!("nothing is asked") };
         assert_eq!((asked.verb, asked.name.starts_with("api_key:key_")), (Verb::Restore, true));
         assert_eq!(press(&mut model, &[Key::Interrupt]), None, "it says no");
         assert_eq!(told(&model), "nothing was ordered");

@@ -2,7 +2,9 @@
 
 use super::confirm::Order;
 use super::model::Message;
-use super::snapshot::{CREDENTIALS_MAX, LookedAt, Snapshot, approvals, decisions, findings, rows};
+use super::snapshot::{
+    CREDENTIALS_MAX, DetailView, Snapshot, approvals, decisions, findings, rows,
+};
 use crate::adapters::clock;
 use crate::adapters::host::error_chain::error_chain;
 use crate::cli::client::{Client, ClientError, escaped};
@@ -43,7 +45,7 @@ async fn ask_all(client: &Client, look_at: Option<&str>) -> Result<Snapshot, Cli
     let open = format!("/v1/findings?open=true&limit={FINDINGS_MAX}");
     let looked_at = async {
         match look_at {
-            Some(name) => look(client, name).await.map(Some),
+            Some(name) => fetch_detail(client, name).await.map(Some),
             None => Ok(None),
         }
     };
@@ -65,7 +67,7 @@ async fn ask_all(client: &Client, look_at: Option<&str>) -> Result<Snapshot, Cli
     })
 }
 
-async fn look(client: &Client, name: &str) -> Result<LookedAt, ClientError> {
+async fn fetch_detail(client: &Client, name: &str) -> Result<DetailView, ClientError> {
     let id = escaped(name);
     let (one, found, decided) = (
         format!("/v1/credentials/{id}"),
@@ -80,7 +82,7 @@ async fn look(client: &Client, name: &str) -> Result<LookedAt, ClientError> {
         }
     };
     let (one, found, decided) = tokio::try_join!(one, client.get(&found), client.get(&decided))?;
-    Ok(LookedAt {
+    Ok(DetailView {
         name: name.to_owned(),
         credential: serde_json::from_value(one).ok(),
         findings: findings(found),

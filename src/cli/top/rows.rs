@@ -12,48 +12,52 @@ use std::cmp::Ordering;
 pub(super) enum Pane {
     /// The busiest credentials, and those out of service.
     Credentials,
-    /// The episodes that run.
-    Episodes,
+    /// The incidents that run.
+    Incidents,
     /// The newest decisions.
     Decisions,
 }
 
 impl Pane {
     /// Every pane, from left to right.
-    pub(super) const ALL: [Self; 3] = [Self::Credentials, Self::Episodes, Self::Decisions];
+    pub(super) const ALL: [Self; 3] = [Self::Credentials, Self::Incidents, Self::Decisions];
 
     /// Its title.
     pub(super) const fn title(self) -> &'static str {
         match self {
             Self::Credentials => "Credentials",
-            Self::Episodes => "Episodes",
+            Self::Incidents => "Incidents",
             Self::Decisions => "Decisions",
         }
     }
 
     /// What its rows can be sorted by; the first is how it begins.
-    pub(super) const fn sorts(self) -> &'static [By] {
+    pub(super) const fn sorts(self) -> &'static [SortKey] {
         match self {
             Self::Credentials => &[
-                By::Attention,
-                By::Minute,
-                By::TimesPeak,
-                By::Expected,
-                By::Peak,
-                By::Credential,
-                By::Tenant,
-                By::Status,
+                SortKey::Attention,
+                SortKey::Minute,
+                SortKey::TimesPeak,
+                SortKey::Expected,
+                SortKey::Peak,
+                SortKey::Credential,
+                SortKey::Tenant,
+                SortKey::Status,
             ],
-            Self::Episodes => &[By::Action, By::Newest, By::Detector, By::Credential],
-            Self::Decisions => &[By::Newest, By::Action, By::Credential, By::Who],
+            Self::Incidents => {
+                &[SortKey::Action, SortKey::Newest, SortKey::Detector, SortKey::Credential]
+            }
+            Self::Decisions => {
+                &[SortKey::Newest, SortKey::Action, SortKey::Credential, SortKey::Who]
+            }
         }
     }
 }
 
 /// What rows are sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
-    /// Those with an episode, then those above their peak, then the busiest.
+pub(super) enum SortKey {
+    /// Those with an incident, then those above their peak, then the busiest.
     Attention,
     /// The last minute.
     Minute,
@@ -79,7 +83,7 @@ pub(super) enum By {
     Who,
 }
 
-impl By {
+impl SortKey {
     /// Its name.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -101,11 +105,11 @@ impl By {
 
 /// What a row is of.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Of<'a> {
+pub(super) enum RowOf<'a> {
     /// A credential.
     Credential(&'a CredentialJson),
-    /// A finding whose episode runs.
-    Episode(&'a Finding),
+    /// A finding whose incident runs.
+    Incident(&'a Finding),
     /// A decision.
     Decision(&'a Decided),
 }
@@ -118,7 +122,7 @@ pub(super) struct Row<'a> {
     /// Its credential, `kind:id`, as the daemon knows it.
     pub(super) name: String,
     /// What it shows.
-    pub(super) of: Of<'a>,
+    pub(super) of: RowOf<'a>,
 }
 
 /// Where a row belongs: numbers begin with the greatest, texts with `a`.
@@ -128,39 +132,39 @@ enum Rank {
 }
 
 impl Row<'_> {
-    fn rank(&self, by: By) -> Rank {
+    fn rank(&self, by: SortKey) -> Rank {
         match self.of {
-            Of::Credential(one) => rank_of_credential(one, by),
-            Of::Episode(one) => match by {
-                By::Action => Rank::Number(f64::from(one.action as u8)),
-                By::Detector => Rank::Text(one.detector.as_str().to_owned()),
-                By::Newest => Rank::Number(one.opened.ms() as f64),
-                By::Attention
-                | By::Minute
-                | By::TimesPeak
-                | By::Expected
-                | By::Peak
-                | By::Tenant
-                | By::Status
-                | By::Credential
-                | By::Who => Rank::Text(self.name.clone()),
+            RowOf::Credential(one) => rank_of_credential(one, by),
+            RowOf::Incident(one) => match by {
+                SortKey::Action => Rank::Number(f64::from(one.action as u8)),
+                SortKey::Detector => Rank::Text(one.detector.as_str().to_owned()),
+                SortKey::Newest => Rank::Number(one.opened.ms() as f64),
+                SortKey::Attention
+                | SortKey::Minute
+                | SortKey::TimesPeak
+                | SortKey::Expected
+                | SortKey::Peak
+                | SortKey::Tenant
+                | SortKey::Status
+                | SortKey::Credential
+                | SortKey::Who => Rank::Text(self.name.clone()),
             },
-            Of::Decision(one) => match by {
-                By::Action => {
+            RowOf::Decision(one) => match by {
+                SortKey::Action => {
                     let grave = Order::ALL.iter().position(|order| *order == one.decision.order);
                     Rank::Number(grave.unwrap_or(0) as f64)
                 }
-                By::Newest => Rank::Number(one.decision.at.ms() as f64),
-                By::Who => Rank::Text(one.decision.by.to_string()),
-                By::Attention
-                | By::Minute
-                | By::TimesPeak
-                | By::Expected
-                | By::Peak
-                | By::Tenant
-                | By::Status
-                | By::Credential
-                | By::Detector => Rank::Text(self.name.clone()),
+                SortKey::Newest => Rank::Number(one.decision.at.ms() as f64),
+                SortKey::Who => Rank::Text(one.decision.by.to_string()),
+                SortKey::Attention
+                | SortKey::Minute
+                | SortKey::TimesPeak
+                | SortKey::Expected
+                | SortKey::Peak
+                | SortKey::Tenant
+                | SortKey::Status
+                | SortKey::Credential
+                | SortKey::Detector => Rank::Text(self.name.clone()),
             },
         }
     }
@@ -168,17 +172,17 @@ impl Row<'_> {
     /// What a filter looks at.
     fn told(&self) -> String {
         let told = match self.of {
-            Of::Credential(one) => {
+            RowOf::Credential(one) => {
                 format!("{} {}", one.status, one.tenant.as_deref().unwrap_or(""))
             }
-            Of::Episode(one) => format!(
+            RowOf::Incident(one) => format!(
                 "{} {} {} {}",
                 one.detector.as_str(),
                 one.action,
                 one.tenant.as_deref().unwrap_or(""),
                 one.summary
             ),
-            Of::Decision(one) => {
+            RowOf::Decision(one) => {
                 let held = one.decision.held_by.iter().map(|one| one.as_str());
                 format!(
                     "{} {} {} {}",
@@ -193,43 +197,45 @@ impl Row<'_> {
     }
 }
 
-fn rank_of_credential(one: &CredentialJson, by: By) -> Rank {
+fn rank_of_credential(one: &CredentialJson, by: SortKey) -> Rank {
     let window = minute(one);
     let count = f64::from(window.count);
     let times = times_peak(&window).unwrap_or(0.0);
     match by {
-        By::Attention => {
-            let episode = if one.open_findings.is_empty() { 0.0 } else { 1e12 };
+        SortKey::Attention => {
+            let incident = if one.open_findings.is_empty() { 0.0 } else { 1e12 };
             let above = if times > 1.0 { 1e11 } else { 0.0 };
-            Rank::Number(episode + above + count)
+            Rank::Number(incident + above + count)
         }
-        By::Minute => Rank::Number(count),
-        By::TimesPeak => Rank::Number(times),
-        By::Expected => Rank::Number(window.expected),
-        By::Peak => Rank::Number(window.peak),
-        By::Tenant => Rank::Text(one.tenant.clone().unwrap_or_default()),
-        By::Status => Rank::Text(one.status.clone()),
-        By::Credential | By::Newest | By::Action | By::Detector | By::Who => {
-            Rank::Text(one.credential.clone())
-        }
+        SortKey::Minute => Rank::Number(count),
+        SortKey::TimesPeak => Rank::Number(times),
+        SortKey::Expected => Rank::Number(window.expected),
+        SortKey::Peak => Rank::Number(window.peak),
+        SortKey::Tenant => Rank::Text(one.tenant.clone().unwrap_or_default()),
+        SortKey::Status => Rank::Text(one.status.clone()),
+        SortKey::Credential
+        | SortKey::Newest
+        | SortKey::Action
+        | SortKey::Detector
+        | SortKey::Who => Rank::Text(one.credential.clone()),
     }
 }
 
-/// Where the column says nothing, the most severe episode comes first, and then the newest; decisions
+/// Where the column says nothing, the most severe incident comes first, and then the newest; decisions
 /// stay as the daemon tells them, the newest first.
-fn compare(one: &Row<'_>, other: &Row<'_>, by: By) -> Ordering {
+fn compare(one: &Row<'_>, other: &Row<'_>, by: SortKey) -> Ordering {
     let by_column = compare_by(one, other, by);
     let then = |by| compare_by(one, other, by);
     by_column.then_with(|| match one.of {
-        Of::Credential(_) => one.key.cmp(&other.key),
-        Of::Episode(_) => {
-            then(By::Action).then(then(By::Newest)).then_with(|| one.key.cmp(&other.key))
+        RowOf::Credential(_) => one.key.cmp(&other.key),
+        RowOf::Incident(_) => {
+            then(SortKey::Action).then(then(SortKey::Newest)).then_with(|| one.key.cmp(&other.key))
         }
-        Of::Decision(_) => Ordering::Equal,
+        RowOf::Decision(_) => Ordering::Equal,
     })
 }
 
-fn compare_by(one: &Row<'_>, other: &Row<'_>, by: By) -> Ordering {
+fn compare_by(one: &Row<'_>, other: &Row<'_>, by: SortKey) -> Ordering {
     match (one.rank(by), other.rank(by)) {
         (Rank::Number(one), Rank::Number(other)) => other.total_cmp(&one),
         (Rank::Text(one), Rank::Text(other)) => one.cmp(&other),
@@ -244,19 +250,20 @@ fn all(snapshot: &Snapshot, pane: Pane) -> Vec<Row<'_>> {
     };
     match pane {
         Pane::Credentials => {
-            let row = |one| Row { key: name_of(one), name: name_of(one), of: Of::Credential(one) };
+            let row =
+                |one| Row { key: name_of(one), name: name_of(one), of: RowOf::Credential(one) };
             snapshot.credentials.iter().map(row).collect()
         }
-        Pane::Episodes => {
+        Pane::Incidents => {
             let row = |one: &'_ Finding| (one.id.to_string(), name(&one.credential));
             let rows = snapshot.findings.iter().map(|one| (row(one), one));
-            rows.map(|((key, name), one)| Row { key, name, of: Of::Episode(one) }).collect()
+            rows.map(|((key, name), one)| Row { key, name, of: RowOf::Incident(one) }).collect()
         }
         Pane::Decisions => {
             let rows = snapshot.decisions.iter().map(|one| Row {
                 key: one.decision.id.to_string(),
                 name: name(&one.decision.credential),
-                of: Of::Decision(one),
+                of: RowOf::Decision(one),
             });
             rows.collect()
         }
@@ -267,7 +274,7 @@ fn all(snapshot: &Snapshot, pane: Pane) -> Vec<Row<'_>> {
 pub(super) fn rows<'a>(
     snapshot: &'a Snapshot,
     pane: Pane,
-    (by, reversed): (By, bool),
+    (by, reversed): (SortKey, bool),
     filter: &str,
 ) -> Vec<Row<'a>> {
     let filter = filter.to_lowercase();

@@ -3,7 +3,7 @@
 
 use super::keymap::Key;
 use super::model::{Effect, Message, Model};
-use super::snapshot::{LookedAt, Snapshot, approvals, decisions, findings, rows};
+use super::snapshot::{DetailView, Snapshot, approvals, decisions, findings, rows};
 use super::view;
 use crate::formats::time::rfc3339;
 use crate::model::time::EventTime;
@@ -21,11 +21,11 @@ pub(super) fn now() -> EventTime {
 fn status(events: u64, at: &str) -> Value {
     json!({
         "version": "0.1.0", "now": format!("2026-11-23T18:54:{at}Z"),
-        "started": "2026-11-23T16:00:00Z", "posture": "revoke", "account": "uid:0",
+        "started": "2026-11-23T16:00:00Z", "mode": "revoke", "account": "uid:0",
         "roles": ["read", "operate"], "events": events, "events_refused": 0, "queue_full": 0,
         "credentials": 41, "memory_bytes": 21_000_000, "memory_bytes_max": 1_073_741_824_u64,
-        "open_episodes": 0, "decisions": {}, "held": 0, "approvals": 0, "standing": 0,
-        "breaker_tokens": 5, "concerns": [], "kafka": { "partitions": 4, "lag": 12, "up": true },
+        "open_incidents": 0, "decisions": {}, "held": 0, "approvals": 0, "enforced_credentials": 0,
+        "revocation_tokens": 5, "issues": [], "kafka": { "partitions": 4, "lag": 12, "up": true },
         "journal": { "writable": true, "lines": 3 },
         "stores": [{ "name": "embedded", "waiting": 0, "up": true },
             { "name": "redis.main", "waiting": 0, "up": true }],
@@ -73,7 +73,7 @@ fn decision(id: &str, (action, credential): (&str, &str), held: &[&str]) -> Valu
     json!({
         "id": id, "finding": "f_00000000000000bb", "credential": credential, "kind": "api_key",
         "tenant": "acme", "generation": 1, "action": action, "wanted": "revoke",
-        "posture": "revoke", "carried_out": action != "alert", "held_by": held, "until": null,
+        "mode": "revoke", "carried_out": action != "alert", "held_by": held, "until": null,
         "at": "2026-11-23T18:53:53.250Z", "by": "tripline",
         "reason": "made 167 requests in 10 s, a rate of 1,002 a minute; its limit is 1,000 a minute",
         "evidence": {}, "stores": { "embedded": "applied", "redis.main": "waiting" }
@@ -104,15 +104,15 @@ pub(super) fn calm() -> Model {
 /// What the daemon says once a key has leaked.
 pub(super) fn leaked() -> Snapshot {
     let mut status = status(1600, "04");
-    status["open_episodes"] = json!(1);
+    status["open_incidents"] = json!(1);
     status["approvals"] = json!(1);
     status["stores"][1]["waiting"] = json!(1);
-    status["breaker_tokens"] = json!(0);
-    status["concerns"] = json!([
+    status["revocation_tokens"] = json!(0);
+    status["issues"] = json!([
         { "part": "store", "store": "redis.main", "grave": true,
           "found": "1 decision due, it settles none", "runbook": "outbox-not-draining" },
-        { "part": "breaker", "grave": false,
-          "found": "it is empty: suspends, does not revoke", "runbook": "breaker-empty" },
+        { "part": "revocation_limit", "grave": false,
+          "found": "it is empty: suspends, does not revoke", "runbook": "revocation-limit-empty" },
     ]);
     let mut leaked = credential("key_leaked", "api_key", (460, 400));
     leaked["status"] = json!("revoked");
@@ -125,14 +125,14 @@ pub(super) fn leaked() -> Snapshot {
     let mut all = vec![leaked, odd];
     all.extend(quiet());
     let mut snapshot = snapshot(status, all);
-    let ceiling =
-        "made 167 requests in 10 s, a rate of 1,002 a minute; its limit is 1,000 a minute";
+    let limit = "made 167 requests in 10 s, a rate of 1,002 a minute; its limit is 1,000 a minute";
     let burst = "made 96 requests in 1 s where 1 is usual\u{202e} and 4 the most";
     snapshot.findings = findings(json!([
         finding("f_00000000000000aa", "key_leaked", ("burst", "throttle"), burst),
-        finding("f_00000000000000bb", "key_leaked", ("ceiling", "revoke"), ceiling),
+        finding("f_00000000000000bb", "key_leaked", ("limit", "revoke"), limit),
     ]));
-    let suspended = decision("d_00000000000000cc", ("suspend", "key_07"), &["breaker", "approval"]);
+    let suspended =
+        decision("d_00000000000000cc", ("suspend", "key_07"), &["revocation_limit", "approval"]);
     snapshot.decisions = decisions(json!([
         decision("d_00000000000000aa", ("revoke", "key_leaked"), &[]),
         decision("d_00000000000000bb", ("alert", "key_leaked"), &["budget"]),
@@ -197,7 +197,7 @@ fn look_at_the_leaked(model: &mut Model) {
         Some(Effect::LookAt(Some("api_key:key_leaked".to_owned())))
     );
     let mut snapshot = leaked();
-    snapshot.looked_at = Some(LookedAt {
+    snapshot.looked_at = Some(DetailView {
         name: "api_key:key_leaked".to_owned(),
         credential: snapshot.credentials.first().cloned(),
         findings: snapshot.findings.clone(),
@@ -212,11 +212,11 @@ fn a_calm_board() {
 }
 
 #[test]
-fn an_episode_stands_first_in_each_list() {
+fn an_incident_stands_first_in_each_list() {
     let mut model = alarmed();
     check(&model, (100, 30), "credentials");
     press(&mut model, &[Key::Char('2')]);
-    check(&model, (100, 20), "episodes");
+    check(&model, (100, 20), "incidents");
     press(&mut model, &[Key::Tab]);
     check(&model, (80, 24), "decisions");
 }

@@ -22,14 +22,14 @@ pub(super) struct Snapshot {
     pub(super) status: StatusJson,
     /// The busiest credentials, and those out of service.
     pub(super) credentials: Vec<CredentialJson>,
-    /// The findings whose episode runs.
+    /// The findings whose incident runs.
     pub(super) findings: Vec<Finding>,
     /// The newest decisions.
     pub(super) decisions: Vec<Decided>,
     /// The revocations that wait for people.
     pub(super) approvals: Vec<Approval>,
     /// More of the credential that is looked at.
-    pub(super) looked_at: Option<LookedAt>,
+    pub(super) looked_at: Option<DetailView>,
 }
 
 /// A decision, and how far the stores are with it.
@@ -54,7 +54,7 @@ pub(super) struct Approval {
 
 /// More of one credential.
 #[derive(Clone, Debug)]
-pub(super) struct LookedAt {
+pub(super) struct DetailView {
     /// Which, `kind:id`.
     pub(super) name: String,
     /// What is remembered of it, if anything.

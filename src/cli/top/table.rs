@@ -1,10 +1,10 @@
 //! The lists: columns that fit, the most needed first.
 
 use super::model::Model;
-use super::rows::{Of, Pane, Row};
+use super::rows::{Pane, Row, RowOf};
 use super::snapshot::{Decided, Snapshot, minute, times_peak};
 use super::text::{clean, clock, compact, decimal, fit, span, sparkline};
-use super::theme::Look;
+use super::theme::Theme;
 use crate::formats::api::profile::CredentialJson;
 use crate::model::finding::Finding;
 use crate::model::time::EventTime;
@@ -48,7 +48,7 @@ const CREDENTIALS: &[Column] = &[
     column("LAST 60 SECONDS", 15, 6),
 ];
 
-const EPISODES: &[Column] = &[
+const INCIDENTS: &[Column] = &[
     column("", 2, 0),
     wide("CREDENTIAL", 12, (0, 2)),
     column("DETECTOR", 12, 3),
@@ -110,14 +110,14 @@ fn line(columns: &[Column], cells: Vec<Cell>, total: usize) -> Line<'static> {
 const fn columns(pane: Pane) -> &'static [Column] {
     match pane {
         Pane::Credentials => CREDENTIALS,
-        Pane::Episodes => EPISODES,
+        Pane::Incidents => INCIDENTS,
         Pane::Decisions => DECISIONS,
     }
 }
 
 /// The line over the rows.
 pub(super) fn titles(pane: Pane, total: usize) -> Line<'static> {
-    let style = Look::quiet().add_modifier(Modifier::BOLD);
+    let style = Theme::quiet().add_modifier(Modifier::BOLD);
     let cells = columns(pane).iter().map(|column| (column.title.to_owned(), style)).collect();
     line(columns(pane), cells, total)
 }
@@ -131,17 +131,19 @@ pub(super) fn body(model: &Model, total: usize, lines: usize) -> Vec<Line<'stati
     let draw = |(at, row): (usize, &Row<'_>)| {
         let cells = cells(model, row, at == chosen, look);
         let drawn = line(columns(model.pane), cells, total);
-        if at == chosen { drawn.patch_style(Look::cursor()) } else { drawn }
+        if at == chosen { drawn.patch_style(Theme::cursor()) } else { drawn }
     };
     rows.iter().enumerate().skip(first).take(lines).map(draw).collect()
 }
 
-fn cells(model: &Model, row: &Row<'_>, chosen: bool, look: Look) -> Vec<Cell> {
+fn cells(model: &Model, row: &Row<'_>, chosen: bool, look: Theme) -> Vec<Cell> {
     let arrow = if chosen { '▸' } else { ' ' };
     match row.of {
-        Of::Credential(one) => of_credential(one, arrow, look),
-        Of::Episode(one) => of_episode(one, (&model.snapshot, model.daemon_now()), arrow, look),
-        Of::Decision(one) => of_decision(one, &model.snapshot, arrow, look),
+        RowOf::Credential(one) => of_credential(one, arrow, look),
+        RowOf::Incident(one) => {
+            of_incident(one, (&model.snapshot, model.daemon_now()), arrow, look)
+        }
+        RowOf::Decision(one) => of_decision(one, &model.snapshot, arrow, look),
     }
 }
 
@@ -154,7 +156,7 @@ fn short_kind(kind: &str) -> String {
     clean(kind.strip_suffix("_token").unwrap_or(kind))
 }
 
-fn of_credential(one: &CredentialJson, arrow: char, look: Look) -> Vec<Cell> {
+fn of_credential(one: &CredentialJson, arrow: char, look: Theme) -> Vec<Cell> {
     let window = minute(one);
     let times = times_peak(&window);
     let above = times.is_some_and(|times| times > 1.0);
@@ -179,11 +181,11 @@ fn of_credential(one: &CredentialJson, arrow: char, look: Look) -> Vec<Cell> {
     ]
 }
 
-fn of_episode(
+fn of_incident(
     one: &Finding,
     (snapshot, now): (&Snapshot, EventTime),
     arrow: char,
-    look: Look,
+    look: Theme,
 ) -> Vec<Cell> {
     vec![
         (format!("{arrow}!"), look.bad()),
@@ -196,10 +198,10 @@ fn of_episode(
     ]
 }
 
-fn of_decision(one: &Decided, snapshot: &Snapshot, arrow: char, look: Look) -> Vec<Cell> {
+fn of_decision(one: &Decided, snapshot: &Snapshot, arrow: char, look: Theme) -> Vec<Cell> {
     let Decided { decision, .. } = one;
     let order = decision.order.as_str();
-    let style = if decision.carried_out { look.of_status(order) } else { Look::quiet() };
+    let style = if decision.carried_out { look.of_status(order) } else { Theme::quiet() };
     vec![
         (format!("{arrow} "), Style::new()),
         plain(clock(decision.at)),
@@ -215,9 +217,9 @@ fn of_decision(one: &Decided, snapshot: &Snapshot, arrow: char, look: Look) -> V
 pub(super) fn aside(model: &Model) -> Option<String> {
     let rows = model.rows();
     let told = match rows.get(model.list().place(&rows))?.of {
-        Of::Credential(_) => return None,
-        Of::Episode(one) => format!("{}; {}", one.summary, model.snapshot.done_about(one.id)),
-        Of::Decision(one) => {
+        RowOf::Credential(_) => return None,
+        RowOf::Incident(one) => format!("{}; {}", one.summary, model.snapshot.done_about(one.id)),
+        RowOf::Decision(one) => {
             let decision = &one.decision;
             format!("{}; {}, by {}", decision.reason, model.snapshot.outcome(one), decision.by)
         }

@@ -9,10 +9,10 @@
 //! keys, or what an order came to
 //! ```
 
-use super::model::{Model, Over};
+use super::model::{Model, Overlay};
 use super::rows::Pane;
 use super::text::{clean, cut, fit, span, wrap};
-use super::theme::Look;
+use super::theme::Theme;
 use super::{detail, dialog, head, table};
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -80,9 +80,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model) -> u16 {
         0
     };
     match &model.over {
-        Over::Nothing => {}
-        Over::Help => dialog::help(frame, look),
-        Over::Confirm(asked) => dialog::confirm(frame, asked, look),
+        Overlay::Nothing => {}
+        Overlay::Help => dialog::help(frame, look),
+        Overlay::Confirm(asked) => dialog::confirm(frame, asked, look),
     }
     scroll_max
 }
@@ -117,16 +117,16 @@ fn lists(frame: &mut Frame<'_>, model: &Model, room: &mut Room) {
         let told = match (model.pane, model.filter.is_empty()) {
             (_, false) => "nothing has the filter's text in it; Esc ends the filter",
             (Pane::Credentials, true) => "no credential was seen so far",
-            (Pane::Episodes, true) => "no episode runs: all use is as usual",
+            (Pane::Incidents, true) => "no incident runs: all use is as usual",
             (Pane::Decisions, true) => "nothing was decided so far",
         };
-        frame.render_widget(Paragraph::new(format!("  {told}")).style(Look::quiet()), room.0);
+        frame.render_widget(Paragraph::new(format!("  {told}")).style(Theme::quiet()), room.0);
         return;
     }
     frame.render_widget(Paragraph::new(body), room.0);
 }
 
-fn amiss(model: &Model, columns: usize, look: Look) -> Vec<Line<'static>> {
+fn amiss(model: &Model, columns: usize, look: Theme) -> Vec<Line<'static>> {
     let age = span(model.age_ms());
     let mut told = Vec::new();
     if let Some(why) = &model.lost {
@@ -139,31 +139,31 @@ fn amiss(model: &Model, columns: usize, look: Look) -> Vec<Line<'static>> {
     told.into_iter().map(line).collect()
 }
 
-fn tabs(model: &Model, look: Look) -> Line<'static> {
+fn tabs(model: &Model, look: Theme) -> Line<'static> {
     let list = model.list();
     let snapshot = &model.snapshot;
     let mut spans = Vec::new();
     for (pane, number) in Pane::ALL.into_iter().zip(1..) {
         let rows = match pane {
             Pane::Credentials => snapshot.credentials.len(),
-            Pane::Episodes => snapshot.findings.len(),
+            Pane::Incidents => snapshot.findings.len(),
             Pane::Decisions => snapshot.decisions.len(),
         };
         let front = pane == model.pane;
         let style =
-            if front { look.lead().add_modifier(Modifier::UNDERLINED) } else { Look::quiet() };
+            if front { look.lead().add_modifier(Modifier::UNDERLINED) } else { Theme::quiet() };
         let (open, close) = if front { ('[', ']') } else { (' ', ' ') };
         spans.push(Span::styled(format!("{open}{number} {} {rows}{close}", pane.title()), style));
     }
     let order = if list.reversed { ", turned" } else { "" };
-    spans.push(Span::styled(format!("  by {}{order}", list.by.as_str()), Look::quiet()));
+    spans.push(Span::styled(format!("  by {}{order}", list.by.as_str()), Theme::quiet()));
     if !model.filter.is_empty() && !model.filtering {
         spans.push(Span::styled(format!("  /{}", clean(&model.filter)), look.odd()));
     }
     Line::from(spans)
 }
 
-fn foot(model: &Model, columns: usize, look: Look) -> Vec<Line<'static>> {
+fn foot(model: &Model, columns: usize, look: Theme) -> Vec<Line<'static>> {
     if model.filtering {
         return vec![Line::styled(format!("/{}▏", clean(&model.filter)), look.lead())];
     }
@@ -176,5 +176,5 @@ fn foot(model: &Model, columns: usize, look: Look) -> Vec<Line<'static>> {
     let sort = if model.detail.is_some() { "" } else { "  s sort" };
     let orders = if model.operate { "  x suspend  X revoke  r restore" } else { "" };
     let told = format!("q quit  ? help{orders}  {back}{sort}  space pause");
-    vec![Line::styled(cut(&told, columns), Look::quiet())]
+    vec![Line::styled(cut(&told, columns), Theme::quiet())]
 }

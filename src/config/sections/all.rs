@@ -2,7 +2,7 @@
 
 use super::detection::{engine, profile};
 use super::response::journal;
-use super::sources::{access_log, admin, dead_letters, decoder, http, kafka, outgoing};
+use super::sources::{access_log, admin, decoder, egress, http, kafka, rejects};
 use super::state::{checkpoints, event_log, findings};
 use super::stores::auth_stores;
 use super::values::{key_file, path, secrets_as_names, within};
@@ -17,12 +17,12 @@ use std::collections::BTreeSet;
 
 /// Reads the whole file.
 pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
-    let intake = root.section("intake");
-    let access_log = access_log(intake.section("access_log"));
-    let decoder = decoder(&intake, access_log);
+    let source = root.section("source");
+    let access_log = access_log(source.section("access_log"));
+    let decoder = decoder(&source, access_log);
     let threads_max = i64::try_from(channels::SLOTS).unwrap_or(1);
-    let threads = intake.get("threads", |v| within(v, 1, threads_max)).unwrap_or(2);
-    intake.finish();
+    let threads = source.get("threads", |v| within(v, 1, threads_max)).unwrap_or(2);
+    source.finish();
     let data_dir = root.get("data_dir", path).unwrap_or_else(|| "tripline-data".into());
     let (socket, mode) = admin(root.section("admin"));
     let path_of_socket = match socket {
@@ -30,14 +30,14 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
         Some(path) => Some(path),
         None => Some(data_dir.join("tripline.sock")),
     };
-    let outgoing = outgoing(root.section("outgoing"));
+    let egress = egress(root.section("egress"));
     let fingerprint_key_file = root.get("fingerprint_key_file", key_file);
     let random_ids = root.get("random_ids", Value::flag).unwrap_or(false);
     secrets_as_names(root, random_ids);
     let (checkpoint_every_ms, checkpoints_url) =
         checkpoints(root.section("checkpoints"), fingerprint_key_file.is_some());
     let (profile, tenant_sums) = profile(root);
-    let watched = !profile.off.has(Detector::TenantFlood);
+    let watched = !profile.disabled.has(Detector::TenantFlood);
     let tenant_flood = watched.then_some(profile.tenant_flood);
     let settings = Settings {
         file: None,
@@ -54,9 +54,9 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
             tenant_sums,
             ..super::response::control(root)
         },
-        stores: auth_stores(&root.section("auth_store"), &outgoing),
-        receivers: super::notify::receivers(&root.section("notify"), &outgoing),
-        outgoing,
+        stores: auth_stores(&root.section("auth_store"), &egress),
+        receivers: super::notify::receivers(&root.section("notify"), &egress),
+        egress,
         fingerprint_key_file,
         random_ids,
         journal_rotate_bytes: journal(root.section("journal")),
@@ -64,7 +64,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
         checkpoints_url,
         event_log: event_log(root.section("event_log")),
         findings: findings(root.section("findings")),
-        dead_letters: dead_letters(root.section("dead_letters")),
+        rejects: rejects(root.section("rejects")),
     };
     finish_root(root);
     let named_tenants = tenants_of(&settings);
@@ -73,10 +73,10 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
 
 /// The tenants that rules are about.
 fn tenants_of(settings: &Settings) -> BTreeSet<String> {
-    let postures = settings.control.postures.by_tenant.keys();
+    let modes = settings.control.modes.by_tenant.keys();
     let limits = settings.partition.profile.limits.by_tenant.keys();
     let sums = settings.control.tenant_sums.keys();
-    postures
+    modes
         .chain(limits)
         .chain(sums)
         .chain(settings.control.allow_list.tenants.keys())

@@ -1,7 +1,7 @@
 //! Detection: the engine's bounds and what each detector follows.
 
 use super::values::{by_kind, kinds_of_names, number_within, one_of, real_names, within};
-use crate::config::reader::{Section, Value, Wrong};
+use crate::config::reader::{InvalidValue, Section, Value};
 use crate::config::units::{bytes, duration_ms, rate_per_min};
 use crate::data_plane::partition;
 use crate::data_plane::partition::SKEW_MS_MAX;
@@ -15,11 +15,13 @@ use std::collections::BTreeMap;
 pub(super) fn engine(section: Section<'_>) -> partition::Params {
     let default = partition::Params::default();
     let memory = section.get("memory", |value| match bytes(value)? {
-        small if small < 16 << 20 => Err(Wrong::new("this is too little", "write 16MiB or more")),
+        small if small < 16 << 20 => {
+            Err(InvalidValue::new("this is too little", "write 16MiB or more"))
+        }
         size => Ok(size),
     });
     let skew = |value: Value<'_>| match duration_ms(value)? {
-        ms if ms > SKEW_MS_MAX => Err(Wrong::new(
+        ms if ms > SKEW_MS_MAX => Err(InvalidValue::new(
             "this is too much: windows keep the seconds of a minute",
             "write 60s or less, and set the clocks of senders",
         )),
@@ -41,16 +43,16 @@ pub(super) fn engine(section: Section<'_>) -> partition::Params {
 /// Parameters of the detectors, and the limits of what a tenant's credentials make together.
 pub(super) fn profile(root: &Section<'_>) -> (detect::params::Params, BTreeMap<String, u32>) {
     let mut params = detect::params::Params::default();
-    let ceiling = root.section("ceiling");
+    let limit = root.section("limits");
     if let Some(action) =
-        ceiling.get("action", |v| one_of(v, Action::parse, &Action::ALL.map(Action::as_str)))
+        limit.get("action", |v| one_of(v, Action::parse, &Action::ALL.map(Action::as_str)))
     {
-        params.ceiling_action = action;
+        params.limit_action = action;
     }
-    if let Some(limit) = ceiling.get("default", rate_per_min) {
+    if let Some(limit) = limit.get("default", rate_per_min) {
         params.limits.by_kind = [limit; Kind::ALL.len()];
     }
-    let kinds = ceiling.section("kind");
+    let kinds = limit.section("kind");
     for (kind, name) in by_kind(&kinds) {
         if let (Some(limit), Some(slot)) =
             (kinds.get(&name, rate_per_min), params.limits.by_kind.get_mut(kind as usize))
@@ -59,14 +61,14 @@ pub(super) fn profile(root: &Section<'_>) -> (detect::params::Params, BTreeMap<S
         }
     }
     kinds.finish();
-    kinds_of_names(&ceiling.section("credential"));
+    kinds_of_names(&limit.section("credential"));
     let mut sums = HashMap::new();
     for (table, limits) in [
         ("tenant_each", &mut params.limits.by_tenant),
         ("credential", &mut params.limits.by_credential),
         ("tenant_sum", &mut sums),
     ] {
-        let section = ceiling.section(table);
+        let section = limit.section(table);
         real_names(&section);
         for name in section.names() {
             if let Some(limit) = section.get(&name, rate_per_min) {
@@ -74,7 +76,7 @@ pub(super) fn profile(root: &Section<'_>) -> (detect::params::Params, BTreeMap<S
             }
         }
     }
-    ceiling.finish();
+    limit.finish();
     burst(root.section("burst"), &mut params);
     ramp(root.section("ramp"), &mut params.ramp);
     detectors(root.section("detectors"), &mut params);
@@ -128,12 +130,15 @@ fn detectors(section: Section<'_>, params: &mut detect::params::Params) {
         for name in value.texts()? {
             let known = Detector::parse(name).ok_or_else(|| {
                 let names = Detector::ALL.map(Detector::as_str).join(", ");
-                Wrong::new(format!("\"{name}\" is no detector"), format!("write some of {names}"))
+                InvalidValue::new(
+                    format!("\"{name}\" is no detector"),
+                    format!("write some of {names}"),
+                )
             })?;
             off = off.with(known, true);
         }
         Ok(off)
     };
-    params.off = section.get("off", read).unwrap_or_default();
+    params.disabled = section.get("disabled", read).unwrap_or_default();
     section.finish();
 }

@@ -6,7 +6,7 @@ use super::values::{one_of, secret_file, some_text, within};
 use crate::adapters::egress::{self, Target};
 use crate::adapters::notify::receiver::{self, KindOfReceiver};
 use crate::adapters::notify::topic;
-use crate::config::reader::{Section, Value, Wrong};
+use crate::config::reader::{InvalidValue, Section, Value};
 use crate::control_plane::notifications::notice;
 use crate::formats::outbound::encoding::Form;
 use crate::model::finding::Action;
@@ -62,9 +62,9 @@ fn receiver(
 }
 
 fn alertmanager(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiver> {
-    section.note_if_lacking(&["url"]);
+    section.report_missing(&["url"]);
     let url = section.get("url", |value| {
-        let wrong = || Wrong::new("this is no address", "write http://alertmanager:9093/");
+        let wrong = || InvalidValue::new("this is no address", "write http://alertmanager:9093/");
         let text = format!("{}/", value.text()?.trim_end_matches('/'));
         let base = target_of(&text, allowed)?;
         base.join("api/v2/alerts").map_err(|_| wrong())
@@ -73,14 +73,14 @@ fn alertmanager(section: &Section<'_>, allowed: &egress::Params) -> Option<KindO
 }
 
 fn webhook(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiver> {
-    section.note_if_lacking(&["url", "secret_file"]);
+    section.report_missing(&["url", "secret_file"]);
     let (url, signer) = (url(section, allowed), section.get("secret_file", signer));
     let form = form(section, Form::Native);
     Some(KindOfReceiver::Webhook(url?, signer?, form))
 }
 
 fn slack(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiver> {
-    section.note_if_lacking(&["url_file"]);
+    section.report_missing(&["url_file"]);
     let url = section.get("url_file", |value: Value<'_>| {
         let secret = secret_file(value)?;
         target_of(secret.expose_secret(), allowed)
@@ -89,14 +89,14 @@ fn slack(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiv
 }
 
 fn pagerduty(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiver> {
-    section.note_if_lacking(&["routing_key_file"]);
+    section.report_missing(&["routing_key_file"]);
     let url = url(section, allowed).or_else(|| Target::parse(PAGERDUTY).ok());
     let key = section.get("routing_key_file", secret_file);
     Some(KindOfReceiver::PagerDuty(url?, key?))
 }
 
 fn topic(section: &Section<'_>) -> Option<KindOfReceiver> {
-    section.note_if_lacking(&["brokers", "topic"]);
+    section.report_missing(&["brokers", "topic"]);
     let brokers = section.get("brokers", some_text);
     let topic = section.get("topic", some_text);
     let form = form(section, Form::CloudEvents);

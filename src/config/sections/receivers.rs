@@ -4,7 +4,7 @@ use super::values::{bytes_of_file, kinds, secret_file, some_text};
 use crate::adapters::egress::{self, Target};
 use crate::adapters::enforce::auth_store::{self, KindOfStore};
 use crate::adapters::enforce::{oauth, shared_signals, webhook};
-use crate::config::reader::{Section, Value, Wrong};
+use crate::config::reader::{InvalidValue, Section, Value};
 use crate::formats::outbound::security_event::Transmitter;
 use crate::formats::outbound::standard_webhook::Signer;
 use crate::model::credential::{Kind, Kinds};
@@ -37,29 +37,29 @@ pub(super) fn read(
 }
 
 /// An address to which requests may go.
-pub(super) fn target(value: Value<'_>, allowed: &egress::Params) -> Result<Target, Wrong> {
+pub(super) fn target(value: Value<'_>, allowed: &egress::Params) -> Result<Target, InvalidValue> {
     target_of(value.text()?, allowed)
 }
 
 /// The same of a text.
-pub(super) fn target_of(text: &str, allowed: &egress::Params) -> Result<Target, Wrong> {
+pub(super) fn target_of(text: &str, allowed: &egress::Params) -> Result<Target, InvalidValue> {
     let target = Target::parse(text)
-        .map_err(|error| Wrong::new(error.to_string(), "write https://host/path"))?;
+        .map_err(|error| InvalidValue::new(error.to_string(), "write https://host/path"))?;
     if allowed.shuts_out(&target) {
-        return Err(Wrong::new(
+        return Err(InvalidValue::new(
             format!("{target} is blocked: private address or plain HTTP"),
-            "write https://, or add its network to outgoing.networks",
+            "write https://, or add its network to egress.networks",
         ));
     }
     Ok(target)
 }
 
 /// The key of a webhook's signatures.
-pub(super) fn signer(value: Value<'_>) -> Result<Signer, Wrong> {
+pub(super) fn signer(value: Value<'_>) -> Result<Signer, InvalidValue> {
     let secret = secret_file(value)?;
     Signer::parse(secret.expose_secret()).map_err(|error| {
         let remedy = "make one: echo whsec_$(openssl rand -base64 32)";
-        Wrong::new(error.to_string(), remedy)
+        InvalidValue::new(error.to_string(), remedy)
     })
 }
 
@@ -69,13 +69,13 @@ pub(super) fn url(section: &Section<'_>, allowed: &egress::Params) -> Option<Tar
 }
 
 fn webhook(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfStore> {
-    section.note_if_lacking(&["url", "secret_file"]);
+    section.report_missing(&["url", "secret_file"]);
     let (url, signer) = (url(section, allowed), section.get("secret_file", signer));
     Some(KindOfStore::Webhook(webhook::Params { url: url?, signer: signer? }))
 }
 
 fn oauth(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfStore> {
-    section.note_if_lacking(&["url", "client_id", "client_secret_file"]);
+    section.report_missing(&["url", "client_id", "client_secret_file"]);
     let url = url(section, allowed);
     let introspection = section.get("introspection_url", |value| target(value, allowed));
     let client_id = section.get("client_id", some_text);
@@ -91,7 +91,7 @@ fn oauth(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfStore>
 }
 
 fn shared_signals(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfStore> {
-    section.note_if_lacking(&["url", "issuer", "audience", "signing_key_file"]);
+    section.report_missing(&["url", "issuer", "audience", "signing_key_file"]);
     let url = url(section, allowed);
     let issuer = section.get("issuer", some_text);
     let audience = section.get("audience", some_text);
@@ -100,7 +100,7 @@ fn shared_signals(section: &Section<'_>, allowed: &egress::Params) -> Option<Kin
         let pem = bytes_of_file(value)?;
         let (issuer, audience) = (issuer.clone().unwrap_or_default(), audience.clone());
         Transmitter::new(issuer, audience.unwrap_or_default(), &pem)
-            .map_err(|error| Wrong::new(error.to_string(), "see docs/auth-stores.md"))
+            .map_err(|error| InvalidValue::new(error.to_string(), "see docs/auth-stores.md"))
     });
     let params = shared_signals::Params { url: url?, transmitter: transmitter?, bearer };
     Some(KindOfStore::SharedSignals(Box::new(params)))

@@ -1,7 +1,7 @@
-//! Response: postures, the ladder of actions, and the guardrails.
+//! Response: modes, the ladder of actions, and the safeguards.
 
-use super::values::{by_kind, kinds_of_names, number_within, posture, real_names, within};
-use crate::config::reader::{Section, Value, Wrong};
+use super::values::{by_kind, kinds_of_names, mode, number_within, real_names, within};
+use crate::config::reader::{InvalidValue, Section, Value};
 use crate::config::units::{bytes, duration_ms};
 use crate::control_plane;
 use crate::control_plane::policy::allow_list::Entry;
@@ -11,20 +11,20 @@ use hashbrown::HashMap;
 
 pub(super) fn control(root: &Section<'_>) -> control_plane::params::Params {
     let mut params = control_plane::params::Params::default();
-    let section = root.section("posture");
-    params.postures.default = section.get("default", posture).unwrap_or_default();
+    let section = root.section("mode");
+    params.modes.default = section.get("default", mode).unwrap_or_default();
     let kinds = section.section("kind");
     for (kind, name) in by_kind(&kinds) {
-        if let Some(posture) = kinds.get(&name, posture) {
-            params.postures.by_kind.insert(kind, posture);
+        if let Some(mode) = kinds.get(&name, mode) {
+            params.modes.by_kind.insert(kind, mode);
         }
     }
     kinds.finish();
     let tenants = section.section("tenant");
     real_names(&tenants);
     for name in tenants.names() {
-        if let Some(posture) = tenants.get(&name, posture) {
-            params.postures.by_tenant.insert(name, posture);
+        if let Some(mode) = tenants.get(&name, mode) {
+            params.modes.by_tenant.insert(name, mode);
         }
     }
     section.finish();
@@ -33,34 +33,38 @@ pub(super) fn control(root: &Section<'_>) -> control_plane::params::Params {
     params.throttle_ms = section.get("throttle_for", duration_ms).unwrap_or(params.throttle_ms);
     params.warm_up_ms = section.get("warm_up", duration_ms).unwrap_or(params.warm_up_ms);
     params.suspend_ms = section.get("suspend_for", duration_ms).unwrap_or(params.suspend_ms);
-    params.restored_ms = section.get("restored_for", duration_ms).unwrap_or(params.restored_ms);
+    params.restored_ms =
+        section.get("operator_restore_grace", duration_ms).unwrap_or(params.restored_ms);
     section.finish();
 
-    let section = root.section("breaker");
+    let section = root.section("revocation_limit");
     let count = |v: Value<'_>| within(v, 0, 1_000_000).map(|n| u32::try_from(n).unwrap_or(0));
-    let breaker = &mut params.breaker;
-    breaker.per_tenant_hour =
-        section.get("per_tenant_hour", count).unwrap_or(breaker.per_tenant_hour);
-    breaker.per_hour = section.get("per_hour", count).unwrap_or(breaker.per_hour);
-    breaker.per_hour_share = section
+    let revocation_limit = &mut params.revocation_limit;
+    revocation_limit.per_tenant_hour =
+        section.get("per_tenant_hour", count).unwrap_or(revocation_limit.per_tenant_hour);
+    revocation_limit.per_hour = section.get("per_hour", count).unwrap_or(revocation_limit.per_hour);
+    revocation_limit.per_hour_share = section
         .get("per_hour_share", |v| number_within(v, 0.0, 1.0))
-        .unwrap_or(breaker.per_hour_share);
-    let members = section.get("members", |v| within(v, 1, 1000));
-    breaker.members = members.and_then(|n| u32::try_from(n).ok()).unwrap_or(breaker.members);
+        .unwrap_or(revocation_limit.per_hour_share);
+    let instances = section.get("instances", |v| within(v, 1, 1000));
+    revocation_limit.instances =
+        instances.and_then(|n| u32::try_from(n).ok()).unwrap_or(revocation_limit.instances);
     section.finish();
 
     let section = root.section("approval");
-    let people = section.get("people", |v| within(v, 0, 5));
+    let people = section.get("required_approvers", |v| within(v, 0, 5));
     let approval = &mut params.approval;
     approval.people = people.and_then(|n| u8::try_from(n).ok()).unwrap_or(approval.people);
-    approval.within_ms = section.get("within", duration_ms).unwrap_or(approval.within_ms);
+    approval.within_ms = section.get("timeout", duration_ms).unwrap_or(approval.within_ms);
     section.finish();
 
     budget(root.section("budget"), &mut params.budgets);
-    let section = root.section("fleet");
-    let fleet = &mut params.fleet;
-    fleet.share = section.get("share", |v| number_within(v, 0.0, 1.0)).unwrap_or(fleet.share);
-    fleet.credentials_min = section.get("credentials_min", count).unwrap_or(fleet.credentials_min);
+    let section = root.section("common_cause");
+    let common_cause = &mut params.common_cause;
+    common_cause.min_ratio =
+        section.get("min_ratio", |v| number_within(v, 0.0, 1.0)).unwrap_or(common_cause.min_ratio);
+    common_cause.min_credentials =
+        section.get("min_credentials", count).unwrap_or(common_cause.min_credentials);
     section.finish();
 
     let section = root.section("allow_list");
@@ -76,8 +80,8 @@ pub(super) fn control(root: &Section<'_>) -> control_plane::params::Params {
 fn budget(section: Section<'_>, budgets: &mut Budgets) {
     let allowed = |value: Value<'_>| match value.text() {
         Ok("none") => Ok(None),
-        _ => number_within(value, 1e-12, 1e3).map(Some).map_err(|Wrong(message, _)| {
-            Wrong::new(message, "write a number from 1e-12 to 1000, or \"none\"")
+        _ => number_within(value, 1e-12, 1e3).map(Some).map_err(|InvalidValue(message, _)| {
+            InvalidValue::new(message, "write a number from 1e-12 to 1000, or \"none\"")
         }),
     };
     for action in BUDGETED {
@@ -98,10 +102,14 @@ fn entries(section: &Section<'_>) -> HashMap<String, Entry> {
         let time = |value: Value<'_>| {
             let text = value.text()?;
             let read = crate::formats::time::rfc3339(text);
-            let expires = read
-                .ok_or_else(|| Wrong::new("this is no time", "write \"2026-12-31T00:00:00Z\""))?;
+            let expires = read.ok_or_else(|| {
+                InvalidValue::new("this is no time", "write \"2026-12-31T00:00:00Z\"")
+            })?;
             if entry.now().is_some_and(|now| expires <= now) {
-                return Err(Wrong::new(format!("it expired on {text}"), "remove it, or renew it"));
+                return Err(InvalidValue::new(
+                    format!("it expired on {text}"),
+                    "remove it, or renew it",
+                ));
             }
             Ok(expires)
         };
@@ -110,7 +118,7 @@ fn entries(section: &Section<'_>) -> HashMap<String, Entry> {
             (Some(owner), Some(reason)) => {
                 entries.insert(name, Entry { owner, reason, expires });
             }
-            _ => entry.note_if_lacking(&["owner", "reason"]),
+            _ => entry.report_missing(&["owner", "reason"]),
         }
         entry.finish();
     }
@@ -119,7 +127,9 @@ fn entries(section: &Section<'_>) -> HashMap<String, Entry> {
 
 pub(super) fn journal(section: Section<'_>) -> u64 {
     let rotate = section.get("rotate", |value| match bytes(value)? {
-        small if small < 64 * 1024 => Err(Wrong::new("this is too small", "write 64KiB or more")),
+        small if small < 64 * 1024 => {
+            Err(InvalidValue::new("this is too small", "write 64KiB or more"))
+        }
         size => Ok(size),
     });
     section.finish();

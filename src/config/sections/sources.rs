@@ -7,7 +7,7 @@ use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::kafka::consumer::Start;
 use crate::adapters::sources::rejects;
 use crate::config::mask;
-use crate::config::reader::{Section, Value, Wrong};
+use crate::config::reader::{InvalidValue, Section, Value};
 use crate::config::settings::{Http, Token};
 use crate::config::units::{bytes, duration_ms};
 use crate::formats::events::access_log::{AccessLog, Field};
@@ -28,7 +28,10 @@ pub(super) fn http(section: Section<'_>) -> Http {
     let address = |value: Value<'_>| {
         let text = value.text()?;
         text.parse::<SocketAddr>().map_err(|_| {
-            Wrong::new(format!("`{}` is no address", mask::address(text)), "write 127.0.0.1:7878")
+            InvalidValue::new(
+                format!("`{}` is no address", mask::address(text)),
+                "write 127.0.0.1:7878",
+            )
         })
     };
     let listen =
@@ -42,13 +45,14 @@ pub(super) fn http(section: Section<'_>) -> Http {
         let role = |text: &str| Role::ALL.into_iter().find(|role| role.as_str() == text);
         let roles = token.get("roles", |value| {
             let known = Role::ALL.map(Role::as_str).join(", ");
-            let wrong = || Wrong::new("there is no such role", format!("write some of {known}"));
+            let wrong =
+                || InvalidValue::new("there is no such role", format!("write some of {known}"));
             value.texts()?.into_iter().map(|text| role(text).ok_or_else(wrong)).collect()
         });
         let secret = token.get("token_file", |value| {
             let secret = secret_file(value)?;
             if secret.expose_secret().len() < 16 {
-                return Err(Wrong::new(
+                return Err(InvalidValue::new(
                     "this token is too short",
                     "use 16 characters or more, from `openssl rand -hex 32`",
                 ));
@@ -57,7 +61,7 @@ pub(super) fn http(section: Section<'_>) -> Http {
         });
         match (roles, secret) {
             (Some(roles), Some(secret)) => tokens.push(Token { name, secret, roles }),
-            _ => token.note_if_lacking(&["roles", "token_file"]),
+            _ => token.report_missing(&["roles", "token_file"]),
         }
         token.finish();
     }
@@ -65,7 +69,7 @@ pub(super) fn http(section: Section<'_>) -> Http {
         let secret = |token: &Token| token.secret.expose_secret().to_owned();
         let twin = tokens.iter().take(number).find(|other| secret(other) == secret(token));
         if let Some(twin) = twin {
-            by_name.note(Wrong::new(
+            by_name.report(InvalidValue::new(
                 format!("{} and {} have the same token", twin.name, token.name),
                 "give each its own: the journal names who ordered by it",
             ));
@@ -73,7 +77,7 @@ pub(super) fn http(section: Section<'_>) -> Http {
     }
     by_name.finish();
     if !listen.ip().is_loopback() && tokens.is_empty() {
-        section.note(Wrong::new(
+        section.report(InvalidValue::new(
             format!("{listen} can be reached from other machines, and nobody needs a token"),
             "add [http.tokens.NAME] with roles and token_file, or listen on 127.0.0.1",
         ));
@@ -97,7 +101,7 @@ pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
         "access_log" => Format::AccessLog(access_log),
         "mapping" => {
             if !is_there {
-                section.note(Wrong::new(
+                section.report(InvalidValue::new(
                     "format = \"mapping\" needs a mapping",
                     "add a table `mapping` with credential = \"/path\" and time = \"/path\"",
                 ));
@@ -128,19 +132,19 @@ pub(super) fn access_log(section: Section<'_>) -> AccessLog {
     }
 }
 
-fn pointer(value: Value<'_>) -> Result<Pointer, Wrong> {
+fn pointer(value: Value<'_>) -> Result<Pointer, InvalidValue> {
     Pointer::parse(value.text()?)
-        .map_err(|error| Wrong::new(error.to_string(), "write /field or /outer/inner"))
+        .map_err(|error| InvalidValue::new(error.to_string(), "write /field or /outer/inner"))
 }
 
 /// A rule by name, or the place of a boolean.
-fn verified(value: Value<'_>) -> Result<Verified, Wrong> {
+fn verified(value: Value<'_>) -> Result<Verified, InvalidValue> {
     let text = value.text()?;
     match VerifiedRule::parse(text) {
         Some(rule) => Ok(Verified::Rule(rule)),
         None if text == "outcome" => Ok(Verified::Outcome),
         None if text.starts_with('/') => pointer(value).map(Verified::Field),
-        None => Err(Wrong::new(
+        None => Err(InvalidValue::new(
             format!("`{text}` is no rule for verified uses"),
             "write never, 2xx, always, outcome, or the place of a boolean, like /auth/verified",
         )),
@@ -158,13 +162,13 @@ fn mapping(section: Section<'_>) -> Option<Mapping> {
         ["kind", "outcome", "status"].map(|name| section.get(name, pointer));
     let verified = section.get("verified", verified).unwrap_or_default();
     if verified == Verified::Outcome && outcome.is_none() {
-        section.note(Wrong::new(
+        section.report(InvalidValue::new(
             "verified = \"outcome\" needs an outcome",
             "add outcome = \"/path\", or write never, 2xx, always or the place of a boolean",
         ));
     }
     if verified == Verified::Rule(VerifiedRule::Success) && status.is_none() {
-        section.note(Wrong::new(
+        section.report(InvalidValue::new(
             "verified = \"2xx\" needs a status",
             "add status = \"/path\", or write never, always, outcome or the place of a boolean",
         ));
@@ -180,7 +184,7 @@ fn mapping(section: Section<'_>) -> Option<Mapping> {
     };
     let outcomes = words.names().into_iter().filter_map(meaning).collect();
     if credential.is_none() || time.is_none() {
-        section.note_if_lacking(&["credential", "time"]);
+        section.report_missing(&["credential", "time"]);
     }
     section.finish();
     Some(Mapping {
@@ -202,20 +206,24 @@ pub(super) fn kafka(section: Section<'_>) -> Option<consumer::Params> {
     let text = |value: Value<'_>| value.text().map(str::to_owned);
     let texts = |value: Value<'_>| {
         let texts: Vec<String> = value.texts()?.into_iter().map(str::to_owned).collect();
-        if texts.is_empty() { Err(Wrong::new("this is empty", "name a topic")) } else { Ok(texts) }
+        if texts.is_empty() {
+            Err(InvalidValue::new("this is empty", "name a topic"))
+        } else {
+            Ok(texts)
+        }
     };
     let brokers = section.get("brokers", text);
     let topics = section.get("topics", texts);
     let group = section.get("group", text).unwrap_or_else(|| "tripline".to_owned());
     let decoder = decoder(&section, access_log(section.section("access_log")));
-    let dead_letter_topic = section.get("dead_letter_topic", text);
+    let rejects_topic = section.get("rejects_topic", text);
     let stall_ms = section.get("stall_after", duration_ms).unwrap_or(60_000);
     let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);
     let start = section.get("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
     let instance = section.get("instance", some_text);
     let librdkafka = librdkafka(&section.section("librdkafka"), &OWNED);
     if brokers.is_none() || topics.is_none() {
-        section.note_if_lacking(&["brokers", "topics"]);
+        section.report_missing(&["brokers", "topics"]);
     }
     section.finish();
     let (brokers, topics) = (brokers?, topics?);
@@ -225,7 +233,7 @@ pub(super) fn kafka(section: Section<'_>) -> Option<consumer::Params> {
         topics,
         group,
         decoder,
-        dead_letter_topic,
+        rejects_topic,
         start,
         instance,
         stall_ms,
@@ -238,7 +246,7 @@ pub(super) fn librdkafka(raw: &Section<'_>, owned: &[&str]) -> BTreeMap<String, 
     let mut settings = BTreeMap::new();
     for name in raw.names() {
         if owned.contains(&name.as_str()) {
-            raw.note(Wrong::new(
+            raw.report(InvalidValue::new(
                 format!("`{name}` is set by tripline"),
                 "remove it: what tripline promises of order and delivery rests on it",
             ));
@@ -261,10 +269,10 @@ const OWNED: [&str; 7] = [
     "enable.partition.eof",
 ];
 
-pub(super) fn dead_letters(section: Section<'_>) -> rejects::Params {
+pub(super) fn rejects(section: Section<'_>) -> rejects::Params {
     let default = rejects::Params::default();
     let keep_ms = section.get("keep", |value| match duration_ms(value)? {
-        ms if ms < 3_600_000 => Err(Wrong::new("this is too short", "write 1h or more")),
+        ms if ms < 3_600_000 => Err(InvalidValue::new("this is too short", "write 1h or more")),
         ms => Ok(ms),
     });
     let bytes_max = section.get("max", bytes);
@@ -275,7 +283,7 @@ pub(super) fn dead_letters(section: Section<'_>) -> rejects::Params {
     }
 }
 
-pub(super) fn outgoing(section: Section<'_>) -> egress::Params {
+pub(super) fn egress(section: Section<'_>) -> egress::Params {
     let default = egress::Params::default();
     let networks = section.get("networks", networks);
     let timeout = section.get("timeout", duration_ms).and_then(|ms| u64::try_from(ms).ok());
@@ -286,14 +294,14 @@ pub(super) fn outgoing(section: Section<'_>) -> egress::Params {
     };
     let authorities = section.get("ca_file", |value| {
         let with = egress::Params { authorities: Some(path(value)?), ..params.clone() };
-        egress::Outgoing::new(&with)
+        egress::Egress::new(&with)
             .map_err(|error| {
                 let text = value.text().unwrap_or("");
                 let shown = mask::path(text);
                 let message = error.to_string();
                 let message =
                     if shown == text { message } else { "can't use this file".to_owned() };
-                Wrong::new(message, "name a file with certificates in PEM")
+                InvalidValue::new(message, "name a file with certificates in PEM")
             })
             .map(|_| with.authorities)
     });
@@ -302,9 +310,9 @@ pub(super) fn outgoing(section: Section<'_>) -> egress::Params {
     params
 }
 
-fn networks(value: Value<'_>) -> Result<Vec<IpNet>, Wrong> {
+fn networks(value: Value<'_>) -> Result<Vec<IpNet>, InvalidValue> {
     let wrong = |text: &str| {
-        Wrong::new(
+        InvalidValue::new(
             format!("`{}` is no network", mask::address(text)),
             "write [\"10.0.0.0/8\", \"::1/128\"]",
         )
@@ -319,10 +327,11 @@ pub(super) fn admin(section: Section<'_>) -> (Option<PathBuf>, u32) {
     let mode = section.get("socket_mode", |value| {
         let text = value.text()?;
         let read = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-        let mode =
-            read.ok_or_else(|| Wrong::new("these are no permissions of a file", "write \"0660\""))?;
+        let mode = read.ok_or_else(|| {
+            InvalidValue::new("these are no permissions of a file", "write \"0660\"")
+        })?;
         if mode & 0o007 != 0 || mode & 0o600 != 0o600 {
-            return Err(Wrong::new(
+            return Err(InvalidValue::new(
                 "who may open the socket may order; others must not, its owner must be able to",
                 "write \"0600\", or \"0660\" for a group",
             ));

@@ -4,26 +4,26 @@ use super::values::one_of;
 use crate::adapters::checkpoint::store::SCHEMES;
 use crate::adapters::event_log::log::{Params, Sync};
 use crate::adapters::storage::finding_archive;
-use crate::config::reader::{Section, Wrong};
+use crate::config::reader::{InvalidValue, Section};
 use crate::config::units::{bytes, duration_ms};
 use url::Url;
 
 /// How often what is remembered of credentials is written down, in milliseconds, and where that of
 /// Kafka is kept; none: in the data folder. `has_key`: whether the fingerprint key is a given one.
 pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<Url>) {
-    let every = section.get("every", |value| match duration_ms(value)? {
-        ms if ms < 1_000 => Err(Wrong::new("this is too often", "write 1s or more")),
+    let every = section.get("interval", |value| match duration_ms(value)? {
+        ms if ms < 1_000 => Err(InvalidValue::new("this is too often", "write 1s or more")),
         ms => Ok(ms),
     });
     let url = section.get("url", |value| {
         let remedy = "write file:///folder, s3://bucket/folder, gs://… or az://…";
-        let url =
-            Url::parse(value.text()?).map_err(|error| Wrong::new(error.to_string(), remedy))?;
+        let url = Url::parse(value.text()?)
+            .map_err(|error| InvalidValue::new(error.to_string(), remedy))?;
         // What it holds besides the place may be a secret, and it is shown.
         let is_place = url.username().is_empty() && url.query().is_none();
         if !has_key {
-            let message = "members that share checkpoints need the same fingerprint key";
-            return Err(Wrong::new(
+            let message = "instances that share checkpoints need the same fingerprint key";
+            return Err(InvalidValue::new(
                 message,
                 "set fingerprint_key_file, to the same on all of them",
             ));
@@ -31,14 +31,14 @@ pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<U
         if SCHEMES.contains(&url.scheme()) && is_place {
             if url.scheme() != "file" && !cfg!(feature = "cloud") {
                 let message = format!("this build can't keep checkpoints at {}://", url.scheme());
-                return Err(Wrong::new(
+                return Err(InvalidValue::new(
                     message,
                     "build it with --features cloud, or name a folder",
                 ));
             }
             Ok(url)
         } else {
-            Err(Wrong::new("checkpoints can't be kept there", remedy))
+            Err(InvalidValue::new("checkpoints can't be kept there", remedy))
         }
     });
     section.finish();
@@ -51,10 +51,12 @@ pub(super) fn event_log(section: Section<'_>) -> Params {
     let parse = |name: &str| Sync::ALL.into_iter().find(|one| one.as_str() == name);
     let sync = section.get("sync", |value| one_of(value, parse, &Sync::ALL.map(Sync::as_str)));
     let bytes_max = section.get("max", |value| match bytes(value)? {
-        small if small < 1 << 20 => Err(Wrong::new("this is too small", "write 1MiB or more")),
+        small if small < 1 << 20 => {
+            Err(InvalidValue::new("this is too small", "write 1MiB or more"))
+        }
         size => Ok(size),
     });
-    let reserve_bytes = section.get("reserve", bytes);
+    let reserve_bytes = section.get("min_free_disk", bytes);
     section.finish();
     Params {
         sync: sync.unwrap_or(default.sync),
@@ -67,11 +69,13 @@ pub(super) fn event_log(section: Section<'_>) -> Params {
 pub(super) fn findings(section: Section<'_>) -> finding_archive::Params {
     let default = finding_archive::Params::default();
     let keep_ms = section.get("keep", |value| match duration_ms(value)? {
-        ms if ms < 3_600_000 => Err(Wrong::new("this is too short", "write 1h or more")),
+        ms if ms < 3_600_000 => Err(InvalidValue::new("this is too short", "write 1h or more")),
         ms => Ok(ms),
     });
     let bytes_max = section.get("max", |value| match bytes(value)? {
-        small if small < 1 << 20 => Err(Wrong::new("this is too small", "write 1MiB or more")),
+        small if small < 1 << 20 => {
+            Err(InvalidValue::new("this is too small", "write 1MiB or more"))
+        }
         size => Ok(size),
     });
     section.finish();

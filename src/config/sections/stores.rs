@@ -10,7 +10,7 @@ use crate::adapters::enforce::redis::store::{
     self, CHANGES_DEFAULT, ClientTlsConfig, GUARD_KEY, KEY_DEFAULT, OwnCommands, TlsCertificates,
 };
 use crate::adapters::enforce::template::{Command, Template, TemplateError};
-use crate::config::reader::{Section, Value, Wrong};
+use crate::config::reader::{InvalidValue, Section, Value};
 use crate::config::units::duration_ms;
 use crate::model::credential::Kind;
 use hashbrown::HashMap;
@@ -49,7 +49,7 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
         if key.names_the_credential() {
             return Ok(key);
         }
-        Err(Wrong::new(
+        Err(InvalidValue::new(
             "this key would not name the credential, and nothing else",
             "put {kind} and {id} into it, and no other placeholder",
         ))
@@ -72,28 +72,34 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
 }
 
 /// Where Redis is, and how its servers stand together.
-fn place(redis: &Section<'_>) -> connection::Place {
+fn place(redis: &Section<'_>) -> connection::ServerAddress {
     let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
     let (url, from_file) = (redis.get("url", secret), redis.get("url_file", secret_file));
     if url.is_some() && from_file.is_some() {
-        redis.note(Wrong::new("url and url_file name two servers", "leave out one of them"));
+        redis.report(InvalidValue::new(
+            "url and url_file name two servers",
+            "leave out one of them",
+        ));
     }
     let url = url.or(from_file);
     if url.is_none() {
-        redis.note_if_lacking(&["url"]);
+        redis.report_missing(&["url"]);
     }
     let text = |value: Value<'_>| value.text().map(str::to_owned);
     let cluster = redis.get("cluster", Value::flag).unwrap_or(false);
     let sentinel = redis.get("sentinel", |value: Value<'_>| {
         let name = some_text(value)?;
         if cluster {
-            return Err(Wrong::new("there is a Cluster already", "leave out sentinel or cluster"));
+            return Err(InvalidValue::new(
+                "there is a Cluster already",
+                "leave out sentinel or cluster",
+            ));
         }
         Ok(name)
     });
     let timeout = redis.get("response_timeout", duration_ms).unwrap_or(500);
     let password = redis.get("sentinel_password_file", secret_file);
-    let place = connection::Place {
+    let place = connection::ServerAddress {
         url: url.clone().unwrap_or_else(|| SecretString::from(String::new())),
         nodes: redis.get("nodes", owned_texts).unwrap_or_default(),
         topology: match sentinel {
@@ -109,12 +115,12 @@ fn place(redis: &Section<'_>) -> connection::Place {
     if url.is_some()
         && let Err(error) = place.check()
     {
-        redis.note(Wrong::new(error.to_string(), "see docs/redis.md"));
+        redis.report(InvalidValue::new(error.to_string(), "see docs/redis.md"));
     }
     place
 }
 
-fn owned_texts(value: Value<'_>) -> Result<Vec<String>, Wrong> {
+fn owned_texts(value: Value<'_>) -> Result<Vec<String>, InvalidValue> {
     Ok(value.texts()?.into_iter().map(str::to_owned).collect())
 }
 
@@ -124,7 +130,7 @@ fn certificates(redis: &Section<'_>) -> Option<TlsCertificates> {
     let client_cert = redis.get("client_cert_file", certificates_file);
     let client_key = redis.get("client_key_file", key_file);
     if client_cert.is_some() != client_key.is_some() {
-        redis.note_if_lacking(&["client_cert_file", "client_key_file"]);
+        redis.report_missing(&["client_cert_file", "client_key_file"]);
     }
     let client_tls = client_cert
         .zip(client_key)
@@ -134,29 +140,32 @@ fn certificates(redis: &Section<'_>) -> Option<TlsCertificates> {
 }
 
 /// A file of certificates in PEM.
-fn certificates_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
+fn certificates_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
     let bytes = bytes_of_file(value)?;
     let mut found = CertificateDer::pem_slice_iter(&bytes).peekable();
     if found.peek().is_some() && found.all(|one| one.is_ok()) {
         return Ok(bytes);
     }
-    Err(Wrong::new("this file holds no certificates in PEM", "name one that begins -----BEGIN"))
+    Err(InvalidValue::new(
+        "this file holds no certificates in PEM",
+        "name one that begins -----BEGIN",
+    ))
 }
 
 /// A file with a private key in PEM.
-fn key_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
+fn key_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
     let bytes = bytes_of_file(value)?;
     match PrivateKeyDer::from_pem_slice(&bytes) {
         Ok(_) => Ok(bytes),
-        Err(_) => Err(Wrong::new(
+        Err(_) => Err(InvalidValue::new(
             "this file holds no private key in PEM",
             "name one that begins -----BEGIN PRIVATE KEY-----",
         )),
     }
 }
 
-fn wrong_template(error: &TemplateError) -> Wrong {
-    Wrong::new(format!("this is no template: {error}"), "see docs/redis.md")
+fn wrong_template(error: &TemplateError) -> InvalidValue {
+    InvalidValue::new(format!("this is no template: {error}"), "see docs/redis.md")
 }
 
 fn commands(section: &Section<'_>) -> HashMap<Kind, OwnCommands> {
@@ -171,7 +180,7 @@ fn commands(section: &Section<'_>) -> HashMap<Kind, OwnCommands> {
         };
         let revoke = own.get("revoke", list);
         if revoke.is_none() {
-            own.note_if_lacking(&["revoke"]);
+            own.report_missing(&["revoke"]);
         }
         let revoke = revoke.unwrap_or_default();
         let read = OwnCommands {

@@ -2,60 +2,64 @@
 
 use crate::adapters::storage::key_material::KEY_BYTES;
 use crate::config::mask;
-use crate::config::reader::{Section, Value, Wrong};
+use crate::config::reader::{InvalidValue, Section, Value};
 use crate::formats::secrets::secret::{is_replaced, kind_nearby};
 use crate::model::credential::{Kind, Kinds};
-use crate::model::decision::Posture;
+use crate::model::decision::Mode;
 use secrecy::SecretString;
 use std::path::PathBuf;
 
-pub(super) fn path(value: Value<'_>) -> Result<PathBuf, Wrong> {
+pub(super) fn path(value: Value<'_>) -> Result<PathBuf, InvalidValue> {
     value.text().map(PathBuf::from)
 }
 
-pub(super) fn within(value: Value<'_>, least: i64, most: i64) -> Result<i64, Wrong> {
+pub(super) fn within(value: Value<'_>, least: i64, most: i64) -> Result<i64, InvalidValue> {
     let read = value.integer()?;
     if (least..=most).contains(&read) {
         return Ok(read);
     }
-    Err(Wrong::new("this is out of range", format!("write a whole number from {least} to {most}")))
+    Err(InvalidValue::new(
+        "this is out of range",
+        format!("write a whole number from {least} to {most}"),
+    ))
 }
 
-pub(super) fn number_within(value: Value<'_>, least: f64, most: f64) -> Result<f64, Wrong> {
+pub(super) fn number_within(value: Value<'_>, least: f64, most: f64) -> Result<f64, InvalidValue> {
     let read = value.number()?;
     if (least..=most).contains(&read) {
         return Ok(read);
     }
-    Err(Wrong::new("this is out of range", format!("write a number from {least} to {most}")))
+    Err(InvalidValue::new("this is out of range", format!("write a number from {least} to {most}")))
 }
 
 pub(super) fn one_of<T>(
     value: Value<'_>,
     parse: impl Fn(&str) -> Option<T>,
     known: &[&str],
-) -> Result<T, Wrong> {
+) -> Result<T, InvalidValue> {
     let text = value.text()?;
-    let wrong =
-        || Wrong::new(format!("unknown value `{text}`"), format!("write {}", known.join(", ")));
+    let wrong = || {
+        InvalidValue::new(format!("unknown value `{text}`"), format!("write {}", known.join(", ")))
+    };
     parse(text).ok_or_else(wrong)
 }
 
-pub(super) fn kind(value: Value<'_>) -> Result<Kind, Wrong> {
+pub(super) fn kind(value: Value<'_>) -> Result<Kind, InvalidValue> {
     one_of(value, Kind::parse, &Kind::ALL.map(Kind::as_str))
 }
 
-pub(super) fn posture(value: Value<'_>) -> Result<Posture, Wrong> {
-    one_of(value, Posture::parse, &Posture::ALL.map(Posture::as_str))
+pub(super) fn mode(value: Value<'_>) -> Result<Mode, InvalidValue> {
+    one_of(value, Mode::parse, &Mode::ALL.map(Mode::as_str))
 }
 
 /// What a store is told of: the kinds that it names, or all.
 pub(super) fn kinds(section: &Section<'_>) -> Kinds {
     let read = |value: Value<'_>| {
         let known = Kind::ALL.map(Kind::as_str).join(", ");
-        let wrong = || Wrong::new("there is no such kind", format!("write some of {known}"));
+        let wrong = || InvalidValue::new("there is no such kind", format!("write some of {known}"));
         let texts = value.texts()?;
         if texts.is_empty() {
-            return Err(Wrong::new(
+            return Err(InvalidValue::new(
                 "this store would be told of nothing",
                 "leave kinds out for all",
             ));
@@ -73,10 +77,13 @@ pub(super) fn by_kind(section: &Section<'_>) -> Vec<(Kind, String)> {
 }
 
 /// A text with something in it, on one line.
-pub(super) fn some_text(value: Value<'_>) -> Result<String, Wrong> {
+pub(super) fn some_text(value: Value<'_>) -> Result<String, InvalidValue> {
     let text = value.text()?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
-        return Err(Wrong::new("a text on one line is expected here", "write it, or leave it out"));
+        return Err(InvalidValue::new(
+            "a text on one line is expected here",
+            "write it, or leave it out",
+        ));
     }
     Ok(text.to_owned())
 }
@@ -84,7 +91,7 @@ pub(super) fn some_text(value: Value<'_>) -> Result<String, Wrong> {
 /// The largest file that a setting may name. Unit: bytes. Chosen: certificates and keys are small.
 const FILE_BYTES_MAX: usize = 1 << 20;
 
-pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
+pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
     let path = value.text()?;
     let bytes = std::fs::read(path);
     let path = mask::path(path);
@@ -94,32 +101,40 @@ pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, Wrong> {
         } else {
             "name a file that tripline may read"
         };
-        Wrong::new(format!("can't read the file {path}: {error}"), remedy)
+        InvalidValue::new(format!("can't read the file {path}: {error}"), remedy)
     })?;
     if bytes.len() > FILE_BYTES_MAX {
-        return Err(Wrong::new(format!("the file {path} is too large"), "name the right file"));
+        return Err(InvalidValue::new(
+            format!("the file {path} is too large"),
+            "name the right file",
+        ));
     }
     Ok(bytes)
 }
 
 /// A file that holds a fingerprint key.
-pub(super) fn key_file(value: Value<'_>) -> Result<PathBuf, Wrong> {
-    let remedy = "make it with `head -c 32 /dev/urandom > FILE`, the same on all members";
+pub(super) fn key_file(value: Value<'_>) -> Result<PathBuf, InvalidValue> {
+    let remedy = "make it with `head -c 32 /dev/urandom > FILE`, the same on all instances";
     match bytes_of_file(value)? {
-        key if key.len() < KEY_BYTES => {
-            Err(Wrong::new(format!("a fingerprint key needs {KEY_BYTES} bytes or more"), remedy))
-        }
+        key if key.len() < KEY_BYTES => Err(InvalidValue::new(
+            format!("a fingerprint key needs {KEY_BYTES} bytes or more"),
+            remedy,
+        )),
         _ => path(value),
     }
 }
 
-pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, Wrong> {
+pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, InvalidValue> {
     let path = mask::path(value.text()?);
-    let not_text = |_| Wrong::new(format!("the file {path} is no text"), "name the right file");
+    let not_text =
+        |_| InvalidValue::new(format!("the file {path} is no text"), "name the right file");
     let text = String::from_utf8(bytes_of_file(value)?).map_err(not_text)?;
     let text = text.trim();
     if text.is_empty() {
-        return Err(Wrong::new(format!("the file {path} is empty"), "put the secret into it"));
+        return Err(InvalidValue::new(
+            format!("the file {path} is empty"),
+            "put the secret into it",
+        ));
     }
     Ok(SecretString::from(text.to_owned()))
 }
@@ -129,9 +144,9 @@ pub(super) fn real_names(section: &Section<'_>) {
     for name in section.names() {
         if name.trim().is_empty() {
             let remedy = "write the name as events have it, or remove it";
-            section.note(Wrong::new("an empty name names nothing", remedy));
+            section.report(InvalidValue::new("an empty name names nothing", remedy));
         } else if name.contains('*') {
-            section.note(Wrong::new(
+            section.report(InvalidValue::new(
                 format!("`{name}` is no pattern: it names only what has an asterisk in its name"),
                 "name each by itself, or set the default",
             ));
@@ -143,7 +158,7 @@ pub(super) fn real_names(section: &Section<'_>) {
 pub(super) fn kinds_of_names(section: &Section<'_>) {
     for name in section.names() {
         if let Some((written, kind)) = kind_nearby(&name) {
-            section.note(Wrong::new(
+            section.report(InvalidValue::new(
                 format!("there is no kind `{written}`"),
                 format!(
                     "did you mean {kind}? There are {}",
@@ -158,8 +173,8 @@ pub(super) fn kinds_of_names(section: &Section<'_>) {
 /// limits and exceptions set for them would hold for nobody.
 pub(super) fn secrets_as_names(root: &Section<'_>, random_ids: bool) {
     for (section, tables) in [
-        ("ceiling", &["credential", "tenant_each", "tenant_sum"][..]),
-        ("posture", &["tenant"]),
+        ("limits", &["credential", "tenant_each", "tenant_sum"][..]),
+        ("mode", &["tenant"]),
         ("allow_list", &["credential", "tenant"]),
     ] {
         let section = root.section(section);
@@ -169,7 +184,7 @@ pub(super) fn secrets_as_names(root: &Section<'_>, random_ids: bool) {
                 let message = "this name looks like a secret, so events never have it";
                 let remedy = "write the fingerprint, fp_…, that `tripline credentials list` shows; \
                               if it is an id all the same, set random_ids = true";
-                table.note_at(name, Wrong::new(message, remedy));
+                table.report_at(name, InvalidValue::new(message, remedy));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What receivers of notifications are told, and when.
 //!
 //! ```text
-//!  news -> mailbox of a receiver: grave enough? new? within the limit? -> queue -> message
+//!  news -> queue of a receiver: grave enough? new? within the limit? -> queue -> message
 //!          (findings' changes, decisions)                     beyond it: counted, "N more"
 //! ```
 //! **Does not** know what a message looks like or where it goes: time is an argument, and answers
@@ -46,7 +46,7 @@ impl Stage {
 
 /// A finding that receivers know of.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Known {
+pub struct NotifiedFinding {
     /// The finding as it was last heard.
     pub finding: Arc<Finding>,
     /// The most severe action that they were told of.
@@ -63,7 +63,7 @@ pub enum Notice {
         /// How.
         stage: Stage,
         /// The finding.
-        known: Known,
+        known: NotifiedFinding,
         /// What was told of it before, where that differs.
         before: Option<Action>,
     },
@@ -76,7 +76,7 @@ pub enum Notice {
 /// A message for a receiver.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
-    /// Names it, the same at every attempt and on every member: a receiver knows a repeated one.
+    /// Names it, the same at every attempt and on every instance: a receiver knows a repeated one.
     pub id: String,
     /// When it was written.
     pub at: EventTime,
@@ -86,7 +86,12 @@ pub struct Message {
 
 impl Message {
     /// A message about a finding.
-    pub fn finding(stage: Stage, known: Known, before: Option<Action>, at: EventTime) -> Self {
+    pub fn finding(
+        stage: Stage,
+        known: NotifiedFinding,
+        before: Option<Action>,
+        at: EventTime,
+    ) -> Self {
         let (id, action) = (known.finding.id, known.finding.action);
         let id = match stage {
             Stage::Opened | Stage::Escalated => format!("{id}-{action}"),
@@ -120,7 +125,7 @@ pub enum Style {
 /// What a receiver wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
-    /// Findings and guardrails' decisions from this action on. Default: alert.
+    /// Findings and safeguards' decisions from this action on. Default: alert.
     pub from: Action,
     /// Messages a minute at most. Range: 1 to 100000. Default: 30.
     pub per_minute: u32,

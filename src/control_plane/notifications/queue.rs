@@ -1,11 +1,11 @@
-//! The mailbox of one receiver: what it is told, once each, in order, within its limit.
+//! The queue of one receiver: what it is told, once each, in order, within its limit.
 //!
 //! **Invariants.** A receiver hears once of a finding, once of each more severe action, and once of its
 //! end, and of an end only where it knows of the beginning. No more than [`WAITING_MAX`] messages
 //! wait and no more than [`KNOWN_MAX`] findings are remembered. Whatever was put in leaves as
 //! delivered, refused, expired, or dropped, and is counted.
 
-use super::notice::{Known, Message, News, Params, Stage, Style};
+use super::notice::{Message, News, NotifiedFinding, Params, Stage, Style};
 use super::rate_limit::Limit;
 use crate::model::decision::Decision;
 use crate::model::finding::{Finding, FindingId};
@@ -27,7 +27,7 @@ const PAUSE_MS_MAX: i64 = 60_000;
 /// after 5 minutes.
 const AGAIN_MS: i64 = 60_000;
 /// After how long without a word an open finding is taken to be over: its state was lost, as when
-/// another member took over. Unit: milliseconds. Chosen: twice what an episode takes to close.
+/// another instance took over. Unit: milliseconds. Chosen: twice what a finding takes to close.
 const SILENT_MS: i64 = 10 * 60_000;
 
 /// How an attempt went.
@@ -43,7 +43,7 @@ pub enum Outcome {
 
 /// What became of messages since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
+pub struct Counters {
     /// Left out, as the limit was reached.
     pub limited: u64,
     /// Dropped, as too many waited.
@@ -53,18 +53,18 @@ pub struct Tally {
 }
 
 #[derive(Debug)]
-struct Heard {
-    known: Known,
+struct KnownFinding {
+    known: NotifiedFinding,
     at: EventTime,
 }
 
-/// The mailbox.
+/// The queue.
 #[derive(Debug)]
-pub struct Mailbox {
+pub struct NotificationQueue {
     params: Params,
     style: Style,
     limit: Limit,
-    known: BTreeMap<FindingId, Heard>,
+    known: BTreeMap<FindingId, KnownFinding>,
     /// Findings that were left out, as the limit was reached.
     missed: BTreeSet<FindingId>,
     waiting: VecDeque<Message>,
@@ -73,10 +73,10 @@ pub struct Mailbox {
     due: EventTime,
     left_out: u64,
     again_at: Option<EventTime>,
-    tally: Tally,
+    counters: Counters,
 }
 
-impl Mailbox {
+impl NotificationQueue {
     /// An empty one.
     pub fn new(params: Params, style: Style) -> Self {
         Self {
@@ -90,12 +90,12 @@ impl Mailbox {
             due: EventTime::default(),
             left_out: 0,
             again_at: None,
-            tally: Tally::default(),
+            counters: Counters::default(),
         }
     }
 
     /// Takes news.
-    pub fn hear(&mut self, news: News, now: EventTime) {
+    pub fn on_event(&mut self, news: News, now: EventTime) {
         match news {
             News::Finding(Change::Closed, finding) => self.close(finding, now),
             News::Finding(
@@ -138,8 +138,8 @@ impl Mailbox {
             return;
         }
         self.missed.remove(&finding.id);
-        let known = Known { told: action, finding, decision: None };
-        self.known.insert(known.finding.id, Heard { known: known.clone(), at: now });
+        let known = NotifiedFinding { told: action, finding, decision: None };
+        self.known.insert(known.finding.id, KnownFinding { known: known.clone(), at: now });
         self.push(Message::finding(Stage::Opened, known, None, now));
     }
 
@@ -147,7 +147,7 @@ impl Mailbox {
         self.missed.remove(&finding.id);
         // An end is bounded by the beginnings, so it takes no token.
         if let Some(heard) = self.known.remove(&finding.id) {
-            let known = Known { finding, ..heard.known };
+            let known = NotifiedFinding { finding, ..heard.known };
             self.push(Message::finding(Stage::Closed, known, None, now));
         }
     }
@@ -181,7 +181,7 @@ impl Mailbox {
 
     fn leave_out(&mut self) {
         self.left_out += 1;
-        self.tally.limited += 1;
+        self.counters.limited += 1;
     }
 
     fn push(&mut self, message: Message) {
@@ -189,7 +189,7 @@ impl Mailbox {
             // The first one may be under way; it is the oldest all the same.
             self.waiting.pop_front();
             self.attempts = 0;
-            self.tally.dropped += 1;
+            self.counters.dropped += 1;
         }
         self.waiting.push_back(message);
     }
@@ -200,13 +200,13 @@ impl Mailbox {
             self.waiting.pop_front();
             self.attempts = 0;
             self.due = now;
-            self.tally.expired += 1;
+            self.counters.expired += 1;
         }
         if self.left_out > 0 && self.limit.take(now) {
             let count = std::mem::take(&mut self.left_out);
             self.push(Message::more(count, now));
         }
-        let silent = |heard: &Heard| now.ms_since(heard.at) > SILENT_MS;
+        let silent = |heard: &KnownFinding| now.ms_since(heard.at) > SILENT_MS;
         let over: Vec<Arc<Finding>> = self
             .known
             .values()
@@ -219,7 +219,7 @@ impl Mailbox {
         }
     }
 
-    /// The message to deliver at `now`; it stays the first until [`Mailbox::done`].
+    /// The message to deliver at `now`; it stays the first until [`NotificationQueue::done`].
     pub fn next(&self, now: EventTime) -> Option<Message> {
         self.waiting.front().filter(|_| self.due <= now).cloned()
     }
@@ -247,7 +247,7 @@ impl Mailbox {
 
     /// The alerts to say again at `now`, if it is time; none while a message waits, as that is
     /// tried first.
-    pub fn again(&mut self, now: EventTime) -> Vec<Known> {
+    pub fn again(&mut self, now: EventTime) -> Vec<NotifiedFinding> {
         if self.style != Style::Alert || !self.waiting.is_empty() || self.known.is_empty() {
             return Vec::new();
         }
@@ -270,14 +270,14 @@ impl Mailbox {
     }
 
     /// What became of messages since this was last asked.
-    pub fn take_tally(&mut self) -> Tally {
-        std::mem::take(&mut self.tally)
+    pub fn take_counters(&mut self) -> Counters {
+        std::mem::take(&mut self.counters)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Mailbox, Outcome, WAITING_MAX};
+    use super::{NotificationQueue, Outcome, WAITING_MAX};
     use crate::control_plane::notifications::notice::{
         Message, News, Notice, Params, Stage, Style,
     };
@@ -314,15 +314,15 @@ mod tests {
         )
     }
 
-    fn mailbox(per_minute: u32, style: Style) -> Mailbox {
-        Mailbox::new(Params { from: Action::Alert, per_minute }, style)
+    fn queue(per_minute: u32, style: Style) -> NotificationQueue {
+        NotificationQueue::new(Params { from: Action::Alert, per_minute }, style)
     }
 
     /// Delivers everything that is due.
-    fn delivered(mailbox: &mut Mailbox, now: EventTime) -> Vec<Message> {
+    fn delivered(queue: &mut NotificationQueue, now: EventTime) -> Vec<Message> {
         let mut all = Vec::new();
-        while let Some(message) = mailbox.next(now) {
-            mailbox.done(&message.id, Outcome::Delivered, now);
+        while let Some(message) = queue.next(now) {
+            queue.done(&message.id, Outcome::Delivered, now);
             all.push(message);
         }
         all
@@ -338,7 +338,7 @@ mod tests {
 
     #[test]
     fn a_finding_is_told_once_worse_once_and_over_once() {
-        let mut mailbox = mailbox(100, Style::Feed);
+        let mut queue = queue(100, Style::Feed);
         let changes = [
             (Action::Observe, Change::Opened),
             (Action::Alert, Change::Escalated),
@@ -350,75 +350,75 @@ mod tests {
             (Action::Throttle, Change::Closed),
         ];
         for (action, change) in changes {
-            mailbox.hear(news("k", action, change), at(0));
+            queue.on_event(news("k", action, change), at(0));
         }
-        let told = delivered(&mut mailbox, at(0));
+        let told = delivered(&mut queue, at(0));
         let wanted = [Stage::Opened, Stage::Escalated, Stage::Closed].map(Some);
         assert_eq!(stages(&told), wanted);
-        mailbox.hear(news("mild", Action::Observe, Change::Opened), at(0));
-        mailbox.hear(news("mild", Action::Observe, Change::Closed), at(0));
-        assert!(mailbox.is_empty(), "who heard of no beginning hears of no end");
+        queue.on_event(news("mild", Action::Observe, Change::Opened), at(0));
+        queue.on_event(news("mild", Action::Observe, Change::Closed), at(0));
+        assert!(queue.is_empty(), "who heard of no beginning hears of no end");
     }
 
     #[test]
     fn beyond_the_limit_each_finding_counts_once_and_is_told_once_there_is_room() {
-        let mut mailbox = mailbox(2, Style::Feed);
+        let mut queue = queue(2, Style::Feed);
         for _ in 0..10 {
             for name in ["a", "b", "c", "d"] {
-                mailbox.hear(news(name, Action::Alert, Change::Updated), at(0));
+                queue.on_event(news(name, Action::Alert, Change::Updated), at(0));
             }
         }
-        assert_eq!(mailbox.take_tally().limited, 2);
-        assert_eq!(delivered(&mut mailbox, at(0)).len(), 2);
-        mailbox.tick(at(30_000));
-        let more = delivered(&mut mailbox, at(30_000));
+        assert_eq!(queue.take_counters().limited, 2);
+        assert_eq!(delivered(&mut queue, at(0)).len(), 2);
+        queue.tick(at(30_000));
+        let more = delivered(&mut queue, at(30_000));
         assert_eq!(more.first().map(|one| one.notice.clone()), Some(Notice::More(2)));
-        mailbox.hear(news("c", Action::Alert, Change::Updated), at(60_000));
-        assert_eq!(stages(&delivered(&mut mailbox, at(60_000))), [Some(Stage::Opened)]);
+        queue.on_event(news("c", Action::Alert, Change::Updated), at(60_000));
+        assert_eq!(stages(&delivered(&mut queue, at(60_000))), [Some(Stage::Opened)]);
     }
 
     #[test]
     fn what_fails_is_tried_ever_more_rarely_and_given_up_after_a_quarter_of_an_hour() {
-        let mut mailbox = mailbox(100, Style::Feed);
-        mailbox.hear(news("k", Action::Alert, Change::Opened), at(0));
+        let mut queue = queue(100, Style::Feed);
+        queue.on_event(news("k", Action::Alert, Change::Opened), at(0));
         let (mut now, mut attempts) = (0, Vec::new());
         while now < 20 * 60_000 {
-            mailbox.hear(news("k", Action::Alert, Change::Updated), at(now));
-            mailbox.tick(at(now));
-            if let Some(message) = mailbox.next(at(now)) {
+            queue.on_event(news("k", Action::Alert, Change::Updated), at(now));
+            queue.tick(at(now));
+            if let Some(message) = queue.next(at(now)) {
                 attempts.push(now);
-                mailbox.done(&message.id, Outcome::Later(0), at(now));
+                queue.done(&message.id, Outcome::Later(0), at(now));
             }
             now += 1000;
         }
         let pauses: Vec<i64> =
             attempts.iter().zip(attempts.iter().skip(1)).map(|(one, next)| next - one).collect();
         assert!(pauses.is_sorted() && pauses.last() == Some(&60_000), "{pauses:?}");
-        assert_eq!(mailbox.take_tally().expired, 1);
+        assert_eq!(queue.take_counters().expired, 1);
     }
 
     #[test]
     fn no_more_wait_than_there_is_room_for() {
-        let mut mailbox = mailbox(100_000, Style::Feed);
+        let mut queue = queue(100_000, Style::Feed);
         for n in 0..WAITING_MAX + 5 {
-            mailbox.hear(news(&format!("k{n}"), Action::Alert, Change::Opened), at(0));
+            queue.on_event(news(&format!("k{n}"), Action::Alert, Change::Opened), at(0));
         }
-        assert_eq!((mailbox.len(), mailbox.take_tally().dropped), (WAITING_MAX, 5));
+        assert_eq!((queue.len(), queue.take_counters().dropped), (WAITING_MAX, 5));
     }
 
     #[test]
     fn an_alert_is_said_again_each_minute_until_it_is_over_or_silent() {
-        let mut mailbox = mailbox(100, Style::Alert);
-        mailbox.hear(news("k", Action::Alert, Change::Opened), at(0));
-        assert_eq!(delivered(&mut mailbox, at(0)).len(), 1);
+        let mut queue = queue(100, Style::Alert);
+        queue.on_event(news("k", Action::Alert, Change::Opened), at(0));
+        assert_eq!(delivered(&mut queue, at(0)).len(), 1);
         let mut said = 0;
         for second in 0..=300 {
-            mailbox.tick(at(second * 1000));
-            said += mailbox.again(at(second * 1000)).len();
+            queue.tick(at(second * 1000));
+            said += queue.again(at(second * 1000)).len();
         }
         assert_eq!(said, 5);
-        mailbox.tick(at(11 * 60_000));
-        assert_eq!(stages(&delivered(&mut mailbox, at(11 * 60_000))), [Some(Stage::Closed)]);
-        assert!(mailbox.again(at(20 * 60_000)).is_empty());
+        queue.tick(at(11 * 60_000));
+        assert_eq!(stages(&delivered(&mut queue, at(11 * 60_000))), [Some(Stage::Closed)]);
+        assert!(queue.again(at(20 * 60_000)).is_empty());
     }
 }

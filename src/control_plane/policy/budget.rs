@@ -5,20 +5,20 @@
 //!  bursts that ended --> counted by cohort --> bound at 95 % <= budget? --> the action is open
 //!  hours of use ------^                                      no --------> a milder one instead
 //! ```
-//! Every episode of `burst` counts as a false alarm, whatever the posture, unless a person
+//! Every finding of `burst` counts as a false alarm, whatever the mode, unless a person
 //! revokes that credential within a day of its beginning. So do open ones once they have ended,
-//! so that an episode is judged by what was known before it.
+//! so that a finding is judged by what was known before it.
 //!
-//! A suspension needs the rate and the context, and few episodes have both. Their rate is bounded
-//! twice, and the lower bound holds: directly, by episodes that had both; and as the rate of bursts
-//! with the rate gate times the probability that an episode has the context. The second is much
-//! sooner known, since it learns the context from mild episodes too. It rests on strong bursts
+//! A suspension needs the rate and the context, and few findings have both. Their rate is bounded
+//! twice, and the lower bound holds: directly, by findings that had both; and as the rate of bursts
+//! with the rate gate times the probability that a finding has the context. The second is much
+//! sooner known, since it learns the context from mild findings too. It rests on strong bursts
 //! having the context no more often than mild ones; where the data say otherwise, their own ratio
 //! is taken. Two ways share the 5 %, and so do the two factors of the product (Bonferroni), so the
 //! lower of both holds at 95 %. A credential counts as if it were mature: it will be.
 //! Source: DETECTION, "The budget is a number that the daemon proves".
 //!
-//! **Does not** hold back a ceiling, which is a contract, nor a person, nor an alert.
+//! **Does not** hold back a limit, which is a contract, nor a person, nor an alert.
 
 use crate::model::credential::{Credential, Kind};
 use crate::model::finding::{Action, Finding, FindingId, Gate, Gates};
@@ -36,9 +36,9 @@ const CONFIDENCE: f64 = 0.95;
 const CONFIDENCE_OF_TWO: f64 = 0.975;
 /// With which certainty one of two factors of one of two ways holds.
 const CONFIDENCE_OF_FOUR: f64 = 0.9875;
-/// How long after it began an episode can be confirmed. Unit: milliseconds.
+/// How long after it began a finding can be confirmed. Unit: milliseconds.
 const CONFIRMED_WITHIN_MS: i64 = 86_400_000;
-/// How many episodes wait for a person's word at most; beyond it the oldest stay as counted.
+/// How many findings wait for a person's word at most; beyond it the oldest stay as counted.
 /// Chosen: some tens of megabytes.
 const WAITING_MAX: usize = 100_000;
 
@@ -94,8 +94,8 @@ impl Open {
 pub struct Cohort {
     /// Hours in which a credential was used, over all credentials. Unit: credential-hours.
     pub hours: u64,
-    /// Episodes that ended and that nobody confirmed.
-    pub episodes: u64,
+    /// Findings that ended and that nobody confirmed.
+    pub open_findings: u64,
     /// Of those: with the rate gate.
     pub rate: u64,
     /// Of those: with the context gate.
@@ -112,7 +112,7 @@ impl Cohort {
         self.hours as f64 / 24.0
     }
 
-    /// How many episodes would have justified `action`.
+    /// How many findings would have justified `action`.
     pub fn justified(&self, action: Action) -> u64 {
         self.justified.get(action as usize).copied().unwrap_or(0)
     }
@@ -122,7 +122,7 @@ impl Cohort {
     fn bound_on_count(&self, action: Action) -> f64 {
         let direct = |confidence| poisson_upper(self.justified(action), confidence);
         match action {
-            Action::Observe => poisson_upper(self.episodes, CONFIDENCE),
+            Action::Observe => poisson_upper(self.open_findings, CONFIDENCE),
             Action::Alert | Action::Throttle => direct(CONFIDENCE),
             Action::Suspend => direct(CONFIDENCE_OF_TWO).min(self.by_context(action, self.context)),
             Action::Revoke => {
@@ -134,7 +134,7 @@ impl Cohort {
     /// Bursts with the rate gate, times the probability of the context that `action` needs.
     fn by_context(&self, action: Action, with_context: u64) -> f64 {
         let bursts = self.rate;
-        let of_all = probability_upper(with_context, self.episodes, CONFIDENCE_OF_FOUR);
+        let of_all = probability_upper(with_context, self.open_findings, CONFIDENCE_OF_FOUR);
         let of_bursts = self.justified(action) as f64 / bursts.max(1) as f64;
         poisson_upper(bursts, CONFIDENCE_OF_FOUR) * of_all.max(of_bursts)
     }
@@ -165,7 +165,7 @@ impl Cohort {
         let step = |count: &mut u64| {
             *count = if adds { *count + 1 } else { count.saturating_sub(1) };
         };
-        step(&mut self.episodes);
+        step(&mut self.open_findings);
         if weight.gates.has(Gate::Rate) {
             step(&mut self.rate);
         }
@@ -179,7 +179,7 @@ impl Cohort {
     }
 }
 
-/// What an episode adds to its cohort.
+/// What a finding adds to its cohort.
 #[derive(Clone, Copy, Debug)]
 struct Weight {
     gates: Gates,
@@ -208,9 +208,9 @@ impl Weight {
     }
 }
 
-/// An episode that runs, or on which a person may still have a word.
+/// A finding that runs, or on which a person may still have a word.
 #[derive(Clone, Copy, Debug)]
-struct Waiting {
+struct OpenVerdict {
     id: FindingId,
     opened: EventTime,
     weight: Weight,
@@ -218,11 +218,11 @@ struct Waiting {
     confirmed: bool,
 }
 
-/// The counts of all cohorts, and the episodes that may still change them.
+/// The counts of all cohorts, and the findings that may still change them.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     cohorts: [Cohort; Kind::ALL.len()],
-    waiting: BTreeMap<Credential, Vec<Waiting>>,
+    waiting: BTreeMap<Credential, Vec<OpenVerdict>>,
     order: VecDeque<(EventTime, Credential, FindingId)>,
     revision: u64,
 }
@@ -251,14 +251,14 @@ impl Ledger {
         self.revision
     }
 
-    /// The counts to write down: episodes that still run are counted too, as nobody will tell of
+    /// The counts to write down: findings that still run are counted too, as nobody will tell of
     /// their end after a restart.
     pub fn to_write_down(&self) -> Cohorts {
         let mut cohorts = self.cohorts;
         for (credential, waiting) in &self.waiting {
             if let Some(cohort) = cohorts.get_mut(credential.kind() as usize) {
-                for episode in waiting.iter().filter(|one| !one.ended && !one.confirmed) {
-                    cohort.count(episode.weight, true);
+                for open_finding in waiting.iter().filter(|one| !one.ended && !one.confirmed) {
+                    cohort.count(open_finding.weight, true);
                 }
             }
         }
@@ -273,8 +273,8 @@ impl Ledger {
         self.revision += u64::from(by_kind.iter().any(|hours| *hours > 0));
     }
 
-    /// Hears of an episode of `burst`; `ended`: it is over.
-    pub fn hear(&mut self, finding: &Finding, ended: bool) {
+    /// Hears of a finding of `burst`; `ended`: it is over.
+    pub fn on_finding(&mut self, finding: &Finding, ended: bool) {
         let age_ms = finding.updated.ms_since(finding.opened);
         let of_it = self.waiting.entry(finding.credential.clone()).or_default();
         let known = of_it.iter().position(|one| one.id == finding.id);
@@ -289,15 +289,16 @@ impl Ledger {
         if known.is_none() {
             let (id, opened) = (finding.id, finding.opened);
             let weight = Weight::of(finding);
-            of_it.push(Waiting { id, opened, weight, ended: false, confirmed: false });
+            of_it.push(OpenVerdict { id, opened, weight, ended: false, confirmed: false });
             self.order.push_back((opened, finding.credential.clone(), id));
         }
         self.revision += 1;
-        if let Some(episode) = of_it.get_mut(place).filter(|episode| !episode.ended) {
-            episode.weight = Weight::of(finding);
-            episode.ended = ended;
-            if ended && !episode.confirmed {
-                let weight = episode.weight;
+        if let Some(open_finding) = of_it.get_mut(place).filter(|open_finding| !open_finding.ended)
+        {
+            open_finding.weight = Weight::of(finding);
+            open_finding.ended = ended;
+            if ended && !open_finding.confirmed {
+                let weight = open_finding.weight;
                 self.count(finding.credential.kind(), weight, true);
             }
         }
@@ -312,7 +313,7 @@ impl Ledger {
         }
     }
 
-    /// A person revoked the credential at `at`: episodes of its that began within the day before
+    /// A person revoked the credential at `at`: findings of its that began within the day before
     /// were no false alarms.
     pub fn confirm(&mut self, credential: &Credential, at: EventTime) {
         self.mark(credential, true, |opened| {
@@ -320,7 +321,7 @@ impl Ledger {
         });
     }
 
-    /// A person restored the credential: its episodes of the last day were false alarms after all.
+    /// A person restored the credential: its findings of the last day were false alarms after all.
     pub fn retract(&mut self, credential: &Credential) {
         self.mark(credential, false, |_| true);
     }
@@ -329,10 +330,10 @@ impl Ledger {
         let of_it = self.waiting.get_mut(credential).into_iter().flatten();
         let changed = of_it.filter(|one| one.confirmed != to && which(one.opened));
         let mut ended = Vec::new();
-        for episode in changed {
-            episode.confirmed = to;
-            if episode.ended {
-                ended.push(episode.weight);
+        for open_finding in changed {
+            open_finding.confirmed = to;
+            if open_finding.ended {
+                ended.push(open_finding.weight);
             }
         }
         for weight in ended {
@@ -341,7 +342,7 @@ impl Ledger {
         self.revision += 1;
     }
 
-    /// Forgets the episodes on which nobody can have a word any more.
+    /// Forgets the findings on which nobody can have a word any more.
     pub fn forget(&mut self, now: EventTime) {
         while let Some((opened, ..)) = self.order.front()
             && now.ms_since(*opened) >= CONFIRMED_WITHIN_MS
@@ -350,17 +351,17 @@ impl Ledger {
         }
     }
 
-    /// An episode that still runs is counted as it is forgotten.
+    /// A finding that still runs is counted as it is forgotten.
     fn forget_oldest(&mut self) {
         let Some((_, credential, id)) = self.order.pop_front() else { return };
         let Some(of_it) = self.waiting.get_mut(&credential) else { return };
         let Some(place) = of_it.iter().position(|one| one.id == id) else { return };
-        let episode = of_it.swap_remove(place);
+        let open_finding = of_it.swap_remove(place);
         if of_it.is_empty() {
             self.waiting.remove(&credential);
         }
-        if !episode.ended && !episode.confirmed {
-            self.count(credential.kind(), episode.weight, true);
+        if !open_finding.ended && !open_finding.confirmed {
+            self.count(credential.kind(), open_finding.weight, true);
             self.revision += 1;
         }
     }
@@ -408,32 +409,33 @@ mod tests {
     }
 
     fn counted(ledger: &Ledger) -> (u64, u64, u64, [u64; 5]) {
-        let Cohort { episodes, context, corroborated, justified, .. } = ledger.cohort(Kind::ApiKey);
-        (episodes, context, corroborated, justified)
+        let Cohort { open_findings, context, corroborated, justified, .. } =
+            ledger.cohort(Kind::ApiKey);
+        (open_findings, context, corroborated, justified)
     }
 
-    fn cohort(hours: u64, bursts: u64, episodes: u64, context: u64, both: u64) -> Cohort {
+    fn cohort(hours: u64, bursts: u64, open_findings: u64, context: u64, both: u64) -> Cohort {
         Cohort {
             hours,
-            episodes,
+            open_findings,
             rate: bursts,
             context,
             corroborated: context / 2,
-            justified: [episodes, bursts, bursts, both, both / 2],
+            justified: [open_findings, bursts, bursts, both, both / 2],
         }
     }
 
     #[test]
-    fn an_episode_counts_once_and_only_when_it_is_over() {
+    fn an_open_finding_counts_once_and_only_when_it_is_over() {
         let mut ledger = Ledger::default();
         let mild = finding("k", 0, &[]);
-        ledger.hear(&mild, false);
+        ledger.on_finding(&mild, false);
         assert_eq!(counted(&ledger), (0, 0, 0, [0; 5]));
-        assert_eq!(ledger.to_write_down()[0].episodes, 1, "a restart hears of no end");
+        assert_eq!(ledger.to_write_down()[0].open_findings, 1, "a restart hears of no end");
         let grave = finding("k", 0, &ALL_GATES);
-        ledger.hear(&grave, false);
-        ledger.hear(&grave, true);
-        ledger.hear(&grave, true);
+        ledger.on_finding(&grave, false);
+        ledger.on_finding(&grave, true);
+        ledger.on_finding(&grave, true);
         assert_eq!(counted(&ledger), (1, 1, 1, [1; 5]));
         assert_eq!(ledger.to_write_down()[0], ledger.cohort(Kind::ApiKey));
     }
@@ -441,9 +443,9 @@ mod tests {
     #[test]
     fn what_lacks_maturity_alone_counts_as_what_it_would_have_justified() {
         let mut ledger = Ledger::default();
-        ledger.hear(&finding("a", 0, &[Gate::Rate]), true);
-        ledger.hear(&finding("b", 0, &[Gate::Rate, Gate::Context]), true);
-        ledger.hear(&finding("c", 0, &[Gate::Context, Gate::Corroborated]), true);
+        ledger.on_finding(&finding("a", 0, &[Gate::Rate]), true);
+        ledger.on_finding(&finding("b", 0, &[Gate::Rate, Gate::Context]), true);
+        ledger.on_finding(&finding("c", 0, &[Gate::Context, Gate::Corroborated]), true);
         assert_eq!(counted(&ledger), (3, 2, 1, [3, 3, 1, 1, 0]));
         assert_eq!(ledger.cohort(Kind::ApiKey).rate, 2, "a rate alone is counted as one");
     }
@@ -452,11 +454,11 @@ mod tests {
     fn a_person_who_revokes_within_a_day_confirms_and_one_who_restores_takes_it_back() {
         let mut ledger = Ledger::default();
         let (early, late) = (finding("k", 0, &[]), finding("k", DAY_MS / 2, &[]));
-        ledger.hear(&early, true);
-        ledger.hear(&late, false);
-        ledger.hear(&finding("other", 0, &[]), true);
+        ledger.on_finding(&early, true);
+        ledger.on_finding(&late, false);
+        ledger.on_finding(&finding("other", 0, &[]), true);
         ledger.confirm(&early.credential, at(DAY_MS));
-        ledger.hear(&late, true);
+        ledger.on_finding(&late, true);
         assert_eq!(counted(&ledger).0, 2, "the early one was too long ago, the other not meant");
         ledger.confirm(&early.credential, at(DAY_MS - 1));
         assert_eq!(counted(&ledger).0, 1);
@@ -468,14 +470,14 @@ mod tests {
     }
 
     #[test]
-    fn an_episode_without_an_end_is_counted_when_its_day_is_over() {
+    fn an_open_finding_without_an_end_is_counted_when_its_day_is_over() {
         let mut ledger = Ledger::default();
         let mut endless = finding("k", 0, &[Gate::Rate]);
-        ledger.hear(&endless, false);
+        ledger.on_finding(&endless, false);
         ledger.forget(at(DAY_MS));
         assert_eq!(counted(&ledger).0, 1);
         endless.updated = at(DAY_MS + 1);
-        ledger.hear(&endless, true);
+        ledger.on_finding(&endless, true);
         assert_eq!(counted(&ledger).0, 1);
     }
 
@@ -495,8 +497,8 @@ mod tests {
     }
 
     #[test]
-    fn the_context_of_mild_episodes_proves_a_suspension_sooner_than_its_own_count() {
-        // A hundred bursts in 100,000 days, none with the context; of 10,000 episodes two.
+    fn the_context_of_mild_open_findings_proves_a_suspension_sooner_than_its_own_count() {
+        // A hundred bursts in 100,000 days, none with the context; of 10,000 findings two.
         let cohort = cohort(100_000 * 24, 100, 10_000, 2, 0);
         let certified = cohort.certified(Action::Suspend);
         assert!(certified < 1.2e-6, "{certified}");
@@ -504,7 +506,7 @@ mod tests {
     }
 
     #[test]
-    fn bursts_that_have_the_context_more_often_than_mild_episodes_do_are_believed() {
+    fn bursts_that_have_the_context_more_often_than_mild_open_findings_do_are_believed() {
         let cohort = cohort(100_000 * 24, 10, 100_000, 10, 10);
         assert!(cohort.certified(Action::Suspend) >= 10.0 / 100_000.0);
     }
@@ -515,10 +517,10 @@ mod tests {
             hours in 1_u64..1_000_000_000, bursts in 0_u64..2000, mild in 0_u64..2000,
             context in 0_u64..4000, both in 0_u64..2000, budget in 1e-9_f64..1.0,
         ) {
-            let episodes = bursts + mild;
+            let open_findings = bursts + mild;
             let both = both.min(bursts).min(context);
-            let context = context.min(episodes).min(both + mild);
-            let one = cohort(hours, bursts, episodes, context, both);
+            let context = context.min(open_findings).min(both + mild);
+            let one = cohort(hours, bursts, open_findings, context, both);
             let longer = Cohort { hours: hours * 2, ..one };
             for action in BUDGETED {
                 let certified = one.certified(action);
@@ -544,7 +546,7 @@ mod tests {
             let mut before = cohort(2400, bursts, bursts + mild, both, both);
             before.corroborated = before.justified[4];
             let mut ledger = Ledger::of([before; 5]);
-            ledger.hear(&finding("k", 0, &ALL_GATES), true);
+            ledger.on_finding(&finding("k", 0, &ALL_GATES), true);
             for action in BUDGETED {
                 let after = ledger.cohort(Kind::ApiKey).certified(action);
                 prop_assert!(after >= before.certified(action));

@@ -3,7 +3,7 @@
 //! A launch, an outage that ends, a replayed topic: they make more than one credential in a
 //! hundred burst within a minute. Then nothing is done that does not end by itself soon.
 //!
-//! **Does not** say whose episodes they are: the cause is what they have in common.
+//! **Does not** say whose findings they are: the cause is what they have in common.
 
 use crate::model::credential::Kind;
 use crate::model::finding::FindingId;
@@ -14,14 +14,14 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {
     /// The part of the active credentials that must burst within a minute. Default: more than 0.01.
-    pub share: f64,
+    pub min_ratio: f64,
     /// And how many at the least: one of a fleet of fifty is no common cause. Default: 10.
-    pub credentials_min: u32,
+    pub min_credentials: u32,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { share: 0.01, credentials_min: 10 }
+        Self { min_ratio: 0.01, min_credentials: 10 }
     }
 }
 
@@ -33,20 +33,20 @@ const AFTER_MS: i64 = 60_000;
 const REMEMBERED_S: i64 = 600;
 
 /// How many bursts opened, by second of event time.
-pub type Openings = BTreeMap<i64, u32>;
+pub type BurstOnsets = BTreeMap<i64, u32>;
 
-/// What one member knows of its part of the fleet. Those of several add up, as each credential is
-/// one member's.
+/// What one instance knows of its part of the fleet. Those of several add up, as each credential is
+/// one instance's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Credentials remembered.
     pub active: u64,
     /// Bursts recently, in the order of [`Kind::ALL`].
-    pub bursts: [Openings; Kind::ALL.len()],
+    pub bursts: [BurstOnsets; Kind::ALL.len()],
 }
 
 impl Summary {
-    /// Adds what another member knows.
+    /// Adds what another instance knows.
     pub fn merge(&mut self, other: &Self) {
         self.active = self.active.saturating_add(other.active);
         for (own, others) in self.bursts.iter_mut().zip(&other.bursts) {
@@ -66,16 +66,16 @@ const SECONDS: std::ops::Range<i64> = 0..7_258_118_400;
 pub struct Fleet {
     /// Which opened, by second of event time.
     opened: BTreeMap<i64, BTreeSet<FindingId>>,
-    /// How many opened at other members.
-    elsewhere: Openings,
+    /// How many opened at other instances.
+    elsewhere: BurstOnsets,
     holds_until: Option<EventTime>,
 }
 
 impl Fleet {
-    /// Notes that an episode opened at `at`, of a fleet of `active` credentials; it may be told more
-    /// than once. A credential has one episode at a time, which lasts for longer than the window, so
-    /// episodes stand for credentials.
-    pub fn note(&mut self, id: FindingId, at: EventTime, active: u64, params: &Params) {
+    /// Notes that a finding opened at `at`, of a fleet of `active` credentials; it may be told more
+    /// than once. A credential has one finding at a time, which lasts for longer than the window, so
+    /// findings stand for credentials.
+    pub fn record(&mut self, id: FindingId, at: EventTime, active: u64, params: &Params) {
         let second = at.ms().div_euclid(1000);
         self.opened.entry(second).or_default().insert(id);
         if let Some(newest) = self.opened.last_key_value().map(|(newest, _)| *newest) {
@@ -84,10 +84,10 @@ impl Fleet {
         self.judge(second, active, params);
     }
 
-    /// Takes how many opened at other members, of a fleet of `active` credentials together.
+    /// Takes how many opened at other instances, of a fleet of `active` credentials together.
     ///
-    /// Seconds that no clock of a member can have are left out: a store may hold anything.
-    pub fn hear_elsewhere(&mut self, openings: Openings, active: u64, params: &Params) {
+    /// Seconds that no clock of an instance can have are left out: a store may hold anything.
+    pub fn on_other_instances(&mut self, openings: BurstOnsets, active: u64, params: &Params) {
         self.elsewhere = openings;
         self.elsewhere.retain(|second, _| SECONDS.contains(second));
         // What opened here may have been too little by itself, and older than the newest.
@@ -98,17 +98,17 @@ impl Fleet {
     }
 
     /// How many opened here recently.
-    pub fn openings(&self) -> Openings {
-        let Some((newest, _)) = self.opened.last_key_value() else { return Openings::new() };
+    pub fn openings(&self) -> BurstOnsets {
+        let Some((newest, _)) = self.opened.last_key_value() else { return BurstOnsets::new() };
         let of_late = self.opened.range(newest - 2 * WINDOW_S..);
         of_late.map(|(at, which)| (*at, u32::try_from(which.len()).unwrap_or(u32::MAX))).collect()
     }
 
     /// Whether those around a second have a common cause.
     fn judge(&mut self, second: i64, active: u64, params: &Params) {
-        let limit = active as f64 * params.share;
+        let limit = active as f64 * params.min_ratio;
         let together = self.most_around(second);
-        if together >= params.credentials_min && f64::from(together) > limit {
+        if together >= params.min_credentials && f64::from(together) > limit {
             let own = self.opened.range(..second + WINDOW_S).next_back().map(|(at, _)| *at);
             let others = self.elsewhere.range(..second + WINDOW_S).next_back().map(|(at, _)| *at);
             let newest = EventTime::from_s(own.max(others).unwrap_or(second).max(second));
@@ -140,7 +140,7 @@ impl Fleet {
 
 #[cfg(test)]
 mod tests {
-    use super::{Fleet, Openings, Params, Summary};
+    use super::{BurstOnsets, Fleet, Params, Summary};
     use crate::model::credential::{Credential, Kind};
     use crate::model::finding::{Detector, FindingId};
     use crate::model::time::EventTime;
@@ -158,8 +158,8 @@ mod tests {
         let mut fleet = Fleet::default();
         for (number, second) in (0..).zip(openings) {
             // That one is told twice makes no two of it.
-            fleet.note(named(number), at(second), active, &Params::default());
-            fleet.note(named(number), at(second), active, &Params::default());
+            fleet.record(named(number), at(second), active, &Params::default());
+            fleet.record(named(number), at(second), active, &Params::default());
         }
         fleet
     }
@@ -185,21 +185,21 @@ mod tests {
     }
 
     #[test]
-    fn what_opened_at_other_members_counts() {
+    fn what_opened_at_other_instances_counts() {
         let params = Params::default();
         let mut fleet = after([0; 4], 100);
         assert!(!fleet.suppresses(at(0)));
         let others = |count| [(at(10).ms() / 1000, count)].into();
-        fleet.hear_elsewhere(others(5), 300, &params);
+        fleet.on_other_instances(others(5), 300, &params);
         assert!(!fleet.suppresses(at(0)), "nine together");
-        fleet.hear_elsewhere(others(6), 300, &params);
+        fleet.on_other_instances(others(6), 300, &params);
         assert!(fleet.suppresses(at(10)), "ten together");
         assert!(!fleet.suppresses(at(10 + 120)));
         let mut later = after([0, 0, 0, 0, 75], 100);
-        later.hear_elsewhere(others(6), 300, &params);
+        later.on_other_instances(others(6), 300, &params);
         assert!(later.suppresses(at(10)), "one that opened later hides nothing");
         let mut large = after([0; 4], 100);
-        large.hear_elsewhere(others(6), 1000, &params);
+        large.on_other_instances(others(6), 1000, &params);
         assert!(!large.suppresses(at(10)), "of a thousand ten are too few");
     }
 
@@ -209,20 +209,20 @@ mod tests {
             active: 5,
             bursts: [
                 [(7, 2)].into(),
-                Openings::new(),
-                Openings::new(),
-                Openings::new(),
-                Openings::new(),
+                BurstOnsets::new(),
+                BurstOnsets::new(),
+                BurstOnsets::new(),
+                BurstOnsets::new(),
             ],
         };
         let two = Summary {
             active: u64::MAX,
             bursts: [
                 [(7, 3), (8, 1)].into(),
-                Openings::new(),
-                Openings::new(),
-                Openings::new(),
-                Openings::new(),
+                BurstOnsets::new(),
+                BurstOnsets::new(),
+                BurstOnsets::new(),
+                BurstOnsets::new(),
             ],
         };
         let (mut ab, mut ba) = (one.clone(), two.clone());
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn what_happened_long_before_has_no_say() {
         let mut fleet = after([0; 9], 10);
-        fleet.note(named(9), at(100_000), 10, &Params::default());
+        fleet.record(named(9), at(100_000), 10, &Params::default());
         assert!(!fleet.suppresses(at(100_000)));
     }
 }

@@ -1,4 +1,4 @@
-//! The breaker: bounds revocations whatever the detectors think (invariant S-1).
+//! The revocation limit: bounds revocations whatever the detectors think (invariant S-1).
 //!
 //! A revocation takes one token of its tenant and one of the fleet, and each token comes back an
 //! hour after it was taken. A bucket that refilled steadily would let through nearly twice its
@@ -18,17 +18,17 @@ pub struct Params {
     pub per_hour: u32,
     /// For all, in any hour, as a share of the active credentials. Default: 1e-5.
     pub per_hour_share: f64,
-    /// Among how many members what is allowed for all is divided, where they share no store to
+    /// Among how many instances what is allowed for all is divided, where they share no store to
     /// count in. Default: 1.
-    pub members: u32,
-    /// Whether a store counts for all members: then each revocation needs a token of it too.
+    pub instances: u32,
+    /// Whether a store counts for all instances: then each revocation needs a token of it too.
     /// Default: false.
     pub shared: bool,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { per_tenant_hour: 1, per_hour: 3, per_hour_share: 1e-5, members: 1, shared: false }
+        Self { per_tenant_hour: 1, per_hour: 3, per_hour_share: 1e-5, instances: 1, shared: false }
     }
 }
 
@@ -38,7 +38,7 @@ impl Params {
         Allowed { for_all: self.for_all(active), for_tenant: self.per_tenant_hour }
     }
 
-    /// How many revocations all members together may carry out in any hour.
+    /// How many revocations all instances together may carry out in any hour.
     pub fn for_all(&self, active: u64) -> u64 {
         let share = active as f64 * self.per_hour_share;
         #[expect(clippy::cast_possible_truncation, reason = "a share of a count")]
@@ -47,7 +47,7 @@ impl Params {
     }
 }
 
-/// How many revocations are allowed in any hour, over all members.
+/// How many revocations are allowed in any hour, over all instances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allowed {
     /// For all credentials.
@@ -60,12 +60,12 @@ const HOUR_MS: i64 = 3_600_000;
 
 /// The revocations of the last hour, against which the next one is held.
 #[derive(Clone, Debug, Default)]
-pub struct Breaker {
+pub struct RevocationLimit {
     granted: VecDeque<(EventTime, Option<CompactString>)>,
     by_tenant: HashMap<CompactString, u32>,
 }
 
-impl Breaker {
+impl RevocationLimit {
     /// Takes a token for a revocation at `now`; false if there is none. `active` is the number of
     /// credentials in use.
     pub fn try_acquire(
@@ -79,7 +79,7 @@ impl Breaker {
         let tenant_is_done = tenant.is_some() && used >= params.per_tenant_hour;
         let granted = self.left(active, params) > 0 && !tenant_is_done;
         if granted {
-            self.note(tenant, now);
+            self.record(tenant, now);
         }
         granted
     }
@@ -106,16 +106,16 @@ impl Breaker {
     }
 
     /// Notes a revocation that was granted before, as after a restart.
-    pub fn note(&mut self, tenant: Option<&CompactString>, at: EventTime) {
+    pub fn record(&mut self, tenant: Option<&CompactString>, at: EventTime) {
         if let Some(tenant) = tenant {
             *self.by_tenant.entry(tenant.clone()).or_insert(0) += 1;
         }
         self.granted.push_back((at, tenant.cloned()));
     }
 
-    /// How many revocations this member has left.
+    /// How many revocations this instance has left.
     pub fn left(&self, active: u64, params: &Params) -> u64 {
-        let own = params.for_all(active) / u64::from(params.members.max(1));
+        let own = params.for_all(active) / u64::from(params.instances.max(1));
         own.saturating_sub(self.granted.len() as u64)
     }
 
@@ -133,17 +133,21 @@ impl Breaker {
 
 #[cfg(test)]
 mod tests {
-    use super::{Breaker, HOUR_MS, Params};
+    use super::{HOUR_MS, Params, RevocationLimit};
     use crate::model::time::EventTime;
     use compact_str::CompactString;
     use proptest::prelude::*;
 
     #[test]
     fn a_tenant_gets_one_revocation_an_hour() {
-        let mut breaker = Breaker::default();
+        let mut revocation_limit = RevocationLimit::default();
         let (acme, bloom) = (CompactString::new("acme"), CompactString::new("bloom"));
         let mut take = |tenant, ms| {
-            breaker.try_acquire(Some(tenant), (100, EventTime::from_ms(ms)), &Params::default())
+            revocation_limit.try_acquire(
+                Some(tenant),
+                (100, EventTime::from_ms(ms)),
+                &Params::default(),
+            )
         };
         assert!(take(&acme, 0));
         assert!(!take(&acme, HOUR_MS - 1));
@@ -153,30 +157,34 @@ mod tests {
 
     #[test]
     fn a_large_fleet_gets_its_share() {
-        let breaker = Breaker::default();
-        assert_eq!(breaker.left(100, &Params::default()), 3);
-        assert_eq!(breaker.left(1_000_000, &Params::default()), 10);
+        let revocation_limit = RevocationLimit::default();
+        assert_eq!(revocation_limit.left(100, &Params::default()), 3);
+        assert_eq!(revocation_limit.left(1_000_000, &Params::default()), 10);
     }
 
     #[test]
-    fn members_that_share_no_store_divide_what_is_allowed() {
-        let breaker = Breaker::default();
-        let params = Params { members: 3, ..Params::default() };
-        assert_eq!(breaker.left(1_000_000, &params), 3);
-        assert_eq!(breaker.left(100, &Params { members: 4, ..params }), 0);
+    fn instances_that_share_no_store_divide_what_is_allowed() {
+        let revocation_limit = RevocationLimit::default();
+        let params = Params { instances: 3, ..Params::default() };
+        assert_eq!(revocation_limit.left(1_000_000, &params), 3);
+        assert_eq!(revocation_limit.left(100, &Params { instances: 4, ..params }), 0);
     }
 
     #[test]
     fn a_token_that_is_given_back_can_be_acquired_again() {
-        let mut breaker = Breaker::default();
+        let mut revocation_limit = RevocationLimit::default();
         let (acme, params) = (CompactString::new("acme"), Params::default());
         let at = |ms| (100, EventTime::from_ms(ms));
-        assert!(breaker.try_acquire(Some(&acme), at(0), &params));
-        assert!(!breaker.try_acquire(Some(&acme), at(1), &params));
-        breaker.give_back(Some(&acme), EventTime::from_ms(0));
-        breaker.give_back(None, EventTime::from_ms(0));
-        assert_eq!(breaker.left(100, &params), 3, "one that nobody took is not given back");
-        assert!(breaker.try_acquire(Some(&acme), at(2), &params));
+        assert!(revocation_limit.try_acquire(Some(&acme), at(0), &params));
+        assert!(!revocation_limit.try_acquire(Some(&acme), at(1), &params));
+        revocation_limit.give_back(Some(&acme), EventTime::from_ms(0));
+        revocation_limit.give_back(None, EventTime::from_ms(0));
+        assert_eq!(
+            revocation_limit.left(100, &params),
+            3,
+            "one that nobody took is not given back"
+        );
+        assert!(revocation_limit.try_acquire(Some(&acme), at(2), &params));
     }
 
     proptest! {
@@ -185,12 +193,12 @@ mod tests {
             gaps in prop::collection::vec(0_i64..HOUR_MS / 2, 1..200),
         ) {
             let params = Params { per_tenant_hour: 2, ..Params::default() };
-            let mut breaker = Breaker::default();
+            let mut revocation_limit = RevocationLimit::default();
             let (mut now, mut granted) = (0, Vec::new());
             for (index, gap) in gaps.into_iter().enumerate() {
                 now += gap;
                 let tenant = CompactString::new(if index % 2 == 0 { "a" } else { "b" });
-                if breaker.try_acquire(Some(&tenant), (10, EventTime::from_ms(now)), &params) {
+                if revocation_limit.try_acquire(Some(&tenant), (10, EventTime::from_ms(now)), &params) {
                     granted.push(now);
                 }
             }

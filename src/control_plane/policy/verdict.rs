@@ -4,21 +4,21 @@
 //!  wanted --> catch-up --> allow list --> fleet ------> maturity --> warm-up --> budget ----->
 //!             (alert)      (alert)        (throttle)    (suspend)    (throttle)  (what is
 //!                                                                                 proven)
-//!         --> approval --> breaker ---> posture -->
+//!         --> approval --> revocation limit ---> mode -->
 //!             (suspend)    (suspend)    (its cap)
 //! ```
-//! Each guardrail that lowers the action is named, in that order.
+//! Each safeguard that lowers the action is named, in that order.
 
 use super::budget::Open;
-use crate::model::decision::{Guardrail, Posture};
+use crate::model::decision::{Mode, Safeguard};
 use crate::model::finding::Action;
 
 /// What is true as a finding is judged.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a circumstance of its own")]
 pub struct Circumstances {
-    /// The posture in force for the credential.
-    pub posture: Posture,
+    /// The mode in force for the credential.
+    pub mode: Mode,
     /// Whether the past is being read.
     pub catch_up: bool,
     /// Whether the credential is on the allow list.
@@ -38,43 +38,43 @@ pub struct Circumstances {
 /// What is to be done, and why not more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What is ordered; where it is not carried out, what a higher posture would have ordered.
+    /// What is ordered; where it is not carried out, what a higher mode would have ordered.
     pub action: Action,
     /// Whether stores are told.
     pub carried_out: bool,
-    /// The guardrails that lowered the action.
-    pub held_by: Vec<Guardrail>,
+    /// The safeguards that lowered the action.
+    pub held_by: Vec<Safeguard>,
 }
 
-/// A verdict that may still need a token of the breaker.
+/// A verdict that may still need a token of the revocation limit.
 #[derive(Clone, Debug)]
 pub struct Draft {
     action: Action,
-    held_by: Vec<Guardrail>,
+    held_by: Vec<Safeguard>,
     given: Circumstances,
 }
 
-/// Judges what is `wanted`, up to the breaker.
+/// Judges what is `wanted`, up to the revocation limit.
 pub fn draft(wanted: Action, given: Circumstances) -> Draft {
     let mut draft = Draft { action: wanted, held_by: Vec::new(), given };
     if given.catch_up {
-        draft.lower(Action::Alert, Guardrail::CatchUp);
+        draft.lower(Action::Alert, Safeguard::CatchUp);
     }
     if given.allow_listed {
-        draft.lower(Action::Alert, Guardrail::AllowList);
+        draft.lower(Action::Alert, Safeguard::AllowList);
     }
     if given.fleet_suppressed {
-        draft.lower(Action::Throttle, Guardrail::FleetSuppression);
+        draft.lower(Action::Throttle, Safeguard::CommonCause);
     }
     if !given.mature {
-        draft.lower(Action::Suspend, Guardrail::Maturity);
+        draft.lower(Action::Suspend, Safeguard::Maturity);
     }
     if given.warming_up {
-        draft.lower(Action::Throttle, Guardrail::WarmUp);
+        draft.lower(Action::Throttle, Safeguard::WarmUp);
     }
-    draft.lower(given.open.gravest(draft.action), Guardrail::Budget);
+    draft.lower(given.open.gravest(draft.action), Safeguard::Budget);
     if draft.needs_token() && given.needs_approval {
-        draft.lower(Action::Suspend, Guardrail::Approval);
+        draft.lower(Action::Suspend, Safeguard::Approval);
     }
     draft
 }
@@ -85,33 +85,33 @@ impl Draft {
         &self.given
     }
 
-    /// Whether it would revoke, and so needs a token of the breaker; shadow and lower postures
+    /// Whether it would revoke, and so needs a token of the revocation limit; shadow and lower modes
     /// need none.
     pub fn needs_token(&self) -> bool {
-        self.action == Action::Revoke && self.given.posture == Posture::Revoke
+        self.action == Action::Revoke && self.given.mode == Mode::Revoke
     }
 
-    /// Returns the verdict; `has_token` says whether the breaker granted the token that it needs.
+    /// Returns the verdict; `has_token` says whether the revocation limit granted the token that it needs.
     pub fn conclude(mut self, has_token: bool) -> Verdict {
         if self.needs_token() && !has_token {
-            self.lower(Action::Suspend, Guardrail::Breaker);
+            self.lower(Action::Suspend, Safeguard::RevocationLimit);
         }
-        let cap = self.given.posture.cap();
+        let cap = self.given.mode.cap();
         if cap.is_enforced() {
-            self.lower(cap, Guardrail::Posture);
+            self.lower(cap, Safeguard::Mode);
         }
         let Self { action, mut held_by, .. } = self;
         let carried_out = action.is_enforced() && action <= cap;
         if action > cap {
-            held_by.push(Guardrail::Posture);
+            held_by.push(Safeguard::Mode);
         }
         Verdict { action, carried_out, held_by }
     }
 
-    fn lower(&mut self, to: Action, guardrail: Guardrail) {
+    fn lower(&mut self, to: Action, safeguard: Safeguard) {
         if self.action > to {
             self.action = to;
-            self.held_by.push(guardrail);
+            self.held_by.push(safeguard);
         }
     }
 }
@@ -121,12 +121,13 @@ mod tests {
     use super::{Circumstances, Open, Verdict, draft};
     use crate::control_plane::policy::budget::{Budgets, Ledger};
     use crate::model::credential::Kind;
-    use crate::model::decision::{Guardrail, Posture};
+    use crate::model::decision::{Mode, Safeguard};
     use crate::model::finding::Action;
 
-    fn verdict(wanted: Action, posture: Posture, holds: (bool, bool, bool)) -> Verdict {
-        let (catch_up, allow_listed, breaker) = holds;
-        draft(wanted, Circumstances { catch_up, allow_listed, ..free(posture) }).conclude(breaker)
+    fn verdict(wanted: Action, mode: Mode, holds: (bool, bool, bool)) -> Verdict {
+        let (catch_up, allow_listed, revocation_limit) = holds;
+        draft(wanted, Circumstances { catch_up, allow_listed, ..free(mode) })
+            .conclude(revocation_limit)
     }
 
     /// The verdict on what needs no token.
@@ -136,9 +137,9 @@ mod tests {
         draft.conclude(false)
     }
 
-    fn free(posture: Posture) -> Circumstances {
+    fn free(mode: Mode) -> Circumstances {
         Circumstances {
-            posture,
+            mode,
             catch_up: false,
             allow_listed: false,
             fleet_suppressed: false,
@@ -153,38 +154,38 @@ mod tests {
 
     #[test]
     fn shadow_writes_down_what_it_would_have_done() {
-        let verdict = verdict(Action::Revoke, Posture::Shadow, FREE);
+        let verdict = verdict(Action::Revoke, Mode::Shadow, FREE);
         assert_eq!(verdict.action, Action::Revoke);
         assert!(!verdict.carried_out);
-        assert_eq!(verdict.held_by, [Guardrail::Posture]);
+        assert_eq!(verdict.held_by, [Safeguard::Mode]);
     }
 
     #[test]
-    fn a_posture_carries_out_what_it_allows_of_a_graver_action() {
-        let verdict = verdict(Action::Revoke, Posture::Suspend, FREE);
+    fn a_mode_carries_out_what_it_allows_of_a_graver_action() {
+        let verdict = verdict(Action::Revoke, Mode::Suspend, FREE);
         assert_eq!(verdict.action, Action::Suspend);
         assert!(verdict.carried_out);
-        assert_eq!(verdict.held_by, [Guardrail::Posture]);
+        assert_eq!(verdict.held_by, [Safeguard::Mode]);
     }
 
     #[test]
-    fn an_empty_breaker_suspends_instead_of_revoking() {
-        let verdict = verdict(Action::Revoke, Posture::Revoke, (false, false, false));
+    fn an_empty_revocation_limit_suspends_instead_of_revoking() {
+        let verdict = verdict(Action::Revoke, Mode::Revoke, (false, false, false));
         assert_eq!(verdict.action, Action::Suspend);
         assert!(verdict.carried_out);
-        assert_eq!(verdict.held_by, [Guardrail::Breaker]);
+        assert_eq!(verdict.held_by, [Safeguard::RevocationLimit]);
     }
 
     #[test]
     fn catch_up_and_the_allow_list_hold_everything_at_alert() {
         for holds in [(true, false, true), (false, true, true), (true, true, true)] {
             for wanted in Action::ALL {
-                for posture in Posture::ALL {
-                    let verdict = verdict(wanted, posture, holds);
+                for mode in Mode::ALL {
+                    let verdict = verdict(wanted, mode, holds);
                     assert!(verdict.action <= Action::Alert && !verdict.carried_out);
                     assert_eq!(
                         wanted > Action::Alert,
-                        verdict.held_by.iter().any(|held| *held != Guardrail::Posture)
+                        verdict.held_by.iter().any(|held| *held != Safeguard::Mode)
                     );
                 }
             }
@@ -202,18 +203,18 @@ mod tests {
             (throttles, Action::Revoke, Action::Throttle),
             (throttles, Action::Suspend, Action::Throttle),
         ] {
-            let given = Circumstances { open, ..free(Posture::Revoke) };
+            let given = Circumstances { open, ..free(Mode::Revoke) };
             let verdict = without_token(wanted, given);
-            assert_eq!((verdict.action, verdict.held_by), (action, vec![Guardrail::Budget]));
+            assert_eq!((verdict.action, verdict.held_by), (action, vec![Safeguard::Budget]));
         }
     }
 
     #[test]
     fn a_common_cause_holds_everything_at_throttle_and_the_budget_may_hold_it_lower() {
-        let given = Circumstances { fleet_suppressed: true, ..free(Posture::Revoke) };
+        let given = Circumstances { fleet_suppressed: true, ..free(Mode::Revoke) };
         for (open, action, held_by) in [
-            (Open::ALL, Action::Throttle, &[Guardrail::FleetSuppression] as &[_]),
-            (Open::NONE, Action::Alert, &[Guardrail::FleetSuppression, Guardrail::Budget]),
+            (Open::ALL, Action::Throttle, &[Safeguard::CommonCause] as &[_]),
+            (Open::NONE, Action::Alert, &[Safeguard::CommonCause, Safeguard::Budget]),
         ] {
             let verdict = without_token(Action::Revoke, Circumstances { open, ..given });
             assert_eq!((verdict.action, &*verdict.held_by), (action, held_by));
@@ -224,42 +225,42 @@ mod tests {
 
     #[test]
     fn an_immature_credential_is_suspended_at_most_and_in_the_warm_up_throttled() {
-        let young = Circumstances { mature: false, ..free(Posture::Revoke) };
+        let young = Circumstances { mature: false, ..free(Mode::Revoke) };
         let verdict = without_token(Action::Revoke, young);
-        assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Guardrail::Maturity]));
-        let early = Circumstances { warming_up: true, ..free(Posture::Revoke) };
+        assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Safeguard::Maturity]));
+        let early = Circumstances { warming_up: true, ..free(Mode::Revoke) };
         let verdict = without_token(Action::Suspend, early);
-        assert_eq!((verdict.action, verdict.held_by), (Action::Throttle, vec![Guardrail::WarmUp]));
+        assert_eq!((verdict.action, verdict.held_by), (Action::Throttle, vec![Safeguard::WarmUp]));
     }
 
     #[test]
     fn where_people_must_agree_it_is_suspended_meanwhile_and_takes_no_token() {
-        let given = Circumstances { needs_approval: true, ..free(Posture::Revoke) };
+        let given = Circumstances { needs_approval: true, ..free(Mode::Revoke) };
         let verdict = without_token(Action::Revoke, given);
-        assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Guardrail::Approval]));
-        // A lower posture would not revoke anyway: nobody is asked in vain.
-        let lower = Circumstances { needs_approval: true, ..free(Posture::Suspend) };
+        assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Safeguard::Approval]));
+        // A lower mode would not revoke anyway: nobody is asked in vain.
+        let lower = Circumstances { needs_approval: true, ..free(Mode::Suspend) };
         let verdict = without_token(Action::Revoke, lower);
-        assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Guardrail::Posture]));
+        assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Safeguard::Mode]));
     }
 
     #[test]
-    fn nothing_above_the_posture_is_ever_carried_out() {
+    fn nothing_above_the_mode_is_ever_carried_out() {
         for wanted in Action::ALL {
-            for posture in Posture::ALL {
-                let verdict = verdict(wanted, posture, FREE);
-                assert!(!verdict.carried_out || verdict.action <= posture.cap());
+            for mode in Mode::ALL {
+                let verdict = verdict(wanted, mode, FREE);
+                assert!(!verdict.carried_out || verdict.action <= mode.cap());
                 assert_eq!(
                     verdict.action < wanted || !verdict.carried_out,
-                    wanted > posture.cap() || !wanted.is_enforced()
+                    wanted > mode.cap() || !wanted.is_enforced()
                 );
             }
         }
     }
 
     #[test]
-    fn shadow_spends_no_token_of_the_breaker() {
-        let given = free(Posture::Shadow);
+    fn shadow_spends_no_token_of_the_revocation_limit() {
+        let given = free(Mode::Shadow);
         let verdict = without_token(Action::Revoke, given);
         assert_eq!(verdict.action, Action::Revoke);
     }

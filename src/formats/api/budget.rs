@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct ProofJson {
     /// The action.
     pub action: String,
-    /// Episodes that would have justified it, had the credential been mature.
-    pub episodes: u64,
+    /// Findings that would have justified it, had the credential been mature.
+    pub open_findings: u64,
     /// The bound on false ones that holds at 95 %; none while nothing was used.
     /// Unit: per credential-day of use.
     pub certified: Option<f64>,
@@ -31,7 +31,7 @@ pub struct CohortJson {
     /// How long they were used. Unit: credential-days, each 24 hours of use.
     pub credential_days: f64,
     /// Bursts that ended and that nobody confirmed.
-    pub episodes: u64,
+    pub open_findings: u64,
     /// Of those: with the context gate.
     pub context: u64,
     /// Of those: with the context gate and a corroborator.
@@ -50,7 +50,7 @@ fn cohort_json(kind: Kind, cohort: &Cohort, budgets: &Budgets) -> CohortJson {
         let certified = cohort.certified(action);
         ProofJson {
             action: action.as_str().to_owned(),
-            episodes: cohort.justified(action),
+            open_findings: cohort.justified(action),
             certified: certified.is_finite().then_some(certified),
             budget: budgets.of(action),
             open: cohort.opens(action, budgets),
@@ -60,7 +60,7 @@ fn cohort_json(kind: Kind, cohort: &Cohort, budgets: &Budgets) -> CohortJson {
     CohortJson {
         cohort: kind.as_str().to_owned(),
         credential_days: cohort.days(),
-        episodes: cohort.episodes,
+        open_findings: cohort.open_findings,
         context: cohort.context,
         corroborated: cohort.corroborated,
         actions: BUDGETED.map(proof).into(),

@@ -1,7 +1,7 @@
-//! A decision and a standing as JSON, by the contract.
+//! A decision and an enforcement state as JSON, by the contract.
 
 use super::finding::{Measures, known, read_credential, read_time, read_time_if};
-use crate::model::decision::{Decision, DecisionId, Generation, Guardrail, Order, Posture};
+use crate::model::decision::{Decision, DecisionId, Generation, Mode, Order, Safeguard};
 use crate::model::finding::{Action, FindingId};
 use serde::de::Deserializer;
 use serde::ser::Serializer;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 #[derive(Serialize, Deserialize)]
-struct Written<'a> {
+struct DecisionFields<'a> {
     id: Cow<'a, str>,
     finding: Option<String>,
     credential: Cow<'a, str>,
@@ -18,7 +18,8 @@ struct Written<'a> {
     generation: u64,
     action: Cow<'a, str>,
     wanted: Cow<'a, str>,
-    posture: Cow<'a, str>,
+    #[serde(alias = "posture")]
+    mode: Cow<'a, str>,
     carried_out: bool,
     held_by: Vec<Cow<'a, str>>,
     until: Option<String>,
@@ -37,7 +38,7 @@ pub struct DecisionJson(pub Decision);
 impl Serialize for DecisionJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let decision = &self.0;
-        Written {
+        DecisionFields {
             id: Cow::Owned(decision.id.to_string()),
             finding: decision.finding.map(|id| id.to_string()),
             credential: Cow::Borrowed(decision.credential.id()),
@@ -46,7 +47,7 @@ impl Serialize for DecisionJson {
             generation: decision.generation.0,
             action: Cow::Borrowed(decision.order.as_str()),
             wanted: Cow::Borrowed(decision.wanted.as_str()),
-            posture: Cow::Borrowed(decision.posture.as_str()),
+            mode: Cow::Borrowed(decision.mode.as_str()),
             carried_out: decision.carried_out,
             held_by: decision.held_by.iter().map(|g| Cow::Borrowed(g.as_str())).collect(),
             until: decision.until.map(|time| time.to_string()),
@@ -62,10 +63,10 @@ impl Serialize for DecisionJson {
 
 impl<'de> Deserialize<'de> for DecisionJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::deserialize(deserializer)?;
+        let written = DecisionFields::deserialize(deserializer)?;
         let finding = written.finding.as_deref();
         let finding = finding.map(|id| known(FindingId::parse(id), "finding id")).transpose()?;
-        let held_by = written.held_by.iter().map(|g| known(Guardrail::parse(g), "guardrail"));
+        let held_by = written.held_by.iter().map(|name| known(read_safeguard(name), "safeguard"));
         Ok(Self(Decision {
             id: known(DecisionId::parse(&written.id), "decision id")?,
             finding,
@@ -74,7 +75,7 @@ impl<'de> Deserialize<'de> for DecisionJson {
             generation: Generation(written.generation),
             wanted: known(Action::parse(&written.wanted), "action")?,
             order: known(Order::parse(&written.action), "action")?,
-            posture: known(Posture::parse(&written.posture), "posture")?,
+            mode: known(Mode::parse(&written.mode), "mode")?,
             carried_out: written.carried_out,
             held_by: held_by.collect::<Result<_, _>>()?,
             until: read_time_if(written.until.as_deref())?,
@@ -84,5 +85,33 @@ impl<'de> Deserialize<'de> for DecisionJson {
             reason: written.reason.into_owned(),
             evidence: written.evidence.0,
         }))
+    }
+}
+
+/// The safeguard of that name, or of the name that older journals have.
+fn read_safeguard(name: &str) -> Option<Safeguard> {
+    match name {
+        "posture" => Some(Safeguard::Mode),
+        "breaker" => Some(Safeguard::RevocationLimit),
+        "fleet_suppression" => Some(Safeguard::CommonCause),
+        _ => Safeguard::parse(name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DecisionJson;
+    use crate::model::decision::{Mode, Safeguard};
+
+    #[test]
+    fn journals_with_older_names_are_read() {
+        let line = r#"{"id":"d_0123456789abcdef","finding":null,"credential":"k","kind":"api_key",
+            "tenant":null,"generation":1,"action":"suspend","wanted":"revoke","posture":"suspend",
+            "carried_out":true,"held_by":["posture","breaker","fleet_suppression"],"until":null,
+            "at":"2026-11-23T18:54:00.000Z","by":"tripline","reason":"r","evidence":{}}"#;
+        let DecisionJson(decision) = serde_json::from_str(line).expect("a decision");
+        assert_eq!(decision.mode, Mode::Suspend);
+        let renamed = [Safeguard::Mode, Safeguard::RevocationLimit, Safeguard::CommonCause];
+        assert_eq!(decision.held_by, renamed);
     }
 }

@@ -67,7 +67,7 @@ pub(in crate::formats) fn known<T, E: Error>(found: Option<T>, what: &str) -> Re
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written<'a> {
+struct FindingFields<'a> {
     id: Cow<'a, str>,
     credential: Cow<'a, str>,
     kind: Cow<'a, str>,
@@ -97,7 +97,7 @@ impl Serialize for FindingJson {
         let reached = Action::ALL.into_iter().filter_map(|action| {
             Some((Cow::Borrowed(action.as_str()), finding.reached.at(action)?.to_string()))
         });
-        Written {
+        FindingFields {
             id: Cow::Owned(finding.id.to_string()),
             credential: Cow::Borrowed(finding.credential.id()),
             kind: Cow::Borrowed(finding.credential.kind().as_str()),
@@ -118,13 +118,18 @@ impl Serialize for FindingJson {
     }
 }
 
+/// The detector of that name, or of the name that findings of older versions have.
+fn read_detector(name: &str) -> Option<Detector> {
+    if name == "ceiling" { Some(Detector::Limit) } else { Detector::parse(name) }
+}
+
 impl<'de> Deserialize<'de> for FindingJson {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let written = Written::deserialize(deserializer)?;
+        let written = FindingFields::deserialize(deserializer)?;
         let mut reached = Reached::default();
         for action in Action::ALL.into_iter().rev() {
             if let Some(at) = written.reached.get(action.as_str()) {
-                reached.note_exactly(action, read_time(at)?);
+                reached.record_exactly(action, read_time(at)?);
             }
         }
         let mut gates = Gates::default();
@@ -135,7 +140,7 @@ impl<'de> Deserialize<'de> for FindingJson {
             id: known(FindingId::parse(&written.id), "finding id")?,
             credential: read_credential(&written.kind, &written.credential)?,
             tenant: written.tenant.map(|tenant| tenant.as_ref().into()),
-            detector: known(Detector::parse(&written.detector), "detector")?,
+            detector: known(read_detector(&written.detector), "detector")?,
             action: known(Action::parse(&written.action), "action")?,
             opened: read_time(&written.opened)?,
             reached,

@@ -38,7 +38,7 @@ pub struct CredentialJson {
     /// The counts of the last 60 seconds, oldest first; the last is of the newest second.
     #[serde(default)]
     pub per_second: Vec<u32>,
-    /// Its findings whose episode runs.
+    /// Its findings whose finding runs.
     pub open_findings: Vec<String>,
 }
 
@@ -60,10 +60,10 @@ impl CredentialJson {
     pub fn new(
         credential: &Credential,
         view: Option<&View>,
-        standing: Option<(Status, Option<EventTime>)>,
+        in_force: Option<(Status, Option<EventTime>)>,
         latest: Option<&Decision>,
     ) -> Self {
-        let (status, until) = standing.unwrap_or((Status::Active, None));
+        let (status, until) = in_force.unwrap_or((Status::Active, None));
         let text = |time: EventTime| time.to_string();
         let tenant = view.and_then(|view| view.tenant.as_ref());
         let tenant = tenant.or_else(|| latest.and_then(|decision| decision.tenant.as_ref()));

@@ -15,10 +15,10 @@ pub struct StatusJson {
     /// Since when the configuration holds as a whole: the start, or a reload that needs no restart.
     #[serde(default)]
     pub configured: Option<String>,
-    /// The default posture.
-    pub posture: String,
+    /// The default mode.
+    pub mode: String,
     /// What a person should look at, the most severe first. Empty: all is well.
-    pub concerns: Vec<ConcernJson>,
+    pub issues: Vec<IssueJson>,
     /// Who asks.
     pub account: String,
     /// What they may do.
@@ -35,11 +35,11 @@ pub struct StatusJson {
     pub memory_bytes: u64,
     /// What they may take. Unit: bytes.
     pub memory_bytes_max: u64,
-    /// Credentials with an open episode now.
-    pub open_episodes: u64,
+    /// Credentials with an open finding now.
+    pub open_incidents: u64,
     /// Decisions that were carried out, by order; of alerts those that were made.
     pub decisions: BTreeMap<String, u64>,
-    /// Decisions that a guardrail lowered.
+    /// Decisions that a safeguard lowered.
     pub held: u64,
     /// Revocations that wait for people now.
     pub approvals: u64,
@@ -47,13 +47,13 @@ pub struct StatusJson {
     #[serde(default)]
     pub out_of_service: u64,
     /// Credentials on which a decision is remembered.
-    pub standing: u64,
-    /// Revocations that the breaker has left.
-    pub breaker_tokens: i64,
-    /// All members together.
+    pub enforced_credentials: u64,
+    /// Revocations that the revocation limit has left.
+    pub revocation_tokens: i64,
+    /// All instances together.
     #[serde(default)]
     pub fleet: FleetJson,
-    /// The Kafka intake, where there is one.
+    /// The Kafka source, where there is one.
     pub kafka: Option<KafkaJson>,
     /// The journal.
     pub journal: JournalJson,
@@ -80,9 +80,9 @@ pub enum Part {
     Store,
     /// The events that came by HTTP, on disk.
     EventLog,
-    /// The queues of the intakes.
+    /// The queues of the sources.
     Queue,
-    /// The Kafka intake.
+    /// The Kafka source.
     Kafka,
     /// What is remembered, on disk.
     Checkpoints,
@@ -91,7 +91,7 @@ pub enum Part {
     /// Records that come in.
     Records,
     /// The bound on revocations.
-    Breaker,
+    RevocationLimit,
 }
 
 impl Part {
@@ -108,14 +108,14 @@ impl Part {
             Self::Checkpoints => "checkpoints",
             Self::Memory => "memory",
             Self::Records => "records",
-            Self::Breaker => "breaker",
+            Self::RevocationLimit => "revocation_limit",
         }
     }
 }
 
 /// What a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConcernJson {
+pub struct IssueJson {
     /// What is not well.
     pub part: Part,
     /// Which store, where it is one.
@@ -131,24 +131,24 @@ pub struct ConcernJson {
 
 impl StatusJson {
     /// What a person should look at of a part.
-    pub fn concern(&self, part: Part) -> Option<&ConcernJson> {
-        self.concerns.iter().find(|one| one.part == part)
+    pub fn issue(&self, part: Part) -> Option<&IssueJson> {
+        self.issues.iter().find(|one| one.part == part)
     }
 }
 
-/// All members together, as far as this one hears of them through Redis.
+/// All instances together, as far as this one hears of them through Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetJson {
     /// How many there are.
-    pub members: u64,
+    pub instances: u64,
     /// Credentials that they remember.
     pub credentials: u64,
 }
 
-/// The Kafka intake.
+/// The Kafka source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KafkaJson {
-    /// Partitions that this member owns.
+    /// Partitions that this instance owns.
     pub partitions: u64,
     /// Records not yet applied, over them.
     pub lag: u64,

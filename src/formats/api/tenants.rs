@@ -4,7 +4,7 @@ use crate::control_plane::tenant_ranking::{Ranked, Ranking};
 use crate::model::time::EventTime;
 use serde::{Deserialize, Serialize};
 
-/// A minute of the tenants of all members.
+/// A minute of the tenants of all instances.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct TenantsJson {
     /// When the minute began; none while no minute ended recently in which there were requests.

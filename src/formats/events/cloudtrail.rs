@@ -5,7 +5,7 @@ use super::details::{self, clean};
 use super::refusal::{Refusal, check_depth, of_json};
 use super::repair::{read_json, without_mark};
 use super::scalar::{Scalar, is_absent};
-use super::split::{Elements, first_value, members};
+use super::split::{Elements, first_value, instances};
 use crate::formats::time::rfc3339;
 use crate::model::event::{AuthEvent, Field, Outcome};
 use serde::Deserialize;
@@ -110,9 +110,9 @@ fn is_failed_login(text: &str, record: &Record<'_>) -> bool {
     if !matches!(&record.event_name, Scalar::Text(name) if name == "ConsoleLogin") {
         return false;
     }
-    let member = |of, wanted: &[u8]| members(of).find(|(name, _)| *name == wanted);
-    let response = member(text.as_bytes(), b"responseElements");
-    let result = response.and_then(|(_, response)| member(response, b"ConsoleLogin"));
+    let instance = |of, wanted: &[u8]| instances(of).find(|(name, _)| *name == wanted);
+    let response = instance(text.as_bytes(), b"responseElements");
+    let result = response.and_then(|(_, response)| instance(response, b"ConsoleLogin"));
     !record.error_message.is_null() || result.is_none_or(|(_, result)| result != b"\"Success\"")
 }
 
@@ -129,7 +129,7 @@ pub fn decode<'a>(
     }
     while let Some((document, after)) = first_value(rest) {
         rest = after;
-        let records = members(document).find(|(name, _)| *name == b"Records");
+        let records = instances(document).find(|(name, _)| *name == b"Records");
         let array = records.map_or(document, |(_, array)| array);
         let Some(mut elements) = Elements::of(array) else {
             each(decode_one(document, context));

@@ -45,14 +45,14 @@ impl Format {
 
 /// What had to be changed in decoded events.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DecodeTally {
+pub struct DecodeCounters {
     /// Events that held a raw secret.
     pub secrets: u64,
     /// Fields that were repaired or left out, in the order of [`Field::ALL`].
     pub repairs: [u64; Field::ALL.len()],
 }
 
-impl DecodeTally {
+impl DecodeCounters {
     /// Counts an event.
     pub fn add(&mut self, event: &AuthEvent<'_>) {
         self.secrets += u64::from(event.held_secret);

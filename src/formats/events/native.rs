@@ -67,7 +67,7 @@ impl Name {
     }
 }
 
-/// Reads the name of a member; `None` for a name that the contract doesn't have.
+/// Reads the name of an instance; `None` for a name that the contract doesn't have.
 #[derive(Clone, Copy)]
 struct NameVisitor;
 
@@ -91,7 +91,7 @@ impl Visitor<'_> for NameVisitor {
     }
 }
 
-/// The members of a record that the contract knows.
+/// The instances of a record that the contract knows.
 #[derive(Default)]
 struct Record<'a> {
     values: [Scalar<'a>; NAMES],
@@ -202,7 +202,7 @@ fn event<'a>(mut record: Record<'a>, context: &Context<'_>) -> Result<AuthEvent<
 }
 
 #[derive(Serialize)]
-struct Written<'a> {
+struct EventFields<'a> {
     time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<&'a str>,
@@ -243,7 +243,7 @@ struct Written<'a> {
 
 /// Writes an event as a line of the contract, with all that is known of it.
 pub fn encode(event: &AuthEvent<'_>) -> String {
-    let written = Written {
+    let written = EventFields {
         time: event.time.to_string(),
         id: event.id.as_deref(),
         credential: &event.credential,

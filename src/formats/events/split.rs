@@ -70,16 +70,16 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// The members of an object that `text` begins with: names as they are written between their
+/// The instances of an object that `text` begins with: names as they are written between their
 /// quotes, and values.
-pub(in crate::formats) fn members(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+pub(in crate::formats) fn instances(text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     let inner = text.trim_ascii_start().strip_prefix(b"{").unwrap_or_default();
     let mut rest = inner;
     std::iter::from_fn(move || {
-        let member = rest.trim_ascii_start();
-        let name_end = 1 + string_bytes(member.strip_prefix(b"\"")?);
-        let name = member.get(1..name_end.checked_sub(1)?)?;
-        let value = member.get(name_end..)?.trim_ascii_start().strip_prefix(b":")?;
+        let instance = rest.trim_ascii_start();
+        let name_end = 1 + string_bytes(instance.strip_prefix(b"\"")?);
+        let name = instance.get(1..name_end.checked_sub(1)?)?;
+        let value = instance.get(name_end..)?.trim_ascii_start().strip_prefix(b":")?;
         let length = value_bytes(value, b'}');
         rest = value.get(length + 1..).filter(|_| value.get(length) == Some(&b',')).unwrap_or(b"");
         Some((name, value.get(..length)?.trim_ascii()))
@@ -178,7 +178,7 @@ impl Brackets {
 
 #[cfg(test)]
 mod tests {
-    use super::{Elements, first_value, members};
+    use super::{Elements, first_value, instances};
     use proptest::prelude::*;
     use serde_json::Value;
 
@@ -212,13 +212,13 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_by_name() {
+    fn instances_are_found_by_name() {
         let text = br#" {"a" : 1, "Records":[{"x":","}] , "b":"}"} "#;
-        let seen: Vec<_> = members(text).collect();
+        let seen: Vec<_> = instances(text).collect();
         let expected: [(&[u8], &[u8]); 3] =
             [(b"a", b"1"), (b"Records", br#"[{"x":","}]"#), (b"b", br#""}""#)];
         assert_eq!(seen, expected);
-        assert_eq!(members(b"[1]").count(), 0);
+        assert_eq!(instances(b"[1]").count(), 0);
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
             if let Some(elements) = Elements::of(&bytes) {
                 prop_assert!(elements.count() <= bytes.len());
             }
-            prop_assert!(members(&bytes).count() <= bytes.len());
+            prop_assert!(instances(&bytes).count() <= bytes.len());
             let mut rest = bytes.as_slice();
             while let Some((value, after)) = first_value(rest) {
                 prop_assert!(!value.is_empty() && after.len() < rest.len());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// The media type of one event.
 pub const MEDIA_TYPE: &str = "application/cloudevents+json";
-/// Where they come from. All members of a group are one source: what two of them say has one id.
+/// Where they come from. All instances of a group are one source: what two of them say has one id.
 const SOURCE: &str = "/tripline";
 
 /// Writes a message as a `CloudEvent` whose data are the message in own JSON.

@@ -4,7 +4,7 @@
 //! it become a link, a mention or markup.
 //! Source: Alertmanager API v2; Slack's incoming webhooks; `PagerDuty` Events API v2.
 
-use crate::control_plane::notifications::notice::{Known, Message, Notice, Stage};
+use crate::control_plane::notifications::notice::{Message, Notice, NotifiedFinding, Stage};
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::api::finding::FindingJson;
 use crate::model::decision::Decision;
@@ -44,7 +44,7 @@ pub fn sentence(notice: &Notice) -> String {
 }
 
 fn sentence_of(decision: &Decision) -> String {
-    let held: Vec<&str> = decision.held_by.iter().map(|guardrail| guardrail.as_str()).collect();
+    let held: Vec<&str> = decision.held_by.iter().map(|safeguard| safeguard.as_str()).collect();
     let done = if decision.carried_out { "" } else { "not carried out: " };
     let held =
         if held.is_empty() { String::new() } else { format!(", held back by {}", held.join(", ")) };
@@ -158,11 +158,11 @@ pub fn alerts(message: &Message) -> Vec<Value> {
 }
 
 /// For Alertmanager: what lasts, said again at `now`.
-pub fn alerts_again(known: &[Known], now: EventTime) -> Vec<Value> {
+pub fn alerts_again(known: &[NotifiedFinding], now: EventTime) -> Vec<Value> {
     known.iter().map(|one| alert(one, one.told, now.plus_ms(ALERT_LASTS_MS))).collect()
 }
 
-fn alert(known: &Known, told: Action, ends: EventTime) -> Value {
+fn alert(known: &NotifiedFinding, told: Action, ends: EventTime) -> Value {
     let finding = &known.finding;
     let mut annotations = json!({
         "summary": finding.summary,
@@ -193,10 +193,10 @@ pub fn test_finding(now: EventTime) -> Option<Finding> {
     use crate::model::finding::{Detector, FindingId, Gates, Reached};
     let credential = Credential::parse("tripline_test").ok()?;
     Some(Finding {
-        id: FindingId::of(&credential, Detector::Ceiling, now),
+        id: FindingId::of(&credential, Detector::Limit, now),
         credential,
         tenant: None,
-        detector: Detector::Ceiling,
+        detector: Detector::Limit,
         action: Action::Alert,
         opened: now,
         reached: Reached::default(),
@@ -214,7 +214,7 @@ pub fn test_finding(now: EventTime) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::{alerts, native, pagerduty, slack, test_finding};
-    use crate::control_plane::notifications::notice::{Known, Message, Stage};
+    use crate::control_plane::notifications::notice::{Message, NotifiedFinding, Stage};
     use crate::model::credential::Credential;
     use crate::model::finding::Action;
     use crate::model::time::EventTime;
@@ -227,7 +227,7 @@ mod tests {
             Credential::parse("<!channel> *x* `@channel` https://evil.example|a").expect("valid");
         finding.summary = format!("{} made 20,000 requests", finding.credential.id());
         finding.action = action;
-        let known = Known { finding: Arc::new(finding), told: action, decision: None };
+        let known = NotifiedFinding { finding: Arc::new(finding), told: action, decision: None };
         Message::finding(stage, known, before, now)
     }
 

@@ -5,7 +5,7 @@
 //! Source: OCSF schema 1.4.0, class `detection_finding`, profile `security_control`.
 
 use super::notification::sentence;
-use crate::control_plane::notifications::notice::{Known, Message, Notice, Stage};
+use crate::control_plane::notifications::notice::{Message, Notice, NotifiedFinding, Stage};
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::api::finding::FindingJson;
 use crate::model::credential::Credential;
@@ -36,7 +36,7 @@ pub fn detection_finding(message: &Message) -> Value {
     }
 }
 
-fn of_finding(message: &Message, stage: Stage, known: &Known) -> Value {
+fn of_finding(message: &Message, stage: Stage, known: &NotifiedFinding) -> Value {
     let finding = &known.finding;
     let activity = match stage {
         Stage::Opened => Activity::Create,

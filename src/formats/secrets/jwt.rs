@@ -277,7 +277,7 @@ fn after_space(json: &[u8], at: usize) -> usize {
     at + rest.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap_or(rest.len())
 }
 
-/// The value of the member whose name ends at `end`; none if it is no name.
+/// The value of the instance whose name ends at `end`; none if it is no name.
 fn value_after(json: &[u8], end: usize) -> Option<Value<'_>> {
     let colon = after_space(json, end);
     if json.get(colon) != Some(&b':') {

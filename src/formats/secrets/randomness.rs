@@ -44,7 +44,7 @@ pub(in crate::formats) fn is_shaped(chunk: &[u8]) -> bool {
     let in_url = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
     match chunk {
         [b's', b'.', token @ ..] if token.len() == 24 => {
-            return token.iter().all(u8::is_ascii_alphanumeric) && Makeup::of(token).mixes();
+            return token.iter().all(u8::is_ascii_alphanumeric) && CharacterMix::of(token).mixes();
         }
         [_, _, _, b'0'..=b'9', b'Q', b'~', rest @ ..] if (31..=34).contains(&rest.len()) => {
             return rest.iter().all(|byte| in_url(byte) || matches!(byte, b'.' | b'~'));
@@ -64,7 +64,7 @@ pub(in crate::formats) fn is_shaped(chunk: &[u8]) -> bool {
         && time.len() == 6
         && (27..=38).contains(&mac.len())
         && chunk.iter().all(|byte| in_url(byte) || *byte == b'.')
-        && Makeup::of(id).mixes()
+        && CharacterMix::of(id).mixes()
 }
 
 /// What of a run of base64's letters looks drawn at random. A run holds `/`, which standard base64
@@ -84,7 +84,7 @@ pub(in crate::formats) fn random_in(bytes: &[u8], run: Range<usize>) -> Option<R
     // Standard base64 has `+` and `/`, but neither `-` nor `_`.
     let is_path = text.first() == Some(&b'/') || slashes == 0 || slashes * 12 > text.len();
     let is_standard = !text.iter().any(|byte| matches!(byte, b'-' | b'_' | b'~'));
-    (!is_path && is_standard && Makeup::of(text).is_base64()).then_some(run)
+    (!is_path && is_standard && CharacterMix::of(text).is_base64()).then_some(run)
 }
 
 /// Whether a word before the first `_` or `-` says that it is an id. `fp_` and 32 hexadecimal digits are
@@ -108,20 +108,22 @@ fn is_random(run: &[u8]) -> bool {
     let word = |byte: &u8| matches!(byte, b'-' | b'_' | b'+' | b'~');
     let is_drawn = |segment: &[u8]| {
         segment.len() >= RANDOM_BYTES_MIN
-            && (has_hexadecimal(segment) || Makeup::of(segment).is_base36())
+            && (has_hexadecimal(segment) || CharacterMix::of(segment).is_base36())
     };
     let is_mixed = run.iter().any(u8::is_ascii_uppercase) && run.iter().any(u8::is_ascii_lowercase);
     if run.split(word).any(is_drawn) {
         return true;
     }
     // Of a name with joints no part mixes capitals, small letters and digits.
-    is_mixed && Makeup::of(run).is_base64() && run.split(word).any(|part| Makeup::of(part).mixes())
+    is_mixed
+        && CharacterMix::of(run).is_base64()
+        && run.split(word).any(|part| CharacterMix::of(part).mixes())
 }
 
 /// Whether it has 32 hexadecimal digits of one case in a row, letters and digits in a mixture.
 fn has_hexadecimal(segment: &[u8]) -> bool {
     segment.split(|byte| !byte.is_ascii_hexdigit()).any(|digits| {
-        let makeup = Makeup::of(digits);
+        let makeup = CharacterMix::of(digits);
         let one_case = makeup.lower == 0 || makeup.upper == 0;
         let letters = makeup.lower + makeup.upper;
         digits.len() >= RANDOM_BYTES_MIN && one_case && letters >= 3 && makeup.distinct() >= 8
@@ -130,7 +132,7 @@ fn has_hexadecimal(segment: &[u8]) -> bool {
 
 /// What a run is made of.
 #[derive(Default)]
-struct Makeup {
+struct CharacterMix {
     lower: usize,
     upper: usize,
     digits: usize,
@@ -140,7 +142,7 @@ struct Makeup {
     letters: u128,
 }
 
-impl Makeup {
+impl CharacterMix {
     fn of(run: &[u8]) -> Self {
         let mut makeup = Self::default();
         let mut before = None;

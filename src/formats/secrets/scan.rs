@@ -210,7 +210,7 @@ fn in_chunk(
     rules: Rules,
     is_first: bool,
 ) -> Option<Range<usize>> {
-    let mut seen = Seen::default();
+    let mut seen = ScanState::default();
     let (mut at, mut run) = (chunk.start, chunk.start);
     let mut random = None;
     let mut end_run = |run: Range<usize>| {
@@ -271,13 +271,13 @@ fn at_prefix(bytes: &[u8], at: usize, chunk: &Range<usize>, whole: bool) -> Opti
 
 /// What a chunk has that is looked at once it has been read.
 #[derive(Default)]
-struct Seen {
+struct ScanState {
     points: usize,
     slashes: usize,
     assigns: bool,
 }
 
-impl Seen {
+impl ScanState {
     fn find(&self, bytes: &[u8], chunk: &Range<usize>) -> Option<Range<usize>> {
         if let Some(found) = (self.points >= 2).then(|| token_in(bytes, chunk)).flatten() {
             return Some(found);

@@ -141,7 +141,7 @@ impl std::fmt::Debug for Fingerprinter {
 }
 
 impl Fingerprinter {
-    /// Fingerprints under that key. All members of a fleet need the same one.
+    /// Fingerprints under that key. All instances of a fleet need the same one.
     pub fn new(key: Vec<u8>) -> Self {
         let key = Arc::new(SecretSlice::from(key));
         Self { key, rules: Rules::Random, every_credential: false, every_name: false }

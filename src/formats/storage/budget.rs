@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 
 /// The layout of the file.
 const VERSION: u32 = 1;
-/// The greatest number of episodes that can be true: bounds are exact up to it.
-const EPISODES_MAX: u64 = 1_000_000_000;
+/// The greatest number of findings that can be true: bounds are exact up to it.
+const OPEN_FINDINGS_MAX: u64 = 1_000_000_000;
 
 /// Why a file holds no ledger.
 #[derive(Debug, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum LedgerError {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct BudgetFields {
     version: u32,
     cohorts: BTreeMap<String, WrittenCohort>,
 }
@@ -35,7 +35,7 @@ struct Written {
 #[serde(deny_unknown_fields)]
 struct WrittenCohort {
     hours: u64,
-    episodes: u64,
+    open_findings: u64,
     rate: u64,
     context: u64,
     corroborated: u64,
@@ -47,7 +47,7 @@ impl WrittenCohort {
         let justified = Action::ALL.into_iter().zip(cohort.justified);
         Self {
             hours: cohort.hours,
-            episodes: cohort.episodes,
+            open_findings: cohort.open_findings,
             rate: cohort.rate,
             context: cohort.context,
             corroborated: cohort.corroborated,
@@ -59,18 +59,18 @@ impl WrittenCohort {
     fn read(&self) -> Option<Cohort> {
         let of = |action: Action| self.justified.get(action.as_str()).copied();
         let mut justified = [0; Action::ALL.len()];
-        let mut whole = self.episodes;
+        let mut whole = self.open_findings;
         for (slot, action) in justified.iter_mut().zip(Action::ALL) {
             *slot = of(action).filter(|count| *count <= whole)?;
             whole = *slot;
         }
-        let can_be = self.episodes <= EPISODES_MAX
-            && self.rate <= self.episodes
-            && self.context <= self.episodes
+        let can_be = self.open_findings <= OPEN_FINDINGS_MAX
+            && self.rate <= self.open_findings
+            && self.context <= self.open_findings
             && self.corroborated <= self.context;
-        let (hours, episodes, rate) = (self.hours, self.episodes, self.rate);
+        let (hours, open_findings, rate) = (self.hours, self.open_findings, self.rate);
         let (context, corroborated) = (self.context, self.corroborated);
-        can_be.then_some(Cohort { hours, episodes, rate, context, corroborated, justified })
+        can_be.then_some(Cohort { hours, open_findings, rate, context, corroborated, justified })
     }
 }
 
@@ -79,7 +79,7 @@ pub fn encode(cohorts: &Cohorts) -> String {
     let by_kind = Kind::ALL.into_iter().zip(cohorts);
     let cohorts =
         by_kind.map(|(kind, cohort)| (kind.as_str().to_owned(), WrittenCohort::of(cohort)));
-    let written = Written { version: VERSION, cohorts: cohorts.collect() };
+    let written = BudgetFields { version: VERSION, cohorts: cohorts.collect() };
     serde_json::to_string_pretty(&written).unwrap_or_default()
 }
 
@@ -89,7 +89,7 @@ pub fn encode(cohorts: &Cohorts) -> String {
 /// When it is no ledger, of another version, or can't be true; the caller begins a new one, and
 /// nothing is proven.
 pub fn decode(text: &str) -> Result<Cohorts, LedgerError> {
-    let written: Written = serde_json::from_str(text)?;
+    let written: BudgetFields = serde_json::from_str(text)?;
     if written.version != VERSION {
         return Err(LedgerError::Version(written.version));
     }
@@ -111,7 +111,7 @@ mod tests {
         let mut cohorts = Cohorts::default();
         cohorts[1] = Cohort {
             hours: u64::MAX,
-            episodes: 9,
+            open_findings: 9,
             rate: 6,
             context: 5,
             corroborated: 3,

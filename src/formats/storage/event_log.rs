@@ -118,7 +118,7 @@ impl Part<'_> {
 
 /// What is told of a record as it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told<'a> {
+pub enum LogItem<'a> {
     /// It came in a request with an idempotency key of that hash.
     Key(u64),
     /// What arrived then for one slot.
@@ -127,7 +127,7 @@ pub enum Told<'a> {
 
 /// How a segment was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct LogScan {
     /// What can't be read at its end: tripline, or the machine, ended while it was written.
     /// Unit: bytes.
     pub torn_bytes: usize,
@@ -142,11 +142,11 @@ pub struct Found {
 pub fn read(
     segment: &[u8],
     seed: HashSeed,
-    mut each: impl FnMut(Told<'_>),
-) -> Result<Found, Useless> {
+    mut each: impl FnMut(LogItem<'_>),
+) -> Result<LogScan, Useless> {
     let (head, mut rest) = segment.split_at_checked(HEAD_BYTES).ok_or(Useless::Damaged)?;
     let version = version_of(head, seed)?;
-    let mut found = Found::default();
+    let mut found = LogScan::default();
     while !rest.is_empty() {
         let mut input = Input::new(rest, version);
         let frame = u32::decode(&mut input).zip(u32::decode(&mut input));
@@ -197,11 +197,11 @@ fn version_of(head: &[u8], seed: HashSeed) -> Result<u16, Useless> {
     if mark == Some(seed.mark()) { Ok(version) } else { Err(Useless::OtherKey) }
 }
 
-fn record(body: &[u8], version: u16, each: &mut impl FnMut(Told<'_>)) -> Option<()> {
+fn record(body: &[u8], version: u16, each: &mut impl FnMut(LogItem<'_>)) -> Option<()> {
     let mut input = Input::new(body, version);
     let (arrived, key): (EventTime, Option<u64>) = Codec::decode(&mut input)?;
     if let Some(key) = key {
-        each(Told::Key(key));
+        each(LogItem::Key(key));
     }
     for _ in 0..input.count()? {
         let slot = usize::try_from(u32::decode(&mut input)?).ok()?;
@@ -210,14 +210,14 @@ fn record(body: &[u8], version: u16, each: &mut impl FnMut(Told<'_>)) -> Option<
         let length = input.count()?;
         let bytes = input.take(length)?;
         let end = first.saturating_add(events.into());
-        each(Told::Part(arrived, Part { slot, first, end, bytes, version }));
+        each(LogItem::Part(arrived, Part { slot, first, end, bytes, version }));
     }
     input.is_empty().then_some(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Draft, Found, HEAD_BYTES, Told, frame, head, read};
+    use super::{Draft, HEAD_BYTES, LogItem, LogScan, frame, head, read};
     use crate::data_plane::batch::{Batch, HashSeed};
     use crate::model::event::AuthEvent;
     use crate::model::time::EventTime;
@@ -237,15 +237,15 @@ mod tests {
         batch
     }
 
-    fn all(segment: &[u8]) -> (Vec<Read>, Found) {
+    fn all(segment: &[u8]) -> (Vec<Read>, LogScan) {
         let (mut parts, mut key) = (Vec::new(), None);
         let found = read(segment, SEED, |told| {
             let (arrived, part) = match told {
-                Told::Key(hash) => {
+                LogItem::Key(hash) => {
                     key = Some(hash);
                     return;
                 }
-                Told::Part(arrived, part) => (arrived, part),
+                LogItem::Part(arrived, part) => (arrived, part),
             };
             let batch = part.batch(SEED).expect("its bytes");
             let events = batch.rows().iter();
@@ -274,7 +274,7 @@ mod tests {
                 let events = events.map(|(at, (id, ms))| (id.clone(), at, EventTime::from_ms(*ms)));
                 written.push((key, arrived, 3, first, events.collect()));
             }
-            prop_assert_eq!(all(&segment), (written.clone(), Found::default()));
+            prop_assert_eq!(all(&segment), (written.clone(), LogScan::default()));
 
             let at = HEAD_BYTES + place.index(segment.len() - HEAD_BYTES);
             let whole = ends.iter().filter(|end| **end <= at).count() - 1;
@@ -283,7 +283,7 @@ mod tests {
             prop_assert_eq!(&parts[..whole], &written[..whole], "all before it");
             prop_assert!(parts.iter().all(|part| written.contains(part)), "and nothing else");
             let is_between = cut && ends.contains(&at);
-            prop_assert_eq!(found == Found::default(), is_between);
+            prop_assert_eq!(found == LogScan::default(), is_between);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What members tell each other of their parts of the fleet, as JSON.
+//! What instances tell each other of their parts of the fleet, as JSON.
 //!
 //! `{"active":12,"bursts":{"api_key":[[1700000000,3]]},
 //! "tenants":[{"minute":28333333,"requests":900,"usual":800,"busiest":[["acme",600,90,4000]]}]}`:
@@ -6,15 +6,15 @@
 //! of all and of a usual minute, and the same of the busiest tenants, and for how many minutes these were
 //! watched.
 
-use crate::control_plane::instance_summary::MemberSummary;
-use crate::control_plane::policy::common_cause::{Openings, Summary};
+use crate::control_plane::instance_summary::InstanceSummary;
+use crate::control_plane::policy::common_cause::{BurstOnsets, Summary};
 use crate::control_plane::tenant_ranking::{MINUTES_MAX, Minutes};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use crate::model::signal::{BUSIEST_MAX, MinuteTotals, TenantTotals};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The most seconds of a kind that a member may tell of: twice the window, and one.
+/// The most seconds of a kind that an instance may tell of: twice the window, and one.
 const SECONDS_MAX: usize = 121;
 /// The longest that one may be. Unit: bytes.
 const BYTES_MAX: usize = 64 * 1024;
@@ -23,13 +23,13 @@ const BYTES_MAX: usize = 64 * 1024;
 const NAMES_BYTES_MAX: usize = 12 * 1024;
 
 /// A tenant, its requests, how many are usual, and for how many minutes it was watched.
-type Told = (String, u64, u64, u32);
+type TenantRow = (String, u64, u64, u32);
 
 #[derive(Serialize, Deserialize)]
-struct Written {
+struct SummaryFields {
     active: u64,
     bursts: BTreeMap<String, Vec<(i64, u32)>>,
-    /// A list of [`WrittenMinute`]. Older members don't tell of them, and newer ones may do otherwise:
+    /// A list of [`WrittenMinute`]. Older instances don't tell of them, and newer ones may do otherwise:
     /// that must not hide the rest.
     #[serde(default)]
     tenants: serde_json::Value,
@@ -40,11 +40,11 @@ struct WrittenMinute {
     minute: u32,
     requests: u64,
     usual: u64,
-    busiest: Vec<Told>,
+    busiest: Vec<TenantRow>,
 }
 
 /// Writes a summary.
-pub fn encode(summary: &MemberSummary) -> String {
+pub fn encode(summary: &InstanceSummary) -> String {
     let bursts = Kind::ALL.into_iter().zip(&summary.fleet.bursts);
     let bursts = bursts.filter(|(_, openings)| !openings.is_empty()).map(|(kind, openings)| {
         let newest = openings.iter().rev().take(SECONDS_MAX);
@@ -59,11 +59,11 @@ pub fn encode(summary: &MemberSummary) -> String {
     });
     let tenants: Vec<WrittenMinute> = tenants.collect();
     let tenants = serde_json::to_value(tenants).unwrap_or_default();
-    let written = Written { active: summary.fleet.active, bursts: bursts.collect(), tenants };
+    let written = SummaryFields { active: summary.fleet.active, bursts: bursts.collect(), tenants };
     serde_json::to_string(&written).unwrap_or_default()
 }
 
-fn busiest(totals: &MinuteTotals) -> Vec<Told> {
+fn busiest(totals: &MinuteTotals) -> Vec<TenantRow> {
     let mut left = NAMES_BYTES_MAX;
     let mut told = Vec::new();
     for (tenant, of) in totals.busiest() {
@@ -77,12 +77,12 @@ fn busiest(totals: &MinuteTotals) -> Vec<Told> {
 }
 
 /// Reads a summary; none if it is none. Kinds that are not known are left out.
-pub fn decode(text: &str) -> Option<MemberSummary> {
+pub fn decode(text: &str) -> Option<InstanceSummary> {
     if text.len() > BYTES_MAX {
         return None;
     }
-    let mut written: Written = serde_json::from_str(text).ok()?;
-    let openings = |kind: Kind| -> Openings {
+    let mut written: SummaryFields = serde_json::from_str(text).ok()?;
+    let openings = |kind: Kind| -> BurstOnsets {
         let told = written.bursts.remove(kind.as_str()).unwrap_or_default();
         told.into_iter().take(SECONDS_MAX).collect()
     };
@@ -90,13 +90,13 @@ pub fn decode(text: &str) -> Option<MemberSummary> {
     let told: Vec<WrittenMinute> = serde_json::from_value(written.tenants).unwrap_or_default();
     let tenants: Minutes =
         told.into_iter().take(MINUTES_MAX).map(|one| (one.minute, read(one))).collect();
-    Some(MemberSummary { fleet: Summary { active: written.active, bursts }, tenants })
+    Some(InstanceSummary { fleet: Summary { active: written.active, bursts }, tenants })
 }
 
 fn read(written: WrittenMinute) -> MinuteTotals {
     let told = written.busiest.into_iter().take(BUSIEST_MAX);
     let told = told.filter(|(tenant, ..)| tenant.len() <= NAME_BYTES_MAX);
-    let of = |(tenant, requests, usual, watched_minutes): Told| {
+    let of = |(tenant, requests, usual, watched_minutes): TenantRow| {
         (tenant.into(), TenantTotals { requests, usual, watched_minutes })
     };
     let (requests, usual) = (written.requests, written.usual);
@@ -106,7 +106,7 @@ fn read(written: WrittenMinute) -> MinuteTotals {
 #[cfg(test)]
 mod tests {
     use super::{decode, encode};
-    use crate::control_plane::instance_summary::MemberSummary;
+    use crate::control_plane::instance_summary::InstanceSummary;
     use crate::model::signal::{MinuteTotals, TenantTotals};
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
         }
         let acme = TenantTotals { requests: 2000, ..busy };
         minute.tenants.insert("acme".into(), acme);
-        let mut summary = MemberSummary::default();
+        let mut summary = InstanceSummary::default();
         summary.fleet.active = 12;
         summary.tenants = [(1, minute.clone()), (2, minute)].into();
         for openings in &mut summary.fleet.bursts {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_summary_is_read_as_it_was_written_and_nonsense_is_none() {
-        let mut summary = MemberSummary::default();
+        let mut summary = InstanceSummary::default();
         summary.fleet.active = 12;
         summary.fleet.bursts[0] = [(1_700_000_000, 3), (1_700_000_001, 1)].into();
         summary.fleet.bursts[2] = [(5, 1)].into();

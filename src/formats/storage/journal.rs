@@ -28,7 +28,7 @@ pub enum Entry {
     Vote(Vote),
     /// A decision began to wait for people, under these settings.
     Terms(ApprovalTerms),
-    /// The store that counts for all members answered a revocation; the decision follows.
+    /// The store that counts for all instances answered a revocation; the decision follows.
     Token(TokenAnswer),
 }
 

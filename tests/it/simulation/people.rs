@@ -106,8 +106,8 @@ fn run(seed: u64) -> usize {
         );
         let held = world.store.held.get(&newest.credential).expect("the store was told");
         assert_eq!((held.0, held.1, held.2), (newest.generation, newest.id, Some(status)));
-        let standing = world.live.control.standing(&newest.credential).expect("it stands");
-        assert_eq!((standing.generation, standing.status), (newest.generation, status));
+        let in_force = world.live.control.enforcement_state(&newest.credential).expect("it stands");
+        assert_eq!((in_force.generation, in_force.status), (newest.generation, status));
     }
     assert!(world.live.control.violations().iter().all(|count| *count == 0), "no invariant broke");
     orders.values().map(Vec::len).sum()

@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// Where ports of tests begin and end: below those that the kernel gives to outgoing connections.
+/// Where ports of tests begin and end: below those that the kernel gives to egress connections.
 const PORTS: std::ops::Range<u32> = 10_000..32_000;
 
 /// A port that is free now, and that no other test of this process is given.

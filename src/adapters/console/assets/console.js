@@ -2,7 +2,7 @@
 
 import { ask, listen, pathOf, setToken, takeTokenOfAddress, token } from './api.js';
 import { ageTimes, byId, clean, nameOf, say, setClock, show, span } from './dom.js';
-import { group, showEpisodes } from './episodes.js';
+import { group, showIncidents } from './incidents.js';
 import { LISTED_MAX, learn, showOverview } from './overview.js';
 import { showCredentials, startCredentials } from './credentials.js';
 import { showTenants } from './tenants.js';
@@ -18,7 +18,7 @@ const VISIBLE_MS = 1000;
 const HIDDEN_MS = 10_000;
 const BACK_OFF_MS_MAX = 15_000;
 
-const model = { status: null, credentials: [], findings: [], decisions: [], approvals: [], tenants: { minute: null, requests: 0, tenants: [] }, episodes: [], faults: new Map() };
+const model = { status: null, credentials: [], findings: [], decisions: [], approvals: [], tenants: { minute: null, requests: 0, tenants: [] }, incidents: [], faults: new Map() };
 /** When each part is due to be asked for; news of the stream makes it due at once. */
 const due = { credentials: 0, findings: 0, decisions: 0, approvals: 0, tenants: 0 };
 const link = { failures: 0, stream: 'closed', answered: 0 };
@@ -175,10 +175,10 @@ function heard(kind, news) {
 
 function draw() {
   if (signing || !model.status) return;
-  model.episodes = group(model.findings);
+  model.incidents = group(model.findings);
   show(byId('board'), true);
   showOverview(model, link.failures > 1 ? 'away' : 'here');
-  showEpisodes(model, find, announce);
+  showIncidents(model, find, announce);
   showCredentials(model, find);
   showApprovals(model, { open: find, order: openOrder, mayOperate });
   showDecisions(model, find);
@@ -186,7 +186,7 @@ function draw() {
   show(byId('read-only'), !mayOperate());
   say(byId('read-only'), mayOperate() ? '' : whyNot());
   show(byId('sign-out'), Boolean(token()));
-  const suspect = model.episodes.filter((one) => one.action !== 'observe').length;
+  const suspect = model.incidents.filter((one) => one.action !== 'observe').length;
   const title = suspect ? `(${suspect}) tripline` : 'tripline';
   if (document.title !== title) document.title = title;
   ageTimes();
@@ -300,7 +300,7 @@ function signOut() {
   setToken(null);
   ears?.abort();
   link.stream = 'closed';
-  Object.assign(model, { status: null, credentials: [], findings: [], decisions: [], approvals: [], episodes: [] });
+  Object.assign(model, { status: null, credentials: [], findings: [], decisions: [], approvals: [], incidents: [] });
   askForToken({ words: 'You are signed out' });
 }
 

@@ -95,7 +95,7 @@ export function showCredentials(model, open) {
     const last = minute(one);
     const above = ratio(one) > 1;
     row.className = `${above ? 'above' : ''} ${one.open_findings.length ? 'has-finding' : ''}`;
-    say(parts.where, `${one.kind} · ${one.tenant ?? 'no tenant'}${one.open_findings.length ? ' · open episode' : ''}`);
+    say(parts.where, `${one.kind} · ${one.tenant ?? 'no tenant'}${one.open_findings.length ? ' · open incident' : ''}`);
     setBadge(parts.status, one.status);
     setSparkline(parts.spark, one.per_second ?? [], last.expected / 60);
     say(parts.count, number(last.count));

@@ -5,8 +5,8 @@ import { attr, badge, byId, el, gravity, keyed, many, nameOf, number, opener, sa
 const ROWS_MAX = 100;
 
 const HELD = {
-  posture: 'the posture', allow_list: 'the allow list', breaker: 'the breaker', catch_up: 'catch-up',
-  budget: 'the budget of false actions', fleet_suppression: 'a common cause in the fleet',
+  mode: 'the mode', allow_list: 'the allow list', revocation_limit: 'the revocation limit', catch_up: 'catch-up',
+  budget: 'the budget of false actions', common_cause: 'a common cause in the fleet',
   maturity: 'too short a history', warm_up: 'warm-up after the start', approval: 'approval by people',
   invariant: 'an invariant',
 };
@@ -17,7 +17,7 @@ const ANSWERS = {
 /** What held a decision back, in words; empty if nothing did. */
 export function heldWords(decision) {
   if (!decision.held_by?.length) return '';
-  const names = decision.held_by.map((name) => (name === 'posture' ? `the posture (${decision.posture})` : HELD[name] ?? name));
+  const names = decision.held_by.map((name) => (name === 'mode' ? `the mode (${decision.mode})` : HELD[name] ?? name));
   const wanted = decision.wanted === decision.action ? '' : `${decision.wanted} was justified, `;
   return `${wanted}held back by ${names.join(', ')}`;
 }

@@ -3,7 +3,7 @@
 import { ask, of, pathOf } from './api.js';
 import { attr, badge, byId, el, keyed, many, number, say, setBadge, show, time } from './dom.js';
 import { secondsChart, setWindowBar, windowBar } from './charts.js';
-import { findingCard } from './episodes.js';
+import { findingCard } from './incidents.js';
 import { fillDecisions } from './decisions.js';
 
 const FINDINGS_MAX = 30;

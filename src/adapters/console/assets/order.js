@@ -125,7 +125,7 @@ function showResult(done) {
     lines.push(el('p', { class: 'error', text: `${store} can’t restore: have the credential issued anew there.` }));
   }
   if (done.open_findings?.length) {
-    lines.push(el('p', { class: 'held', text: `${many(done.open_findings.length, 'finding')} still open: nothing is done on it for a while ([actions] restored_for); if it goes on after that, it is judged anew.` }));
+    lines.push(el('p', { class: 'held', text: `${many(done.open_findings.length, 'finding')} still open: nothing is done on it for a while ([actions] operator_restore_grace); if it goes on after that, it is judged anew.` }));
   }
   byId('order-result').replaceChildren(...lines);
   show(byId('order-fields'), false);

@@ -6,12 +6,12 @@ import { rateChart } from './charts.js';
 const KEPT_MS = 300_000;
 /** How many credentials the page asks for; those out of service come first. */
 export const LISTED_MAX = 100;
-const POSTURES = {
+const MODES = {
   shadow: 'carries nothing out by itself; writes down what it would do',
   alert: 'tells people; takes nothing out of service by itself',
   throttle: 'slows credentials down by itself, at most',
   suspend: 'suspends by itself, at most; each suspension ends by itself',
-  revoke: 'revokes by itself, within its breaker',
+  revoke: 'revokes by itself, within its revocation limit',
 };
 
 let samples = [];
@@ -57,9 +57,9 @@ function tile(id, { level, mark, value, sub }) {
 }
 
 function abuse(model) {
-  const grave = model.episodes.filter((one) => gravity(one.action) >= 1);
+  const grave = model.incidents.filter((one) => gravity(one.action) >= 1);
   const running = grave.filter((one) => !isOut(statusOf(model, one.name)));
-  const watched = model.episodes.length - grave.length;
+  const watched = model.incidents.length - grave.length;
   const observed = watched ? ` ${many(watched, 'other is', 'others are')} only observed.` : '';
   const last = (name) => model.decisions.find((one) => one.carried_out && nameOf(one) === name);
   const restored = running.filter((one) => last(one.name)?.action === 'restore');
@@ -72,13 +72,13 @@ function abuse(model) {
     return { level: 'bad', mark: '!', value: `${many(suspect.length, 'credential')} in service and suspect`, sub: `${some(suspect)}.${observed}` };
   }
   if (restored.length) {
-    const words = `A person restored ${some(restored)}; the episode is not over yet. Nothing is done about it for a while.${observed}`;
+    const words = `A person restored ${some(restored)}; the incident is not over yet. Nothing is done about it for a while.${observed}`;
     return { level: 'warn', mark: '✓', value: 'Restored', sub: words };
   }
   if (grave.length) {
-    return { level: 'warn', mark: '✓', value: 'Abuse stopped', sub: `${many(grave.length, 'credential')} with an open episode, none of them in service.${observed}` };
+    return { level: 'warn', mark: '✓', value: 'Abuse stopped', sub: `${many(grave.length, 'credential')} with an open incident, none of them in service.${observed}` };
   }
-  const sub = watched ? `${many(watched, 'episode')} open, only observed.` : 'No open episode.';
+  const sub = watched ? `${many(watched, 'incident')} open, only observed.` : 'No open incident.';
   return { level: 'good', mark: '✓', value: 'No abuse now', sub };
 }
 
@@ -102,13 +102,13 @@ function done(model) {
 /** How each part of the watcher is: `level` good, calm, warn or bad, as the daemon itself judges. */
 function healthOf(status) {
   const items = [];
-  const concernOf = (part, store) => status.concerns.find((one) => one.part === part && (!store || one.store === store));
+  const issueOf = (part, store) => status.issues.find((one) => one.part === part && (!store || one.store === store));
   const shown = new Set();
   const add = (part, name, value, words, { level = 'good', store = null } = {}) => {
-    const concern = concernOf(part, store);
-    shown.add(concern);
-    items.push(concern
-      ? { name, level: concern.grave ? 'bad' : 'warn', value, words: sentence(concern) }
+    const issue = issueOf(part, store);
+    shown.add(issue);
+    items.push(issue
+      ? { name, level: issue.grave ? 'bad' : 'warn', value, words: sentence(issue) }
       : { name, level, value, words });
   };
   const { journal, kafka } = status;
@@ -124,21 +124,21 @@ function healthOf(status) {
   const ratio = status.memory_bytes_max ? status.memory_bytes / status.memory_bytes_max : 0;
   add('memory', 'memory', `${number(100 * ratio)} %`,
     `${bytes(status.memory_bytes)} of ${bytes(status.memory_bytes_max)}, ${many(status.credentials, 'credential')} remembered.`);
-  add('queue', 'queue', concernOf('queue') ? 'full' : 'has room', `Full ${number(status.queue_full)} times since the start.`);
+  add('queue', 'queue', issueOf('queue') ? 'full' : 'has room', `Full ${number(status.queue_full)} times since the start.`);
   add('records', 'refused', `${compact(status.events_refused)} so far`, 'Records that could not be read, since the start.');
-  add('breaker', 'breaker', status.breaker_tokens > 0 ? `${number(status.breaker_tokens)} left` : 'empty', 'Revocations it lets through now.');
+  add('revocation_limit', 'revocation_limit', status.revocation_tokens > 0 ? `${number(status.revocation_tokens)} left` : 'empty', 'Revocations it lets through now.');
   const age = status.checkpoint ? now() - Date.parse(status.checkpoint) : null;
   add('checkpoints', 'checkpoint', age === null ? 'none owned' : `${span(age)} ago`,
     'When the partition that waits longest was last written down, or taken over.', { level: age === null ? 'calm' : 'good' });
   add('event_log', 'event log', bytes(status.event_log_bytes), 'Events kept until checkpoints hold them.', { level: 'calm' });
-  const left = status.concerns.filter((one) => !shown.has(one));
+  const left = status.issues.filter((one) => !shown.has(one));
   for (const { part } of left) add(part, titleOf(part), 'not well', '');
   return items;
 }
 
 const titleOf = (part) => part.replace('_', ' ');
 
-/** A concern as a sentence. */
+/** A issue as a sentence. */
 function sentence({ part, store, found, runbook }) {
   return `${store ?? titleOf(part)}: ${found} (runbook ${runbook}).`;
 }
@@ -174,11 +174,11 @@ function showHealth(items) {
 
 export function showOverview(model, link) {
   const { status } = model;
-  const posture = byId('posture');
-  show(posture, true);
-  say(byId('posture-name'), `posture ${status.posture}`);
-  say(byId('posture-words'), POSTURES[status.posture] ?? '');
-  posture.title = `By default tripline ${POSTURES[status.posture] ?? 'has this posture'}. Tenants and kinds may have their own posture.`;
+  const mode = byId('mode');
+  show(mode, true);
+  say(byId('mode-name'), `mode ${status.mode}`);
+  say(byId('mode-words'), MODES[status.mode] ?? '');
+  mode.title = `By default tripline ${MODES[status.mode] ?? 'has this mode'}. Tenants and kinds may have their own mode.`;
   const items = healthOf(status);
   for (const [name, words] of model.faults) items.push({ name, level: 'bad', value: 'can’t be read', words: `The ${name} on this page are old: ${words}.` });
   const away = link === 'away';

@@ -14,7 +14,9 @@ use crate::adapters::clock;
 use crate::adapters::storage::disk_reserve::Reserve;
 use crate::collections::credential_map::{Directory, Named};
 use crate::model::credential::{Credential, Kind};
-use crate::model::decision::{Decision, Delivery, Generation, Holding, Receipt, Standing, Status};
+use crate::model::decision::{
+    Decision, Delivery, EnforcementState, Generation, Holding, Receipt, Status,
+};
 use crate::model::time::EventTime;
 use parking_lot::{Mutex, RwLock};
 use std::path::Path;
@@ -81,14 +83,14 @@ type Waiting = (Decision, oneshot::Sender<Delivery>);
 /// `SQLite` on disk, and in memory what is not active.
 #[derive(Clone, Debug)]
 pub struct EmbeddedStore {
-    held: Arc<Held>,
+    held: Arc<StoredState>,
     writes: mpsc::UnboundedSender<Waiting>,
 }
 
 /// What the store holds.
 #[derive(Debug)]
-struct Held {
-    standing: RwLock<Directory<Entry>>,
+struct StoredState {
+    in_force: RwLock<Directory<Entry>>,
     table: Mutex<Table>,
     tokens: TokenLimits,
     epoch: Arc<str>,
@@ -109,9 +111,9 @@ impl EmbeddedStore {
         let fault =
             |doing, source| EmbeddedError { doing, path: path.display().to_string(), source };
         let table = Table::open(path, epoch).map_err(|error| fault("open", error.into()))?;
-        let mut standing = Directory::default();
+        let mut in_force = Directory::default();
         let read = table.out_of_service(|changed| {
-            standing.put(Entry {
+            in_force.put(Entry {
                 credential: changed.credential,
                 generation: changed.generation,
                 until_ms: changed.until.map_or(NEVER, EventTime::ms),
@@ -122,8 +124,8 @@ impl EmbeddedStore {
         read.map_err(|error| fault("read", error.into()))?;
         let newest = watch::Sender::new(table.changes());
         let epoch = table.epoch().into();
-        let held = Arc::new(Held {
-            standing: RwLock::new(standing),
+        let held = Arc::new(StoredState {
+            in_force: RwLock::new(in_force),
             table: Mutex::new(table),
             tokens: TokenLimits::default(),
             epoch,
@@ -150,8 +152,8 @@ impl EmbeddedStore {
     /// What it was last told about a credential, over or not; none: it is active.
     /// Cost: a read lock and one look-up, no allocation.
     pub fn held(&self, kind: Kind, id: &str) -> Option<Stored> {
-        let standing = self.held.standing.read();
-        let entry = standing.get(standing.place(kind, id)?)?;
+        let in_force = self.held.in_force.read();
+        let entry = in_force.get(in_force.place(kind, id)?)?;
         let until = (entry.until_ms != NEVER).then(|| EventTime::from_ms(entry.until_ms));
         Some(Stored { status: entry.status, generation: entry.generation, until })
     }
@@ -168,9 +170,9 @@ impl EmbeddedStore {
         now: EventTime,
         token: impl FnOnce() -> Option<u64>,
     ) -> Passage {
-        let standing = self.held.standing.read();
-        let place = standing.place(kind, id);
-        let Some(entry) = place.and_then(|place| standing.get(place)) else {
+        let in_force = self.held.in_force.read();
+        let place = in_force.place(kind, id);
+        let Some(entry) = place.and_then(|place| in_force.get(place)) else {
             return Passage::Free;
         };
         if entry.is_over(now) {
@@ -189,16 +191,16 @@ impl EmbeddedStore {
 
     /// Some of the credentials that are not active, at most `most`, by name.
     pub fn out_of_service(&self, most: usize) -> Vec<Credential> {
-        let standing = self.held.standing.read();
+        let in_force = self.held.in_force.read();
         let mut found: Vec<Credential> =
-            standing.iter().take(most).map(|entry| entry.credential.clone()).collect();
+            in_force.iter().take(most).map(|entry| entry.credential.clone()).collect();
         found.sort();
         found
     }
 
     /// How many credentials are not active.
     pub fn len(&self) -> usize {
-        self.held.standing.read().len()
+        self.held.in_force.read().len()
     }
 
     /// Whether all credentials are active.
@@ -218,10 +220,10 @@ impl EmbeddedStore {
     }
 
     /// Returns what gateways are told about credentials, in their order; of what is active nothing.
-    pub fn in_memory(&self, wanted: &[Standing]) -> Vec<Option<Holding>> {
-        let standing = self.held.standing.read();
-        let held = |wanted: &Standing| {
-            let entry = standing.get(standing.place_of(&wanted.credential)?)?;
+    pub fn in_memory(&self, wanted: &[EnforcementState]) -> Vec<Option<Holding>> {
+        let in_force = self.held.in_force.read();
+        let held = |wanted: &EnforcementState| {
+            let entry = in_force.get(in_force.place_of(&wanted.credential)?)?;
             let held = Holding::from(entry.generation);
             let until = (entry.until_ms != NEVER).then(|| EventTime::from_ms(entry.until_ms));
             Some(Holding { status: Some(entry.status), until, ..held })
@@ -234,7 +236,7 @@ impl EmbeddedStore {
     ///
     /// # Errors
     /// What `SQLite` says.
-    pub fn read(&self, wanted: &[Standing]) -> rusqlite::Result<Vec<Option<Holding>>> {
+    pub fn read(&self, wanted: &[EnforcementState]) -> rusqlite::Result<Vec<Option<Holding>>> {
         let until = self.held.compare_file_until.load(Ordering::Relaxed);
         let told = self.in_memory(wanted);
         if clock::since_boot_ms() >= until {
@@ -300,7 +302,7 @@ impl EmbeddedStore {
     }
 }
 
-impl Held {
+impl StoredState {
     /// Writes what waits until the last sender is gone. Blocks.
     fn write_all(&self, mut waiting: mpsc::UnboundedReceiver<Waiting>) {
         let mut taken = Vec::new();
@@ -350,10 +352,10 @@ impl Held {
     }
 
     fn judge_by_memory(&self, decisions: &[Decision]) -> Vec<Delivery> {
-        let standing = self.standing.read();
+        let in_force = self.in_force.read();
         let judge = |decision: &Decision| {
-            let place = standing.place_of(&decision.credential);
-            let held = place.and_then(|place| standing.get(place));
+            let place = in_force.place_of(&decision.credential);
+            let held = place.and_then(|place| in_force.get(place));
             let newer = held.is_none_or(|held| held.generation < decision.generation);
             if newer { Receipt::Applied } else { Receipt::Stale }.into()
         };
@@ -361,27 +363,27 @@ impl Held {
     }
 
     fn remember(&self, decisions: &[Decision], deliveries: &[Delivery]) {
-        let mut standing = self.standing.write();
+        let mut in_force = self.in_force.write();
         for (decision, delivery) in decisions.iter().zip(deliveries) {
             let Some(status) = decision.order.status() else { continue };
             if !matches!(delivery.receipt, Receipt::Applied | Receipt::Already) {
                 continue;
             }
-            let place = standing.place_of(&decision.credential);
+            let place = in_force.place_of(&decision.credential);
             if status == Status::Active {
                 if let Some(place) = place {
-                    standing.remove(place);
+                    in_force.remove(place);
                 }
                 continue;
             }
             let until_ms = decision.until.map_or(NEVER, EventTime::ms);
             let generation = decision.generation;
-            let is_known = place.and_then(|place| standing.get(place)).is_some_and(|held| {
+            let is_known = place.and_then(|place| in_force.get(place)).is_some_and(|held| {
                 (held.generation, held.until_ms, held.status) == (generation, until_ms, status)
             });
             if !is_known {
                 let (credential, due_ms) = (decision.credential.clone(), AtomicI64::new(0));
-                standing.put(Entry { credential, generation, until_ms, due_ms, status });
+                in_force.put(Entry { credential, generation, until_ms, due_ms, status });
             }
         }
     }

@@ -4,7 +4,7 @@ use crate::adapters::host::private_files;
 use crate::adapters::storage::sqlite;
 use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{
-    Decision, DecisionId, Delivery, Generation, Holding, Receipt, Standing, Status,
+    Decision, DecisionId, Delivery, EnforcementState, Generation, Holding, Receipt, Status,
 };
 use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
@@ -125,7 +125,10 @@ impl Table {
     }
 
     /// Returns what the file says about credentials, in their order.
-    pub(super) fn read(&self, wanted: &[Standing]) -> rusqlite::Result<Vec<Option<Holding>>> {
+    pub(super) fn read(
+        &self,
+        wanted: &[EnforcementState],
+    ) -> rusqlite::Result<Vec<Option<Holding>>> {
         let mut read = self.connection.prepare_cached(READ)?;
         let mut of = |credential: &Credential| {
             read.query_row(params![credential.kind().as_str(), credential.id()], |row| {
@@ -133,7 +136,7 @@ impl Table {
             })
             .optional()
         };
-        wanted.iter().map(|standing| of(&standing.credential)).collect()
+        wanted.iter().map(|in_force| of(&in_force.credential)).collect()
     }
 
     /// Returns how decisions would be answered if they could be written.

@@ -34,7 +34,7 @@ pub enum Topology {
 
 /// Where Redis is.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct ServerAddress {
     /// `redis://user:password@host:port/db`, or `rediss://` for TLS.
     pub url: SecretString,
     /// `host:port` of the Sentinels or of further nodes of the Cluster, besides that of the URL.
@@ -53,7 +53,7 @@ pub struct Place {
 
 /// A place that can't be used. Never holds the URL, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlaceError {
+pub enum ServerAddressError {
     /// The URL.
     #[error("the URL of Redis can't be used; write redis://user:password@host:port/db")]
     Url,
@@ -74,32 +74,32 @@ pub enum PlaceError {
     Certificate,
 }
 
-impl Place {
+impl ServerAddress {
     /// Whether it can be used; nothing is connected to.
     ///
     /// # Errors
     /// What can't be used.
-    pub fn check(&self) -> Result<(), PlaceError> {
+    pub fn check(&self) -> Result<(), ServerAddressError> {
         Link::new(self).map(|_| ())
     }
 
     /// Whether the URL and the settings next to it go together.
-    fn check_together(&self, info: &ConnectionInfo) -> Result<(), PlaceError> {
+    fn check_together(&self, info: &ConnectionInfo) -> Result<(), ServerAddressError> {
         if matches!(info.addr(), ConnectionAddr::TcpTls { insecure: true, .. }) {
-            return Err(PlaceError::Insecure);
+            return Err(ServerAddressError::Insecure);
         }
         if self.topology == Topology::Cluster && info.redis_settings().db() != 0 {
-            return Err(PlaceError::Database);
+            return Err(ServerAddressError::Database);
         }
         if self.topology == Topology::Single && !self.nodes.is_empty() {
-            return Err(PlaceError::Nodes);
+            return Err(ServerAddressError::Nodes);
         }
         Ok(())
     }
 }
 
 /// A way to a connection.
-enum Way {
+enum ConnectMode {
     Single(Box<Client>),
     Sentinel(Box<Mutex<SentinelClient>>),
     Cluster(Box<ClusterClient>),
@@ -107,7 +107,7 @@ enum Way {
 
 /// A connection, or when the last try failed.
 #[derive(Default)]
-struct Held {
+struct ConnectionState {
     live: Option<Live>,
     failed: Option<Instant>,
     /// How often a connection was made.
@@ -116,9 +116,9 @@ struct Held {
 
 /// A connection that is made when it is needed.
 pub(super) struct Link {
-    way: Way,
+    way: ConnectMode,
     config: AsyncConnectionConfig,
-    held: Mutex<Held>,
+    held: Mutex<ConnectionState>,
 }
 
 /// An open connection. Clones share it.
@@ -160,16 +160,16 @@ impl ConnectionLike for Live {
 
 impl Link {
     /// Prepares a connection; none is made yet.
-    pub(super) fn new(place: &Place) -> Result<Self, PlaceError> {
+    pub(super) fn new(place: &ServerAddress) -> Result<Self, ServerAddressError> {
         let url = place.url.expose_secret();
-        let info = url.into_connection_info().map_err(|_| PlaceError::Url)?;
+        let info = url.into_connection_info().map_err(|_| ServerAddressError::Url)?;
         place.check_together(&info)?;
         let way = match &place.topology {
-            Topology::Single => Way::Single(Box::new(single(info, place)?)),
+            Topology::Single => ConnectMode::Single(Box::new(single(info, place)?)),
             Topology::Sentinel(name) => {
-                Way::Sentinel(Box::new(Mutex::new(sentinel(&info, name, place)?)))
+                ConnectMode::Sentinel(Box::new(Mutex::new(sentinel(&info, name, place)?)))
             }
-            Topology::Cluster => Way::Cluster(Box::new(cluster(&info, place)?)),
+            Topology::Cluster => ConnectMode::Cluster(Box::new(cluster(&info, place)?)),
         };
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_WITHIN))
@@ -179,7 +179,7 @@ impl Link {
 
     /// Whether the keys of one command may lie on several servers.
     pub(super) const fn is_cluster(&self) -> bool {
-        matches!(self.way, Way::Cluster(_))
+        matches!(self.way, ConnectMode::Cluster(_))
     }
 
     /// The connection and its number; made if there is none.
@@ -193,7 +193,11 @@ impl Link {
         }
         match self.connect().await {
             Ok(live) => {
-                *held = Held { live: Some(live.clone()), failed: None, count: held.count + 1 };
+                *held = ConnectionState {
+                    live: Some(live.clone()),
+                    failed: None,
+                    count: held.count + 1,
+                };
                 Ok((live, held.count))
             }
             Err(error) => {
@@ -206,17 +210,19 @@ impl Link {
     async fn connect(&self) -> Result<Live, RedisError> {
         let connect = async {
             match &self.way {
-                Way::Single(client) => client
+                ConnectMode::Single(client) => client
                     .get_multiplexed_async_connection_with_config(&self.config)
                     .await
                     .map(Live::One),
-                Way::Sentinel(client) => client
+                ConnectMode::Sentinel(client) => client
                     .lock()
                     .await
                     .get_async_connection_with_config(&self.config)
                     .await
                     .map(Live::One),
-                Way::Cluster(client) => client.get_async_connection().await.map(Live::Cluster),
+                ConnectMode::Cluster(client) => {
+                    client.get_async_connection().await.map(Live::Cluster)
+                }
             }
         };
         // Sentinels are asked one after the other, and some may be gone.
@@ -225,7 +231,7 @@ impl Link {
     }
 
     /// Drops the connection of that number where the error says that a new one may do better.
-    pub(super) async fn note(&self, error: &RedisError, number: u64) {
+    pub(super) async fn record(&self, error: &RedisError, number: u64) {
         let moved = matches!(
             error.kind(),
             ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
@@ -245,26 +251,28 @@ fn is_tls(info: &ConnectionInfo) -> bool {
 
 fn certificates<'a>(
     info: &ConnectionInfo,
-    place: &'a Place,
-) -> Result<Option<&'a TlsCertificates>, PlaceError> {
+    place: &'a ServerAddress,
+) -> Result<Option<&'a TlsCertificates>, ServerAddressError> {
     let certificates = place.certificates.as_ref();
     if certificates.is_some() && !is_tls(info) {
-        return Err(PlaceError::Certificate);
+        return Err(ServerAddressError::Certificate);
     }
     Ok(certificates)
 }
 
-fn single(info: ConnectionInfo, place: &Place) -> Result<Client, PlaceError> {
+fn single(info: ConnectionInfo, place: &ServerAddress) -> Result<Client, ServerAddressError> {
     match certificates(&info, place)? {
-        Some(certificates) => {
-            Client::build_with_tls(info, certificates.clone()).map_err(|_| PlaceError::Certificate)
-        }
-        None => Client::open(info).map_err(|_| PlaceError::Url),
+        Some(certificates) => Client::build_with_tls(info, certificates.clone())
+            .map_err(|_| ServerAddressError::Certificate),
+        None => Client::open(info).map_err(|_| ServerAddressError::Url),
     }
 }
 
 /// The nodes besides that of the URL, reached like it.
-fn nodes(info: &ConnectionInfo, place: &Place) -> Result<Vec<ConnectionAddr>, PlaceError> {
+fn nodes(
+    info: &ConnectionInfo,
+    place: &ServerAddress,
+) -> Result<Vec<ConnectionAddr>, ServerAddressError> {
     let tls = is_tls(info);
     let read = |node: &String| {
         let (host, port) = node.rsplit_once(':')?;
@@ -275,19 +283,19 @@ fn nodes(info: &ConnectionInfo, place: &Place) -> Result<Vec<ConnectionAddr>, Pl
             ConnectionAddr::Tcp(host, port)
         })
     };
-    place.nodes.iter().map(|node| read(node).ok_or(PlaceError::Node)).collect()
+    place.nodes.iter().map(|node| read(node).ok_or(ServerAddressError::Node)).collect()
 }
 
 fn sentinel(
     info: &ConnectionInfo,
     name: &str,
-    place: &Place,
-) -> Result<SentinelClient, PlaceError> {
+    place: &ServerAddress,
+) -> Result<SentinelClient, ServerAddressError> {
     let mut sentinels = vec![info.addr().clone()];
     sentinels.extend(nodes(info, place)?);
     let redis = info.redis_settings();
     let mut builder = SentinelClientBuilder::new(sentinels, name, SentinelServerType::Master)
-        .map_err(|_| PlaceError::Url)?
+        .map_err(|_| ServerAddressError::Url)?
         .set_client_to_redis_db(redis.db());
     if let Some(user) = redis.username() {
         builder = builder.set_client_to_redis_username(user);
@@ -309,10 +317,13 @@ fn sentinel(
             .set_client_to_redis_certificates(certificates.clone())
             .set_client_to_sentinel_certificates(certificates.clone());
     }
-    builder.build().map_err(|_| PlaceError::Certificate)
+    builder.build().map_err(|_| ServerAddressError::Certificate)
 }
 
-fn cluster(info: &ConnectionInfo, place: &Place) -> Result<ClusterClient, PlaceError> {
+fn cluster(
+    info: &ConnectionInfo,
+    place: &ServerAddress,
+) -> Result<ClusterClient, ServerAddressError> {
     let redis = info.redis_settings().clone();
     let further = nodes(info, place)?;
     let certificates = certificates(info, place)?.cloned();
@@ -326,5 +337,5 @@ fn cluster(info: &ConnectionInfo, place: &Place) -> Result<ClusterClient, PlaceE
     if let Some(certificates) = certificates {
         builder = builder.certs(certificates);
     }
-    builder.build().map_err(|_| PlaceError::Url)
+    builder.build().map_err(|_| ServerAddressError::Url)
 }

@@ -33,7 +33,7 @@ impl Faults {
     }
 
     /// Records what is wrong with the key of a credential, or that nothing is.
-    pub(super) fn note(&self, credential: &Credential, fault: Option<&RedisError>) {
+    pub(super) fn record(&self, credential: &Credential, fault: Option<&RedisError>) {
         let mut keys = self.keys.lock();
         let Some(error) = fault else {
             keys.remove(credential);

@@ -12,13 +12,13 @@ use crate::adapters::enforce::redis::entry::Row;
 use crate::adapters::enforce::redis::entry::nothing_of_ours;
 use crate::adapters::enforce::redis::entry::read_row;
 use crate::model::credential::Credential;
-use crate::model::decision::{Holding, Standing};
+use crate::model::decision::{EnforcementState, Holding};
 use ::redis::{Cmd, RedisError};
 use futures_util::StreamExt;
 
 impl RedisStore {
     /// Returns what it holds about credentials, in their order.
-    pub async fn read(&self, wanted: &[Standing]) -> Reading {
+    pub async fn read(&self, wanted: &[EnforcementState]) -> Reading {
         match self.holdings(wanted).await {
             Ok(held) => Reading::Held(held),
             Err(error) => {
@@ -29,23 +29,26 @@ impl RedisStore {
         }
     }
 
-    async fn holdings(&self, wanted: &[Standing]) -> Result<Vec<Option<Holding>>, RedisError> {
+    async fn holdings(
+        &self,
+        wanted: &[EnforcementState],
+    ) -> Result<Vec<Option<Holding>>, RedisError> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
         let (live, number) = self.link.connection().await?;
         let asked: Vec<Cmd> =
-            wanted.iter().map(|standing| self.ask_for(&standing.credential)).collect();
+            wanted.iter().map(|in_force| self.ask_for(&in_force.credential)).collect();
         let answers = self.noted(self.ask(live, asked).await, number).await?;
         let mut held = Vec::with_capacity(wanted.len());
-        for (standing, answer) in wanted.iter().zip(answers) {
-            let credential = &standing.credential;
+        for (in_force, answer) in wanted.iter().zip(answers) {
+            let credential = &in_force.credential;
             if let Err(error) = &answer
                 && !is_of_one_key(error)
             {
                 return self.noted(Err(error.clone()), number).await;
             }
-            self.faults.note(credential, answer.as_ref().err());
+            self.faults.record(credential, answer.as_ref().err());
             held.push(answer.map_or_else(|_| Some(nothing_of_ours()), |row| read_row(&row)));
         }
         Ok(held)
@@ -77,7 +80,7 @@ impl RedisStore {
     }
 }
 
-/// Whether an error concerns one key alone: its type, or that the user may not touch it.
+/// Whether an error issues one key alone: its type, or that the user may not touch it.
 fn is_of_one_key(error: &RedisError) -> bool {
     matches!(error.code(), Some("WRONGTYPE" | "NOPERM"))
 }

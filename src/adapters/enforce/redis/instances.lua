@@ -1,12 +1,12 @@
--- What each member knows of its part of the fleet: notes that of one, and answers with those of the
+-- What each instance knows of its part of the fleet: notes that of one, and answers with those of the
 -- others that are young, by the server's clock.
 --
--- KEYS  1 a hash: member by when it told and what
--- ARGV  1 member    2 what it knows    3 how old another may be (ms)
+-- KEYS  1 a hash: instance by when it told and what
+-- ARGV  1 instance    2 what it knows    3 how old another may be (ms)
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
--- How long a member that tells nothing is remembered.
+-- How long an instance that tells nothing is remembered.
 local minute = 60000
 
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])

@@ -6,7 +6,7 @@
 
 use super::connection::Live;
 use super::store::{PULSE_KEY, RedisStore, one};
-use super::token::MEMBERS_KEY;
+use super::token::INSTANCES_KEY;
 use crate::adapters::clock;
 use crate::model::credential::{Credential, Kind};
 use ::redis::{Cmd, InfoDict, RedisError, cmd};
@@ -19,7 +19,7 @@ const PROBE_S: i64 = 60;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct RedisProbe {
     /// Why it can't be asked; none if it can.
     pub unreachable: Option<String>,
     /// How far its clock is ahead of this machine's. Unit: milliseconds.
@@ -44,9 +44,9 @@ const ABOUT: [&str; 7] = [
 ];
 
 impl RedisStore {
-    /// Looks at it. `shares_tokens`: whether members count revocations together in it.
-    pub async fn look(&self, shares_tokens: bool) -> Looked {
-        let mut looked = Looked::default();
+    /// Looks at it. `shares_tokens`: whether instances count revocations together in it.
+    pub async fn probe_all(&self, shares_tokens: bool) -> RedisProbe {
+        let mut looked = RedisProbe::default();
         let began = clock::now();
         if let Err(error) = self.ping().await {
             looked.unreachable = Some(error.to_string());
@@ -63,14 +63,14 @@ impl RedisStore {
         self.compare_clocks(&live, &mut looked).await;
         for (name, command) in self.commands(shares_tokens) {
             let answer: Result<::redis::Value, RedisError> = one(live.clone(), command).await;
-            note(&mut looked, name, answer.err());
+            record(&mut looked, name, answer.err());
         }
-        note(&mut looked, "script", self.run_script(&live).await.err());
+        record(&mut looked, "script", self.run_script(&live).await.err());
         self.ask_about(&live, &mut looked).await;
         looked
     }
 
-    async fn compare_clocks(&self, live: &Live, looked: &mut Looked) {
+    async fn compare_clocks(&self, live: &Live, looked: &mut RedisProbe) {
         let before = clock::now();
         let answer: Result<(i64, i64), RedisError> = one(live.clone(), cmd("TIME")).await;
         let after = clock::now();
@@ -79,7 +79,7 @@ impl RedisStore {
                 let here = i64::midpoint(before.ms(), after.ms());
                 looked.ahead_ms = Some(seconds * 1000 + micros / 1000 - here);
             }
-            Err(error) => note(looked, "time", Some(error)),
+            Err(error) => record(looked, "time", Some(error)),
         }
     }
 
@@ -146,8 +146,8 @@ impl RedisStore {
                 with("ZCARD", &[tokens]),
                 with("ZREMRANGEBYSCORE", &[tokens, "-inf", "0"]),
                 with("PEXPIRE", &[tokens, "60000"]),
-                with("HGETALL", &[MEMBERS_KEY]),
-                with("HDEL", &[MEMBERS_KEY, "doctor"]),
+                with("HGETALL", &[INSTANCES_KEY]),
+                with("HDEL", &[INSTANCES_KEY, "doctor"]),
             ]);
         }
         commands
@@ -172,7 +172,7 @@ impl RedisStore {
         Ok(())
     }
 
-    async fn ask_about(&self, live: &Live, looked: &mut Looked) {
+    async fn ask_about(&self, live: &Live, looked: &mut RedisProbe) {
         if self.link.is_cluster() {
             return;
         }
@@ -194,7 +194,7 @@ impl RedisStore {
     }
 }
 
-fn note(looked: &mut Looked, name: &'static str, error: Option<RedisError>) {
+fn record(looked: &mut RedisProbe, name: &'static str, error: Option<RedisError>) {
     if let Some(error) = error {
         looked.refused.insert(name, error.to_string());
     }

@@ -4,8 +4,8 @@
 //! operator's own commands or writes the hash, and tells the change stream. A delivery whose
 //! answer was lost is repeated and answered `already`.
 
-use super::connection::Place;
-use super::connection::PlaceError;
+use super::connection::ServerAddress;
+use super::connection::ServerAddressError;
 pub use ::redis::{ClientTlsConfig, TlsCertificates};
 
 use super::connection::{Link, Live};
@@ -55,7 +55,7 @@ impl OwnCommands {
 #[derive(Clone, Debug)]
 pub struct Params {
     /// Where it is.
-    pub place: Place,
+    pub place: ServerAddress,
     /// The hash of a credential. Default: `tripline:credential:{kind:id}`, braces included, so
     /// that all keys of a credential share a hash slot.
     pub key: Template,
@@ -124,7 +124,7 @@ impl RedisStore {
     ///
     /// # Errors
     /// When the place can't be used.
-    pub fn new(params: Params, epoch: &str) -> Result<Self, PlaceError> {
+    pub fn new(params: Params, epoch: &str) -> Result<Self, ServerAddressError> {
         let link = Arc::new(Link::new(&params.place)?);
         let scripts = Arc::new(Scripts {
             transition: Script::new(include_str!("transition.lua")),
@@ -141,7 +141,7 @@ impl RedisStore {
         match self.transition(decision, status).await {
             Ok(answer) => {
                 self.faults.server.lock().take();
-                self.faults.note(&decision.credential, None);
+                self.faults.record(&decision.credential, None);
                 let delivery = delivery_of(&answer);
                 let done = matches!(delivery.receipt, Receipt::Applied | Receipt::Already);
                 let can = self.can(decision.order, decision.credential.kind());
@@ -181,7 +181,7 @@ impl RedisStore {
         number: u64,
     ) -> Result<T, RedisError> {
         if let Err(error) = &answer {
-            self.link.note(error, number).await;
+            self.link.record(error, number).await;
         }
         answer
     }

@@ -1,4 +1,4 @@
--- One token of the breaker that all members share: at most so many in any hour, by the server's
+-- One token of the revocation limit that all instances share: at most so many in any hour, by the server's
 -- clock, and one for each finding however often it is asked. It counts from when it was last asked for,
 -- as the revocation comes after that, also where tripline was killed between the two.
 --

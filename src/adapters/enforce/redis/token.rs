@@ -1,4 +1,4 @@
-//! The breaker that all members share, counted in Redis by one script.
+//! The revocation limit that all instances share, counted in Redis by one script.
 
 use super::store::RedisStore;
 use crate::control_plane::policy::revocation_limit::Allowed;
@@ -6,10 +6,10 @@ use crate::model::decision::TokenGrant;
 use crate::model::finding::FindingId;
 use ::redis::RedisError;
 
-/// The tokens of all members. In braces, so that those of all and of a tenant share a hash slot.
+/// The tokens of all instances. In braces, so that those of all and of a tenant share a hash slot.
 const TOKENS_KEY: &str = "tripline:{breaker}:";
-/// What each member knows of its part of the fleet.
-pub(super) const MEMBERS_KEY: &str = "tripline:{breaker}:members";
+/// What each instance knows of its part of the fleet.
+pub(super) const INSTANCES_KEY: &str = "tripline:{breaker}:members";
 
 impl RedisStore {
     /// Takes a token for `finding`; the same finding takes one, however often it is asked.
@@ -23,7 +23,7 @@ impl RedisStore {
             Ok(1) => TokenGrant::Granted,
             Ok(_) => TokenGrant::Refused,
             Err(error) => {
-                tracing::warn!(%error, "Redis could not be asked for a token of the breaker");
+                tracing::warn!(%error, "Redis could not be asked for a token of the revocation limit");
                 TokenGrant::Unanswered
             }
         }

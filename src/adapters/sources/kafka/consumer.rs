@@ -17,7 +17,7 @@ use crate::adapters::channels::{ControlPlane, DataMessage};
 use crate::adapters::checkpoint::store::{Snapshots, Writer};
 use crate::adapters::clock;
 use crate::adapters::metrics::registry::Metrics;
-use crate::adapters::sources::rejects::DeadLetters;
+use crate::adapters::sources::rejects::RejectLog;
 use crate::data_plane::batch::HashSeed;
 use crate::data_plane::partition;
 use crate::formats::events::decoder::Decoder;
@@ -64,11 +64,11 @@ pub struct Params {
     pub group: String,
     /// How records are read.
     pub decoder: Decoder,
-    /// The topic of dead letters; a file without one.
-    pub dead_letter_topic: Option<String>,
+    /// The topic of rejected records; a file without one.
+    pub rejects_topic: Option<String>,
     /// Where reading begins in a partition of which nothing is known, or not what is there.
     pub start: Start,
-    /// The name of this member, for static membership.
+    /// The name of this instance, for static membership.
     pub instance: Option<String>,
     /// How long the consumer may stand still before it is recreated. Unit: milliseconds.
     pub stall_ms: i64,
@@ -92,7 +92,7 @@ impl Params {
         config.set("group.id", &self.group);
         config.set("enable.auto.commit", "false");
         config.set("enable.auto.offset.store", "false");
-        // They say how far the client has read; see `stillness`.
+        // They say how far the client has read; see `stall_detector`.
         config.set("statistics.interval.ms", "5000");
         if let Some(instance) = &self.instance {
             config.set("group.instance.id", instance);
@@ -102,7 +102,7 @@ impl Params {
             self.librdkafka.get("group.protocol").is_some_and(|protocol| protocol == "consumer");
         let of_classic = [
             ("session.timeout.ms", "10000"),
-            // What stays with a member goes on while others move.
+            // What stays with an instance goes on while others move.
             ("partition.assignment.strategy", "cooperative-sticky"),
         ];
         let of_classic = of_classic.into_iter().filter(|_| !by_coordinator);
@@ -142,7 +142,7 @@ pub struct Shared {
     /// Counters.
     pub metrics: Metrics,
     /// Where the places of refused records go.
-    pub dead_letters: Arc<DeadLetters>,
+    pub rejects: Arc<RejectLog>,
     /// Set to stop.
     pub stopping: Arc<AtomicBool>,
 }
@@ -151,7 +151,7 @@ pub struct Shared {
 pub type Ends = Vec<mpsc::Receiver<DataMessage>>;
 
 /// A partition of a topic.
-pub(super) type Place = (String, i32);
+pub(super) type TopicPartition = (String, i32);
 
 /// How often errors of the client are said. Unit: milliseconds. The counter has them all.
 const COMPLAIN_EVERY_MS: i64 = 60_000;

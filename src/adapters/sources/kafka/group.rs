@@ -1,11 +1,11 @@
 //! What the manager and the workers share: the ways between them, and the ear that hears of
 //! rebalances.
 
-use super::consumer::{Place, Shared};
-use super::handover::{From, Held, goes_on};
-use super::redaction::{Said, note_error, note_line};
+use super::consumer::{Shared, TopicPartition};
+use super::handover::{HandedOver, ResumePoint, goes_on};
+use super::redaction::{Redacted, note_error, note_line};
 use crate::adapters::channels::{ControlMessage, InUse};
-use crate::adapters::checkpoint::store::Kept;
+use crate::adapters::checkpoint::store::KeptOffset;
 use crate::adapters::clock;
 use crate::data_plane::partition::Params;
 use crate::data_plane::shard_driver::{Backlog, ShardUsage};
@@ -48,14 +48,14 @@ pub(super) struct Progress {
     /// answer.
     pub(super) end: AtomicI64,
     /// Its checkpoints.
-    kept: Arc<Kept>,
-    /// Whether more may be known of it than this member has.
+    kept: Arc<KeptOffset>,
+    /// Whether more may be known of it than this instance has.
     pub(super) provisional: bool,
 }
 
 impl Progress {
     /// That of a partition that is taken over.
-    pub(super) fn of(held: &Held) -> Arc<Self> {
+    pub(super) fn of(held: &HandedOver) -> Arc<Self> {
         Arc::new(Self {
             applied: AtomicI64::new(held.next_offset()),
             passed: AtomicI64::new(0),
@@ -92,15 +92,15 @@ impl Progress {
     }
 }
 
-/// The partitions of this member, and how far each has come.
-pub(super) type Board = Mutex<BTreeMap<Place, Arc<Progress>>>;
+/// The partitions of this instance, and how far each has come.
+pub(super) type RecentEvents = Mutex<BTreeMap<TopicPartition, Arc<Progress>>>;
 
 /// What a worker is told by the manager.
 pub(super) enum Message {
     /// This partition is yours from now on.
-    Take(Place, PartitionQueue<Context>, Held, Arc<Progress>),
+    Take(TopicPartition, PartitionQueue<Context>, HandedOver, Arc<Progress>),
     /// This partition is no longer yours; hand back its state.
-    Give(Place, mpsc::SyncSender<Option<Held>>),
+    Give(TopicPartition, mpsc::SyncSender<Option<HandedOver>>),
     /// Hand back everything and end.
     Stop,
 }
@@ -115,9 +115,9 @@ pub(super) struct Context {
     /// context; to split a queue off takes an `Arc` of it.
     pub(super) consumer: OnceLock<Weak<BaseConsumer<Self>>>,
     /// Partitions between two owners, and those that went away, in case they come again.
-    pub(super) held: Arc<Mutex<BTreeMap<Place, Held>>>,
+    pub(super) held: Arc<Mutex<BTreeMap<TopicPartition, HandedOver>>>,
     pub(super) workers: Vec<mpsc::Sender<Message>>,
-    pub(super) board: Board,
+    pub(super) board: RecentEvents,
     /// The cluster, once it said who it is.
     pub(super) cluster: Mutex<Option<String>>,
     pub(super) group: String,
@@ -161,7 +161,7 @@ impl ClientContext for Context {
 
 impl Context {
     /// The way to the worker of a partition.
-    pub(super) fn worker(&self, place: &Place) -> Option<&mpsc::Sender<Message>> {
+    pub(super) fn worker(&self, place: &TopicPartition) -> Option<&mpsc::Sender<Message>> {
         let number = usize::try_from(place.1).unwrap_or(0) % self.workers.len().max(1);
         self.workers.get(number)
     }
@@ -170,14 +170,14 @@ impl Context {
     /// that no record goes the common way; it need not be paused for that. To pause and to resume it
     /// while the client begins to read loses that beginning at times (librdkafka 2.12.1: what it
     /// orders itself comes too late by its version then), and the partition stands still.
-    pub(super) fn entrust(&self, place: &Place, held: Held) {
+    pub(super) fn entrust(&self, place: &TopicPartition, held: HandedOver) {
         let consumer = self.consumer.get().and_then(Weak::upgrade);
         let queue = consumer.and_then(|one| one.split_partition_queue(&place.0, place.1));
         let (Some(queue), Some(worker)) = (queue, self.worker(place)) else {
             tracing::error!(
                 topic = place.0,
                 partition = place.1,
-                "a partition that was assigned has no owner here; restart this member"
+                "a partition that was assigned has no owner here; restart this instance"
             );
             return;
         };
@@ -188,7 +188,7 @@ impl Context {
     }
 
     /// Takes partitions back from their owners, once these have finished the batch at hand.
-    pub(super) fn take_back(&self, places: &[Place]) {
+    pub(super) fn take_back(&self, places: &[TopicPartition]) {
         let asked: Vec<_> = places.iter().map(|place| (place, self.ask_back(place))).collect();
         let until = Instant::now() + GIVE_WAIT;
         for (place, answer) in asked {
@@ -209,33 +209,35 @@ impl Context {
         }
     }
 
-    fn ask_back(&self, place: &Place) -> Option<mpsc::Receiver<Option<Held>>> {
+    fn ask_back(&self, place: &TopicPartition) -> Option<mpsc::Receiver<Option<HandedOver>>> {
         let (reply, answer) = mpsc::sync_channel(1);
         self.worker(place)?.send(Message::Give(place.clone(), reply)).ok()?;
         Some(answer)
     }
 
     /// Takes partitions back, writes them down, and commits how far they have come.
-    pub(super) fn hand_over(&self, consumer: &BaseConsumer<Self>, places: &[Place]) {
+    pub(super) fn hand_over(&self, consumer: &BaseConsumer<Self>, places: &[TopicPartition]) {
         self.take_back(places);
-        // What another member may own by now is not this one's to write down.
+        // What another instance may own by now is not this one's to write down.
         if !consumer.assignment_lost() {
-            let of = |place: &Place| Some((place.clone(), self.held.lock().remove(place)?));
-            let (places, mut held): (Vec<Place>, Vec<Held>) = places.iter().filter_map(of).unzip();
+            let of =
+                |place: &TopicPartition| Some((place.clone(), self.held.lock().remove(place)?));
+            let (places, mut held): (Vec<TopicPartition>, Vec<HandedOver>) =
+                places.iter().filter_map(of).unzip();
             // What is written down can be had again.
             let written = self.shared.write_down(&mut held);
             let left = places.into_iter().zip(held).zip(written);
             let left = left.filter(|((_, held), written)| !written && !held.provisional);
             self.held.lock().extend(left.map(|(one, _)| one));
             if let Err(error) = commit(consumer, &self.board, CommitMode::Sync) {
-                let error = Said::of(error);
+                let error = Redacted::of(error);
                 tracing::warn!(%error, "offsets were not committed; records come again");
             }
         }
         self.board.lock().retain(|place, _| !places.contains(place));
     }
 
-    /// Parameters of a partition: it gets its part of the memory, as if this member had to own all.
+    /// Parameters of a partition: it gets its part of the memory, as if this instance had to own all.
     pub(super) fn partition_params(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -263,7 +265,7 @@ impl Context {
     pub(super) fn name(
         &self,
         consumer: &BaseConsumer<Self>,
-        (topic, partition): &Place,
+        (topic, partition): &TopicPartition,
     ) -> Option<String> {
         let mut cluster = self.cluster.lock();
         if cluster.is_none() {
@@ -281,7 +283,7 @@ impl Context {
     }
 
     /// Tells of what is open in a partition that was read back.
-    pub(super) fn recall(&self, held: &mut Held) {
+    pub(super) fn recall(&self, held: &mut HandedOver) {
         let now = clock::now();
         let signals = held.driver.recall(now).signals;
         // How many credentials there are says how many at once are a common cause.
@@ -291,8 +293,8 @@ impl Context {
         let in_use = InUse { thread: READ_BACK, usage };
         let control = &self.shared.control;
         // The control plane ends after this thread.
-        let _ended = control.tell_blocking(ControlMessage::InUse(in_use))
-            && control.tell_blocking(ControlMessage::Signals(signals, now, None));
+        let _ended = control.send_blocking(ControlMessage::InUse(in_use))
+            && control.send_blocking(ControlMessage::Signals(signals, now, None));
         tracing::info!(
             place = held.name,
             credentials = more,
@@ -306,7 +308,7 @@ impl Context {
         if self.read_back.swap(0, Ordering::Relaxed) > 0 {
             let none = InUse { thread: READ_BACK, ..InUse::default() };
             // The control plane ends after this thread.
-            let _ended = self.shared.control.tell_blocking(ControlMessage::InUse(none));
+            let _ended = self.shared.control.send_blocking(ControlMessage::InUse(none));
         }
     }
 
@@ -315,9 +317,9 @@ impl Context {
     fn prepare(
         &self,
         consumer: &BaseConsumer<Self>,
-        place: &Place,
+        place: &TopicPartition,
         (group, deadline): (Option<i64>, Instant),
-    ) -> From {
+    ) -> ResumePoint {
         let held = self.held.lock().remove(place);
         let params = self.partition_params(consumer, &place.0);
         let name = self.name(consumer, place);
@@ -329,19 +331,19 @@ impl Context {
         let from = match consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
             Ok(log) => goes_on(place, &mut held, log, group),
             // Where it is not there, the broker says so as it is read.
-            Err(_) if next > 0 => From::Offset(next),
-            Err(_) => From::Group,
+            Err(_) if next > 0 => ResumePoint::Offset(next),
+            Err(_) => ResumePoint::Group,
         };
         self.entrust(place, held);
         from
     }
 }
 
-pub(super) fn places(list: &TopicPartitionList) -> Vec<Place> {
+pub(super) fn places(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|one| (one.topic().to_owned(), one.partition())).collect()
 }
 
-pub(super) fn list(places: impl IntoIterator<Item = Place>) -> TopicPartitionList {
+pub(super) fn list(places: impl IntoIterator<Item = TopicPartition>) -> TopicPartitionList {
     let mut list = TopicPartitionList::new();
     for (topic, partition) in places {
         list.add_partition(&topic, partition);
@@ -369,11 +371,12 @@ impl ConsumerContext for Context {
                         let found = committed.find_partition(&place.0, place.1)?.offset();
                         if let Offset::Offset(offset) = found { Some(offset) } else { None }
                     });
-                    if let From::Offset(offset) = self.prepare(consumer, &place, (group, deadline))
+                    if let ResumePoint::Offset(offset) =
+                        self.prepare(consumer, &place, (group, deadline))
                         && let Some(mut one) = assigned.find_partition(&place.0, place.1)
                         && let Err(error) = one.set_offset(Offset::Offset(offset))
                     {
-                        let error = Said::of(error);
+                        let error = Redacted::of(error);
                         tracing::error!(%error, offset, "cannot resume from this offset");
                     }
                 }
@@ -394,10 +397,10 @@ impl ConsumerContext for Context {
     }
 }
 
-/// Commits up to where checkpoints hold the partitions of this member.
+/// Commits up to where checkpoints hold the partitions of this instance.
 pub(super) fn commit(
     consumer: &BaseConsumer<Context>,
-    board: &Board,
+    board: &RecentEvents,
     mode: CommitMode,
 ) -> KafkaResult<()> {
     let mut offsets = TopicPartitionList::new();

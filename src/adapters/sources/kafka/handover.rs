@@ -1,16 +1,16 @@
 //! What passes from one owner of a partition to the next: its state, and from where it goes on.
 //!
 //! ```text
-//!  assigned: the newer of what this member still has and what a checkpoint has -> read on from there
+//!  assigned: the newer of what this instance still has and what a checkpoint has -> read on from there
 //!  revoked:  a checkpoint -> the offset is committed -> the next owner
 //! ```
 //! The state follows from the records before its offset and from when they arrived, so whichever is
-//! newer is right, no matter which member wrote it.
+//! newer is right, no matter which instance wrote it.
 
-use super::consumer::{Place, Shared};
+use super::consumer::{Shared, TopicPartition};
 use crate::adapters::channels::Ticket;
 use crate::adapters::checkpoint::scheduler::{Saved, whole};
-use crate::adapters::checkpoint::store::{Kept, Restored};
+use crate::adapters::checkpoint::store::{KeptOffset, Restored};
 use crate::adapters::clock;
 use crate::data_plane::partition::Params;
 use crate::data_plane::partition::Partition;
@@ -25,13 +25,13 @@ const HANDOVER_WAIT: Duration = Duration::from_secs(20);
 
 /// A partition between two owners.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct HandedOver {
     /// Its name among checkpoints.
     pub(super) name: String,
     /// Its state.
     pub(super) driver: Box<ShardDriver>,
     /// Its checkpoints.
-    pub(super) kept: Arc<Kept>,
+    pub(super) kept: Arc<KeptOffset>,
     /// What it told last.
     pub(super) told: Ticket,
     /// Records before this offset may have been told of before.
@@ -43,7 +43,7 @@ pub(super) struct Held {
     pub(super) since: EventTime,
 }
 
-impl Saved for Held {
+impl Saved for HandedOver {
     fn place(&self) -> &str {
         &self.name
     }
@@ -52,7 +52,7 @@ impl Saved for Held {
         self.driver.partition_mut()
     }
 
-    fn kept(&self) -> &Arc<Kept> {
+    fn kept(&self) -> &Arc<KeptOffset> {
         &self.kept
     }
 
@@ -63,21 +63,21 @@ impl Saved for Held {
 
 /// From where a partition is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum From {
+pub(super) enum ResumePoint {
     /// From where the group has come.
     Group,
     /// From where the state has come.
     Offset(i64),
 }
 
-impl Held {
+impl HandedOver {
     /// The offset after the last one applied.
     pub(super) fn next_offset(&self) -> i64 {
         self.driver.partition().next_offset()
     }
 
     /// A partition that nobody owns yet.
-    pub(super) fn of(name: String, partition: Partition, kept: Arc<Kept>) -> Self {
+    pub(super) fn of(name: String, partition: Partition, kept: Arc<KeptOffset>) -> Self {
         Self {
             name,
             driver: Box::new(ShardDriver::new(partition, clock::now())),
@@ -97,10 +97,10 @@ impl Shared {
     pub(super) fn known(
         &self,
         name: Option<String>,
-        held: Option<Held>,
+        held: Option<HandedOver>,
         params: &Arc<Params>,
         deadline: Instant,
-    ) -> (Held, bool) {
+    ) -> (HandedOver, bool) {
         let restored = name.as_ref().and_then(|name| self.restore(name, params, deadline));
         let provisional = restored.is_none();
         let Restored { partition, kept } =
@@ -113,8 +113,8 @@ impl Shared {
         }
         let is_read = partition.is_some();
         let partition = partition.unwrap_or_else(|| Partition::new(Arc::clone(params), self.seed));
-        let held = Held::of(name.unwrap_or_default(), partition, kept);
-        (Held { provisional, ..held }, is_read)
+        let held = HandedOver::of(name.unwrap_or_default(), partition, kept);
+        (HandedOver { provisional, ..held }, is_read)
     }
 
     /// What a checkpoint has; none if the store does not answer by `deadline`.
@@ -139,7 +139,7 @@ impl Shared {
     }
 
     /// Writes down what is handed over; says of each whether it is written. Blocks.
-    pub(super) fn write_down(&self, held: &mut [Held]) -> Vec<bool> {
+    pub(super) fn write_down(&self, held: &mut [HandedOver]) -> Vec<bool> {
         let mut written = vec![false; held.len()];
         let writing = async {
             for (one, written) in held.iter_mut().zip(&mut written) {
@@ -162,11 +162,11 @@ impl Shared {
 /// further than `high` proves nothing, as brokers may say it late: where the topic was recreated, the
 /// client begins again, and the worker sees that.
 pub(super) fn goes_on(
-    place: &Place,
-    held: &mut Held,
+    place: &TopicPartition,
+    held: &mut HandedOver,
     (low, high): (i64, i64),
     group: Option<i64>,
-) -> From {
+) -> ResumePoint {
     let next = held.next_offset();
     let (topic, partition) = (&place.0, place.1);
     if next == 0 {
@@ -177,11 +177,11 @@ pub(super) fn goes_on(
                 partition,
                 offset = group,
                 "the group has come to this offset, but no checkpoint is to be had here: its \
-                 credentials are learned anew; let all members keep checkpoints in one place \
+                 credentials are learned anew; let all instances keep checkpoints in one place \
                  (checkpoints.url)"
             );
         }
-        return From::Group;
+        return ResumePoint::Group;
     }
     if next < low {
         tracing::error!(
@@ -193,31 +193,31 @@ pub(super) fn goes_on(
              tripline fell so far behind"
         );
         held.driver.partition_mut().skip_to(low);
-        return From::Offset(low);
+        return ResumePoint::Offset(low);
     }
     held.again_until = high;
-    From::Offset(next)
+    ResumePoint::Offset(next)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{From, Held, Place, goes_on};
+    use super::{HandedOver, ResumePoint, TopicPartition, goes_on};
     use crate::adapters::channels::Ticket;
-    use crate::adapters::checkpoint::store::Kept;
+    use crate::adapters::checkpoint::store::KeptOffset;
     use crate::data_plane::batch::HashSeed;
     use crate::data_plane::partition::Params;
     use crate::data_plane::shard_driver::ShardDriver;
     use crate::model::time::EventTime;
     use std::sync::Arc;
 
-    fn held(next: i64) -> Held {
+    fn held(next: i64) -> HandedOver {
         let params = Arc::new(Params::default());
         let mut driver = Box::new(ShardDriver::empty(params, HashSeed(1, 2)));
         driver.partition_mut().skip_to(next);
-        Held {
+        HandedOver {
             name: "kafka/auth/00000".to_owned(),
             driver,
-            kept: Arc::new(Kept::since(EventTime::MIN)),
+            kept: Arc::new(KeptOffset::since(EventTime::MIN)),
             told: Ticket::default(),
             again_until: 0,
             provisional: false,
@@ -227,15 +227,15 @@ mod tests {
 
     #[test]
     fn reading_goes_on_from_where_the_state_has_come_if_that_is_there() {
-        let place: Place = ("auth".to_owned(), 0);
+        let place: TopicPartition = ("auth".to_owned(), 0);
         for (next, from, then) in [
-            (0, From::Group, 0),
-            (50, From::Offset(50), 50),
-            (90, From::Offset(90), 90),
+            (0, ResumePoint::Group, 0),
+            (50, ResumePoint::Offset(50), 50),
+            (90, ResumePoint::Offset(90), 90),
             // A broker that says late how far its log goes.
-            (100, From::Offset(100), 100),
+            (100, ResumePoint::Offset(100), 100),
             // Removed by retention.
-            (5, From::Offset(10), 10),
+            (5, ResumePoint::Offset(10), 10),
         ] {
             let mut held = held(next);
             assert_eq!(goes_on(&place, &mut held, (10, 90), Some(70)), from, "{next}");

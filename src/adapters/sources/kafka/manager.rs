@@ -1,12 +1,12 @@
 //! The manager: rebalances, commits, and the watch for stalls.
 
-use super::consumer::{Ends, Params, Place, Shared, complain_again};
+use super::consumer::{Ends, Params, Shared, TopicPartition, complain_again};
 use super::group::{BROKER_WAIT, Context, Message, Progress, commit, places};
-use super::handover::Held;
+use super::handover::HandedOver;
 use super::pause_guard;
-use super::redaction::Said;
+use super::redaction::Redacted;
 use super::rejects_topic::RejectsTopic;
-use super::stall_detector::Stillness;
+use super::stall_detector::StallDetector;
 use super::worker::Worker;
 use crate::adapters::channels::SLOTS;
 use crate::adapters::checkpoint::scheduler::Saving;
@@ -53,14 +53,14 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
     };
     let held = Arc::default();
-    let mut stillness = Stillness::default();
+    let mut stall_detector = StallDetector::default();
     let mut orders = Vec::new();
     let mut threads = Vec::new();
     let rejects = RejectsTopic::new(params, shared);
     for (number, mut questions) in ends.into_iter().enumerate() {
         let (sender, receiver) = mpsc::channel();
         let thread = SLOTS + number;
-        let stage = Stage { name: "kafka", intake: "kafka", number, thread };
+        let stage = Stage { name: "kafka", source: "kafka", number, thread };
         let worker = Worker {
             params: params.clone(),
             shared: shared.clone(),
@@ -89,14 +89,14 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
                 shared.metrics.consumer_errors.inc();
                 shared.metrics.consumer_up.set(0);
                 if complain_again(&mut complained_at) {
-                    let error = Said::of(error);
+                    let error = Redacted::of(error);
                     tracing::error!(%error, "no Kafka consumer; it is tried again each second");
                 }
                 std::thread::sleep(Duration::from_secs(1));
                 continue;
             }
         };
-        consumption.watch(&mut stillness);
+        consumption.watch(&mut stall_detector);
         if shared.stopping.load(Ordering::Relaxed) {
             consumption.end();
             break;
@@ -127,11 +127,11 @@ struct Consumption<'a> {
     measured_at: EventTime,
     complained_at: Option<EventTime>,
     looked_at: EventTime,
-    looked_for: Option<Place>,
+    looked_for: Option<TopicPartition>,
     /// A checkpoint that is being read, of a partition that began without.
-    reading: Option<(Place, Reading)>,
+    reading: Option<(TopicPartition, Reading)>,
     /// Which partition was measured last.
-    measured: Option<Place>,
+    measured: Option<TopicPartition>,
 }
 
 impl<'a> Consumption<'a> {
@@ -139,7 +139,7 @@ impl<'a> Consumption<'a> {
         params: &'a Params,
         shared: &'a Shared,
         workers: &[mpsc::Sender<Message>],
-        held: &Arc<Mutex<BTreeMap<Place, Held>>>,
+        held: &Arc<Mutex<BTreeMap<TopicPartition, HandedOver>>>,
     ) -> KafkaResult<Self> {
         let context = Context {
             topics: params.topics.clone(),
@@ -176,12 +176,12 @@ impl<'a> Consumption<'a> {
     }
 
     /// Watches over the consumer until tripline stops, or it stands still.
-    fn watch(&mut self, stillness: &mut Stillness) {
-        stillness.begin_anew();
+    fn watch(&mut self, stall_detector: &mut StallDetector) {
+        stall_detector.begin_anew();
         while !self.shared.stopping.load(Ordering::Relaxed) {
             match self.consumer.poll(WAIT) {
                 None => {}
-                Some(Err(error)) => self.complain(&Said::of(error).to_string()),
+                Some(Err(error)) => self.complain(&Redacted::of(error).to_string()),
                 Some(Ok(record)) => {
                     let (topic, partition, offset) =
                         (record.topic(), record.partition(), record.offset());
@@ -199,16 +199,16 @@ impl<'a> Consumption<'a> {
                 self.committed_at = now;
                 let board = &self.consumer.context().board;
                 if let Err(error) = commit(&self.consumer, board, CommitMode::Async) {
-                    let error = Said::of(error);
+                    let error = Redacted::of(error);
                     tracing::warn!(%error, "offsets were not committed; it is tried again");
                 }
             }
             if now.ms_since(self.measured_at) >= LAG_EVERY_MS {
-                self.measure(stillness, now);
+                self.measure(stall_detector, now);
                 self.measured_at = clock::now();
             }
             self.look_for_checkpoints(now);
-            if let Some((topic, partition)) = stillness.stalled(now, self.params.stall_ms) {
+            if let Some((topic, partition)) = stall_detector.stalled(now, self.params.stall_ms) {
                 tracing::error!(
                     topic,
                     partition,
@@ -252,11 +252,12 @@ impl<'a> Consumption<'a> {
             return;
         }
         let context = self.consumer.context();
-        let provisional = |(_, progress): &(&Place, &Arc<Progress>)| progress.provisional;
+        let provisional = |(_, progress): &(&TopicPartition, &Arc<Progress>)| progress.provisional;
         let place = {
             let board = context.board.lock();
             // After the one that was looked for last, so that none keeps the others waiting.
-            let is_later = |(place, _): &(&Place, _)| Some(*place) > self.looked_for.as_ref();
+            let is_later =
+                |(place, _): &(&TopicPartition, _)| Some(*place) > self.looked_for.as_ref();
             let mut all = board.iter().filter(provisional);
             let first = all.clone().next();
             all.find(is_later).or(first).map(|(place, _)| place.clone())
@@ -270,7 +271,7 @@ impl<'a> Consumption<'a> {
         });
     }
 
-    fn note_withheld(&self, (topic, partition): &Place, why: &str) {
+    fn note_withheld(&self, (topic, partition): &TopicPartition, why: &str) {
         self.shared.metrics.checkpoint_errors.inc();
         tracing::warn!(
             topic,
@@ -281,7 +282,7 @@ impl<'a> Consumption<'a> {
     }
 
     /// Takes a partition back, and reads on from where its checkpoint has come, if there is one.
-    fn go_on_from(&mut self, place: &Place, restored: Restored) {
+    fn go_on_from(&mut self, place: &TopicPartition, restored: Restored) {
         let context = self.consumer.context();
         let provisional =
             context.board.lock().get(place).is_some_and(|progress| progress.provisional);
@@ -307,9 +308,9 @@ impl<'a> Consumption<'a> {
                 self.note_withheld(place, &format!("reading can't go on from {next}: {error}"));
                 held
             }
-            (Ok(()), None) => Held { name, kept: restored.kept, provisional: false, ..held },
+            (Ok(()), None) => HandedOver { name, kept: restored.kept, provisional: false, ..held },
             (Ok(()), Some(partition)) => {
-                let mut read = Held::of(name, partition, restored.kept);
+                let mut read = HandedOver::of(name, partition, restored.kept);
                 read.again_until = known_until;
                 context.recall(&mut read);
                 read
@@ -319,16 +320,16 @@ impl<'a> Consumption<'a> {
     }
 
     /// Measures how far behind the partitions are, and whether they move.
-    fn measure(&mut self, stillness: &mut Stillness, now: EventTime) {
+    fn measure(&mut self, stall_detector: &mut StallDetector, now: EventTime) {
         let context = self.consumer.context();
         context.forget_read_back();
         context.held.lock().retain(|_, held| now.ms_since(held.since) < HELD_MS);
         let board = context.board.lock().clone();
         let assigned = places(&self.consumer.assignment().unwrap_or_default());
-        stillness.retain(|place| assigned.contains(place));
+        stall_detector.retain(|place| assigned.contains(place));
         for place in assigned.into_iter().filter(|place| !board.contains_key(place)) {
             // Nobody reads it.
-            stillness.note(place, 0, 1, now);
+            stall_detector.record(place, 0, 1, now);
         }
         let is_idle = board.is_empty();
         // On from where the last round came to, if that was not the end.
@@ -348,7 +349,7 @@ impl<'a> Consumption<'a> {
             progress.end.store(end, Ordering::Relaxed);
             let Ok((low, high)) = asked else {
                 // A broker that can't be reached is no stall of the consumer.
-                stillness.forget(&place);
+                stall_detector.forget(&place);
                 silent += 1;
                 continue;
             };
@@ -356,7 +357,7 @@ impl<'a> Consumption<'a> {
             let left = (high - reached.max(low)).max(0);
             // A new client would not help a worker that is busy.
             let unread = if progress.waits_for_worker() { 0 } else { left };
-            stillness.note(place, reached, unread, now);
+            stall_detector.record(place, reached, unread, now);
             behind += left;
         }
         let is_up = silent == 0 && (!is_idle || self.brokers_answer());
@@ -375,7 +376,7 @@ impl<'a> Consumption<'a> {
     fn abandon(self) {
         let context = self.consumer.context();
         context.is_retired.store(true, Ordering::Relaxed);
-        let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
+        let owned: Vec<TopicPartition> = context.board.lock().keys().cloned().collect();
         context.take_back(&owned);
         self.leave();
         // A worker that is busy may still have a queue, which keeps the consumer alive; and the one that
@@ -402,10 +403,10 @@ impl<'a> Consumption<'a> {
         }
     }
 
-    /// Writes down what this member has, commits it, and leaves the group.
+    /// Writes down what this instance has, commits it, and leaves the group.
     fn end(self) {
         let context = self.consumer.context();
-        let owned: Vec<Place> = context.board.lock().keys().cloned().collect();
+        let owned: Vec<TopicPartition> = context.board.lock().keys().cloned().collect();
         context.hand_over(&self.consumer, &owned);
         // It is not to be written down once more as the consumer leaves.
         context.is_retired.store(true, Ordering::Relaxed);

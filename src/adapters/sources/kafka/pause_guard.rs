@@ -1,4 +1,4 @@
-//! The pulse of this process: it must not act right after it stood still, as another member of the
+//! The pulse of this process: it must not act right after it stood still, as another instance of the
 //! group may have taken over meanwhile.
 
 use crate::adapters::clock;
@@ -16,20 +16,20 @@ const LISTEN_MS: i64 = 1_000;
 
 /// When this process last ran, by the time since the machine was started.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(super) struct PauseGuard {
     /// When it ran last. Unit: milliseconds.
     ran_ms: AtomicI64,
     /// Until when it only listens. Unit: milliseconds.
     listens_ms: AtomicI64,
 }
 
-impl Default for Pulse {
+impl Default for PauseGuard {
     fn default() -> Self {
         Self { ran_ms: AtomicI64::new(clock::since_boot_ms()), listens_ms: AtomicI64::new(0) }
     }
 }
 
-impl Pulse {
+impl PauseGuard {
     /// Notes that the process runs, until it stops. Blocks.
     pub(super) fn watch(&self, stopping: &AtomicBool) {
         while !stopping.load(Ordering::Relaxed) {
@@ -59,8 +59,8 @@ impl Pulse {
 }
 
 /// Starts the thread that notes that the process runs.
-pub(super) fn start(stopping: Arc<AtomicBool>) -> std::io::Result<Arc<Pulse>> {
-    let pulse = Arc::new(Pulse::default());
+pub(super) fn start(stopping: Arc<AtomicBool>) -> std::io::Result<Arc<PauseGuard>> {
+    let pulse = Arc::new(PauseGuard::default());
     let watched = Arc::clone(&pulse);
     let run = move || watched.watch(&stopping);
     std::thread::Builder::new().name("kafka-pulse".to_owned()).spawn(run)?;

@@ -5,7 +5,7 @@
 //! a group id of its own. What records hold is counted, and never kept.
 
 use super::consumer::Params;
-use super::redaction::{self, Quiet, Said};
+use super::redaction::{self, Quiet, Redacted};
 use crate::adapters::clock;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::formats::secrets::secret::Fingerprinter;
@@ -31,18 +31,18 @@ const PARTITIONS_MAX: usize = 64;
 
 /// What was found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Looked {
+pub struct KafkaProbe {
     /// Brokers of the cluster.
     pub brokers: usize,
     /// Members that the group has now; none if the brokers don't say.
     pub members: Option<usize>,
     /// The topics, in the order of the configuration.
-    pub topics: Vec<TopicLook>,
+    pub topics: Vec<TopicProbe>,
 }
 
 /// What was found of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct TopicLook {
+pub struct TopicProbe {
     /// Its name.
     pub name: String,
     /// Its partitions; 0: there is no such topic.
@@ -87,18 +87,18 @@ pub struct Sample {
 }
 
 /// In which partitions a credential was seen, and how often.
-type Seen = (BTreeSet<i32>, u64);
+type LagProbe = (BTreeSet<i32>, u64);
 
 /// Counts what records are like.
 #[derive(Debug, Default)]
 struct Sampler {
     sample: Sample,
     refused: BTreeMap<&'static str, (Refusal, u64)>,
-    credentials: BTreeMap<String, Seen>,
+    credentials: BTreeMap<String, LagProbe>,
 }
 
 impl Sampler {
-    fn note(&mut self, event: &AuthEvent<'_>, partition: i32, now: EventTime) {
+    fn record(&mut self, event: &AuthEvent<'_>, partition: i32, now: EventTime) {
         self.sample.events += 1;
         self.sample.secrets += u64::from(event.held_secret);
         let name = format!("{}:{}", event.kind.as_str(), event.credential);
@@ -114,7 +114,7 @@ impl Sampler {
     }
 
     fn finish(self) -> Sample {
-        let count = |is: &dyn Fn(&Seen) -> bool| {
+        let count = |is: &dyn Fn(&LagProbe) -> bool| {
             self.credentials.values().filter(|seen| is(seen)).count() as u64
         };
         Sample {
@@ -152,7 +152,7 @@ fn own_group() -> String {
 ///
 /// # Errors
 /// When no broker answers, or a setting of librdkafka is refused.
-pub fn look(params: &Params, fingerprints: &Fingerprinter) -> Result<Looked, Said> {
+pub fn probe(params: &Params, fingerprints: &Fingerprinter) -> Result<KafkaProbe, Redacted> {
     let own = reader(params.client(), &own_group())?;
     let brokers = own.fetch_metadata(params.topics.first().map(String::as_str), ANSWER_MAX)?;
     let group = reader(params.client(), &params.group)?;
@@ -160,7 +160,7 @@ pub fn look(params: &Params, fingerprints: &Fingerprinter) -> Result<Looked, Sai
     let members = listed.and_then(|list| list.groups().first().map(|one| one.members().len()));
     let topics = params.topics.iter();
     let topics = topics.map(|topic| look_at(&own, &group, topic, (params, fingerprints)));
-    Ok(Looked { brokers: brokers.brokers().len(), members, topics: topics.collect() })
+    Ok(KafkaProbe { brokers: brokers.brokers().len(), members, topics: topics.collect() })
 }
 
 /// Whether a topic is there; none where no broker answers.
@@ -171,7 +171,7 @@ pub fn partitions_of(
     brokers: &str,
     librdkafka: &BTreeMap<String, String>,
     topic: &str,
-) -> Result<usize, Said> {
+) -> Result<usize, Redacted> {
     redaction::hide(librdkafka);
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers);
@@ -196,11 +196,11 @@ fn look_at(
     group: &Reader,
     topic: &str,
     (params, fingerprints): (&Params, &Fingerprinter),
-) -> TopicLook {
-    let mut found = TopicLook { name: topic.to_owned(), ..TopicLook::default() };
+) -> TopicProbe {
+    let mut found = TopicProbe { name: topic.to_owned(), ..TopicProbe::default() };
     match partitions(own, topic) {
         Ok(count) => found.partitions = count,
-        Err(error) => found.trouble = Some(Said::of(error).to_string()),
+        Err(error) => found.trouble = Some(Redacted::of(error).to_string()),
     }
     let count = i32::try_from(found.partitions.min(PARTITIONS_MAX)).unwrap_or(0);
     let mut ends = BTreeMap::new();
@@ -211,7 +211,7 @@ fn look_at(
                 found.stored += (high - low).max(0).unsigned_abs();
             }
             Err(error) => {
-                found.trouble = Some(format!("partition {partition}: {}", Said::of(error)));
+                found.trouble = Some(format!("partition {partition}: {}", Redacted::of(error)));
                 // Each further one would be waited for as well.
                 break;
             }
@@ -220,13 +220,13 @@ fn look_at(
     measure(group, &mut found, &ends);
     match newest(own, topic, &ends, (params, fingerprints)) {
         Ok(sample) => found.newest = sample,
-        Err(error) => found.trouble = Some(Said::of(error).to_string()),
+        Err(error) => found.trouble = Some(Redacted::of(error).to_string()),
     }
     found
 }
 
 /// How far the group has come.
-fn measure(group: &Reader, found: &mut TopicLook, ends: &BTreeMap<i32, (i64, i64)>) {
+fn measure(group: &Reader, found: &mut TopicProbe, ends: &BTreeMap<i32, (i64, i64)>) {
     let mut list = TopicPartitionList::new();
     for partition in ends.keys() {
         list.add_partition(&found.name, *partition);
@@ -311,7 +311,7 @@ fn sample(
     }
     let bytes = record.payload().unwrap_or_default();
     params.decoder.decode(bytes, &limits, fingerprints, &mut |answer| match answer {
-        Ok(event) => sampler.note(&event, record.partition(), now),
+        Ok(event) => sampler.record(&event, record.partition(), now),
         Err(refusal) => sampler.refuse(refusal),
     });
 }
@@ -331,7 +331,7 @@ mod tests {
             [("a", 0, -5), ("a", 1, 70), ("b", 0, 0), ("b", 0, 1), ("c", 2, 2)]
         {
             let event = AuthEvent::new(now.plus_ms(ahead_ms), credential.into());
-            sampler.note(&event, partition, now);
+            sampler.record(&event, partition, now);
         }
         sampler.refuse(Refusal::InvalidJson);
         sampler.refuse(Refusal::InvalidJson);

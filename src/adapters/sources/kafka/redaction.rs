@@ -85,9 +85,9 @@ fn is_harmless(name: &str, value: &str) -> bool {
 /// A text of librdkafka as it may be shown.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Said(String);
+pub struct Redacted(String);
 
-impl Said {
+impl Redacted {
     /// What an error says.
     pub fn of(text: impl fmt::Display) -> Self {
         let hidden = HIDDEN.read();
@@ -96,7 +96,7 @@ impl Said {
     }
 }
 
-impl From<KafkaError> for Said {
+impl From<KafkaError> for Redacted {
     fn from(error: KafkaError) -> Self {
         Self::of(error)
     }
@@ -141,17 +141,17 @@ impl ConsumerContext for Quiet {}
 
 /// Notes what the client says of an error. Who reads from it hears of it, too, and says it.
 pub(super) fn note_error(error: &KafkaError, reason: &str) {
-    tracing::debug!(error = %Said::of(error), reason = %Said::of(reason), "Kafka");
+    tracing::debug!(error = %Redacted::of(error), reason = %Redacted::of(reason), "Kafka");
 }
 
 /// Notes a line of the client's own log.
 pub(super) fn note_line(level: RDKafkaLogLevel, facility: &str, text: &str) {
-    tracing::debug!(?level, facility, text = %Said::of(text), "librdkafka");
+    tracing::debug!(?level, facility, text = %Redacted::of(text), "librdkafka");
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Said, hide};
+    use super::{Redacted, hide};
 
     #[test]
     fn no_part_of_a_value_is_said_and_what_is_no_secret_is() {
@@ -176,7 +176,7 @@ mod tests {
             ("beginning at: secret=squeamish", "beginning at: secret=***"),
             ("SASL_SSL after 6000 ms: /etc/ssl/ca.pem", "SASL_SSL after 6000 ms: /etc/ssl/ca.pem"),
         ] {
-            assert_eq!(Said::of(text).to_string(), shown);
+            assert_eq!(Redacted::of(text).to_string(), shown);
         }
     }
 }

@@ -2,10 +2,10 @@
 //! file, so that no refused record is untold.
 
 use super::consumer::{Params, Shared};
-use super::redaction::{Said, note_error, note_line};
+use super::redaction::{Redacted, note_error, note_line};
 use crate::adapters::clock;
 use crate::adapters::metrics::registry::Metrics;
-use crate::adapters::sources::rejects::DeadLetters;
+use crate::adapters::sources::rejects::RejectLog;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
@@ -36,9 +36,9 @@ impl std::fmt::Debug for RejectsTopic {
 impl RejectsTopic {
     /// The topic of the settings, if they name one.
     pub(super) fn new(params: &Params, shared: &Shared) -> Option<Self> {
-        let topic = params.dead_letter_topic.clone()?;
+        let topic = params.rejects_topic.clone()?;
         let deliveries = Deliveries {
-            dead_letters: Arc::clone(&shared.dead_letters),
+            rejects: Arc::clone(&shared.rejects),
             metrics: shared.metrics.clone(),
             warned: AtomicBool::new(false),
         };
@@ -46,7 +46,7 @@ impl RejectsTopic {
         match config.set("message.timeout.ms", TIMEOUT_MS).create_with_context(deliveries) {
             Ok(producer) => Some(Self { producer: Arc::new(producer), topic }),
             Err(error) => {
-                let error = Said::of(error);
+                let error = Redacted::of(error);
                 tracing::error!(%error, "refused records go to the file: no producer");
                 None
             }
@@ -67,7 +67,7 @@ impl RejectsTopic {
 
 /// Takes care of what the topic did not take.
 struct Deliveries {
-    dead_letters: Arc<DeadLetters>,
+    rejects: Arc<RejectLog>,
     metrics: Metrics,
     warned: AtomicBool,
 }
@@ -76,9 +76,9 @@ impl Deliveries {
     fn warn(&self, error: &KafkaError, topic: &str) {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::error!(
-                error = %Said::of(error),
+                error = %Redacted::of(error),
                 topic,
-                "dead_letter_topic does not take refused records; they go to the file"
+                "rejects_topic does not take refused records; they go to the file"
             );
         }
     }
@@ -104,7 +104,7 @@ impl ProducerContext for Deliveries {
         };
         self.warn(error, message.topic());
         let letter = message.payload().and_then(|bytes| std::str::from_utf8(bytes).ok());
-        let written = self.dead_letters.write(letter.unwrap_or("{}"), clock::now());
+        let written = self.rejects.write(letter.unwrap_or("{}"), clock::now());
         self.metrics.add_letter(written);
     }
 }

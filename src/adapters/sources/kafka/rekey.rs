@@ -7,13 +7,13 @@
 //!      '--------- what goes wrong aborts; then both clients are recreated --------------'
 //! ```
 //! **Invariant.** What is written and how far was read become visible in one transaction, so each
-//! event is in the new topic once for who reads what is committed, as tripline does. The member's
+//! event is in the new topic once for who reads what is committed, as tripline does. The instance's
 //! generation goes with the offsets: one that lost its partitions commits nothing (KIP-447).
 
 use super::consumer::Params;
-use super::redaction::{Said, note_error, note_line};
+use super::redaction::{Redacted, note_error, note_line};
 use crate::adapters::clock;
-use crate::adapters::sources::rejects::{Place, letter};
+use crate::adapters::sources::rejects::{RecordPlace, letter};
 use crate::formats::events::native;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::formats::secrets::secret::Fingerprinter;
@@ -39,7 +39,7 @@ const TOGETHER_MAX: u64 = 10_000;
 const OPEN_MAX: Duration = Duration::from_millis(200);
 /// How long the broker may take to answer. Chosen: below a transaction's end.
 const BROKER_WAIT: Duration = Duration::from_secs(20);
-/// After how long the broker ends the transaction of a member that died: until then nobody reads on
+/// After how long the broker ends the transaction of an instance that died: until then nobody reads on
 /// beyond it. Unit: milliseconds.
 const TRANSACTION_MS: &str = "30000";
 /// How long it waits before it begins again.
@@ -73,7 +73,7 @@ pub struct Totals {
     pub written: u64,
     /// Records refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
-    /// Partitions that this member reads.
+    /// Partitions that this instance reads.
     pub partitions: usize,
     /// Records not yet read, over them.
     pub lag: u64,
@@ -87,7 +87,7 @@ pub enum RekeyError {
     /// There is no such topic.
     #[error(
         "there is no topic `{0}`: make it first; the one that is written needs as many partitions as \
-         tripline may have members"
+         tripline may have instances"
     )]
     NoTopic(String),
     /// The broker can't be used.
@@ -97,7 +97,7 @@ pub enum RekeyError {
         brokers: String,
         /// Why.
         #[source]
-        source: Said,
+        source: Redacted,
     },
     /// Somebody else follows the same name.
     #[error("another rekey of the instance `{0}` has begun: give each its own name, or none")]
@@ -118,7 +118,7 @@ pub fn run(
     let mut totals = Totals::default();
     rekey.find_topics()?;
     while !stop.load(Ordering::Relaxed) {
-        match Round::begin(rekey).and_then(|round| round.run(stop, &mut totals, tell)) {
+        match CopyRound::begin(rekey).and_then(|round| round.run(stop, &mut totals, tell)) {
             Ok(()) => break,
             // Without a name nobody else can have it: the broker ended a transaction that took too long.
             Err(error) if is_fenced(&error) && !rekey.instance().is_empty() => {
@@ -126,7 +126,7 @@ pub fn run(
             }
             Err(error) => {
                 totals.begun_anew += 1;
-                let error = Said::of(error);
+                let error = Redacted::of(error);
                 tracing::warn!(%error, "nothing of the open transaction counts; it begins anew");
                 std::thread::sleep(ANEW_AFTER);
             }
@@ -152,10 +152,10 @@ impl Rekey {
     fn find_topics(&self) -> Result<(), RekeyError> {
         let failed = |error| {
             let brokers = self.kafka.brokers.clone();
-            RekeyError::Kafka { brokers, source: Said::of(error) }
+            RekeyError::Kafka { brokers, source: Redacted::of(error) }
         };
         let client: BaseConsumer = self.kafka.client().create().map_err(failed)?;
-        for topic in [&self.from, &self.to].into_iter().chain(&self.kafka.dead_letter_topic) {
+        for topic in [&self.from, &self.to].into_iter().chain(&self.kafka.rejects_topic) {
             let found = client.fetch_metadata(Some(topic), BROKER_WAIT).map_err(failed)?;
             let is_there = |one: &rdkafka::metadata::MetadataTopic| !one.partitions().is_empty();
             if !found.topics().iter().any(is_there) {
@@ -213,7 +213,7 @@ struct Open {
     refused: BTreeMap<&'static str, u64>,
 }
 
-/// Ends the transaction before partitions go to another member.
+/// Ends the transaction before partitions go to another instance.
 struct Context {
     producer: Arc<ThreadedProducer<DefaultProducerContext>>,
     open: Mutex<Open>,
@@ -254,19 +254,19 @@ impl Context {
             && let Err(error) = self.producer.abort_transaction(BROKER_WAIT)
         {
             // The next transaction can't begin, and both clients are recreated.
-            tracing::debug!(error = %Said::of(error), "a transaction can't be aborted");
+            tracing::debug!(error = %Redacted::of(error), "a transaction can't be aborted");
         }
     }
 }
 
 /// One consumer and one producer, as long as nothing goes wrong.
-struct Round<'a> {
+struct CopyRound<'a> {
     rekey: &'a Rekey,
     consumer: BaseConsumer<Context>,
     told: Instant,
 }
 
-impl<'a> Round<'a> {
+impl<'a> CopyRound<'a> {
     fn begin(rekey: &'a Rekey) -> KafkaResult<Self> {
         let (open, ended) = (Mutex::default(), Mutex::default());
         let consumer = rekey.consumer(Context { producer: rekey.producer()?, open, ended })?;
@@ -289,7 +289,7 @@ impl<'a> Round<'a> {
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     ended.lock().insert(partition);
                 }
-                Some(Err(error)) => tracing::warn!(error = %Said::of(error), "Kafka reports"),
+                Some(Err(error)) => tracing::warn!(error = %Redacted::of(error), "Kafka reports"),
                 Some(Ok(record)) => {
                     ended.lock().remove(&record.partition());
                     self.write(&record)?;
@@ -385,7 +385,7 @@ impl<'a> Round<'a> {
         at: EventTime,
     ) -> KafkaResult<()> {
         let (partition, offset) = (record.partition(), record.offset());
-        let Some(topic) = &self.rekey.kafka.dead_letter_topic else {
+        let Some(topic) = &self.rekey.kafka.rejects_topic else {
             tracing::warn!(
                 topic = self.rekey.from,
                 partition,
@@ -396,7 +396,7 @@ impl<'a> Round<'a> {
             return Ok(());
         };
         let text =
-            letter(Place::Record { topic: &self.rekey.from, partition, offset }, refusal, at);
+            letter(RecordPlace::Record { topic: &self.rekey.from, partition, offset }, refusal, at);
         send(&self.consumer.context().producer, BaseRecord::<str, str>::to(topic).payload(&text))
     }
 
@@ -411,13 +411,13 @@ impl<'a> Round<'a> {
         for (partition, next) in &open.next {
             offsets.add_partition_offset(&self.rekey.from, *partition, Offset::Offset(*next))?;
         }
-        let member = self.consumer.group_metadata();
-        let committed = match member {
-            Some(member) => context
+        let instance = self.consumer.group_metadata();
+        let committed = match instance {
+            Some(instance) => context
                 .producer
-                .send_offsets_to_transaction(&offsets, &member, BROKER_WAIT)
+                .send_offsets_to_transaction(&offsets, &instance, BROKER_WAIT)
                 .and_then(|()| context.producer.commit_transaction(BROKER_WAIT)),
-            None => Err(KafkaError::ClientCreation("the group has no member".to_owned())),
+            None => Err(KafkaError::ClientCreation("the group has no instance".to_owned())),
         };
         if let Err(error) = committed {
             // Whether it can be or not: both clients are recreated.

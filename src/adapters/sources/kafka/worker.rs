@@ -1,17 +1,17 @@
 //! A worker: owns partitions and their queues, and nothing else does.
 
 use super::consumer::complain_again;
-use super::consumer::{Params, Place, Shared};
+use super::consumer::{Params, Shared, TopicPartition};
 use super::group::{Context, Message, Progress};
-use super::handover::Held;
-use super::pause_guard::Pulse;
-use super::redaction::Said;
+use super::handover::HandedOver;
+use super::pause_guard::PauseGuard;
+use super::redaction::Redacted;
 use super::rejects_topic::RejectsTopic;
 use crate::adapters::channels::DataMessage;
 use crate::adapters::checkpoint::scheduler::{Saved, Saving, oldest_checkpoint};
-use crate::adapters::checkpoint::store::Kept;
+use crate::adapters::checkpoint::store::KeptOffset;
 use crate::adapters::clock;
-use crate::adapters::metrics::http::Written;
+use crate::adapters::metrics::http::RejectResult;
 use crate::adapters::reporter::Reporter;
 use crate::adapters::sources::rejects;
 use crate::adapters::sources::rejects::letter;
@@ -19,7 +19,7 @@ use crate::data_plane::batch::Batch;
 use crate::data_plane::partition::{self, Clock, Partition};
 use crate::data_plane::partition_view::View;
 use crate::data_plane::shard_driver::{Backlog, ShardUsage};
-use crate::formats::events::decoder::DecodeTally;
+use crate::formats::events::decoder::DecodeCounters;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::model::signal::ShardId;
 use crate::model::time::EventTime;
@@ -35,10 +35,10 @@ const TOGETHER_MAX: usize = 512;
 /// How long an idle worker waits at one of its queues.
 const WAIT: Duration = Duration::from_millis(2);
 
-struct Owned {
-    place: Place,
+struct OwnedPartition {
+    place: TopicPartition,
     queue: PartitionQueue<Context>,
-    held: Held,
+    held: HandedOver,
     progress: Arc<Progress>,
     /// Whether more waited than was taken last.
     is_behind: bool,
@@ -46,7 +46,7 @@ struct Owned {
     complained_at: Option<EventTime>,
 }
 
-impl Saved for Owned {
+impl Saved for OwnedPartition {
     fn place(&self) -> &str {
         self.held.place()
     }
@@ -55,7 +55,7 @@ impl Saved for Owned {
         self.held.partition()
     }
 
-    fn kept(&self) -> &Arc<Kept> {
+    fn kept(&self) -> &Arc<KeptOffset> {
         self.held.kept()
     }
 
@@ -67,7 +67,7 @@ impl Saved for Owned {
 pub(super) struct Worker {
     pub(super) params: Params,
     pub(super) shared: Shared,
-    pub(super) pulse: Arc<Pulse>,
+    pub(super) pulse: Arc<PauseGuard>,
     pub(super) saving: Saving,
     pub(super) rejects: Option<RejectsTopic>,
     pub(super) reporter: Reporter,
@@ -82,7 +82,7 @@ impl Worker {
         orders: &mpsc::Receiver<Message>,
         questions: &mut tokio::sync::mpsc::Receiver<DataMessage>,
     ) {
-        let mut owned: Vec<Owned> = Vec::new();
+        let mut owned: Vec<OwnedPartition> = Vec::new();
         let mut batch = Batch::default();
         let mut turn = 0_usize;
         loop {
@@ -95,7 +95,7 @@ impl Worker {
                         // It may have been between two owners as these were told.
                         held.driver.partition_mut().set_params(Arc::clone(params));
                     }
-                    owned.push(Owned {
+                    owned.push(OwnedPartition {
                         place,
                         queue,
                         held,
@@ -107,7 +107,7 @@ impl Worker {
                 Ok(Message::Give(place, reply)) => {
                     let at = owned.iter().position(|one| one.place == place);
                     let told = self.reporter.ticket().clone();
-                    let given = at.map(|at| Held { told, ..owned.swap_remove(at).held });
+                    let given = at.map(|at| HandedOver { told, ..owned.swap_remove(at).held });
                     self.reporter.flush_hours();
                     // The manager waits for at most a few seconds.
                     let _gone = reply.send(given);
@@ -141,14 +141,14 @@ impl Worker {
     }
 
     /// Takes what waits in the queue, at most a batch; gives how many records.
-    fn poll(&mut self, one: &mut Owned, wait: Duration, batch: &mut Batch) -> usize {
+    fn poll(&mut self, one: &mut OwnedPartition, wait: Duration, batch: &mut Batch) -> usize {
         batch.clear();
         let arrived = clock::now();
         let limits = Limits::at(arrived);
         let (mut records, mut last, mut produced) = (0, -1, None);
-        let mut decoded = DecodeTally::default();
+        let mut decoded = DecodeCounters::default();
         let mut wait = wait;
-        let Owned { place, queue, held, progress, complained_at, .. } = &mut *one;
+        let OwnedPartition { place, queue, held, progress, complained_at, .. } = &mut *one;
         while records < TOGETHER_MAX {
             let message = match queue.poll(wait) {
                 None => break,
@@ -156,7 +156,7 @@ impl Worker {
                     self.shared.metrics.consumer_errors.inc();
                     if complain_again(complained_at) {
                         tracing::warn!(
-                            error = %Said::of(error),
+                            error = %Redacted::of(error),
                             topic = place.0,
                             partition = place.1,
                             "a partition can't be read; if it lasts its events are not watched"
@@ -205,7 +205,12 @@ impl Worker {
 
     /// Looks whether the records go on where the partition has come to. The client begins again by
     /// itself where a topic was recreated, or cut off, while it is read.
-    fn follow(&self, (place, progress): (&Place, &Progress), held: &mut Held, offset: i64) {
+    fn follow(
+        &self,
+        (place, progress): (&TopicPartition, &Progress),
+        held: &mut HandedOver,
+        offset: i64,
+    ) {
         let (topic, partition) = place;
         let next = held.next_offset();
         if offset < next {
@@ -228,7 +233,7 @@ impl Worker {
 
     fn apply(
         &mut self,
-        one: &mut Owned,
+        one: &mut OwnedPartition,
         batch: &Batch,
         last: i64,
         (arrived, at): (EventTime, EventTime),
@@ -237,7 +242,7 @@ impl Worker {
         let now = clock::now();
         // One whose end alone is new proves no hours either: its begin may have proven them.
         let again = one.held.next_offset() < one.held.again_until;
-        let clock = if again { Clock::Again { arrived, now } } else { Clock::Intake(now) };
+        let clock = if again { Clock::Again { arrived, now } } else { Clock::Source(now) };
         let driver = &mut one.held.driver;
         let output = driver.step(batch, clock);
         driver.partition_mut().skip_to(last + 1);
@@ -254,18 +259,18 @@ impl Worker {
         self.reporter.report(one.shard(), output, at);
     }
 
-    fn refuse(&self, place: &Place, offset: i64, refusal: Refusal, at: EventTime) {
+    fn refuse(&self, place: &TopicPartition, offset: i64, refusal: Refusal, at: EventTime) {
         let metrics = &self.shared.metrics;
         metrics.refused.with_label_values(&["kafka", refusal.as_str()]).inc();
-        let place = rejects::Place::Record { topic: &place.0, partition: place.1, offset };
+        let place = rejects::RecordPlace::Record { topic: &place.0, partition: place.1, offset };
         let text = letter(place, refusal, at);
         // What the topic's queue has no room for goes to the file, too.
         let sent = self.rejects.as_ref().is_some_and(|rejects| rejects.send(&text));
-        let written = if sent { Written::Yes } else { self.shared.dead_letters.write(&text, at) };
+        let written = if sent { RejectResult::Yes } else { self.shared.rejects.write(&text, at) };
         metrics.add_letter(written);
     }
 
-    fn answer(&mut self, owned: &mut [Owned], question: DataMessage) {
+    fn answer(&mut self, owned: &mut [OwnedPartition], question: DataMessage) {
         match question {
             DataMessage::LookUp(credential, reply) => {
                 let (kind, id) = (credential.kind(), credential.id());
@@ -275,7 +280,7 @@ impl Worker {
                 let _gone = reply.send(found.max_by_key(|view| view.last_seen));
             }
             DataMessage::Busiest(most, reply) => {
-                let of = |one: &mut Owned| one.held.driver.partition_mut().busiest(most);
+                let of = |one: &mut OwnedPartition| one.held.driver.partition_mut().busiest(most);
                 let views: Vec<View> = owned.iter_mut().flat_map(of).collect();
                 let _gone = reply.send(views);
             }
@@ -290,7 +295,7 @@ impl Worker {
         }
     }
 
-    fn tick(&mut self, owned: &mut [Owned], now: EventTime) {
+    fn tick(&mut self, owned: &mut [OwnedPartition], now: EventTime) {
         let mut usage = ShardUsage::default();
         for one in &mut *owned {
             let output = one.held.driver.tick(now, one.backlog());
@@ -302,7 +307,7 @@ impl Worker {
     }
 }
 
-impl Owned {
+impl OwnedPartition {
     fn shard(&self) -> ShardId {
         let (topic, partition) = self.place.clone();
         ShardId::Kafka(topic, partition)
