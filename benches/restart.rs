@@ -29,7 +29,7 @@ impl Daemon {
         let port = free_port();
         let config = folder.join("tripline.toml");
         let text = format!(
-            "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\ncheckpoints.every = \"5s\"\n",
+            "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\ncheckpoints.interval = \"5s\"\n",
             folder.join("data").display()
         );
         std::fs::write(&config, text).expect("writes");

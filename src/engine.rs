@@ -15,7 +15,7 @@ use crate::model::signal::Signal;
 use crate::model::time::EventTime;
 use std::sync::Arc;
 
-/// What a engine says.
+/// Output of the engine.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// A finding changed.
@@ -38,7 +38,7 @@ fn advance(control: &mut Control, now: EventTime) -> Vec<Decision> {
 pub struct Engine {
     driver: ShardDriver,
     control: Control,
-    /// Hours of use that the control plane has heard of.
+    /// Hours of use that the control plane has learned of.
     hours: [u64; Kind::ALL.len()],
     counters: Counters,
 }
@@ -97,7 +97,7 @@ impl Engine {
         self.driver.partition()
     }
 
-    /// What was counted so far.
+    /// Counters so far.
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }

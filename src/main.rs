@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => ended(run(cli)).into(),
         Err(error) => {
-            // Help and version are no mistakes; where standard error is gone nobody can be told.
+            // Help and version are no mistakes; where standard error is gone no one can be reported.
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Good };
             let printed = error.print();
             if !error.use_stderr() {

@@ -1,7 +1,7 @@
-//! The ways to the threads that own state: what they are told, and how to tell them.
+//! The ways to the threads that own state: what they are reported, and how to tell them.
 //!
 //! A hash slot of the HTTP source belongs to one thread of the data plane. Queues are bounded:
-//! where one is full the sender is told, and nothing is dropped in silence.
+//! where one is full the sender learns, and nothing is dropped in silence.
 
 use crate::control_plane;
 use crate::control_plane::approvals::{NoVote, PendingApproval};
@@ -41,7 +41,7 @@ const TICK_WAIT: Duration = Duration::from_millis(200);
 /// Messages that may wait for the control plane. Chosen.
 const CONTROL_QUEUE_MAX: usize = 4096;
 
-/// What a thread of the data plane is told.
+/// A message to a thread of the data plane.
 #[derive(Debug)]
 pub enum DataMessage {
     /// Events of a slot with their offsets, which arrived at that time.
@@ -60,7 +60,7 @@ pub enum DataMessage {
     Stop,
 }
 
-/// Tells a source how far its signals have become durable.
+/// Shows a source how far its signals have become durable.
 #[derive(Clone, Debug, Default)]
 pub struct Ticket {
     done: Arc<AtomicU64>,
@@ -74,7 +74,7 @@ impl Ticket {
         Self { done: Arc::clone(&self.done), number: self.number + 1 }
     }
 
-    /// What this ticket was for is durable, and all before it.
+    /// The entries of this ticket, and all before it, are durable.
     pub fn settle(&self) {
         self.done.fetch_max(self.number, Ordering::Release);
     }
@@ -85,7 +85,7 @@ impl Ticket {
     }
 }
 
-/// What one thread of the data plane holds.
+/// Memory in use by one thread of the data plane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct InUse {
     /// The thread's number, among all of them.
@@ -94,7 +94,7 @@ pub struct InUse {
     pub usage: ShardUsage,
 }
 
-/// What the control plane is told.
+/// A message to the control plane.
 #[derive(Debug)]
 pub enum ControlMessage {
     /// Findings changed; the events behind them arrived at that time.
@@ -107,13 +107,13 @@ pub enum ControlMessage {
     Stale(Arc<Decision>, Holding),
     /// A store holds newer decisions than the journal has.
     Newer(Vec<(Credential, Holding)>),
-    /// A question about what stands: from which place on, and how many places.
+    /// A question about the enforcement state: from which place on, and how many places.
     EnforcementState(u32, u32, oneshot::Sender<(Vec<EnforcementState>, Option<u32>)>),
     /// A person's word on a decision that waits.
     Vote(Vote, oneshot::Sender<Result<OrderOutcome, VoteError>>),
     /// A question about what waits for people.
     PendingApprovals(oneshot::Sender<Vec<PendingApproval>>),
-    /// What one thread of the data plane holds.
+    /// Memory in use by one thread of the data plane.
     InUse(InUse),
     /// Hours in which credentials were newly used, in the order of [`Kind::ALL`].
     /// Unit: credential-hours.
@@ -122,7 +122,7 @@ pub enum ControlMessage {
     Params(Arc<control_plane::params::Params>),
     /// A question about what this instance knows of its part of the fleet.
     Summary(oneshot::Sender<InstanceSummary>),
-    /// What the other instances know together.
+    /// The summary of the other instances together.
     Others(InstanceSummary),
     /// A minute (since 1970) ended at that place, and that is what tenants took of it.
     MinuteEnded(ShardId, (u32, MinuteTotals)),
@@ -139,14 +139,14 @@ pub enum ControlMessage {
     Stop,
 }
 
-/// What became of a person's word.
+/// The outcome of a person's word.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OrderOutcome {
     /// The decision that was made; none if nothing had to change, or more people have to agree.
     pub decision: Option<Decision>,
     /// The decision for which the word counts as a voice, and how many more people have to agree.
     pub voice: Option<(DecisionId, u8)>,
-    /// What was in force about the credential before.
+    /// The status of the credential before.
     pub before: Status,
 }
 
@@ -239,7 +239,7 @@ impl DataPlane {
         thread.is_some_and(|thread| thread.blocking_send(batch).is_ok())
     }
 
-    /// Tells every thread that owns slots how far time has come; waits where a queue is full.
+    /// Reports every thread that owns slots how far time has come; waits where a queue is full.
     /// Blocks.
     pub fn tick_blocking(&self, now: EventTime) {
         for thread in self.threads.iter().take(self.of_slots) {
@@ -248,13 +248,13 @@ impl DataPlane {
         }
     }
 
-    /// Says what time it is. A thread that stands still misses it, and keeps it from no other.
+    /// Broadcasts a tick; a stalled thread misses it without delaying the others.
     pub async fn tick(&self, now: EventTime) {
         let threads = self.threads.iter();
         join_all(threads.map(|it| timeout(TICK_WAIT, it.send(DataMessage::Tick(now))))).await;
     }
 
-    /// What is remembered of a credential, over all threads.
+    /// The profile of a credential, over all threads.
     ///
     /// # Errors
     /// When none that answers remembers it, and one does not answer.
@@ -290,7 +290,7 @@ impl DataPlane {
         views
     }
 
-    /// Tells every thread, none after another; waits where a queue is full.
+    /// Reports every thread, none after another; waits where a queue is full.
     pub async fn broadcast(&self, message: impl Fn() -> DataMessage) {
         // A thread that has ended needs no telling.
         join_all(self.threads.iter().map(|thread| thread.send(message()))).await;
@@ -308,12 +308,12 @@ impl ControlPlane {
         (Self(sender), receiver)
     }
 
-    /// Tells the control plane from a thread; waits while its queue is full. False once it ended.
+    /// Reports the control plane from a thread; waits while its queue is full. False once it ended.
     pub fn send_blocking(&self, message: ControlMessage) -> bool {
         self.0.blocking_send(message).is_ok()
     }
 
-    /// Tells the control plane; waits while its queue is full. False once it ended.
+    /// Sends to the control plane; waits while its queue is full. False once it ended.
     pub async fn send(&self, message: ControlMessage) -> bool {
         self.0.send(message).await.is_ok()
     }
@@ -344,14 +344,14 @@ impl ControlPlane {
         answer.await.unwrap_or(Err(NotDurable.into()))
     }
 
-    /// What waits for people, oldest first; none once it ended.
+    /// Pending approvals, oldest first; none once it ended.
     pub async fn waiting(&self) -> Option<Vec<PendingApproval>> {
         let (reply, answer) = oneshot::channel();
         self.send(ControlMessage::PendingApprovals(reply)).await;
         answer.await.ok()
     }
 
-    /// A page of what stands, and where the next one begins; none once it ended.
+    /// A page of the enforcement state, and where the next one begins; none once it ended.
     pub async fn in_force(
         &self,
         from: u32,
@@ -362,14 +362,14 @@ impl ControlPlane {
         answer.await.ok()
     }
 
-    /// What this instance knows of its part of the fleet; none once it ended.
+    /// The summary of this instance's part of the fleet; none once it ended.
     pub async fn summary(&self) -> Option<InstanceSummary> {
         let (reply, answer) = oneshot::channel();
         self.send(ControlMessage::Summary(reply)).await;
         answer.await.ok()
     }
 
-    /// Who takes what of the fleet. Outer none: the control plane ended; inner none: no minute ended of
+    /// The tenant ranking. Outer none: the control plane ended; inner none: no minute ended of
     /// late in which there were requests.
     pub async fn ranking(&self) -> Option<Option<Ranking>> {
         let (reply, answer) = oneshot::channel();
@@ -377,7 +377,7 @@ impl ControlPlane {
         answer.await.ok()
     }
 
-    /// What was counted of false actions, and the budgets; none once it ended.
+    /// Counts of false actions, and the budgets; none once it ended.
     pub async fn budget(&self) -> Option<(Cohorts, Budgets)> {
         let (reply, answer) = oneshot::channel();
         self.send(ControlMessage::Budget(reply)).await;

@@ -155,7 +155,7 @@ pub struct Broken {
     cause: Cause,
 }
 
-/// Why there is no connection, as far as it can be told.
+/// Why there is no connection, as far as known.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 enum Cause {
     #[error("the connection was refused; nothing listens there")]
@@ -331,13 +331,13 @@ fn fault(error: &reqwest::Error, target: &Target) -> EgressError {
     }
 }
 
-/// What one error of a chain tells of the cause.
+/// The cause that one error of a chain names.
 fn told(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
     if error.is::<NoName>() {
         return Some(Cause::NoName);
     }
     let error = error.downcast_ref::<io::Error>()?;
-    // What an I/O error wraps is no link of its own in the chain.
+    // An I/O error's inner error is no link of its own in the chain.
     if let Some(inner) = error.get_ref() {
         let tls = inner.downcast_ref::<rustls::Error>();
         return tls.map_or_else(|| told(inner), |tls| Some(Cause::Tls(tls.to_string())));
@@ -441,7 +441,7 @@ mod tests {
     use std::net::IpAddr;
     use tokio::net::TcpListener;
 
-    /// What a request to `url` fails with.
+    /// The error of a request to `url`.
     async fn failure(url: &str) -> String {
         let networks = vec!["127.0.0.0/8".parse().expect("a network")];
         let egress = Egress::new(&Params { networks, ..Params::default() }).expect("set up");

@@ -1,20 +1,20 @@
 //! How the daemon itself does: what a person should look at, judged once for the console,
 //! `tripline top`, `tripline doctor` and readers of `/v1/status`.
 //!
-//! **Does not** wake anybody: that is for alerts, which have more patience.
+//! **Does not** wake anyone: that is for alerts, which have more patience.
 
 use crate::formats::api::status::{IssueJson, KafkaJson, Part, StoreJson};
 use crate::model::time::EventTime;
 use std::collections::VecDeque;
 
-/// How long it is remembered how it was. Unit: milliseconds. Chosen: longer than anything that is told
+/// How long it is remembered how it was. Unit: milliseconds. Chosen: longer than anything that is reported
 /// only once it lasts.
 const KEPT_MS: i64 = 120_000;
 const MINUTE_MS: i64 = 60_000;
-/// For how long a store may settle nothing of what it is told. Unit: milliseconds. Chosen: several
+/// For how long a store may settle none of its deliveries. Unit: milliseconds. Chosen: several
 /// tries.
 const STORE_MS: i64 = 5_000;
-/// After how long without a sign of life a thread stands still. Unit: milliseconds. Chosen: they
+/// After how long without a sign of life a thread stalls. Unit: milliseconds. Chosen: they
 /// give one each second.
 const SILENT_MS: i64 = 30_000;
 /// How long brokers may not answer. Unit: milliseconds. Chosen: two looks at them.
@@ -22,7 +22,7 @@ const BROKERS_MS: i64 = 10_000;
 /// How long no partition may be owned. Unit: milliseconds. Chosen: a rebalance takes less, with what is
 /// read back in it.
 const UNASSIGNED_MS: i64 = 90_000;
-/// What lasts for longer than is remembered would never be told.
+/// An issue that lasts longer than the samples would never be reported.
 const _: () = assert!(STORE_MS < KEPT_MS && BROKERS_MS < KEPT_MS && UNASSIGNED_MS < KEPT_MS);
 /// Records not yet applied that are many, whatever the rate. Chosen.
 const LAG_MANY: u64 = 10_000;
@@ -34,7 +34,7 @@ const UNVERIFIED_MIN: u64 = 100;
 const CHECKPOINT_INTERVALS: i64 = 3;
 const CHECKPOINT_MS: i64 = 10_000;
 
-/// What was measured at a time. Counts are totals since the start.
+/// A sample of health. Counts are totals since the start.
 #[derive(Clone, Debug)]
 pub struct Measurements {
     /// When.
@@ -47,7 +47,7 @@ pub struct Measurements {
     pub beats: Vec<(&'static str, EventTime)>,
     /// The auth stores.
     pub stores: Vec<StoreJson>,
-    /// What each of them has settled, in the same order.
+    /// The deliveries that each of them has settled, in the same order.
     pub settled: Vec<u64>,
     /// Events that a crash would lose.
     pub not_kept: u64,
@@ -69,7 +69,7 @@ pub struct Measurements {
     /// When the partition that waits longest for a checkpoint got its last one.
     pub checkpoint: Option<EventTime>,
     /// How often each gets one. Unit: milliseconds.
-    pub checkpoint_every_ms: i64,
+    pub checkpoint_interval_ms: i64,
     /// Credentials with a baseline that were forgotten for want of memory.
     pub forgotten: u64,
     /// Uses of unknown credentials that were not counted for want of memory.
@@ -115,7 +115,7 @@ impl Recent {
         Some((total(now).saturating_sub(total(since)), seconds))
     }
 
-    /// What a person should look at, the most severe first.
+    /// The issues, the most severe first.
     pub fn issues(&self, now: &Measurements) -> Vec<IssueJson> {
         let mut issues: Vec<IssueJson> = of_itself(now).collect();
         issues.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));
@@ -209,14 +209,14 @@ impl Recent {
 }
 
 impl Measurements {
-    /// What a store has settled.
+    /// The deliveries that a store has settled.
     fn settled_by(&self, name: &str) -> Option<u64> {
         let mut stores = self.stores.iter().zip(&self.settled);
         stores.find(|(store, _)| store.name == name).map(|(_, settled)| *settled)
     }
 }
 
-/// What shows at once.
+/// Issues that show at once.
 fn of_itself(now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
     let violations = (now.violations > 0).then(|| {
         let found =
@@ -233,7 +233,7 @@ fn of_itself(now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
         let found = format!("no sign of life of {stage} for {} s", ms / 1000);
         grave(Part::Threads, "stage-stuck", found)
     });
-    let intervals_ms = now.checkpoint_every_ms.saturating_mul(CHECKPOINT_INTERVALS);
+    let intervals_ms = now.checkpoint_interval_ms.saturating_mul(CHECKPOINT_INTERVALS);
     let late_ms = intervals_ms.saturating_add(CHECKPOINT_MS);
     let age_ms = now.checkpoint.map(|at| now.at.ms_since(at));
     let late = age_ms.filter(|age_ms| *age_ms > late_ms);
@@ -271,7 +271,7 @@ mod tests {
     use crate::formats::api::status::{KafkaJson, Part, StoreJson};
     use crate::model::time::EventTime;
 
-    /// What adds up to so many in each second.
+    /// A count that rises by so many in each second.
     fn total(per_s: u64, second: i64) -> u64 {
         per_s * u64::try_from(second + 60).unwrap_or(0)
     }
@@ -295,7 +295,7 @@ mod tests {
             fast_clock: None,
             kafka: Some(KafkaJson { up: true, partitions: 4, lag: 150_000 }),
             checkpoint: Some(at.plus_ms(-60_000)),
-            checkpoint_every_ms: 60_000,
+            checkpoint_interval_ms: 60_000,
             settled: vec![7, 7],
             forgotten: 7,
             deferred: 7,
@@ -304,7 +304,7 @@ mod tests {
         }
     }
 
-    /// What is found after two minutes of which each second was like that: from -60 to 59.
+    /// The issues after two minutes of which each second was like that: from -60 to 59.
     fn found_after(minute: impl Fn(&mut Measurements, i64)) -> Vec<(Part, bool, String)> {
         let mut recent = Recent::default();
         let at = |second| {

@@ -19,7 +19,7 @@ const LOOKED_MAX: usize = 1024;
 /// How many news a slow listener may be behind before it misses some.
 const NEWS_MAX: usize = 1024;
 
-/// Something that listeners are told at once.
+/// A change that listeners get at once.
 #[derive(Clone, Debug)]
 pub struct RecentEvent {
     /// `finding` or `decision`.
@@ -79,7 +79,7 @@ impl RecentEvents {
         self.keep_decision(decision);
     }
 
-    /// Puts up a decision of the journal, without telling anybody.
+    /// Puts up a decision of the journal, without telling anyone.
     pub fn keep_decision(&self, decision: Decision) {
         let mut kept = self.kept.write();
         kept.receipts.entry(decision.id).or_default();
@@ -98,7 +98,7 @@ impl RecentEvents {
         }
     }
 
-    /// What the stores answered to a decision; none if it is not on the board any more.
+    /// The receipts of a decision; none if it is not among the recent ones any more.
     pub fn receipts(&self, decision: DecisionId) -> Option<BTreeMap<String, Receipt>> {
         self.kept.read().receipts.get(&decision).cloned()
     }
@@ -107,7 +107,7 @@ impl RecentEvents {
         if self.news.receiver_count() > 0
             && let Ok(json) = serde_json::to_string(value)
         {
-            // Nobody listens any more: nothing is lost.
+            // No one listens any more: nothing is lost.
             let _heard = self.news.send(RecentEvent { event, data: json.into() });
         }
     }

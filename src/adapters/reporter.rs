@@ -1,4 +1,4 @@
-//! What a thread of the data plane reports of its shards: findings, minutes and hours to the control
+//! A thread's report of its shards: findings, minutes and hours to the control
 //! plane, counters and its heartbeat to the metrics.
 
 use super::channels::{ControlMessage, ControlPlane, InUse, Ticket};
@@ -23,7 +23,7 @@ pub struct Stage {
 }
 
 /// Reports of one thread. The control plane ends after the threads that report to it, so that what it
-/// is told is never lost.
+/// is reported is never lost.
 #[derive(Debug)]
 pub struct Reporter {
     stage: Stage,
@@ -76,7 +76,7 @@ impl Reporter {
         self.flush_hours();
         let Stage { name, number, thread, .. } = self.stage;
         self.metrics.checkpoint_at.set(name, number, checkpoint);
-        // It lives now, whatever time it was told: while the past is read again that is of the past.
+        // It lives now, whatever time it was reported: while the past is read again that is of the past.
         self.metrics.heartbeat_at.set(name, number, Some(clock::now()));
         self.send(ControlMessage::InUse(InUse { thread, usage }));
     }

@@ -27,12 +27,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Parser)]
 #[command(name = "tripline", version, max_term_width = 100)]
 pub struct Cli {
-    /// What to do.
+    /// The remedy.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The remedy.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a demonstration: a simulated fleet, a leaked key, detection, revocation, undo. Needs no
@@ -58,7 +58,7 @@ pub enum Command {
         /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
-        /// What to do.
+        /// The remedy.
         #[command(subcommand)]
         command: credentials::Credentials,
     },
@@ -67,7 +67,7 @@ pub enum Command {
         /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
-        /// What to do.
+        /// The remedy.
         #[command(subcommand)]
         command: findings::Findings,
     },
@@ -76,19 +76,19 @@ pub enum Command {
         /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
-        /// What to do.
+        /// The remedy.
         #[command(subcommand)]
         command: decisions::Decisions,
     },
     /// Verify and maintain the journal.
     Journal {
-        /// What to do.
+        /// The remedy.
         #[command(subcommand)]
         command: journal::Journal,
     },
     /// Test the receivers of notifications.
     Notify {
-        /// What to do.
+        /// The remedy.
         #[command(subcommand)]
         command: notify::Notify,
     },
@@ -114,7 +114,7 @@ pub enum Command {
     Doctor(checks::DoctorArgs),
     /// Create a redacted support bundle.
     Support {
-        /// What to do.
+        /// The remedy.
         #[command(subcommand)]
         command: dump::Support,
     },
@@ -146,7 +146,7 @@ pub enum Command {
     },
     /// Generate what ships with tripline: configuration, dashboards, alerts, units, completions, reference.
     Generate {
-        /// What to write.
+        /// The output.
         #[command(subcommand)]
         what: generate::Generate,
     },

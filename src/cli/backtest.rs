@@ -54,7 +54,7 @@ pub struct BacktestArgs {
     /// control), start, end. Without labels every finding counts as a false alarm.
     #[arg(long, requires = "files")]
     pub labels: Option<PathBuf>,
-    /// Who takes part where streams are made.
+    /// The clients where streams are made.
     #[command(flatten)]
     pub source: Source,
     /// Only the half of the traces for tuning, or for judging. [default: all]

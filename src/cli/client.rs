@@ -43,7 +43,7 @@ pub enum Output {
 /// Why something is ordered, and by whom.
 #[derive(Debug, Args)]
 pub struct OrderArguments {
-    /// Why; it stands in the journal.
+    /// Why; it is in the journal.
     #[arg(long)]
     pub reason: String,
     /// Who; besides the name of the token or the user.
@@ -62,7 +62,7 @@ impl OrderArguments {
     }
 }
 
-/// What went wrong.
+/// An error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
     #[error("can't reach the daemon at {url}; is it running? See `tripline run --help`")]
@@ -116,7 +116,7 @@ impl ClientError {
     }
 }
 
-/// Why nobody said yes, where nobody could be asked.
+/// Why no one said yes, where no one could be asked.
 fn unasked() -> &'static str {
     if std::io::stdin().is_terminal() {
         ""
@@ -181,7 +181,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     /// Where requests go.
     base: String,
-    /// Where the daemon is, as people are told.
+    /// Where the daemon is, as people read it.
     place: String,
     connection: Connection,
     token: Option<SecretString>,
@@ -264,7 +264,7 @@ impl Client {
         read(response).await
     }
 
-    /// Orders something; `told` is what the answer tells. One without it is not of tripline, and says
+    /// Orders something; `told` is what the answer reports. One without it is not of tripline, and says
     /// nothing of what was done.
     pub(crate) async fn post(
         &self,
@@ -297,7 +297,7 @@ impl Client {
         Ok((status, response.text().await.map_err(ClientError::Answer)?))
     }
 
-    /// Where the daemon is, as people are told.
+    /// Where the daemon is, as people read it.
     pub(crate) fn place(&self) -> &str {
         &self.place
     }
@@ -346,7 +346,7 @@ fn is_of_this_machine(base: &str) -> bool {
     }
 }
 
-/// An address as people are told it: without a user and a password.
+/// An address as people see it: without a user and a password.
 fn without_user(url: &str) -> String {
     let shown = url.split_once("://").and_then(|(scheme, rest)| {
         let end = rest.find('/').unwrap_or(rest.len());
@@ -390,7 +390,7 @@ pub(crate) fn escaped(id: &str) -> String {
     text
 }
 
-/// Asks on a terminal; elsewhere nobody can answer.
+/// Asks on a terminal; elsewhere no one can answer.
 pub(crate) fn confirmed(verb: &str, id: &str) -> bool {
     if !std::io::stdin().is_terminal() {
         return false;

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 use std::time::Duration;
 
-/// What to do with credentials.
+/// Actions on credentials.
 #[derive(Debug, Subcommand)]
 pub enum Credentials {
     /// The busiest of the last minute, and those out of service.
@@ -19,7 +19,7 @@ pub enum Credentials {
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
-    /// One credential: its windows next to what is usual, and what stands about it.
+    /// One credential: its windows next to what is usual, and the enforcement state about it.
     Show {
         /// `kind:id`, or the id of an API key.
         id: String,
@@ -39,7 +39,7 @@ pub enum Credentials {
     Restore(OrderArgs),
 }
 
-/// What an order needs.
+/// The inputs of an order.
 #[derive(Debug, Args)]
 pub struct OrderArgs {
     /// `kind:id`, or the id of an API key.
@@ -130,7 +130,7 @@ async fn how_far(client: &Client, done: &Value) -> String {
     String::new()
 }
 
-/// What became of an order, for people.
+/// The outcome of an order, for people.
 pub(crate) fn outcome(verb: &str, id: &str, done: &Value) -> String {
     let decision = done.get("decision").filter(|one| !one.is_null());
     let Some(decision) = decision else {

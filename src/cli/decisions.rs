@@ -8,7 +8,7 @@ use super::render::{held_by, name, text};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-/// What to do with decisions.
+/// Actions on decisions.
 #[derive(Debug, Subcommand)]
 pub enum Decisions {
     /// The newest.
@@ -34,7 +34,7 @@ pub enum Decisions {
     Reject(VoteArgs),
 }
 
-/// What a vote needs.
+/// The inputs of a vote.
 #[derive(Debug, Args)]
 pub struct VoteArgs {
     /// The decision's id, which begins with `d_`.
@@ -105,7 +105,7 @@ fn row(decision: &Value) -> String {
     let state = match (carried_out, held.is_empty()) {
         (true, true) => carried(decision),
         (true, false) => format!("{}, held by {held}", carried(decision)),
-        // Of an alert no store is told: people are.
+        // No store gets an alert: people do.
         (false, true) if is_alert => "told".to_owned(),
         (false, false) if is_alert => format!("told; more was held by {held}"),
         (false, true) => "not done".to_owned(),

@@ -38,12 +38,12 @@ const HISTORY_MIN: i64 = 26 * 60;
 const STEP_MS: u64 = 100;
 /// The thief's rate. Unit: requests per minute.
 const THEFT_PER_MIN: f64 = 10_000.0;
-/// What the contract of every key allows. Unit: requests per minute.
+/// The limit of every key. Unit: requests per minute.
 const CONTRACT: &str = "1000/min";
 /// How long anything may take to come true.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Who pays for the keys: more than one, as the revocation limit lets through one revocation an hour for each.
+/// The tenants of the keys: more than one, as the revocation limit lets through one revocation an hour for each.
 const TENANTS: [&str; 4] = ["acme", "bloom", "cargo", "delta"];
 
 /// The tenant of a key, by its last digit.
@@ -148,7 +148,7 @@ pub fn demo(port: u16, stay: bool) -> Exit {
     }
 }
 
-/// A folder that was not there before, for this user alone: what somebody else laid out is not used.
+/// A folder that was not there before, for this user alone: what someone else laid out is not used.
 fn own_folder() -> Result<PathBuf, DemoError> {
     let HashSeed(number, _) = key_material::random_seed().map_err(DemoError::Random)?;
     let path = std::env::temp_dir().join(format!("tripline-demo-{number:016x}"));
@@ -156,7 +156,7 @@ fn own_folder() -> Result<PathBuf, DemoError> {
     made.map(|()| path.clone()).map_err(|source| DemoError::Folder { path, source })
 }
 
-/// A token that nobody can guess.
+/// A token that no one can guess.
 fn own_token() -> Result<SecretString, DemoError> {
     let HashSeed(one, two) = key_material::random_seed().map_err(DemoError::Random)?;
     Ok(SecretString::from(format!("{one:016x}{two:016x}")))
@@ -168,7 +168,7 @@ fn demo_settings(port: u16, folder: &std::path::Path, secret: SecretString) -> O
     folder.clone_into(&mut settings.data_dir);
     settings.admin.path = Some(folder.join("tripline.sock"));
     settings.http.listen = SocketAddr::from(([127, 0, 0, 1], port));
-    // Who looks at the console may order there: with a token that only this demo knows.
+    // The console may operate there: with a token that only this demo knows.
     let roles = Role::ALL.to_vec();
     settings.http.tokens = vec![Token { name: "demo".to_owned(), secret, roles }];
     Some(settings)
@@ -242,7 +242,7 @@ impl Stage {
         );
         self.history().await?;
         self.live(if stay { QUIET_TO_LOOK } else { QUIET }).await?;
-        // What is only observed is told to nobody, and happens by chance in so many hours.
+        // An observed finding is reported to no one, and happens by chance in so many hours.
         let before = self.findings().await?;
         if let Some(told) = before.iter().find(|finding| finding["action"] != "observe") {
             line(None, &format!("   {told}"));

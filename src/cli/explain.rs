@@ -87,7 +87,7 @@ fn gates(finding: &Value) -> String {
     format!("  gates passed: {}; not passed: {}\n", names(true), names(false))
 }
 
-/// What the next more severe action would have needed.
+/// The gates of the next more severe action that were not passed.
 fn more(finding: &Value) -> Vec<String> {
     let number = |name: &str| {
         finding.get("evidence").and_then(|all| all.get(name)).and_then(Value::as_f64).unwrap_or(0.0)
@@ -165,12 +165,12 @@ fn decided(decision: &Value) -> String {
     out
 }
 
-/// Who has to agree, and how.
+/// The approval that is needed, and how to give it.
 fn approval(id: &str) -> String {
     format!("{}: tripline decisions approve {id}", remedy(Safeguard::Approval))
 }
 
-/// What would have changed the outcome.
+/// Changes that would have led to another outcome.
 const fn remedy(safeguard: Safeguard) -> &'static str {
     match safeguard {
         Safeguard::Mode => "the mode allows less; raise [mode] once you trust what you see",

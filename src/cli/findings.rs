@@ -8,7 +8,7 @@ use clap::Subcommand;
 use futures_util::StreamExt;
 use serde_json::Value;
 
-/// What to do with findings.
+/// Actions on findings.
 #[derive(Debug, Subcommand)]
 pub enum Findings {
     /// The newest.

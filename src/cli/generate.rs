@@ -8,7 +8,7 @@ use clap::{Command, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-/// What goes with tripline.
+/// The files that come with tripline.
 #[derive(Debug, Subcommand)]
 pub enum Generate {
     /// The configuration with every setting, its default and why, on standard output.
@@ -30,7 +30,7 @@ pub enum Generate {
         /// The folder they go to.
         folder: PathBuf,
     },
-    /// What runs tripline in Kubernetes, for kustomize.
+    /// The manifests for Kubernetes, for kustomize.
     K8s {
         /// The folder it goes to.
         folder: PathBuf,
@@ -157,7 +157,7 @@ fn man_pages(folder: &Path, command: &Command) -> Result<(), GenerateError> {
     own.filter(|one| !one.is_hide_set()).try_for_each(|one| man_pages(folder, one))
 }
 
-/// Writes a file, unless something is there that somebody may have changed; a link is not followed.
+/// Writes a file, unless something is there that someone may have changed; a link is not followed.
 fn write(path: &Path, content: &str) -> Result<(), GenerateError> {
     let failed = |source| GenerateError::Write { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {

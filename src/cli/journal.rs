@@ -6,7 +6,7 @@ use crate::adapters::journal::audit_log;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
 
-/// What to do with the journal.
+/// Actions on the journal.
 #[derive(Debug, Subcommand)]
 pub enum Journal {
     /// Read it whole and say whether anything was changed, taken out, put in or cut off. Needs no

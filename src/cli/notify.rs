@@ -14,7 +14,7 @@ use clap::Subcommand;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What to do with receivers.
+/// Actions on receivers.
 #[derive(Debug, Subcommand)]
 pub enum Notify {
     /// Send each receiver a message that says it is a test, and its end. Needs no daemon. Exit code 1
@@ -28,7 +28,7 @@ pub enum Notify {
     },
 }
 
-/// Sends a test message to the receivers of `settings`, which stand in the file `config`, or to the
+/// Sends a test message to the receivers of `settings`, which are in the file `config`, or to the
 /// one that is `named`.
 pub fn test(settings: &Settings, config: Option<&Path>, named: Option<&str>) -> Exit {
     let wanted = |name: &str| named.is_none_or(|named| named == name);
@@ -63,7 +63,7 @@ pub fn test(settings: &Settings, config: Option<&Path>, named: Option<&str>) -> 
     }
 }
 
-/// Why nobody can be tried.
+/// Why no one can be tried.
 fn nobody(names: &[&str], config: Option<&Path>, named: Option<&str>) -> String {
     match (named, config) {
         (Some(named), _) if !names.is_empty() => {
@@ -89,7 +89,7 @@ async fn test_all(receivers: &[Receiver]) -> Exit {
     exit
 }
 
-/// What came of an attempt, and what to do.
+/// The outcome of an attempt, and what to do.
 fn told(attempt: Option<Attempt>) -> String {
     match attempt {
         Some(Attempt::Delivered) => "took it".to_owned(),

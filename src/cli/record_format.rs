@@ -20,7 +20,7 @@ pub enum Format {
     Mapping,
 }
 
-/// What the events of each source can lead to, a line each.
+/// The most severe action that the events of each source can lead to, a line each.
 pub(crate) fn consequences(settings: &Settings) -> String {
     let severe = settings.control.modes.most_severe();
     let line = |source: &str, section: &str, format: &decoder::Format| {

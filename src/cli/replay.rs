@@ -43,7 +43,7 @@ pub struct Outputs {
     pub report: Option<PathBuf>,
 }
 
-/// What a replay found.
+/// The report of a replay.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
     /// Events applied.
@@ -74,7 +74,7 @@ pub struct Report {
     pub events_per_s: f64,
     /// The most memory the process held. Unit: bytes.
     pub peak_rss_bytes: u64,
-    /// Files that could not be read to their end, and why. What came before the fault was replayed.
+    /// Files that could not be read to their end, and why. Records before the fault were replayed.
     pub unread: BTreeMap<String, String>,
 }
 
@@ -91,7 +91,7 @@ pub struct Busiest {
     pub minute: String,
 }
 
-/// What went wrong with a replay.
+/// An error of a replay.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// A file can't be read.

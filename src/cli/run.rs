@@ -1,5 +1,5 @@
 //! `tripline run`: the daemon, until a signal ends it. SIGHUP reads the configuration again; a service
-//! manager (systemd) is told when it is ready, and that it lives.
+//! manager (systemd) learns when it is ready, and that it lives.
 
 use super::exit::Exit;
 use super::output::{print_error, print_problem};
@@ -62,7 +62,7 @@ async fn serve(settings: Settings) -> Exit {
     }
 }
 
-/// Tells the service manager, if there is one.
+/// Reports the service manager, if there is one.
 fn tell_manager(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "the service manager can't be told");
@@ -83,7 +83,7 @@ async fn reload(reloads: Reloads) {
     tell_manager(&[NotifyState::Ready]);
 }
 
-/// Tells the service manager that tripline lives, as often as it wants, as long as the control
+/// Reports the service manager that tripline lives, as often as it wants, as long as the control
 /// plane does.
 async fn feed_watchdog(metrics: Metrics) {
     let Some(within) = sd_notify::watchdog_enabled() else { return };
@@ -99,7 +99,7 @@ async fn feed_watchdog(metrics: Metrics) {
     }
 }
 
-/// What a signal says.
+/// The effect of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReadyNotice {
     /// Read the configuration again.

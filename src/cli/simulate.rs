@@ -93,7 +93,7 @@ impl Source {
         Ok(Clients { traces: traces.into_iter().map(Arc::new).collect(), left_out, warm_up_ms })
     }
 
-    /// What the clients are called in reports.
+    /// The names of the clients in reports.
     pub fn name(&self) -> String {
         self.traces
             .as_ref()
@@ -104,7 +104,7 @@ impl Source {
 /// The arguments of `simulate`.
 #[derive(Clone, Debug, Args)]
 pub struct SimulateArgs {
-    /// Who takes part.
+    /// The clients.
     #[command(flatten)]
     pub source: Source,
     /// Where the events go, one JSON object a line in order of time; `-` is standard output;
@@ -155,7 +155,7 @@ pub fn run(args: &SimulateArgs) -> Exit {
     }
 }
 
-/// What can be written into a stream: a second delivery can't, nor a limit of the operator.
+/// The scenarios that fit into a stream: a second delivery doesn't, nor a limit of the operator.
 fn library(only: &[String]) -> Vec<Scenario> {
     let fits = |scenario: &Scenario| {
         let told = only.is_empty() || only.iter().any(|name| name == scenario.name);
@@ -267,7 +267,7 @@ fn write(args: &SimulateArgs, traces: &Clients) -> io::Result<(u64, u64)> {
     while let Some(Reverse((time, index))) = queue.pop() {
         let Some(client) = clients.get_mut(index) else { continue };
         client.turn(&library, args.source.seed, time);
-        // What began may come later than what it replaces.
+        // A stream that began may come later than what it replaces.
         if client.duo.next_time() == Some(time) {
             client.take();
             writeln!(out, "{}", native::encode(&client.event))?;

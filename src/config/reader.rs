@@ -15,9 +15,9 @@ use toml::de::{DeTable, DeValue};
 /// A mistake in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    /// What is wrong.
+    /// The mistake.
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub remedy: String,
     /// Where it stands.
     pub place: Place,
@@ -113,7 +113,7 @@ impl Diagnostic for RenderedProblem<'_> {
     }
 }
 
-/// What a field's reader says of a wrong value: what is wrong, and what to do.
+/// A field reader's complaint about a wrong value, and the remedy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidValue(pub String, pub String);
 
@@ -236,7 +236,7 @@ pub struct Reader {
     now: Option<EventTime>,
 }
 
-/// What variables of the environment begin with.
+/// The prefix of variables of the environment.
 pub const PREFIX: &str = "TRIPLINE_";
 /// Stands for a value of the environment that is no UTF-8; no variable can have it.
 pub const NO_UTF8: &str = "\0";
@@ -326,7 +326,7 @@ impl<'a> Section<'a> {
         self.reader.now
     }
 
-    /// Whether the section stands in the file, or the environment sets a field of it.
+    /// Whether the section is in the file, or the environment sets a field of it.
     pub fn is_there(&self) -> bool {
         let begin = format!("{}__", variable(&self.path));
         let mut names = self.reader.environment.keys();

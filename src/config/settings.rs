@@ -21,22 +21,22 @@ use url::Url;
 /// A bearer token.
 #[derive(Clone, Debug)]
 pub struct Token {
-    /// Whose it is; stands in the journal.
+    /// Whose it is; is in the journal.
     pub name: String,
     /// The token.
     pub secret: SecretString,
-    /// What it lets its holder do.
+    /// The roles of its holder.
     pub roles: Vec<Role>,
 }
 
-/// The HTTP door.
+/// The HTTP API.
 #[derive(Clone, Debug)]
 pub struct Http {
     /// Where it listens.
     pub listen: SocketAddr,
     /// The largest body. Unit: bytes.
     pub body_bytes_max: usize,
-    /// Who may do what; none: everybody on this machine may do everything but order.
+    /// The known tokens; none: everyone on this machine may do everything but order.
     pub tokens: Vec<Token>,
 }
 
@@ -47,9 +47,9 @@ pub struct Settings {
     pub file: Option<PathBuf>,
     /// Where the journal, the store, keys and rejected records are.
     pub data_dir: PathBuf,
-    /// The HTTP door.
+    /// The HTTP API.
     pub http: Http,
-    /// The Kafka door.
+    /// The Kafka source.
     pub kafka: Option<consumer::Params>,
     /// How records of the HTTP source and of files are read.
     pub decoder: Decoder,
@@ -76,7 +76,7 @@ pub struct Settings {
     /// How large a file of the journal gets before the next one begins. Unit: bytes.
     pub journal_rotate_bytes: u64,
     /// How often what is remembered of credentials is written down. Unit: milliseconds.
-    pub checkpoint_every_ms: i64,
+    pub checkpoint_interval_ms: i64,
     /// Where checkpoints of Kafka partitions are kept; none: in the data folder.
     pub checkpoints_url: Option<Url>,
     /// The event log.

@@ -11,25 +11,25 @@ use crate::model::time::EventTime;
 use compact_str::CompactString;
 use std::collections::BTreeMap;
 
-/// How many may wait at once; beyond it nobody is asked and the suspension stays one. Chosen: more
+/// How many may wait at once; beyond it no one is asked and the suspension stays one. Chosen: more
 /// than people can look at.
 const WAITING_MAX: usize = 10_000;
 
 /// For how long a late vote is answered as late. Unit: milliseconds. Chosen: a day.
 const LATE_MS: i64 = 86_400_000;
 
-/// Who has to agree.
+/// The people who have to agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     /// How many people have to agree to a revocation; 0: none. Default: 0.
-    pub people: u8,
+    pub required_approvers: u8,
     /// How long they may take. Unit: milliseconds. Default: 1 h.
-    pub within_ms: i64,
+    pub timeout_ms: i64,
 }
 
 impl Default for Params {
     fn default() -> Self {
-        Self { people: 0, within_ms: 3_600_000 }
+        Self { required_approvers: 0, timeout_ms: 3_600_000 }
     }
 }
 
@@ -88,7 +88,7 @@ pub struct PendingApproval {
     pub people: u8,
     /// Until when they may.
     pub until: EventTime,
-    /// Who has agreed: the account, and the name people read.
+    /// The people who have agreed: the account, and the name people read.
     pub agreed: Vec<(CompactString, CompactString)>,
 }
 
@@ -113,7 +113,7 @@ impl PendingApproval {
     }
 }
 
-/// What a vote came to.
+/// The result of a vote.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
     /// More people have to agree; so many.
@@ -170,7 +170,7 @@ impl Approvals {
         }
     }
 
-    /// Takes back a vote of the journal. What came of it stands there too, so it ends nothing by
+    /// Takes back a vote of the journal. The outcome of it is there too, so it ends nothing by
     /// itself but where it was a no.
     pub fn recover(&mut self, vote: &Vote) {
         if !vote.agrees {

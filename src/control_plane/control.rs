@@ -48,7 +48,7 @@ pub struct Control {
     shared_tokens: SharedTokens,
     pub(super) safeguards: Safeguards,
     active: u64,
-    /// What other instances have in use.
+    /// The usage of other instances.
     active_elsewhere: u64,
     violations: [u64; Invariant::ALL.len()],
     started: Option<EventTime>,
@@ -88,7 +88,7 @@ impl Control {
         self.active.saturating_add(self.active_elsewhere)
     }
 
-    /// What this instance knows of its part of the fleet.
+    /// The summary of this instance's part of the fleet.
     pub fn summary(&self) -> common_cause::Summary {
         common_cause::Summary { active: self.active, bursts: self.safeguards.bursts() }
     }
@@ -105,12 +105,12 @@ impl Control {
         self.safeguards.ledger = ledger;
     }
 
-    /// What was counted to prove that actions keep to their budgets.
+    /// The counts that prove that actions keep to their budgets.
     pub const fn ledger(&self) -> &Ledger {
         &self.safeguards.ledger
     }
 
-    /// Goes by other parameters from now on; what stands stays as it was decided, and nothing waits any
+    /// Goes by other parameters from now on; the enforcement state stays as it was decided, and nothing waits any
     /// more where they ask for no approval.
     pub fn set_params(&mut self, params: Arc<Params>) {
         self.params = params;
@@ -118,7 +118,7 @@ impl Control {
     }
 
     fn forget_unasked(&mut self) {
-        if self.params.approval.people == 0 {
+        if self.params.approval.required_approvers == 0 {
             self.approvals.clear();
         }
     }
@@ -134,17 +134,17 @@ impl Control {
         self.safeguards.ledger.add_hours(by_kind);
     }
 
-    /// What stands about a credential, expired or not.
+    /// The enforcement state of a credential, expired or not.
     pub fn enforcement_state(&self, credential: &Credential) -> Option<EnforcementState> {
         self.states.get(credential)
     }
 
-    /// What stands about all credentials.
+    /// The enforcement states of all credentials.
     pub const fn states(&self) -> &EnforcementTable {
         &self.states
     }
 
-    /// What waits for people.
+    /// The pending approvals.
     pub const fn approvals(&self) -> &Approvals {
         &self.approvals
     }
@@ -322,7 +322,7 @@ impl Control {
             mature: contract || finding.gates.has(Gate::Mature),
             warming_up: still.warm_up && !contract,
             open: self.safeguards.open(finding, &params.budgets),
-            needs_approval: params.approval.people > 0,
+            needs_approval: params.approval.required_approvers > 0,
         }
     }
 
@@ -367,7 +367,7 @@ impl Control {
         }
     }
 
-    /// When an action ends by itself. What waits for people lasts for as long as they may take.
+    /// When an action ends by itself. A pending approval lasts for the time that people have.
     pub(super) fn until(
         &self,
         action: Action,
@@ -375,7 +375,7 @@ impl Control {
         now: EventTime,
     ) -> Option<EventTime> {
         let waits = held_by.contains(&Safeguard::Approval);
-        let within_ms = if waits { self.params.approval.within_ms } else { 0 };
+        let within_ms = if waits { self.params.approval.timeout_ms } else { 0 };
         match action {
             Action::Throttle => Some(now.plus_ms(self.params.throttle_ms)),
             Action::Suspend => Some(now.plus_ms(self.params.suspend_ms.max(within_ms))),
@@ -401,7 +401,7 @@ impl Control {
         }
     }
 
-    /// Notes what stands once `decision` is made, and what waits for people.
+    /// Notes the enforcement state once `decision` is made, and what waits for people.
     pub(super) fn record(&mut self, decision: &Decision, by_person: bool) {
         if decision.carried_out {
             // A suspension of whatever length answers no question about a revocation.
@@ -412,10 +412,13 @@ impl Control {
         }
         if decision.held_by.contains(&Safeguard::Approval) {
             self.approvals.drop_of(&decision.credential);
-            let approvals::Params { people, within_ms } = self.params.approval;
-            let until = decision.at.plus_ms(within_ms);
-            let agreed = Vec::new();
-            let waiting = PendingApproval { decision: decision.clone(), people, until, agreed };
+            let approvals::Params { required_approvers, timeout_ms } = self.params.approval;
+            let waiting = PendingApproval {
+                decision: decision.clone(),
+                people: required_approvers,
+                until: decision.at.plus_ms(timeout_ms),
+                agreed: Vec::new(),
+            };
             self.approvals.wait(waiting, by_person);
         }
     }

@@ -1,4 +1,4 @@
-//! What was already decided on each finding, so that an update of it decides nothing again.
+//! The decisions on each finding, so that an update of it decides nothing again.
 
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, Safeguard};
@@ -6,13 +6,13 @@ use crate::model::finding::{Action, Finding, FindingId};
 use crate::model::time::EventTime;
 use hashbrown::HashMap;
 
-/// How long it is remembered, should the end of the finding never be told. Unit: milliseconds.
+/// How long it is remembered, should the end of the finding never be reported. Unit: milliseconds.
 /// Chosen: findings freeze learning for a day at most.
 pub const DECIDED_MS: i64 = 2 * 86_400_000;
 /// How often the memory is swept. Unit: milliseconds. Chosen.
 const SWEEP_MS: i64 = 3_600_000;
 
-/// What was decided on a finding.
+/// The decision on a finding.
 #[derive(Clone, Copy, Debug)]
 struct Decided {
     finding: FindingId,
@@ -26,7 +26,7 @@ struct Decided {
     at: EventTime,
 }
 
-/// What still holds of the reasons for which decisions were held back.
+/// The reasons that still hold for which decisions were held back.
 #[derive(Clone, Copy, Debug)]
 pub struct SafeguardState {
     /// The past is still being read.
@@ -37,7 +37,7 @@ pub struct SafeguardState {
     pub warm_up: bool,
 }
 
-/// What was decided, by credential.
+/// The decisions, by credential.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
     by_credential: HashMap<Credential, Vec<Decided>>,
@@ -61,7 +61,7 @@ impl Memory {
     }
 
     /// Whether as much was decided on `finding` before, and nothing that held it back has passed.
-    /// Where it is told `again` after a restart nothing has: of what all credentials do together
+    /// Where it is reported `again` after a restart nothing has: of what all credentials do together
     /// only a part is known by then.
     pub fn covers(&self, finding: &Finding, still: SafeguardState, again: bool) -> bool {
         let decided = self.by_credential.get(&finding.credential);

@@ -1,4 +1,4 @@
-//! The states: what stands about every credential that was ever decided on.
+//! The states: the enforcement state about every credential that was ever decided on.
 //!
 //! It may hold a million revoked credentials for years, so an entry is small: what only people ask
 //! for, the reason say, stays in the journal under the decision's id.
@@ -40,7 +40,7 @@ impl Named for Entry {
 }
 
 impl Entry {
-    /// What stands, of an entry that is forgotten at `forgets`.
+    /// The enforcement state, of an entry that is forgotten at `forgets`.
     fn in_force(&self, forgets: Option<EventTime>) -> EnforcementState {
         let revoked = self.status == Status::Revoked;
         EnforcementState {
@@ -57,7 +57,7 @@ impl Entry {
     }
 }
 
-/// What stands.
+/// The enforcement state.
 #[derive(Clone, Debug, Default)]
 pub struct EnforcementTable {
     entries: Directory<Entry>,
@@ -67,7 +67,7 @@ pub struct EnforcementTable {
 }
 
 impl EnforcementTable {
-    /// What stands about a credential, expired or not.
+    /// The enforcement state of a credential, expired or not.
     pub fn get(&self, credential: &Credential) -> Option<EnforcementState> {
         self.in_force(self.entries.place_of(credential)?)
     }
@@ -89,7 +89,7 @@ impl EnforcementTable {
         self.entries.is_empty()
     }
 
-    /// Notes what stands once `decision` is carried out.
+    /// Notes the enforcement state once `decision` is carried out.
     pub fn record(&mut self, decision: &Decision, by_person: bool) {
         let Some(status) = decision.order.status().filter(|_| decision.carried_out) else {
             return;
@@ -146,7 +146,7 @@ impl EnforcementTable {
         self.in_force(first.1)
     }
 
-    /// Forgets what nobody needs any more at `now`.
+    /// Forgets what no one needs any more at `now`.
     pub fn forget(&mut self, now: EventTime) {
         while let Some(first) = self.forgets.first().copied().filter(|first| first.0 <= now) {
             let place = first.1;
@@ -161,8 +161,8 @@ impl EnforcementTable {
         [first(&self.ends), first(&self.forgets)].into_iter().flatten().min()
     }
 
-    /// What stands in the `most` places from `from` on, and where the next page begins. A
-    /// credential that is decided on meanwhile is in one page or is told again.
+    /// The enforcement states in the `most` places from `from` on, and where the next page begins. A
+    /// credential that is decided on meanwhile is in one page or is reported again.
     pub fn page(&self, from: u32, most: u32) -> (Vec<EnforcementState>, Option<u32>) {
         let (found, next) = self.entries.page(from, most);
         let in_force =

@@ -1,14 +1,14 @@
-//! What the instances of one fleet tell each other.
+//! Summaries that the instances of one fleet exchange.
 
 use super::policy::common_cause::Summary;
 use super::tenant_ranking::Minutes;
 
-/// What one instance knows of its part of the fleet. Those of several add up, in any order.
+/// One instance's summary of its part of the fleet. Those of several add up, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstanceSummary {
     /// How many credentials there are, and how many burst.
     pub fleet: Summary,
-    /// What tenants took of the minutes that ended last.
+    /// The tenants' shares of the minutes that ended last.
     pub tenants: Minutes,
 }
 

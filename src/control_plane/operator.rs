@@ -1,4 +1,4 @@
-//! What people order, and what they agree to.
+//! Orders of operators, and their votes.
 
 use super::approvals::{NoVote, Outcome};
 use super::control::Control;
@@ -10,7 +10,7 @@ use crate::model::decision::{
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 
-/// What a person's voice came to.
+/// The result of a vote.
 #[derive(Clone, Debug, PartialEq)]
 pub enum VoteResult {
     /// So many more people have to agree.
@@ -31,7 +31,7 @@ pub enum VoteResult {
 pub struct LessSevere(pub Status);
 
 impl Control {
-    /// What is in force about a credential at `now`; where no decision names it, what a store said.
+    /// The status in force of a credential at `now`; where no decision names it, the store's.
     pub fn in_force(&self, credential: &Credential, store: Status, now: EventTime) -> Status {
         self.states.get(credential).map_or(store, |in_force| in_force.in_force(now))
     }
@@ -101,7 +101,7 @@ impl Control {
         let at_least = before.as_ref().filter(lasts).and_then(|in_force| in_force.until);
         let finding = before.and_then(|in_force| in_force.finding);
         let finding = finding.filter(|_| order.order == Order::Restore);
-        let alone = self.params.approval.people <= 1;
+        let alone = self.params.approval.required_approvers <= 1;
         let (ordered, held_by) = match order.order {
             // One of several people who must agree.
             Order::Act(Action::Revoke) if !alone => {

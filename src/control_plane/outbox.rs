@@ -35,11 +35,11 @@ pub struct Due {
     pub decision: Arc<Decision>,
     /// When the event behind it arrived, where that is known.
     pub arrived: Option<EventTime>,
-    /// Whether the store had settled it before, and is told again.
+    /// Whether the store had settled it before, and is reported again.
     pub again: bool,
 }
 
-/// What became of a delivery.
+/// The outcome of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryResult {
     /// It needs no further delivery.
@@ -286,7 +286,7 @@ mod tests {
             let mut now = 0;
             for (id, generation, fails, gap) in steps {
                 now += gap;
-                // A store that already has a newer one answers stale; the outbox is told of none.
+                // A store that already has a newer one answers stale; the outbox learns of none.
                 let known = newest.get(&id).copied().unwrap_or(0);
                 if generation > known {
                     newest.insert(id, generation);

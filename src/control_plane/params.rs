@@ -13,9 +13,9 @@ use compact_str::CompactString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Who is said to have ordered what no person did.
+/// The author of orders that no person gave.
 pub const SELF: &str = "tripline";
-/// Who is said to have ordered what a store holds and this instance's journal did not know.
+/// The author of orders that a store holds and this instance's journal did not know.
 pub const OTHER: &str = "another instance";
 
 /// Parameters of the control plane.
@@ -23,15 +23,15 @@ pub const OTHER: &str = "another instance";
 pub struct Params {
     /// The most severe action carried out, by tenant and kind.
     pub modes: Modes,
-    /// Who never gets more than an alert.
+    /// Credentials and tenants that never get more than an alert.
     pub allow_list: AllowList,
     /// How many revocations are allowed.
     pub revocation_limit: revocation_limit::Params,
     /// How many false actions are allowed.
     pub budgets: Budgets,
-    /// What is a common cause.
+    /// Parameters of the common cause.
     pub common_cause: common_cause::Params,
-    /// What of the whole fleet is a tenant's flood; none: nothing is.
+    /// Parameters of a tenant's flood of the whole fleet; none: nothing is one.
     pub tenant_flood: Option<tenant_flood::Params>,
     /// The limits of what a tenant's credentials make together, by tenant. Unit: requests per minute.
     pub tenant_sums: BTreeMap<String, u32>,
@@ -71,22 +71,22 @@ impl Default for Params {
     }
 }
 
-/// What a person orders.
+/// An operator's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PersonOrder {
     /// Whom it is about.
     pub credential: Credential,
     /// Suspend, revoke or restore; throttle too.
     pub order: Order,
-    /// Who orders it, as people read it.
+    /// The operator, as people read it.
     pub by: CompactString,
-    /// Who orders it, as the door knows them.
+    /// The operator's account, as the API knows it.
     pub account: CompactString,
     /// Why.
     pub reason: String,
     /// How long it lasts; none: the default of the action. Unit: milliseconds.
     pub lasts_ms: Option<i64>,
-    /// What the store of this process says of it: it counts where no decision names the credential.
+    /// The status at the store of this process: it counts where no decision names the credential.
     pub held: Status,
 }
 

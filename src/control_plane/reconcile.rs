@@ -1,26 +1,26 @@
-//! Reconciliation: the journal is the truth; what a store lacks or contradicts is told again.
+//! Reconciliation: the journal is the truth; what a store lacks or contradicts is reported again.
 
 use crate::model::decision::{EnforcementState, Holding, Status};
 use crate::model::time::EventTime;
 
-/// How a store compares with what stands.
+/// How a store compares with the enforcement state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
     /// It believes what it should.
     Agrees,
-    /// It lacks the decision, or believes something else: it must be told again.
+    /// It lacks the decision, or believes something else: it must be reported again.
     Lacks,
     /// It holds a newer decision than stands here: another instance's.
     Newer,
 }
 
-/// Compares what stands with what a store holds, at `now`.
+/// Compares the enforcement state with what a store holds, at `now`.
 pub fn compare(in_force: &EnforcementState, held: Option<&Holding>, now: EventTime) -> Comparison {
-    // What is over is about to be restored.
+    // An action that is over is about to be restored.
     if in_force.until.is_some_and(|until| until <= now) {
         return Comparison::Agrees;
     }
-    // What has ended by itself a store may have forgotten.
+    // A store may have forgotten an action that has ended by itself.
     if in_force.expires.is_some_and(|expires| expires <= now) {
         return Comparison::Agrees;
     }
@@ -29,7 +29,7 @@ pub fn compare(in_force: &EnforcementState, held: Option<&Holding>, now: EventTi
         None if in_force.status == Status::Active => Comparison::Agrees,
         None => Comparison::Lacks,
         Some(held) if held.generation < in_force.generation => Comparison::Lacks,
-        // A decision has one generation: somebody else changed the entry.
+        // A decision has one generation: someone else changed the entry.
         Some(held)
             if held.decision == Some(in_force.decision)
                 && held.generation > in_force.generation =>

@@ -8,14 +8,14 @@ use crate::model::credential::Kind;
 use crate::model::finding::{Detector, Finding};
 use crate::model::signal::{Change, Signal};
 
-/// For how long a common cause excuses a broken limit, which is told again as often. Unit: milliseconds.
+/// For how long a common cause excuses a broken limit, which is reported again as often. Unit: milliseconds.
 /// Chosen: what a launch or a replay does within seconds is over by then.
 const CONTRACT_EXCUSED_MS: i64 = LIMIT_UPDATE_MS;
 
 /// The ledger and the fleet.
 #[derive(Clone, Debug, Default)]
 pub struct Safeguards {
-    /// What was counted to prove that actions keep to their budgets.
+    /// The counts that prove that actions keep to their budgets.
     pub ledger: Ledger,
     /// By kind of credential, so that made-up sessions hold back nothing of keys.
     fleets: [Fleet; Kind::ALL.len()],

@@ -11,7 +11,7 @@ use std::cmp::Ordering;
 
 impl Control {
     /// A store refused `refused` because it holds another decision of that or a higher generation,
-    /// as when the journal was moved away or another instance decided before. What tripline decided
+    /// as when the journal was moved away or another instance decided before. A decision of tripline
     /// by itself gives way to what is as severe, and undoes nothing that it did not do; what a person
     /// ordered gives way to what is more severe, unless it is `restore`. Otherwise
     /// gives the same order above that generation, unless something newer stands.
@@ -44,7 +44,7 @@ impl Control {
     }
 
     /// A store holds a newer decision than this journal has: another instance's. It becomes one of
-    /// this journal, so that this instance's other stores are told, and follow it after a restart.
+    /// this journal, so that this instance's other stores are notified, and follow it after a restart.
     pub fn on_newer(
         &mut self,
         credential: &Credential,

@@ -1,4 +1,4 @@
-//! What tenants take of the fleet, over the partitions and the instances that count them.
+//! Tenants' shares of the fleet, over the partitions and the instances that count them.
 //!
 //! ```text
 //!  partition: a minute ended -> its busiest tenants --\
@@ -17,17 +17,17 @@ use crate::model::time::EventTime;
 use compact_str::CompactString;
 use std::collections::BTreeMap;
 
-/// How many minutes that ended are told to others, and kept.
+/// How many minutes that ended are reported to others, and kept.
 pub const MINUTES_MAX: usize = 2;
 /// How long it is remembered what is usual at a place that fell silent. Unit: minutes. Chosen: one that
 /// went to another instance counts twice for no longer.
 const REMEMBERED_MINUTES: u32 = 15;
-/// How old a minute may be that is told of. Unit: minutes.
+/// How old a minute may be that is reported of. Unit: minutes.
 const OF_LATE_MINUTES: u32 = 3;
-/// How long after its end all are given to tell of a minute. Unit: seconds. Chosen: lateness of
+/// How long after its end all are given to report a minute. Unit: seconds. Chosen: lateness of
 /// events, a tick, and some rounds of the instances.
 const GRACE_S: i64 = 15;
-/// The most partitions that are told of. Chosen: far more than one instance reads.
+/// The most partitions that are reported. Chosen: far more than one instance reads.
 const PLACES_MAX: usize = 10_000;
 
 /// By minute since 1970.
@@ -57,7 +57,7 @@ fn usual(totals: &MinuteTotals, of: TenantTotals) -> Usual {
     Usual { share: share.min(1.0), minutes: of.watched_minutes }
 }
 
-/// Who took what of a minute of the whole fleet.
+/// The tenants' shares of a minute of the whole fleet.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ranking {
     /// The minute, since 1970.
@@ -73,9 +73,9 @@ pub struct Ranking {
 pub struct Ranked {
     /// Its name.
     pub tenant: CompactString,
-    /// What it took.
+    /// Its share.
     pub taken: Taken,
-    /// What is usual for it.
+    /// Its usual share.
     pub usual: Usual,
     /// Whether that is far more than usual, and what is to be done about it.
     pub flood: Option<(Action, Flood)>,
@@ -105,14 +105,14 @@ impl Ranking {
 #[derive(Clone, Debug, Default)]
 pub struct TenantMinutes {
     own: BTreeMap<u32, BTreeMap<ShardId, MinuteTotals>>,
-    /// What is usual where it was told last, in which minute: a place that falls silent tells nothing.
+    /// The usual share of its last report, and that minute: a place that falls silent reports nothing.
     usual: BTreeMap<ShardId, (u32, MinuteTotals)>,
     others: Minutes,
 }
 
 impl TenantMinutes {
-    /// Notes what was counted at `place` in `minute` (since 1970), at `now`. What is told again by this
-    /// instance replaces what was told before; of a partition that moves between instances both may tell.
+    /// Records the counts of `place` in `minute` (since 1970), at `now`. A repeated report of this
+    /// instance replaces what was reported before; of a partition that moves between instances both may tell.
     /// Minutes of the past say nothing of the fleet now.
     pub fn record(&mut self, place: ShardId, minute: u32, totals: MinuteTotals, now: EventTime) {
         let newest = minute_of(now);
@@ -129,7 +129,7 @@ impl TenantMinutes {
         }
     }
 
-    /// What was counted in a minute at all places of this instance; of one that fell silent what is usual.
+    /// The counts of a minute at all places of this instance; of a silent one the usual counts.
     fn counted(&self, minute: u32) -> impl Iterator<Item = &MinuteTotals> {
         let told = self.own.get(&minute);
         let is_silent = move |place: &ShardId| told.is_none_or(|told| !told.contains_key(place));
@@ -143,21 +143,21 @@ impl TenantMinutes {
         self.others = others;
     }
 
-    /// What this instance counted, of the newest minutes.
+    /// This instance's counts of the newest minutes.
     pub fn own(&self) -> Minutes {
         let newest = self.own.iter().rev().take(MINUTES_MAX);
         newest.map(|(minute, _)| (*minute, together(self.counted(*minute)))).collect()
     }
 
     /// The newest minute of the whole fleet of which all have had time to tell, at `now`; none if
-    /// nobody told of it.
+    /// no one reported it.
     fn newest(&self, now: EventTime) -> Option<(u32, MinuteTotals)> {
         let minute = minute_of(now.plus_ms(-GRACE_S * 1000)).checked_sub(1)?;
         let all = together(self.counted(minute).chain(self.others.get(&minute)));
         (all.requests > 0).then_some((minute, all))
     }
 
-    /// Who took what of that minute. Without `params` nobody floods; nor does who makes no more
+    /// The tenants' shares of that minute. Without `params` none floods; nor does one that makes no more
     /// requests than usual, and takes more only as others are silent.
     pub fn ranking(
         &self,

@@ -67,7 +67,7 @@ pub(super) struct Builder<'a> {
     pub(super) seed: HashSeed,
     /// Where the places of refused events go.
     pub(super) rejects: Arc<RejectLog>,
-    /// What a reload changes.
+    /// Settings that a reload changes.
     pub(super) follows: &'a LiveSettings,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! All messages that wait are taken together, so that one `fsync` serves them all.
 //!
-//! **Invariant** S-2: a decision is on disk before a store, a listener or the source hears of it.
+//! **Invariant** S-2: a decision is on disk before a store, a listener or the source learns of it.
 //! While the disk fails nothing is carried out; decisions wait and are tried again every tick.
 
 use super::notifier::Notifiers;
@@ -51,7 +51,7 @@ type Reply = oneshot::Sender<Result<OrderOutcome, VoteError>>;
 /// The way to the outbox of one store.
 #[derive(Debug)]
 pub(super) struct StoreOutbox {
-    /// What the store is told of.
+    /// The store's kinds.
     pub(super) kinds: Kinds,
     /// Its outbox.
     pub(super) outbox: mpsc::UnboundedSender<Due>,
@@ -68,7 +68,7 @@ pub(super) struct ControlThread {
     pub(super) ledger: BudgetStore,
     /// The room that is kept for decisions on a full disk.
     pub(super) reserve: Reserve,
-    /// What people see.
+    /// The findings and decisions that people see.
     pub(super) board: Arc<RecentEvents>,
     /// Findings on disk.
     pub(super) archive: FindingArchive,
@@ -80,17 +80,17 @@ pub(super) struct ControlThread {
     pub(super) durable: Arc<AtomicBool>,
     /// The revocation limit that all instances share.
     pub(super) revocation_limit: Option<SharedRevocationLimit>,
-    /// Who is told.
+    /// The receivers.
     pub(super) notifiers: Notifiers,
-    /// What the threads of the data plane hold.
+    /// The usage of the threads of the data plane.
     pub(super) in_use: BTreeMap<usize, InUse>,
-    /// What tenants took recently.
+    /// The tenants' recent shares.
     pub(super) tenants: TenantMinutes,
     /// When the slow gauges were last set.
     pub(super) slow_gauges_at: Option<EventTime>,
 }
 
-/// What follows once the entries are durable.
+/// The steps once the entries are durable.
 #[derive(Default)]
 struct WaitingReplies {
     entries: Vec<Entry>,
@@ -101,7 +101,7 @@ struct WaitingReplies {
 }
 
 impl ControlThread {
-    /// Runs until it is told to stop. Blocks.
+    /// Runs until the stop message. Blocks.
     pub(super) fn run(mut self, mut messages: mpsc::Receiver<ControlMessage>) {
         let mut waiting = WaitingReplies::default();
         let mut taken = Vec::new();
@@ -232,7 +232,7 @@ impl ControlThread {
     fn apply_settings(&mut self, params: Arc<control_plane::params::Params>) {
         self.metrics.show_mode(params.modes.default);
         let waited = self.control.approvals().count(clock::now());
-        let asks = params.approval.people > 0;
+        let asks = params.approval.required_approvers > 0;
         self.control.set_params(params);
         if waited > 0 && !asks {
             tracing::warn!(
@@ -349,7 +349,7 @@ impl ControlThread {
         waiting.decisions.push((decision, arrived));
     }
 
-    /// Sets the gauges: before the thread begins too, so that nobody reads what was not measured yet.
+    /// Sets the gauges: before the thread begins too, so that no one reads what was not measured yet.
     pub(super) fn show(&mut self, now: EventTime) {
         let metrics = &self.metrics;
         if self.slow_gauges_at.is_none_or(|at| now.ms_since(at) >= SLOW_GAUGES_EVERY_MS) {
@@ -378,7 +378,7 @@ impl ControlThread {
         }
     }
 
-    /// Makes durable what waits, then lets the world hear of it.
+    /// Makes durable what waits, then lets the world learn of it.
     fn settle(&mut self, waiting: &mut WaitingReplies) {
         if !waiting.entries.is_empty() {
             let timer = self.metrics.journal_seconds.start_timer();

@@ -1,4 +1,4 @@
-//! The task of one store: delivers what is due, and compares the store with what stands.
+//! The task of one store: delivers what is due, and compares the store with the enforcement state.
 //!
 //! ```text
 //!  news of the control plane --> outbox --> deliveries --> receipts --> journal
@@ -53,7 +53,7 @@ const NAMED_MAX: usize = 20;
 /// For how many decisions an empty backlog keeps its memory.
 const KEPT_MAX: usize = 10_000;
 
-/// What an outbox needs.
+/// The inputs of an outbox.
 #[derive(Debug)]
 pub(super) struct DeliveryTask {
     /// The store.
@@ -62,11 +62,11 @@ pub(super) struct DeliveryTask {
     pub(super) control: ControlPlane,
     /// Counters.
     pub(super) metrics: Metrics,
-    /// What was decided.
+    /// The decision.
     pub(super) history: History,
 }
 
-/// A decision that a store is to be told.
+/// A decision that is due at a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DueDeliveries {
     /// Which.
@@ -75,10 +75,10 @@ pub(super) struct DueDeliveries {
     pub(super) again: bool,
 }
 
-/// What a store is to be told, by credential; each is loaded when its turn comes.
+/// The due deliveries of a store, by credential; each is loaded when its turn comes.
 pub(super) type Backlog = HashMap<Credential, DueDeliveries>;
 
-/// What a comparison of a page found.
+/// The result of comparing a page.
 struct Page {
     /// Whether the store was asked: of nothing it need not be.
     asked: bool,
@@ -97,7 +97,7 @@ enum ComparisonStep {
     Next(u32),
 }
 
-/// What goes on at once.
+/// The concurrent work.
 struct DeliveryWork {
     outbox: Outbox,
     backlog: Backlog,
@@ -291,7 +291,7 @@ impl DeliveryTask {
         }
     }
 
-    /// A store that is back may have been replaced: it is compared, and told what waits.
+    /// A store that is back may have been replaced: it is compared, and reported what waits.
     fn mark_reachable(&self, work: &mut DeliveryWork) {
         self.metrics.store_up.with_label_values(&[self.store.name()]).set(1);
         if !std::mem::replace(&mut work.reachable, true) {
@@ -339,7 +339,7 @@ impl DeliveryTask {
             let stale = ControlMessage::Stale(Arc::clone(&due.decision), held);
             let _ended = self.control.send(stale).await;
         }
-        // What is told again was settled before.
+        // A repeated delivery was settled before.
         if !due.again && (receipt.is_settled() || receipt == Receipt::Refused) {
             let entry = StoreReceipt {
                 decision: due.decision.id,
@@ -376,7 +376,7 @@ impl DeliveryWork {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Takes a new decision; an older one on the same credential is not told any more.
+    /// Takes a new decision; an older one on the same credential is not reported any more.
     fn take(&mut self, due: Due) {
         self.backlog.remove(&due.decision.credential);
         let now_ms = self.now_ms();
@@ -441,7 +441,7 @@ impl DeliveryWork {
         let idle = Instant::now() + IDLE;
         // With all hands full, the next thing to wait for is a delivery's end.
         let deadline = deadline.filter(|_| self.outbox.under_way() < under_way_max);
-        // What is not begun now begins once something is settled, or at the next look.
+        // A delivery not begun now begins once something is settled, or at the next look.
         let comparing = match self.comparing {
             ComparisonStep::At(at) if at > Instant::now() => at,
             ComparisonStep::At(_) | ComparisonStep::Next(_) | ComparisonStep::Never => idle,

@@ -66,7 +66,7 @@ pub(super) async fn restored(
         let Restored { partition, kept } = restored;
         credentials += partition.as_ref().map_or(0, Partition::credentials);
         let partition = partition.unwrap_or_else(|| Partition::new(Arc::clone(&params), seed));
-        // What was in the middle of the past goes on there, if more of it comes.
+        // A shard in the middle of the past goes on there, if more of it comes.
         let driver = ShardDriver::new(partition, clock::now());
         slots.push(Slot { number, driver, place, kept });
     }

@@ -7,12 +7,12 @@ use crate::adapters::metrics::registry::Metrics;
 use crate::control_plane::instance_summary::InstanceSummary;
 use std::time::{Duration, Instant};
 
-/// How often an instance tells and asks.
+/// How often an instance reports and asks.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long what was told holds while the store does not answer. Chosen: as the store keeps it.
+/// How long what was reported holds while the store does not answer. Chosen: as the store keeps it.
 const HOLDS: Duration = Duration::from_secs(10);
 
-/// Tells the others what this instance knows, and the control plane what they do, until it ends.
+/// Reports to the others what this instance knows, and the control plane what they do, until it ends.
 pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: Metrics) {
     let instance = format!("{:016x}", getrandom::u64().unwrap_or(u64::from(std::process::id())));
     let mut interval = tokio::time::interval(EVERY);

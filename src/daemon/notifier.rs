@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 const QUEUE_MAX: usize = 4096;
 /// How often time passes for a queue.
 const TICK: Duration = Duration::from_millis(200);
-/// What becomes of messages, as metrics name it.
+/// The outcome of messages, as metrics name it.
 pub(super) const RESULTS: [&str; 6] =
     ["delivered", "refused", "limited", "dropped", "expired", "again"];
 
@@ -40,12 +40,12 @@ impl Notifiers {
         (Self(ways), tasks)
     }
 
-    /// Whether anybody is told.
+    /// Whether anyone is notified.
     pub(super) const fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Tells all of them, without waiting.
+    /// Reports all of them, without waiting.
     pub(super) fn notify(&self, news: &News) {
         for (receiver, dropped) in &self.0 {
             if receiver.try_send(news.clone()).is_err() {
@@ -66,7 +66,7 @@ async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metric
         tokio::select! {
             heard = news.recv() => match heard {
                 Some(news) => queue.on_event(news, clock::now()),
-                // What waits is lost at the end: findings go on, and are told again.
+                // Queued messages are lost at the end: findings go on, and are reported again.
                 None => return,
             },
             _ = tick.tick() => queue.tick(clock::now()),

@@ -1,4 +1,4 @@
-//! What the journal says of the past: what stands, what is due at the stores, what people see.
+//! State recovered from the journal: enforcement states, due deliveries, recent decisions.
 
 use super::delivery::{Backlog, DueDeliveries};
 use super::start_error::StartError;
@@ -16,9 +16,9 @@ use hashbrown::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// What the journal said.
+/// The journal's content.
 pub(super) struct Recovered {
-    /// What stands, with what was decided.
+    /// The enforcement states, with their decisions.
     pub(super) control: Control,
     /// The newest decisions.
     pub(super) board: RecentEvents,
@@ -26,7 +26,7 @@ pub(super) struct Recovered {
     pub(super) journal: Journal,
     /// The journal, open to be read.
     pub(super) history: History,
-    /// What is due at each store, in their order.
+    /// The due deliveries of each store, in their order.
     pub(super) due: Vec<Backlog>,
 }
 

@@ -1,7 +1,7 @@
 //! The configuration read again, at SIGHUP, over the API, or as another file is put in its place.
 //!
-//! What decides changes while tripline runs: modes, limits, detectors, budgets, the revocation limit,
-//! the allow list, tokens. What is opened at the start (addresses, stores, files, Kafka) is told to
+//! Settings that change while tripline runs: modes, limits, detectors, budgets, the revocation limit,
+//! the allow list, tokens. Changes of others (addresses, stores, files, Kafka) are reported as needing
 //! need a restart. A configuration with mistakes changes nothing.
 
 use crate::adapters::channels::{ControlMessage, ControlPlane, DataMessage, DataPlane};
@@ -42,7 +42,7 @@ const AT_ONCE: [&str; 12] = [
     TOKENS,
 ];
 
-/// Who may do what.
+/// The access rules.
 const TOKENS: &str = "http.tokens";
 
 /// How often it is looked whether the file has changed.
@@ -51,20 +51,20 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Which file it is (device and number), when it was last written (seconds and nanoseconds), its length.
 type FileVersion = (u64, u64, i64, i64, u64);
 
-/// What of a running daemon follows the configuration.
+/// The parts of a running daemon that follow the configuration.
 #[derive(Debug)]
 pub(super) struct LiveSettings {
     /// The data plane.
     pub(super) data: DataPlane,
     /// The control plane.
     pub(super) control: ControlPlane,
-    /// What Kafka partitions follow that are taken over later.
+    /// The parameters of Kafka partitions that are taken over later.
     pub(super) partition: Arc<RwLock<Arc<partition::Params>>>,
-    /// Who may do what.
+    /// The access rules.
     pub(super) tokens: Arc<Tokens>,
     /// By which voices of people are known.
     pub(super) fingerprints: Arc<Fingerprinter>,
-    /// What people are told of the settings.
+    /// Facts of the settings, for people.
     pub(super) about: Arc<RwLock<About>>,
     /// Whether a store counts revocations for all instances, so that nothing is divided.
     pub(super) revocation_limit_is_shared: bool,
@@ -90,7 +90,7 @@ impl Reloader {
         Self { path, started: table.clone(), table, follows }
     }
 
-    /// Reads the file again whenever somebody asks, or another one was put in its place, until nobody
+    /// Reads the file again whenever someone asks, or another one was put in its place, until no one
     /// can ask any more.
     pub(super) async fn run(mut self, mut asked: mpsc::Receiver<Asked>) {
         let mut look = tokio::time::interval(LOOK_EVERY);
@@ -113,7 +113,7 @@ impl Reloader {
                         // It is said in the log.
                         let _told = self.reload().await;
                     } else {
-                        // Who writes into it may be half through: a part of it may be without brakes.
+                        // A writer may be half through: a part of it may lack safeguards.
                         tracing::warn!(
                             "the configuration was written to in its place: it is read anew at SIGHUP or \
                              POST /v1/reload, or once a whole file is moved there"
@@ -125,7 +125,7 @@ impl Reloader {
         }
     }
 
-    /// What tells one state of the file from another; none where there is no file.
+    /// The identity of one state of the file; none where there is no file.
     fn stamp(&self) -> Option<FileVersion> {
         use std::os::unix::fs::MetadataExt;
         let metadata = std::fs::metadata(self.path.as_ref()?).ok().filter(Metadata::is_file)?;
@@ -161,7 +161,7 @@ impl Reloader {
             Ok((settings, table)) => {
                 let tokens_differ = self.follows.apply_settings(&settings).await;
                 let mut applied = changed(&self.table, &table);
-                // Their files may be others, where what stands here is the same.
+                // Their files may be others, where the enforcement state here is the same.
                 applied.extend(tokens_differ.then(|| TOKENS.to_owned()));
                 let mut after_restart = sorted(&changed(&self.started, &table)).after_restart;
                 if self.follows.counts_otherwise(&settings) {
@@ -195,7 +195,7 @@ fn is_another_file(known: Option<FileVersion>, now: Option<FileVersion>) -> bool
     now.is_some() && which(known) != which(now)
 }
 
-/// The settings of a file, and what stands in it.
+/// The settings of a file, and the enforcement state in it.
 fn read(path: &Path) -> Result<(Settings, toml::Table), String> {
     if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
         return Err(format!("{} is no file", path.display()));
@@ -246,7 +246,7 @@ impl LiveSettings {
         let about = About {
             mode: settings.control.modes.default,
             memory_bytes_max: settings.partition.all_bytes(),
-            checkpoint_every_ms: settings.checkpoint_every_ms,
+            checkpoint_interval_ms: settings.checkpoint_interval_ms,
             revocation_limit: settings.control.revocation_limit,
             reads_kafka: settings.kafka.is_some(),
             skew_ms_max: settings.partition.skew_ms_max,
@@ -290,7 +290,7 @@ impl LiveSettings {
         let partition = Arc::new(partition);
         let (mode, revocation_limit) = (control.modes.default, control.revocation_limit);
         let tokens_differ = set_tokens(&self.tokens, settings);
-        // Who decides follows it first: a lower mode holds before a stricter limit speaks.
+        // The control plane follows it first: a lower mode holds before a stricter limit finds anything.
         self.control.send(ControlMessage::Params(Arc::new(control))).await;
         {
             let mut about = self.about.write();

@@ -45,7 +45,7 @@ pub(super) struct DataHandle {
 }
 
 /// Starts the threads that own slots, each as its checkpoint and the event log have it, and the
-/// Kafka door if it is configured.
+/// Kafka source if it is configured.
 pub(super) async fn start(
     settings: &Settings,
     (snapshots, event_log): (Snapshots, EventLog),
@@ -73,7 +73,7 @@ pub(super) async fn start(
         slots = others;
         // From here on it is missed if it never shows that it lives.
         kafka.metrics.heartbeat_at.set("data_plane", number, Some(clock::now()));
-        let owned = (own, Saving::new(writer.clone(), kafka.checkpoint_every_ms));
+        let owned = (own, Saving::new(writer.clone(), kafka.checkpoint_interval_ms));
         threads
             .push(spawn(&format!("data-{number}"), move || run(owned, (reporter, metrics), end))?);
     }
@@ -86,7 +86,7 @@ pub(super) async fn start(
     Ok(DataHandle { data, source, threads, writes, event_log })
 }
 
-/// Tells the control plane of what was open, before anything else is told.
+/// Reports to the control plane what was open, before anything else is reported.
 async fn recall(slots: &mut [Slot], control: &ControlPlane) {
     let now = clock::now();
     // Of all threads together; they tell for themselves soon.
@@ -135,7 +135,7 @@ struct Owner {
     metrics: Metrics,
 }
 
-/// Runs a thread that owns `slots`, until it is told to stop. Blocks.
+/// Runs a thread that owns `slots`, until the stop message. Blocks.
 fn run(
     (slots, saving): (Vec<Slot>, Saving),
     (reporter, metrics): (Reporter, Metrics),
@@ -160,7 +160,7 @@ fn run(
         }
         owner.save();
     }
-    // What was handed over before the end is applied.
+    // Messages handed over before the end are applied.
     messages.close();
     while let Some(message) = messages.blocking_recv() {
         owner.take(message);
@@ -218,7 +218,7 @@ impl Owner {
     fn tick(&mut self, now: EventTime) {
         let mut usage = ShardUsage::default();
         for Slot { number, driver, .. } in &mut self.slots {
-            // What was sent before this tick is applied: messages come in order.
+            // Messages sent before this tick are applied: they come in order.
             let output = driver.tick(now, Backlog::Empty);
             usage += driver.usage();
             self.reporter.report(ShardId::Slot(*number), output, now);
@@ -252,7 +252,7 @@ mod tests {
 
     const SEED: HashSeed = HashSeed(1, 2);
 
-    /// What a thread is told next.
+    /// The next message to a thread.
     #[derive(Clone, Debug)]
     enum Step {
         /// So many uses of that key, after that many milliseconds.
@@ -268,7 +268,7 @@ mod tests {
         ]
     }
 
-    /// What the control plane is told, in order, but for who holds how much.
+    /// The messages to the control plane, in order, but for usage.
     #[derive(Debug, Default, PartialEq)]
     struct Reports {
         signals: Vec<(Vec<Signal>, EventTime)>,
@@ -341,7 +341,7 @@ mod tests {
         (messages, reports)
     }
 
-    /// What a thread of the data plane reports of those messages.
+    /// A thread's reports of those messages.
     fn reported(messages: Vec<DataMessage>) -> Reports {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let _entered = runtime.enter();

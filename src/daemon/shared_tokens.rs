@@ -15,7 +15,7 @@ pub(super) struct SharedRevocationLimit {
     pub(super) store: RedisStore,
     /// Where the answers go.
     pub(super) control: ControlPlane,
-    /// What waits for them.
+    /// The receiver of their answers.
     pub(super) runtime: Handle,
 }
 

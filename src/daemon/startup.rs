@@ -4,7 +4,7 @@
 //!  HTTP, Kafka --> data plane --> control plane --> journal --> outboxes --> auth stores
 //! ```
 //! It ends from left to right, so that what was taken is applied, what was found is decided, and
-//! what was decided is durable. What a store has not settled by then is due at the next start.
+//! the decisions are durable. A delivery that a store has not settled by then is due at the next start.
 
 use super::controller::{ControlThread, StoreOutbox};
 use super::delivery::Backlog;
@@ -181,7 +181,7 @@ impl Daemon {
             tracing::warn!("some requests did not finish in time");
         }
         if let Some(socket) = &self.socket {
-            // Somebody may have removed it.
+            // Someone may have removed it.
             let _gone = std::fs::remove_file(socket);
         }
         self.ticker.abort();
@@ -209,7 +209,7 @@ impl Daemon {
     }
 }
 
-/// What the control plane goes on from and writes to.
+/// The resources of the control plane.
 struct ControlResources {
     past: Recovered,
     ledger: BudgetStore,
@@ -309,7 +309,7 @@ impl Resources {
         Ok((decides, opened))
     }
 
-    /// What the Kafka door shares with the rest, and the task that writes its checkpoints.
+    /// The state that the Kafka source shares with the rest, and the task that writes its checkpoints.
     fn share(
         &self,
         settings: &Settings,
@@ -320,7 +320,7 @@ impl Resources {
         let shared = consumer::Shared {
             snapshots: self.shared_snapshots.clone(),
             writer,
-            checkpoint_every_ms: settings.checkpoint_every_ms,
+            checkpoint_interval_ms: settings.checkpoint_interval_ms,
             runtime: Handle::current(),
             partition: Arc::new(RwLock::new(Arc::new(partition_params(settings)))),
             seed: self.seed,

@@ -1,4 +1,4 @@
-//! Time passes: the machines are told so, and the files that are looked after at every tick.
+//! Time passes: ticks for the threads, and for the files that need them.
 
 use crate::adapters::channels::{ControlMessage, ControlPlane, DataPlane};
 use crate::adapters::clock::{self, ClockFile};
@@ -8,7 +8,7 @@ use crate::model::time::EventTime;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often time passes for the machines.
+/// How often time passes for the engines.
 const TICK: Duration = Duration::from_millis(200);
 
 /// Files that are looked after at every tick.
@@ -38,7 +38,7 @@ pub(super) async fn run((data, control): (DataPlane, ControlPlane), kept_up: Mai
     loop {
         interval.tick().await;
         let now = clock::now();
-        // First who decides: a thread of the data plane that stands still must not hide that it lives.
+        // First who decides: a thread of the data plane that stalls must not hide that it lives.
         control.send(ControlMessage::Tick).await;
         data.tick(now).await;
         // A disk may hang; it is looked at again once it answers.

@@ -10,7 +10,7 @@ use compact_str::CompactString;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 
-/// The seed of the hash by which credentials are found: secret, so that nobody can choose ids
+/// The seed of the hash by which credentials are found: secret, so that no one can choose ids
 /// that collide.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HashSeed(pub u64, pub u64);
@@ -39,7 +39,7 @@ impl HashSeed {
         hasher.finish()
     }
 
-    /// Tells what was written under one seed from what was under another.
+    /// Reports what was written under one seed from what was under another.
     pub fn mark(self) -> u64 {
         self.hash(Kind::ApiKey, "the mark of a checkpoint")
     }
@@ -72,7 +72,7 @@ pub struct Row {
     tenant: Option<Stretch>,
     /// The credential's kind.
     pub kind: Kind,
-    /// What the gateway said.
+    /// The gateway's outcome.
     pub outcome: Outcome,
     /// Whether the caller proved that it holds the credential.
     pub verified: bool,
@@ -103,7 +103,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Adds an event that stands at `offset`.
+    /// Adds an event that is at `offset`.
     pub fn push(&mut self, event: &AuthEvent<'_>, offset: i64, seed: HashSeed) {
         let hash = seed.hash(event.kind, &event.credential);
         let credential = self.keep(&event.credential);

@@ -1,4 +1,4 @@
-//! What is usual for credentials together: the rate to expect of a new one, and how many requests
+//! Priors of all credentials together: the rate to expect of a new one, and how many requests
 //! fail.
 
 use crate::model::credential::Kind;
@@ -34,7 +34,7 @@ impl Cohorts {
         }
     }
 
-    /// What is believed of a new credential.
+    /// The prior of a new credential.
     pub fn prior(&self, kind: Kind) -> Prior {
         let median = self.0.get(kind as usize);
         let mean_per_s = median.map_or(RATE_PER_S, |median| median.estimate());

@@ -24,7 +24,7 @@ pub struct Counters {
     pub ahead: u64,
     /// Credentials taken in.
     pub admitted: u64,
-    /// Who was not remembered, for want of room.
+    /// Credentials not remembered, for want of room.
     pub evictions: Evictions,
     /// Credentials not taken in because the profile table was full of open incidents.
     pub refused: u64,

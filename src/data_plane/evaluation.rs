@@ -105,7 +105,7 @@ impl Partition {
         let is_off = self.params.profile.disabled.has(Detector::TenantFlood);
         let (params, profiles) = (&self.params.profile.tenant_flood, &self.profiles);
         let totals = self.tenants.minute_ends(ended, |busy| {
-            // Who was busiest may have been forgotten since, and its number given away.
+            // The busiest credential may have been evicted since, and its number reused.
             let entry = profiles.get(busy.busiest);
             if is_off || entry.is_none_or(|it| it.profile.identity().tenant != busy.tenant) {
                 return;
@@ -221,7 +221,7 @@ impl Partition {
         })
     }
 
-    /// Tells of all that is open, at `now`, as of a partition that was read back: who judges has
+    /// Reports all that is open, at `now`, as of a partition that was read back: who judges has
     /// forgotten it.
     pub(super) fn recall(&mut self, now: EventTime) {
         self.now = now;
@@ -263,7 +263,7 @@ impl Partition {
         if closed != Detector::Failures {
             match open_findings.lessons() {
                 Some(peaks) => profile.absorb(&peaks),
-                // What came on probation meanwhile is old enough to be learned by now.
+                // Values that came on probation meanwhile are old enough to be learned by now.
                 None => profile.forget_held(),
             }
             if !open_findings.are_of_use() {
@@ -311,7 +311,7 @@ impl Partition {
         self.counters.tenant_changed += 1;
     }
 
-    /// Tells tenants of credentials that were forgotten for room.
+    /// Reports tenants of credentials that were forgotten for room.
     pub(super) fn release_evicted(&mut self) {
         for tenant in self.profiles.drain_evicted() {
             self.tenants.release(tenant);

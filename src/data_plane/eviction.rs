@@ -1,4 +1,4 @@
-//! Who makes room when the profile table is full: its memory is bounded, whatever is sent.
+//! Eviction from a full profile table: its memory is bounded, whatever is sent.
 //!
 //! A credential is worth the hours in which it was used, as these are what its baseline rests on. One
 //! that was used in a single hour is new: those go first, the oldest of them before the others, so
@@ -8,7 +8,7 @@
 //! ```text
 //!  full: one that is new -> who can sleep, sleeps -> the least worth of a few
 //! ```
-//! Never one with an open finding, or among the busiest. What stands about a credential (that it is
+//! Never one with an open finding, or among the busiest. The enforcement state of a credential (that it is
 //! revoked, say) is kept elsewhere, and never forgotten for room.
 
 use super::profile_entry::{COLD, Slot, spread, tag_of};
@@ -27,14 +27,14 @@ use hashbrown::HashMap;
 /// How long one must be silent to sleep before its time. Unit: seconds. Its windows are over.
 const SILENCE_MIN_S: u32 = 300;
 impl ProfileTable {
-    /// What it takes in memory, whether or not all of it is in use. Unit: bytes.
+    /// Its memory, whether or not all of it is in use. Unit: bytes.
     pub const fn bytes(&self) -> usize {
         self.warm.places() as usize * WARM_BYTES
             + self.cold.places() as usize * COLD_BYTES
             + self.room.ids
     }
 
-    /// Who was not remembered since the last call.
+    /// Credentials not remembered since the last call.
     pub fn take_evictions(&mut self) -> Evictions {
         std::mem::take(&mut self.room.evictions)
     }

@@ -15,14 +15,14 @@ pub(super) const CANDIDATES: u32 = 64;
 /// In how many hours a credential that is new was used at most.
 pub(super) const NEW_HOURS_MAX: u8 = 1;
 
-/// What an entry takes besides the slabs: its place in the index, which is between half and all full.
+/// The size of an entry besides the slabs: its place in the index, which is between half and all full.
 /// Unit: bytes.
 const BESIDE: usize = 24;
 
-/// What an entry warm takes. Unit: bytes.
+/// The size of a warm entry. Unit: bytes.
 pub(super) const WARM_BYTES: usize = size_of::<Option<Entry>>() + BESIDE;
 
-/// What a cold entry takes. Unit: bytes.
+/// The size of a cold entry. Unit: bytes.
 pub(super) const COLD_BYTES: usize = size_of::<Option<ColdEntry>>() + BESIDE;
 
 /// The part of the memory that those warm may take. Chosen: cold entries take a third each.
@@ -33,7 +33,7 @@ pub const fn bytes_for(warm: usize) -> usize {
     (warm * WARM_BYTES * 4).div_ceil(3)
 }
 
-/// What a credential is worth: the hours in which it was used, then when it last was.
+/// The value of a credential: the hours in which it was used, then when it last was.
 pub(super) type Rank = (u8, u32);
 
 pub(super) const fn rank(entry: &Entry) -> Rank {
@@ -48,12 +48,12 @@ pub(super) const fn is_new((hours, _): Rank) -> bool {
     hours <= NEW_HOURS_MAX
 }
 
-/// What a long id takes outside of its entry. Unit: bytes.
+/// The size of a long id outside of its entry. Unit: bytes.
 pub(super) const fn heap_bytes(id: &str) -> usize {
     if id.len() <= size_of::<compact_str::CompactString>() { 0 } else { id.len() + 16 }
 }
 
-/// Who was not remembered, for want of room.
+/// Credentials not remembered, for want of room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Evictions {
     /// New ones that were forgotten.

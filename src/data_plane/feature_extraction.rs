@@ -1,6 +1,6 @@
 //! From an event's texts to hashes: what the detectors compare, in a few words of memory.
 //!
-//! The hashes are seeded, so that nobody can choose a user agent or a path that collides with a
+//! The hashes are seeded, so that no one can choose a user agent or a path that collides with a
 //! known one. They need not be strong: a sender sees no answer that depends on one.
 
 use crate::model::event::AuthEvent;
@@ -16,7 +16,7 @@ const SEGMENTS_MAX: usize = 4;
 #[derive(Clone, Copy)]
 pub(crate) struct Seed(pub(crate) u64, pub(crate) u64);
 
-/// What `event` says about the circumstances.
+/// The features of `event`.
 pub(crate) fn facts_of(event: &AuthEvent<'_>, seed: Seed) -> Facts {
     let prefix = event.ip.map_or(0, |ip| number(prefix_of(ip), seed));
     let network = event.asn.map_or(prefix, |asn| number(u64::from(asn) | 1 << 62, seed));

@@ -19,7 +19,7 @@ pub struct OpenIncidents {
     /// The profile's number in the profile table.
     pub number: u32,
     by_detector: [Option<OpenFinding>; Detector::ALL.len()],
-    /// Since when learning stands still.
+    /// Since when learning stalls.
     suspected: Option<EventTime>,
     peaks: Peaks,
     gravest: Action,
@@ -44,7 +44,7 @@ impl OpenIncidents {
         self.by_detector.get(detector as usize)?.as_ref()
     }
 
-    /// Whether learning stands still at `now`: from the first suspicion until all is closed, or
+    /// Whether learning stalls at `now`: from the first suspicion until all is closed, or
     /// for a day.
     pub fn freezes(&self, now: EventTime) -> bool {
         self.suspected.is_some_and(|at| now.ms_since(at) < FROZEN_MS_MAX)
@@ -60,7 +60,7 @@ impl OpenIncidents {
         self.of(Detector::Burst)?.reached.at(Action::Suspend)
     }
 
-    /// Takes a detection; says what changed, if people are to be told.
+    /// Takes a detection; says what changed, if people are to be reported.
     pub fn add(&mut self, detection: Detection, at: EventTime) -> Option<Change> {
         if detection.detector() != Detector::Failures {
             self.gravest = self.gravest.max(detection.action);
@@ -93,7 +93,7 @@ impl OpenIncidents {
         self.peaks.record(now);
     }
 
-    /// What the credential may learn once all is over: nothing, if a grave action was justified.
+    /// The credential's lesson once all is over: nothing, if a severe action was justified.
     pub fn lessons(&self) -> Option<Peaks> {
         (self.gravest < Action::Suspend).then_some(self.peaks)
     }

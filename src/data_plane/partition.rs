@@ -53,9 +53,9 @@ pub struct Params {
     /// How far behind the source clock event time is while the past is being read.
     /// Unit: milliseconds. Default: 60,000.
     pub catch_up_ms: i64,
-    /// What its credentials may take in memory. Unit: bytes. Default: 15/16 of 1 GiB.
+    /// The memory that its credentials may take. Unit: bytes. Default: 15/16 of 1 GiB.
     pub memory_bytes: usize,
-    /// What its tenants may take in memory. Unit: bytes. Default: 1/16 of 1 GiB.
+    /// The memory that its tenants may take. Unit: bytes. Default: 1/16 of 1 GiB.
     pub tenants_bytes: usize,
     /// The tenants that the configuration names: they always have a number.
     pub named_tenants: BTreeSet<String>,
@@ -70,7 +70,7 @@ impl Params {
         self
     }
 
-    /// What credentials and tenants may take in memory. Unit: bytes.
+    /// The memory that credentials and tenants may take. Unit: bytes.
     pub const fn all_bytes(&self) -> usize {
         self.memory_bytes + self.tenants_bytes
     }
@@ -248,12 +248,12 @@ impl Partition {
         self.ended_minute.take()
     }
 
-    /// What its credentials and tenants take in memory. Unit: bytes.
+    /// The memory that its credentials and tenants take. Unit: bytes.
     pub const fn memory_bytes(&self) -> usize {
         self.profiles.bytes() + self.tenants.bytes()
     }
 
-    /// What it has seen so far.
+    /// Its progress.
     pub const fn seen(&self) -> Exposure {
         Exposure { credentials: self.profiles.len() as u64, hours: self.hours }
     }
@@ -330,7 +330,7 @@ impl Partition {
         self.release_evicted();
         if !row.verified {
             self.counters.unverified += 1;
-            // Ids that nobody holds are no part of the fleet: they could be made up to look like
+            // Ids that no one holds are no part of the fleet: they could be made up to look like
             // an outage.
             if let Some(number) = known {
                 self.failing.count(true);

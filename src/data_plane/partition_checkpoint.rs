@@ -6,7 +6,7 @@
 //!  Restoring:        head, parts -> the partition as it was at that offset
 //! ```
 //! **Invariant** D-1: a partition that was read back and is given the events from its offset on
-//! tells what one tells that never stopped.
+//! reports what one reports that never stopped.
 
 use super::batch::HashSeed;
 use super::counters::Counters;

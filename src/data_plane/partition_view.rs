@@ -1,4 +1,4 @@
-//! What people may ask of a partition: one credential, or the busiest.
+//! Views of a partition for people: one credential, or the busiest.
 
 use super::partition::{HOT_MAX, Partition};
 use crate::detect::window::Window;
@@ -14,7 +14,7 @@ pub struct WindowView {
     pub window: Window,
     /// The count in it.
     pub count: u32,
-    /// What is expected in it.
+    /// The expected count.
     pub expected: f64,
     /// The most so far in it.
     pub peak: f64,
@@ -25,7 +25,7 @@ pub struct WindowView {
 pub struct View {
     /// Which.
     pub credential: Credential,
-    /// Who pays for it.
+    /// The tenant.
     pub tenant: Option<CompactString>,
     /// When it was first seen.
     pub first_seen: EventTime,

@@ -4,7 +4,7 @@ use crate::detect::cold_profile::ColdProfile;
 use crate::detect::profile::Profile;
 use compact_str::CompactString;
 
-/// The bit that tells the numbers of cold entries.
+/// The bit that reports the numbers of cold entries.
 pub(super) const COLD: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug)]

@@ -100,7 +100,7 @@ pub struct Restoring {
     cold: Read<ColdEntry>,
 }
 
-/// What was read of a slab: how many places it had, those that are free, and the others so far.
+/// A slab as far as it was read: how many places it had, those that are free, and the others so far.
 #[derive(Debug)]
 struct Read<T> {
     places: u32,

@@ -5,9 +5,9 @@
 //!                                           cold: what is left after an hour of silence, 108
 //! ```
 //! Profiles lie in slabs that never move, so growth copies nothing. The index maps 32 bits of the
-//! credential's hash to the profile's number; the id at the profile settles the rest. Who is
-//! silent for an hour falls cold and wakes with the next event. Who makes room when the profile table is
-//! full stands in `room`.
+//! credential's hash to the profile's number; the id at the profile settles the rest. A credential that is
+//! silent for an hour gets a cold profile, and a warm one with the next event. Eviction from a full table is
+//! full is in `room`.
 
 use super::profile_entry::Entry;
 use crate::data_plane::profile_entry::COLD;
@@ -226,7 +226,7 @@ impl ProfileTable {
         }
     }
 
-    /// What hardly changes of each, and the second (since 1970) in which it was last used.
+    /// The identity of each, and the second (since 1970) in which it was last used.
     pub fn identities(&self) -> impl Iterator<Item = (&Identity, u32)> {
         let warm = self.warm.iter().map(|entry| &entry.profile);
         let warm = warm.map(|profile| (profile.identity(), profile.windows().newest()));
@@ -244,7 +244,7 @@ impl ProfileTable {
         }
     }
 
-    /// What touching the profile of that number reads: one word of each part that an event uses.
+    /// Memory of the profile of that number to prefetch: one word of each part that an event uses.
     /// The reads of a whole batch do not depend on each other, so the processor overlaps them.
     pub fn touch(&self, number: u32, second: u32) -> u32 {
         self.get(number).map_or(0, |entry| {

@@ -38,13 +38,13 @@ pub enum Backlog {
     Waiting,
 }
 
-/// What a shard has to say.
+/// A shard's output.
 #[must_use]
 #[derive(Clone, Debug, Default)]
 pub struct ShardOutput {
-    /// What changed about findings, in the order of the events that caused it.
+    /// The changes of findings, in the order of the events that caused them.
     pub signals: Vec<Signal>,
-    /// What was counted.
+    /// The counters.
     pub counters: Counters,
     /// Hours of use by kind; none of events that are read again, as they would prove anything twice.
     /// Unit: credential-hours.
@@ -60,7 +60,7 @@ pub struct ShardUsage {
     pub credentials: u64,
     /// How many of them have open incidents.
     pub open: u64,
-    /// What they take in memory. Unit: bytes.
+    /// The memory that they take. Unit: bytes.
     pub bytes: u64,
 }
 

@@ -33,7 +33,7 @@ impl Places {
     }
 }
 
-/// What is written, and what is not written yet.
+/// The progress of writing.
 #[derive(Clone, Debug)]
 pub(super) struct Saving {
     pub(super) warm: Places,

@@ -1,4 +1,4 @@
-//! The tenants that a partition tells apart, by number, and what each takes of the fleet.
+//! The tenants that a partition reports apart, by number, and what each takes of the fleet.
 //!
 //! **Invariant** M-1: they are bounded, too. When there are too many, one goes that no credential
 //! belongs to and that has no rule in the configuration; while there is none such, a new tenant gets
@@ -22,14 +22,14 @@ const ALL_MAX: usize = NO_TENANT as usize;
 const LEAST: usize = 64;
 /// How many are looked at to find one to go.
 const CANDIDATES: usize = 64;
-/// What a tenant takes: its entry and its place in the index, which is between half and all full.
+/// The size of a tenant: its entry and its place in the index, which is between half and all full.
 /// Unit: bytes.
 const TENANT_BYTES: usize = size_of::<Option<Tenant>>() + 64;
 
 /// The fleet's usual requests move by one part of so many with each minute. Chosen: about a day.
 const FLEET_LEARNS: f32 = 1.0 / DAY_MINUTES as f32;
 
-/// What a tenant does in the running minute.
+/// A tenant's running minute.
 #[derive(Clone, Copy, Debug, Default)]
 struct RunningTotals {
     requests: u32,
@@ -42,9 +42,9 @@ struct RunningTotals {
 pub struct Busy {
     /// Its number.
     pub tenant: u16,
-    /// What it took.
+    /// Its share.
     pub taken: Taken,
-    /// What is usual for it.
+    /// Its usual share.
     pub usual: Usual,
     /// The number of its busiest credential.
     pub busiest: u32,
@@ -150,7 +150,7 @@ impl Tenants {
         }
     }
 
-    /// What they take in memory. Unit: bytes.
+    /// The memory that they take. Unit: bytes.
     pub const fn bytes(&self) -> usize {
         self.all.len() * TENANT_BYTES
     }
@@ -198,7 +198,7 @@ impl Tenants {
         totals
     }
 
-    /// What those took of the running minute that take most, or usually do. A partition that was not
+    /// The shares of the running minute of the largest, now or usually. A partition that was not
     /// watched for a day does not know what is usual, and says nothing of it.
     fn totals(&self, minute: u32, fleet: u64) -> MinuteTotals {
         let knows = self.minutes >= DAY_MINUTES;

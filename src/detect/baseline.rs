@@ -1,4 +1,4 @@
-//! What is usual for one credential: its rate, its dispersion, and the most it ever did.
+//! The baseline of one credential: its rate, its dispersion, and its peaks.
 //!
 //! A minute becomes part of the baseline only when it ended at least a minute ago (the guard
 //! gap): what is happening now must not teach what is usual. While a finding is open nothing is
@@ -85,7 +85,7 @@ pub struct Rate {
     pub weight: f64,
 }
 
-/// What is expected of a window.
+/// The expectation of a window.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Expected {
     /// The expected count.
@@ -96,7 +96,7 @@ pub struct Expected {
     pub weight: f64,
 }
 
-/// What is left of a baseline after a long silence. Shape: 40 bytes.
+/// The rest of a baseline after a long silence. Shape: 40 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Learned {
     short: GammaRate,
@@ -106,7 +106,7 @@ pub struct Learned {
     peak: [Compact; Window::COUNT],
 }
 
-/// What one credential usually does. Shape: 80 bytes.
+/// The usual use of one credential. Shape: 80 bytes.
 #[derive(Clone, Debug)]
 pub struct Baseline {
     peak: [Compact; Window::COUNT],
@@ -138,7 +138,7 @@ impl Baseline {
         }
     }
 
-    /// What it has learned.
+    /// Its learned part.
     pub fn learned(&self) -> Learned {
         Learned {
             short: self.short,
@@ -235,7 +235,7 @@ impl Baseline {
         }
     }
 
-    /// What was held back teaches nothing: it may be the beginning of abuse.
+    /// A use that was held back teaches nothing: it may be the beginning of abuse.
     pub fn forget_held(&mut self) {
         self.max_now = [Compact::default(); Window::COUNT];
         self.max_held = [Compact::default(); Window::COUNT];
@@ -309,7 +309,7 @@ impl Baseline {
         Rate { per_s: short.max(long).max(params.rate_min_per_s), weight }
     }
 
-    /// What is expected of `window` at that rate.
+    /// The expected count of `window` at that rate.
     pub fn expected(&self, window: Window, rate: Rate) -> Expected {
         Expected {
             count: f64::from(window.seconds()) * rate.per_s,

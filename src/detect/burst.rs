@@ -13,7 +13,7 @@ use super::window::{Window, Windows};
 use crate::model::finding::{Action, Measure};
 use crate::stats::tail::NegativeBinomial;
 
-/// What makes a burst, and what it justifies.
+/// Parameters of a burst, and the action that it justifies.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least evidence to speak. Unit: nats. Default: 20.
@@ -56,7 +56,7 @@ pub struct Burst {
     pub window: Window,
     /// The count in it.
     pub count: u32,
-    /// What was expected in it.
+    /// The expected count.
     pub expected: f64,
     /// The most it ever did in it.
     pub peak: f32,

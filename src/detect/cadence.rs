@@ -11,12 +11,12 @@ use super::evidence::Evidence;
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::{Compact, moved};
 
-/// What makes a change of rhythm.
+/// Parameters of a change of rhythm.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// How many times the usual variation, or its inverse, to observe. Default: 6.
     pub observe_ratio: f64,
-    /// The least variation that is told from 0. Default: 0.05.
+    /// The least variation that is reported from 0. Default: 0.05.
     pub variation_min: f64,
     /// The least requests in a minute to speak. Default: 60.
     pub requests_min: u32,
@@ -76,7 +76,7 @@ impl Cadence {
         }
     }
 
-    /// What it has learned: the usual rhythm.
+    /// The learned part: the usual rhythm.
     pub const fn learned(self) -> u16 {
         self.usual
     }
@@ -112,7 +112,7 @@ fn unscaled(code: u16) -> f64 {
     f64::from(code) / f64::from(ONE)
 }
 
-/// What `cadence` says after a minute of `requests`.
+/// Evaluates `cadence` after a minute of `requests`.
 pub fn evaluate(cadence: Cadence, requests: u32, params: &Params) -> Option<(Action, NewRhythm)> {
     if cadence.usual == 0 || requests < params.requests_min {
         return None;

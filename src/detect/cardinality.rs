@@ -45,7 +45,7 @@ impl Cardinality {
         u32::from(self.usual)
     }
 
-    /// What it has learned: the most that is usual.
+    /// The learned part: the highest usual count.
     pub const fn learned(self) -> u8 {
         self.usual
     }
@@ -84,7 +84,7 @@ impl Cardinality {
         }
     }
 
-    /// What was held back teaches nothing: it may be the beginning of abuse.
+    /// A use that was held back teaches nothing: it may be the beginning of abuse.
     pub fn forget_held(&mut self) {
         self.held = 0;
     }

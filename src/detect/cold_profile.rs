@@ -1,4 +1,4 @@
-//! What is left of a profile after an hour of silence: what it has learned, without its rings.
+//! A profile after an hour of silence: its learned part, without its rings.
 
 use super::cadence::Cadence;
 use super::cardinality::Cardinality;
@@ -35,7 +35,7 @@ pub struct ColdProfile {
 }
 
 impl ColdProfile {
-    /// What is left of `profile` after a silence that lasts until `second`.
+    /// The rest of `profile` after a silence that lasts until `second`.
     pub fn of(mut profile: Profile, second: u32, params: &Params) -> Self {
         // How long it sleeps is known when it wakes.
         let (last_seen, sleep) = (profile.windows.newest(), profile.sleep);
@@ -76,7 +76,7 @@ impl ColdProfile {
         profile
     }
 
-    /// What hardly changes.
+    /// The identity.
     pub const fn identity(&self) -> &Identity {
         &self.identity
     }

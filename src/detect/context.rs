@@ -1,11 +1,11 @@
-//! What is known besides a rate as a detection is made: who asks, from where, to what, and how well the
+//! The context of a detection besides the rate: the source, the target, and how well the
 //! credential is known.
 
 use super::familiarity::{Novel, Recent};
 use crate::model::features::Aspect;
 use crate::model::finding::Measure;
 
-/// What takes a credential out of service for its rate.
+/// The conditions under which a rate takes a credential out of service.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least surprise. Unit: nats. Default: 14.
@@ -36,12 +36,12 @@ impl Default for Params {
     }
 }
 
-/// What is known besides the rate as a detection is made.
+/// The context of a detection besides the rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Context {
     /// Whether the burst passes the rate gate.
     pub rate: bool,
-    /// What is new in this request.
+    /// New values in this request.
     pub novel: Novel,
     /// How surprising its source is. Unit: nats.
     pub surprise_nats: f64,

@@ -9,7 +9,7 @@ use super::evidence::{Evidence, grouped};
 use crate::model::finding::{Action, Measure};
 use crate::stats::compact::{Compact, faded};
 
-/// What makes a cost remarkable.
+/// Parameters of a remarkable cost.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least peak that is compared with. Unit: units a minute. Default: 20,000.
@@ -76,7 +76,7 @@ impl Cost {
         self.peak = faded(self.peak, days);
     }
 
-    /// What was held back teaches nothing: it may be the beginning of abuse.
+    /// A use that was held back teaches nothing: it may be the beginning of abuse.
     pub fn forget_held(&mut self) {
         self.held = Compact::default();
     }
@@ -86,7 +86,7 @@ impl Cost {
         self.peak = self.peak.max(Compact::at_least(units));
     }
 
-    /// What it has learned: the most in a minute.
+    /// The learned part: the most in a minute.
     pub const fn learned(self) -> Compact {
         self.peak
     }
@@ -102,7 +102,7 @@ impl Cost {
     }
 }
 
-/// What `cost` says of the running minute of a credential that was watched for `minutes`.
+/// Evaluates `cost` for the running minute of a credential that was watched for `minutes`.
 pub fn evaluate(cost: Cost, minutes: u32, params: &Params) -> Option<(Action, Spending)> {
     if !cost.may_speak(params) {
         return None;

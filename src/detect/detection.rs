@@ -1,4 +1,4 @@
-//! A detection: what a detector says at one event, as numbers; the words come when people are told.
+//! A detection: what a detector says at one event, as numbers; the words come when people are notified.
 
 use super::burst::Burst;
 use super::cadence::NewRhythm;
@@ -15,7 +15,7 @@ use super::ramp::Climb;
 use super::tenant_flood::Flood;
 use crate::model::finding::{Action, Detector, Gates, Measure};
 
-/// What was seen, by detector.
+/// The observation, by detector.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Observation {
     /// An absolute limit was passed.
@@ -43,7 +43,7 @@ pub enum Observation {
 }
 
 impl Observation {
-    /// Who saw it.
+    /// The detector.
     pub const fn detector(&self) -> Detector {
         match self {
             Self::Limit(_) => Detector::Limit,
@@ -77,14 +77,14 @@ impl Observation {
     }
 }
 
-/// What a detector says at one event.
+/// A detector's result at one event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Detection {
     /// The most severe action that it justifies.
     pub action: Action,
-    /// What was seen.
+    /// The observation.
     pub observation: Observation,
-    /// What was known besides it, where it was weighed.
+    /// Its context, where that was weighed.
     pub context: Option<Context>,
     /// The gates that it passes.
     pub gates: Gates,
@@ -96,13 +96,13 @@ impl Detection {
         Self { action, observation, context: None, gates: Gates::NONE }
     }
 
-    /// Who makes it.
+    /// The detector.
     pub const fn detector(&self) -> Detector {
         self.observation.detector()
     }
 
     /// Whether the credential must learn nothing while it lasts: there is more use than ever, or
-    /// people are told. What strangers can bring about, by failing or by the share that others
+    /// people are notified. A detection that strangers can cause, by failing or by the share that others
     /// take, is no suspicion (invariant S-10).
     pub fn is_suspicion(&self) -> bool {
         match self.observation {

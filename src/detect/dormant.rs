@@ -8,7 +8,7 @@
 use super::evidence::Evidence;
 use crate::model::finding::{Action, Measure};
 
-/// What makes a sleep remarkable.
+/// Parameters of a remarkable sleep.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least sleep. Unit: days. Default: 7.
@@ -84,7 +84,7 @@ impl Sleep {
     }
 }
 
-/// What `dormant` says of a request at `second` whose source surprises by `source_nats`, of a
+/// Evaluates `dormant` for a request at `second` whose source surprises by `source_nats`, of a
 /// credential first seen at `first_seen`.
 pub fn evaluate(
     sleep: Sleep,

@@ -9,7 +9,7 @@ use super::evidence::{Evidence, grouped};
 use super::fan_out;
 use crate::model::finding::{Action, Measure};
 
-/// What makes a sweep; units and defaults as of [`fan_out::Params`], of endpoint classes.
+/// Parameters of a sweep; units and defaults as of [`fan_out::Params`], of endpoint classes.
 pub type Params = fan_out::Params;
 
 /// Far more endpoints than usual.
@@ -25,7 +25,7 @@ pub struct Sweep {
     pub evidence_nats: f64,
 }
 
-/// What `endpoints` says of the running ten minutes, and the action that it justifies.
+/// Evaluates `endpoints` for the running ten minutes, and the action that it justifies.
 pub fn evaluate(endpoints: Cardinality, params: &Params) -> Option<(Action, Sweep)> {
     let (action, seen) = fan_out::evaluate(endpoints, params)?;
     let fan_out::FanOut { networks: endpoints, usual, ratio, evidence_nats } = seen;

@@ -14,7 +14,7 @@ use crate::model::time::EventTime;
 use crate::stats::tail::NegativeBinomial;
 
 impl Profile {
-    /// What `failures` says, where the fleet fails at `fleet_ratio`.
+    /// Evaluates `failures`, where the fleet fails at `fleet_ratio`.
     pub fn failing(&self, second: u32, fleet_ratio: f64, params: &Params) -> Option<Detection> {
         let (failures, windows) = (self.failures, &self.windows);
         let (action, failing) =
@@ -22,7 +22,7 @@ impl Profile {
         Some(Detection::new((action, Observation::Failures(failing))))
     }
 
-    /// What a detector that is worth asking says of the event at `time` just recorded.
+    /// Evaluates the event at `time` just recorded by a detector that is worth asking.
     /// `suspended`: when the open finding of `burst` first justified a suspension.
     pub fn detection(
         &self,

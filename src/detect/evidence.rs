@@ -1,4 +1,4 @@
-//! What every detector says of what it saw: a strength, evidence, a sentence and numbers.
+//! The evidence of a detector: a strength, nats, a sentence and numbers.
 
 use crate::model::finding::Measure;
 
@@ -6,7 +6,7 @@ use crate::model::finding::Measure;
 /// about the least probability that a double can hold.
 pub(super) const CERTAIN_NATS: f64 = 700.0;
 
-/// What a detector saw, ready to be told.
+/// An observation that can be reported.
 pub(super) trait Evidence {
     /// How strong it is in the detector's own score: how many times too much.
     fn strength(&self) -> f64;

@@ -1,10 +1,10 @@
-//! `failures`: far more failed requests than usual name this credential, as when somebody guesses
+//! `failures`: far more failed requests than usual name this credential, as when someone guesses
 //! or probes. A request fails that is rejected, or whose caller does not prove to hold the credential.
 //!
 //! Score: the beta-binomial tail of the failed among all requests of a minute, about the greater
 //! of the credential's own ratio and the fleet's, so that an outage, which fails everybody, is
-//! nobody's attack. It alerts at most, and is no corroborator of anything more severe (invariant S-10):
-//! nobody gets a stranger's key revoked by failing to use it. Cost: only rejected requests are
+//! no one's attack. It alerts at most, and is no corroborator of anything more severe (invariant S-10):
+//! no one gets a stranger's key revoked by failing to use it. Cost: only rejected requests are
 //! asked about.
 
 use super::evidence::{Evidence, grouped};
@@ -14,12 +14,12 @@ use crate::stats::beta_binomial::BetaBinomial;
 use crate::stats::codec::{Codec, Input};
 use crate::stats::compact::moved;
 
-/// What makes failures remarkable.
+/// Parameters of remarkable failures.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least number of rejected requests in a minute. Default: 30.
     pub rejected_min: u32,
-    /// The least ratio of failures that is expected of anybody. Default: 0.01.
+    /// The least ratio of failures that is expected of anyone. Default: 0.01.
     pub ratio_min: f64,
     /// How many requests the belief in the usual ratio is worth. Default: 20.
     pub weight: f64,
@@ -106,7 +106,7 @@ impl Failures {
         f64::from(self.usual) / f64::from(ONE)
     }
 
-    /// What it has learned: the usual ratio.
+    /// The learned part: the usual ratio.
     pub const fn learned(self) -> u16 {
         self.usual
     }
@@ -121,7 +121,7 @@ const fn low_byte(minute: u32) -> u8 {
     (minute & 0xff) as u8
 }
 
-/// What `failures` says of the running minute, where the fleet fails at `fleet_ratio`.
+/// Evaluates `failures` for the running minute, where the fleet fails at `fleet_ratio`.
 pub fn evaluate(
     failures: Failures,
     windows: &Windows,

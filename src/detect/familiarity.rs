@@ -17,10 +17,10 @@ use crate::stats::rate::narrow;
 
 /// How long a value is on probation. Unit: minutes. Chosen; below 64.
 pub const PROBATION_MIN: u32 = 30;
-/// What is left of an event after a minute: a half-life of 90 days. Chosen: as long as people
+/// The rest of an event after a minute: a half-life of 90 days. Chosen: as long as people
 /// rotate keys.
 const KEEP_PER_MIN: f64 = 1.0 - 5.35e-6;
-/// What is left of the recent events from new sources after a minute. Chosen.
+/// The rest of the recent events from new sources after a minute. Chosen.
 const RECENT_KEEP_PER_MIN: f64 = 0.75;
 /// How many minutes back the recent events are compared with all events.
 const RECENT_MIN: u32 = 6;
@@ -90,7 +90,7 @@ pub struct Recent {
 }
 
 impl Recent {
-    /// What part of the excess came from new sources, in 0..1.
+    /// The part of the excess that came from new sources, in 0..1.
     pub fn new_source_ratio(self) -> f64 {
         if self.new <= 0.0 {
             return 0.0;
@@ -99,7 +99,7 @@ impl Recent {
     }
 }
 
-/// What is learned of the values. Shape: 32 bytes.
+/// The learned values. Shape: 32 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Learned {
     networks: [u32; 2],
@@ -137,7 +137,7 @@ fn learn_in(filter: &mut [u32; 2], hash: u32) {
 }
 
 impl Familiar {
-    /// What it has learned.
+    /// Its learned part.
     pub const fn learned(&self) -> Learned {
         self.learned
     }
@@ -223,7 +223,7 @@ impl Familiar {
         }
     }
 
-    /// What is on probation is forgotten: it may be the thief's.
+    /// A value on probation is forgotten: it may be the thief's.
     pub fn forget_probation(&mut self) {
         self.probation = [Probation::default(); 3];
         self.missed = 0;

@@ -9,7 +9,7 @@ use super::evidence::{Evidence, grouped};
 use crate::model::finding::{Action, Measure};
 use crate::stats::tail::NegativeBinomial;
 
-/// What makes a fan-out.
+/// Parameters of a fan-out.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least usual number that is compared with. Unit: networks. Default: 4.
@@ -57,7 +57,7 @@ pub(super) fn evidence_nats(distinct: u32, usual: u32) -> f64 {
     -model.ln_tail(f64::from(distinct))
 }
 
-/// What `fan_out` says of the running ten minutes, and the action that it justifies.
+/// Evaluates `fan_out` for the running ten minutes, and the action that it justifies.
 pub fn evaluate(networks: Cardinality, params: &Params) -> Option<(Action, FanOut)> {
     let (distinct, usual) = (networks.distinct(), networks.usual());
     let compared = usual.max(params.usual_min);

@@ -64,7 +64,7 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// What it justifies, where a broken limit justifies `action`.
+    /// The justified action, where a broken limit justifies `action`.
     pub fn justifies(&self, action: Action) -> Action {
         if self.count > self.limit_per_min { action } else { action.min(Action::Throttle) }
     }

@@ -29,7 +29,7 @@ pub struct OpenFinding {
     pub gates: Gates,
     /// When it was last abnormal.
     pub abnormal: EventTime,
-    /// When it was last told.
+    /// When it was last reported.
     pub told: EventTime,
     /// The most severe action justified.
     pub action: Action,
@@ -53,7 +53,7 @@ impl OpenFinding {
         }
     }
 
-    /// Takes a further detection; says what changed, if people are to be told.
+    /// Takes a further detection; says what changed, if people are to be reported.
     pub fn add(&mut self, detection: Detection, at: EventTime) -> Option<Change> {
         let is_limit = detection.detector() == Detector::Limit;
         let update_ms = if is_limit { LIMIT_UPDATE_MS } else { UPDATE_MS };

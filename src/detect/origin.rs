@@ -12,7 +12,7 @@ use super::familiarity::{Familiar, Novel, Recent};
 use crate::model::features::Aspect;
 use crate::model::finding::{Action, Measure};
 
-/// What makes a new source remarkable.
+/// Parameters of a remarkable new source.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least surprise to speak. Unit: nats. Default: 7.
@@ -22,7 +22,7 @@ pub struct Params {
     /// The surprise and the evidence of the rise that alert together. Unit: nats. Default: 20, as
     /// of a burst.
     pub alert_sum_nats: f64,
-    /// What counts as a rise: all requests recently, or those of a window, over the expected ones.
+    /// The rise: all requests recently, or those of a window, over the expected ones.
     /// Default: 1.8.
     pub rise_ratio: f64,
     /// The least evidence of a rise within one window. Unit: nats. Default: 5.
@@ -50,7 +50,7 @@ impl Default for Params {
 /// A new source.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NewSource {
-    /// What is new.
+    /// The new values.
     pub novel: Novel,
     /// How surprising that is. Unit: nats.
     pub surprise_nats: f64,
@@ -64,7 +64,7 @@ pub struct NewSource {
     pub rise_nats: f64,
 }
 
-/// What `origin` says of a request with these `novel` values. `rise_nats` is asked only of values
+/// Evaluates `origin` for a request with these `novel` values. `rise_nats` is asked only of values
 /// that surprise: the evidence that the rate rose, in the window that shows it best.
 pub fn evaluate(
     known: &Familiar,
@@ -97,7 +97,7 @@ pub fn evaluate(
     Some((if alerts { Action::Alert } else { Action::Observe }, seen))
 }
 
-/// What is new, in words.
+/// The new values, in words.
 pub(super) fn new_things(novel: Novel) -> String {
     let names = [
         (Aspect::Network, "network"),

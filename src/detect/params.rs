@@ -13,27 +13,27 @@ pub struct Params {
     pub limits: limit::Limits,
     /// The action that a passed limit justifies. Default: revoke, as it is a contract.
     pub limit_action: Action,
-    /// What makes a burst.
+    /// Parameters of a burst.
     pub burst: burst::Params,
-    /// What makes a ramp.
+    /// Parameters of a ramp.
     pub ramp: ramp::Params,
-    /// What makes a new source remarkable.
+    /// Parameters of a remarkable new source.
     pub origin: origin::Params,
-    /// What makes a fan-out.
+    /// Parameters of a fan-out.
     pub fan_out: fan_out::Params,
-    /// What makes a sweep.
+    /// Parameters of a sweep.
     pub endpoints: endpoints::Params,
-    /// What makes failures remarkable.
+    /// Parameters of remarkable failures.
     pub failures: failures::Params,
-    /// What makes a cost remarkable.
+    /// Parameters of a remarkable cost.
     pub cost: cost::Params,
-    /// What makes a change of rhythm.
+    /// Parameters of a change of rhythm.
     pub cadence: cadence::Params,
-    /// What makes a sleep remarkable.
+    /// Parameters of a remarkable sleep.
     pub dormant: dormant::Params,
-    /// What makes a tenant's flood.
+    /// Parameters of a tenant's flood.
     pub tenant_flood: tenant_flood::Params,
-    /// What takes a credential out of service for its rate.
+    /// The conditions under which a rate takes a credential out of service.
     pub weigh: context::Params,
     /// The detectors that say nothing.
     pub disabled: Detectors,
@@ -52,7 +52,7 @@ pub struct Params {
     /// From how many hours of use on a credential that is used in nearly every hour is trusted in
     /// part: by its hours over [`Self::rate_hours`]. Default: 6.
     pub steady_hours: f64,
-    /// What part of the hours of its life that is, in 0..1. Default: 0.8.
+    /// The least part of the hours of its life, in 0..1. Default: 0.8.
     pub steady_ratio: f64,
 }
 

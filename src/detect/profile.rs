@@ -46,7 +46,7 @@ pub struct Profile {
     hot: bool,
 }
 
-/// What hardly changes of a profile. Shape: 12 bytes.
+/// A profile's identity. Shape: 12 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Identity {
     /// The second (since 1970) in which it was first seen.
@@ -68,21 +68,21 @@ impl Identity {
     }
 }
 
-/// What became of an event.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded {
     /// Where it went.
     pub placed: Placed,
     /// The detectors that are worth asking.
     pub asks: Detectors,
-    /// What was never seen before.
+    /// The values never seen before.
     pub novel: Novel,
     /// Whether it is the first of its credential in an hour of the clock.
     pub begins_hour: bool,
 }
 
 /// Whether at most the two highest digits of `count` are set, in binary: 1, 2, 3, 4, 6, 8, 12, 16
-/// and so on. What is dear is asked only then: at most a third too late, and with a cost that
+/// and so on. Expensive ones are asked only then: at most a third too late, and with a cost that
 /// doesn't grow with the rate.
 const fn is_asked_at(count: u32) -> bool {
     count.trailing_zeros() + 2 >= u32::BITS - count.leading_zeros()
@@ -206,7 +206,7 @@ impl Profile {
         if silent > 0 {
             self.cost.minute_ends(frozen);
         }
-        // Who slept has faded up to here already: waking is no reason to fade twice.
+        // A cold profile has faded up to here already: it is not faded twice.
         self.known.minute_ends(&self.windows, self.baseline.learned_until(), next, frozen);
         self.networks.minute_ends(&self.windows, next, days, frozen);
         self.endpoints.minute_ends(&self.windows, next, days, frozen);
@@ -244,7 +244,7 @@ impl Profile {
         self.identity.hours >= params.rate_hours
     }
 
-    /// What hardly changes.
+    /// The identity.
     pub const fn identity(&self) -> &Identity {
         &self.identity
     }
@@ -298,12 +298,12 @@ impl Profile {
         &self.windows
     }
 
-    /// What is usual for it.
+    /// Its usual share.
     pub const fn baseline(&self) -> &Baseline {
         &self.baseline
     }
 
-    /// What it is known by.
+    /// The familiar values.
     pub const fn known(&self) -> &Familiar {
         &self.known
     }

@@ -15,7 +15,7 @@ use crate::stats::rate::narrow;
 /// The raised rates that are looked for, as factors of the usual one.
 pub const FACTORS: [u8; 3] = [2, 4, 10];
 
-/// What makes a ramp.
+/// Parameters of a ramp.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least peak that is compared with. Unit: nats. Default: 20.
@@ -62,7 +62,7 @@ pub struct Climb {
     pub ratio: f64,
     /// The count of the minute.
     pub count: u32,
-    /// What is usual in a minute.
+    /// The usual count of a minute.
     pub usual: f64,
 }
 
@@ -86,7 +86,7 @@ impl Ramp {
         }
     }
 
-    /// What it has learned: the peaks.
+    /// The learned part: the peaks.
     pub const fn learned(self) -> [Compact; FACTORS.len()] {
         self.peaks
     }
@@ -129,7 +129,7 @@ impl Ramp {
     }
 }
 
-/// What `ramp` says after a minute of `count` requests where `usual` are.
+/// Evaluates `ramp` after a minute of `count` requests where `usual` are.
 pub fn evaluate(ramp: Ramp, usual: f64, count: u32, params: &Params) -> Option<(Action, Climb)> {
     let climbs = FACTORS.into_iter().zip(ramp.sums.into_iter().zip(ramp.peaks));
     let climbs = climbs.map(|(factor, (sum, peak))| {

@@ -12,7 +12,7 @@ use crate::model::finding::{Action, Measure};
 use crate::stats::compact::Compact;
 use crate::stats::tail::NegativeBinomial;
 
-/// What makes a flood.
+/// Parameters of a flood.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least usual share that is compared with, in 0..1. Default: 0.05.
@@ -72,7 +72,7 @@ const fn hour_of_week(minute: u32) -> usize {
     (minute / 60) as usize % HOURS_OF_WEEK
 }
 
-/// What a tenant took of a minute.
+/// A tenant's share of a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Its requests.
@@ -88,7 +88,7 @@ impl Taken {
     }
 }
 
-/// What is usual for a tenant.
+/// A tenant's usual share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Usual {
     /// Its part of everybody's requests at this hour of the week, in 0..1.
@@ -98,7 +98,7 @@ pub struct Usual {
 }
 
 impl Season {
-    /// What is usual in `minute` (since 1970).
+    /// The usual share in `minute` (since 1970).
     pub fn usual(&self, minute: u32) -> Usual {
         let hour = hour_of_week(minute);
         let at = |hour: usize| self.by_hour.get(hour).map_or(0.0, |share| share.value());
@@ -136,7 +136,7 @@ pub struct Flood {
     pub evidence_nats: f64,
 }
 
-/// What `tenant_flood` says of a minute.
+/// Evaluates `tenant_flood` for a minute.
 pub fn evaluate(taken: Taken, usual: Usual, params: &Params) -> Option<(Action, Flood)> {
     if taken.requests < params.requests_min.into() || usual.minutes < params.minutes_min {
         return None;

@@ -1,6 +1,6 @@
 //! Text of others, for people's eyes: no character in it steers a terminal, turns a line or hides.
 //!
-//! What is not shown as it is becomes `\u202e` and the like, which is also how JSON writes it, so that
+//! A character that is not shown as it is becomes `\u202e` and the like, which is also how JSON writes it, so that
 //! JSON stays the same JSON.
 
 use std::borrow::Cow;
@@ -30,7 +30,7 @@ pub const fn misleads(char: char) -> bool {
     )
 }
 
-/// What is printed: lines and tabs stay.
+/// Text to print: lines and tabs stay.
 pub fn printed(text: &str) -> Cow<'_, str> {
     escaped(text, |char| misleads(char) || (char.is_control() && !matches!(char, '\n' | '\t')))
 }

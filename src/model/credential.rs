@@ -3,7 +3,7 @@
 use compact_str::CompactString;
 use std::fmt;
 
-/// What sort of thing was presented.
+/// The sort of credential.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Kind {

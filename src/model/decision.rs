@@ -12,10 +12,10 @@ use std::hash::Hasher;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Mode {
-    /// Everything is written down, nobody is told, nothing is carried out.
+    /// Everything is written down, no one is notified, nothing is carried out.
     #[default]
     Shadow,
-    /// People are told.
+    /// People are notified.
     Alert,
     /// Throttling is carried out.
     Throttle,
@@ -76,7 +76,7 @@ impl Generation {
     }
 }
 
-/// What an auth store is to believe of a credential.
+/// A credential's status at an auth store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Status {
     /// In service.
@@ -110,7 +110,7 @@ impl Status {
     }
 }
 
-/// What a decision orders.
+/// The order of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// An action of the ladder.
@@ -146,7 +146,7 @@ impl Order {
         }
     }
 
-    /// What a store is to believe once it is carried out; `None`: nothing changes.
+    /// The status that it leads to at a store once it is carried out; `None`: nothing changes.
     pub const fn status(self) -> Option<Status> {
         match self {
             Self::Act(Action::Observe | Action::Alert) => None,
@@ -175,7 +175,7 @@ pub enum Safeguard {
     CommonCause,
     /// Too little is known of the credential to revoke it for its rate: suspended at most.
     Maturity,
-    /// tripline started a moment ago and knows little of anybody: never more than throttle.
+    /// tripline started a moment ago and knows little of anyone: never more than throttle.
     WarmUp,
     /// People have to agree first: suspended meanwhile.
     Approval,
@@ -270,17 +270,17 @@ pub struct Decision {
     pub finding: Option<FindingId>,
     /// Whom it is about.
     pub credential: Credential,
-    /// Who pays for the credential, where known.
+    /// The credential's tenant, where known.
     pub tenant: Option<CompactString>,
     /// Its rank among the decisions on this credential; 0 where it is not carried out.
     pub generation: Generation,
     /// The most severe action that the evidence justified.
     pub wanted: Action,
-    /// What is ordered once the safeguards have spoken; where it is not carried out, what would be.
+    /// The order after the safeguards; where it is not carried out, the one that would be.
     pub order: Order,
     /// The mode in force.
     pub mode: Mode,
-    /// Whether stores are told.
+    /// Whether stores are notified.
     pub carried_out: bool,
     /// The safeguards that lowered it, in the order in which they spoke.
     pub held_by: Vec<Safeguard>,
@@ -290,7 +290,7 @@ pub struct Decision {
     pub at: EventTime,
     /// When the credential ends by itself, where known: stores need not remember it for longer.
     pub expires: Option<EventTime>,
-    /// Who ordered it: `tripline`, or the person's name.
+    /// The author: `tripline`, or the person's name.
     pub by: CompactString,
     /// Why, in words: the finding's summary or the person's reason.
     pub reason: String,
@@ -360,14 +360,14 @@ impl Receipt {
     }
 }
 
-/// What a store holds about a credential.
+/// A store's entry about a credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holding {
     /// The rank of the decision that it holds.
     pub generation: Generation,
     /// That decision, where the store says it.
     pub decision: Option<DecisionId>,
-    /// What gateways are told, where the store says it.
+    /// The status that gateways get, where the store has it.
     pub status: Option<Status>,
     /// The finding behind it, where the store says it.
     pub finding: Option<FindingId>,
@@ -387,7 +387,7 @@ impl From<Generation> for Holding {
 pub struct Delivery {
     /// The store's answer.
     pub receipt: Receipt,
-    /// What the store holds, where it refused an older decision.
+    /// The store's entry, where it refused an older decision.
     pub held: Option<Holding>,
     /// For how long the store asks to be left alone. Unit: milliseconds.
     pub wait_ms: u64,
@@ -399,14 +399,14 @@ impl From<Receipt> for Delivery {
     }
 }
 
-/// What stands about a credential now: the sum of its decisions.
+/// A credential's enforcement state: the sum of its decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EnforcementState {
     /// The credential.
     pub credential: Credential,
     /// The decision that made it so.
     pub decision: DecisionId,
-    /// What stores are to believe.
+    /// The status for stores.
     pub status: Status,
     /// The rank of that decision.
     pub generation: Generation,
@@ -423,7 +423,7 @@ pub struct EnforcementState {
 }
 
 impl EnforcementState {
-    /// What it still orders at `now`.
+    /// The status in force at `now`.
     pub fn in_force(&self, now: EventTime) -> Status {
         if self.until.is_none_or(|until| now < until) { self.status } else { Status::Active }
     }
@@ -440,7 +440,7 @@ pub struct ApprovalTerms {
     pub until: EventTime,
 }
 
-/// What the store that counts for all instances says to a revocation that asks for a token.
+/// The answer of the store that counts for all instances to a revocation that asks for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenGrant {
     /// There was one.
@@ -474,20 +474,20 @@ impl TokenGrant {
 pub struct TokenAnswer {
     /// The finding for which it was asked.
     pub finding: FindingId,
-    /// What the store said.
+    /// The store's answer.
     pub grant: TokenGrant,
     /// When the answer came.
     pub at: EventTime,
 }
 
-/// What a person says to a decision that waits for people.
+/// A person's vote on a decision that waits for approval.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {
     /// The decision that waits.
     pub decision: DecisionId,
     /// Whether they agree.
     pub agrees: bool,
-    /// Who, as the door knows them: one person has one voice.
+    /// Who, as the API knows them: one person has one voice.
     pub account: CompactString,
     /// Who, as people read it.
     pub by: CompactString,

@@ -5,7 +5,7 @@ use super::time::EventTime;
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-/// What the gateway said to the request.
+/// The gateway's outcome of the request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Let through.
@@ -35,7 +35,7 @@ impl Outcome {
         Self::ALL.into_iter().find(|outcome| outcome.as_str() == name)
     }
 
-    /// What a status code says where no outcome is given: 401 and 403 rejected, 429 throttled.
+    /// The outcome that a status code means where none is given: 401 and 403 rejected, 429 throttled.
     pub const fn of_status(status: Option<u16>) -> Self {
         match status {
             Some(401 | 403) => Self::Rejected,
@@ -160,11 +160,11 @@ pub struct AuthEvent<'a> {
     pub credential: Cow<'a, str>,
     /// The credential's kind.
     pub kind: Kind,
-    /// Who pays.
+    /// The tenant.
     pub tenant: Option<Cow<'a, str>>,
-    /// Who acts.
+    /// The actor.
     pub subject: Option<Cow<'a, str>>,
-    /// What the gateway said.
+    /// The gateway's outcome.
     pub outcome: Outcome,
     /// Whether the caller proved that it holds the credential (invariant S-10: only such uses
     /// teach, and only such uses justify more than an alert).
@@ -191,7 +191,7 @@ pub struct AuthEvent<'a> {
     pub issued: Option<EventTime>,
     /// When the credential ends by itself.
     pub expires: Option<EventTime>,
-    /// What ties the refresh tokens of one grant.
+    /// The id that ties the refresh tokens of one grant.
     pub family: Option<Cow<'a, str>>,
     /// Whether the record held a raw secret, which was replaced by its fingerprint or its `jti`.
     pub held_secret: bool,

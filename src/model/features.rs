@@ -19,7 +19,7 @@ impl Aspect {
     pub const ALL: [Self; 4] = [Self::Network, Self::Country, Self::Agent, Self::Endpoint];
 }
 
-/// What an event says about the circumstances. Each is a hash of 24 bits or more; 0: not said.
+/// The features of an event. Each is a hash of 24 bits or more; 0: not said.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
     /// By aspect, in the order of [`Aspect::ALL`].

@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::Hasher;
 
-/// What may be done about a credential, from the mildest to the most severe.
+/// The actions about a credential, from the mildest to the most severe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Action {
     /// Written down.
     Observe,
-    /// People are told.
+    /// People are notified.
     Alert,
     /// Slowed down for a while.
     Throttle,
@@ -316,9 +316,9 @@ pub struct Finding {
     pub id: FindingId,
     /// Whom it is about.
     pub credential: Credential,
-    /// Who pays for the credential, where known.
+    /// The credential's tenant, where known.
     pub tenant: Option<CompactString>,
-    /// Who makes the claim.
+    /// The detector.
     pub detector: Detector,
     /// The most severe action that was justified so far.
     pub action: Action,

@@ -59,7 +59,7 @@ impl fmt::Display for Invariant {
     }
 }
 
-/// What was true when a decision was made.
+/// The circumstances of a decision.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a circumstance of its own")]
 pub struct Circumstances {

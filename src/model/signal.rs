@@ -19,7 +19,7 @@ pub enum ShardId {
     Kafka(String, i32),
 }
 
-/// What a claim or the passing of time did to a finding.
+/// The change of a finding by a detection or the passing of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// It began.
@@ -30,7 +30,7 @@ pub enum Change {
     Updated,
     /// It has been calm for long enough.
     Closed,
-    /// It was open when its state was written down, and is told again as that is read back.
+    /// It was open when its state was written down, and is reported again as that is read back.
     Recalled,
 }
 
@@ -39,17 +39,17 @@ pub enum Change {
 pub struct Signal {
     /// The finding as it is now.
     pub finding: Finding,
-    /// What happened to it.
+    /// The change.
     pub change: Change,
     /// Whether the past was being read.
     pub catch_up: bool,
-    /// Whether it may have been told before, as its events are read again after a restart.
+    /// Whether it may have been reported before, as its events are read again after a restart.
     pub again: bool,
-    /// What had been seen by then.
+    /// The exposure by then.
     pub seen: Exposure,
 }
 
-/// What a partition has seen up to an event.
+/// A partition's exposure up to an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exposure {
     /// How many credentials it remembers.
@@ -58,10 +58,10 @@ pub struct Exposure {
     pub hours: [u64; Kind::ALL.len()],
 }
 
-/// How many tenants one partition or instance tells of. Chosen: who takes a fiftieth is among them.
+/// How many tenants one partition or instance reports of. Chosen: who takes a fiftieth is among them.
 pub const BUSIEST_MAX: usize = 50;
 
-/// What a tenant did in a minute.
+/// A tenant's use in a minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TenantTotals {
     /// Its requests.
@@ -72,7 +72,7 @@ pub struct TenantTotals {
     pub watched_minutes: u32,
 }
 
-/// What all did in a minute. Those of partitions and instances add up, in any order.
+/// The use of all in a minute. Those of partitions and instances add up, in any order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MinuteTotals {
     /// Everybody's requests, also of credentials without a tenant.

@@ -28,7 +28,7 @@ struct ClockJump {
 /// The clock.
 #[derive(Clone, Debug)]
 pub struct SteadyClock {
-    /// What is added to the time since boot. Unit: milliseconds.
+    /// The offset to the time since boot. Unit: milliseconds.
     offset: i64,
     doubted: Option<ClockJump>,
 }
@@ -36,7 +36,7 @@ pub struct SteadyClock {
 /// The clock as it was some time before a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Anchor {
-    /// What it said.
+    /// Its value.
     pub time: EventTime,
     /// The time since boot at that moment. Unit: milliseconds.
     pub since_boot: i64,
@@ -57,7 +57,7 @@ pub enum Resumed {
     Behind(i64),
 }
 
-/// What became of a step.
+/// The outcome of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The system's clock went by so many milliseconds too far; that is not followed yet.

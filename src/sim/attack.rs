@@ -1,4 +1,4 @@
-//! What a thief does with a credential. All numbers are chosen; see the table of scenarios.
+//! A thief's use of a credential. All numbers are chosen; see the table of scenarios.
 #![expect(clippy::unnecessary_wraps, reason = "the table of scenarios wants one shape")]
 
 use super::client_model::ClientModel;

@@ -1,4 +1,4 @@
-//! What an honest owner does that looks like an attack. All numbers are chosen; see the table of
+//! Honest use that looks like an attack. All numbers are chosen; see the table of
 //! scenarios.
 #![expect(clippy::unnecessary_wraps, reason = "the table of scenarios wants one shape")]
 

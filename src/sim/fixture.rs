@@ -1,4 +1,4 @@
-//! What is known where a trial begins, and what happens in it.
+//! The fixture of a trial, and its attack.
 
 use super::random::Random;
 use super::stream::{Party, RequestStream, TwoParties};
@@ -23,7 +23,7 @@ impl Class {
     }
 }
 
-/// What is known where a trial begins.
+/// The fixture of a trial.
 #[derive(Debug)]
 pub struct Fixture<'a> {
     /// The owner's requests from `start` on.
@@ -36,7 +36,7 @@ pub struct Fixture<'a> {
     pub level_per_min: f64,
 }
 
-/// What happens in a trial.
+/// The course of a trial.
 #[derive(Clone, Debug)]
 pub struct AttackPlan {
     /// The requests.

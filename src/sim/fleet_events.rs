@@ -33,16 +33,16 @@ const LEVEL_PER_MIN_MAX: f64 = 200.0;
 const WATCHED_MIN: f64 = 60.0;
 /// How long a fleet is watched before it turns, at most. Unit: milliseconds; 3 days.
 const WARM_UP_MS_MAX: i64 = 3 * 86_400_000;
-/// What the numbers of twins differ by.
+/// The offset between the numbers of twins.
 const TWIN: u32 = 1_000_000;
 const BATCH: usize = 256;
 
-/// What became of a fleet.
+/// The outcome of a fleet.
 #[derive(Clone, Debug, Serialize)]
 pub struct FleetTrial {
     /// Its name.
     pub name: &'static str,
-    /// What happens.
+    /// The course.
     pub about: &'static str,
     /// How many credentials.
     pub credentials: u64,

@@ -33,7 +33,7 @@ const TIMES_MAX: usize = 10_000_000;
 
 type Key = (Kind, String);
 
-/// What a labelled stretch came to so far.
+/// The result of a labelled stretch so far.
 #[derive(Debug)]
 struct Stretch {
     label: Label,
@@ -42,7 +42,7 @@ struct Stretch {
     times: Vec<EventTime>,
 }
 
-/// What the files came to.
+/// The result of the files.
 #[derive(Debug, Default)]
 pub struct Scored {
     /// Events that were read.
@@ -53,7 +53,7 @@ pub struct Scored {
     pub credentials: u64,
     /// False alarms: findings outside the labels.
     pub watched: Watched,
-    /// What became of the labels.
+    /// The outcome of the labels.
     pub trials: Vec<Trial>,
     /// The labels whose credential did nothing while they lasted.
     pub idle_labels: u64,

@@ -10,14 +10,14 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 
-/// What is known of one stretch of a credential's use.
+/// The label of one stretch of a credential's use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
     /// The credential's id.
     pub credential: String,
     /// Its kind.
     pub kind: Kind,
-    /// What it is called; labels of one name are scored together.
+    /// Its name; labels of one name are scored together.
     pub label: String,
     /// Whether it ought to be found.
     pub class: Class,

@@ -1,4 +1,4 @@
-//! What a backtest comes to: for machines as JSON, for people as tables.
+//! The report of a backtest: for machines as JSON, for people as tables.
 
 use super::fixture::Class;
 use super::fleet_events::FleetTrial;
@@ -10,10 +10,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// What a backtest comes to.
+/// The report of a backtest.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// What was read.
+    /// The input.
     pub source: String,
     /// The seed of all draws; none: files were read.
     pub seed: Option<u64>,
@@ -37,9 +37,9 @@ pub struct Report {
     pub mature_key_days: f64,
     /// Findings on honest use.
     pub false_alarms: Vec<Rate>,
-    /// What became of attacks and look-alikes.
+    /// The outcome of attacks and look-alikes.
     pub outcomes: Vec<Outcome>,
-    /// What became of many credentials that did the same at once.
+    /// The outcome of many credentials that did the same at once.
     pub fleets: Vec<FleetTrial>,
     /// Power against false alarms, by the ratio of bursts.
     pub curve: Vec<Point>,
@@ -71,7 +71,7 @@ impl Report {
                 self.outcomes.push(outcome(scenario.class, scenario.name, about, &trials));
             }
         }
-        // What users labelled themselves.
+        // The labels of users.
         for (name, trials) in by_name {
             let class = classes.get(name).copied().unwrap_or(Class::Attack);
             self.outcomes.push(outcome(class, name, "", &trials));

@@ -31,7 +31,7 @@ pub const BEGIN: EventTime = EventTime::from_s(1_736_121_600);
 const BATCH: usize = 256;
 /// Events applied at once while an attack runs, so that a trial ends soon after it is decided.
 const TRIAL_BATCH: usize = 64;
-/// Events after which the progress is told.
+/// Events after which the progress is reported.
 const TOLD_EVERY: u64 = 65_536;
 /// How long a trial goes on after a suspension, which revocation follows within a minute if at
 /// all. Unit: milliseconds.
@@ -61,7 +61,7 @@ pub struct Job {
     pub attacked: usize,
 }
 
-/// What became of one client, or of all.
+/// The outcome of one client, or of all.
 #[derive(Clone, Debug, Default)]
 pub struct Results {
     /// Honest requests.

@@ -13,7 +13,7 @@ pub struct Scenario {
     pub name: &'static str,
     /// Whether it ought to be found.
     pub class: Class,
-    /// What happens, in a sentence.
+    /// The course, in a sentence.
     pub about: &'static str,
     /// How long it is watched. Unit: minutes.
     pub minutes: f64,

@@ -20,7 +20,7 @@ const DAY_MS: f64 = 86_400_000.0;
 /// One finding on honest use.
 #[derive(Clone, Debug)]
 pub struct Alarm {
-    /// Who made it.
+    /// The party that made it.
     pub detector: Detector,
     /// When it opened.
     pub opened: EventTime,
@@ -33,7 +33,7 @@ pub struct Alarm {
 }
 
 impl Alarm {
-    /// What a finding comes to.
+    /// A finding's score.
     pub fn of(finding: &Finding) -> Self {
         let ended = finding.closed.unwrap_or(finding.updated);
         Self {
@@ -53,14 +53,14 @@ pub fn ratio_of(finding: &Finding) -> f64 {
     ratio.map_or(0.0, |measure| measure.value)
 }
 
-/// What became of one attack or look-alike.
+/// The outcome of one attack or look-alike.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trial {
-    /// What it was.
+    /// Its kind.
     pub scenario: String,
     /// How long until each action was justified. Unit: milliseconds.
     pub delay_ms: [Option<i64>; ACTIONS],
-    /// Who justified each first.
+    /// The detectors that justified each first.
     pub by: [Option<Detector>; ACTIONS],
     /// How many requests of it came before each action, or until the end.
     pub through: [u64; ACTIONS],
@@ -69,7 +69,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Takes a finding as it was told, if it is about what began at `begun`.
+    /// Takes a finding as it was reported, if it is about what began at `begun`.
     pub fn on_finding(&mut self, finding: &Finding, begun: EventTime) {
         for (index, action) in Action::ALL.into_iter().enumerate() {
             let Some(at) = finding.reached.at(action).filter(|at| *at >= begun) else { continue };
@@ -237,7 +237,7 @@ impl Watched {
     }
 }
 
-/// What became of all trials of one kind, for one action.
+/// The outcome of all trials of one kind, for one action.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Power {
     /// The action, or a more severe one.
@@ -258,14 +258,14 @@ pub struct Power {
     pub first_by: BTreeMap<&'static str, u64>,
 }
 
-/// What became of all trials of one kind.
+/// The outcome of all trials of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outcome {
     /// Its name.
     pub name: String,
     /// Whether it ought to be found.
     pub class: &'static str,
-    /// What it is.
+    /// The kind of store.
     pub about: &'static str,
     /// How many there were.
     pub trials: u64,
@@ -273,7 +273,7 @@ pub struct Outcome {
     pub actions: Vec<Power>,
 }
 
-/// What became of `trials`, all of one kind.
+/// The outcome of `trials`, all of one kind.
 pub fn outcome(class: Class, name: &str, about: &'static str, trials: &[&Trial]) -> Outcome {
     let actions = Action::ALL.into_iter().map(|action| power(action, trials)).collect();
     Outcome {

@@ -123,7 +123,7 @@ impl RequestStream {
     }
 }
 
-/// Who made a request.
+/// The party that made a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
     /// The one that the credential belongs to.

@@ -1,6 +1,6 @@
 //! Rate traces: how many requests a real client made in each window of time, and how evenly.
 //!
-//! Three layouts are read, told apart by their content: a `.tar.gz` of CSV files or one CSV file
+//! Three layouts are read, distinguished by their content: a `.tar.gz` of CSV files or one CSV file
 //! (optionally `.gz`) of windows `start_s, rate_per_s, cv, family, shape, scale`, a client a file
 //! (ServeGen); and one CSV file of minute counts `func, minute_of_day, invocations`.
 
@@ -74,7 +74,7 @@ pub struct Stretch {
 /// One client's trace.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Trace {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// The number in its name, by which it falls in the tuning or in the judging half.
     pub number: u32,

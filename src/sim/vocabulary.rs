@@ -41,7 +41,7 @@ pub(crate) const ENDPOINTS: [&str; 16] = [
     "/v1/events",
 ];
 
-/// What a sweep goes through.
+/// The endpoints of a sweep.
 pub(crate) static SWEPT: LazyLock<Vec<String>> = LazyLock::new(|| {
     let areas = ["admin", "users", "billing", "exports", "secrets", "teams", "audit", "roles"];
     let things = [

@@ -1,4 +1,4 @@
-//! What a count proves: exact bounds on a rate and on a probability, with a stated confidence.
+//! Proofs by counts: exact bounds on a rate and on a probability, with a stated confidence.
 //!
 //! An upper bound is the greatest rate (or probability) under which so few events would still be
 //! seen with probability `1 - confidence`. Both tails are the survival function of a log-concave

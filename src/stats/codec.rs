@@ -49,7 +49,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// What is written as bytes and read back.
+/// A value that is written as bytes and read back.
 pub trait Codec: Sized {
     /// Appends its bytes.
     fn encode(&self, out: &mut Vec<u8>);

@@ -31,10 +31,10 @@ impl Compact {
     }
 }
 
-/// What is left of a maximum after a day: a half-life of 14 days.
+/// The rest of a maximum after a day: a half-life of 14 days.
 pub const KEEP_PER_DAY: f32 = 0.952;
 
-/// What is left of `maximum` after `days`.
+/// The rest of `maximum` after `days`.
 pub fn faded(maximum: Compact, days: u32) -> Compact {
     let keep = KEEP_PER_DAY.powi(i32::try_from(days.min(10_000)).unwrap_or(0));
     Compact::nearest(maximum.value() * keep)

@@ -18,7 +18,7 @@ impl Fading {
         Self { keep_per_min: (-60.0 / half_life_s).exp2(), lifetime_s: half_life_s / LN_2 }
     }
 
-    /// What is left after `minutes`, in 0..1. Cost: a few multiplications, no exponential.
+    /// The rest after `minutes`, in 0..1. Cost: a few multiplications, no exponential.
     pub fn remaining(self, minutes: u32) -> f64 {
         match minutes {
             1 => self.keep_per_min,

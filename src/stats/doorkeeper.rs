@@ -1,4 +1,4 @@
-//! Who was seen lately: a set of hashes in a byte each, that errs a little towards having seen.
+//! Recently seen hashes: a set in a byte each, that errs a little towards having seen.
 //!
 //! Source: Bloom, "Space/time trade-offs in hash coding with allowable errors", 1970; as a doorkeeper
 //! before a cache: Einziger, Friedman and Manes, `TinyLFU`, 2017.

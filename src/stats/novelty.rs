@@ -12,7 +12,7 @@ pub const CONCENTRATION: f64 = 0.1;
 pub const DISCOUNT: f64 = 0.3;
 
 /// The surprise at a value that is new after `events` with `distinct` values. Unit: nats.
-/// Nothing seen surprises nobody: 0 where `distinct` is 0.
+/// Nothing seen surprises no one: 0 where `distinct` is 0.
 pub fn surprise_nats(events: f64, distinct: u32) -> f64 {
     if distinct == 0 {
         return 0.0;

@@ -2,7 +2,7 @@
 
 use super::decay::Fading;
 
-/// What is believed of a rate before anything was seen.
+/// The prior of a rate.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Prior {
     /// Weight of the belief. Unit: events. Default: 0.5 (DETECTION, "a0").
@@ -22,7 +22,7 @@ pub struct GammaRate {
 }
 
 impl GammaRate {
-    /// What is believed before anything was seen.
+    /// The prior.
     pub fn of(prior: Prior) -> Self {
         Self { events: narrow(prior.events), seconds: narrow(prior.events / prior.mean_per_s) }
     }

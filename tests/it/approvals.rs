@@ -161,7 +161,7 @@ fn what_waits_goes_by_the_settings_under_which_it_began() {
     let (status, done) = people.vote(&id, "bob");
     assert_eq!((status, &done["decision"]["action"]), (200, &"revoke".into()), "{done}");
 
-    let mut people = People::new("required_approvers = 2\nwithin = \"1s\"");
+    let mut people = People::new("required_approvers = 2\ntimeout = \"1s\"");
     let (status, done) = people.order("revoke", "ada");
     assert_eq!(status, 200, "{done}");
     let id = done["decision"]["id"].as_str().expect("an id").to_owned();

@@ -453,7 +453,7 @@ fn a_milder_order_of_a_person_weakens_nothing_however_soon_it_comes() {
 #[test]
 fn a_suspension_weakens_no_revocation_that_people_agreed_to() {
     let mut params = Params::default();
-    params.approval.people = 2;
+    params.approval.required_approvers = 2;
     let mut control = Control::new(Arc::new(params));
     let asked = control.on_person(person("k", REVOKE), at(0)).expect("allowed").expect("new");
     let first = person("k", REVOKE).vote_on(&asked).expect("a voice");

@@ -97,7 +97,7 @@ fn a_request_that_is_sent_again_counts_once() {
 #[test]
 fn what_checkpoints_hold_is_removed() {
     let folder = folder();
-    let daemon = Daemon::start(&folder, "checkpoints.every = \"1s\"\n");
+    let daemon = Daemon::start(&folder, "checkpoints.interval = \"1s\"\n");
     let data = daemon.data();
     daemon.post_events(&uses("key_1", now_ms(), 40));
     assert_eq!(segments(&data).len(), 1);
@@ -113,7 +113,7 @@ fn what_checkpoints_hold_is_removed() {
 #[test]
 fn beyond_its_limit_the_oldest_is_given_up_and_said() {
     let folder = folder();
-    let config = "checkpoints.every = \"1h\"\nevent_log.max = \"1MiB\"\n";
+    let config = "checkpoints.interval = \"1h\"\nevent_log.max = \"1MiB\"\n";
     let daemon = Daemon::start(&folder, config);
     for round in 0..20 {
         daemon.post_events(&uses(&format!("key_{round}"), now_ms(), 1_000));
@@ -132,7 +132,7 @@ fn beyond_its_limit_the_oldest_is_given_up_and_said() {
 fn a_full_disk_stops_no_detection_and_is_told_to_the_sender() {
     let folder = folder();
     let config = "limits.default = \"60/min\"\nmode.default = \"revoke\"\n";
-    let full = format!("{config}event_log.reserve = \"1000000GiB\"\n");
+    let full = format!("{config}event_log.min_free_disk = \"1000000GiB\"\n");
     let daemon = Daemon::start(&folder, &full);
     let (status, body) = daemon.send("POST", "/v1/events", &[], uses("key_1", now_ms(), 100));
     assert_eq!(status, 202, "{body}");

@@ -112,11 +112,12 @@ struct Two {
 }
 
 impl Two {
-    fn new(within: &str) -> Self {
+    fn new(timeout: &str) -> Self {
         let folders = [folder(), folder()];
         let (one, ada) = token_of(&folders[0], "ada", "operate");
         let (two, bob) = token_of(&folders[0], "bob", "operate");
-        let config = format!("[approval]\npeople = 2\nwithin = \"{within}\"\n{one}{two}");
+        let config =
+            format!("[approval]\nrequired_approvers = 2\ntimeout = \"{timeout}\"\n{one}{two}");
         let daemon = Daemon::start(&folders[1], &config);
         Self { folders, daemon, ada, bob }
     }
@@ -384,7 +385,7 @@ fn a_secret_that_is_pasted_into_an_order_takes_effect_and_is_never_kept() {
 #[test]
 fn a_suspension_ordered_by_one_person_has_an_end_and_what_waits_lasts_as_long_as_people_may_take() {
     let folder = folder();
-    let daemon = Daemon::start(&folder, "[approval]\npeople = 2\nwithin = \"24h\"\n");
+    let daemon = Daemon::start(&folder, "[approval]\nrequired_approvers = 2\ntimeout = \"24h\"\n");
     let say = |verb: &str, seconds: u64| {
         let json = format!("{{\"reason\":\"r\",\"lasts_s\":{seconds}}}");
         daemon.say(&format!("/v1/credentials/key_1/{verb}"), &json).0

@@ -398,51 +398,104 @@ fn each_guarantee_and_claim_of_safety_names_a_test_that_exists() {
     }
 }
 
-/// Expressions that readers from our field stumble over, and how often each may stand in the comments of
-/// `src`. Unit: times in 10,000 words. The bounds only fall: what is written anew uses the field's terms.
-const DIALECT: [(&str, f64); 12] = [
-    ("What ", 101.0),
-    ("anew", 0.5),
-    ("whoever", 0.5),
-    ("nobody", 8.2),
-    ("what stands", 8.7),
-    ("goes by", 0.5),
-    ("go by", 0.5),
-    ("beside ", 0.5),
-    ("gravest", 0.5),
-    ("stands still", 2.0),
-    ("is told", 10.1),
-    ("of late", 0.5),
+/// Expressions that readers from our field stumble over, and how often each may occur. Unit: times in
+/// 10,000 words. Source: twice the highest rate in the comments of seven code bases of the field, or 0.
+const DIALECT: [(&str, f64); 14] = [
+    ("What ", 1.6),
+    ("told", 1.0),
+    ("tells of", 1.0),
+    ("whoever", 1.0),
+    ("anew", 0.2),
+    ("nobody", 1.0),
+    ("anybody", 1.0),
+    ("what stands", 0.0),
+    ("goes by", 0.8),
+    ("go by", 0.8),
+    ("beside", 0.0),
+    ("gravest", 0.0),
+    ("stands still", 0.0),
+    ("of late", 0.0),
 ];
 
-#[test]
-fn the_comments_come_nearer_to_the_fields_language() {
+/// Words of a text that may not be counted: names of settings, metrics and commands.
+fn without_code(text: &str) -> String {
+    text.split('`').step_by(2).collect::<Vec<_>>().join(" ")
+}
+
+/// The comments of all sources.
+fn comments() -> Vec<String> {
     let mut files = Vec::new();
     rust_files(&root().join("src"), &mut files);
-    let comments: Vec<String> = files
-        .iter()
-        .flat_map(|file| {
-            let text = std::fs::read_to_string(file).expect("reads");
-            let comment = |line: &str| {
-                let line = line.trim_start();
-                let text = ["///", "//!", "//"].iter().find_map(|mark| line.strip_prefix(mark));
-                text.map(|text| text.trim_start().to_owned())
-            };
-            text.lines().filter_map(comment).collect::<Vec<_>>()
-        })
-        .collect();
-    let words: usize = comments.iter().map(|line| line.split_whitespace().count()).sum();
+    let comment = |line: &str| {
+        let line = line.trim_start();
+        let text = ["///", "//!", "//"].iter().find_map(|mark| line.strip_prefix(mark));
+        text.map(|text| text.trim_start().to_owned())
+    };
+    let read = |file: &PathBuf| std::fs::read_to_string(file).expect("reads");
+    let all = files.iter().map(read).collect::<Vec<_>>();
+    all.iter().flat_map(|text| text.lines().filter_map(comment)).collect()
+}
+
+/// The messages of logs: the texts in calls of `tracing`.
+fn log_messages() -> Vec<String> {
+    let mut files = Vec::new();
+    rust_files(&root().join("src"), &mut files);
+    let mut found = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(file).expect("reads");
+        for (at, _) in text.match_indices("tracing::") {
+            let call = text[at..].split(");").next().unwrap_or("");
+            found.extend(call.split('"').skip(1).step_by(2).map(str::to_owned));
+        }
+    }
+    found
+}
+
+#[test]
+fn the_language_is_that_of_the_field() {
+    let document = |path: PathBuf| {
+        let text = std::fs::read_to_string(path).expect("reads");
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    // The changelog speaks of older names.
+    let guides = documents().into_iter().filter(|path| !path.ends_with("CHANGELOG.md"));
+    let is_reference = |path: &PathBuf| path.to_string_lossy().contains("/docs/reference/");
+    let (reference, guides): (Vec<_>, Vec<_>) = guides.partition(is_reference);
     let mut above = Vec::new();
-    for (expression, most) in DIALECT {
-        // A sentence that begins with "What" has no subject; within a sentence it is a pronoun.
-        let count = |line: &String| match expression {
-            "What " => usize::from(line.starts_with(expression)) + line.matches(". What ").count(),
-            _ => line.to_lowercase().matches(expression).count(),
-        };
-        let rate = comments.iter().map(count).sum::<usize>() as f64 * 10_000.0 / words as f64;
-        println!("{expression}: {rate:.1} in 10,000 words, at most {most}");
-        if rate > most {
-            above.push(format!("`{expression}`: {rate:.1}, at most {most}"));
+    for (corpus, lines) in [
+        ("comments", comments()),
+        ("documents", guides.into_iter().flat_map(document).collect()),
+        ("help and metrics", reference.into_iter().flat_map(document).collect()),
+        ("logs", log_messages()),
+    ] {
+        let lines: Vec<String> = lines.iter().map(|line| without_code(line)).collect();
+        let words: usize = lines.iter().map(|line| line.split_whitespace().count()).sum();
+        assert!(words > 500, "{corpus}: {words} words");
+        for (expression, most) in DIALECT {
+            let pattern = format!(" {}", expression.trim_end());
+            // A sentence that begins with "What" has no subject; within a sentence it is a pronoun.
+            let count = |line: &String| match expression {
+                "What " => {
+                    let is_question = line.contains('?');
+                    let begins = line.starts_with(expression) || line.contains(". What ");
+                    usize::from(begins && !is_question)
+                }
+                _ => format!(" {}", line.to_lowercase())
+                    .match_indices(&pattern)
+                    .filter(|(at, found)| {
+                        let line = format!(" {}", line.to_lowercase());
+                        !line[at + found.len()..].starts_with(char::is_alphabetic)
+                    })
+                    .count(),
+            };
+            let occurs = lines.iter().map(count).sum::<usize>();
+            let rate = occurs as f64 * 10_000.0 / words as f64;
+            println!("{corpus}: `{expression}` {rate:.1} in 10,000 words, at most {most}");
+            if rate > most {
+                above.push(format!(
+                    "{corpus}: `{expression}` {occurs} times, {rate:.1}, at most {most}"
+                ));
+            }
         }
     }
     assert!(above.is_empty(), "{above:#?}");

@@ -25,7 +25,7 @@ pub trait Saved {
     }
 }
 
-/// What is written down now.
+/// The checkpoint in progress.
 #[derive(Debug)]
 struct CheckpointInProgress {
     /// Its room among those that are written.
@@ -33,7 +33,7 @@ struct CheckpointInProgress {
     place: String,
     offset: i64,
     frames: Vec<Vec<u8>>,
-    /// What was told before it.
+    /// The ticket of the messages before it.
     told: Ticket,
 }
 
@@ -94,7 +94,7 @@ impl Saving {
         });
     }
 
-    /// Writes down a part, if something is under way. What was handed over meanwhile is left out.
+    /// Writes down a part, if something is under way. Shards handed over meanwhile are left out.
     pub fn go_on(&mut self, owned: &mut [impl Saved], told: &Ticket) {
         let Some(mut under_way) = self.under_way.take() else { return };
         let one = owned.iter_mut().find(|one| one.place() == under_way.place);

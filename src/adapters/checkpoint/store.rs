@@ -1,7 +1,7 @@
 //! Where checkpoints are kept: written by a task apart from the threads that own the state, and read
 //! at the start.
 //!
-//! A checkpoint becomes readable whole or not at all, and only once everything that was told before
+//! A checkpoint becomes readable whole or not at all, and only once everything that was reported before
 //! it is in the journal. The two newest of a place are kept: where the newest is damaged, the one
 //! before is used.
 
@@ -36,7 +36,7 @@ const QUEUE_MAX: usize = crate::adapters::channels::SLOTS / 4;
 const USELESS: &str = "useless";
 /// After how long a checkpoint that was not finished is taken for torn.
 const TORN_AFTER: Duration = Duration::from_mins(10);
-/// How often it is looked whether what was told is in the journal.
+/// How often it is looked whether what was reported is in the journal.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How long that may take before the checkpoint is given up.
 const JOURNAL_WAIT: Duration = Duration::from_secs(30);
@@ -50,7 +50,7 @@ pub struct Finished {
     pub offset: i64,
     /// Its head and its parts.
     pub frames: Vec<Vec<u8>>,
-    /// What was told before it.
+    /// The ticket of the messages before it.
     pub told: Ticket,
     /// Hears of it once it is written.
     pub kept: Arc<KeptOffset>,
@@ -154,9 +154,9 @@ pub struct Snapshots {
     store: Arc<dyn ObjectStore>,
     /// A file that can't be read there is damaged; elsewhere it may be the way to it.
     is_folder: bool,
-    /// Whether what was told did not get into the journal in time.
+    /// Whether what was reported did not get into the journal in time.
     journal_fails: Arc<AtomicBool>,
-    /// What the folder shares its disk with.
+    /// The reserve on the same disk.
     reserve: Arc<OnceLock<Reserve>>,
     metrics: Metrics,
 }
@@ -221,7 +221,7 @@ impl Snapshots {
         }
     }
 
-    /// Keeps checkpoints at a URL of one of [`SCHEMES`]; who may do that stands in the environment, as
+    /// Keeps checkpoints at a URL of one of [`SCHEMES`]; who may do that is in the environment, as
     /// is usual for each.
     ///
     /// # Errors
@@ -256,7 +256,7 @@ impl Snapshots {
     /// it again. Gives how many files are there, of the first thousand.
     ///
     /// # Errors
-    /// What can't be done.
+    /// An operation that can't be done.
     pub async fn probe(&self) -> Result<usize, String> {
         let failed = |what: &str, error: object_store::Error| format!("can't {what}: {error}");
         let listed = self.store.list(None).map_ok(|_| 1_usize).take(LISTED_MAX);
@@ -273,7 +273,7 @@ impl Snapshots {
         Ok(found)
     }
 
-    /// Starts the task that writes what it is sent, until nobody can send any more.
+    /// Starts the task that writes what it is sent, until no one can send any more.
     pub fn start(&self) -> (Writer, tokio::task::JoinHandle<()>) {
         let (sender, mut finished) = mpsc::channel(QUEUE_MAX);
         let snapshots = self.clone();

@@ -10,7 +10,7 @@ use axum::http::header::{
 };
 use axum::routing::get;
 
-/// What a page of the console may do: use its own files, and ask its own origin.
+/// The rights of a page of the console: use its own files, and ask its own origin.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -6,10 +6,10 @@ use crate::model::decision::Delivery;
 use crate::model::decision::Holding;
 use crate::model::decision::Receipt;
 
-/// What a store said of what it holds.
+/// A store's answer about its entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
-    /// What it holds about each credential, in their order.
+    /// Its entry about each credential, in their order.
     Held(Vec<Option<Holding>>),
     /// It could not be asked.
     Unreachable,
@@ -22,13 +22,13 @@ pub enum Pulse {
     Kept,
     /// It was emptied, or replaced by a copy that lagged behind.
     Lost,
-    /// Somebody else wrote into it.
+    /// Someone else wrote into it.
     Touched,
     /// It could not be asked.
     Unreachable,
 }
 
-/// What to make of a server that can't take a decision now.
+/// The delivery result of a server that can't take a decision now.
 pub(super) fn later(answer: &Answer) -> Delivery {
     let wait = answer.retry_after.map_or(0, |wait| wait.as_millis());
     let wait_ms = u64::try_from(wait).unwrap_or(u64::MAX);

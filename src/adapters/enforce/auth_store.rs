@@ -3,8 +3,8 @@
 //! Carrying out a decision is idempotent by its id, and a store that can compare refuses a decision
 //! whose generation is not newer than the one it holds (invariant S-3).
 //!
-//! There may be several at once. Each has a name, which stands in the journal and in metrics, and
-//! the kinds of credentials that it is told of.
+//! There may be several at once. Each has a name, which is in the journal and in metrics, and
+//! the kinds of credentials that it receives.
 
 use crate::adapters::egress::Egress;
 use crate::adapters::enforce::answer::Pulse;
@@ -23,13 +23,13 @@ pub struct Params {
     /// Its name in the journal and in metrics: `redis`, or of which there may be several
     /// `webhook.NAME`.
     pub name: String,
-    /// What it is told of. Default: every kind.
+    /// The kinds that it receives. Default: every kind.
     pub kinds: Kinds,
-    /// What it is.
+    /// The kind of store.
     pub of: KindOfStore,
 }
 
-/// What a store of the configuration is.
+/// The kind of a store of the configuration.
 #[derive(Clone, Debug)]
 pub enum KindOfStore {
     /// Redis.
@@ -80,7 +80,7 @@ enum Door {
 }
 
 impl AuthStore {
-    /// The embedded store, which is told of every credential.
+    /// The embedded store, which receives every credential.
     pub fn embedded(store: super::embedded::store::EmbeddedStore) -> Self {
         Self { name: EMBEDDED.into(), kinds: Kinds::ALL, door: Door::Embedded(store) }
     }
@@ -111,12 +111,12 @@ impl AuthStore {
         &self.name
     }
 
-    /// What it is told of.
+    /// The kinds that it receives.
     pub const fn kinds(&self) -> Kinds {
         self.kinds
     }
 
-    /// Whether it is told of that credential.
+    /// Whether it receives that credential.
     pub fn takes(&self, credential: &Credential) -> bool {
         self.kinds.has(credential.kind())
     }
@@ -139,7 +139,7 @@ impl AuthStore {
         }
     }
 
-    /// What it holds about credentials, in their order.
+    /// Its entries about credentials, in their order.
     pub async fn read(&self, wanted: &[EnforcementState]) -> Reading {
         match &self.door {
             Door::Embedded(store) => {
@@ -191,7 +191,7 @@ impl AuthStore {
         }
     }
 
-    /// Who signs what it is told, where that is verified by a public key.
+    /// The signer of its messages, where a public key verifies them.
     pub fn transmitter(&self) -> Option<&Transmitter> {
         match &self.door {
             Door::SharedSignals(store) => Some(store.transmitter()),

@@ -49,7 +49,7 @@ pub struct OAuthStore {
     egress: Egress,
 }
 
-/// What a server says of a token.
+/// A server's answer about a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Active,
@@ -157,7 +157,7 @@ impl OAuthStore {
     }
 }
 
-/// What a revocation that was answered 200 has come to.
+/// The receipt of a revocation that was answered 200.
 const fn receipt(kind: Kind, before: State, after: State) -> Receipt {
     match (before, after) {
         (_, State::Active) => Receipt::Refused,

@@ -17,7 +17,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub struct Params {
     /// The endpoint for pushed statements.
     pub url: Target,
-    /// Who signs.
+    /// The signer.
     pub transmitter: Transmitter,
     /// The bearer token that the receiver wants, if any.
     pub bearer: Option<SecretString>,
@@ -41,7 +41,7 @@ impl SharedSignalsStore {
         &self.params.transmitter
     }
 
-    /// Tells the receiver of a suspension or a revocation.
+    /// Reports the receiver of a suspension or a revocation.
     pub async fn carry_out(&self, decision: &Decision) -> Delivery {
         match decision.order {
             Order::Act(Action::Observe | Action::Alert) => return Receipt::Already.into(),

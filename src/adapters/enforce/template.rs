@@ -6,7 +6,7 @@
 use crate::model::credential::Credential;
 use crate::model::decision::Decision;
 
-/// What may stand in braces.
+/// The placeholders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Placeholder {
     Kind,
@@ -42,7 +42,7 @@ enum TemplatePart {
     Placeholder(Placeholder),
 }
 
-/// What is wrong with a template.
+/// A mistake in a template.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TemplateError {
     /// It has no word.
@@ -108,7 +108,7 @@ impl Template {
         Ok(Self(pieces))
     }
 
-    /// Fills in what `decision` says. `lifetime_default_s` stands in for an unknown `expires`,
+    /// Fills in what `decision` says. `lifetime_default_s` is in for an unknown `expires`,
     /// counted from the decision. Unit: seconds.
     pub fn fill(&self, decision: &Decision, lifetime_default_s: i64) -> String {
         let mut text = String::new();
@@ -123,7 +123,7 @@ impl Template {
         text
     }
 
-    /// Whether it tells credentials apart, and follows nothing but the credential.
+    /// Whether it reports credentials apart, and follows nothing but the credential.
     pub fn names_the_credential(&self) -> bool {
         let of_credential = |piece: &TemplatePart| {
             !matches!(piece, TemplatePart::Placeholder(which)

@@ -15,9 +15,9 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-/// What may wait to be appended. Unit: bytes. Chosen: a second of a busy source and more.
+/// The most bytes that may wait to be appended. Unit: bytes. Chosen: a second of a busy source and more.
 const WAITING_BYTES_MAX: usize = 64 << 20;
-/// What is written together at most. Unit: bytes. Chosen.
+/// The most bytes of one write. Unit: bytes. Chosen.
 const TOGETHER_BYTES_MAX: usize = 8 << 20;
 /// How often old segments are removed, and a disk that failed is tried again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -35,7 +35,7 @@ struct Appending {
     _room: OwnedSemaphorePermit,
 }
 
-/// What the log is told.
+/// A message to the log.
 #[derive(Debug)]
 enum Message {
     Append(Appending),
@@ -50,7 +50,7 @@ pub struct Appender {
     room: Arc<Semaphore>,
 }
 
-/// What was handed to the log.
+/// The handle of a record that was handed to the log.
 #[derive(Debug)]
 pub struct Appended(Option<oneshot::Receiver<bool>>);
 
@@ -132,7 +132,7 @@ struct Thread {
 }
 
 impl Thread {
-    /// Runs until it is told to stop. Blocks.
+    /// Runs until the stop message. Blocks.
     fn run(mut self, waiting: &mpsc::Receiver<Message>) {
         let mut goes_on = true;
         while goes_on {
@@ -222,7 +222,7 @@ impl Thread {
         }
         self.active = Some(active);
         if let Err(error) = written {
-            // What the last write left behind is unknown: nothing is written after it.
+            // The end of the last write is unknown: nothing is written after it.
             self.seal();
             return Err(error.into());
         }
@@ -254,7 +254,7 @@ impl Thread {
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         if free < self.params.reserve_bytes {
             let text = format!(
-                "{free} bytes are free, and event_log.reserve keeps {} for the journal",
+                "{free} bytes are free, and event_log.min_free_disk keeps {} for the journal",
                 self.params.reserve_bytes
             );
             return Err(Error::other(text));

@@ -9,7 +9,7 @@
 //! A slot is a partition as those of Kafka are: its events have offsets, and a checkpoint says from
 //! which one on they are read again. **Invariant**: what [`Appended::is_durable`] said true of is
 //! read again after a crash. **Does not** hold detection up: where the disk is slow or full, events
-//! are watched all the same, and the sender is told that they are not kept.
+//! are watched all the same, and the sender learns that they are not kept.
 
 use crate::adapters::channels::SLOTS;
 use crate::adapters::metrics::registry::Metrics;
@@ -60,7 +60,7 @@ pub struct Params {
     pub sync: Sync,
     /// The most it holds; beyond that the oldest is given up. Unit: bytes.
     pub bytes_max: u64,
-    /// What it leaves free on its disk, for the journal above all. Unit: bytes.
+    /// The free space that it keeps on its disk, for the journal above all. Unit: bytes.
     pub reserve_bytes: u64,
 }
 
@@ -91,7 +91,7 @@ pub(super) struct Segment {
     pub(super) newest: EventTime,
 }
 
-/// What was found in the log at the start.
+/// The content of the log at the start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replayed {
     /// The next offset of each slot.
@@ -152,7 +152,7 @@ impl EventLog {
         Ok(log)
     }
 
-    /// Whether its segments are of this fingerprint key and version: they are of use to somebody.
+    /// Whether its segments are of this fingerprint key and version: they are of use to someone.
     fn check(&self) -> std::io::Result<()> {
         for path in &self.paths {
             let mut begin = Vec::new();
@@ -197,7 +197,7 @@ impl EventLog {
         (ReadLog { log: self, segments }, replayed)
     }
 
-    /// Reads a segment; none if it is of no use. `each` says whether it could read what it is told.
+    /// Reads a segment; none if it is of no use. `each` says whether it could read the item.
     fn read(&self, path: &Path, each: &mut dyn FnMut(LogItem<'_>) -> bool) -> Option<Segment> {
         let bytes = match std::fs::read(path) {
             Ok(bytes) => bytes,

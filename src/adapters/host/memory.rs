@@ -1,4 +1,4 @@
-//! What this process holds.
+//! Memory of this process.
 
 /// The most resident memory so far; 0 where the system does not say. Unit: bytes.
 pub fn peak_rss_bytes() -> u64 {

@@ -1,4 +1,4 @@
-//! Who may do what: roles by bearer token.
+//! Roles by bearer token.
 //!
 //! Tokens are compared by their SHA-256 in constant time, all of them, whichever fits.
 
@@ -18,7 +18,7 @@ use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::watch;
 
-/// What a bearer token lets its holder do.
+/// The rights of a bearer token's holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Send events.
@@ -70,7 +70,7 @@ impl std::fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// None is known. `is_local`: whether only this machine can connect; otherwise nobody may do
+    /// None is known. `is_local`: whether only this machine can connect; otherwise no one may do
     /// anything without a token.
     pub fn new(is_local: bool) -> Self {
         Self { known: RwLock::default(), is_local, changes: watch::Sender::new(0) }
@@ -132,7 +132,7 @@ impl Tokens {
         found.map(|known| (known.name.clone(), known.roles.clone()))
     }
 
-    /// Who sent a request, if they may act as `role`.
+    /// The sender of a request, if they may act as `role`.
     fn admit(&self, headers: &HeaderMap, role: Role) -> Result<String, Problem> {
         if self.is_open() {
             return admit_local(headers);
@@ -195,7 +195,7 @@ pub(super) fn bearer(value: &HeaderValue) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// What decides who may do what.
+/// Tokens and fingerprints, by which callers are authorized.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// The known tokens.
@@ -204,7 +204,7 @@ pub struct Access {
     pub fingerprints: Arc<Fingerprinter>,
 }
 
-/// What nobody may do over TCP without a token.
+/// Authorizes operators, which over TCP takes a token.
 fn admit_operator(tokens: &Tokens, parts: &Parts) -> Result<String, Problem> {
     if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() {
         return Ok(peer.account.clone());
@@ -225,7 +225,7 @@ pub fn account_of(fingerprints: &Fingerprinter, token: &str) -> CompactString {
     format!("{TOKEN}{}", fingerprints.fingerprint(token.as_bytes())).into()
 }
 
-/// Who may read: over the Unix socket everybody who may open it.
+/// Authorizes readers: over the Unix socket everyone who may open it.
 fn admit_reader(tokens: &Tokens, parts: &Parts) -> Result<(), Problem> {
     if parts.extensions.get::<ConnectInfo<Peer>>().is_some() {
         return Ok(());
@@ -246,7 +246,7 @@ pub(super) struct Reader;
 pub(super) struct Caller {
     /// The holder of a token or a user of this machine.
     pub(super) account: String,
-    /// What they may do.
+    /// Their roles.
     pub(super) roles: Vec<Role>,
 }
 

@@ -1,4 +1,4 @@
-//! What an `Authorization` header may hold that is no bearer token.
+//! Credentials in an `Authorization` header that are no bearer token.
 //!
 //! A scheme other than Bearer is no credential that tripline knows: it can't say whose `Basic` or
 //! `AWS4-HMAC-SHA256` it is, so it lets nothing pass. It must not hide a credential that is out of
@@ -36,7 +36,7 @@ pub(super) fn scheme(value: &HeaderValue) -> Scheme {
 }
 
 /// Everything in a header's value that could be a secret or the name of a credential: its words, what
-/// `name=` names, what stands before and behind the first joint of either (`user:`, `KEY/DATE/…`), and
+/// `name=` names, the text before and behind the first joint of either (`user:`, `KEY/DATE/…`), and
 /// user and password of what base64 encodes, as `Basic` does (RFC 7617). None: there are more words than
 /// are looked up.
 pub(super) fn candidates(value: &HeaderValue) -> Option<Vec<String>> {
@@ -66,7 +66,7 @@ pub(super) fn candidates(value: &HeaderValue) -> Option<Vec<String>> {
     words.next().is_none().then_some(found)
 }
 
-/// Adds a word, and what stands before and behind its first joints.
+/// Adds a word, and the text before and behind its first joints.
 fn add_parts(word: &str, found: &mut Vec<String>) {
     add(word, found);
     for joint in JOINTS {

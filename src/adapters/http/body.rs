@@ -1,4 +1,4 @@
-//! What people send: JSON, with a reason.
+//! Bodies of requests from people: JSON, with a reason.
 
 use super::problem::Problem;
 use crate::formats::secrets::secret::Fingerprinter;
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 /// The longest reason. Unit: characters.
 const REASON_CHARS_MAX: usize = 1000;
 
-/// What a person says with an order.
+/// The body of an order.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OrderBody {
@@ -39,7 +39,7 @@ pub(super) struct OrderBody {
     pub(super) only_known: bool,
 }
 
-/// What was said, checked.
+/// The checked body.
 pub(super) struct OrderReason {
     /// Why.
     pub(super) reason: String,

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
-/// What is proven about false actions, by kind of credential.
+/// The proven bound on false actions, by kind of credential.
 #[utoipa::path(
     get, path = "/v1/budget",
     responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))

@@ -30,7 +30,7 @@ const PAGE_MAX: u32 = 1000;
 /// How many streams there are at once of gateways, and as many of people. Chosen: gateways are few.
 const STREAMS_MAX: usize = 256;
 
-/// Who may still listen. People who read the news never take the place of a gateway.
+/// Places for streams. People who read the news never take the place of a gateway.
 #[derive(Clone, Debug)]
 pub struct Listeners {
     gateways: Arc<Semaphore>,
@@ -66,7 +66,7 @@ fn place(among: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Problem> {
     })
 }
 
-/// What the handler of `/v1/changes` needs.
+/// State of the handlers of `/v1/changes`.
 #[derive(Debug)]
 pub struct ChangesState {
     /// The known tokens: a stream ends where they change.
@@ -116,7 +116,7 @@ impl From<&Changed> for ChangeJson {
     }
 }
 
-/// What changed.
+/// Changes since a cursor.
 #[derive(Debug, Serialize)]
 struct ChangesJson {
     /// Whether what follows begins from the start: forget what you hold.
@@ -169,7 +169,7 @@ impl Reader {
     }
 }
 
-/// What changed since a cursor, oldest first; with `Accept: text/event-stream` as a stream.
+/// The changes since a cursor, oldest first; with `Accept: text/event-stream` as a stream.
 #[utoipa::path(
     get, path = "/v1/changes", params(ChangesQuery),
     responses(
@@ -206,7 +206,7 @@ pub(super) async fn get_changes(
     Ok(Json(answer).into_response())
 }
 
-/// What a stream holds.
+/// State of a stream.
 struct Streaming {
     reader: Reader,
     newest: watch::Receiver<u64>,

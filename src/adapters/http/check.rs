@@ -31,7 +31,7 @@ const TIMES_MAX: usize = 4;
 const NAME: HeaderName = HeaderName::from_static("x-tripline-credential");
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// What the handler of `/v1/check` needs.
+/// State of the handlers of `/v1/check`.
 #[derive(Debug)]
 pub struct CheckState {
     /// The known tokens.
@@ -126,7 +126,7 @@ fn decide(state: &CheckState, headers: &HeaderMap) -> Result<(), Refusal> {
     }
     secrets.extend(key.map(|key| key.to_str().ok().map(str::trim)));
     for secret in &secrets {
-        // What would be skipped here the service behind might read in its own way.
+        // A value skipped here might be read by the service behind in its own way.
         let secret = secret.filter(|secret| is_one(secret)).ok_or_else(ambiguous)?;
         pass_secret(state, secret)?;
     }
@@ -201,7 +201,7 @@ fn misspelt(name: &str) -> Option<String> {
     )
 }
 
-/// Whether a request with a secret may pass. Events may have told of it by its fingerprint or, where
+/// Whether a request with a secret may pass. Events may have named it by its fingerprint or, where
 /// it does not look like a secret, by itself, or by any reading of its `jti` (all its candidates), and
 /// as any kind: a JWT's `jti` may be known as that of a session. A name alone takes nothing from what a
 /// throttled credential may do: who knows it need not hold it.

@@ -4,7 +4,7 @@
 //! peers. At a bound the new connection is not refused while there is one without a whole request
 //! under way: first those that never sent one make room, then those whose next head takes long, then
 //! the one that was silent for longest. So thousands of idle connections, or heads that trickle,
-//! keep nobody else out, and one network of peers never uses up the bound of all.
+//! keep no one else out, and one network of peers never uses up the bound of all.
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ impl Bounds {
     }
 }
 
-/// What a connection does. Times are in milliseconds of a clock that never steps.
+/// A connection's activity. Times are in milliseconds of a clock that never steps.
 #[derive(Debug)]
 pub struct Activity {
     number: u64,
@@ -85,7 +85,7 @@ impl Activity {
         self.moved_ms.store(now_ms, Ordering::Relaxed);
     }
 
-    /// Bytes came. What comes while no request is under way is the head of the next one.
+    /// Bytes came. Those that come while no request is under way are the head of the next one.
     pub fn received(&self, now_ms: u64) {
         self.moved(now_ms);
         if self.is_idle() {
@@ -180,7 +180,7 @@ pub struct ConnectionSlot {
 }
 
 impl ConnectionSlot {
-    /// What its connection does.
+    /// The activity of its connection.
     pub const fn activity(&self) -> &Arc<Activity> {
         &self.activity
     }

@@ -30,7 +30,7 @@ use utoipa::IntoParams;
 /// a revocation, which may need a second person.
 const SUSPENSION_S_MAX: u32 = 7 * 86_400;
 
-/// What the handlers about credentials need.
+/// State of the handlers about credentials.
 #[derive(Debug)]
 pub struct CredentialsState {
     /// The channels to the data plane.
@@ -68,7 +68,7 @@ pub(super) async fn list_credentials(
     let (busiest, gone) = (state.data.busiest(most).await, state.embedded.out_of_service(most));
     let views: HashMap<&Credential, &View> =
         busiest.iter().map(|view| (&view.credential, view)).collect();
-    // Whether somebody still tries is the first question about one that is out of service.
+    // Whether someone still tries is the first question about one that is out of service.
     let first = gone.iter().map(|one| (one, views.get(one).copied()));
     let is_gone: HashSet<&Credential> = gone.iter().collect();
     let others = busiest.iter().filter(|view| !is_gone.contains(&view.credential));
@@ -91,7 +91,7 @@ fn describe(
     CredentialJson::new(credential, view, stored.map(|s| (s.status, s.until)), newest)
 }
 
-/// One credential: its windows next to what is usual, and what stands about it.
+/// One credential: its windows next to what is usual, and the enforcement state about it.
 #[utoipa::path(
     get, path = "/v1/credentials/{id}",
     params(("id" = String, Path, description = "kind:id, or the id of an API key")),
@@ -183,7 +183,7 @@ async fn order(
     let held = held.map_or(Status::Active, |stored| stored.status);
     let view = state.data.look_up(&credential).await;
     let decided = !state.recent.decisions(1, |one| one.credential == credential).is_empty();
-    // Where a thread stands still it is not known whether it is known; the order goes its way.
+    // Where a thread stalls it is not known whether it is known; the order goes its way.
     let decided = decided || held != Status::Active;
     let known = if decided { Some(true) } else { view.as_ref().ok().map(Option::is_some) };
     if body.only_known && known == Some(false) {

@@ -1,4 +1,4 @@
-//! What was decided, and what waits for people.
+//! Decisions, and those that wait for approval.
 #![expect(unused_qualifications, reason = "the macro of the routes writes them")]
 
 use super::auth::{Operator, Reader};
@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
-/// What the handlers about decisions and approvals need.
+/// State of the handlers about decisions and approvals.
 #[derive(Debug)]
 pub struct DecisionsState {
     /// The channel to the control plane.
@@ -79,8 +79,8 @@ pub(super) async fn list_decisions(
 pub(super) struct DecisionAnswer {
     #[serde(flatten)]
     decision: DecisionJson,
-    /// What each store answered, or `waiting`; left out of old decisions and those that no store is
-    /// told of.
+    /// The answer of each store, or `waiting`; left out of old decisions and those that no store
+    /// reported of.
     #[serde(skip_serializing_if = "Option::is_none")]
     stores: Option<BTreeMap<String, &'static str>>,
 }
@@ -151,11 +151,11 @@ fn no_decision() -> Problem {
 /// A revocation that waits for people.
 #[derive(Debug, Serialize)]
 pub(super) struct PendingApprovalJson {
-    /// What was decided meanwhile.
+    /// The decision made meanwhile.
     decision: DecisionJson,
     /// Until when people may say yes or no.
     until: String,
-    /// Who body yes, of those who may operate now.
+    /// The names of those who agreed and may operate now.
     agreed: Vec<String>,
     /// How many more have to.
     missing: u8,

@@ -3,7 +3,7 @@
 //!
 //! **Invariants**: no thread that answers unpacks or decodes; a sender of costly bodies delays only
 //! itself; a sender of mostly refused records is asked to wait, before anything is unpacked.
-//! What is taken costs nothing of that budget.
+//! Accepted records cost nothing of that budget.
 
 use super::problem::Problem;
 use crate::model::time::EventTime;
@@ -16,11 +16,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Requests of one sender whose bodies are held in memory at once; others wait. Chosen: with the default
 /// of 8 MiB for a body half a GiB.
 const BODIES_MAX: usize = 64;
-/// What a refused record costs besides its bytes. Unit: bytes. Chosen: about what decoding it costs.
+/// The cost of a refused record besides its bytes. Unit: bytes. Chosen: about the cost of decoding it.
 pub(super) const RECORD_COST: u64 = 100;
-/// What a sender may waste at once. Unit: bytes. Chosen: some bodies of the largest size.
+/// The burst of the refusal budget. Unit: bytes. Chosen: some bodies of the largest size.
 const WASTE_MAX: u64 = 128 << 20;
-/// What a sender may waste for long. Unit: bytes a millisecond. Chosen: 16 MB a second, tens of
+/// The rate of the refusal budget. Unit: bytes a millisecond. Chosen: 16 MB a second, tens of
 /// thousands of refused records.
 const WASTE_PER_MS: u64 = 16_000;
 /// Senders that are remembered. Chosen: more than there are tokens.
@@ -78,7 +78,7 @@ impl Decoding {
         let own = Arc::clone(&sender.threads).acquire_owned().await;
         let free = Arc::clone(&self.threads).acquire_owned().await;
         let ran = tokio::task::spawn_blocking(move || {
-            // Held to the end, even where nobody waits for the answer any more.
+            // Held to the end, even where no one waits for the answer any more.
             let _held = (own, free);
             work()
         });
@@ -89,7 +89,7 @@ impl Decoding {
     }
 }
 
-/// Who sends events: the holder of a token, or this machine.
+/// A sender of events: the holder of a token, or this machine.
 #[derive(Debug)]
 pub(super) struct Sender {
     bodies: Arc<Semaphore>,
@@ -114,7 +114,7 @@ impl Sender {
     }
 }
 
-/// What a sender wasted: a leaky bucket.
+/// A sender's refused bytes: a leaky bucket.
 #[derive(Debug, Default)]
 struct RefusalBudget {
     bytes: u64,

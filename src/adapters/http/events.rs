@@ -42,10 +42,10 @@ const LETTERS_MAX: usize = 1_000;
 /// nothing.
 const MEMBERS_MAX: usize = 10_000;
 
-/// What names a request, so that it is taken once however often it is sent.
+/// The header that names a request, so that it is taken once however often it is sent.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// What the handler of `/v1/events` needs.
+/// State of the handlers of `/v1/events`.
 #[derive(Debug)]
 pub struct IngestState {
     /// Takes events to the data plane and the event log.
@@ -64,13 +64,13 @@ pub struct IngestState {
     pub body_bytes_max: usize,
     /// All metrics.
     pub metrics: Metrics,
-    /// What the settings say: how far ahead of the clock an event may be.
+    /// Settings: how far ahead of the clock an event may be.
     pub about: Arc<RwLock<About>>,
     /// Requests with events since the start.
     pub requests: AtomicU64,
 }
 
-/// What became of the events.
+/// The outcome of the events.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct Answer {
     /// Events taken.
@@ -90,7 +90,7 @@ struct RefusedLine {
     line: usize,
     /// Why.
     reason: &'static str,
-    /// What to do.
+    /// The remedy.
     remedy: &'static str,
 }
 
@@ -137,7 +137,7 @@ pub(super) async fn post_events(
     take(&state, &sender, decoded).await
 }
 
-/// What a body holds.
+/// A decoded body.
 struct Decoded {
     arrived: EventTime,
     request: ingest::Request,
@@ -147,7 +147,7 @@ struct Decoded {
     refusals: Refusals,
 }
 
-/// What was refused of a body: all of it counted, the first places kept.
+/// Refused records of a body: all counted, the first places kept.
 #[derive(Default)]
 struct Refusals {
     first: Vec<(usize, Refusal)>,
@@ -180,7 +180,7 @@ async fn decode_body(
     let sender = state.decoding.sender(sender_name);
     if !sender.may_send(clock::now()) {
         state.metrics.door.over_budget.inc();
-        // Who still sends would not see the answer.
+        // A client that still sends would not see the answer.
         drain(body, state.body_bytes_max).await;
         let detail = "nothing was taken: most of what you sent of late had to be refused; mend that, \
                       and send again in some seconds";

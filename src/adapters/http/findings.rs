@@ -18,7 +18,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
-/// What the handlers about findings need.
+/// State of the handlers about findings.
 #[derive(Debug)]
 pub struct FindingsState {
     /// Recent findings and decisions.
@@ -66,7 +66,7 @@ pub(super) async fn list_findings(
         found.sort_by_key(|finding| std::cmp::Reverse((finding.action, finding.opened)));
         found.truncate(most);
     }
-    // What is open is on the recent.
+    // Open findings are among the recent ones.
     if !only_open && found.len() < most {
         let known: HashSet<FindingId> = found.iter().map(|finding| finding.id).collect();
         let of_before =

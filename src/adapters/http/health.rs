@@ -15,7 +15,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What the handlers of `/readyz` and `/metrics` need.
+/// State of the handlers of `/readyz` and `/metrics`.
 #[derive(Debug)]
 pub struct HealthState {
     /// The channels to the data plane: it knows the busiest credentials.

@@ -118,14 +118,14 @@ impl Drop for Server {
 
 /// A listener of either kind.
 trait Listener: Send + Sync + 'static {
-    /// What a connection is.
+    /// A connection's kind.
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
 
     /// The next connection, where it comes from, and who it is, if that is known.
     fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, AcceptedPeer)>> + Send;
 }
 
-/// Who connected.
+/// The peer of a connection.
 struct AcceptedPeer {
     address: IpAddr,
     peer: Option<Peer>,

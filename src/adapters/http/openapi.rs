@@ -61,7 +61,7 @@ fn complete_operation(path: &str, operation: &mut Value) {
     }
 }
 
-/// What an operation can answer besides what it says itself.
+/// Answers that an operation can give besides its own.
 fn errors_of(path: &str, operation: &Value) -> Vec<(&'static str, &'static str)> {
     let mut errors = vec![("500", "A fault of tripline; its log says more")];
     let all = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();

@@ -26,7 +26,7 @@ pub(super) fn most(wanted: Option<usize>) -> usize {
     wanted.unwrap_or(ROWS_DEFAULT).min(ROWS_MAX)
 }
 
-/// What an order came to.
+/// The result of an order.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct OrderResult {
     /// Whether anything changed.
@@ -36,18 +36,18 @@ pub(super) struct OrderResult {
     /// For what it counts as a voice, where people have to agree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) voice: Option<VoiceJson>,
-    /// What stood about the credential before.
+    /// The credential's status before.
     pub(super) before: &'static str,
     /// Whether tripline knows the credential that is ordered about: it was used, or decided on, recently.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) known: Option<bool>,
     /// The stores that can't do it.
     pub(super) cannot: Vec<String>,
-    /// What could not be written to disk, and why. The journal has the order, and `/v1/check` follows it,
+    /// Stores that could not write to disk, and why. The journal has the order, and `/v1/check` follows it,
     /// now or, where it says so, soon.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) not_written: Vec<String>,
-    /// What goes on: findings on which nothing is done for a while, as a person restored.
+    /// Findings that go on: nothing is done on them for a while, as a person restored.
     pub(super) open_findings: Vec<String>,
 }
 
@@ -129,7 +129,7 @@ fn is_obeyed(embedded: &EmbeddedStore, recent: &RecentEvents, decision: &Decisio
     let held = store.held(credential.kind(), credential.id());
     let has_it = match (held, decision.order) {
         (Some(held), _) => held.generation >= decision.generation,
-        // What is active is not in memory; the disk has it, or a fault.
+        // Active credentials are not in memory; the disk has them, or a fault.
         (None, Order::Restore) => store.fault().is_some(),
         (None, Order::Act(_)) => false,
     };

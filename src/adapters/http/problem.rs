@@ -14,9 +14,9 @@ use utoipa::ToSchema;
 pub(super) struct Problem {
     /// The status code.
     status: u16,
-    /// What happened.
+    /// The event.
     title: &'static str,
-    /// What to do.
+    /// The remedy.
     detail: String,
 }
 

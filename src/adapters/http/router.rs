@@ -1,4 +1,4 @@
-//! The HTTP door: events in, answers to gateways, and what people read and order.
+//! The HTTP API: events in, answers to gateways, and what people read and order.
 
 use super::auth::Access;
 use super::changes::ChangesState;
@@ -37,10 +37,10 @@ const METHODS_BESIDE_GET: MethodFilter = MethodFilter::POST
 /// How long a request may take; streams are not bound by it.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What the handlers need, each its own.
+/// The state of each handler.
 #[derive(Clone, Debug)]
 pub struct Api {
-    /// Who may do what.
+    /// The access rules.
     pub access: Access,
     /// Of `/v1/events`.
     pub ingest: Arc<IngestState>,
@@ -118,7 +118,7 @@ fn open_api_router() -> OpenApiRouter<Api> {
         .routes(routes!(super::health::readyz))
 }
 
-/// What goes on until the listener leaves: no time bounds it.
+/// Streams, which go on until the listener leaves: no time bounds them.
 fn streams_router() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(super::stream::stream))
 }

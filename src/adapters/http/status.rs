@@ -24,10 +24,10 @@ use std::time::Duration;
 /// How often it is taken down how the daemon does.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// What the handler of `/v1/status` needs.
+/// State of the handlers of `/v1/status`.
 #[derive(Debug)]
 pub struct StatusState {
-    /// What the settings say.
+    /// Facts of the settings.
     pub about: Arc<RwLock<About>>,
     /// Whether the journal can be written.
     pub durable: Arc<AtomicBool>,
@@ -41,15 +41,15 @@ pub struct StatusState {
     pub recent: Mutex<Recent>,
 }
 
-/// What people are told of the settings.
+/// Facts of the settings, for people.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
     /// The default mode.
     pub mode: Mode,
-    /// What credentials may take in memory. Unit: bytes.
+    /// The memory that credentials may take. Unit: bytes.
     pub memory_bytes_max: usize,
     /// How often each partition gets a checkpoint. Unit: milliseconds.
-    pub checkpoint_every_ms: i64,
+    pub checkpoint_interval_ms: i64,
     /// How many revocations the revocation limit lets through.
     pub revocation_limit: revocation_limit::Params,
     /// Whether events are read from Kafka.
@@ -139,7 +139,7 @@ fn carried_out(metrics: &Metrics) -> std::collections::BTreeMap<String, u64> {
         let count = |carried_out: &str| {
             metrics.decisions.with_label_values(&[order.as_str(), carried_out]).get()
         };
-        // No store is told of an alert.
+        // No store gets an alert.
         let is_told = order != Order::Act(Action::Alert);
         let made = if is_told { count("true") } else { count("true") + count("false") };
         (order.as_str().to_owned(), made)
@@ -186,7 +186,7 @@ fn measure(state: &StatusState) -> Measurements {
         kafka: about.reads_kafka.then_some(kafka),
         kafka_events: metrics.events.with_label_values(&["kafka"]).get(),
         checkpoint: metrics.checkpoint_at.by_stage().into_iter().map(|(_, at)| at).min(),
-        checkpoint_every_ms: about.checkpoint_every_ms,
+        checkpoint_interval_ms: about.checkpoint_interval_ms,
         forgotten: metrics.evicted.with_label_values(&["established"]).get(),
         deferred: metrics.deferred.get(),
         not_watched: metrics.admission_refused.get(),

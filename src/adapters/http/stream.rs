@@ -13,7 +13,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use tokio_stream::wrappers::BroadcastStream;
 
-/// What the handler of `/v1/stream` needs.
+/// State of the handlers of `/v1/stream`.
 #[derive(Debug)]
 pub struct StreamState {
     /// Recent findings and decisions, and those to come.
@@ -47,7 +47,7 @@ pub(super) async fn stream(
         let _held = &place;
         Ok(match news {
             Ok(news) => Event::default().event(news.event).data(&*news.data),
-            // The listener was too slow: it is told that it missed some.
+            // The listener was too slow: it learns that it missed some.
             Err(_) => Event::default().event("missed").data("{}"),
         })
     });

@@ -10,11 +10,11 @@ use tokio::net::{UnixListener, UnixStream};
 pub struct Params {
     /// Its path; none: there is no socket. Default: `tripline.sock` in the data folder.
     pub path: Option<PathBuf>,
-    /// Who may open it, as permissions of a file. Default: 0600, the user of the daemon.
+    /// Permissions of the socket's file. Default: 0600, the user of the daemon.
     pub mode: u32,
 }
 
-/// Who connected.
+/// The peer of a connection.
 #[derive(Clone, Debug)]
 pub struct Peer {
     /// `uid:1000`.
@@ -22,9 +22,9 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Who is at the other end of a connection.
+    /// The user at the other end of a connection.
     pub(super) fn of(stream: &UnixStream) -> Self {
-        // A peer that can't be told has an account of its own.
+        // A peer that is unknown has an account of its own.
         let account = stream
             .peer_cred()
             .map_or_else(|_| "uid:unknown".to_owned(), |cred| format!("uid:{}", cred.uid()));
@@ -50,7 +50,7 @@ pub fn bind(path: &Path, mode: u32) -> io::Result<UnixListener> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    // Nobody may open it before its permissions are set: they are set on a name of its own.
+    // No one may open it before its permissions are set: they are set on a name of its own.
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);

@@ -3,7 +3,7 @@
 //! **Invariant** S-2: what [`Journal::append`] returned from is on disk. After a crash the last
 //! line may be torn; it was never acknowledged, so it is cut off and reported.
 //!
-//! What was changed, left out or cut off is noticed when it is read: by the chain, and at the end,
+//! A line that was changed, left out or cut off is noticed when it is read: by the chain, and at the end,
 //! where a chain is silent, by the index, which remembers the last line.
 
 use super::files::{full, index_of, lock_of, open_active, segments, sync_folder};
@@ -22,7 +22,7 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 /// Rows that are put into the index together as it is recreated. Chosen.
 const ROWS_TOGETHER: usize = 10_000;
 
-/// What was found in the files.
+/// The content of the files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JournalScan {
     /// Whole lines.
@@ -66,7 +66,7 @@ pub struct Journal {
 struct End {
     /// Its number.
     next: u64,
-    /// What it links to.
+    /// The hash that it links to.
     link: Link,
     /// The first line of the file that it goes to.
     file: u64,
@@ -172,7 +172,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Tells the index; should it fail, it is behind until the next start.
+    /// Reports the index; should it fail, it is behind until the next start.
     fn record(&mut self, rows: &[Row]) {
         if self.index_behind {
             return;

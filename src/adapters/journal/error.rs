@@ -4,13 +4,13 @@ use crate::formats::storage::journal::LineError;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-/// What went wrong with the journal.
+/// An error of the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The operating system said no.
     #[error("can't {doing} the journal {}", path.display())]
     Io {
-        /// What was tried.
+        /// The attempted operation.
         doing: &'static str,
         /// Which file.
         path: PathBuf,
@@ -35,7 +35,7 @@ pub enum JournalError {
         path: PathBuf,
         /// Which line, from 1, over all files.
         line: u64,
-        /// What is wrong with it.
+        /// The mistake.
         #[source]
         source: LineError,
     },

@@ -31,7 +31,7 @@ pub(super) fn lock_of(path: &Path) -> PathBuf {
     path.with_extension("lock")
 }
 
-/// What the file at `path` is called once it is full.
+/// The name of the file at `path` once it is full.
 pub(super) fn full(path: &Path, first: u64) -> PathBuf {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!("{stem}-{first:020}.ndjson"))

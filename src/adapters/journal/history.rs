@@ -1,4 +1,4 @@
-//! What the journal says of the past, for those who ask: one decision, or those of a credential.
+//! Past decisions of the journal: one decision, or those of a credential.
 
 use super::error::JournalError;
 use super::files::{full, index_of};

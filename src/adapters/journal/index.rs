@@ -66,7 +66,7 @@ impl Index {
         // For the own user alone. Should that fail, opening says why.
         let _made = private_files::create_private(path);
         let mut connection = Connection::open(path)?;
-        // What a crash takes from it is recreated from the journal.
+        // Rows that a crash takes from it are recreated from the journal.
         connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;")?;
         if sqlite::version_up_to(VERSION, &connection)? < VERSION {
             let transaction = connection.transaction()?;

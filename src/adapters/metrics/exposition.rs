@@ -20,7 +20,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What who asks with that `Accept` gets.
+    /// The format for that `Accept`.
     pub fn accepted(accept: Option<&str>) -> Self {
         let asked = accept.unwrap_or("").split(',');
         let mut kinds = asked.filter_map(|one| one.trim().split(';').next());
@@ -45,7 +45,7 @@ impl Format {
 pub struct Exemplar {
     /// Which.
     pub finding: FindingId,
-    /// What was counted or observed.
+    /// The value of the exemplar.
     pub value: f64,
     /// When.
     pub at: EventTime,

@@ -1,11 +1,11 @@
-//! What the HTTP door turns away to stay open, and what of it had to be refused or repaired.
+//! Metrics of the HTTP API: what it turns away to stay open, and records refused or repaired.
 
 use super::table::MetricsError;
 use super::table::Table;
 
 use prometheus::{IntCounter, IntCounterVec};
 
-/// The metrics of the HTTP door.
+/// The metrics of the HTTP API.
 #[derive(Clone, Debug)]
 pub struct DoorMetrics {
     /// Connections that tripline closed, by reason.
@@ -63,7 +63,7 @@ impl Closed {
     }
 }
 
-/// What became of a letter.
+/// The outcome of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectResult {
     /// It is written.

@@ -1,5 +1,5 @@
 //! A gauge that is as old as the oldest of several threads: an average, or the newest, would hide the
-//! one that stands still.
+//! one that stalls.
 
 use crate::model::time::EventTime;
 use parking_lot::Mutex;

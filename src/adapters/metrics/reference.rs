@@ -17,7 +17,7 @@ impl Metrics {
     /// When two metrics have one name.
     pub fn reference() -> Result<String, MetricsError> {
         let metrics = Self::new(&["embedded"])?;
-        // What has no labels yet at a start has no family either.
+        // A metric without labels at a start has no family either.
         metrics.notifications.with_label_values(&["main", "delivered"]);
         metrics.reconciled_at.with_label_values(&["embedded"]);
         for stage in ["control_plane", "data_plane", "kafka"] {

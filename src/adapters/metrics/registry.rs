@@ -50,7 +50,7 @@ pub struct Metrics {
     pub late: IntCounter,
     pub too_late: IntCounter,
     pub ahead: IntCounter,
-    /// Who sends events from ahead of the clock: no label, as names are free.
+    /// Senders whose events are ahead of the clock: no label, as names are free.
     pub fast_clocks: FastClocks,
     pub event_lag: Histogram,
     pub queue_full: IntCounter,
@@ -61,9 +61,9 @@ pub struct Metrics {
     pub evicted: IntCounterVec,
     /// Events of credentials that were not taken in, as they were not seen before.
     pub deferred: IntCounter,
-    /// What credentials take in memory.
+    /// The memory that credentials take.
     pub credentials_bytes: IntGauge,
-    /// What they may take.
+    /// The memory that they may take.
     pub credentials_bytes_max: IntGauge,
     pub admission_refused: IntCounter,
     pub open_incidents: IntGauge,

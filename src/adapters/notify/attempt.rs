@@ -1,6 +1,6 @@
 //! The result of a message to a receiver.
 
-/// What came of an attempt at a message, as people are told.
+/// The outcome of an attempt at a message, as people read it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Attempt {
     /// The receiver has it.

@@ -20,13 +20,13 @@ use serde_json::Value;
 pub struct Params {
     /// Its name in metrics and logs: `slack.NAME`.
     pub name: String,
-    /// What it wants.
+    /// The messages that it wants.
     pub wants: notice::Params,
-    /// What it is.
+    /// The kind of store.
     pub of: KindOfReceiver,
 }
 
-/// What a receiver is. Addresses are not shown whole: that of a chat is a secret.
+/// A receiver's kind. Addresses are not shown whole: that of a chat is a secret.
 #[derive(Clone, Debug)]
 pub enum KindOfReceiver {
     /// An Alertmanager.
@@ -106,12 +106,12 @@ impl Receiver {
         &self.name
     }
 
-    /// What it wants.
+    /// The messages that it wants.
     pub const fn wants(&self) -> notice::Params {
         self.wants
     }
 
-    /// What it makes of messages.
+    /// Its answers to messages.
     pub const fn style(&self) -> Style {
         match self.way {
             Transport::Alertmanager(_) => Style::Alert,

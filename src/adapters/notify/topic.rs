@@ -24,7 +24,7 @@ pub struct Params {
     pub brokers: String,
     /// The topic.
     pub topic: String,
-    /// What records look like.
+    /// The layout of records.
     pub form: Form,
     /// Raw settings of librdkafka.
     pub librdkafka: BTreeMap<String, String>,

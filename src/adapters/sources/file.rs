@@ -1,5 +1,5 @@
 //! Files and standard input, plain or compressed (gzip, Zstandard), by their first bytes: a name says
-//! what somebody meant, and rotation and tools leave plain files with the name of packed ones.
+//! what someone meant, and rotation and tools leave plain files with the name of packed ones.
 //!
 //! Reads in bounded memory, whatever a compressed file unfolds to: a line longer than allowed is
 //! passed over and said.
@@ -16,7 +16,7 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// The largest document. Unit: bytes.
 const DOCUMENT_BYTES_MAX: usize = 256 << 20;
 /// How much is looked at for the beginning of an array. Unit: bytes. Chosen: more white space than
-/// anybody writes.
+/// anyone writes.
 const HEAD_BYTES: u64 = 256;
 
 /// How a gzip file begins. Source: RFC 1952, 2.3.1.
@@ -149,7 +149,7 @@ impl Records {
             Layout::Lines | Layout::LinesOrArray(_) => self.split(before, &mut each),
             Layout::Document => self.whole(&mut each),
         }
-        // What came before a fault is whole: a cut-off file loses its end alone.
+        // The records before a fault are whole: a cut-off file loses its end alone.
         read.map(|_| true)
     }
 

@@ -29,7 +29,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// What arrived at that time; `key` is the hash of its idempotency key.
+    /// A request's events with their arrival; `key` is the hash of its idempotency key.
     /// Cost: writes all of it for the event log, so not for a thread that answers.
     pub fn new(arrived: EventTime, key: Option<u64>, batches: Vec<(usize, Batch)>) -> Self {
         let draft = Draft::new((arrived, key), &batches);
@@ -85,7 +85,7 @@ impl Keys {
     }
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 enum Handover {
     /// It is on its way to the log.

@@ -122,7 +122,7 @@ impl RejectLog {
     /// Opens or creates the file; `now` is when.
     ///
     /// # Errors
-    /// What the operating system said.
+    /// The error of the operating system.
     pub fn open(path: &Path, params: Params, now: EventTime) -> io::Result<Self> {
         adopt_older(path)?;
         let open = Mutex::new(open(path, now)?);
@@ -163,7 +163,7 @@ impl RejectLog {
     fn begin_anew(&self, held: &mut Open, now: EventTime) -> io::Result<()> {
         held.file.flush()?;
         match std::fs::rename(&self.path, before(&self.path)) {
-            // Somebody took it away.
+            // Someone took it away.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             renamed => renamed?,
         }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// is at most the proof of a minute.
 const EVERY_MS: i64 = 60_000;
 
-/// What went wrong as a ledger was read.
+/// An error of reading the budget counts.
 #[derive(Debug, thiserror::Error)]
 enum ReadError {
     #[error("can't be read")]

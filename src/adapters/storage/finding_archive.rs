@@ -1,7 +1,7 @@
 //! Findings on disk: what was found outlives restarts, for a time and up to a size.
 //!
 //! The control plane notes findings in memory, and a thread of its own writes them down each second:
-//! a slow disk holds nothing up. What the last second found is told again after a crash, as its
+//! a slow disk holds nothing up. The findings of the last second come again after a crash, as its
 //! events are read again.
 
 use super::sqlite;
@@ -92,8 +92,8 @@ pub struct FindingArchive(Arc<Shared>);
 
 impl FindingArchive {
     /// Opens or creates the file; sets a damaged one aside, and keeps findings in memory alone where it
-    /// can't be used: protection does not wait for it. What was open is taken to have ended: it is
-    /// told again if it goes on. `errors` counts writes that failed.
+    /// can't be used: protection does not wait for it. Findings that were open are taken to have ended: they are
+    /// reported again if it goes on. `errors` counts writes that failed.
     ///
     /// # Errors
     /// When there is no memory for it either.
@@ -181,7 +181,7 @@ impl FindingArchive {
         if written.is_err() {
             let mut later = self.0.waiting.lock();
             for (id, finding) in waiting {
-                // What came meanwhile is newer.
+                // Findings that came meanwhile are newer.
                 if later.len() < WAITING_MAX {
                     later.entry(id).or_insert(finding);
                 } else {
@@ -330,7 +330,7 @@ fn forget(file: &Connection, before: EventTime, bytes_max: u64) -> rusqlite::Res
             [some],
         )?;
     }
-    // What was forgotten takes no room on the disk either. It gives a row for each page.
+    // Deleted rows take no room on the disk either. It gives a row for each page.
     let mut vacuum = file.prepare("PRAGMA incremental_vacuum")?;
     let mut pages = vacuum.query([])?;
     while pages.next()?.is_some() {}

@@ -13,7 +13,7 @@ pub const REPLAY_SEED: HashSeed = HashSeed(0x7472_6970_6c69_6e65, 0x7265_706c_61
 /// The least length of a fingerprint key. Unit: bytes.
 pub const KEY_BYTES: usize = 32;
 
-/// A seed that nobody can guess.
+/// A seed that no one can guess.
 ///
 /// # Errors
 /// When the system has no randomness to give.

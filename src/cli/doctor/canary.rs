@@ -1,4 +1,4 @@
-//! `--canary`: suspends and restores a credential that nobody has, and watches that gateways hear of it.
+//! `--canary`: suspends and restores a credential that no one has, and watches that gateways learn of it.
 
 use super::report::{Area, Check};
 use crate::cli::client::{Client, ClientError};
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// The credential. Nobody has it.
+/// The credential. No one has it.
 pub(super) const CANARY: &str = "api_key:tripline-doctor-canary";
 /// Within how long `/v1/check` has to know. Source: what tripline promises gateways.
 const KNOWN_WITHIN: Duration = Duration::from_secs(1);
@@ -15,17 +15,17 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(1);
 const STORES_WITHIN: Duration = Duration::from_secs(5);
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// It ends by itself, should nobody restore it. Unit: seconds.
+/// It ends by itself, should no one restore it. Unit: seconds.
 const LASTS_S: u32 = 60;
 
-/// What came of an order.
+/// The outcome of an order.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct CanaryState {
     /// After how long `/v1/check` answered as it should; none: not in time.
     known_ms: Option<u128>,
-    /// What it answered last.
+    /// Its last answer.
     answer: u16,
-    /// What each store said, and after how long it had said it. Unit: milliseconds.
+    /// The answer of each store, and after how long. Unit: milliseconds.
     stores: BTreeMap<String, (String, u128)>,
 }
 

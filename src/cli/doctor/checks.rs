@@ -3,7 +3,7 @@
 //!
 //! Each part asks first and judges then: what is judged is values alone. Parts are asked side by side,
 //! each bounded in time. **Does not** change anything, but for what it says: keys of its own in Redis and
-//! an entry on its stream and channel, a file of its own next to the checkpoints, and with `--canary` a credential that nobody has.
+//! an entry on its stream and channel, a file of its own next to the checkpoints, and with `--canary` a credential that no one has.
 
 use super::report::{Area, Check, Report};
 use crate::adapters::clock;
@@ -35,9 +35,9 @@ pub struct DoctorArgs {
     /// Where the daemon is; without a word by its configuration.
     #[command(flatten)]
     pub connection: Connection,
-    /// Suspend and restore the credential `api_key:tripline-doctor-canary`, which nobody has, and watch
-    /// that gateways and stores hear of it. It orders: the journal has it, and who is told of decisions
-    /// is told.
+    /// Suspend and restore the credential `api_key:tripline-doctor-canary`, which no one has, and watch
+    /// that gateways and stores learn of it. It orders: the journal has it, and and receivers of decisions
+    /// is reported.
     #[arg(long)]
     pub canary: bool,
     /// Leave the daemon alone: before its first start.
@@ -73,7 +73,7 @@ pub(crate) fn examine(args: &DoctorArgs) -> std::io::Result<Report> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     checks.extend(runtime.block_on(check(args, settings.as_ref())));
-    // What is still under way has been given up.
+    // Checks that are still under way have been given up.
     runtime.shutdown_timeout(Duration::from_millis(100));
     Ok(Report::new(checks, mistakes, at.to_string()))
 }
@@ -120,7 +120,7 @@ async fn check(args: &DoctorArgs, settings: Option<&Settings>) -> Vec<Check> {
     checks
 }
 
-/// What a part found, or that it took too long.
+/// The checks of a part, or that it took too long.
 async fn bounded(
     area: &'static str,
     within: Duration,

@@ -1,4 +1,4 @@
-//! What stands in the configuration: its mistakes, and what has expired.
+//! Checks of the configuration: its mistakes, and its expired entries.
 
 use super::report::{Area, Check};
 use crate::adapters::clock;
@@ -44,7 +44,7 @@ pub(super) fn read(file: Option<&Path>) -> (Option<Settings>, Vec<Check>) {
     }
 }
 
-/// What has expired by now: the daemon goes on without it.
+/// Expired entries of the allow list: the daemon goes on without them.
 fn expired(area: &Area, file: &Path) -> Vec<Check> {
     match loader::load_at(file, Some(clock::now())) {
         Ok(_) => vec![area.ok("expired", "nothing in [allow_list] has")],

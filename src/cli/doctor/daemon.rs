@@ -13,7 +13,7 @@ use crate::model::time::EventTime;
 /// How far clocks may differ. Unit: milliseconds. Chosen: what the lateness of events hides.
 const CLOCK_MS_MAX: i64 = 1_000;
 
-/// What the daemon said.
+/// The daemon's answer.
 #[derive(Clone, Debug)]
 struct Facts {
     status: StatusJson,
@@ -87,7 +87,7 @@ fn judge_error(area: &Area, error: &ClientError, settings: Option<&Settings>) ->
     area.failed("answers", text, remedy)
 }
 
-/// What is at the end of a chain of causes.
+/// The last cause of a chain.
 fn deepest(error: &dyn std::error::Error) -> String {
     let mut last = error;
     while let Some(next) = last.source() {
@@ -122,7 +122,7 @@ fn judge(area: &Area, facts: &Facts) -> Vec<Check> {
     checks
 }
 
-/// What the daemon itself says that a person should look at.
+/// The issues that the daemon itself reports.
 fn tell(area: &Area, issue: &IssueJson) -> Check {
     let found = match &issue.store {
         Some(store) => format!("{store}: {}", issue.found),
@@ -197,7 +197,7 @@ fn judge_clock(area: &Area, facts: &Facts) -> Check {
     )
 }
 
-/// The configuration is read again when it is told to be, or once a whole file is moved there; some of it
+/// The configuration is read again on request, or once a whole file is moved there; some of it
 /// needs a restart.
 fn judge_change(area: &Area, facts: &Facts) -> Option<Check> {
     let since = facts.status.configured.as_ref().unwrap_or(&facts.status.started);

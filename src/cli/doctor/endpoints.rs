@@ -1,4 +1,4 @@
-//! The other servers: auth stores that are told by requests, receivers of notifications, the place of
+//! The other servers: auth stores that take requests, receivers of notifications, the place of
 //! checkpoints, and the clock of this machine. Nothing is delivered.
 
 use super::report::{Area, Check};
@@ -14,7 +14,7 @@ use std::path::Path;
 /// Where systemd's time service says that the clock is synchronized.
 const TIMESYNC: &str = "/run/systemd/timesync/synchronized";
 
-/// Whether this machine's clock is synchronized, as far as that can be told.
+/// Whether this machine's clock is synchronized, as far as known.
 pub(super) fn clock() -> Check {
     let area = Area::new("clock");
     if Path::new(TIMESYNC).exists() {
@@ -25,7 +25,7 @@ pub(super) fn clock() -> Check {
     area.skipped("synchronized", why)
 }
 
-/// The auth stores that are told by requests: name, resolve, connect, TLS, by a HEAD request.
+/// The auth stores that take requests: name, resolve, connect, TLS, by a HEAD request.
 pub(super) async fn stores(settings: &Settings) -> Vec<Check> {
     let targets = settings.stores.iter().flat_map(|store| {
         let targets = match &store.of {

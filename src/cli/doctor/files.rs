@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// Settings that name a file which is no secret.
 const PUBLIC: [&str; 2] = ["ca_file", "client_cert_file"];
 
-/// What is known of a file or folder.
+/// Metadata of a file or folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Facts {
     path: PathBuf,
@@ -20,7 +20,7 @@ struct Facts {
     mode: Option<u32>,
     /// Whose it is.
     owner: u32,
-    /// Who asks.
+    /// The caller.
     asked_by: u32,
     readable: bool,
     writable: bool,
@@ -68,7 +68,7 @@ pub(super) fn check(settings: &Settings, is_first: bool) -> Vec<Check> {
     checks
 }
 
-/// What the files of a folder take. Unit: bytes.
+/// The size of the files of a folder. Unit: bytes.
 fn size_of(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     entries.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
@@ -165,7 +165,7 @@ fn judge_key(area: &Area, key: &Facts, configured: bool, is_first: bool) -> Chec
     }
 }
 
-/// What others may do with a secret; its group may read it, as in Kubernetes.
+/// Permissions of others on a secret; its group may read it, as in Kubernetes.
 const fn too_open(mode: u32) -> Option<&'static str> {
     if mode & 0o004 != 0 {
         Some("read by everybody on this machine")

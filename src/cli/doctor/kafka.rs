@@ -15,7 +15,7 @@ const EVENTS_AHEAD_MS_MAX: i64 = 2_000;
 /// How far ahead brokers and senders may be. Unit: milliseconds. Chosen: as between daemon and here.
 const AHEAD_MS_MAX: i64 = 1_000;
 
-/// What is expected of it.
+/// The expected state.
 #[derive(Clone, Debug)]
 struct Expected {
     config: String,

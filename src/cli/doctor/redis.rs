@@ -1,4 +1,4 @@
-//! Redis: whether it answers, lets tripline write, and keeps what it is told.
+//! Redis: whether it answers, lets tripline write, and keeps what is written to it.
 
 use super::report::{Area, Check};
 use crate::adapters::enforce::redis::probe::RedisProbe;
@@ -88,7 +88,7 @@ fn judge_memory(area: &Area, most: &str, policy: &str) -> Check {
         (_, "noeviction") => area.ok("memory", "nothing is evicted (noeviction)"),
         (most, policy) => {
             let bound = if most == "0" { ", once maxmemory is set" } else { "" };
-            // Of those that are told to last, only what ends by itself goes.
+            // Of those that are reported to last, only what ends by itself goes.
             let what = if policy.starts_with("volatile") {
                 "revocations of tokens that end by themselves"
             } else {

@@ -1,4 +1,4 @@
-//! What was looked at and found, with what to do about it.
+//! Checks and their results, with remedies.
 
 use crate::cli::exit::Exit;
 use serde::Serialize;
@@ -32,15 +32,15 @@ impl State {
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Check {
-    /// What it is about: `redis`, say.
+    /// Its subject: `redis`, say.
     pub area: String,
-    /// What was looked at.
+    /// The thing checked.
     pub check: &'static str,
     /// How it ended.
     pub state: State,
-    /// What was found, or why it was not looked at.
+    /// The result, or why it was not checked.
     pub found: String,
-    /// What to do.
+    /// The remedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What became of an expectation.
+//! The outcome of an expectation.
 
 use super::format::Expectation;
 use super::story::ScenarioResult;
@@ -7,14 +7,14 @@ use crate::model::finding::{Action, Finding};
 use crate::model::time::EventTime;
 use serde::Serialize;
 
-/// What became of an expectation.
+/// The outcome of an expectation.
 #[derive(Debug, Serialize)]
 pub struct Outcome {
     /// Whether it came true.
     pub came_true: bool,
-    /// What was expected, in words.
+    /// The expectation, in words.
     pub expected: String,
-    /// What was seen instead; empty where it came true.
+    /// The actual result; empty where it came true.
     pub seen: Vec<String>,
 }
 

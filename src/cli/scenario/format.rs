@@ -1,4 +1,4 @@
-//! What stands in a scenario file.
+//! The format of scenario files.
 
 use crate::config::units::{DURATIONS, RATES, duration_of, rate_of};
 use crate::model::credential::{Credential, Kind};
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
-    /// What it shows, in a sentence.
+    /// Its purpose, in a sentence.
     #[serde(default)]
     pub about: String,
     /// The configuration that is tried; none: the defaults. A path from the scenario's folder.
@@ -29,7 +29,7 @@ pub struct Scenario {
     /// Stretches of use.
     #[serde(default, rename = "use")]
     pub uses: Vec<Use>,
-    /// What is expected.
+    /// The expectations.
     #[serde(rename = "expect")]
     pub expectations: Vec<Expectation>,
 }
@@ -50,9 +50,9 @@ pub struct Use {
     /// How fast. Unit: requests per minute.
     #[serde(deserialize_with = "rate")]
     pub rate: u32,
-    /// Who pays.
+    /// The tenant.
     pub tenant: Option<String>,
-    /// What the gateway says.
+    /// The outcome at the gateway.
     #[serde(default, deserialize_with = "outcome")]
     pub outcome: Outcome,
     /// Where it comes from.
@@ -71,7 +71,7 @@ pub struct Use {
     pub tokens: Option<u64>,
 }
 
-/// What is expected of one credential.
+/// The expectation about one credential.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {

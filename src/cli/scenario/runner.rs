@@ -49,7 +49,7 @@ pub enum ScenarioError {
     Mistake {
         /// In which file.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The mistake, and where it is.
         message: String,
     },
     /// Its configuration has mistakes.
@@ -113,7 +113,7 @@ fn play(batch: &Batch, settings: &Settings) -> ScenarioResult {
     story
 }
 
-/// What can't be meant: it would come true, or be left out, without anybody noticing.
+/// Rejects expectations that can't be meant: they would come true, or be left out, unnoticed.
 fn check(scenario: &Scenario) -> Result<(), String> {
     if scenario.expectations.is_empty() {
         return Err("nothing is expected: write at least one [[expect]]".to_owned());

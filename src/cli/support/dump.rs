@@ -29,7 +29,7 @@ const LOG_BYTES_MAX: u64 = 1 << 20;
 /// How long the daemon may take to answer each question.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// What helps those who help.
+/// A redacted support bundle.
 #[derive(Debug, Subcommand)]
 pub enum Support {
     /// Write an archive (.tar.gz) for those who help: version, settings, what doctor says, status,
@@ -142,14 +142,14 @@ fn dump(args: &DumpArgs, path: &Path, folder: &str) -> Result<String, DumpError>
     match written {
         Ok((parts, bytes)) => Ok(farewell(&parts, path, bytes, args.with_names)),
         Err(error) => {
-            // Half of one is of no use to anybody.
+            // Half of one is of no use to anyone.
             let _gone = std::fs::remove_file(path);
             Err(error)
         }
     }
 }
 
-/// What is in it, and what to do before it is sent.
+/// The bundle's parts, and the steps before it is sent.
 fn farewell(parts: &[Part], path: &Path, bytes: usize, with_names: bool) -> String {
     let names: Vec<&str> = parts.iter().map(|part| part.name).collect();
     let of_names = if with_names {
@@ -252,7 +252,7 @@ fn version() -> Value {
     })
 }
 
-/// What the daemon says; where it does not, why.
+/// The answers of the daemon; where it gives none, why.
 #[derive(Default)]
 struct RenamedNames {
     status: Value,

@@ -1,4 +1,4 @@
-//! What must not leave the house: secrets are taken out, names become short keyed hashes.
+//! Redaction: secrets are taken out, names become short keyed hashes.
 //!
 //! Twice: by place, as it is known where secrets and names stand; and at the end by value, as the secrets
 //! and names themselves are known here. The key of the hashes is made for each dump and kept nowhere: one
@@ -12,7 +12,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use url::Url;
 
-/// What stands for a secret.
+/// The substitute for a secret.
 const GONE: &str = "[redacted]";
 /// The shortest secret or name that is sought by its value. Unit: bytes. Chosen: less is in every text.
 const SOUGHT_BYTES_MIN: usize = 4;
@@ -55,7 +55,7 @@ const NAMING: [&str; 12] = [
     "endpoint",
     "owner",
 ];
-/// Those that say of a line that its message is about somebody.
+/// Those that say of a line that its message is about someone.
 const ABOUT_ONE: [&str; 5] = ["credential", "subject", "tenant", "by", "reason"];
 /// Raw settings of librdkafka that are no secrets.
 const LIBRDKAFKA: [&str; 10] = [
@@ -71,7 +71,7 @@ const LIBRDKAFKA: [&str; 10] = [
     "broker.address.family",
 ];
 
-/// What stands for a line of a log that is no JSON.
+/// The substitute for a line of a log that is no JSON.
 const NO_JSON: &str = "(left out: this line is no JSON)";
 
 /// Takes out secrets and replaces names.
@@ -92,7 +92,7 @@ impl Redactor {
         Self { secrets, names: BTreeMap::new(), key: Fingerprinter::new(key), shows_names }
     }
 
-    /// What stands for a name, which is sought from now on.
+    /// The substitute for a name, which is sought from now on.
     pub(super) fn name(&mut self, name: &str) -> String {
         if self.shows_names || name.is_empty() {
             return self.text(name);
@@ -182,7 +182,7 @@ impl Redactor {
     }
 
     /// A line of a log: JSON, with what a service manager may have put before it. Another one may name
-    /// anybody, and is left out.
+    /// anyone, and is left out.
     pub(super) fn log_line(&mut self, line: &str) -> String {
         let (head, json) = line.split_at(line.find('{').unwrap_or(line.len()));
         let Ok(Value::Object(fields)) = serde_json::from_str(json) else {
@@ -195,7 +195,7 @@ impl Redactor {
                 Value::String(text) => match name.as_str() {
                     "timestamp" => text,
                     "credential" => self.credential(&text),
-                    // What is said of somebody is a reason.
+                    // Text about a person is a reason.
                     "message" if names_one => self.name(&text),
                     name if NAMING.contains(&name) => self.name(&text),
                     _ => self.text(&text),
@@ -337,7 +337,7 @@ fn replace_word(text: &str, name: &str, by: &str) -> String {
     out
 }
 
-/// The secrets that stand in the files and the settings of a configuration.
+/// The secrets that are in the files and the settings of a configuration.
 pub(super) fn secrets(files: &[PathBuf], table: Option<&toml::Table>) -> Vec<String> {
     let mut found = Vec::new();
     for file in files {

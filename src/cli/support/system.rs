@@ -17,7 +17,7 @@ const WORDS: [(&str, &str); 8] = [
 /// Lines of `/proc/meminfo` that are of use.
 const MEMORY: [&str; 4] = ["MemTotal", "MemAvailable", "SwapTotal", "SwapFree"];
 
-/// What there is to know; what can't be read is left out.
+/// Facts of the machine; those that can't be read are left out.
 pub(super) fn facts(data_dir: Option<&Path>) -> Value {
     let mut facts = Map::new();
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
@@ -54,7 +54,7 @@ pub(super) fn facts(data_dir: Option<&Path>) -> Value {
     Value::Object(facts)
 }
 
-/// What lies in the data folder, a line each: how large, and its name there.
+/// Files in the data folder, a line each: how large, and its name there.
 fn sizes(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let line = |entry: std::fs::DirEntry| {

@@ -8,7 +8,7 @@
 //! `model` and `view` are pure; the terminal, the clock and the connection are here and in `poll`.
 //!
 //! **Does not** order anything unless it was started with `--operate`, and then only what was
-//! confirmed. Nothing that somebody else wrote reaches the terminal but through `text::clean`.
+//! confirmed. Nothing that someone else wrote reaches the terminal but through `text::clean`.
 
 use super::model::{Effect, Message, Model};
 use super::poll::Asked;
@@ -36,7 +36,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 
-/// How long the keyboard is waited for before it is looked whether anybody listens still.
+/// How long the keyboard is waited for before it is looked whether anyone listens still.
 const KEYS_WAIT: Duration = Duration::from_millis(250);
 /// How often ages are drawn again.
 const TICK: Duration = Duration::from_secs(1);
@@ -58,7 +58,7 @@ pub struct TopArgs {
     /// Let x, X and r suspend, revoke and restore; each asks first.
     #[arg(long)]
     pub operate: bool,
-    /// Who orders; besides the name of the token or the user.
+    /// The operator; besides the name of the token or the user.
     #[arg(long, env = "USER")]
     pub by: Option<String>,
 }
@@ -86,7 +86,7 @@ pub fn run(args: TopArgs) -> Exit {
         }
     };
     let ended = runtime.block_on(begin(args));
-    // What still waits for the daemon is not waited for.
+    // Answers of the daemon that are still due are not waited for.
     runtime.shutdown_background();
     match ended {
         Ok(()) => Exit::Good,
@@ -127,7 +127,7 @@ struct Screen {
 }
 
 /// Whether the terminal was taken and not given back so far. Giving it back twice would move the
-/// cursor to where it once was, over what has been told since.
+/// cursor to where it once was, over what has been reported since.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 impl Screen {
@@ -139,7 +139,7 @@ impl Screen {
         }));
         enable_raw_mode()?;
         TAKEN.store(true, Ordering::SeqCst);
-        // What was done until something fails is undone, too.
+        // Steps done until something fails are undone, too.
         let opened = execute!(stdout(), EnterAlternateScreen, EnableBracketedPaste)
             .and_then(|()| DefaultTerminal::new(CrosstermBackend::new(stdout())));
         if opened.is_err() {
@@ -163,7 +163,7 @@ fn give_back() {
     }
 }
 
-/// What the terminal says.
+/// Input from the terminal.
 enum Input {
     /// Something to be taken.
     Message(Message),

@@ -13,7 +13,7 @@ const LASTS_S: [u32; 5] = [300, 900, 3600, 86_400, 7 * 86_400];
 /// Which of them is offered first: a quarter of an hour.
 const LASTS_FIRST: usize = 1;
 
-/// What is ordered.
+/// The order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verb {
     /// Out of service for a while.
@@ -48,7 +48,7 @@ pub(super) struct Order {
     pub(super) lasts_s: Option<u32>,
 }
 
-/// What a key came to.
+/// The effect of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// The question stands.
@@ -62,7 +62,7 @@ pub(super) enum Answer {
 /// The question.
 #[derive(Clone, Debug)]
 pub(super) struct Confirm {
-    /// What is asked for.
+    /// The question.
     pub(super) verb: Verb,
     /// About whom, `kind:id`, as the daemon knows it.
     pub(super) name: String,
@@ -72,7 +72,7 @@ pub(super) struct Confirm {
     pub(super) typed: String,
     /// Whether the id is being typed, and not the reason.
     pub(super) at_id: bool,
-    /// What is amiss.
+    /// The mistake.
     pub(super) amiss: Option<&'static str>,
     lasts: usize,
 }
@@ -161,7 +161,7 @@ impl Confirm {
             self.at_id = true;
             return Answer::Open;
         }
-        // What can't be shown can't be typed either; `?` stands for it.
+        // Characters that can't be shown can't be typed either; `?` stands for them.
         let wanted = self.id().replace(REPLACED, "?");
         if self.asks_for_id() && self.typed.trim() != wanted.trim() {
             (self.at_id, self.amiss) = (true, Some("that is not its id: nothing was ordered"));

@@ -15,7 +15,7 @@ use ratatui::text::{Line, Span};
 const SHOWN_MAX: usize = 20;
 /// The widest bar. Unit: columns.
 const BAR_MAX: usize = 50;
-/// What stands before a bar. Unit: columns.
+/// The columns before a bar. Unit: columns.
 const BEFORE_BAR: usize = 44;
 
 /// A page that is being written.

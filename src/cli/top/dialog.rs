@@ -1,4 +1,4 @@
-//! What lies over the lists: the help, and the question before an order.
+//! Overlays: the help, and the question before an order.
 
 use super::confirm::{Confirm, Verb};
 use super::text::{clean, cut, span, width, wrap};
@@ -42,7 +42,7 @@ fn window(frame: &mut Frame<'_>, title: &str, lines: Vec<Line<'static>>, style: 
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }
 
-/// What the keys do.
+/// The keys and their effects.
 pub(super) fn help(frame: &mut Frame<'_>, look: Theme) {
     let line = |(keys, told): &(&str, &str)| {
         let gap = " ".repeat(10_usize.saturating_sub(width(keys)));

@@ -1,4 +1,4 @@
-//! The lines at the top: how the daemon is. What is not well comes in capitals, and first where
+//! The lines at the top: how the daemon is. Issues come in capitals, and first where
 //! there is no room for all.
 
 use super::model::Model;

@@ -1,5 +1,5 @@
-//! What the screen is about, and what each message makes of it. It reads no clock, draws nothing,
-//! and asks nobody: what is to be done outside it gives back as an effect.
+//! The state of the screen, and how each message changes it. It reads no clock, draws nothing,
+//! and asks no one: what is to be done outside it gives back as an effect.
 
 use super::confirm::{Answer, Confirm, Order, Verb};
 use super::keymap::Key;
@@ -18,7 +18,7 @@ const AROUND_ROWS: u16 = 8;
 /// Keys that mean the same in the lists and in the detail.
 const COMMON: &str = "q? xXr123";
 
-/// What happened.
+/// The event.
 #[derive(Clone, Debug)]
 pub(super) enum Message {
     /// Time went by.
@@ -39,7 +39,7 @@ pub(super) enum Message {
     Drawn(u16),
 }
 
-/// What is to be done outside.
+/// An effect outside of the model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// The end.
@@ -58,7 +58,7 @@ pub(super) struct List {
     chosen: Option<String>,
     /// Where it was last.
     at: usize,
-    /// What the rows are sorted by.
+    /// The sort key of the rows.
     pub(super) by: SortKey,
     /// Whether the order is turned around.
     pub(super) reversed: bool,
@@ -76,22 +76,22 @@ impl List {
     }
 }
 
-/// What lies over the lists.
+/// An overlay.
 #[derive(Clone, Debug, Default)]
 pub(super) enum Overlay {
     /// Nothing.
     #[default]
     Nothing,
-    /// What the keys do.
+    /// The keys and their effects.
     Help,
     /// A question.
     Confirm(Confirm),
 }
 
-/// What the screen is about.
+/// The state of the screen.
 #[derive(Clone, Debug)]
 pub(super) struct Model {
-    /// What the daemon said last.
+    /// The daemon's last answer.
     pub(super) snapshot: Snapshot,
     /// When that was, by the clock here.
     pub(super) heard: EventTime,
@@ -101,7 +101,7 @@ pub(super) struct Model {
     pub(super) rates: Rates,
     /// Why the daemon can't be reached, while it can't.
     pub(super) lost: Option<String>,
-    /// Whether what is shown stands still.
+    /// Whether what is shown stalls.
     pub(super) paused: bool,
     /// Whether orders may be given.
     pub(super) operate: bool,
@@ -109,7 +109,7 @@ pub(super) struct Model {
     pub(super) look: Theme,
     /// The pane in front.
     pub(super) pane: Pane,
-    /// What rows must have in them.
+    /// The filter of the rows.
     pub(super) filter: String,
     /// Whether the filter is being typed.
     pub(super) filtering: bool,
@@ -117,9 +117,9 @@ pub(super) struct Model {
     pub(super) detail: Option<String>,
     /// How far the detail is scrolled.
     pub(super) scroll: u16,
-    /// What lies over it all.
+    /// The overlay.
     pub(super) over: Overlay,
-    /// What is told in the last line.
+    /// The message in the last line.
     pub(super) notice: Option<(String, EventTime)>,
     credentials: List,
     incidents: List,

@@ -1,4 +1,4 @@
-//! What keys come to, played without a terminal.
+//! Effects of keys, played without a terminal.
 
 use super::confirm::{Order, Verb};
 use super::keymap::Key;

@@ -22,7 +22,7 @@ const ORDER_MAX: Duration = Duration::from_secs(15);
 /// How many findings are asked for.
 const FINDINGS_MAX: u32 = 200;
 
-/// What is asked for besides the lists.
+/// The queries besides the lists.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Asked {
     /// More of this credential, `kind:id`.
@@ -106,7 +106,7 @@ fn on_one_line(text: &str) -> String {
     out
 }
 
-/// Asks until nobody listens any more.
+/// Asks until no one listens any more.
 pub(super) async fn keep_asking(
     client: Arc<Client>,
     every: Duration,

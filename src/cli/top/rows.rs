@@ -31,7 +31,7 @@ impl Pane {
         }
     }
 
-    /// What its rows can be sorted by; the first is how it begins.
+    /// The sort keys of its rows; the first is the default.
     pub(super) const fn sorts(self) -> &'static [SortKey] {
         match self {
             Self::Credentials => &[
@@ -54,7 +54,7 @@ impl Pane {
     }
 }
 
-/// What rows are sorted by.
+/// The sort key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SortKey {
     /// Those with an incident, then those above their peak, then the busiest.
@@ -63,7 +63,7 @@ pub(super) enum SortKey {
     Minute,
     /// The last minute over the peak.
     TimesPeak,
-    /// What is expected in a minute.
+    /// The expected count of a minute.
     Expected,
     /// The most in a minute.
     Peak,
@@ -79,7 +79,7 @@ pub(super) enum SortKey {
     Action,
     /// The detector.
     Detector,
-    /// Who ordered it.
+    /// The operator who ordered it.
     Who,
 }
 
@@ -103,7 +103,7 @@ impl SortKey {
     }
 }
 
-/// What a row is of.
+/// The subject of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RowOf<'a> {
     /// A credential.
@@ -117,11 +117,11 @@ pub(super) enum RowOf<'a> {
 /// A row.
 #[derive(Clone, Debug)]
 pub(super) struct Row<'a> {
-    /// What it is known by from one answer to the next.
+    /// Its identity from one answer to the next.
     pub(super) key: String,
     /// Its credential, `kind:id`, as the daemon knows it.
     pub(super) name: String,
-    /// What it shows.
+    /// Its content.
     pub(super) of: RowOf<'a>,
 }
 
@@ -169,7 +169,7 @@ impl Row<'_> {
         }
     }
 
-    /// What a filter looks at.
+    /// The text that a filter searches.
     fn told(&self) -> String {
         let told = match self.of {
             RowOf::Credential(one) => {
@@ -222,7 +222,7 @@ fn rank_of_credential(one: &CredentialJson, by: SortKey) -> Rank {
 }
 
 /// Where the column says nothing, the most severe incident comes first, and then the newest; decisions
-/// stay as the daemon tells them, the newest first.
+/// stay as the daemon reports them, the newest first.
 fn compare(one: &Row<'_>, other: &Row<'_>, by: SortKey) -> Ordering {
     let by_column = compare_by(one, other, by);
     let then = |by| compare_by(one, other, by);

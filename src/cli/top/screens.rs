@@ -1,4 +1,4 @@
-//! What is drawn, compared with what should be: the screens lie next to this file, and are written
+//! Screens, compared with the expected ones: those lie next to this file, and are written
 //! again by `UPDATE=1 cargo test top::screens`.
 
 use super::keymap::Key;
@@ -101,7 +101,7 @@ pub(super) fn calm() -> Model {
     model
 }
 
-/// What the daemon says once a key has leaked.
+/// The daemon's answers once a key has leaked.
 pub(super) fn leaked() -> Snapshot {
     let mut status = status(1600, "04");
     status["open_incidents"] = json!(1);

@@ -1,4 +1,4 @@
-//! What the daemon said at one time.
+//! The daemon's answers at one time.
 
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::api::finding::FindingJson;
@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 /// How many credentials are asked for; those out of service come first.
 pub(super) const CREDENTIALS_MAX: usize = 200;
 
-/// What the daemon said.
+/// The daemon's answer.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {
     /// How it is.
@@ -37,7 +37,7 @@ pub(super) struct Snapshot {
 pub(super) struct Decided {
     /// The decision.
     pub(super) decision: Decision,
-    /// What each store answered, or `waiting`.
+    /// The answer of each store, or `waiting`.
     pub(super) stores: BTreeMap<String, String>,
 }
 
@@ -48,7 +48,7 @@ pub(super) struct Approval {
     pub(super) decision: Decision,
     /// Until when people may say yes or no.
     pub(super) until: Option<EventTime>,
-    /// Who said yes.
+    /// The people who agreed.
     pub(super) agreed: Vec<String>,
 }
 
@@ -57,7 +57,7 @@ pub(super) struct Approval {
 pub(super) struct DetailView {
     /// Which, `kind:id`.
     pub(super) name: String,
-    /// What is remembered of it, if anything.
+    /// Its profile, if there is one.
     pub(super) credential: Option<CredentialJson>,
     /// Its findings, newest first.
     pub(super) findings: Vec<Finding>,
@@ -129,14 +129,14 @@ impl Snapshot {
         rfc3339(&self.status.now).unwrap_or_default()
     }
 
-    /// How many credentials gateways are told to refuse, as far as they were asked for.
+    /// How many credentials gateways have to refuse, as far as they were asked for.
     pub(super) fn out_of_service(&self) -> String {
         let out = |one: &&CredentialJson| one.status == "suspended" || one.status == "revoked";
         let out = self.credentials.iter().filter(out).count();
         if out >= CREDENTIALS_MAX { format!("{out} or more") } else { out.to_string() }
     }
 
-    /// What was done about a finding, or what held it back.
+    /// The decision on a finding, or the safeguards that held it back.
     pub(super) fn done_about(&self, finding: FindingId) -> String {
         let of = |one: &&Decided| one.decision.finding == Some(finding);
         if let Some(found) = self.decisions.iter().find(of) {
@@ -147,7 +147,7 @@ impl Snapshot {
         stands.map_or_else(|| "nothing so far".to_owned(), |one| one.status.clone())
     }
 
-    /// What became of a decision.
+    /// The outcome of a decision.
     pub(super) fn outcome(&self, one: &Decided) -> String {
         let Decided { decision, stores } = one;
         let held: Vec<&str> = decision.held_by.iter().map(|one| one.as_str()).collect();

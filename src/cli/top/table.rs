@@ -68,7 +68,7 @@ const DECISIONS: &[Column] = &[
     wide("REASON", 16, (4, 4)),
 ];
 
-/// What a cell shows, and how.
+/// A cell's text and style.
 type Cell = (String, Style);
 
 /// The widths of the columns; none for one that has no place.
@@ -213,7 +213,7 @@ fn of_decision(one: &Decided, snapshot: &Snapshot, arrow: char, look: Theme) -> 
     ]
 }
 
-/// What the chosen row says at length; none where its columns say it all.
+/// The whole text of the chosen row; none where its columns show it all.
 pub(super) fn aside(model: &Model) -> Option<String> {
     let rows = model.rows();
     let told = match rows.get(model.list().place(&rows))?.of {

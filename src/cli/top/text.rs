@@ -7,7 +7,7 @@ use crate::formats::printable::misleads;
 use crate::model::time::EventTime;
 use ratatui::text::Span;
 
-/// What stands for a character that is not shown.
+/// The substitute for a character that is not shown.
 pub(super) const REPLACED: char = '\u{fffd}';
 /// How many marks a letter may carry; a pile of them covers other lines. Chosen: Vietnamese has two.
 const MARKS_MAX: usize = 2;
@@ -22,7 +22,7 @@ pub(super) fn width(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// A text of somebody else, safe to be shown.
+/// A text of someone else, safe to be shown.
 pub(crate) fn clean(text: &str) -> String {
     let mut marks = 0;
     let safe = |char: char| {

@@ -1,4 +1,4 @@
-//! Colours and weights. What a colour says stands there in words too; without colours only weights
+//! Colours and weights. Words repeat the meaning of each colour; without colours only weights
 //! are left.
 
 use ratatui::style::{Color, Modifier, Style};
@@ -15,27 +15,27 @@ impl Theme {
         if self.colour { Style::new().fg(colour) } else { Style::new() }
     }
 
-    /// What a person should look at.
+    /// An issue for a person.
     pub(super) fn bad(self) -> Style {
         self.coloured(Color::Red).add_modifier(Modifier::BOLD)
     }
 
-    /// What differs from the usual.
+    /// A value that differs from the usual.
     pub(super) fn odd(self) -> Style {
         self.coloured(Color::Yellow)
     }
 
-    /// What leads the eye: keys, names of tabs.
+    /// An anchor for the eye: keys, names of tabs.
     pub(super) fn lead(self) -> Style {
         self.coloured(Color::Cyan).add_modifier(Modifier::BOLD)
     }
 
-    /// What is beside the point: dim rather than grey, which some colour schemes make invisible.
+    /// Secondary text: dim rather than grey, which some colour schemes make invisible.
     pub(super) fn quiet() -> Style {
         Style::new().add_modifier(Modifier::DIM)
     }
 
-    /// What is over all.
+    /// A finding that has ended.
     pub(super) fn banner(self) -> Style {
         self.bad().add_modifier(Modifier::REVERSED)
     }

@@ -20,13 +20,13 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 
-/// The smallest terminal in which anything can be told. Unit: columns and lines.
+/// The smallest terminal that can show anything. Unit: columns and lines.
 const SMALLEST: (u16, u16) = (24, 6);
-/// From how many lines on the chosen row is told at length.
+/// From how many lines on the chosen row is shown in full.
 const ROOM_FOR_ASIDE: u16 = 14;
-/// From how many lines on all of the daemon's state is told.
+/// From how many lines on all of the daemon's state is shown.
 const ROOM_FOR_HEAD: u16 = 12;
-/// Lines in which the chosen row is told at length.
+/// Lines in which the chosen row is shown in full.
 const ASIDE: usize = 2;
 
 /// Lines that are given out from the top, and from the bottom.

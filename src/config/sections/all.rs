@@ -1,4 +1,4 @@
-//! What stands in each section of the configuration, with its default.
+//! All sections of the configuration, with their defaults.
 
 use super::detection::{engine, profile};
 use super::response::journal;
@@ -34,7 +34,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
     let fingerprint_key_file = root.get("fingerprint_key_file", key_file);
     let random_ids = root.get("random_ids", Value::flag).unwrap_or(false);
     secrets_as_names(root, random_ids);
-    let (checkpoint_every_ms, checkpoints_url) =
+    let (checkpoint_interval_ms, checkpoints_url) =
         checkpoints(root.section("checkpoints"), fingerprint_key_file.is_some());
     let (profile, tenant_sums) = profile(root);
     let watched = !profile.disabled.has(Detector::TenantFlood);
@@ -60,7 +60,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
         fingerprint_key_file,
         random_ids,
         journal_rotate_bytes: journal(root.section("journal")),
-        checkpoint_every_ms,
+        checkpoint_interval_ms,
         checkpoints_url,
         event_log: event_log(root.section("event_log")),
         findings: findings(root.section("findings")),

@@ -1,4 +1,4 @@
-//! Auth stores that are told by requests: webhooks, authorization servers, Shared Signals.
+//! Auth stores that take requests: webhooks, authorization servers, Shared Signals.
 
 use super::values::{bytes_of_file, kinds, secret_file, some_text};
 use crate::adapters::egress::{self, Target};
@@ -10,7 +10,7 @@ use crate::formats::outbound::standard_webhook::Signer;
 use crate::model::credential::{Kind, Kinds};
 use secrecy::ExposeSecret;
 
-/// What they are called in the configuration.
+/// Their names in the configuration.
 pub(super) const KINDS: [&str; 3] = ["webhook", "oauth", "shared_signals"];
 
 /// Reads one; none where something is wrong, which was noted.

@@ -54,8 +54,9 @@ pub(super) fn control(root: &Section<'_>) -> control_plane::params::Params {
     let section = root.section("approval");
     let people = section.get("required_approvers", |v| within(v, 0, 5));
     let approval = &mut params.approval;
-    approval.people = people.and_then(|n| u8::try_from(n).ok()).unwrap_or(approval.people);
-    approval.within_ms = section.get("timeout", duration_ms).unwrap_or(approval.within_ms);
+    approval.required_approvers =
+        people.and_then(|n| u8::try_from(n).ok()).unwrap_or(approval.required_approvers);
+    approval.timeout_ms = section.get("timeout", duration_ms).unwrap_or(approval.timeout_ms);
     section.finish();
 
     budget(root.section("budget"), &mut params.budgets);

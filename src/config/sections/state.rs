@@ -1,4 +1,4 @@
-//! What outlives a restart: checkpoints, the event log, findings.
+//! State that outlives a restart: checkpoints, the event log, findings.
 
 use super::values::one_of;
 use crate::adapters::checkpoint::store::SCHEMES;
@@ -19,7 +19,7 @@ pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<U
         let remedy = "write file:///folder, s3://bucket/folder, gs://… or az://…";
         let url = Url::parse(value.text()?)
             .map_err(|error| InvalidValue::new(error.to_string(), remedy))?;
-        // What it holds besides the place may be a secret, and it is shown.
+        // Parts of the URL besides the place may be a secret, and it is shown.
         let is_place = url.username().is_empty() && url.query().is_none();
         if !has_key {
             let message = "instances that share checkpoints need the same fingerprint key";

@@ -52,7 +52,7 @@ pub(super) fn mode(value: Value<'_>) -> Result<Mode, InvalidValue> {
     one_of(value, Mode::parse, &Mode::ALL.map(Mode::as_str))
 }
 
-/// What a store is told of: the kinds that it names, or all.
+/// The kinds that a store receives: those that it names, or all.
 pub(super) fn kinds(section: &Section<'_>) -> Kinds {
     let read = |value: Value<'_>| {
         let known = Kind::ALL.map(Kind::as_str).join(", ");
@@ -170,7 +170,7 @@ pub(super) fn kinds_of_names(section: &Section<'_>) {
 }
 
 /// Notes the names of credentials and tenants that no event can have, as they look like secrets: the
-/// limits and exceptions set for them would hold for nobody.
+/// limits and exceptions set for them would hold for no one.
 pub(super) fn secrets_as_names(root: &Section<'_>, random_ids: bool) {
     for (section, tables) in [
         ("limits", &["credential", "tenant_each", "tenant_sum"][..]),

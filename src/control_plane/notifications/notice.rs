@@ -1,7 +1,7 @@
-//! What receivers of notifications are told, and when.
+//! Notifications: their content and their time.
 //!
 //! ```text
-//!  news -> queue of a receiver: grave enough? new? within the limit? -> queue -> message
+//!  news -> queue of a receiver: severe enough? new? within the limit? -> queue -> message
 //!          (findings' changes, decisions)                     beyond it: counted, "N more"
 //! ```
 //! **Does not** know what a message looks like or where it goes: time is an argument, and answers
@@ -22,10 +22,10 @@ pub enum News {
     Decision(Arc<Decision>),
 }
 
-/// What became of a finding, as receivers are told.
+/// The outcome of a finding, as receivers are notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// They hear of it for the first time.
+    /// They learn of it for the first time.
     Opened,
     /// A more severe action is justified than they know of.
     Escalated,
@@ -49,13 +49,13 @@ impl Stage {
 pub struct NotifiedFinding {
     /// The finding as it was last heard.
     pub finding: Arc<Finding>,
-    /// The most severe action that they were told of.
+    /// The most severe action that they were reported of.
     pub told: Action,
     /// The newest decision on it.
     pub decision: Option<Arc<Decision>>,
 }
 
-/// What a message says.
+/// The content of a message.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
     /// A finding changed.
@@ -64,7 +64,7 @@ pub enum Notice {
         stage: Stage,
         /// The finding.
         known: NotifiedFinding,
-        /// What was told of it before, where that differs.
+        /// The action of the message before, where that differs.
         before: Option<Action>,
     },
     /// A decision was made.
@@ -80,7 +80,7 @@ pub struct Message {
     pub id: String,
     /// When it was written.
     pub at: EventTime,
-    /// What it says.
+    /// Its content.
     pub notice: Notice,
 }
 
@@ -111,7 +111,7 @@ impl Message {
     }
 }
 
-/// What a receiver makes of messages.
+/// A receiver's answer to a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// A sequence: every change of a finding, and every decision.
@@ -122,7 +122,7 @@ pub enum Style {
     Alert,
 }
 
-/// What a receiver wants.
+/// A receiver's wishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     /// Findings and safeguards' decisions from this action on. Default: alert.

@@ -1,4 +1,4 @@
-//! The queue of one receiver: what it is told, once each, in order, within its limit.
+//! The queue of one receiver: what it is reported, once each, in order, within its limit.
 //!
 //! **Invariants.** A receiver hears once of a finding, once of each more severe action, and once of its
 //! end, and of an end only where it knows of the beginning. No more than [`WAITING_MAX`] messages
@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 /// Messages that wait at most; beyond that the oldest is dropped. Chosen: a megabyte or two.
 pub const WAITING_MAX: usize = 1000;
-/// Findings remembered as open at most; further ones are told as [`super::notice::Notice::More`]. Chosen.
+/// Findings remembered as open at most; further ones are reported as [`super::notice::Notice::More`]. Chosen.
 pub const KNOWN_MAX: usize = 10_000;
 /// How long a message is tried. Unit: milliseconds. Default: 15 min.
 const TRIED_MS: i64 = 15 * 60_000;
@@ -41,7 +41,7 @@ pub enum Outcome {
     Later(i64),
 }
 
-/// What became of messages since it was last asked.
+/// The outcome of messages since it was last asked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Left out, as the limit was reached.
@@ -119,7 +119,7 @@ impl NotificationQueue {
                 let known = heard.known.clone();
                 self.push(Message::finding(Stage::Escalated, known, Some(before), now));
             } else if action > before {
-                // The receiver is not told: from here on it would be told at every update.
+                // The receiver gets nothing: from here on it would get every update.
                 heard.known.told = action;
                 self.leave_out();
             }
@@ -128,7 +128,7 @@ impl NotificationQueue {
         if action < self.params.from {
             return;
         }
-        // One that was left out is counted once, and told by an update once there is room, if it
+        // One that was left out is counted once, and reported by an update once there is room, if it
         // still lasts; so neither an escalation nor an end comes as a surprise.
         if self.known.len() >= KNOWN_MAX || !self.limit.take(now) {
             let is_new = self.missed.len() >= KNOWN_MAX || self.missed.insert(finding.id);
@@ -238,7 +238,7 @@ impl NotificationQueue {
             Outcome::Later(at_least) => {
                 let pause = PAUSE_MS_MIN << self.attempts.min(6);
                 self.attempts = self.attempts.saturating_add(1);
-                // Nobody may ask for so much that the message could only expire.
+                // No one may ask for so much that the message could only expire.
                 let pause = pause.min(PAUSE_MS_MAX).max(at_least.min(5 * PAUSE_MS_MAX));
                 self.due = now.plus_ms(pause);
             }
@@ -269,7 +269,7 @@ impl NotificationQueue {
         self.waiting.is_empty()
     }
 
-    /// What became of messages since this was last asked.
+    /// The outcome of messages since this was last asked.
     pub fn take_counters(&mut self) -> Counters {
         std::mem::take(&mut self.counters)
     }

@@ -7,7 +7,7 @@ use hashbrown::HashMap;
 /// Why something is on the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Who answers for it.
+    /// The responsible person.
     pub owner: String,
     /// Why.
     pub reason: String,

@@ -57,7 +57,7 @@ impl Budgets {
     /// No action has a budget: nothing is held back for want of a proof.
     pub const NONE: Self = Self([None; Action::ALL.len()]);
 
-    /// What `action` may cost; none: it is not held back. Unit: per credential-day of use.
+    /// The budget of `action`; none: it is not held back. Unit: per credential-day of use.
     pub fn of(&self, action: Action) -> Option<f64> {
         self.0.get(action as usize).copied().flatten()
     }
@@ -89,12 +89,12 @@ impl Open {
     }
 }
 
-/// What was counted of one cohort: the credentials of one kind.
+/// The counts of one cohort: the credentials of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cohort {
     /// Hours in which a credential was used, over all credentials. Unit: credential-hours.
     pub hours: u64,
-    /// Findings that ended and that nobody confirmed.
+    /// Findings that ended and that no one confirmed.
     pub open_findings: u64,
     /// Of those: with the rate gate.
     pub rate: u64,
@@ -139,7 +139,7 @@ impl Cohort {
         poisson_upper(bursts, CONFIDENCE_OF_FOUR) * of_all.max(of_bursts)
     }
 
-    /// What is certified: the upper bound on false actions. Unit: per credential-day of use;
+    /// The proven upper bound on false actions. Unit: per credential-day of use;
     /// infinite where nothing was used yet.
     pub fn certified(&self, action: Action) -> f64 {
         let days = self.days();
@@ -179,7 +179,7 @@ impl Cohort {
     }
 }
 
-/// What a finding adds to its cohort.
+/// A finding's contribution to its cohort.
 #[derive(Clone, Copy, Debug)]
 struct Weight {
     gates: Gates,
@@ -251,7 +251,7 @@ impl Ledger {
         self.revision
     }
 
-    /// The counts to write down: findings that still run are counted too, as nobody will tell of
+    /// The counts to write down: findings that still run are counted too, as no one will tell of
     /// their end after a restart.
     pub fn to_write_down(&self) -> Cohorts {
         let mut cohorts = self.cohorts;
@@ -342,7 +342,7 @@ impl Ledger {
         self.revision += 1;
     }
 
-    /// Forgets the findings on which nobody can have a word any more.
+    /// Forgets the findings on which no one can have a word any more.
     pub fn forget(&mut self, now: EventTime) {
         while let Some((opened, ..)) = self.order.front()
             && now.ms_since(*opened) >= CONFIRMED_WITHIN_MS
@@ -366,7 +366,7 @@ impl Ledger {
         }
     }
 
-    /// The actions that are open for a credential of that kind. What takes nothing away is.
+    /// The actions that are open for a credential of that kind. An action that takes nothing away is.
     pub fn open(&self, kind: Kind, budgets: &Budgets) -> Open {
         let cohort = self.cohort(kind);
         Open(Action::ALL.map(|action| !action.is_enforced() || cohort.opens(action, budgets)))

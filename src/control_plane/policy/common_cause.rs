@@ -1,4 +1,4 @@
-//! The fleet: where many credentials burst at once, the cause is common and nobody's theft.
+//! The fleet: where many credentials burst at once, the cause is common and no one's theft.
 //!
 //! A launch, an outage that ends, a replayed topic: they make more than one credential in a
 //! hundred burst within a minute. Then nothing is done that does not end by itself soon.
@@ -10,7 +10,7 @@ use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is a common cause.
+/// Parameters of the common cause.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Params {
     /// The part of the active credentials that must burst within a minute. Default: more than 0.01.
@@ -35,7 +35,7 @@ const REMEMBERED_S: i64 = 600;
 /// How many bursts opened, by second of event time.
 pub type BurstOnsets = BTreeMap<i64, u32>;
 
-/// What one instance knows of its part of the fleet. Those of several add up, as each credential is
+/// One instance's summary of its part of the fleet. Those of several add up, as each credential is
 /// one instance's.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
@@ -58,7 +58,7 @@ impl Summary {
     }
 }
 
-/// What a second of event time may be: from 1970 to the year 2200. Unit: seconds since 1970.
+/// The range of a second of event time: from 1970 to the year 2200. Unit: seconds since 1970.
 const SECONDS: std::ops::Range<i64> = 0..7_258_118_400;
 
 /// The bursts that opened recently, of credentials of one kind.
@@ -72,7 +72,7 @@ pub struct Fleet {
 }
 
 impl Fleet {
-    /// Notes that a finding opened at `at`, of a fleet of `active` credentials; it may be told more
+    /// Notes that a finding opened at `at`, of a fleet of `active` credentials; it may be reported more
     /// than once. A credential has one finding at a time, which lasts for longer than the window, so
     /// findings stand for credentials.
     pub fn record(&mut self, id: FindingId, at: EventTime, active: u64, params: &Params) {
@@ -90,7 +90,7 @@ impl Fleet {
     pub fn on_other_instances(&mut self, openings: BurstOnsets, active: u64, params: &Params) {
         self.elsewhere = openings;
         self.elsewhere.retain(|second, _| SECONDS.contains(second));
-        // What opened here may have been too little by itself, and older than the newest.
+        // Bursts that opened here may have been too few by themselves, and older than the newest.
         let seconds: Vec<i64> = self.elsewhere.keys().copied().collect();
         for second in seconds {
             self.judge(second, active, params);
@@ -157,7 +157,7 @@ mod tests {
     fn after(openings: impl IntoIterator<Item = i64>, active: u64) -> Fleet {
         let mut fleet = Fleet::default();
         for (number, second) in (0..).zip(openings) {
-            // That one is told twice makes no two of it.
+            // That one is reported twice makes no two of it.
             fleet.record(named(number), at(second), active, &Params::default());
             fleet.record(named(number), at(second), active, &Params::default());
         }

@@ -13,7 +13,7 @@ use super::budget::Open;
 use crate::model::decision::{Mode, Safeguard};
 use crate::model::finding::Action;
 
-/// What is true as a finding is judged.
+/// The circumstances of a finding as it is judged.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a circumstance of its own")]
 pub struct Circumstances {
@@ -27,7 +27,7 @@ pub struct Circumstances {
     pub fleet_suppressed: bool,
     /// Whether enough is known of the credential to revoke it; a contract needs no knowledge.
     pub mature: bool,
-    /// Whether tripline knows little of anybody yet; a contract needs no knowledge.
+    /// Whether tripline knows little of anyone yet; a contract needs no knowledge.
     pub warming_up: bool,
     /// The actions that are proven to keep to their budget; all, where the claim is a contract's.
     pub open: Open,
@@ -35,12 +35,12 @@ pub struct Circumstances {
     pub needs_approval: bool,
 }
 
-/// What is to be done, and why not more.
+/// The verdict, and why it is no more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// What is ordered; where it is not carried out, what a higher mode would have ordered.
+    /// The order; where it is not carried out, the one that a higher mode would have given.
     pub action: Action,
-    /// Whether stores are told.
+    /// Whether stores are notified.
     pub carried_out: bool,
     /// The safeguards that lowered the action.
     pub held_by: Vec<Safeguard>,
@@ -80,7 +80,7 @@ pub fn draft(wanted: Action, given: Circumstances) -> Draft {
 }
 
 impl Draft {
-    /// What is true as the finding is judged.
+    /// The circumstances as the finding is judged.
     pub const fn circumstances(&self) -> &Circumstances {
         &self.given
     }
@@ -238,7 +238,7 @@ mod tests {
         let given = Circumstances { needs_approval: true, ..free(Mode::Revoke) };
         let verdict = without_token(Action::Revoke, given);
         assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Safeguard::Approval]));
-        // A lower mode would not revoke anyway: nobody is asked in vain.
+        // A lower mode would not revoke anyway: no one is asked in vain.
         let lower = Circumstances { needs_approval: true, ..free(Mode::Suspend) };
         let verdict = without_token(Action::Revoke, lower);
         assert_eq!((verdict.action, verdict.held_by), (Action::Suspend, vec![Safeguard::Mode]));

@@ -1,10 +1,10 @@
-//! What is proven about false actions, as JSON.
+//! The proven bound on false actions, as JSON.
 
 use crate::control_plane::policy::budget::{BUDGETED, Budgets, Cohort, Cohorts};
 use crate::model::credential::Kind;
 use serde::{Deserialize, Serialize};
 
-/// What is proven of one action.
+/// The proof for one action.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProofJson {
     /// The action.
@@ -14,7 +14,7 @@ pub struct ProofJson {
     /// The bound on false ones that holds at 95 %; none while nothing was used.
     /// Unit: per credential-day of use.
     pub certified: Option<f64>,
-    /// What is allowed; none: the action is not held back. Unit: per credential-day of use.
+    /// The budget; none: the action is not held back. Unit: per credential-day of use.
     pub budget: Option<f64>,
     /// Whether the action is open.
     pub open: bool,
@@ -23,24 +23,24 @@ pub struct ProofJson {
     pub credential_days_missing: f64,
 }
 
-/// What is proven of one cohort.
+/// The proofs of one cohort.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CohortJson {
     /// The kind of its credentials.
     pub cohort: String,
     /// How long they were used. Unit: credential-days, each 24 hours of use.
     pub credential_days: f64,
-    /// Bursts that ended and that nobody confirmed.
+    /// Bursts that ended and that no one confirmed.
     pub open_findings: u64,
     /// Of those: with the context gate.
     pub context: u64,
     /// Of those: with the context gate and a corroborator.
     pub corroborated: u64,
-    /// What is proven, mildest action first.
+    /// The proofs, mildest action first.
     pub actions: Vec<ProofJson>,
 }
 
-/// What is proven of every cohort.
+/// The proofs of every cohort.
 pub fn budget_json(cohorts: &Cohorts, budgets: &Budgets) -> Vec<CohortJson> {
     Kind::ALL.into_iter().zip(cohorts).map(|(kind, one)| cohort_json(kind, one, budgets)).collect()
 }

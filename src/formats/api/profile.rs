@@ -13,15 +13,15 @@ pub struct CredentialJson {
     pub credential: String,
     /// Its kind.
     pub kind: String,
-    /// Who pays for it.
+    /// The tenant.
     pub tenant: Option<String>,
-    /// What gateways are to believe.
+    /// The status that gateways see.
     pub status: String,
     /// When that ends by itself.
     pub until: Option<String>,
     /// The rank of the newest decision on it.
     pub generation: u64,
-    /// Who ordered that decision.
+    /// The author of that decision.
     pub by: Option<String>,
     /// Why.
     pub reason: Option<String>,
@@ -49,14 +49,14 @@ pub struct WindowJson {
     pub window_s: u32,
     /// The count in it.
     pub count: u32,
-    /// What is expected in it.
+    /// The expected count.
     pub expected: f64,
     /// The most so far in it.
     pub peak: f64,
 }
 
 impl CredentialJson {
-    /// Describes a credential by what is remembered of it, what stands, and its newest decision.
+    /// Describes a credential by what is remembered of it, the enforcement state, and its newest decision.
     pub fn new(
         credential: &Credential,
         view: Option<&View>,

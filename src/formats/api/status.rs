@@ -17,11 +17,11 @@ pub struct StatusJson {
     pub configured: Option<String>,
     /// The default mode.
     pub mode: String,
-    /// What a person should look at, the most severe first. Empty: all is well.
+    /// The issues, the most severe first. Empty: the daemon is healthy.
     pub issues: Vec<IssueJson>,
-    /// Who asks.
+    /// The caller.
     pub account: String,
-    /// What they may do.
+    /// Their roles.
     pub roles: Vec<String>,
     /// Events applied.
     pub events: u64,
@@ -31,9 +31,9 @@ pub struct StatusJson {
     pub queue_full: u64,
     /// Credentials remembered now.
     pub credentials: u64,
-    /// What they take in memory. Unit: bytes.
+    /// The memory that they take. Unit: bytes.
     pub memory_bytes: u64,
-    /// What they may take. Unit: bytes.
+    /// The memory that they may take. Unit: bytes.
     pub memory_bytes_max: u64,
     /// Credentials with an open finding now.
     pub open_incidents: u64,
@@ -59,18 +59,18 @@ pub struct StatusJson {
     pub journal: JournalJson,
     /// The auth stores.
     pub stores: Vec<StoreJson>,
-    /// What the event log takes on disk. Unit: bytes.
+    /// The size of the event log on disk. Unit: bytes.
     pub event_log_bytes: u64,
     /// When the partition that waits longest for a checkpoint got its last one by this process; before
     /// that one, since when it is owned.
     pub checkpoint: Option<String>,
 }
 
-/// A part of the daemon that may not be well, in the order in which they are told.
+/// A part of the daemon that may not be well, in the order in which they are reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// What it never does.
+    /// Invariants.
     Invariants,
     /// The trail of decisions.
     Journal,
@@ -84,9 +84,9 @@ pub enum Part {
     Queue,
     /// The Kafka source.
     Kafka,
-    /// What is remembered, on disk.
+    /// State on disk.
     Checkpoints,
-    /// What is remembered, in memory.
+    /// State in memory.
     Memory,
     /// Records that come in.
     Records,
@@ -113,30 +113,30 @@ impl Part {
     }
 }
 
-/// What a person should look at.
+/// An issue for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IssueJson {
-    /// What is not well.
+    /// The issue.
     pub part: Part,
     /// Which store, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
-    /// Whether detection or response stands still, or what was learned is at risk.
+    /// Whether detection or response stalls, or what was learned is at risk.
     pub grave: bool,
-    /// What was seen.
+    /// The observation.
     pub found: String,
-    /// What to do: the name of a page of `docs/runbooks`.
+    /// The remedy: the name of a page of `docs/runbooks`.
     pub runbook: String,
 }
 
 impl StatusJson {
-    /// What a person should look at of a part.
+    /// An issue of a part.
     pub fn issue(&self, part: Part) -> Option<&IssueJson> {
         self.issues.iter().find(|one| one.part == part)
     }
 }
 
-/// All instances together, as far as this one hears of them through Redis.
+/// All instances together, as far as this one learns of them through Redis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FleetJson {
     /// How many there are.
@@ -174,7 +174,7 @@ pub struct StoreJson {
     pub waiting: u64,
     /// Whether it answers.
     pub up: bool,
-    /// What keeps decisions from it, in its own words.
+    /// The fault that keeps decisions from it, in its own words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<String>,
 }

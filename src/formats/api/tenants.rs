@@ -1,4 +1,4 @@
-//! Who takes what of the fleet, as JSON.
+//! Tenants' shares of the fleet, as JSON.
 
 use crate::control_plane::tenant_ranking::{Ranked, Ranking};
 use crate::model::time::EventTime;
@@ -15,7 +15,7 @@ pub struct TenantsJson {
     pub tenants: Vec<TenantJson>,
 }
 
-/// What a tenant took.
+/// A tenant's share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TenantJson {
     /// Its name.
@@ -28,7 +28,7 @@ pub struct TenantJson {
     pub usual_share: Option<f64>,
     /// How many minutes are missing until it is known what is usual.
     pub minutes_missing: u32,
-    /// What is to be done as it takes far more than usual (`observe` or `alert`); none if it does not.
+    /// The justified action as it takes far more than usual (`observe` or `alert`); none if it does not.
     pub flood: Option<String>,
 }
 

@@ -32,7 +32,7 @@ pub enum Field {
 pub struct AccessLog {
     /// Which field names the credential. Default: the user.
     pub credential: Field,
-    /// What kind it is. Default: API key.
+    /// Its kind. Default: API key.
     pub kind: Kind,
     /// Which lines show that their caller holds the credential. Default: none. A server logs the
     /// user that a stranger named as it logs one that proved to be it.
@@ -67,7 +67,7 @@ fn decode_line<'a>(
             Client::Host(name) => Cow::Borrowed(*name),
         },
     };
-    // A name stands there where the server looks clients up.
+    // A name is there where the server looks clients up.
     let address = match fields.client {
         Client::Address(address) => Some(address),
         Client::Host(_) => None,
@@ -101,7 +101,7 @@ fn is_host_name(text: &str) -> bool {
     text.parse::<IpAddr>().is_err() && !text.is_empty() && text.bytes().all(of_name)
 }
 
-/// What a line begins with.
+/// The begin of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Client<'a> {
     /// An address, in whatever spelling, and how it is named.

@@ -7,7 +7,7 @@
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Hops looked at, from the right. Chosen: more proxies than anybody has in a row.
+/// Hops looked at, from the right. Chosen: more proxies than anyone has in a row.
 const HOPS_MAX: usize = 16;
 
 /// The proxies whose word about the hop before them is believed.

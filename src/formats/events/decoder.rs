@@ -43,7 +43,7 @@ impl Format {
     }
 }
 
-/// What had to be changed in decoded events.
+/// Changes to decoded events.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DecodeCounters {
     /// Events that held a raw secret.

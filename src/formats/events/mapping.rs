@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// Where the fields of an auth event stand in the operator's records.
+/// Where the fields of an auth event are in the operator's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
     /// The credential's id.
@@ -27,11 +27,11 @@ pub struct Mapping {
     pub kind: Option<Pointer>,
     /// The outcome.
     pub outcome: Option<Pointer>,
-    /// What the operator's words for outcomes mean; `true` and `false` are words, too.
+    /// The meanings of the operator's words for outcomes; `true` and `false` are words, too.
     pub outcomes: HashMap<String, Outcome>,
     /// The status code.
     pub status: Option<Pointer>,
-    /// What shows that the caller holds the credential.
+    /// The rule that shows that the caller holds the credential.
     pub verified: Verified,
     /// The fields that decide nothing.
     pub details: Vec<(Field, Pointer)>,
@@ -110,7 +110,7 @@ fn event(
     Ok(event.into_owned())
 }
 
-/// What the operator's word means.
+/// The meaning of the operator's word.
 fn outcome(mapping: &Mapping, value: Scalar<'_>) -> Result<Option<Outcome>, Refusal> {
     if value.is_null() || matches!(&value, Scalar::Text(word) if is_absent(word)) {
         return Ok(None);
@@ -129,7 +129,7 @@ fn time_of(value: &Scalar<'_>) -> Option<EventTime> {
     if let Scalar::Text(text) = value { ms_in(text.clone()).time() } else { value.time() }
 }
 
-/// Milliseconds that stand in a text as the number that they are.
+/// Milliseconds that are in a text as the number that they are.
 fn ms_in(text: Cow<'_, str>) -> Scalar<'_> {
     text.parse().map_or(Scalar::Text(text), |ms: i64| {
         u64::try_from(ms).map_or(Scalar::Negative(ms), Scalar::Unsigned)

@@ -1,4 +1,4 @@
-//! JSON pointers (RFC 6901): where a field stands in an operator's own JSON.
+//! JSON pointers (RFC 6901): where a field is in an operator's own JSON.
 
 use serde_json::Value;
 

@@ -77,7 +77,7 @@ impl Refusal {
         }
     }
 
-    /// What the sender can do about it.
+    /// The sender's remedy.
     pub const fn remedy(self) -> &'static str {
         match self {
             Self::Empty => "send one event a line, without empty ones",
@@ -119,7 +119,7 @@ impl From<IdError> for Refusal {
     }
 }
 
-/// What a record may be at the most.
+/// The bounds of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// The latest time of an event; the host sets it from its clock.
@@ -206,7 +206,7 @@ fn depth(text: &str) -> usize {
     deepest
 }
 
-/// What a JSON error means for the record `text`.
+/// The refusal that a JSON error of the record `text` means.
 pub fn of_json(text: &str, error: &serde_json::Error) -> Refusal {
     use serde_json::error::Category;
     if check_depth(text).is_err() {

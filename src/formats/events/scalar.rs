@@ -34,7 +34,7 @@ pub(in crate::formats) enum Scalar<'a> {
     Nested,
 }
 
-/// What logs write where there is no value.
+/// The sign for no value in logs.
 pub(in crate::formats) fn is_absent(text: &str) -> bool {
     // Nearly every text begins with a letter or a digit.
     let may_be = text.bytes().next().is_none_or(|byte| !byte.is_ascii_alphanumeric());

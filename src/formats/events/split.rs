@@ -42,7 +42,7 @@ impl<'a> Elements<'a> {
         }
     }
 
-    /// What follows the elements seen so far.
+    /// The rest after the elements so far.
     pub(in crate::formats) fn rest(&self) -> &'a [u8] {
         self.text.get(self.at..).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! What a notification looks like to machines: the choice among the forms.
+//! The encoding of notifications for machines.
 
 use super::cloud_event::{self, cloud_event};
 use super::notification::native;
@@ -9,7 +9,7 @@ use serde_json::Value;
 /// The media type of what is JSON and no more.
 pub const JSON: &str = "application/json";
 
-/// What a message looks like to machines.
+/// The encoding of a message for machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
     /// Own JSON.
@@ -43,7 +43,7 @@ impl Form {
         }
     }
 
-    /// What it is sent as.
+    /// Its media type.
     pub const fn media_type(self) -> &'static str {
         match self {
             Self::Native | Self::Ocsf => JSON,

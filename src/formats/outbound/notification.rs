@@ -1,6 +1,6 @@
 //! Notifications as receivers want them: own JSON, Alertmanager, Slack, `PagerDuty`.
 //!
-//! What an attacker chose (the names of credentials, tenants and endpoints) stays text: no form lets
+//! Text that an attacker chose (the names of credentials, tenants and endpoints) stays text: no form lets
 //! it become a link, a mention or markup.
 //! Source: Alertmanager API v2; Slack's incoming webhooks; `PagerDuty` Events API v2.
 
@@ -18,7 +18,7 @@ const ALERT_LASTS_MS: i64 = 5 * 60_000;
 /// The longest summary. Unit: characters. Source: `PagerDuty` takes 1024.
 const SUMMARY_CHARS_MAX: usize = 1000;
 
-/// What a message says, in one line.
+/// A message in one line.
 pub fn sentence(notice: &Notice) -> String {
     let text = match notice {
         Notice::Finding { stage, known, .. } => {
@@ -83,7 +83,7 @@ pub fn slack(message: &Message) -> Value {
     // markup, links, `@channel` or emoji.
     let code = format!("`{}`", escaped.replace('`', "'").replace(char::is_control, " "));
     json!({
-        // What notifications on a phone show.
+        // Text that notifications on a phone show.
         "text": code,
         "unfurl_links": false,
         "unfurl_media": false,

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 const SCHEMA: &str = "1.4.0";
 const CLASS: u32 = 2004;
 
-/// What happened to a finding. Source: `activity_id` of the class.
+/// The finding's change. Source: `activity_id` of the class.
 #[derive(Clone, Copy)]
 enum Activity {
     Create = 1,
@@ -71,7 +71,7 @@ fn of_finding(message: &Message, stage: Stage, known: &NotifiedFinding) -> Value
 }
 
 fn of_decision(message: &Message, decision: &Decision) -> Value {
-    // What a person orders of their own accord has no finding behind it.
+    // An order of a person's own accord has no finding behind it.
     let uid = decision.finding.map_or_else(|| decision.id.to_string(), |id| id.to_string());
     let activity = if decision.finding.is_some() { Activity::Update } else { Activity::Create };
     let info = json!({ "uid": uid, "title": "decision on a credential", "desc": decision.reason });

@@ -12,7 +12,7 @@ use serde_json::json;
 
 /// A session ended.
 const SESSION_REVOKED: &str = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
-/// A credential is known to somebody who should not have it.
+/// A credential is known to someone who should not have it.
 const CREDENTIAL_COMPROMISE: &str =
     "https://schemas.openid.net/secevent/risc/event-type/credential-compromise";
 

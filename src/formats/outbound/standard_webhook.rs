@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretSlice};
 use sha2::Sha256;
 
-/// What a secret begins with; base64 follows.
+/// The prefix of a secret; base64 follows.
 const PREFIX: &str = "whsec_";
 /// How long a secret is. Unit: bytes. Source: the scheme asks for 24 to 64.
 const SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;

@@ -145,7 +145,7 @@ pub(in crate::formats) const PREFIXES: [&str; 137] = [
     "ya29.",
 ];
 
-/// What a private key begins with, in lines. All that follows belongs to it.
+/// The first lines of private keys. All that follows belongs to it.
 pub(in crate::formats) const KEY_BLOCK: &str = "-----BEGIN";
 
 /// Hosts, and what their paths begin with, behind which the path of an address is the secret.

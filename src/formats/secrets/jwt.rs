@@ -14,19 +14,19 @@ use std::io::Read;
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 /// The most that packed claims may hold. Unit: bytes. Chosen: several times the largest header.
 const INFLATED_BYTES_MAX: usize = 1 << 16;
-/// The most readings of a `jti` that are told apart. Chosen: honest tokens have one.
+/// The most readings of a `jti` that are distinguished. Chosen: honest tokens have one.
 const READINGS_MAX: usize = 8;
 /// The longest name of a claim looked at. Unit: bytes. `jti` has 18 with its letters escaped.
 const NAME_BYTES_MAX: usize = 64;
 
-/// What a JWT claims.
+/// The claims of a JWT.
 #[derive(Debug, Default, PartialEq)]
 pub(in crate::formats) struct Claims {
     /// Values of `jti` that are texts, in their order: services take the last or the first.
     pub(in crate::formats) ids: Vec<String>,
-    /// What lenient services read as `jti`: numbers, lists of one text, other capitals.
+    /// Values that lenient services read as `jti`: numbers, lists of one text, other capitals.
     pub(in crate::formats) lenient_ids: Vec<String>,
-    /// Who acts, from the last `sub`; a number as its digits.
+    /// The actor, from the last `sub`; a number as its digits.
     pub(in crate::formats) subject: Option<String>,
     /// When it ends, the latest if it says so twice. Unit: seconds since 1970. None where any can't
     /// be read: a token is not taken to end earlier than a service believes.
@@ -49,17 +49,17 @@ fn parts(text: &str) -> usize {
     memchr::memchr_iter(b'.', text.as_bytes()).count() + 1
 }
 
-/// Whether what stands before the first point is a JSON object, behind white space at most.
+/// Whether the text before the first point is a JSON object, behind white space at most.
 fn begins_object(text: &str) -> bool {
     let header = text.split('.').next().unwrap_or("");
     let skipped = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, 0xef | 0xbb | 0xbf);
     decoded(header.as_bytes()).find(|byte| !skipped(byte)) == Some(b'{')
 }
 
-/// What of a header is looked at to tell it from a name with points in it. Unit: bytes of base64.
+/// The part of a header that reports it from a name with points in it. Unit: bytes of base64.
 pub(in crate::formats) const HEAD_BYTES_MAX: usize = 96;
 
-/// Whether what stands before the first point of a token looks like its header: an object that is
+/// Whether the text before the first point of a token looks like its header: an object that is
 /// text. A name with points in it may begin like one by chance.
 pub(in crate::formats) fn is_head(header: &[u8]) -> bool {
     let head = header.get(..HEAD_BYTES_MAX).unwrap_or(header);
@@ -102,7 +102,7 @@ const fn value(byte: u8) -> Option<u8> {
     }
 }
 
-/// What the second part of a token claims.
+/// The claims of the second part of a token.
 pub(in crate::formats) fn claims(token: &str) -> Claims {
     claims_within(token, true)
 }
@@ -145,11 +145,11 @@ fn claims_within(token: &str, is_outer: bool) -> Claims {
     reading.claims
 }
 
-/// What DEFLATE holds, as some issuers pack the claims of signed tokens (`"zip":"DEF"`).
+/// The content of DEFLATE, as some issuers pack the claims of signed tokens (`"zip":"DEF"`).
 fn inflated(packed: &[u8]) -> Option<Vec<u8>> {
     let mut inflated = Vec::new();
     let mut reader = flate2::read::DeflateDecoder::new(packed).take(INFLATED_BYTES_MAX as u64 + 1);
-    // What was read before a fault is looked at, too.
+    // The part before a fault is read, too.
     let _cut = reader.read_to_end(&mut inflated);
     (!inflated.is_empty()).then_some(inflated)
 }

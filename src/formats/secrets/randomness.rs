@@ -1,4 +1,4 @@
-//! What looks drawn at random, as keys and hashes do, and what names an id.
+//! Random text, as keys and hashes are, distinguished from names of ids.
 
 use super::forms::ID_WORDS;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 /// The shortest text that counts as drawn at random. Unit: bytes. Chosen: 128 bits in hexadecimal.
 pub(in crate::formats) const RANDOM_BYTES_MIN: usize = 32;
 
-/// What a byte is in a text.
+/// The class of a byte in a text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::formats) enum Class {
     /// Ends a chunk: a space, a quote, a comma, a bracket, anything that is no ASCII.
@@ -67,7 +67,7 @@ pub(in crate::formats) fn is_shaped(chunk: &[u8]) -> bool {
         && CharacterMix::of(id).mixes()
 }
 
-/// What of a run of base64's letters looks drawn at random. A run holds `/`, which standard base64
+/// The random part of a run of base64's letters. A run holds `/`, which standard base64
 /// has and paths have: its segments are looked at first.
 pub(in crate::formats) fn random_in(bytes: &[u8], run: Range<usize>) -> Option<Range<usize>> {
     let text = part(bytes, run.clone());
@@ -102,7 +102,7 @@ fn is_named_id(run: &[u8]) -> bool {
 }
 
 /// Whether a run without `/` looks drawn at random: as hexadecimal, as lower-case letters with digits, or
-/// as base64. What is written by people has long stretches of one class of letters, few digits, and
+/// as base64. Text written by people has long stretches of one class of letters, few digits, and
 /// joints at its words.
 fn is_random(run: &[u8]) -> bool {
     let word = |byte: &u8| matches!(byte, b'-' | b'_' | b'+' | b'~');
@@ -130,7 +130,7 @@ fn has_hexadecimal(segment: &[u8]) -> bool {
     })
 }
 
-/// What a run is made of.
+/// The make-up of a run.
 #[derive(Default)]
 struct CharacterMix {
     lower: usize,

@@ -1,6 +1,6 @@
 //! Finds secrets inside texts, by their form alone.
 //!
-//! A text is read once, chunk by chunk (what stands between spaces, quotes, commas and brackets):
+//! A text is read once, chunk by chunk (the enforcement state between spaces, quotes, commas and brackets):
 //!
 //! ```text
 //! asked with Authorization: Bearer sk-4fK…  /v1/keys/ghp_8Rt…?token=…  hooks.slack.com/services/T…
@@ -26,11 +26,11 @@ const SCHEME_VALUE_BYTES_MIN: usize = 12;
 pub(in crate::formats) enum Rules {
     /// Known forms alone, for ids that are random by nature: a `jti`, the id of an event.
     Known,
-    /// What looks drawn at random, too.
+    /// Forms that look drawn at random, too.
     Random,
 }
 
-/// What is looked up for each byte.
+/// The table of bytes.
 struct Table {
     class: [Class; 256],
     separates: [bool; 256],
@@ -90,7 +90,7 @@ fn prefixes(byte: u8) -> &'static [&'static str] {
     PREFIXES.get(usize::from(from)..usize::from(to)).unwrap_or(&[])
 }
 
-/// Where the first secret stands in `text` from `from` on. Cost: one look-up a byte where chunks
+/// Where the first secret is in `text` from `from` on. Cost: one look-up a byte where chunks
 /// are short, some more for chunks of [`SECRET_BYTES_MIN`] and more.
 pub(in crate::formats) fn find(text: &str, from: usize, rules: Rules) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
@@ -269,7 +269,7 @@ fn at_prefix(bytes: &[u8], at: usize, chunk: &Range<usize>, whole: bool) -> Opti
     (found.len() >= SECRET_BYTES_MIN && (whole || drawn)).then_some(at..at + found.len())
 }
 
-/// What a chunk has that is looked at once it has been read.
+/// The parts of a chunk that are examined once it has been read.
 #[derive(Default)]
 struct ScanState {
     points: usize,
@@ -328,7 +328,7 @@ fn token_in(bytes: &[u8], chunk: &Range<usize>) -> Option<Range<usize>> {
     None
 }
 
-/// The secret of an address: the path of a webhook, or what stands before the `@`.
+/// The secret of an address: the path of a webhook, or the text before the `@`.
 fn in_address(text: &[u8]) -> Option<Range<usize>> {
     let is_scheme_end = |at: &usize| text.get(*at..).is_some_and(|rest| rest.starts_with(b"://"));
     let begin = memchr::memchr_iter(b':', text).find(is_scheme_end).map_or(0, |at| at + 3);

@@ -1,4 +1,4 @@
-//! What looks like a secret is never kept: a JWT gives its claims, anything else a fingerprint.
+//! Secrets are never kept: a JWT gives its claims, anything else a fingerprint.
 //!
 //! ```text
 //! event     "Token sk-4fK…"    ── bare ──▶ sk-4fK…   ── identify ──▶ fp_9c1e…
@@ -65,7 +65,7 @@ pub(crate) const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// What base64 encodes, as the most lenient readers take it: in either alphabet, passing over all that
+/// Text that base64 encodes, as the most lenient readers take it: in either alphabet, passing over all that
 /// is no letter of it.
 pub fn decode_leniently(encoded: &[u8]) -> Vec<u8> {
     jwt::decoded(encoded).collect()
@@ -75,7 +75,7 @@ pub fn decode_leniently(encoded: &[u8]) -> Vec<u8> {
 /// at most: `aws:…` and `gw:…` are ids.
 const WRONG_MAX: usize = 2;
 
-/// The kind that somebody meant who wrote another word before the first colon of `kind:id`: both. An
+/// The kind that someone meant who wrote another word before the first colon of `kind:id`: both. An
 /// id that holds a colon (`arn:aws:…`) is not mistaken for one.
 pub fn kind_nearby(named: &str) -> Option<(&str, Kind)> {
     let (written, _) = named.split_once(':')?;
@@ -88,14 +88,14 @@ pub fn kind_nearby(named: &str) -> Option<(&str, Kind)> {
     (wrong(&nearest) <= most).then_some((written, nearest))
 }
 
-/// What stands for a secret.
+/// The substitute for a secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identified {
-    /// The kind, where the secret tells it.
+    /// The kind, where the secret reports it.
     pub kind: Option<Kind>,
     /// The id: a `jti`, or a fingerprint.
     pub id: String,
-    /// Who acts, from a JWT's `sub`.
+    /// The actor, from a JWT's `sub`.
     pub subject: Option<String>,
     /// When it ends, from a JWT's `exp`.
     pub expires: Option<EventTime>,
@@ -104,7 +104,7 @@ pub struct Identified {
 /// Everything that a presented secret may be known as.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidates {
-    /// What stands for it in tripline's own events.
+    /// The substitute for it in tripline's own events.
     pub main: Identified,
     /// All ids under which it may be out of service, the main one first, each once: every reading of
     /// a `jti`, fingerprints of its spellings, and the text itself.
@@ -126,7 +126,7 @@ impl Candidates {
 #[derive(Clone)]
 pub struct Fingerprinter {
     key: Arc<SecretSlice<u8>>,
-    /// What of names and ids is replaced.
+    /// The names and ids that are replaced.
     rules: Rules,
     /// Whether every credential of an event is a secret, whatever it looks like.
     every_credential: bool,
@@ -193,7 +193,7 @@ impl Fingerprinter {
         }
     }
 
-    /// What stands for the credential that an event names, if it names it by a secret.
+    /// The substitute for the credential that an event names, if it names it by a secret.
     pub fn replace_credential(&self, kind: Kind, id: &str) -> Option<Identified> {
         if self.every_credential && !id.is_empty() {
             return Some(self.identify(id));
@@ -255,7 +255,7 @@ impl Fingerprinter {
         text
     }
 
-    /// What stands for a secret: a JWT by its `jti`, anything else by its fingerprint, whatever it
+    /// The substitute for a secret: a JWT by its `jti`, anything else by its fingerprint, whatever it
     /// looks like. The JWT's signature is not looked at: the gateway has done that, or refuses the
     /// request anyway.
     pub fn identify(&self, secret: &str) -> Identified {

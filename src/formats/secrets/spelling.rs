@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::borrow::Cow;
 
-/// What stands before a secret in headers and logs: names of headers, schemes, kinds.
+/// Text before a secret in headers and logs: names of headers, schemes, kinds.
 const INTRODUCTIONS: [&str; 15] = [
     "proxy-authorization",
     "authorization",
@@ -50,7 +50,7 @@ pub(in crate::formats) fn without_spaces(token: &str) -> Cow<'_, str> {
     Cow::Borrowed(token)
 }
 
-/// A JWT or JWE that somebody broke into lines or words.
+/// A JWT or JWE that someone broke into lines or words.
 pub(in crate::formats) fn is_token_with_spaces(text: &str) -> bool {
     if !text.contains('.') || !text.contains(char::is_whitespace) {
         return false;

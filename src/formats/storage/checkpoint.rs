@@ -3,7 +3,7 @@
 //! ```text
 //!  magic, version of the layout, CRC-32 of both | frame: length, CRC-32, zstd of the bytes | … | end: frames so far
 //! ```
-//! The first frame is the head, the others are parts. What was cut off has no end; what was changed
+//! The first frame is the head, the others are parts. A file cut off has no end; one that was changed
 //! fails its checksum.
 
 use crate::data_plane::batch::HashSeed;

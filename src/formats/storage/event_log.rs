@@ -52,7 +52,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// What arrived at that time, by slot, in a request with an idempotency key of that hash.
+    /// Events that arrived at that time, by slot, in a request with an idempotency key of that hash.
     pub fn new((arrived, key): (EventTime, Option<u64>), batches: &[(usize, Batch)]) -> Self {
         let mut body = Vec::new();
         let mut places = Vec::with_capacity(batches.len());
@@ -87,7 +87,7 @@ fn put(body: &mut [u8], at: usize, bytes: &[u8]) {
     }
 }
 
-/// Appends a record as it stands in a segment.
+/// Appends a record as it is in a segment.
 pub fn frame(body: &[u8], out: &mut Vec<u8>) {
     count(body.len()).encode(out);
     crc32fast::hash(body).encode(out);
@@ -116,19 +116,19 @@ impl Part<'_> {
     }
 }
 
-/// What is told of a record as it is read.
+/// An item of a record as it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogItem<'a> {
     /// It came in a request with an idempotency key of that hash.
     Key(u64),
-    /// What arrived then for one slot.
+    /// Events that arrived then for one slot.
     Part(EventTime, Part<'a>),
 }
 
 /// How a segment was read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogScan {
-    /// What can't be read at its end: tripline, or the machine, ended while it was written.
+    /// Bytes that can't be read at its end: tripline, or the machine, ended while it was written.
     /// Unit: bytes.
     pub torn_bytes: usize,
     /// Records that were changed since they were written.
@@ -154,7 +154,7 @@ pub fn read(
             let end = 8_usize.checked_add(usize::try_from(length).ok()?)?;
             Some((rest.get(8..end)?, rest.get(end..)?, checksum))
         });
-        // What was allotted but never written is read as zeros.
+        // Space that was allotted but never written is read as zeros.
         let Some((body, after, checksum)) = body.filter(|(body, ..)| !body.is_empty()) else {
             found.torn_bytes = rest.len();
             break;

@@ -1,4 +1,4 @@
-//! What instances tell each other of their parts of the fleet, as JSON.
+//! Summaries that instances exchange, as JSON.
 //!
 //! `{"active":12,"bursts":{"api_key":[[1700000000,3]]},
 //! "tenants":[{"minute":28333333,"requests":900,"usual":800,"busiest":[["acme",600,90,4000]]}]}`:
@@ -19,7 +19,7 @@ const SECONDS_MAX: usize = 121;
 /// The longest that one may be. Unit: bytes.
 const BYTES_MAX: usize = 64 * 1024;
 /// The longest that the names of a minute's tenants may be, as JSON. Unit: bytes. Chosen: names that
-/// somebody made up to be long as JSON must not keep the rest from being told.
+/// someone made up to be long as JSON must not keep the rest from being reported.
 const NAMES_BYTES_MAX: usize = 12 * 1024;
 
 /// A tenant, its requests, how many are usual, and for how many minutes it was watched.
@@ -29,7 +29,7 @@ type TenantRow = (String, u64, u64, u32);
 struct SummaryFields {
     active: u64,
     bursts: BTreeMap<String, Vec<(i64, u32)>>,
-    /// A list of [`WrittenMinute`]. Older instances don't tell of them, and newer ones may do otherwise:
+    /// A list of [`WrittenMinute`]. Older instances don't report them, and newer ones may do otherwise:
     /// that must not hide the rest.
     #[serde(default)]
     tenants: serde_json::Value,

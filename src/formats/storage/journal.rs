@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
 
-/// What the journal holds.
+/// An entry of the journal.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     /// A decision was made.
@@ -50,7 +50,7 @@ pub struct StoreReceipt {
 pub struct Link(String);
 
 impl Link {
-    /// What the first line links to.
+    /// The link of the first line.
     pub fn first() -> Self {
         Self("0".repeat(64))
     }
@@ -136,7 +136,7 @@ pub fn encode(entry: &Entry, seq: u64, prev: &Link) -> (String, Link) {
     (text, link)
 }
 
-/// What is wrong with a line.
+/// The fault of a line.
 #[derive(Debug, thiserror::Error)]
 pub enum LineError {
     /// The line has no hash at its end, as when it was cut off.

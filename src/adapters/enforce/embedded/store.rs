@@ -2,7 +2,7 @@
 //!
 //! Deliveries that wait together are written in one transaction, so that a thousand revocations
 //! cost a few syncs of the disk. A decision comes here once it is in the journal, so memory follows it
-//! even where the file can't be written: a gateway is never told what a crash could take back, as the
+//! even where the file can't be written: a gateway is never reported what a crash could take back, as the
 //! start makes the store agree with the journal before anything asks it.
 
 use super::table::Changed;
@@ -30,7 +30,7 @@ const COMPARE_FILE_MS: i64 = 300_000;
 /// How many decisions are written together at most. Chosen.
 const TOGETHER_MAX: usize = 512;
 
-/// What went wrong with the store.
+/// An error of the store.
 #[derive(Debug, thiserror::Error)]
 #[error("can't {doing} the embedded store {path}")]
 pub struct EmbeddedError {
@@ -40,10 +40,10 @@ pub struct EmbeddedError {
     source: Box<dyn std::error::Error + Send + Sync>,
 }
 
-/// What stands about a credential, as `/v1/check` needs it.
+/// The status of a credential, as `/v1/check` needs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// What gateways are to believe.
+    /// The status that gateways see.
     pub status: Status,
     /// The rank of the decision.
     pub generation: Generation,
@@ -54,7 +54,7 @@ pub struct Stored {
 /// Stands for no time.
 const NEVER: i64 = i64::MAX;
 
-/// What stands, and for a throttled credential when its next request is due: the theoretical
+/// The status, and for a throttled credential when its next request is due: the theoretical
 /// arrival time of the generic cell rate algorithm. Unit: milliseconds since 1970.
 /// Shape: 64 bytes, besides the id where it is longer than 24 bytes.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ pub struct EmbeddedStore {
     writes: mpsc::UnboundedSender<Waiting>,
 }
 
-/// What the store holds.
+/// The stored entry.
 #[derive(Debug)]
 struct StoredState {
     in_force: RwLock<Directory<Entry>>,
@@ -143,13 +143,13 @@ impl EmbeddedStore {
         Ok(Self { held, writes })
     }
 
-    /// What stands about a credential at `now`; none: it is active.
+    /// The status of a credential at `now`; none: it is active.
     /// Cost: a read lock and one look-up, no allocation.
     pub fn stored(&self, kind: Kind, id: &str, now: EventTime) -> Option<Stored> {
         self.held(kind, id).filter(|held| held.until.is_none_or(|until| now < until))
     }
 
-    /// What it was last told about a credential, over or not; none: it is active.
+    /// The newest entry about a credential, over or not; none: it is active.
     /// Cost: a read lock and one look-up, no allocation.
     pub fn held(&self, kind: Kind, id: &str) -> Option<Stored> {
         let in_force = self.held.in_force.read();
@@ -219,7 +219,7 @@ impl EmbeddedStore {
         self.held.fault.lock().clone()
     }
 
-    /// Returns what gateways are told about credentials, in their order; of what is active nothing.
+    /// Returns what gateways are reported about credentials, in their order; of what is active nothing.
     pub fn in_memory(&self, wanted: &[EnforcementState]) -> Vec<Option<Holding>> {
         let in_force = self.held.in_force.read();
         let held = |wanted: &EnforcementState| {
@@ -235,7 +235,7 @@ impl EmbeddedStore {
     /// the file it is the file that is read. Blocks.
     ///
     /// # Errors
-    /// What `SQLite` says.
+    /// An error of `SQLite`.
     pub fn read(&self, wanted: &[EnforcementState]) -> rusqlite::Result<Vec<Option<Holding>>> {
         let until = self.held.compare_file_until.load(Ordering::Relaxed);
         let told = self.in_memory(wanted);
@@ -257,7 +257,7 @@ impl EmbeddedStore {
     /// Whether no other process wrote into the file since this was last asked. Blocks.
     ///
     /// # Errors
-    /// What `SQLite` says.
+    /// An error of `SQLite`.
     pub fn is_untouched(&self) -> rusqlite::Result<bool> {
         let touched = self.held.table.lock().was_written_by_another()?;
         if touched {
@@ -271,7 +271,7 @@ impl EmbeddedStore {
     /// `most`. Blocks.
     ///
     /// # Errors
-    /// What `SQLite` says.
+    /// An error of `SQLite`.
     pub fn changes(&self, since: u64, most: u32) -> Result<Vec<Changed>, rusqlite::Error> {
         self.held.table.lock().since(since, most)
     }
@@ -331,7 +331,7 @@ impl StoredState {
         }
         match written {
             Ok(deliveries) => {
-                // Who sees the decision in memory sees its fault, and none of before.
+                // A reader that sees the decision in memory sees its fault, and none of before.
                 self.fault.lock().take();
                 self.remember(decisions, &deliveries);
                 self.newest.send_replace(table.changes());

@@ -1,4 +1,4 @@
-//! The table on disk: `SQLite`, what stands about each credential and the number of its last change.
+//! The table on disk: `SQLite`, the enforcement state about each credential and the number of its last change.
 
 use crate::adapters::host::private_files;
 use crate::adapters::storage::sqlite;
@@ -48,7 +48,7 @@ const CHANGES: &str = "
 pub struct Changed {
     /// The credential.
     pub credential: Credential,
-    /// What gateways are to believe.
+    /// The status that gateways see.
     pub status: Status,
     /// The rank of the decision.
     pub generation: Generation,
@@ -217,7 +217,7 @@ fn judge(connection: &Connection, decision: &Decision) -> rusqlite::Result<Deliv
     let mut read = connection.prepare_cached(READ)?;
     let held = read.query_row(params![kind.as_str(), id], |row| Ok(holding(row))).optional()?;
     let Some(held) = held else { return Ok(Receipt::Applied.into()) };
-    // The same decision with anything else in it was changed by somebody else.
+    // The same decision with anything else in it was changed by someone else.
     if held.decision == Some(decision.id) {
         let whole = held.generation == decision.generation
             && held.status == Some(status)
@@ -268,7 +268,7 @@ fn generation(row: &Row<'_>, at: usize) -> Option<Generation> {
     row.get(at).ok().filter(|rank: &i64| *rank >= 0).map(|rank| Generation(rank.cast_unsigned()))
 }
 
-/// What a row says; one that tripline can't have written is older than every decision.
+/// The entry of a row; one that tripline can't have written is older than every decision.
 fn holding(row: &Row<'_>) -> Holding {
     let read = || {
         Some(Holding {

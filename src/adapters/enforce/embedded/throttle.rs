@@ -4,7 +4,7 @@
 //! request that comes more than a burst before it has to wait; any other moves it on by an interval.
 //!
 //! A token that says itself which credential it is (a JWT by its `jti`) is counted by its own hash: its
-//! signature isn't verified here, so anybody can write the `jti` of somebody else into a forged one. The
+//! signature isn't verified here, so anyone can write the `jti` of someone else into a forged one. The
 //! hashes share a table of a fixed size. Nothing is ever removed from it, as a flood of forged tokens
 //! could then push the genuine one out and so free it of its rate; tokens that meet in one place share a
 //! rate, which is only stricter.

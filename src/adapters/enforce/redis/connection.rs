@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 /// How long a connection may take to be made.
 const CONNECT_WITHIN: Duration = Duration::from_secs(1);
-/// How long after a failure nobody tries to connect again, so that those who wait fail together.
+/// How long after a failure no one tries to connect again, so that those who wait fail together.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// How the servers stand together.
@@ -66,7 +66,7 @@ pub enum ServerAddressError {
     /// A Cluster has one database.
     #[error("a Cluster has no databases; leave /db out of the URL")]
     Database,
-    /// A connection that anybody could pretend to be the server of.
+    /// A connection that anyone could pretend to be the server of.
     #[error("#insecure takes any certificate; leave it out and name the authority in ca_file")]
     Insecure,
     /// A certificate.
@@ -78,7 +78,7 @@ impl ServerAddress {
     /// Whether it can be used; nothing is connected to.
     ///
     /// # Errors
-    /// What can't be used.
+    /// A mistake in an address.
     pub fn check(&self) -> Result<(), ServerAddressError> {
         Link::new(self).map(|_| ())
     }

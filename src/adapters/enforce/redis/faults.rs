@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// Keys with a fault that are named at most. Chosen: as many as a person mends at a time.
 const NAMED_MAX: usize = 100;
 
-/// What Redis last said that keeps decisions from it.
+/// Faults that Redis reported last.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     /// About all that it is asked.
@@ -18,7 +18,7 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    /// What a person should know, in words; none if all is well.
+    /// The fault in words; none if all is well.
     pub(super) fn describe(&self) -> Option<String> {
         if let Some(server) = self.server.lock().clone() {
             return Some(server);

@@ -1,4 +1,4 @@
-//! What Redis holds about credentials, each judged alone: a key of another type, or a hash that somebody
+//! Entries of credentials in Redis, each judged alone: a key of another type, or a hash that someone
 //! else wrote, says nothing about its neighbours.
 //!
 //! An entry whose generation, decision or status can't be one of tripline's is taken to hold nothing,

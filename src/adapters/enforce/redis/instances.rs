@@ -1,4 +1,4 @@
-//! What instances know of their parts of the fleet, told to each other through Redis.
+//! Summaries of instances, exchanged through Redis.
 
 use super::store::RedisStore;
 use super::token::INSTANCES_KEY;
@@ -6,11 +6,11 @@ use crate::control_plane::instance_summary::InstanceSummary;
 use crate::formats::storage::instance_summary;
 use ::redis::RedisError;
 
-/// How old what another instance told may be. Unit: milliseconds. Chosen: some of its rounds.
+/// How old what another instance reported may be. Unit: milliseconds. Chosen: some of its rounds.
 const YOUNG_MS: u32 = 10_000;
 
 impl RedisStore {
-    /// Tells the others what `instance` knows; gives what each of them told recently.
+    /// Reports to the others what `instance` knows; gives what each of them reported recently.
     ///
     /// # Errors
     /// When Redis can't be asked.

@@ -1,7 +1,7 @@
-//! A look at Redis: whether it answers, lets tripline do what its scripts do, and keeps what it is told.
+//! A look at Redis: whether it answers, lets tripline do what its scripts do, and keeps what is written to it.
 //!
-//! What has to be tried is tried on a key of its own, that of a credential which nobody has, and ends by
-//! itself. The stream and the channel are told that this credential is active, in a generation below
+//! A script is tried on a key of its own, that of a credential which does not exist, and ends by
+//! itself. The stream and the channel say that this credential is active, in a generation below
 //! every other: who listens has nothing to do.
 
 use super::connection::Live;
@@ -12,12 +12,12 @@ use crate::model::credential::{Credential, Kind};
 use ::redis::{Cmd, InfoDict, RedisError, cmd};
 use std::collections::BTreeMap;
 
-/// The credential that is tried with. Nobody has it.
+/// The credential that is tried with. No one has it.
 pub const PROBE: &str = "tripline-doctor-probe";
 /// How long what is written stays. Unit: seconds.
 const PROBE_S: i64 = 60;
 
-/// What was found.
+/// The result of the probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedisProbe {
     /// Why it can't be asked; none if it can.
@@ -26,13 +26,13 @@ pub struct RedisProbe {
     pub ahead_ms: Option<i64>,
     /// How long its answer took. Unit: milliseconds.
     pub took_ms: i64,
-    /// What it refuses, and how.
+    /// The commands that it refuses, and how.
     pub refused: BTreeMap<&'static str, String>,
-    /// What it says of itself; nothing where it may not be asked, or is a Cluster.
+    /// Its own report; nothing where it may not be asked, or is a Cluster.
     pub about: BTreeMap<&'static str, String>,
 }
 
-/// What is asked of `INFO`.
+/// The fields of `INFO` that are read.
 const ABOUT: [&str; 7] = [
     "redis_version",
     "role",
@@ -91,7 +91,7 @@ impl RedisStore {
         Some((probe, key))
     }
 
-    /// What is told of the probe: active, and older than everything.
+    /// The change about the probe: active, and older than everything.
     fn told() -> [(&'static str, String); 9] {
         let text = str::to_owned;
         [

@@ -1,7 +1,7 @@
-//! Redis as auth store. What gateways read is described in `docs/redis.md`.
+//! Redis as auth store. Its keys and messages for gateways are described in `docs/redis.md`.
 //!
 //! One script carries out a transition atomically: it compares decision and generation, runs the
-//! operator's own commands or writes the hash, and tells the change stream. A delivery whose
+//! operator's own commands or writes the hash, and reports the change stream. A delivery whose
 //! answer was lost is repeated and answered `already`.
 
 use super::connection::ServerAddress;
@@ -106,7 +106,7 @@ pub(super) struct Scripts {
     pub(super) fleet: Script,
 }
 
-/// What the pulses of this process are.
+/// The pulses of this process.
 struct PulseOf {
     name: String,
     beat: AtomicU64,
@@ -167,7 +167,7 @@ impl RedisStore {
         let answer = self.noted(answer, number).await?;
         let in_force = matches!(answer.first().map(String::as_str), Some("applied" | "already"));
         if self.link.is_cluster() && in_force {
-            // The stream lies in another slot: it is told at least once.
+            // The stream lies in another slot: it is reported at least once.
             let told = change(decision, status);
             self.noted(tell(&mut live, &self.params, told).await, number).await?;
         }
@@ -254,7 +254,7 @@ impl RedisStore {
     /// Asks whether Redis answers.
     ///
     /// # Errors
-    /// What Redis or the network said.
+    /// An error of Redis or the network.
     pub async fn ping(&self) -> Result<(), RedisError> {
         let (mut live, number) = self.link.connection().await?;
         let answer: Result<String, RedisError> = ::redis::cmd("PING").query_async(&mut live).await;
@@ -271,7 +271,7 @@ pub(super) async fn one<T: FromRedisValue>(mut live: Live, command: Cmd) -> Resu
     command.query_async(&mut live).await
 }
 
-/// What the stream and the channel are told.
+/// The message on the stream and the channel.
 fn change(decision: &Decision, status: Status) -> [(&'static str, String); 9] {
     let credential = &decision.credential;
     [
@@ -287,7 +287,7 @@ fn change(decision: &Decision, status: Status) -> [(&'static str, String); 9] {
     ]
 }
 
-/// Tells stream and channel of a change.
+/// Reports stream and channel of a change.
 async fn tell(
     live: &mut impl ConnectionLike,
     params: &Params,

@@ -8,7 +8,7 @@ use ::redis::RedisError;
 
 /// The tokens of all instances. In braces, so that those of all and of a tenant share a hash slot.
 const TOKENS_KEY: &str = "tripline:{breaker}:";
-/// What each instance knows of its part of the fleet.
+/// The summary of each instance's part of the fleet.
 pub(super) const INSTANCES_KEY: &str = "tripline:{breaker}:members";
 
 impl RedisStore {

@@ -1,4 +1,4 @@
-//! The Kafka door: a consumer group whose partition queues are polled by the threads that own the
+//! The Kafka source: a consumer group whose partition queues are polled by the threads that own the
 //! state.
 //!
 //! ```text
@@ -8,7 +8,7 @@
 //!  for stalls                       <-- how far each has come, and its checkpoints
 //! ```
 //! **Invariant** S-2: an offset is committed only behind a checkpoint, and a checkpoint is written
-//! only when what was told before it is durable. Reading goes on from the checkpoint, whatever the
+//! only when what was reported before it is durable. Reading goes on from the checkpoint, whatever the
 //! group has committed.
 //! The queue of a partition is split off before it is assigned, so that no record of it ever goes
 //! the common way.
@@ -70,7 +70,7 @@ pub struct Params {
     pub start: Start,
     /// The name of this instance, for static membership.
     pub instance: Option<String>,
-    /// How long the consumer may stand still before it is recreated. Unit: milliseconds.
+    /// How long the consumer may stall before it is recreated. Unit: milliseconds.
     pub stall_ms: i64,
     /// Raw settings of librdkafka.
     pub librdkafka: BTreeMap<String, String>,
@@ -102,7 +102,7 @@ impl Params {
             self.librdkafka.get("group.protocol").is_some_and(|protocol| protocol == "consumer");
         let of_classic = [
             ("session.timeout.ms", "10000"),
-            // What stays with an instance goes on while others move.
+            // Partitions that stay with an instance go on while others move.
             ("partition.assignment.strategy", "cooperative-sticky"),
         ];
         let of_classic = of_classic.into_iter().filter(|_| !by_coordinator);
@@ -120,14 +120,14 @@ impl Params {
     }
 }
 
-/// What the door shares with the rest.
+/// State that the source shares with the daemon.
 #[derive(Clone, Debug)]
 pub struct Shared {
     /// Parameters of partitions that are taken over from now on.
     pub partition: Arc<RwLock<Arc<partition::Params>>>,
     /// The hash seed.
     pub seed: HashSeed,
-    /// What stands for secrets.
+    /// The substitute for secrets.
     pub fingerprints: Arc<Fingerprinter>,
     /// Where signals go.
     pub control: ControlPlane,
@@ -136,7 +136,7 @@ pub struct Shared {
     /// The way to those that are written while reading goes on.
     pub writer: Writer,
     /// How often they are. Unit: milliseconds.
-    pub checkpoint_every_ms: i64,
+    pub checkpoint_interval_ms: i64,
     /// Where asynchronous work is done.
     pub runtime: tokio::runtime::Handle,
     /// Counters.

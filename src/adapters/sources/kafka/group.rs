@@ -1,4 +1,4 @@
-//! What the manager and the workers share: the ways between them, and the ear that hears of
+//! State that the manager and the workers share: the channels between them, and the context that gets
 //! rebalances.
 
 use super::consumer::{Shared, TopicPartition};
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 /// How long workers may take to hand partitions back, all of them together.
 const GIVE_WAIT: Duration = Duration::from_secs(5);
-/// The number of no thread, under which it is told how many credentials are read back.
+/// A pseudo thread, under which credentials that are read back are counted.
 const READ_BACK: usize = usize::MAX;
 /// How long partitions wait for their checkpoints when they are assigned, all of them together.
 /// Chosen: well below the longest time between two polls.
@@ -95,7 +95,7 @@ impl Progress {
 /// The partitions of this instance, and how far each has come.
 pub(super) type RecentEvents = Mutex<BTreeMap<TopicPartition, Arc<Progress>>>;
 
-/// What a worker is told by the manager.
+/// A message from the manager to a worker.
 pub(super) enum Message {
     /// This partition is yours from now on.
     Take(TopicPartition, PartitionQueue<Context>, HandedOver, Arc<Progress>),
@@ -121,9 +121,9 @@ pub(super) struct Context {
     /// The cluster, once it said who it is.
     pub(super) cluster: Mutex<Option<String>>,
     pub(super) group: String,
-    /// Credentials of partitions that were read back, and that no worker tells of yet.
+    /// Credentials of partitions that were read back, and that no worker reports yet.
     pub(super) read_back: AtomicU64,
-    /// Whether the consumer was given up. Its partitions are another's by then, so what it hears of
+    /// Whether the consumer was given up. Its partitions are another's by then, so what it learns of
     /// them as it leaves the group changes nothing.
     pub(super) is_retired: AtomicBool,
 }
@@ -169,7 +169,7 @@ impl Context {
     /// Gives a partition to its worker. Its queue is split off before the client reads any of it, so
     /// that no record goes the common way; it need not be paused for that. To pause and to resume it
     /// while the client begins to read loses that beginning at times (librdkafka 2.12.1: what it
-    /// orders itself comes too late by its version then), and the partition stands still.
+    /// orders itself comes too late by its version then), and the partition stalls.
     pub(super) fn entrust(&self, place: &TopicPartition, held: HandedOver) {
         let consumer = self.consumer.get().and_then(Weak::upgrade);
         let queue = consumer.and_then(|one| one.split_partition_queue(&place.0, place.1));
@@ -198,7 +198,7 @@ impl Context {
                     held.since = clock::now();
                     self.held.lock().insert(place.clone(), held);
                 }
-                // Nobody has it.
+                // No one has it.
                 Some(Ok(None)) => {}
                 Some(Err(_)) | None => tracing::warn!(
                     topic = place.0,
@@ -218,13 +218,13 @@ impl Context {
     /// Takes partitions back, writes them down, and commits how far they have come.
     pub(super) fn hand_over(&self, consumer: &BaseConsumer<Self>, places: &[TopicPartition]) {
         self.take_back(places);
-        // What another instance may own by now is not this one's to write down.
+        // A partition that another instance may own by now is not this one's to write down.
         if !consumer.assignment_lost() {
             let of =
                 |place: &TopicPartition| Some((place.clone(), self.held.lock().remove(place)?));
             let (places, mut held): (Vec<TopicPartition>, Vec<HandedOver>) =
                 places.iter().filter_map(of).unzip();
-            // What is written down can be had again.
+            // A partition with a checkpoint can be had again.
             let written = self.shared.write_down(&mut held);
             let left = places.into_iter().zip(held).zip(written);
             let left = left.filter(|((_, held), written)| !written && !held.provisional);
@@ -282,7 +282,7 @@ impl Context {
         Some(format!("kafka/{cluster}/{}/{topic}/{partition:05}", self.group))
     }
 
-    /// Tells of what is open in a partition that was read back.
+    /// Reports what is open in a partition that was read back.
     pub(super) fn recall(&self, held: &mut HandedOver) {
         let now = clock::now();
         let signals = held.driver.recall(now).signals;

@@ -1,4 +1,4 @@
-//! What passes from one owner of a partition to the next: its state, and from where it goes on.
+//! State that passes from one owner of a partition to the next, and from where it goes on.
 //!
 //! ```text
 //!  assigned: the newer of what this instance still has and what a checkpoint has -> read on from there
@@ -32,14 +32,14 @@ pub(super) struct HandedOver {
     pub(super) driver: Box<ShardDriver>,
     /// Its checkpoints.
     pub(super) kept: Arc<KeptOffset>,
-    /// What it told last.
+    /// Its last message.
     pub(super) told: Ticket,
-    /// Records before this offset may have been told of before.
+    /// Records before this offset may have been reported before.
     pub(super) again_until: i64,
     /// Whether the store of checkpoints did not answer, so that more may be known: nothing is written
     /// down or committed, lest it hide that.
     pub(super) provisional: bool,
-    /// Since when nobody owns it.
+    /// Since when no one owns it.
     pub(super) since: EventTime,
 }
 
@@ -76,7 +76,7 @@ impl HandedOver {
         self.driver.partition().next_offset()
     }
 
-    /// A partition that nobody owns yet.
+    /// A partition that no one owns yet.
     pub(super) fn of(name: String, partition: Partition, kept: Arc<KeptOffset>) -> Self {
         Self {
             name,
@@ -91,7 +91,7 @@ impl HandedOver {
 }
 
 impl Shared {
-    /// What is known of a partition: the newer of `held` and its newest checkpoint, or nothing; and
+    /// The state of a partition: the newer of `held` and its newest checkpoint, or nothing; and
     /// whether it was read from the checkpoint. Without a name, as long as the cluster has not said who
     /// it is, it is not known which checkpoint is its own. Blocks until `deadline` at most.
     pub(super) fn known(
@@ -117,7 +117,7 @@ impl Shared {
         (HandedOver { provisional, ..held }, is_read)
     }
 
-    /// What a checkpoint has; none if the store does not answer by `deadline`.
+    /// The newest checkpoint; none if the store does not answer by `deadline`.
     fn restore(&self, name: &str, params: &Arc<Params>, deadline: Instant) -> Option<Restored> {
         let restoring = self.snapshots.restore(name, params, self.seed);
         let restored = self

@@ -45,7 +45,7 @@ const LEAVE_WAIT: Duration = Duration::from_secs(5);
 /// How often lag is measured. Unit: milliseconds.
 const LAG_EVERY_MS: i64 = 5_000;
 
-/// Runs the door until it is told to stop; then everything applied is written down and committed.
+/// Runs the source until the stop message; then everything applied is written down and committed.
 /// Blocks.
 pub fn run(params: &Params, shared: &Shared, ends: Ends) {
     let pulse = match pause_guard::start(Arc::clone(&shared.stopping)) {
@@ -65,7 +65,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             params: params.clone(),
             shared: shared.clone(),
             pulse: Arc::clone(&pulse),
-            saving: Saving::new(shared.writer.clone(), shared.checkpoint_every_ms),
+            saving: Saving::new(shared.writer.clone(), shared.checkpoint_interval_ms),
             rejects: rejects.clone(),
             reporter: Reporter::new(stage, shared.control.clone(), shared.metrics.clone()),
             told_params: None,
@@ -156,7 +156,7 @@ impl<'a> Consumption<'a> {
         };
         let consumer: BaseConsumer<Context> = params.consumer().create_with_context(context)?;
         let consumer = Arc::new(consumer);
-        // Nobody else sets it.
+        // No one else sets it.
         let _set_before = consumer.context().consumer.set(Arc::downgrade(&consumer));
         let topics: Vec<&str> = params.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
@@ -175,7 +175,7 @@ impl<'a> Consumption<'a> {
         })
     }
 
-    /// Watches over the consumer until tripline stops, or it stands still.
+    /// Watches over the consumer until tripline stops, or it stalls.
     fn watch(&mut self, stall_detector: &mut StallDetector) {
         stall_detector.begin_anew();
         while !self.shared.stopping.load(Ordering::Relaxed) {
@@ -328,7 +328,7 @@ impl<'a> Consumption<'a> {
         let assigned = places(&self.consumer.assignment().unwrap_or_default());
         stall_detector.retain(|place| assigned.contains(place));
         for place in assigned.into_iter().filter(|place| !board.contains_key(place)) {
-            // Nobody reads it.
+            // No one reads it.
             stall_detector.record(place, 0, 1, now);
         }
         let is_idle = board.is_empty();
@@ -396,7 +396,7 @@ impl<'a> Consumption<'a> {
     /// Leaves the group.
     fn leave(&self) {
         self.consumer.unsubscribe();
-        // What it hears of that it hears in its poll.
+        // Its callbacks run in its poll.
         let until = Instant::now() + LEAVE_WAIT;
         while Instant::now() < until && self.consumer.assignment().is_ok_and(|it| it.count() > 0) {
             let _last_words = self.consumer.poll(WAIT);

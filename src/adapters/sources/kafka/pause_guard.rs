@@ -1,4 +1,4 @@
-//! The pulse of this process: it must not act right after it stood still, as another instance of the
+//! The pulse of this process: it must not act right after it stalled, as another instance of the
 //! group may have taken over meanwhile.
 
 use crate::adapters::clock;
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// How often it is noted that the process runs.
 const PULSE: Duration = Duration::from_millis(100);
-/// How long this process may have stood still before it has to hear from the group whether it still
+/// How long this process may have stalled before it has to hear from the group whether it still
 /// belongs to it. Unit: milliseconds. Chosen: below the shortest session that brokers allow.
 const SILENT_MS_MAX: i64 = 5_000;
 /// How long it then listens. Unit: milliseconds. Chosen: many round trips.

@@ -2,7 +2,7 @@
 //! newest records are like.
 //!
 //! **Does not** join the group, commit anything, or make a topic: partitions are assigned by hand, under
-//! a group id of its own. What records hold is counted, and never kept.
+//! a group id of its own. The content of records is counted, and never kept.
 
 use super::consumer::Params;
 use super::redaction::{self, Quiet, Redacted};
@@ -29,7 +29,7 @@ const RECORDS_MAX: usize = 500;
 /// Partitions of a topic that are read at most. Chosen: each is asked for its ends.
 const PARTITIONS_MAX: usize = 64;
 
-/// What was found.
+/// The result of the probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KafkaProbe {
     /// Brokers of the cluster.
@@ -40,7 +40,7 @@ pub struct KafkaProbe {
     pub topics: Vec<TopicProbe>,
 }
 
-/// What was found of a topic.
+/// The probe of a topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopicProbe {
     /// Its name.
@@ -59,7 +59,7 @@ pub struct TopicProbe {
     pub newest: Sample,
 }
 
-/// What some records are like.
+/// Properties of some records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sample {
     /// Records read.
@@ -130,7 +130,7 @@ impl Sampler {
 type Reader = BaseConsumer<Quiet>;
 
 fn reader(mut config: ClientConfig, group: &str) -> KafkaResult<Reader> {
-    // What a member is would make it one.
+    // Joining the group would make it a member.
     config.remove("group.protocol");
     config.remove("group.instance.id");
     config.set("group.id", group);
@@ -142,7 +142,7 @@ fn reader(mut config: ClientConfig, group: &str) -> KafkaResult<Reader> {
     config.create_with_context(Quiet)
 }
 
-/// A group id that nobody else has.
+/// A group id that no one else has.
 fn own_group() -> String {
     let chance = getrandom::u64().unwrap_or(u64::from(std::process::id()));
     format!("tripline-doctor-{chance:016x}")
@@ -276,7 +276,7 @@ fn newest(
             None => {}
             Some(Ok(record)) => {
                 sample(&record, &mut sampler, params, fingerprints);
-                // What is written meanwhile is left alone.
+                // Records written meanwhile are left alone.
                 let end = ends.get(&record.partition()).map_or(0, |(_, high)| *high);
                 if record.offset() + 1 >= end {
                     open.remove(&record.partition());

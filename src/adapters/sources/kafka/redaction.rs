@@ -1,4 +1,4 @@
-//! What librdkafka says, without the values of its settings: its errors quote them, passwords and keys
+//! Errors of librdkafka, without the values of its settings: its errors quote them, passwords and keys
 //! too, whole, cut off or from the middle on.
 //!
 //! The values are known to the whole process, as a log callback of the client knows no settings.
@@ -16,7 +16,7 @@ use std::fmt;
 /// How many bytes of a value give it away: as many in a text, and what follows of the value is hidden
 /// with them. A shorter value is hidden where it stands whole. Chosen.
 const BEGINNING: usize = 8;
-/// Values that short are none that anybody has to guess. Unit: bytes. Chosen.
+/// Values that short are none that anyone has to guess. Unit: bytes. Chosen.
 const SHORT: usize = 2;
 /// Values that are no secrets, and that a message needs.
 const HARMLESS: [&str; 24] = [
@@ -88,7 +88,7 @@ fn is_harmless(name: &str, value: &str) -> bool {
 pub struct Redacted(String);
 
 impl Redacted {
-    /// What an error says.
+    /// The text of an error.
     pub fn of(text: impl fmt::Display) -> Self {
         let hidden = HIDDEN.read();
         let text = text.to_string();
@@ -139,7 +139,7 @@ impl ClientContext for Quiet {
 
 impl ConsumerContext for Quiet {}
 
-/// Notes what the client says of an error. Who reads from it hears of it, too, and says it.
+/// Logs an error of the client. The reader of the consumer gets it, too, and logs it.
 pub(super) fn note_error(error: &KafkaError, reason: &str) {
     tracing::debug!(error = %Redacted::of(error), reason = %Redacted::of(reason), "Kafka");
 }

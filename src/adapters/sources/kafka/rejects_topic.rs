@@ -1,4 +1,4 @@
-//! The topic of refused records: their places and reasons. What the topic does not take goes to the
+//! The topic of refused records: their places and reasons. Records that the topic does not take go to the
 //! file, so that no refused record is untold.
 
 use super::consumer::{Params, Shared};
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How long a record may wait for the topic. Unit: milliseconds. Chosen: librdkafka waits for five
-/// minutes, for which nobody would know.
+/// minutes, for which no one would know.
 const TIMEOUT_MS: &str = "10000";
 
 /// The topic of refused records.

@@ -39,15 +39,15 @@ const TOGETHER_MAX: u64 = 10_000;
 const OPEN_MAX: Duration = Duration::from_millis(200);
 /// How long the broker may take to answer. Chosen: below a transaction's end.
 const BROKER_WAIT: Duration = Duration::from_secs(20);
-/// After how long the broker ends the transaction of an instance that died: until then nobody reads on
+/// After how long the broker ends the transaction of an instance that died: until then no one reads on
 /// beyond it. Unit: milliseconds.
 const TRANSACTION_MS: &str = "30000";
 /// How long it waits before it begins again.
 const ANEW_AFTER: Duration = Duration::from_secs(1);
-/// How often progress is told.
+/// How often progress is reported.
 const TELL_EVERY: Duration = Duration::from_secs(1);
 
-/// What is written again, and where to.
+/// The topics to read and to write.
 #[derive(Debug)]
 pub struct Rekey {
     /// Where Kafka is, and how records are read; its topics and group stand aside.
@@ -60,7 +60,7 @@ pub struct Rekey {
     pub group: String,
     /// Whether to end where the topic ends.
     pub until_end: bool,
-    /// What stands for secrets.
+    /// The substitute for secrets.
     pub fingerprints: Fingerprinter,
 }
 
@@ -99,7 +99,7 @@ pub enum RekeyError {
         #[source]
         source: Redacted,
     },
-    /// Somebody else follows the same name.
+    /// Someone else follows the same name.
     #[error("another rekey of the instance `{0}` has begun: give each its own name, or none")]
     Fenced(String),
 }
@@ -109,7 +109,7 @@ pub enum RekeyError {
 ///
 /// # Errors
 /// When a topic is not there, the broker can't be used at the start, or another one with the same
-/// instance name begins. What goes wrong later is tried again.
+/// instance name begins. Later errors are retried.
 pub fn run(
     rekey: &Rekey,
     stop: &AtomicBool,
@@ -120,7 +120,7 @@ pub fn run(
     while !stop.load(Ordering::Relaxed) {
         match CopyRound::begin(rekey).and_then(|round| round.run(stop, &mut totals, tell)) {
             Ok(()) => break,
-            // Without a name nobody else can have it: the broker ended a transaction that took too long.
+            // Without a name no one else can have it: the broker ended a transaction that took too long.
             Err(error) if is_fenced(&error) && !rekey.instance().is_empty() => {
                 return Err(RekeyError::Fenced(rekey.instance().to_owned()));
             }
@@ -167,7 +167,7 @@ impl Rekey {
 
     fn producer(&self) -> KafkaResult<Arc<ThreadedProducer<DefaultProducerContext>>> {
         let mut config = self.kafka.client();
-        // One without a name is told apart by chance; the broker ends what it left open.
+        // One without a name is distinguished by chance; the broker ends what it left open.
         let name = match self.instance() {
             "" => format!("{:016x}", getrandom::u64().unwrap_or(u64::from(std::process::id()))),
             name => name.to_owned(),
@@ -202,7 +202,7 @@ impl Rekey {
     }
 }
 
-/// What is in the open transaction.
+/// The records in the open transaction.
 #[derive(Debug, Default)]
 struct Open {
     began: Option<Instant>,
@@ -273,7 +273,7 @@ impl<'a> CopyRound<'a> {
         Ok(Self { rekey, consumer, told: Instant::now() })
     }
 
-    /// Reads and writes until it is told to stop, or to the end where that is wanted.
+    /// Reads and writes until the stop message, or to the end where that is wanted.
     fn run(
         mut self,
         stop: &AtomicBool,

@@ -1,7 +1,7 @@
-//! Which partition stands still: there is more to read of it, and for long nothing is read. One that
+//! Which partition stalls: there is more to read of it, and for long nothing is read. One that
 //! flows says nothing of its neighbour.
 //!
-//! A consumer that is recreated costs all partitions some seconds. So one that stands still at the same
+//! A consumer that is recreated costs all partitions some seconds. So one that stalls at the same
 //! place again, as it holds what can't be read say, is given twice as long each time.
 
 use super::consumer::TopicPartition;
@@ -15,7 +15,7 @@ const DOUBLINGS_MAX: u32 = 6;
 #[derive(Debug, Default)]
 pub(super) struct StallDetector {
     still: BTreeMap<TopicPartition, StalledPartition>,
-    /// Where partitions stood still for which the consumer was recreated, and how often.
+    /// Where partitions stalled for which the consumer was recreated, and how often.
     before: BTreeMap<TopicPartition, (i64, u32)>,
 }
 
@@ -69,7 +69,7 @@ impl StallDetector {
             now.ms_since(still.since) >= patience_ms(place)
         };
         let place = self.still.iter().find(is_stalled)?.0.clone();
-        // The new consumer is one for all that stand still.
+        // The new consumer is one for all that stall.
         let stand = self.still.iter().filter(|(_, still)| now.ms_since(still.since) >= stall_ms);
         let stood = |(place, still): (&TopicPartition, &StalledPartition)| {
             (place.clone(), (still.reached, times(place) + 1))

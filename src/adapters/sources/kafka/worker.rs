@@ -71,12 +71,12 @@ pub(super) struct Worker {
     pub(super) saving: Saving,
     pub(super) rejects: Option<RejectsTopic>,
     pub(super) reporter: Reporter,
-    /// Parameters of partitions, if that was told since the start.
+    /// Parameters of partitions, if that was reported since the start.
     pub(super) told_params: Option<Arc<partition::Params>>,
 }
 
 impl Worker {
-    /// Runs until it is told to stop. Blocks.
+    /// Runs until the stop message. Blocks.
     pub(super) fn run(
         mut self,
         orders: &mpsc::Receiver<Message>,
@@ -92,7 +92,7 @@ impl Worker {
             match orders.try_recv() {
                 Ok(Message::Take(place, queue, mut held, progress)) => {
                     if let Some(params) = &self.told_params {
-                        // It may have been between two owners as these were told.
+                        // It may have been between two owners as these were reported.
                         held.driver.partition_mut().set_params(Arc::clone(params));
                     }
                     owned.push(OwnedPartition {
@@ -264,7 +264,7 @@ impl Worker {
         metrics.refused.with_label_values(&["kafka", refusal.as_str()]).inc();
         let place = rejects::RecordPlace::Record { topic: &place.0, partition: place.1, offset };
         let text = letter(place, refusal, at);
-        // What the topic's queue has no room for goes to the file, too.
+        // Rejects that find no room in the topic's queue go to the file, too.
         let sent = self.rejects.as_ref().is_some_and(|rejects| rejects.send(&text));
         let written = if sent { RejectResult::Yes } else { self.shared.rejects.write(&text, at) };
         metrics.add_letter(written);
