@@ -145,7 +145,7 @@ fn of_ten_thousand_credentials_over_their_limit_at_once_the_revocation_limit_let
             (status == 200).then_some(())
         });
     }
-    let held = "tripline_decisions_held_total{safeguard=\"revocation limit\"}";
+    let held = "tripline_decisions_held_total{safeguard=\"revocation_limit\"}";
     until("all are decided", Duration::from_mins(1), || {
         (daemon.metric(held) >= 9_997.0).then_some(())
     });

@@ -44,7 +44,7 @@ fn good_lines_are_taken_bad_ones_are_named_counted_and_leave_a_reject() {
         (&2.into(), &"invalid_json".into())
     );
     assert_eq!(answer["lines"][1]["reason"], "time_too_old");
-    let refused = "tripline_records_refused_total{source=\"http\",reason=\"invalid_json\"}";
+    let refused = "tripline_records_refused_total{reason=\"invalid_json\",source=\"http\"}";
     assert!((daemon.metric(refused) - 1.0).abs() < f64::EPSILON);
     let letters = daemon.data().join("rejects.ndjson");
     let letters = until("rejected records are written", Duration::from_secs(5), || {

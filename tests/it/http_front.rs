@@ -55,7 +55,7 @@ fn millions_of_refused_lines_are_counted_and_their_sender_alone_waits() {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.expect("a metric").parse::<f64>().expect("a number")
     };
-    let refused = "tripline_records_refused_total{source=\"http\",reason=\"invalid_json\"}";
+    let refused = "tripline_records_refused_total{reason=\"invalid_json\",source=\"http\"}";
     let sums = metrics(refused) + metrics("tripline_rejects_dropped_total");
     assert!((sums - 399_000.0).abs() < 0.5, "{sums}");
     let letters = daemon.data().join("rejects.ndjson");
@@ -76,13 +76,13 @@ fn millions_of_refused_lines_are_counted_and_their_sender_alone_waits() {
 }
 
 #[test]
-fn a_gzip_of_empty_instances_without_end_is_refused() {
+fn a_gzip_of_empty_members_without_end_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(&folder, "");
     let headers = [("content-encoding", "gzip")];
     let (status, answer) = daemon.send("POST", "/v1/events", &headers, gzip(b"").repeat(20_000));
     assert_eq!(status, 400, "{answer}");
-    assert!(answer.contains("instances"), "{answer}");
+    assert!(answer.contains("members"), "{answer}");
     let two =
         [gzip(event("key_1", now_ms()).as_bytes()), gzip(event("key_2", now_ms()).as_bytes())];
     let (status, answer) = daemon.send("POST", "/v1/events", &headers, two.concat());

@@ -133,7 +133,7 @@ fn refused_records_that_their_topic_does_not_take_go_to_the_file() {
     let daemon = Daemon::start(&folder, &(config(&cluster.bootstrap_servers()) + topic));
     let bad = |n: usize| (format!("key_{n}"), "nonsense".to_owned());
     produce(&cluster.bootstrap_servers(), "auth", (0..300).map(bad));
-    let refused = "tripline_records_refused_total{source=\"kafka\",reason=\"invalid_json\"}";
+    let refused = "tripline_records_refused_total{reason=\"invalid_json\",source=\"kafka\"}";
     until("all are refused", Duration::from_mins(1), || {
         (daemon.metric(refused) >= 300.0).then_some(())
     });

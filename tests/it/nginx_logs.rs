@@ -78,7 +78,7 @@ fn decided(log: &Path, verified: &str) -> Vec<String> {
     let mut command = Command::new(BINARY);
     command.args(["replay", "--format", "access_log", "--decisions", "-"]).arg(log);
     command.env("TRIPLINE_SOURCE__ACCESS_LOG__VERIFIED", verified);
-    command.env("TRIPLINE_MODE__DEFAULT", "revoke").env("TRIPLINE_LIMIT__DEFAULT", "60/min");
+    command.env("TRIPLINE_MODE__DEFAULT", "revoke").env("TRIPLINE_LIMITS__DEFAULT", "60/min");
     let done = command.output().expect("runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     let lines = String::from_utf8(done.stdout).expect("text");

@@ -32,7 +32,7 @@ fn a_leaked_key_is_seen_and_revoked_by_keys_on_a_terminal() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = daemon_with_a_leaked_key(&folder);
     let terminal = Terminal::run(&top(&daemon, "--operate"), 100, 30);
-    let screen = terminal.shows(&["key_leaked", "EPISODES on 1 credential", "mode shadow"]);
+    let screen = terminal.shows(&["key_leaked", "1 INCIDENT", "mode shadow"]);
     assert!(screen.contains("k�dekaelton�"), "what turns a line is replaced:\n{screen}");
     assert!(!screen.contains(['\u{202e}', '\u{2066}', '\u{1b}']), "{screen}");
     terminal.press(&["2"]);

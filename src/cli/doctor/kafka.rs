@@ -78,21 +78,21 @@ fn judge_share(
     let threads = expected.threads;
     let Some(members) = members else {
         return area
-            .ok("members", format!("{partitions} partitions for {threads} threads a member"));
+            .ok("instances", format!("{partitions} partitions for {threads} threads an instance"));
     };
     let found =
         format!("{members} members in the group {}, {partitions} partitions", expected.group);
     if members > partitions {
         let idle = members - partitions;
         let remedy = "stop them, or `tripline rekey` into a topic with more partitions";
-        return area.warning("members", format!("{found}: {idle} have nothing to do"), remedy);
+        return area.warning("instances", format!("{found}: {idle} have nothing to do"), remedy);
     }
     if members * threads > partitions {
         let remark =
             format!("{found}; of their {} threads some have nothing to do", members * threads);
-        return area.ok("members", remark);
+        return area.ok("instances", remark);
     }
-    area.ok("members", found)
+    area.ok("instances", found)
 }
 
 fn judge_topic(area: &Area, topic: &TopicProbe, expected: &Expected) -> Vec<Check> {
@@ -281,7 +281,7 @@ mod tests {
             one.events = 0;
         };
         assert_eq!(newest(all), [("records", State::Failed)]);
-        assert_eq!(told(|found| found.members = Some(5)), [("members", State::Warning)]);
+        assert_eq!(told(|found| found.members = Some(5)), [("instances", State::Warning)]);
         assert_eq!(told(|found| found.topics[0].lag = None), [("group", State::Warning)]);
         let gone = |found: &mut KafkaProbe| found.topics[0].partitions = 0;
         assert_eq!(told(gone), [("topic", State::Failed)]);

@@ -1,8 +1,8 @@
-//! A million revoked credentials standing: how long they take to be carried out after a start and
+//! A million revoked credentials in force: how long they take to be carried out after a start and
 //! to be asserted again in an emptied Redis, what memory they need, and how fast `/v1/check`
 //! answers beside them, as a share of what an empty axum handler answers in the same run.
 //!
-//! `cargo bench --bench standing` needs Debian's redis-server and wrk. `-- 200000` takes that many
+//! `cargo bench --bench check` needs Debian's redis-server and wrk. `-- 200000` takes that many
 //! credentials. `-- --test` runs it small, and fails below half of what is aimed at.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
@@ -208,12 +208,12 @@ fn main() {
     let begun = Instant::now();
     let daemon = world.daemon();
     until("it is ready", || world.is_ready());
-    println!("start with {count} standing: {:.1?}", begun.elapsed());
+    println!("start with {count} in force: {:.1?}", begun.elapsed());
     let name = "tripline_reconciled_timestamp_seconds{store=\"redis\"}";
     until("it was compared", || world.metric(name).is_some_and(|at| at > 0.0));
     println!("  and both stores compared: {:.1?}", begun.elapsed());
     let more = memory(&daemon) - bare;
-    println!("memory of {count} standing: {more:.0} MB more than of none");
+    println!("memory of {count} in force: {more:.0} MB more than of none");
 
     let _done: () = redis::cmd("FLUSHALL").query(&mut world.redis).expect("flushes");
     let asserting = AtomicBool::new(true);
