@@ -7,6 +7,8 @@
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/redis_server.rs"]
 mod redis_server;
 mod support;
@@ -146,7 +148,7 @@ impl World {
 
     fn metric(&self, name: &str) -> Option<f64> {
         let url = format!("http://127.0.0.1:{}/metrics", self.port);
-        let text = reqwest::blocking::get(url).ok()?.text().ok()?;
+        let text = http::client().get(url).send().ok()?.text().ok()?;
         text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
     }
 

@@ -6,6 +6,8 @@
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/redis_server.rs"]
 mod redis_server;
 mod support;
@@ -69,7 +71,7 @@ fn measure(
 
 /// Sends 50,000 events a second of 20,000 credentials, which have no limit; gives the rate that was reached.
 fn load(base: &str, busy: &AtomicBool) -> f64 {
-    let http = reqwest::blocking::Client::new();
+    let http = http::client();
     let (begun, mut sent) = (Instant::now(), 0_u32);
     while busy.load(Ordering::Relaxed) {
         let (now, mut body) = (now_ms(), String::new());
@@ -110,7 +112,7 @@ fn main() {
     let _daemon = start(Command::new(binary).arg("run").arg("--config").arg(&config));
     let client = redis::Client::open(redis_url).expect("a URL");
     let mut redis = client.get_connection().expect("connects");
-    let http = reqwest::blocking::Client::new();
+    let http = http::client();
     let base = format!("http://127.0.0.1:{port}");
     until("the daemon is ready", || http.get(format!("{base}/readyz")).send().is_ok());
 

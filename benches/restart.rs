@@ -6,6 +6,8 @@
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+#[path = "support/http.rs"]
+mod http;
 mod support;
 
 use std::path::Path;
@@ -36,7 +38,7 @@ impl Daemon {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tripline"));
         let process = start(command.arg("run").arg("--config").arg(&config));
         let base = format!("http://127.0.0.1:{port}");
-        let client = reqwest::blocking::Client::new();
+        let client = http::client();
         let daemon = Self { process, base, client };
         until("it is ready", || daemon.get("/readyz").is_some());
         daemon

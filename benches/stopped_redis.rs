@@ -8,6 +8,8 @@
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
+#[path = "support/http.rs"]
+mod http;
 #[path = "support/redis_server.rs"]
 mod redis_server;
 mod support;
@@ -93,7 +95,7 @@ fn main() -> std::process::ExitCode {
     let binary = env!("CARGO_BIN_EXE_tripline");
     let _daemon = start(Command::new(binary).arg("run").arg("--config").arg(&config));
     let base = format!("http://127.0.0.1:{port}");
-    let client = Client { http: reqwest::blocking::Client::new(), base };
+    let client = Client { http: http::client(), base };
     until("the daemon is ready", || {
         client.http.get(format!("{}/readyz", client.base)).send().is_ok()
     });

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     #[cfg(feature = "failpoints")]
     let _scenario = fail::FailScenario::setup();
     // One provider of cryptography for all of TLS. Only a second call would fail.
-    let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _installed = rustls::crypto::ring::default_provider().install_default();
     match Cli::try_parse() {
         Ok(cli) => ended(run(cli)).into(),
         Err(error) => {

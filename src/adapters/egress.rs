@@ -201,6 +201,8 @@ impl Egress {
     /// # Errors
     /// When TLS can't be set up or the authorities can't be read.
     pub fn new(params: &Params) -> Result<Self, EgressSetupError> {
+        // `main` has installed it; a test has no `main`, and the first that is installed stays.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         let guard = Arc::new(Guard(params.networks.clone()));
         let client = |encrypted| {
             let mut builder = Client::builder()

@@ -140,6 +140,7 @@ impl DeliveryTask {
                 && deliveries.len() < under_way_max
                 && let Some(due) = work.outbox.next(work.now_ms())
             {
+                #[cfg(feature = "failpoints")]
                 fail::fail_point!("outbox.before_delivery", |_| std::process::abort());
                 let store = self.store.clone();
                 deliveries.push(async move { (store.carry_out(&due.decision).await, due) });
@@ -157,6 +158,7 @@ impl DeliveryTask {
                     None => open = false,
                 },
                 Some((delivery, due)) = deliveries.next(), if !deliveries.is_empty() => {
+                    #[cfg(feature = "failpoints")]
                     fail::fail_point!("outbox.delivered", |_| std::process::abort());
                     self.settle(&mut work, delivery, &due).await;
                 }

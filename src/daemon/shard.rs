@@ -206,6 +206,7 @@ impl Owner {
 
     fn apply(&mut self, (slot, batch): (usize, &Batch), arrived: EventTime, clock: Clock) {
         let Some(one) = self.slots.iter_mut().find(|one| one.number == slot) else { return };
+        #[cfg(feature = "failpoints")]
         fail::fail_point!("data_plane.batch");
         let output = one.driver.step(batch, clock);
         if let Some(newest) = batch.newest() {

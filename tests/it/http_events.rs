@@ -308,7 +308,7 @@ fn findings_and_decisions_are_listed_and_told_as_they_happen() {
     let base = daemon.base().to_owned();
     let (sender, receiver) = std::sync::mpsc::channel();
     let listener = std::thread::spawn(move || {
-        let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(20));
+        let client = crate::support::http_builder().timeout(Duration::from_secs(20));
         let response = client.build().expect("a client").get(format!("{base}/v1/stream")).send();
         let mut response = response.expect("streams");
         sender.send(()).expect("is waited for");
@@ -344,7 +344,7 @@ fn findings_and_decisions_are_listed_and_told_as_they_happen() {
 #[test]
 fn the_console_loads_nothing_from_elsewhere_and_stands_in_no_frame() {
     let (_folder, daemon) = daemon("");
-    let client = reqwest::blocking::Client::new();
+    let client = crate::support::http();
     let page = client.get(format!("{}/", daemon.base())).send().expect("answers");
     let text = page.text().expect("a page");
     let files = text.split(['"', '\'']).filter(|part| part.starts_with("/console/"));

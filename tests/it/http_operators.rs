@@ -277,8 +277,7 @@ fn a_stream_of_changes_goes_on_where_it_was_cut() {
     let daemon = Daemon::start(&folder, "");
     daemon.order("revoke", "key_1");
     let listen = |last: Option<&str>| {
-        let client =
-            reqwest::blocking::Client::builder().timeout(PATIENCE).build().expect("a client");
+        let client = crate::support::http_builder().timeout(PATIENCE).build().expect("a client");
         let mut request = client.get(format!("{}/v1/changes", daemon.base()));
         request = request.header("accept", "text/event-stream");
         if let Some(last) = last {

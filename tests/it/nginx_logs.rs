@@ -55,9 +55,8 @@ impl Nginx {
     }
 
     fn ask(&self, page: &str, password: &str, times: usize) -> reqwest::Result<Vec<u16>> {
-        let client = reqwest::blocking::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()?;
+        let client =
+            crate::support::http_builder().redirect(reqwest::redirect::Policy::none()).build()?;
         let url = format!("http://127.0.0.1:{}/{page}", self.port);
         let one = || {
             let request = client.get(&url).basic_auth("key_victim", Some(password));

@@ -301,7 +301,9 @@ impl Alertmanager {
         let process = Process::start(&mut command);
         let base = format!("http://127.0.0.1:{port}");
         until("Alertmanager is ready", PATIENCE, || {
-            reqwest::blocking::get(format!("{base}/-/ready"))
+            crate::support::http()
+                .get(format!("{base}/-/ready"))
+                .send()
                 .ok()
                 .filter(|one| one.status().is_success())
         });

@@ -44,13 +44,13 @@ impl Server {
         let base = format!("http://127.0.0.1:{port}");
         let url = format!("{base}/.well-known/openid-configuration");
         until("the authorization server answers", Duration::from_secs(30), || {
-            reqwest::blocking::get(&url).ok().filter(|answer| answer.status() == 200)
+            crate::support::http().get(&url).send().ok().filter(|answer| answer.status() == 200)
         });
         Some(Self { _process: process, base, folder })
     }
 
     fn post(&self, client: &str, path: &str, form: &str) -> Value {
-        let request = reqwest::blocking::Client::new().post(format!("{}{path}", self.base));
+        let request = crate::support::http().post(format!("{}{path}", self.base));
         let request = request.basic_auth(client, Some(SECRET)).body(form.to_owned());
         let request = request.header("content-type", "application/x-www-form-urlencoded");
         request.send().expect("answers").json().expect("JSON")
@@ -87,7 +87,7 @@ impl Server {
     /// What a store of that client answers to the revocation of a credential.
     fn revoke(&self, client: &str, introspection: Option<&str>, credential: &str) -> Receipt {
         // The first provider that is installed stays.
-        let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         let text = self.config(client, introspection);
         let mut settings = tripline::config::loader::check("test", &text, [].into())
             .unwrap_or_else(|problems| panic!("{}", problems.render(false)));

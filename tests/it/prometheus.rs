@@ -37,7 +37,7 @@ impl Prometheus {
     /// An answer of its API; none if it does not answer.
     pub fn try_get(&self, path: &str, query: &[(&str, &str)]) -> Option<Value> {
         let url = Url::parse_with_params(&format!("{}{path}", self.base), query).expect("a URL");
-        let answer = reqwest::blocking::get(url).ok()?.text().ok()?;
+        let answer = crate::support::http().get(url).send().ok()?.text().ok()?;
         serde_json::from_str(&answer).ok()
     }
 }

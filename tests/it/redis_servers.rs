@@ -26,7 +26,7 @@ struct Client {
 impl Client {
     fn new(params: Params) -> Self {
         // The first provider that is installed stays.
-        let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         Self { runtime, store: RedisStore::new(params, "test").expect("a store") }
     }

@@ -103,7 +103,7 @@ fn who_can_be_reached_from_elsewhere_keeps_its_tokens() {
     command.arg("run").arg("--config").arg(&path).stderr(log);
     let process = Process::start(&mut command);
     let ask = |bearer: &str| {
-        let client = reqwest::blocking::Client::new();
+        let client = crate::support::http();
         let url = format!("http://127.0.0.1:{port}/v1/status");
         let asked = client.get(url).header("authorization", bearer).send();
         asked.ok().map(|answer| answer.status().as_u16())
@@ -126,7 +126,7 @@ fn a_stream_ends_once_its_token_is_none_any_more() {
     let folder = tempfile::tempdir().expect("a folder");
     let (old_config, old) = token_of(&folder, "old", "operate");
     let daemon = Daemon::start(&folder, &old_config);
-    let client = reqwest::blocking::Client::builder().timeout(PATIENCE).build().expect("a client");
+    let client = crate::support::http_builder().timeout(PATIENCE).build().expect("a client");
     let open = |path: &str| {
         let asked = client.get(format!("{}{path}", daemon.base()));
         let asked = asked.header("authorization", &old).header("accept", "text/event-stream");

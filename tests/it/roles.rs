@@ -49,7 +49,7 @@ fn token(role: &str) -> String {
 
 /// The status with which a request with these headers is answered; what follows is not read.
 fn status(daemon: &Daemon, (method, path): (&str, &str), headers: &[(&str, &str)]) -> u16 {
-    let client = reqwest::blocking::Client::builder().timeout(Duration::from_secs(10));
+    let client = crate::support::http_builder().timeout(Duration::from_secs(10));
     let client = client.build().expect("a client");
     let path = match path {
         // Well formed, and of nobody.

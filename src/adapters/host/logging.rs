@@ -3,22 +3,27 @@
 
 use crate::formats::printable::logged;
 use std::io::{self, IsTerminal, Write};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// The variable that says what is logged, `info` or `tripline=debug` say.
 pub const VARIABLE: &str = "TRIPLINE_LOG";
 
 /// Starts logging to standard error; does nothing if it has begun.
 pub fn start(default: &str) {
-    let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Plain(io::stderr()));
+    let filter = |text: &str| text.parse::<Targets>().ok();
+    let named = std::env::var(VARIABLE).ok().and_then(|text| filter(&text));
+    let filter = named.or_else(|| filter(default)).unwrap_or_default();
+    let builder = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_writer(|| Plain(io::stderr()));
     let terminal = io::stderr().is_terminal();
     // A second start in one process, as in tests, keeps the first.
     let _kept = if terminal {
-        builder.with_target(false).compact().try_init()
+        builder.with_target(false).compact().finish().with(filter).try_init()
     } else {
-        builder.json().flatten_event(true).try_init()
+        builder.json().flatten_event(true).finish().with(filter).try_init()
     };
 }
 

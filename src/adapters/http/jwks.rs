@@ -1,10 +1,10 @@
 //! `GET /.well-known/jwks.json`: the keys with which receivers of Shared Signals verify.
 
 use super::problem::Problem;
+use crate::formats::outbound::security_event::JwkSet;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use jsonwebtoken::jwk::JwkSet;
 use std::sync::Arc;
 
 /// The public keys; everybody may read them.

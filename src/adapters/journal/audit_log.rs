@@ -161,13 +161,17 @@ impl Journal {
     }
 
     fn write(&mut self, text: &[u8]) -> std::io::Result<()> {
+        #[cfg(feature = "failpoints")]
         fail::fail_point!("journal.before_write", |_| std::process::abort());
         let (first, rest) = text.split_at(text.len() / 2);
         self.file.write_all(first)?;
+        #[cfg(feature = "failpoints")]
         fail::fail_point!("journal.half_written", |_| std::process::abort());
         self.file.write_all(rest)?;
+        #[cfg(feature = "failpoints")]
         fail::fail_point!("journal.before_sync", |_| std::process::abort());
         self.file.sync_data()?;
+        #[cfg(feature = "failpoints")]
         fail::fail_point!("journal.after_sync", |_| std::process::abort());
         Ok(())
     }
@@ -186,6 +190,7 @@ impl Journal {
 
     fn rotate(&mut self) -> std::io::Result<()> {
         std::fs::rename(&self.path, full(&self.path, self.end.file))?;
+        #[cfg(feature = "failpoints")]
         fail::fail_point!("journal.renamed", |_| std::process::abort());
         self.file = open_active(&self.path)?;
         self.end.file = self.end.next;

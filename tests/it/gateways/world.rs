@@ -147,7 +147,7 @@ impl World {
     }
 
     fn try_send(&self, method: &str, headers: &[(&str, &str)]) -> Option<Answer> {
-        let client = reqwest::blocking::Client::new();
+        let client = crate::support::http();
         let url = format!("http://127.0.0.1:{}/some/path?q=1", self.port);
         let mut request = client.request(method.parse().expect("a method"), url);
         for (name, value) in headers {

@@ -132,7 +132,7 @@ impl Daemon {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Option<(u16, String)> {
-        let client = reqwest::blocking::Client::new();
+        let client = crate::support::http();
         let method = method.parse().expect("a method");
         let mut request = client.request(method, format!("{}{path}", self.base)).body(body);
         for (name, value) in headers {
@@ -191,7 +191,7 @@ impl Daemon {
 
     /// The same; none if it ends before it has answered.
     pub fn try_say(&self, path: &str, json: &str) -> Option<(u16, String)> {
-        let client = reqwest::blocking::Client::builder().unix_socket(self.socket());
+        let client = crate::support::http_builder().unix_socket(self.socket());
         let client = client.build().expect("a client");
         let request = client.post(format!("http://localhost{path}"));
         let request = request.header("content-type", "application/json").body(json.to_owned());

@@ -30,6 +30,18 @@ pub fn free_port() -> u16 {
     }
 }
 
+/// A client of HTTP, to be set up further. It wants a provider of cryptography even where all is plain.
+pub fn http_builder() -> reqwest::blocking::ClientBuilder {
+    // The first provider that is installed stays.
+    let _installed = rustls::crypto::ring::default_provider().install_default();
+    reqwest::blocking::Client::builder()
+}
+
+/// A client of HTTP.
+pub fn http() -> reqwest::blocking::Client {
+    http_builder().build().expect("a client")
+}
+
 /// Whether the tests of a part are left out; its absence otherwise fails the test.
 pub fn skipped(part: &str) -> bool {
     let named = std::env::var("TRIPLINE_TEST_SKIP").unwrap_or_default();

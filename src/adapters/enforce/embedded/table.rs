@@ -188,8 +188,10 @@ impl Table {
         for decision in decisions {
             deliveries.push(write(&transaction, decision, &mut changes)?);
         }
+        #[cfg(feature = "failpoints")]
         fail::fail_point!("embedded.before_commit", |_| std::process::abort());
         transaction.commit()?;
+        #[cfg(feature = "failpoints")]
         fail::fail_point!("embedded.committed", |_| std::process::abort());
         self.changes = changes;
         Ok(deliveries)

@@ -238,6 +238,7 @@ impl Worker {
         last: i64,
         (arrived, at): (EventTime, EventTime),
     ) {
+        #[cfg(feature = "failpoints")]
         fail::fail_point!("kafka.batch");
         let now = clock::now();
         // One whose end alone is new proves no hours either: its begin may have proven them.
