@@ -4,6 +4,7 @@ use super::exit::Exit;
 use super::output::{print_error, print_out};
 use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::metrics::table::MetricsError;
+use crate::config::table::render;
 use clap::{Command, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub enum Generate {
     /// The configuration with every setting, its default and why, on standard output.
     Config,
+    /// A JSON Schema of the configuration, for editors, on standard output.
+    Schema,
     /// How Prometheus scrapes tripline and loads its rules, on standard output.
     Prometheus,
     /// Recording rules and alerts for Prometheus.
@@ -35,7 +38,7 @@ pub enum Generate {
         /// The folder it goes to.
         folder: PathBuf,
     },
-    /// The reference: metrics, command line and API.
+    /// The reference: settings, metrics, command line and API.
     Reference {
         /// The folder it goes to.
         folder: PathBuf,
@@ -63,7 +66,6 @@ macro_rules! files {
     };
 }
 
-const CONFIG: &str = include_str!("../../config/tripline.toml");
 const ALERTS: [File; 2] = files!("dashboards/rules": "recording.yml" "alerts.yml");
 const GRAFANA: [File; 5] = files!("dashboards":
     "overview.json" "detection.json" "operations.json"
@@ -109,7 +111,8 @@ enum GenerateError {
 /// Writes it; `command` is the whole command line.
 pub fn run(what: &Generate, mut command: Command) -> Exit {
     let written = match what {
-        Generate::Config => print_generated(CONFIG),
+        Generate::Config => print_generated(&render::toml()),
+        Generate::Schema => print_generated(&schema()),
         Generate::Prometheus => print_generated(PROMETHEUS),
         Generate::Openapi => print_generated(&crate::adapters::http::router::open_api()),
         Generate::Completions { shell } => {
@@ -181,7 +184,13 @@ fn write(path: &Path, content: &str) -> Result<(), GenerateError> {
 fn reference(folder: &Path, command: Command) -> Result<(), GenerateError> {
     write(&folder.join("metrics.md"), &Metrics::reference()?)?;
     write(&folder.join("command-line.md"), &command_line(command))?;
+    write(&folder.join("settings.md"), &render::markdown())?;
+    write(&folder.join("settings.schema.json"), &format!("{}\n", schema()))?;
     write(&folder.join("openapi.json"), &format!("{}\n", crate::adapters::http::router::open_api()))
+}
+
+fn schema() -> String {
+    serde_json::to_string_pretty(&render::schema()).unwrap_or_default()
 }
 
 /// The help of every command.

@@ -1,6 +1,6 @@
 //! Configuration files and the environment, read and checked.
 
-use crate::config::reader::InvalidValue;
+use super::value::InvalidValue;
 use crate::config::reader::Place;
 use crate::config::reader::Problems;
 use crate::config::reader::Reader;

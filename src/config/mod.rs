@@ -6,4 +6,6 @@ pub mod mask;
 pub mod reader;
 pub mod sections;
 pub mod settings;
+pub mod table;
 pub mod units;
+pub mod value;

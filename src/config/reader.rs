@@ -4,6 +4,11 @@
 //! `TRIPLINE_HTTP__LISTEN`.
 
 use super::mask;
+use super::table::all::find;
+use super::table::setting::{Kind, Setting};
+use super::units;
+use crate::config::value::InvalidValue;
+use crate::config::value::Value;
 use crate::model::time::EventTime;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
 use std::cell::RefCell;
@@ -113,120 +118,6 @@ impl Diagnostic for RenderedProblem<'_> {
     }
 }
 
-/// A field reader's complaint about a wrong value, and the remedy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InvalidValue(pub String, pub String);
-
-impl InvalidValue {
-    /// A wrong value and its remedy.
-    pub fn new(message: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self(message.into(), remedy.into())
-    }
-}
-
-/// A value of a field, from the file or from the environment.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// From the file.
-    File(&'a DeValue<'a>),
-    /// From the environment: text, whatever the field's type.
-    Environment(&'a str),
-}
-
-impl<'a> Value<'a> {
-    /// A text.
-    ///
-    /// # Errors
-    /// When it is of another type.
-    pub fn text(self) -> Result<&'a str, InvalidValue> {
-        match self {
-            Self::Environment(text) => Ok(text),
-            Self::File(value) => value.as_str().ok_or_else(|| {
-                InvalidValue::new(
-                    format!("a text is expected here, not {}", type_of(value)),
-                    "put it in quotes",
-                )
-            }),
-        }
-    }
-
-    /// An integer.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn integer(self) -> Result<i64, InvalidValue> {
-        let text = match self {
-            Self::Environment(text) => Some(text.to_owned()),
-            Self::File(value) => value.as_integer().map(|n| n.as_str().replace('_', "")),
-        };
-        let read = text.and_then(|text| text.parse().ok());
-        read.ok_or_else(|| {
-            InvalidValue::new("a whole number is expected here", "write it without quotes")
-        })
-    }
-
-    /// A number.
-    ///
-    /// # Errors
-    /// When it is none, or is not finite.
-    pub fn number(self) -> Result<f64, InvalidValue> {
-        let text = match self {
-            Self::Environment(text) => Some(text.to_owned()),
-            Self::File(value) => value
-                .as_float()
-                .map(|n| n.as_str().replace('_', ""))
-                .or_else(|| value.as_integer().map(|n| n.as_str().replace('_', ""))),
-        };
-        let read = text.and_then(|text| text.parse().ok()).filter(|n: &f64| n.is_finite());
-        read.ok_or_else(|| {
-            InvalidValue::new("a number is expected here", "write it without quotes")
-        })
-    }
-
-    /// A yes or no.
-    ///
-    /// # Errors
-    /// When it is neither true nor false.
-    pub fn flag(self) -> Result<bool, InvalidValue> {
-        let read = match self {
-            Self::Environment(text) => text.parse().ok(),
-            Self::File(value) => value.as_bool(),
-        };
-        read.ok_or_else(|| {
-            InvalidValue::new("true or false is expected here", "write it without quotes")
-        })
-    }
-
-    /// A list of texts; in the environment separated by commas.
-    ///
-    /// # Errors
-    /// When it is none.
-    pub fn texts(self) -> Result<Vec<&'a str>, InvalidValue> {
-        let wrong =
-            || InvalidValue::new("a list of texts is expected here", "write [\"one\", \"two\"]");
-        match self {
-            Self::Environment(text) => Ok(text.split(',').map(str::trim).collect()),
-            Self::File(value) => {
-                let array = value.as_array().ok_or_else(wrong)?;
-                let texts = array.iter().map(|one| one.get_ref().as_str().ok_or_else(wrong));
-                texts.collect()
-            }
-        }
-    }
-}
-
-fn type_of(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "a text",
-        DeValue::Integer(_) => "a whole number",
-        DeValue::Float(_) => "a number",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    }
-}
-
 /// Collects mistakes while sections are read.
 #[derive(Debug)]
 pub struct Reader {
@@ -252,7 +143,7 @@ impl Reader {
     pub fn root<'a>(&'a self, table: &'a Spanned<DeTable<'a>>) -> Section<'a> {
         Section {
             reader: self,
-            path: String::new(),
+            path: Vec::new(),
             table: Some(table.get_ref()),
             taken: RefCell::default(),
         }
@@ -305,14 +196,85 @@ fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
 #[derive(Debug)]
 pub struct Section<'a> {
     reader: &'a Reader,
-    path: String,
+    path: Vec<String>,
     table: Option<&'a DeTable<'a>>,
     taken: RefCell<BTreeSet<String>>,
 }
 
 impl<'a> Section<'a> {
     fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
+        let mut path = self.path.join(".");
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path + key
+    }
+
+    fn at(&self, key: &str) -> Vec<String> {
+        let mut path = self.path.clone();
+        path.push(key.to_owned());
+        path
+    }
+
+    /// The description of a field.
+    fn setting(&self, key: &str) -> Option<&'static Setting> {
+        let path = self.at(key);
+        find(&path.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Whether the table of settings has a field, or a table for names of the operator's.
+    fn is_described(&self, key: &str) -> bool {
+        let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
+        self.setting(key).is_some() || find(&path).is_some_and(|one| one.kind == Kind::Table)
+    }
+
+    /// Reads a field of that kind; its default where it is not there or wrong.
+    fn value<T>(
+        &self,
+        key: &str,
+        read: impl Fn(Value<'_>, Kind) -> Result<T, InvalidValue>,
+    ) -> Option<T> {
+        let setting = self.setting(key)?;
+        self.get(key, |value| read(value, setting.kind)).or_else(|| {
+            let text = setting.default?.trim_matches('"');
+            read(Value::Environment(text), setting.kind).ok()
+        })
+    }
+
+    /// A duration, within its range. Unit: milliseconds.
+    pub fn duration_ms(&self, key: &str) -> i64 {
+        self.value(key, units::duration_within).unwrap_or(0)
+    }
+
+    /// A size, within its range. Unit: bytes.
+    pub fn size(&self, key: &str) -> u64 {
+        self.value(key, units::size_within).unwrap_or(0)
+    }
+
+    /// A rate; 0 is none. Unit: requests per minute.
+    pub fn rate_per_min(&self, key: &str) -> u32 {
+        self.value(key, |value, _| units::rate_per_min(value)).unwrap_or(0)
+    }
+
+    /// A whole number, within its range.
+    pub fn integer<T: TryFrom<i64> + Default>(&self, key: &str) -> T {
+        let read = self.value(key, units::integer_within);
+        read.and_then(|number| T::try_from(number).ok()).unwrap_or_default()
+    }
+
+    /// A number, within its range.
+    pub fn number(&self, key: &str) -> f64 {
+        self.number_or_none(key).unwrap_or(f64::INFINITY)
+    }
+
+    /// A number, within its range; none where that is allowed and written.
+    pub fn number_or_none(&self, key: &str) -> Option<f64> {
+        self.value(key, units::number_within).flatten()
+    }
+
+    /// Whether it is set.
+    pub fn flag(&self, key: &str) -> bool {
+        self.value(key, |value, _| value.flag()).unwrap_or(false)
     }
 
     fn entry(&self, key: &str) -> Option<(&'a Spanned<DeValue<'a>>, Place)> {
@@ -328,7 +290,7 @@ impl<'a> Section<'a> {
 
     /// Whether the section is in the file, or the environment sets a field of it.
     pub fn is_there(&self) -> bool {
-        let begin = format!("{}__", variable(&self.path));
+        let begin = format!("{}__", variable(&self.path.join(".")));
         let mut names = self.reader.environment.keys();
         self.table.is_some() || names.any(|name| name.starts_with(&begin))
     }
@@ -339,6 +301,7 @@ impl<'a> Section<'a> {
         key: &str,
         read: impl FnOnce(Value<'a>) -> Result<T, InvalidValue>,
     ) -> Option<T> {
+        debug_assert!(self.is_described(key), "the table of settings lacks {}", self.path_of(key));
         self.taken.borrow_mut().insert(key.to_owned());
         let name = variable(&self.path_of(key));
         self.reader.used.borrow_mut().insert(name.clone());
@@ -375,7 +338,7 @@ impl<'a> Section<'a> {
                 InvalidValue::new(message, format!("write [{}]", self.path_of(key))),
             );
         }
-        Section { reader: self.reader, path: self.path_of(key), table, taken: RefCell::default() }
+        Section { reader: self.reader, path: self.at(key), table, taken: RefCell::default() }
     }
 
     /// The names of all fields and tables in it that were not yet read: a table whose keys are
@@ -391,7 +354,8 @@ impl<'a> Section<'a> {
         let InvalidValue(message, remedy) = wrong;
         let place = self.table.and_then(|table| table.iter().next()).map(|(key, _)| key.span());
         let place = place.map_or(Place::Missing, |span| Place::File(span.start, span.len()));
-        self.reader.report(place, InvalidValue(format!("[{}]: {message}", self.path), remedy));
+        self.reader
+            .report(place, InvalidValue(format!("[{}]: {message}", self.path.join(".")), remedy));
     }
 
     /// Notes a mistake of the field or table of that name.
@@ -400,7 +364,8 @@ impl<'a> Section<'a> {
         let mut keys = self.table.into_iter().flatten().map(|(key, _)| key);
         let place = keys.find(|key| key.get_ref() == name).map(Spanned::span);
         let place = place.map_or(Place::Missing, |span| Place::File(span.start, span.len()));
-        self.reader.report(place, InvalidValue(format!("[{}]: {message}", self.path), remedy));
+        self.reader
+            .report(place, InvalidValue(format!("[{}]: {message}", self.path.join(".")), remedy));
     }
 
     /// Notes those of `keys` that are neither in the file nor in the environment.

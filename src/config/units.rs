@@ -1,6 +1,7 @@
 //! Texts with units: "60s", "10k/min", "8MiB".
 
-use super::reader::{InvalidValue, Value};
+use super::table::setting::Kind;
+use super::value::{InvalidValue, Value};
 
 fn split(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
@@ -93,6 +94,75 @@ pub fn bytes(value: Value<'_>) -> Result<u64, InvalidValue> {
         whole(number * scale)
     });
     read.ok_or_else(|| InvalidValue::new("this is no size", "write 512KiB, 8MiB or 1GiB"))
+}
+
+/// A duration in the range of its kind. Unit: milliseconds.
+///
+/// # Errors
+/// When it is none, or out of its range.
+pub fn duration_within(value: Value<'_>, kind: Kind) -> Result<i64, InvalidValue> {
+    let ms = duration_ms(value)?;
+    let Kind::Duration { min_ms, max_ms } = kind else { return Ok(ms) };
+    let written = |ms: i64| match ms {
+        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        ms => format!("{}s", ms / 1000),
+    };
+    if ms < min_ms {
+        let remedy = format!("write {} or more", written(min_ms));
+        return Err(InvalidValue::new("this is too short", remedy));
+    }
+    if ms > max_ms {
+        let remedy = format!("write {} or less", written(max_ms));
+        return Err(InvalidValue::new("this is too long", remedy));
+    }
+    Ok(ms)
+}
+
+/// A size in the range of its kind. Unit: bytes.
+///
+/// # Errors
+/// When it is none, or too small.
+pub fn size_within(value: Value<'_>, kind: Kind) -> Result<u64, InvalidValue> {
+    let size = bytes(value)?;
+    let Kind::Size { min } = kind else { return Ok(size) };
+    if size >= min {
+        return Ok(size);
+    }
+    let is_whole = min % (1 << 20) == 0;
+    let least = if is_whole { format!("{}MiB", min >> 20) } else { format!("{}KiB", min >> 10) };
+    Err(InvalidValue::new("this is too small", format!("write {least} or more")))
+}
+
+/// A whole number in the range of its kind.
+///
+/// # Errors
+/// When it is none, or out of its range.
+pub fn integer_within(value: Value<'_>, kind: Kind) -> Result<i64, InvalidValue> {
+    let read = value.integer()?;
+    let Kind::Integer { min, max } = kind else { return Ok(read) };
+    if (min..=max).contains(&read) {
+        return Ok(read);
+    }
+    let remedy = format!("write a whole number from {min} to {max}");
+    Err(InvalidValue::new("this is out of range", remedy))
+}
+
+/// A number in the range of its kind; none for `"none"` where that is one.
+///
+/// # Errors
+/// When it is none, or out of its range.
+pub fn number_within(value: Value<'_>, kind: Kind) -> Result<Option<f64>, InvalidValue> {
+    let Kind::Number { min, max, or_none } = kind else { return value.number().map(Some) };
+    if or_none && value.text() == Ok("none") {
+        return Ok(None);
+    }
+    let read = value.number()?;
+    if (min..=max).contains(&read) {
+        return Ok(Some(read));
+    }
+    let or = if or_none { ", or \"none\"" } else { "" };
+    let remedy = format!("write a number from {min} to {max}{or}");
+    Err(InvalidValue::new("this is out of range", remedy))
 }
 
 #[cfg(test)]

@@ -27,7 +27,9 @@ fn the_reference_is_that_of_this_binary() {
     let folder = tempfile::tempdir().expect("a folder");
     let done = generate(&["reference", &folder.path().display().to_string()]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    for name in ["metrics.md", "command-line.md", "openapi.json"] {
+    for name in
+        ["settings.md", "settings.schema.json", "metrics.md", "command-line.md", "openapi.json"]
+    {
         let written = std::fs::read_to_string(folder.path().join(name)).expect("was written");
         let is_same = written == repository(&format!("docs/reference/{name}"));
         assert!(

@@ -217,7 +217,7 @@ mod tests {
             assert_eq!(letters.write(&format!("letter {number:02}"), at(0)), RejectResult::Yes);
         }
         assert!(letters.flush(at(1)));
-        let read = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
         let kept = format!("{}{}", read(&before(&path)), read(&path));
         assert!(kept.len() <= 200 && kept.ends_with("letter 29\n"), "{kept}");
         assert!(kept.contains("letter 20"), "{kept}");

@@ -5,10 +5,9 @@ use super::response::journal;
 use super::sources::{access_log, admin, decoder, egress, http, kafka, rejects};
 use super::state::{checkpoints, event_log, findings};
 use super::stores::auth_stores;
-use super::values::{key_file, path, secrets_as_names, within};
-use crate::adapters::channels;
+use super::values::{key_file, path, secrets_as_names};
 use crate::adapters::http::unix_socket;
-use crate::config::reader::{Section, Value};
+use crate::config::reader::Section;
 use crate::config::settings::Settings;
 use crate::control_plane;
 use crate::data_plane::partition;
@@ -20,8 +19,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
     let source = root.section("source");
     let access_log = access_log(source.section("access_log"));
     let decoder = decoder(&source, access_log);
-    let threads_max = i64::try_from(channels::SLOTS).unwrap_or(1);
-    let threads = source.get("threads", |v| within(v, 1, threads_max)).unwrap_or(2);
+    let threads: u32 = source.integer("threads");
     source.finish();
     let data_dir = root.get("data_dir", path).unwrap_or_else(|| "tripline-data".into());
     let (socket, mode) = admin(root.section("admin"));
@@ -32,7 +30,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
     };
     let egress = egress(root.section("egress"));
     let fingerprint_key_file = root.get("fingerprint_key_file", key_file);
-    let random_ids = root.get("random_ids", Value::flag).unwrap_or(false);
+    let random_ids = root.flag("random_ids");
     secrets_as_names(root, random_ids);
     let (checkpoint_interval_ms, checkpoints_url) =
         checkpoints(root.section("checkpoints"), fingerprint_key_file.is_some());

@@ -2,19 +2,18 @@
 
 use super::receivers::{signer, target_of, url};
 use super::sources::librdkafka;
-use super::values::{one_of, secret_file, some_text, within};
+use super::values::{one_of, secret_file, some_text};
 use crate::adapters::egress::{self, Target};
 use crate::adapters::notify::receiver::{self, KindOfReceiver};
 use crate::adapters::notify::topic;
-use crate::config::reader::{InvalidValue, Section, Value};
+use crate::config::reader::Section;
+use crate::config::value::{InvalidValue, Value};
 use crate::control_plane::notifications::notice;
 use crate::formats::outbound::encoding::Form;
 use crate::model::finding::Action;
 use secrecy::ExposeSecret;
 
 const KINDS: [&str; 5] = ["alertmanager", "webhook", "slack", "pagerduty", "kafka"];
-/// Messages a minute to a topic, unless it is said. Chosen: a machine reads them.
-const TOPIC_PER_MINUTE: u32 = 6000;
 /// Where `PagerDuty` takes events.
 const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
@@ -43,12 +42,10 @@ fn receiver(
         let told = |text: &str| Action::parse(text).filter(|action| *action >= Action::Alert);
         one_of(value, told, &["alert", "throttle", "suspend", "revoke"])
     });
-    let per_minute = section.get("per_minute", |value| within(value, 1, 100_000));
     let default = notice::Params::default();
-    let per_minute_default = if kind == "kafka" { TOPIC_PER_MINUTE } else { default.per_minute };
     let wants = notice::Params {
         from: from.unwrap_or(default.from),
-        per_minute: per_minute.and_then(|n| u32::try_from(n).ok()).unwrap_or(per_minute_default),
+        per_minute: section.integer("per_minute"),
     };
     let of = match kind {
         "alertmanager" => alertmanager(&section, allowed),

@@ -4,7 +4,8 @@ use super::values::{bytes_of_file, kinds, secret_file, some_text};
 use crate::adapters::egress::{self, Target};
 use crate::adapters::enforce::auth_store::{self, KindOfStore};
 use crate::adapters::enforce::{oauth, shared_signals, webhook};
-use crate::config::reader::{InvalidValue, Section, Value};
+use crate::config::reader::Section;
+use crate::config::value::{InvalidValue, Value};
 use crate::formats::outbound::security_event::Transmitter;
 use crate::formats::outbound::standard_webhook::Signer;
 use crate::model::credential::{Kind, Kinds};
@@ -80,7 +81,7 @@ fn oauth(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfStore>
     let introspection = section.get("introspection_url", |value| target(value, allowed));
     let client_id = section.get("client_id", some_text);
     let client_secret = section.get("client_secret_file", secret_file);
-    let suspend_revokes = section.get("suspend_revokes", Value::flag).unwrap_or(false);
+    let suspend_revokes = section.flag("suspend_revokes");
     Some(KindOfStore::OAuth(oauth::Params {
         url: url?,
         introspection,

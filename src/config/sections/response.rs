@@ -1,11 +1,11 @@
 //! Response: modes, the ladder of actions, and the safeguards.
 
-use super::values::{by_kind, kinds_of_names, mode, number_within, real_names, within};
-use crate::config::reader::{InvalidValue, Section, Value};
-use crate::config::units::{bytes, duration_ms};
+use super::values::{by_kind, kinds_of_names, mode, real_names};
+use crate::config::reader::Section;
+use crate::config::value::{InvalidValue, Value};
 use crate::control_plane;
 use crate::control_plane::policy::allow_list::Entry;
-use crate::control_plane::policy::budget::{BUDGETED, Budgets};
+use crate::control_plane::policy::budget::BUDGETED;
 use crate::model::time::EventTime;
 use hashbrown::HashMap;
 
@@ -30,44 +30,30 @@ pub(super) fn control(root: &Section<'_>) -> control_plane::params::Params {
     section.finish();
 
     let section = root.section("actions");
-    params.throttle_ms = section.get("throttle_for", duration_ms).unwrap_or(params.throttle_ms);
-    params.warm_up_ms = section.get("warm_up", duration_ms).unwrap_or(params.warm_up_ms);
-    params.suspend_ms = section.get("suspend_for", duration_ms).unwrap_or(params.suspend_ms);
-    params.restored_ms =
-        section.get("operator_restore_grace", duration_ms).unwrap_or(params.restored_ms);
+    params.throttle_ms = section.duration_ms("throttle_for");
+    params.warm_up_ms = section.duration_ms("warm_up");
+    params.suspend_ms = section.duration_ms("suspend_for");
+    params.restored_ms = section.duration_ms("operator_restore_grace");
     section.finish();
-
     let section = root.section("revocation_limit");
-    let count = |v: Value<'_>| within(v, 0, 1_000_000).map(|n| u32::try_from(n).unwrap_or(0));
-    let revocation_limit = &mut params.revocation_limit;
-    revocation_limit.per_tenant_hour =
-        section.get("per_tenant_hour", count).unwrap_or(revocation_limit.per_tenant_hour);
-    revocation_limit.per_hour = section.get("per_hour", count).unwrap_or(revocation_limit.per_hour);
-    revocation_limit.per_hour_share = section
-        .get("per_hour_share", |v| number_within(v, 0.0, 1.0))
-        .unwrap_or(revocation_limit.per_hour_share);
-    let instances = section.get("instances", |v| within(v, 1, 1000));
-    revocation_limit.instances =
-        instances.and_then(|n| u32::try_from(n).ok()).unwrap_or(revocation_limit.instances);
+    params.revocation_limit.per_tenant_hour = section.integer("per_tenant_hour");
+    params.revocation_limit.per_hour = section.integer("per_hour");
+    params.revocation_limit.per_hour_share = section.number("per_hour_share");
+    params.revocation_limit.instances = section.integer("instances");
     section.finish();
-
     let section = root.section("approval");
-    let people = section.get("required_approvers", |v| within(v, 0, 5));
-    let approval = &mut params.approval;
-    approval.required_approvers =
-        people.and_then(|n| u8::try_from(n).ok()).unwrap_or(approval.required_approvers);
-    approval.timeout_ms = section.get("timeout", duration_ms).unwrap_or(approval.timeout_ms);
+    params.approval.required_approvers = section.integer("required_approvers");
+    params.approval.timeout_ms = section.duration_ms("timeout");
     section.finish();
-
-    budget(root.section("budget"), &mut params.budgets);
+    let section = root.section("budget");
+    for action in BUDGETED {
+        params.budgets.set(action, section.number_or_none(action.as_str()));
+    }
+    section.finish();
     let section = root.section("common_cause");
-    let common_cause = &mut params.common_cause;
-    common_cause.min_ratio =
-        section.get("min_ratio", |v| number_within(v, 0.0, 1.0)).unwrap_or(common_cause.min_ratio);
-    common_cause.min_credentials =
-        section.get("min_credentials", count).unwrap_or(common_cause.min_credentials);
+    params.common_cause.min_ratio = section.number("min_ratio");
+    params.common_cause.min_credentials = section.integer("min_credentials");
     section.finish();
-
     let section = root.section("allow_list");
     kinds_of_names(&section.section("credential"));
     real_names(&section.section("credential"));
@@ -76,21 +62,6 @@ pub(super) fn control(root: &Section<'_>) -> control_plane::params::Params {
     params.allow_list.tenants = entries(&section.section("tenant"));
     section.finish();
     params
-}
-
-fn budget(section: Section<'_>, budgets: &mut Budgets) {
-    let allowed = |value: Value<'_>| match value.text() {
-        Ok("none") => Ok(None),
-        _ => number_within(value, 1e-12, 1e3).map(Some).map_err(|InvalidValue(message, _)| {
-            InvalidValue::new(message, "write a number from 1e-12 to 1000, or \"none\"")
-        }),
-    };
-    for action in BUDGETED {
-        if let Some(read) = section.get(action.as_str(), allowed) {
-            budgets.set(action, read);
-        }
-    }
-    section.finish();
 }
 
 fn entries(section: &Section<'_>) -> HashMap<String, Entry> {
@@ -127,12 +98,7 @@ fn entries(section: &Section<'_>) -> HashMap<String, Entry> {
 }
 
 pub(super) fn journal(section: Section<'_>) -> u64 {
-    let rotate = section.get("rotate", |value| match bytes(value)? {
-        small if small < 64 * 1024 => {
-            Err(InvalidValue::new("this is too small", "write 64KiB or more"))
-        }
-        size => Ok(size),
-    });
+    let rotate = section.size("rotate");
     section.finish();
-    rotate.unwrap_or(256 << 20)
+    rotate
 }

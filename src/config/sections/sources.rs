@@ -7,9 +7,9 @@ use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::kafka::consumer::Start;
 use crate::adapters::sources::rejects;
 use crate::config::mask;
-use crate::config::reader::{InvalidValue, Section, Value};
+use crate::config::reader::Section;
 use crate::config::settings::{Http, Token};
-use crate::config::units::{bytes, duration_ms};
+use crate::config::value::{InvalidValue, Value};
 use crate::formats::events::access_log::{AccessLog, Field};
 use crate::formats::events::address::TrustedProxies;
 use crate::formats::events::decoder::{Decoder, Format};
@@ -36,7 +36,7 @@ pub(super) fn http(section: Section<'_>) -> Http {
     };
     let listen =
         section.get("listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7878)));
-    let body = section.get("body_max", bytes).unwrap_or(8 << 20);
+    let body = section.size("body_max");
     let by_name = section.section("tokens");
     real_names(&by_name);
     let mut tokens = Vec::new();
@@ -95,7 +95,7 @@ pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
     let own = section.section("mapping");
     let is_there = own.is_there();
     let mapping = mapping(own);
-    let raw_secrets = section.get("fingerprint_credentials", Value::flag).unwrap_or(false);
+    let raw_secrets = section.flag("fingerprint_credentials");
     let format = match name {
         "cloudtrail" => Format::CloudTrail,
         "access_log" => Format::AccessLog(access_log),
@@ -217,7 +217,7 @@ pub(super) fn kafka(section: Section<'_>) -> Option<consumer::Params> {
     let group = section.get("group", text).unwrap_or_else(|| "tripline".to_owned());
     let decoder = decoder(&section, access_log(section.section("access_log")));
     let rejects_topic = section.get("rejects_topic", text);
-    let stall_ms = section.get("stall_after", duration_ms).unwrap_or(60_000);
+    let stall_ms = section.duration_ms("stall_after");
     let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);
     let start = section.get("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
     let instance = section.get("instance", some_text);
@@ -270,26 +270,18 @@ const OWNED: [&str; 7] = [
 ];
 
 pub(super) fn rejects(section: Section<'_>) -> rejects::Params {
-    let default = rejects::Params::default();
-    let keep_ms = section.get("keep", |value| match duration_ms(value)? {
-        ms if ms < 3_600_000 => Err(InvalidValue::new("this is too short", "write 1h or more")),
-        ms => Ok(ms),
-    });
-    let bytes_max = section.get("max", bytes);
+    let params =
+        rejects::Params { keep_ms: section.duration_ms("keep"), bytes_max: section.size("max") };
     section.finish();
-    rejects::Params {
-        keep_ms: keep_ms.unwrap_or(default.keep_ms),
-        bytes_max: bytes_max.unwrap_or(default.bytes_max),
-    }
+    params
 }
 
 pub(super) fn egress(section: Section<'_>) -> egress::Params {
-    let default = egress::Params::default();
     let networks = section.get("networks", networks);
-    let timeout = section.get("timeout", duration_ms).and_then(|ms| u64::try_from(ms).ok());
+    let timeout_ms = u64::try_from(section.duration_ms("timeout")).unwrap_or(0);
     let mut params = egress::Params {
         networks: networks.unwrap_or_default(),
-        timeout: timeout.map_or(default.timeout, Duration::from_millis),
+        timeout: Duration::from_millis(timeout_ms),
         authorities: None,
     };
     let authorities = section.get("ca_file", |value| {

@@ -4,17 +4,14 @@ use super::values::one_of;
 use crate::adapters::checkpoint::store::SCHEMES;
 use crate::adapters::event_log::log::{Params, Sync};
 use crate::adapters::storage::finding_archive;
-use crate::config::reader::{InvalidValue, Section};
-use crate::config::units::{bytes, duration_ms};
+use crate::config::reader::Section;
+use crate::config::value::InvalidValue;
 use url::Url;
 
 /// How often what is remembered of credentials is written down, in milliseconds, and where that of
 /// Kafka is kept; none: in the data folder. `has_key`: whether the fingerprint key is a given one.
 pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<Url>) {
-    let every = section.get("interval", |value| match duration_ms(value)? {
-        ms if ms < 1_000 => Err(InvalidValue::new("this is too often", "write 1s or more")),
-        ms => Ok(ms),
-    });
+    let interval_ms = section.duration_ms("interval");
     let url = section.get("url", |value| {
         let remedy = "write file:///folder, s3://bucket/folder, gs://… or az://…";
         let url = Url::parse(value.text()?)
@@ -42,45 +39,28 @@ pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<U
         }
     });
     section.finish();
-    (every.unwrap_or(60_000), url)
+    (interval_ms, url)
 }
 
 /// The event log.
 pub(super) fn event_log(section: Section<'_>) -> Params {
-    let default = Params::default();
     let parse = |name: &str| Sync::ALL.into_iter().find(|one| one.as_str() == name);
     let sync = section.get("sync", |value| one_of(value, parse, &Sync::ALL.map(Sync::as_str)));
-    let bytes_max = section.get("max", |value| match bytes(value)? {
-        small if small < 1 << 20 => {
-            Err(InvalidValue::new("this is too small", "write 1MiB or more"))
-        }
-        size => Ok(size),
-    });
-    let reserve_bytes = section.get("min_free_disk", bytes);
+    let params = Params {
+        sync: sync.unwrap_or_default(),
+        bytes_max: section.size("max"),
+        reserve_bytes: section.size("min_free_disk"),
+    };
     section.finish();
-    Params {
-        sync: sync.unwrap_or(default.sync),
-        bytes_max: bytes_max.unwrap_or(default.bytes_max),
-        reserve_bytes: reserve_bytes.unwrap_or(default.reserve_bytes),
-    }
+    params
 }
 
 /// Findings on disk.
 pub(super) fn findings(section: Section<'_>) -> finding_archive::Params {
-    let default = finding_archive::Params::default();
-    let keep_ms = section.get("keep", |value| match duration_ms(value)? {
-        ms if ms < 3_600_000 => Err(InvalidValue::new("this is too short", "write 1h or more")),
-        ms => Ok(ms),
-    });
-    let bytes_max = section.get("max", |value| match bytes(value)? {
-        small if small < 1 << 20 => {
-            Err(InvalidValue::new("this is too small", "write 1MiB or more"))
-        }
-        size => Ok(size),
-    });
+    let params = finding_archive::Params {
+        keep_ms: section.duration_ms("keep"),
+        bytes_max: section.size("max"),
+    };
     section.finish();
-    finding_archive::Params {
-        keep_ms: keep_ms.unwrap_or(default.keep_ms),
-        bytes_max: bytes_max.unwrap_or(default.bytes_max),
-    }
+    params
 }

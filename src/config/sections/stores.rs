@@ -1,7 +1,7 @@
 //! Auth stores: where decisions are carried out.
 
 use super::receivers;
-use super::values::{by_kind, bytes_of_file, kinds, secret_file, some_text, within};
+use super::values::{by_kind, bytes_of_file, kinds, secret_file, some_text};
 use crate::adapters::egress;
 use crate::adapters::enforce::auth_store::{self, KindOfStore};
 use crate::adapters::enforce::redis::connection;
@@ -10,8 +10,8 @@ use crate::adapters::enforce::redis::store::{
     self, CHANGES_DEFAULT, ClientTlsConfig, GUARD_KEY, KEY_DEFAULT, OwnCommands, TlsCertificates,
 };
 use crate::adapters::enforce::template::{Command, Template, TemplateError};
-use crate::config::reader::{InvalidValue, Section, Value};
-use crate::config::units::duration_ms;
+use crate::config::reader::Section;
+use crate::config::value::{InvalidValue, Value};
 use crate::model::credential::Kind;
 use hashbrown::HashMap;
 use rustls::pki_types::pem::PemObject;
@@ -54,16 +54,15 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
             "put {kind} and {id} into it, and no other placeholder",
         ))
     });
-    let length = redis.get("stream_length_max", |v| within(v, 1, 100_000_000));
-    let lifetime = redis.get("lifetime_default", duration_ms).unwrap_or(30 * 86_400_000);
+    let lifetime_ms = redis.duration_ms("lifetime_default");
     let params = store::Params {
         place,
         key: key.or_else(|| Template::parse(KEY_DEFAULT).ok())?,
         guard_key: Template::parse(GUARD_KEY).ok()?,
         stream: redis.get("stream", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
-        stream_length_max: length.and_then(|n| u64::try_from(n).ok()).unwrap_or(100_000),
+        stream_length_max: redis.integer("stream_length_max"),
         channel: redis.get("channel", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
-        lifetime_default_s: lifetime / 1000,
+        lifetime_default_s: lifetime_ms / 1000,
         commands: commands(&redis.section("commands")),
     };
     redis.finish();
@@ -86,7 +85,7 @@ fn place(redis: &Section<'_>) -> connection::ServerAddress {
         redis.report_missing(&["url"]);
     }
     let text = |value: Value<'_>| value.text().map(str::to_owned);
-    let cluster = redis.get("cluster", Value::flag).unwrap_or(false);
+    let cluster = redis.flag("cluster");
     let sentinel = redis.get("sentinel", |value: Value<'_>| {
         let name = some_text(value)?;
         if cluster {
@@ -97,7 +96,7 @@ fn place(redis: &Section<'_>) -> connection::ServerAddress {
         }
         Ok(name)
     });
-    let timeout = redis.get("response_timeout", duration_ms).unwrap_or(500);
+    let timeout_ms = u64::try_from(redis.duration_ms("response_timeout")).unwrap_or(0);
     let password = redis.get("sentinel_password_file", secret_file);
     let place = connection::ServerAddress {
         url: url.clone().unwrap_or_else(|| SecretString::from(String::new())),
@@ -110,7 +109,7 @@ fn place(redis: &Section<'_>) -> connection::ServerAddress {
         sentinel_user: redis.get("sentinel_user", text),
         sentinel_password: password,
         certificates: certificates(redis),
-        response_timeout: Duration::from_millis(u64::try_from(timeout).unwrap_or(500)),
+        response_timeout: Duration::from_millis(timeout_ms),
     };
     if url.is_some()
         && let Err(error) = place.check()

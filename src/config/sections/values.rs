@@ -2,7 +2,8 @@
 
 use crate::adapters::storage::key_material::KEY_BYTES;
 use crate::config::mask;
-use crate::config::reader::{InvalidValue, Section, Value};
+use crate::config::reader::Section;
+use crate::config::value::{InvalidValue, Value};
 use crate::formats::secrets::secret::{is_replaced, kind_nearby};
 use crate::model::credential::{Kind, Kinds};
 use crate::model::decision::Mode;
@@ -11,25 +12,6 @@ use std::path::PathBuf;
 
 pub(super) fn path(value: Value<'_>) -> Result<PathBuf, InvalidValue> {
     value.text().map(PathBuf::from)
-}
-
-pub(super) fn within(value: Value<'_>, least: i64, most: i64) -> Result<i64, InvalidValue> {
-    let read = value.integer()?;
-    if (least..=most).contains(&read) {
-        return Ok(read);
-    }
-    Err(InvalidValue::new(
-        "this is out of range",
-        format!("write a whole number from {least} to {most}"),
-    ))
-}
-
-pub(super) fn number_within(value: Value<'_>, least: f64, most: f64) -> Result<f64, InvalidValue> {
-    let read = value.number()?;
-    if (least..=most).contains(&read) {
-        return Ok(read);
-    }
-    Err(InvalidValue::new("this is out of range", format!("write a number from {least} to {most}")))
 }
 
 pub(super) fn one_of<T>(

@@ -1,0 +1,98 @@
+//! All settings, in the order of the file.
+
+use super::setting::Setting;
+use super::{detection, response, sources, state, stores};
+
+/// Every setting.
+pub fn settings() -> impl Iterator<Item = &'static Setting> {
+    let parts = [
+        sources::SETTINGS,
+        detection::SETTINGS,
+        response::SETTINGS,
+        stores::SETTINGS,
+        state::SETTINGS,
+    ];
+    parts.into_iter().flatten()
+}
+
+/// The setting at that place.
+pub fn find(place: &[&str]) -> Option<&'static Setting> {
+    // A name that is written out comes before one of the operator's.
+    let is_exact = |one: &&Setting| one.parts().last().is_some_and(|(_, is_name)| !is_name);
+    let all = || settings().filter(|one| one.is_at(place));
+    all().find(is_exact).or_else(|| all().next())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{find, settings};
+    use crate::adapters::http::auth::Role;
+    use crate::config::loader;
+    use crate::config::table::render;
+    use crate::config::table::setting::{ACTIONS, DETECTORS, FORMATS, KINDS, MODES, ROLES};
+    use crate::control_plane;
+    use crate::data_plane::partition;
+    use crate::formats::events::decoder::Format;
+    use crate::model::credential::Kind;
+    use crate::model::decision::Mode;
+    use crate::model::finding::{Action, Detector};
+    use std::collections::{BTreeMap, BTreeSet};
+
+    #[test]
+    fn each_setting_has_one_place_a_description_and_a_value_to_show() {
+        let mut seen = BTreeSet::new();
+        for setting in settings() {
+            assert!(seen.insert(setting.path), "{} twice", setting.path);
+            assert!(setting.doc.ends_with('.'), "{}", setting.path);
+            assert!(setting.default.is_some() || setting.example.is_some(), "{}", setting.path);
+        }
+        let at = |place: &[&str]| find(place).map(|setting| setting.path);
+        assert_eq!(at(&["http", "listen"]), Some("http.listen"));
+        assert_eq!(at(&["limits", "credential", "a.b"]), at(&["limits", "credential", "c"]));
+        assert_eq!(at(&["http", "nothing"]), None);
+    }
+
+    #[test]
+    fn its_words_are_those_of_the_code() {
+        assert_eq!(KINDS, Kind::ALL.map(Kind::as_str));
+        assert_eq!(ACTIONS, Action::ALL.map(Action::as_str));
+        assert_eq!(MODES, Mode::ALL.map(Mode::as_str));
+        assert_eq!(ROLES, Role::ALL.map(Role::as_str));
+        assert_eq!(DETECTORS, Detector::ALL.map(Detector::as_str));
+        assert_eq!(FORMATS, Format::NAMES);
+    }
+
+    #[test]
+    fn its_defaults_are_those_of_the_planes() {
+        let settings = loader::defaults(BTreeMap::new()).expect("defaults are good");
+        let own = |value: &dyn std::fmt::Debug| format!("{value:?}");
+        assert_eq!(own(&settings.partition), own(&partition::Params::default()));
+        let planes = control_plane::params::Params {
+            tenant_flood: settings.control.tenant_flood,
+            ..control_plane::params::Params::default()
+        };
+        assert_eq!(own(&settings.control), own(&planes));
+    }
+
+    #[test]
+    fn the_example_file_and_what_it_shows_as_defaults_are_good() {
+        let text = render::toml();
+        let uncommented = text.replace("\n#= ", "\n");
+        let read =
+            |text: &str| loader::check("t", text, BTreeMap::new()).map_err(|e| e.to_string());
+        let (empty, full) = (read("").expect("good"), read(&uncommented).expect("good"));
+        assert_eq!(format!("{empty:?}"), format!("{full:?}"));
+        assert!(uncommented.lines().filter(|line| !line.starts_with('#')).count() > 80);
+    }
+
+    #[test]
+    fn the_schema_describes_each_setting() {
+        let schema = render::schema();
+        let listen = &schema["properties"]["http"]["properties"]["listen"];
+        assert_eq!(listen["type"], "string");
+        let token = &schema["properties"]["http"]["properties"]["tokens"]["additionalProperties"];
+        assert!(token["properties"]["roles"]["items"]["enum"].is_array());
+        let text = schema.to_string();
+        assert_eq!(text.matches("\"description\"").count(), settings().count());
+    }
+}
