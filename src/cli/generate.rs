@@ -2,9 +2,9 @@
 
 use super::exit::Exit;
 use super::output::{print_error, print_out};
-use crate::adapters::metrics::registry::Metrics;
-use crate::adapters::metrics::table::MetricsError;
+use crate::adapters::metrics::registrar::MetricsError;
 use crate::config::table::render;
+use crate::daemon::metrics::Metrics;
 use clap::{Command, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use super::exit::Exit;
 use super::output::{print_error, print_problem};
 use crate::adapters::clock;
 use crate::adapters::http::reload::Reloads;
-use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::metrics::oldest::Oldest;
 use crate::config::settings::Settings;
 use crate::daemon::startup::Daemon;
 use sd_notify::NotifyState;
@@ -46,7 +46,7 @@ async fn serve(settings: Settings) -> Exit {
         tracing::info!(socket = %path.display(), "people order over this socket, or with a token");
     }
     tell_manager(&[NotifyState::Ready]);
-    let watchdog = tokio::spawn(feed_watchdog(daemon.metrics().clone()));
+    let watchdog = tokio::spawn(feed_watchdog(daemon.heartbeat_at().clone()));
     while signals.next().await == ReadyNotice::Reload {
         // A disk that hangs must not keep a signal from ending tripline.
         tokio::spawn(reload(daemon.reloads()));
@@ -85,12 +85,12 @@ async fn reload(reloads: Reloads) {
 
 /// Reports the service manager that tripline lives, as often as it wants, as long as the control
 /// plane does.
-async fn feed_watchdog(metrics: Metrics) {
+async fn feed_watchdog(heartbeat_at: Oldest) {
     let Some(within) = sd_notify::watchdog_enabled() else { return };
     let mut interval = tokio::time::interval(within / 3);
     loop {
         interval.tick().await;
-        let beats = metrics.heartbeat_at.by_stage();
+        let beats = heartbeat_at.by_stage();
         let decides = beats.iter().find(|(stage, _)| *stage == "control_plane");
         let silent_ms = decides.map(|(_, at)| clock::now().ms_since(*at));
         if silent_ms.is_some_and(|ms| u128::try_from(ms).unwrap_or(0) < within.as_millis()) {

@@ -1,5 +1,6 @@
 //! The HTTP API of a running daemon: each handler gets what it needs.
 
+use super::metrics::Metrics;
 use super::reload::LiveSettings;
 use crate::adapters::channels::{ControlPlane, DataPlane};
 use crate::adapters::enforce::auth_store::AuthStore;
@@ -15,10 +16,9 @@ use crate::adapters::http::findings::FindingsState;
 use crate::adapters::http::health::HealthState;
 use crate::adapters::http::reload::Reloads;
 use crate::adapters::http::router::Api;
-use crate::adapters::http::status::StatusState;
+use crate::adapters::http::status::{About, StatusMetrics, StatusState};
 use crate::adapters::http::stream::StreamState;
 use crate::adapters::journal::history::History;
-use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::sources::ingest::Source;
 use crate::adapters::sources::rejects::RejectLog;
@@ -27,7 +27,7 @@ use crate::config::settings::Settings;
 use crate::data_plane::batch::HashSeed;
 use crate::formats::outbound::security_event::JwkSet;
 use crate::formats::secrets::secret::Fingerprinter;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -89,7 +89,8 @@ impl Builder<'_> {
                 fingerprints: Arc::clone(&fingerprints),
                 seed,
                 body_bytes_max: settings.http.body_bytes_max,
-                metrics: metrics.clone(),
+                metrics: metrics.http.clone(),
+                records: metrics.sources.clone(),
                 about: Arc::clone(&about),
                 requests: 0.into(),
             }),
@@ -97,7 +98,7 @@ impl Builder<'_> {
                 tokens: Arc::clone(&tokens),
                 fingerprints: Arc::clone(&fingerprints),
                 embedded: embedded.clone(),
-                answers: metrics.check.clone(),
+                answers: metrics.http.check.clone(),
             }),
             changes: Arc::new(ChangesState {
                 tokens: Arc::clone(&tokens),
@@ -129,20 +130,38 @@ impl Builder<'_> {
             health: Arc::new(HealthState {
                 data,
                 durable: Arc::clone(&durable),
-                metrics: metrics.clone(),
+                exposition: metrics.exposition.clone(),
+                metrics: metrics.http.clone(),
                 stopping,
             }),
-            status: Arc::new(StatusState {
-                about,
-                durable,
-                embedded,
-                metrics,
-                stores,
-                recent: Mutex::default(),
-            }),
+            status: Arc::new(status(metrics, (about, durable), (embedded, stores))),
             control,
             reloads,
             keys: Arc::new(keys),
         }
     }
+}
+
+/// Gives the status the groups that it shows.
+fn status(
+    metrics: Metrics,
+    (about, durable): (Arc<RwLock<About>>, Arc<AtomicBool>),
+    (embedded, stores): (EmbeddedStore, Vec<AuthStore>),
+) -> StatusState {
+    let metrics = StatusMetrics {
+        sources: metrics.sources,
+        consumer: metrics.consumer,
+        shards: metrics.shards,
+        profiles: metrics.profiles,
+        checkpoint: metrics.checkpoint,
+        event_log: metrics.event_log,
+        decisions: metrics.decisions,
+        policy: metrics.policy,
+        fleet: metrics.fleet,
+        journal: metrics.journal,
+        enforce: metrics.enforce,
+        http: metrics.http,
+        heartbeat_at: metrics.process.heartbeat_at,
+    };
+    StatusState { about, durable, embedded, metrics, stores, recent: Mutex::default() }
 }

@@ -11,9 +11,12 @@ use crate::adapters::channels::{
     ControlMessage, InUse, NotDurable, OrderOutcome, Ticket, VoteError,
 };
 use crate::adapters::clock;
+use crate::adapters::control_plane::metrics::{DecisionMetrics, FleetMetrics, PolicyMetrics};
+use crate::adapters::data_plane::metrics::{FindingMetrics, ProfileMetrics};
 use crate::adapters::journal::audit_log::Journal;
 use crate::adapters::journal::error::JournalError;
-use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::journal::metrics::JournalMetrics;
+use crate::adapters::metrics::oldest::Oldest;
 use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::storage::budget_store::BudgetStore;
 use crate::adapters::storage::disk_reserve::Reserve;
@@ -31,9 +34,9 @@ use crate::formats::storage::journal::Entry;
 use crate::model::credential::Kinds;
 use crate::model::decision::{Decision, Status, TokenAnswer, Vote};
 use crate::model::finding::FindingId;
-use crate::model::invariant::Invariant;
 use crate::model::signal::{Change, Signal};
 use crate::model::time::EventTime;
+use prometheus::{Gauge, IntCounter};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +60,20 @@ pub(super) struct StoreOutbox {
     pub(super) outbox: mpsc::UnboundedSender<Due>,
 }
 
+/// The groups of metrics that the thread sets.
+#[derive(Debug)]
+pub(super) struct ControllerMetrics {
+    pub(super) decisions: DecisionMetrics,
+    pub(super) policy: PolicyMetrics,
+    pub(super) fleet: FleetMetrics,
+    pub(super) journal: JournalMetrics,
+    pub(super) findings: FindingMetrics,
+    pub(super) profiles: ProfileMetrics,
+    pub(super) budget_errors: IntCounter,
+    pub(super) heartbeat_at: Oldest,
+    pub(super) clock_offset: Gauge,
+}
+
 /// The control plane and what it writes to.
 #[derive(Debug)]
 pub(super) struct ControlThread {
@@ -75,7 +92,7 @@ pub(super) struct ControlThread {
     /// The ways to the stores.
     pub(super) stores: Vec<StoreOutbox>,
     /// Counters.
-    pub(super) metrics: Metrics,
+    pub(super) metrics: ControllerMetrics,
     /// Whether the journal can be written.
     pub(super) durable: Arc<AtomicBool>,
     /// The revocation limit that all instances share.
@@ -113,7 +130,7 @@ impl ControlThread {
             self.settle(&mut waiting);
         }
         if !self.ledger.write(self.control.ledger()) {
-            self.metrics.budget_store_errors.inc();
+            self.metrics.budget_errors.inc();
         }
     }
 
@@ -124,11 +141,8 @@ impl ControlThread {
         for told in self.in_use.values() {
             sum += told.usage;
         }
-        let ShardUsage { credentials, open, bytes } = sum;
-        self.metrics.credentials_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
-        self.control.set_active(credentials);
-        self.metrics.credentials.set(i64::try_from(credentials).unwrap_or(i64::MAX));
-        self.metrics.open_incidents.set(i64::try_from(open).unwrap_or(i64::MAX));
+        self.control.set_active(sum.credentials);
+        self.metrics.profiles.show(sum);
     }
 
     fn ranking(&self, now: EventTime) -> Option<Ranking> {
@@ -225,12 +239,12 @@ impl ControlThread {
         }
         self.show(now);
         if !self.ledger.keep(self.control.ledger(), now) {
-            self.metrics.budget_store_errors.inc();
+            self.metrics.budget_errors.inc();
         }
     }
 
     fn apply_settings(&mut self, params: Arc<control_plane::params::Params>) {
-        self.metrics.show_mode(params.modes.default);
+        self.metrics.policy.show_mode(params.modes.default);
         let waited = self.control.approvals().count(clock::now());
         let asks = params.approval.required_approvers > 0;
         self.control.set_params(params);
@@ -252,7 +266,7 @@ impl ControlThread {
     ) {
         let finding = &signal.finding;
         if matches!(signal.change, Change::Opened | Change::Escalated) {
-            self.metrics.record_finding(finding);
+            self.metrics.findings.record(finding);
             tracing::info!(
                 finding = %finding.id, detector = %finding.detector, action = %finding.action,
                 credential = %finding.credential, "{}", finding.summary
@@ -358,37 +372,36 @@ impl ControlThread {
             let sums = &self.control.params().tenant_sums;
             let [flood, limit] = ranking
                 .map_or([0.0; 2], |ranking| [ranking.flood_ratio(), ranking.limit_ratio(sums)]);
-            metrics.tenant_flood_ratio.set(flood);
-            metrics.tenant_limit_ratio.set(limit);
-            metrics.show_budget(self.control.ledger().cohorts(), &self.control.params().budgets);
+            metrics.fleet.tenant_flood_ratio.set(flood);
+            metrics.fleet.tenant_limit_ratio.set(limit);
+            let cohorts = self.control.ledger().cohorts();
+            metrics.policy.show_budget(cohorts, &self.control.params().budgets);
         }
         metrics.heartbeat_at.set("control_plane", 0, Some(now));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.clock_offset.set(clock::deviation_ms() as f64 / 1000.0);
-        metrics.approvals.set(count(self.control.approvals().count(now)));
-        metrics.fleet_credentials.set(i64::try_from(self.control.active()).unwrap_or(i64::MAX));
-        metrics.enforced_credentials.set(count(self.control.states().len()));
-        metrics.journal_lines.set(i64::try_from(self.journal.head().0).unwrap_or(i64::MAX));
+        metrics.policy.approvals.set(count(self.control.approvals().count(now)));
+        metrics.fleet.credentials.set(i64::try_from(self.control.active()).unwrap_or(i64::MAX));
+        metrics.policy.enforced_credentials.set(count(self.control.states().len()));
+        metrics.journal.lines.set(i64::try_from(self.journal.head().0).unwrap_or(i64::MAX));
         metrics
+            .policy
             .revocations_left
             .set(i64::try_from(self.control.revocations_left()).unwrap_or(i64::MAX));
-        for (invariant, count) in Invariant::ALL.into_iter().zip(self.control.violations()) {
-            let metric = metrics.violations.with_label_values(&[invariant.as_str()]);
-            metric.inc_by(count.saturating_sub(metric.get()));
-        }
+        metrics.decisions.show_violations(self.control.violations());
     }
 
     /// Makes durable what waits, then lets the world learn of it.
     fn settle(&mut self, waiting: &mut WaitingReplies) {
         if !waiting.entries.is_empty() {
-            let timer = self.metrics.journal_seconds.start_timer();
+            let timer = self.metrics.journal.seconds.start_timer();
             let mut written = self.journal.append(&waiting.entries);
             if written.as_ref().is_err_and(JournalError::found_no_room) && self.reserve.release() {
                 written = self.journal.append(&waiting.entries);
             }
             timer.observe_duration();
             if let Err(error) = written {
-                self.metrics.journal_errors.inc();
+                self.metrics.journal.errors.inc();
                 if self.durable.swap(false, Ordering::Relaxed) {
                     tracing::error!(
                         error = %error, cause = ?std::error::Error::source(&error),
@@ -426,7 +439,7 @@ impl ControlThread {
     }
 
     fn publish(&self, decision: Decision, arrived: EventTime, now: EventTime) {
-        self.metrics.count_decision(&decision, now.ms_since(arrived).max(0) as f64 / 1000.0);
+        self.metrics.decisions.count(&decision, now.ms_since(arrived).max(0) as f64 / 1000.0);
         tracing::info!(
             decision = %decision.id, credential = %decision.credential,
             action = decision.order.as_str(), carried_out = decision.carried_out,

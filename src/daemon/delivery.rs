@@ -13,9 +13,9 @@ use crate::adapters::channels::{ControlMessage, ControlPlane};
 use crate::adapters::clock;
 use crate::adapters::enforce::answer::{Pulse, Reading};
 use crate::adapters::enforce::auth_store::AuthStore;
+use crate::adapters::enforce::metrics::EnforceMetrics;
 use crate::adapters::journal::error::JournalError;
 use crate::adapters::journal::history::History;
-use crate::adapters::metrics::registry::Metrics;
 use crate::control_plane::outbox::{DeliveryResult, Due, Outbox};
 use crate::control_plane::reconcile::{Comparison, compare};
 use crate::formats::storage::journal::StoreReceipt;
@@ -61,7 +61,7 @@ pub(super) struct DeliveryTask {
     /// Where receipts go.
     pub(super) control: ControlPlane,
     /// Counters.
-    pub(super) metrics: Metrics,
+    pub(super) metrics: EnforceMetrics,
     /// The decision.
     pub(super) history: History,
 }
@@ -282,7 +282,7 @@ impl DeliveryTask {
 
     /// Says so once, however many decisions wait.
     fn mark_unreachable(&self, work: &mut DeliveryWork) {
-        self.metrics.store_up.with_label_values(&[self.store.name()]).set(0);
+        self.metrics.up.with_label_values(&[self.store.name()]).set(0);
         if std::mem::replace(&mut work.reachable, false) {
             tracing::warn!(
                 store = self.store.name(),
@@ -295,7 +295,7 @@ impl DeliveryTask {
 
     /// A store that is back may have been replaced: it is compared, and reported what waits.
     fn mark_reachable(&self, work: &mut DeliveryWork) {
-        self.metrics.store_up.with_label_values(&[self.store.name()]).set(1);
+        self.metrics.up.with_label_values(&[self.store.name()]).set(1);
         if !std::mem::replace(&mut work.reachable, true) {
             tracing::info!(store = self.store.name(), "the store can be reached again");
             let now_ms = work.now_ms();
@@ -309,7 +309,7 @@ impl DeliveryTask {
     async fn settle(&self, work: &mut DeliveryWork, delivery: Delivery, due: &Due) {
         let Delivery { receipt, held, wait_ms: _ } = delivery;
         let store = self.store.name();
-        self.metrics.enforcement.with_label_values(&[store, receipt.as_str()]).inc();
+        self.metrics.deliveries.with_label_values(&[store, receipt.as_str()]).inc();
         let done = work.outbox.done(due, delivery, work.now_ms());
         match receipt {
             Receipt::Unreachable => self.mark_unreachable(work),
@@ -325,7 +325,7 @@ impl DeliveryTask {
             && let Some(arrived) = due.arrived
         {
             let seconds = clock::now().ms_since(arrived).max(0) as f64 / 1000.0;
-            self.metrics.enforcement_seconds.with_label_values(&[store]).observe(seconds);
+            self.metrics.seconds.with_label_values(&[store]).observe(seconds);
         }
         if done == DeliveryResult::Again {
             tracing::debug!(

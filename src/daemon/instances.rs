@@ -2,8 +2,8 @@
 //! credentials there are, on which the revocation limit depends, how many burst at once, and what tenants take.
 
 use crate::adapters::channels::{ControlMessage, ControlPlane};
+use crate::adapters::control_plane::metrics::FleetMetrics;
 use crate::adapters::enforce::redis::store::RedisStore;
-use crate::adapters::metrics::registry::Metrics;
 use crate::control_plane::instance_summary::InstanceSummary;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const HOLDS: Duration = Duration::from_secs(10);
 
 /// Reports to the others what this instance knows, and the control plane what they do, until it ends.
-pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: Metrics) {
+pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: FleetMetrics) {
     let instance = format!("{:016x}", getrandom::u64().unwrap_or(u64::from(std::process::id())));
     let mut interval = tokio::time::interval(EVERY);
     let (mut heard, mut fails) = (Instant::now(), false);
@@ -41,9 +41,7 @@ pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: Met
             Ok(Err(_)) | Err(_) => Vec::new(),
         };
         heard = Instant::now();
-        metrics
-            .fleet_instances
-            .set(i64::try_from(others.len()).unwrap_or(i64::MAX).saturating_add(1));
+        metrics.instances.set(i64::try_from(others.len()).unwrap_or(i64::MAX).saturating_add(1));
         let mut together = InstanceSummary::default();
         for one in &others {
             together.merge(one);

@@ -7,6 +7,8 @@ pub mod delivery;
 pub mod heal;
 pub mod http_shards;
 pub mod instances;
+pub mod metrics;
+pub mod metrics_reference;
 pub mod notifier;
 pub mod recovery;
 pub mod reload;

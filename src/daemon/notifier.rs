@@ -2,7 +2,7 @@
 //! queue full is dropped and counted.
 
 use crate::adapters::clock;
-use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::notify::metrics::{NotifyMetrics, ReceiverMetrics};
 use crate::adapters::notify::receiver::Receiver;
 use crate::control_plane::notifications::notice::News;
 use crate::control_plane::notifications::queue::{NotificationQueue, Outcome};
@@ -14,9 +14,6 @@ use tokio::sync::mpsc;
 const QUEUE_MAX: usize = 4096;
 /// How often time passes for a queue.
 const TICK: Duration = Duration::from_millis(200);
-/// The outcome of messages, as metrics name it.
-pub(super) const RESULTS: [&str; 6] =
-    ["delivered", "refused", "limited", "dropped", "expired", "again"];
 
 /// The ways to the receivers.
 #[derive(Clone, Debug, Default)]
@@ -26,15 +23,13 @@ impl Notifiers {
     /// Starts a task for each receiver. They end when these ways are gone.
     pub(super) fn start(
         receivers: Vec<Receiver>,
-        metrics: &Metrics,
+        metrics: &NotifyMetrics,
     ) -> (Self, Vec<tokio::task::JoinHandle<()>>) {
         let started = receivers.into_iter().map(|receiver| {
-            for result in RESULTS {
-                metrics.notifications.with_label_values(&[receiver.name(), result]);
-            }
-            let dropped = metrics.notifications.with_label_values(&[receiver.name(), "dropped"]);
+            let metrics = metrics.receiver(receiver.name());
+            let dropped = metrics.dropped.clone();
             let (news, heard) = mpsc::channel(QUEUE_MAX);
-            ((news, dropped), tokio::spawn(run(receiver, heard, metrics.clone())))
+            ((news, dropped), tokio::spawn(run(receiver, heard, metrics)))
         });
         let (ways, tasks) = started.unzip();
         (Self(ways), tasks)
@@ -55,13 +50,10 @@ impl Notifiers {
     }
 }
 
-async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metrics) {
+async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: ReceiverMetrics) {
     let mut queue = NotificationQueue::new(receiver.wants(), receiver.style());
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let count = |result: &str, count| {
-        metrics.notifications.with_label_values(&[receiver.name(), result]).inc_by(count);
-    };
     loop {
         tokio::select! {
             heard = news.recv() => match heard {
@@ -76,9 +68,9 @@ async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metric
             lasts = false;
             let outcome = receiver.deliver(&message).await;
             match outcome {
-                Outcome::Delivered => count("delivered", 1),
-                Outcome::Refused => count("refused", 1),
-                Outcome::Later(_) => count("again", 1),
+                Outcome::Delivered => metrics.delivered.inc(),
+                Outcome::Refused => metrics.refused.inc(),
+                Outcome::Later(_) => metrics.again.inc(),
             }
             queue.done(&message.id, outcome, clock::now());
             while let Ok(news) = news.try_recv() {
@@ -93,8 +85,8 @@ async fn run(receiver: Receiver, mut news: mpsc::Receiver<News>, metrics: Metric
             }
         }
         let counters = queue.take_counters();
-        count("limited", counters.limited);
-        count("dropped", counters.dropped);
-        count("expired", counters.expired);
+        metrics.limited.inc_by(counters.limited);
+        metrics.dropped.inc_by(counters.dropped);
+        metrics.expired.inc_by(counters.expired);
     }
 }

@@ -11,13 +11,14 @@ use crate::adapters::host::error_chain::error_chain;
 use crate::adapters::http::auth::{Role, Tokens, account_of};
 use crate::adapters::http::reload::{Asked, Reloaded};
 use crate::adapters::http::status::About;
-use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::metrics::registrar::{MetricsError, Registrar};
 use crate::config::loader;
 use crate::config::settings::Settings;
 use crate::control_plane::approvals::Operators;
 use crate::data_plane::partition;
 use crate::formats::secrets::secret::Fingerprinter;
 use parking_lot::RwLock;
+use prometheus::IntCounterVec;
 use secrecy::ExposeSecret;
 use std::collections::BTreeSet;
 use std::fs::Metadata;
@@ -51,6 +52,24 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// Which file it is (device and number), when it was last written (seconds and nanoseconds), its length.
 type FileVersion = (u64, u64, i64, i64, u64);
 
+/// Metrics of reloads.
+#[derive(Clone, Debug)]
+pub struct ReloadMetrics {
+    reloads: IntCounterVec,
+}
+
+impl ReloadMetrics {
+    pub(super) fn register(registrar: &Registrar) -> Result<Self, MetricsError> {
+        let reloads = registrar.counters(
+            "reloads_total",
+            "Reloads of the configuration, by result.",
+            "result",
+            ["applied", "refused"],
+        )?;
+        Ok(Self { reloads })
+    }
+}
+
 /// The parts of a running daemon that follow the configuration.
 #[derive(Debug)]
 pub(super) struct LiveSettings {
@@ -69,7 +88,7 @@ pub(super) struct LiveSettings {
     /// Whether a store counts revocations for all instances, so that nothing is divided.
     pub(super) revocation_limit_is_shared: bool,
     /// Counters.
-    pub(super) metrics: Metrics,
+    pub(super) metrics: ReloadMetrics,
 }
 
 /// The configuration as it was last read.
@@ -156,7 +175,7 @@ impl Reloader {
             Ok((settings, table))
         });
         let result = if fits.is_ok() { "applied" } else { "refused" };
-        self.follows.metrics.reload.with_label_values(&[result]).inc();
+        self.follows.metrics.reloads.with_label_values(&[result]).inc();
         match fits {
             Ok((settings, table)) => {
                 let tokens_differ = self.follows.apply_settings(&settings).await;
@@ -241,7 +260,7 @@ impl LiveSettings {
         (data, control): (DataPlane, ControlPlane),
         partition: Arc<RwLock<Arc<partition::Params>>>,
         revocation_limit_is_shared: bool,
-        (fingerprints, metrics): (&Arc<Fingerprinter>, &Metrics),
+        (fingerprints, metrics): (&Arc<Fingerprinter>, &ReloadMetrics),
     ) -> Self {
         let about = About {
             mode: settings.control.modes.default,

@@ -8,13 +8,13 @@ use crate::adapters::channels::{
 use crate::adapters::checkpoint::scheduler::{Saving, oldest_checkpoint};
 use crate::adapters::checkpoint::store::Snapshots;
 use crate::adapters::clock;
+use crate::adapters::data_plane::reporter::{Reporter, Stage};
 use crate::adapters::event_log::appender::Appender;
 use crate::adapters::event_log::log::{Ends, EventLog, ReadLog, Replayed};
-use crate::adapters::metrics::registry::Metrics;
-use crate::adapters::reporter::{Reporter, Stage};
 use crate::adapters::sources::ingest::Source;
 use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::kafka::manager;
+use crate::adapters::sources::metrics::SourceMetrics;
 use crate::config::settings::Settings;
 use crate::data_plane::batch::Batch;
 use crate::data_plane::partition::Clock;
@@ -67,15 +67,15 @@ pub(super) async fn start(
     let mut threads = Vec::new();
     for (number, end) in ends.into_iter().enumerate() {
         let stage = Stage { name: "data_plane", source: "http", number, thread: number };
-        let metrics = kafka.metrics.clone();
-        let reporter = Reporter::new(stage, kafka.control.clone(), metrics.clone());
+        let reporter = Reporter::new(stage, kafka.control.clone(), kafka.threads.clone());
         let (own, others) = slots.into_iter().partition(|one| one.number % of_slots == number);
         slots = others;
         // From here on it is missed if it never shows that it lives.
-        kafka.metrics.heartbeat_at.set("data_plane", number, Some(clock::now()));
+        kafka.threads.heartbeat_at.set("data_plane", number, Some(clock::now()));
         let owned = (own, Saving::new(writer.clone(), kafka.checkpoint_interval_ms));
+        let records = kafka.records.clone();
         threads
-            .push(spawn(&format!("data-{number}"), move || run(owned, (reporter, metrics), end))?);
+            .push(spawn(&format!("data-{number}"), move || run(owned, (reporter, records), end))?);
     }
     let (event_log, replayed) = replay(event_log, data.clone(), from).await;
     let event_log = event_log.start(kept).map_err(StartError::Thread)?;
@@ -132,16 +132,16 @@ struct Owner {
     slots: Vec<Slot>,
     saving: Saving,
     reporter: Reporter,
-    metrics: Metrics,
+    records: SourceMetrics,
 }
 
 /// Runs a thread that owns `slots`, until the stop message. Blocks.
 fn run(
     (slots, saving): (Vec<Slot>, Saving),
-    (reporter, metrics): (Reporter, Metrics),
+    (reporter, records): (Reporter, SourceMetrics),
     mut messages: mpsc::Receiver<DataMessage>,
 ) {
-    let mut owner = Owner { slots, saving, reporter, metrics };
+    let mut owner = Owner { slots, saving, reporter, records };
     loop {
         let message = if owner.saving.is_under_way() {
             match messages.try_recv() {
@@ -211,7 +211,7 @@ impl Owner {
         let output = one.driver.step(batch, clock);
         if let Some(newest) = batch.newest() {
             let lag_s = clock::now().ms_since(newest) as f64 / 1000.0;
-            self.metrics.event_lag.observe(lag_s.max(0.0));
+            self.records.lag.observe(lag_s.max(0.0));
         }
         self.reporter.report(ShardId::Slot(slot), output, arrived);
     }
@@ -242,7 +242,7 @@ mod tests {
     };
     use crate::adapters::channels::ControlPlane;
     use crate::adapters::checkpoint::store::{KeptOffset, Snapshots};
-    use crate::adapters::metrics::registry::Metrics;
+    use crate::daemon::metrics::Metrics;
     use crate::data_plane::batch::HashSeed;
     use crate::data_plane::partition::Params;
     use crate::data_plane::shard_driver::ShardDriver;
@@ -347,8 +347,8 @@ mod tests {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let _entered = runtime.enter();
         let folder = tempfile::tempdir().expect("a folder");
-        let metrics = Metrics::new(&[]).expect("metrics");
-        let snapshots = Snapshots::open(folder.path(), &metrics).expect("a folder");
+        let metrics = Metrics::register(&[]).expect("metrics");
+        let snapshots = Snapshots::open(folder.path(), &metrics.checkpoint).expect("a folder");
         let (writer, _writes) = snapshots.start();
         let slots = (0..2).map(|number| Slot {
             number,
@@ -363,8 +363,9 @@ mod tests {
         }
         let owned = (slots.collect(), Saving::new(writer, i64::MAX / 4));
         let stage = Stage { name: "data_plane", source: "http", number: 0, thread: 0 };
-        let reporter = Reporter::new(stage, control, metrics.clone());
-        let thread = std::thread::spawn(move || run(owned, (reporter, metrics), receiver));
+        let reporter = Reporter::new(stage, control, metrics.thread());
+        let reporting = (reporter, metrics.sources);
+        let thread = std::thread::spawn(move || run(owned, reporting, receiver));
         let mut reports = Reports::default();
         while let Some(message) = told.blocking_recv() {
             reports.add(message);

@@ -7,7 +7,7 @@ use crate::adapters::enforce::auth_store::AuthStoreError;
 use crate::adapters::enforce::embedded::store::EmbeddedError;
 use crate::adapters::host::threads;
 use crate::adapters::journal::error::JournalError;
-use crate::adapters::metrics::table::MetricsError;
+use crate::adapters::metrics::registrar::MetricsError;
 use crate::adapters::notify::receiver::NoReceiver;
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -6,8 +6,9 @@
 //! It ends from left to right, so that what was taken is applied, what was found is decided, and
 //! the decisions are durable. A delivery that a store has not settled by then is due at the next start.
 
-use super::controller::{ControlThread, StoreOutbox};
+use super::controller::{ControlThread, ControllerMetrics, StoreOutbox};
 use super::delivery::Backlog;
+use super::metrics::Metrics;
 use super::notifier::Notifiers;
 use super::recovery::Recovered;
 use super::reload::{LiveSettings, Reloader};
@@ -25,12 +26,13 @@ use crate::adapters::event_log::appender::Appender;
 use crate::adapters::event_log::log::EventLog;
 use crate::adapters::host::open_files;
 use crate::adapters::http::listeners::Server;
+use crate::adapters::http::metrics::HttpMetrics;
 use crate::adapters::http::reload::Reloads;
 use crate::adapters::http::router;
 use crate::adapters::http::status;
 use crate::adapters::http::unix_socket;
 use crate::adapters::journal::history::History;
-use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::metrics::oldest::Oldest;
 use crate::adapters::notify::receiver::Receiver;
 use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::sources::kafka::consumer;
@@ -39,6 +41,7 @@ use crate::adapters::storage::budget_store::BudgetStore;
 use crate::adapters::storage::disk_reserve::Reserve;
 use crate::adapters::storage::finding_archive::FindingArchive;
 use crate::adapters::storage::key_material;
+use crate::adapters::storage::metrics::StorageMetrics;
 use crate::config::settings::Settings;
 use crate::control_plane::tenant_ranking::TenantMinutes;
 use crate::daemon::start_error::StartError;
@@ -78,7 +81,7 @@ pub struct Daemon {
     rejects: Arc<RejectLog>,
     reloads: Reloads,
     archive: (FindingArchive, JoinHandle<()>),
-    metrics: Metrics,
+    heartbeat_at: Oldest,
 }
 
 impl Daemon {
@@ -104,7 +107,7 @@ impl Daemon {
         tasks.extend([writes, watches.writes]);
 
         let planes = (watches.data.clone(), control.clone());
-        let by = (&opened.fingerprints, &opened.metrics);
+        let by = (&opened.fingerprints, &opened.metrics.reload);
         let follows =
             LiveSettings::new(&settings, planes.clone(), partition, revocation_limit_is_shared, by);
         let (reloads, asked) = mpsc::channel(1);
@@ -133,7 +136,7 @@ impl Daemon {
         tokio::spawn(status::sample_health(Arc::downgrade(&api.status)));
         let router = router::router(api);
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
-        let server = serve(listener, opened.socket, &router, &opened.metrics)?;
+        let server = serve(listener, opened.socket, &router, &opened.metrics.http)?;
         let ticker = tokio::spawn(super::ticker::run(planes, opened.kept_up));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
@@ -154,13 +157,13 @@ impl Daemon {
             rejects: opened.rejects,
             reloads,
             archive: (archive, archiving),
-            metrics: opened.metrics,
+            heartbeat_at: opened.metrics.process.heartbeat_at,
         })
     }
 
-    /// Its metrics.
-    pub const fn metrics(&self) -> &Metrics {
-        &self.metrics
+    /// When each stage last showed that all its threads live.
+    pub const fn heartbeat_at(&self) -> &Oldest {
+        &self.heartbeat_at
     }
 
     /// The way to the task that reloads the configuration.
@@ -270,14 +273,15 @@ impl Resources {
         past.control.set_ledger(ledger);
         let checkpoints = folder.join("checkpoints");
         let events = folder.join("events");
-        let metrics = Metrics::new(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
+        let metrics = Metrics::register(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
         let limit = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        metrics.credentials_bytes_max.set(limit(settings.partition.all_bytes() as u64));
-        metrics.event_log_bytes_max.set(limit(settings.event_log.bytes_max));
-        let snapshots = Snapshots::open(&checkpoints, &metrics).map_err(at(&checkpoints))?;
+        metrics.profiles.bytes_max.set(limit(settings.partition.all_bytes() as u64));
+        metrics.event_log.bytes_max.set(limit(settings.event_log.bytes_max));
+        let snapshots =
+            Snapshots::open(&checkpoints, &metrics.checkpoint).map_err(at(&checkpoints))?;
         snapshots.set_reserve(reserve.clone());
-        metrics.show_mode(settings.control.modes.default);
-        let archive = open_archive(&settings, &metrics)?;
+        metrics.policy.show_mode(settings.control.modes.default);
+        let archive = open_archive(&settings, &metrics.storage)?;
         let kept = reserve.clone();
         let decides = ControlResources {
             past,
@@ -293,10 +297,10 @@ impl Resources {
             keys: JwkSet { keys },
             embedded,
             stores,
-            event_log: EventLog::open(&events, settings.event_log, seed, &metrics)
+            event_log: EventLog::open(&events, settings.event_log, seed, &metrics.event_log)
                 .map_err(at(&events))?,
             shared_snapshots: match &settings.checkpoints_url {
-                Some(url) => Snapshots::open_at(url, &metrics)?,
+                Some(url) => Snapshots::open_at(url, &metrics.checkpoint)?,
                 None => snapshots.clone(),
             },
             snapshots,
@@ -326,7 +330,9 @@ impl Resources {
             seed: self.seed,
             fingerprints: Arc::clone(&self.fingerprints),
             control,
-            metrics: self.metrics.clone(),
+            metrics: self.metrics.consumer.clone(),
+            records: self.metrics.sources.clone(),
+            threads: self.metrics.thread(),
             rejects: Arc::clone(&self.rejects),
             stopping: Arc::clone(stopping),
         };
@@ -347,7 +353,10 @@ fn open_stores(
     Ok(embedded.chain(others).collect::<Result<_, _>>()?)
 }
 
-fn open_archive(settings: &Settings, metrics: &Metrics) -> Result<FindingArchive, StartError> {
+fn open_archive(
+    settings: &Settings,
+    metrics: &StorageMetrics,
+) -> Result<FindingArchive, StartError> {
     let path = settings.data_dir.join("findings.db");
     let errors = metrics.finding_errors.clone();
     FindingArchive::open(&path, settings.findings, errors)
@@ -383,14 +392,15 @@ fn start_control_plane(
     let task = |store| super::delivery::DeliveryTask {
         store,
         control: control.clone(),
-        metrics: metrics.clone(),
+        metrics: metrics.enforce.clone(),
         history: past.history.clone(),
     };
-    let (notifiers, notifying) = Notifiers::start(receivers, metrics);
+    let (notifiers, notifying) = Notifiers::start(receivers, &metrics.notify);
     let (stores, mut tasks) = start_outboxes(stores.into_iter().map(task), past.due);
     tasks.extend(notifying);
     let revocation_limit = revocation_limit.map(|store| {
-        tokio::spawn(super::instances::share(store.clone(), control.clone(), metrics.clone()));
+        let metrics = metrics.fleet.clone();
+        tokio::spawn(super::instances::share(store.clone(), control.clone(), metrics));
         SharedRevocationLimit { store, control: control.clone(), runtime: Handle::current() }
     });
     let mut thread = ControlThread {
@@ -403,7 +413,7 @@ fn start_control_plane(
         stores,
         revocation_limit,
         notifiers,
-        metrics: metrics.clone(),
+        metrics: controller_metrics(metrics),
         durable: Arc::clone(&durable),
         in_use: std::collections::BTreeMap::new(),
         tenants: TenantMinutes::default(),
@@ -414,14 +424,29 @@ fn start_control_plane(
     Ok(ControlHandle { control, board, history: past.history, durable, tasks, thread })
 }
 
+/// The groups that the thread of the control plane sets.
+fn controller_metrics(metrics: &Metrics) -> ControllerMetrics {
+    ControllerMetrics {
+        decisions: metrics.decisions.clone(),
+        policy: metrics.policy.clone(),
+        fleet: metrics.fleet.clone(),
+        journal: metrics.journal.clone(),
+        findings: metrics.shards.findings.clone(),
+        profiles: metrics.profiles.clone(),
+        budget_errors: metrics.storage.budget_errors.clone(),
+        heartbeat_at: metrics.process.heartbeat_at.clone(),
+        clock_offset: metrics.process.clock_offset.clone(),
+    }
+}
+
 /// Serves, with as many connections as files may be open.
 fn serve(
     listener: TcpListener,
     socket: Option<UnixListener>,
     router: &axum::Router,
-    metrics: &Metrics,
+    metrics: &HttpMetrics,
 ) -> Result<Server, StartError> {
-    let closed = &metrics.door.connections_closed;
+    let closed = &metrics.connections_closed;
     let server = Server::start(listener, socket, router, open_files::raise_limit(), closed);
     server.map_err(StartError::Thread)
 }

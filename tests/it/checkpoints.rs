@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tripline::adapters::channels::Ticket;
+use tripline::adapters::checkpoint::metrics::CheckpointMetrics;
 use tripline::adapters::checkpoint::store::{Finished, KeptOffset, Snapshots};
-use tripline::adapters::metrics::registry::Metrics;
+use tripline::adapters::metrics::registrar::Registrar;
 use tripline::model::time::EventTime;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -103,7 +104,7 @@ fn what_was_learned_outlives_a_stop_and_a_crash() {
 #[test]
 fn a_checkpoint_waits_until_what_was_told_before_it_is_in_the_journal() {
     let folder = folder();
-    let metrics = Metrics::new(&[]).expect("metrics");
+    let metrics = CheckpointMetrics::register(&Registrar::default()).expect("metrics");
     let snapshots = Snapshots::open(folder.path(), &metrics).expect("a place");
     let told = Ticket::default().next();
     let kept = Arc::new(KeptOffset::since(EventTime::from_ms(0)));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. Below `adapters` each adapter is a layer of its own.
-const LAYERS: [&str; 29] = [
+const LAYERS: [&str; 30] = [
     "model",
     "collections",
     "stats",
@@ -16,14 +16,15 @@ const LAYERS: [&str; 29] = [
     "formats",
     "adapters::host",
     "adapters::clock",
+    "adapters::metrics",
     "adapters::storage",
     "adapters::egress",
     "adapters::health",
     "adapters::recent_events",
     "adapters::channels",
     "adapters::console",
-    "adapters::metrics",
-    "adapters::reporter",
+    "adapters::data_plane",
+    "adapters::control_plane",
     "adapters::checkpoint",
     "adapters::event_log",
     "adapters::journal",

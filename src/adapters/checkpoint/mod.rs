@@ -1,4 +1,5 @@
 //! Checkpoints: when a shard's state is written, and where it is stored.
 
+pub mod metrics;
 pub mod scheduler;
 pub mod store;

@@ -5,9 +5,9 @@
 //! it is in the journal. The two newest of a place are kept: where the newest is damaged, the one
 //! before is used.
 
+use super::metrics::CheckpointMetrics;
 use crate::adapters::channels::Ticket;
 use crate::adapters::clock;
-use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::storage::disk_reserve::Reserve;
 use crate::data_plane::batch::HashSeed;
 use crate::data_plane::partition::Params;
@@ -158,7 +158,7 @@ pub struct Snapshots {
     journal_fails: Arc<AtomicBool>,
     /// The reserve on the same disk.
     reserve: Arc<OnceLock<Reserve>>,
-    metrics: Metrics,
+    metrics: CheckpointMetrics,
 }
 
 /// Files that are listed to see whether they can be.
@@ -195,13 +195,13 @@ impl Snapshots {
     ///
     /// # Errors
     /// When it can't be made.
-    pub fn open(folder: &Path, metrics: &Metrics) -> std::io::Result<Self> {
+    pub fn open(folder: &Path, metrics: &CheckpointMetrics) -> std::io::Result<Self> {
         crate::adapters::host::private_files::create_private_folder(folder)?;
         remove_torn(folder);
         Self::within(folder, metrics)
     }
 
-    fn within(folder: &Path, metrics: &Metrics) -> std::io::Result<Self> {
+    fn within(folder: &Path, metrics: &CheckpointMetrics) -> std::io::Result<Self> {
         let store = LocalFileSystem::new_with_prefix(folder).map_err(std::io::Error::other)?;
         let store = Arc::new(store.with_fsync(true).with_automatic_cleanup(false));
         let shown = folder.display().to_string();
@@ -213,7 +213,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// When it can't be used.
-    pub fn open_to_check(url: &Url, metrics: &Metrics) -> Result<Self, NoSnapshots> {
+    pub fn open_to_check(url: &Url, metrics: &CheckpointMetrics) -> Result<Self, NoSnapshots> {
         match (url.scheme(), url.to_file_path()) {
             ("file", Ok(folder)) => Self::within(&folder, metrics)
                 .map_err(|error| NoSnapshots { at: url.to_string(), why: error.to_string() }),
@@ -226,7 +226,7 @@ impl Snapshots {
     ///
     /// # Errors
     /// When it can't be used. Whether it answers is not asked.
-    pub fn open_at(url: &Url, metrics: &Metrics) -> Result<Self, NoSnapshots> {
+    pub fn open_at(url: &Url, metrics: &CheckpointMetrics) -> Result<Self, NoSnapshots> {
         let refused = |why: String| NoSnapshots { at: url.to_string(), why };
         if let ("file", Ok(folder)) = (url.scheme(), url.to_file_path()) {
             return Self::open(&folder, metrics).map_err(|error| refused(error.to_string()));
@@ -243,6 +243,11 @@ impl Snapshots {
         let (shown, metrics) = (url.to_string(), metrics.clone());
         let (journal_fails, reserve) = (Arc::default(), Arc::default());
         Ok(Self { shown, store, is_folder: false, journal_fails, reserve, metrics })
+    }
+
+    /// Its metrics.
+    pub const fn metrics(&self) -> &CheckpointMetrics {
+        &self.metrics
     }
 
     /// Writes nothing into a folder on the disk of `reserve` while that is given up: what room there is
@@ -291,12 +296,12 @@ impl Snapshots {
         let kept = Arc::clone(&finished.kept);
         match self.store(finished).await {
             Ok(bytes) => {
-                self.metrics.checkpoint_bytes.inc_by(bytes as u64);
+                self.metrics.bytes.inc_by(bytes as u64);
                 kept.written.store(clock::now().ms(), Ordering::Release);
                 true
             }
             Err(error) => {
-                self.metrics.checkpoint_errors.inc();
+                self.metrics.errors.inc();
                 tracing::error!(place, offset, error, "a checkpoint was not written");
                 false
             }
@@ -432,7 +437,7 @@ impl Snapshots {
     /// Keeps a checkpoint that is of no use under another name: it must not pass for a newer one
     /// than those that are written from now on.
     async fn set_aside(&self, name: &Name, why: &str) {
-        self.metrics.checkpoint_errors.inc();
+        self.metrics.errors.inc();
         let aside = Name::from(format!("{name}.{USELESS}"));
         let kept = self.store.rename(name, &aside).await.is_ok();
         tracing::error!(

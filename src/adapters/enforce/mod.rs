@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod auth_store;
 pub mod embedded;
+pub mod metrics;
 pub mod oauth;
 pub mod redis;
 pub mod shared_signals;

@@ -1,10 +1,10 @@
 //! The thread that appends: all that waits with one write, and one fsync.
 
 use super::log::{Ends, EventLog, Params, ReadLog, SEGMENT, Segment, Sync};
+use super::metrics::EventLogMetrics;
 use crate::adapters::channels::SLOTS;
 use crate::adapters::checkpoint::store::KeptOffset;
 use crate::adapters::clock;
-use crate::adapters::metrics::registry::Metrics;
 use crate::data_plane::batch::HashSeed;
 use crate::formats::storage::event_log::{frame, head};
 use std::collections::VecDeque;
@@ -120,7 +120,7 @@ struct Thread {
     folder: PathBuf,
     params: Params,
     seed: HashSeed,
-    metrics: Metrics,
+    metrics: EventLogMetrics,
     kept: Vec<Arc<KeptOffset>>,
     sealed: VecDeque<Segment>,
     next: u64,
@@ -206,7 +206,7 @@ impl Thread {
             Some(active) => active,
             None => self.begin()?,
         };
-        let timer = self.metrics.event_log_seconds.start_timer();
+        let timer = self.metrics.seconds.start_timer();
         let written = active.file.write_all(bytes).and_then(|()| match self.params.sync {
             Sync::BeforeAnswer => active.file.sync_data(),
             Sync::EverySecond | Sync::Never => Ok(()),
@@ -263,7 +263,7 @@ impl Thread {
     }
 
     fn fail(&mut self, error: &Error) {
-        self.metrics.event_log_errors.inc();
+        self.metrics.errors.inc();
         if self.fails.is_none() {
             tracing::error!(
                 folder = %self.folder.display(), error = %error,
@@ -337,7 +337,7 @@ impl Thread {
             }
             bytes = bytes.saturating_sub(oldest.bytes);
             if !is_held(&oldest, &held) {
-                self.metrics.event_log_segments_dropped.inc();
+                self.metrics.segments_dropped.inc();
                 tracing::error!(
                     file = %oldest.path.display(),
                     "the event log reached event_log.max: a crash would lose its oldest events; if \
@@ -345,7 +345,7 @@ impl Thread {
                 );
             }
         }
-        self.metrics.event_log_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.metrics.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 }
 

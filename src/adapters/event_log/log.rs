@@ -11,8 +11,8 @@
 //! read again after a crash. **Does not** hold detection up: where the disk is slow or full, events
 //! are watched all the same, and the sender learns that they are not kept.
 
+use super::metrics::EventLogMetrics;
 use crate::adapters::channels::SLOTS;
-use crate::adapters::metrics::registry::Metrics;
 use crate::data_plane::batch::{Batch, HashSeed};
 use crate::formats::storage::event_log::{self, HEAD_BYTES, LogItem, LogScan, Useless};
 use crate::model::time::EventTime;
@@ -108,7 +108,7 @@ pub struct EventLog {
     pub(super) folder: PathBuf,
     pub(super) params: Params,
     pub(super) seed: HashSeed,
-    pub(super) metrics: Metrics,
+    pub(super) metrics: EventLogMetrics,
     paths: Vec<PathBuf>,
     /// The number of the next segment.
     pub(super) next: u64,
@@ -130,7 +130,7 @@ impl EventLog {
         folder: &Path,
         params: Params,
         seed: HashSeed,
-        metrics: &Metrics,
+        metrics: &EventLogMetrics,
     ) -> std::io::Result<Self> {
         crate::adapters::host::private_files::create_private_folder(folder)?;
         let mut numbers = Vec::new();
@@ -242,7 +242,7 @@ impl EventLog {
             }
         };
         if damaged > 0 {
-            self.metrics.event_log_errors.inc();
+            self.metrics.errors.inc();
             tracing::error!(
                 file = %path.display(), records = damaged,
                 "the event log was changed from outside, or its disk is failing: these records are \
@@ -253,7 +253,7 @@ impl EventLog {
     }
 
     fn set_aside(&self, path: &Path, why: &str) {
-        self.metrics.event_log_errors.inc();
+        self.metrics.errors.inc();
         let aside = path.with_extension(format!("{SEGMENT}.{USELESS}"));
         let kept = std::fs::rename(path, &aside).is_ok();
         tracing::error!(

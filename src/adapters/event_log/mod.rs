@@ -2,3 +2,4 @@
 
 pub mod appender;
 pub mod log;
+pub mod metrics;

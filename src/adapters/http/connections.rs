@@ -64,6 +64,31 @@ impl Bounds {
     }
 }
 
+/// Why a connection was closed before its peer closed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It was silent for too long, or sent no request.
+    Idle,
+    /// It made room for another one.
+    Displaced,
+    /// There was no room for it.
+    NoRoom,
+}
+
+impl Closed {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Idle, Self::Displaced, Self::NoRoom];
+
+    /// Its name as a label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Displaced => "displaced",
+            Self::NoRoom => "no_room",
+        }
+    }
+}
+
 /// A connection's activity. Times are in milliseconds of a clock that never steps.
 #[derive(Debug)]
 pub struct Activity {

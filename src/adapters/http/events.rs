@@ -3,13 +3,14 @@
 use super::auth::Ingest;
 use super::decoding::Decoding;
 use super::decoding::{RECORD_COST, Sender};
+use super::metrics::HttpMetrics;
 use super::problem::Problem;
 use super::status::About;
 use crate::adapters::channels::{DataPlane, NotTaken, SLOTS};
 use crate::adapters::clock;
-use crate::adapters::metrics::registry::Metrics;
 use crate::adapters::sources::ingest;
 use crate::adapters::sources::ingest::Source;
+use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
 use crate::data_plane::batch::Batch;
 use crate::data_plane::batch::HashSeed;
@@ -62,8 +63,10 @@ pub struct IngestState {
     pub seed: HashSeed,
     /// The largest body. Unit: bytes.
     pub body_bytes_max: usize,
-    /// All metrics.
-    pub metrics: Metrics,
+    /// Counters of the API.
+    pub metrics: HttpMetrics,
+    /// Counters of all sources.
+    pub records: SourceMetrics,
     /// Settings: how far ahead of the clock an event may be.
     pub about: Arc<RwLock<About>>,
     /// Requests with events since the start.
@@ -179,7 +182,7 @@ async fn decode_body(
 ) -> Result<Decoded, Problem> {
     let sender = state.decoding.sender(sender_name);
     if !sender.may_send(clock::now()) {
-        state.metrics.door.over_budget.inc();
+        state.metrics.over_budget.inc();
         // A client that still sends would not see the answer.
         drain(body, state.body_bytes_max).await;
         let detail = "nothing was taken: most of what you sent of late had to be refused; mend that, \
@@ -281,12 +284,12 @@ async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Respo
         Err(error) => return not_taken(state, error).into_response(),
     };
     if !durable {
-        state.metrics.events_not_durable.inc_by(accepted as u64);
+        state.records.not_durable.inc_by(accepted as u64);
     }
-    state.metrics.add_decoded(&counters);
+    state.records.add_decoded(&counters);
     let ahead_ms = newest.ms_since(arrived);
     if ahead_ms > state.about.read().skew_ms_max
-        && state.metrics.fast_clocks.record(sender, ahead_ms, arrived)
+        && state.records.fast_clocks.record(sender, ahead_ms, arrived)
     {
         tracing::warn!(
             sender,
@@ -337,14 +340,14 @@ fn not_taken(state: &IngestState, error: NotTaken) -> Problem {
 
 /// Counts what was refused, and writes where the first of it stood. Blocks.
 fn record_refusals(state: &IngestState, request: u64, at: EventTime, refusals: &Refusals) {
-    let metrics = &state.metrics;
+    let records = &state.records;
     for (reason, count) in Refusal::ALL.iter().zip(refusals.by_reason) {
-        metrics.refused.with_label_values(&["http", reason.as_str()]).inc_by(count);
+        records.refused.with_label_values(&["http", reason.as_str()]).inc_by(count);
     }
     for (line, refusal) in &refusals.first {
         let place = RecordPlace::Request { request, line: *line as u64 };
-        metrics.add_letter(state.rejects.write(&letter(place, *refusal, at), at));
+        records.count_reject(state.rejects.write(&letter(place, *refusal, at), at));
     }
     let left_out = refusals.count() - refusals.first.len() as u64;
-    metrics.door.rejects_dropped.inc_by(left_out);
+    records.rejects_dropped.inc_by(left_out);
 }

@@ -2,10 +2,10 @@
 
 use super::auth::Reader;
 use super::extract::Query;
+use super::metrics::{HttpMetrics, RANKS};
 use super::problem::Problem;
 use crate::adapters::channels::DataPlane;
-use crate::adapters::metrics::exposition::Format;
-use crate::adapters::metrics::registry::{Metrics, RANKS};
+use crate::adapters::metrics::exposition::{Exposition, Format};
 use axum::extract::State;
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
@@ -22,8 +22,10 @@ pub struct HealthState {
     pub data: DataPlane,
     /// Whether the journal can be written.
     pub durable: Arc<AtomicBool>,
-    /// All metrics.
-    pub metrics: Metrics,
+    /// All metrics, as text.
+    pub exposition: Exposition,
+    /// Metrics of the API, with the rates of the busiest credentials.
+    pub metrics: HttpMetrics,
     /// Whether tripline is stopping.
     pub stopping: Arc<AtomicBool>,
 }
@@ -79,8 +81,8 @@ pub(super) async fn metrics(
 ) -> Response {
     let busiest = state.data.busiest(RANKS).await;
     let rates: Vec<f64> = busiest.iter().map(|view| f64::from(view.last_minute()) / 60.0).collect();
-    state.metrics.set_top_rates(&rates);
+    state.metrics.show_top_rates(&rates);
     let format = Format::accepted(headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()));
-    ([(CONTENT_TYPE, format.media_type())], state.metrics.text(format, reader.is_ok()))
+    ([(CONTENT_TYPE, format.media_type())], state.exposition.text(format, reader.is_ok()))
         .into_response()
 }

@@ -4,10 +4,9 @@
 //! The Unix socket has its own accept loop and its own bound: no stranger over TCP takes the place of
 //! people who order.
 
-use super::connections::{Activity, Bounds, ConnectionSlot, Connections, IDLE_MS_MAX};
+use super::connections::{Activity, Bounds, Closed, ConnectionSlot, Connections, IDLE_MS_MAX};
 use super::unix_socket::Peer;
 use crate::adapters::clock;
-use crate::adapters::metrics::http::Closed;
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::http::HeaderValue;

@@ -16,6 +16,7 @@ pub mod findings;
 pub mod health;
 pub mod jwks;
 pub mod listeners;
+pub mod metrics;
 pub mod openapi;
 pub mod orders;
 pub mod problem;

@@ -1,16 +1,24 @@
 //! `GET /v1/status`: how the daemon is, on one page.
 
 use super::auth::Caller;
+use super::metrics::HttpMetrics;
+use crate::adapters::checkpoint::metrics::CheckpointMetrics;
 use crate::adapters::clock;
+use crate::adapters::control_plane::metrics::{DecisionMetrics, FleetMetrics, PolicyMetrics};
+use crate::adapters::data_plane::metrics::{ProfileMetrics, ShardMetrics};
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
+use crate::adapters::enforce::metrics::EnforceMetrics;
+use crate::adapters::event_log::metrics::EventLogMetrics;
 use crate::adapters::health::{Measurements, Recent};
-use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::journal::metrics::JournalMetrics;
+use crate::adapters::metrics::oldest::Oldest;
+use crate::adapters::sources::kafka::metrics::ConsumerMetrics;
+use crate::adapters::sources::metrics::SourceMetrics;
 use crate::control_plane::policy::revocation_limit;
 use crate::formats::api::status::{FleetJson, JournalJson, KafkaJson, StatusJson, StoreJson};
 use crate::model::decision::Mode;
-use crate::model::decision::{Order, Receipt, Safeguard};
-use crate::model::finding::Action;
+use crate::model::decision::Safeguard;
 use crate::model::invariant::Invariant;
 use crate::model::time::EventTime;
 use axum::Json;
@@ -33,12 +41,32 @@ pub struct StatusState {
     pub durable: Arc<AtomicBool>,
     /// The store that `/v1/check` asks.
     pub embedded: EmbeddedStore,
-    /// All metrics.
-    pub metrics: Metrics,
+    /// The metrics that it shows.
+    pub metrics: StatusMetrics,
     /// Where decisions are carried out.
     pub stores: Vec<AuthStore>,
     /// The measurements of the last minutes.
     pub recent: Mutex<Recent>,
+}
+
+/// The groups of metrics that the status shows.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each group is named after its subsystem")]
+pub struct StatusMetrics {
+    pub sources: SourceMetrics,
+    pub consumer: ConsumerMetrics,
+    pub shards: ShardMetrics,
+    pub profiles: ProfileMetrics,
+    pub checkpoint: CheckpointMetrics,
+    pub event_log: EventLogMetrics,
+    pub decisions: DecisionMetrics,
+    pub policy: PolicyMetrics,
+    pub fleet: FleetMetrics,
+    pub journal: JournalMetrics,
+    pub enforce: EnforceMetrics,
+    pub http: HttpMetrics,
+    /// Heartbeats of all stages.
+    pub heartbeat_at: Oldest,
 }
 
 /// Facts of the settings, for people.
@@ -98,30 +126,30 @@ fn describe(state: &StatusState, caller: Caller) -> StatusJson {
         mode: about.mode.as_str().to_owned(),
         account: caller.account,
         roles: caller.roles.into_iter().map(|role| role.as_str().to_owned()).collect(),
-        events: metrics.events_applied(),
+        events: metrics.shards.events_applied(),
         events_refused: now.refused,
         queue_full: now.queue_full,
-        credentials: now_at(&metrics.credentials),
-        memory_bytes: now_at(&metrics.credentials_bytes),
+        credentials: now_at(&metrics.profiles.credentials),
+        memory_bytes: now_at(&metrics.profiles.bytes),
         memory_bytes_max: about.memory_bytes_max as u64,
-        open_incidents: now_at(&metrics.open_incidents),
-        decisions: carried_out(metrics),
-        held: sum(&metrics.held, Safeguard::ALL.map(Safeguard::as_str)),
-        approvals: now_at(&metrics.approvals),
+        open_incidents: now_at(&metrics.profiles.open_incidents),
+        decisions: by_order(&metrics.decisions),
+        held: sum(&metrics.decisions.held, Safeguard::ALL.map(Safeguard::as_str)),
+        approvals: now_at(&metrics.policy.approvals),
         out_of_service: state.embedded.len() as u64,
-        enforced_credentials: now_at(&metrics.enforced_credentials),
-        revocation_tokens: metrics.revocations_left.get(),
+        enforced_credentials: now_at(&metrics.policy.enforced_credentials),
+        revocation_tokens: metrics.policy.revocations_left.get(),
         fleet: FleetJson {
-            instances: now_at(&metrics.fleet_instances),
-            credentials: now_at(&metrics.fleet_credentials),
+            instances: now_at(&metrics.fleet.instances),
+            credentials: now_at(&metrics.fleet.credentials),
         },
         kafka: now.kafka,
         journal: JournalJson {
             writable: now.journal_is_writable,
-            lines: now_at(&metrics.journal_lines),
+            lines: now_at(&metrics.journal.lines),
         },
         stores: now.stores,
-        event_log_bytes: now_at(&metrics.event_log_bytes),
+        event_log_bytes: now_at(&metrics.event_log.bytes),
         checkpoint: now.checkpoint.map(|at| at.to_string()),
     }
 }
@@ -134,17 +162,8 @@ fn sum<const N: usize>(counters: &IntCounterVec, labels: [&str; N]) -> u64 {
     labels.iter().map(|label| counters.with_label_values(&[*label]).get()).sum()
 }
 
-fn carried_out(metrics: &Metrics) -> std::collections::BTreeMap<String, u64> {
-    let count = |order: Order| {
-        let count = |carried_out: &str| {
-            metrics.decisions.with_label_values(&[order.as_str(), carried_out]).get()
-        };
-        // No store gets an alert.
-        let is_told = order != Order::Act(Action::Alert);
-        let made = if is_told { count("true") } else { count("true") + count("false") };
-        (order.as_str().to_owned(), made)
-    };
-    Order::ALL.into_iter().map(count).collect()
+fn by_order(decisions: &DecisionMetrics) -> std::collections::BTreeMap<String, u64> {
+    decisions.effective().map(|(order, count)| (order.as_str().to_owned(), count)).collect()
 }
 
 /// How the daemon does now.
@@ -153,43 +172,37 @@ fn measure(state: &StatusState) -> Measurements {
     let about = *state.about.read();
     let stores = state.stores.iter().map(|store| StoreJson {
         name: store.name().to_owned(),
-        waiting: now_at(&metrics.outbox.with_label_values(&[store.name()])),
-        up: metrics.store_up.with_label_values(&[store.name()]).get() > 0,
+        waiting: now_at(&metrics.enforce.outbox.with_label_values(&[store.name()])),
+        up: metrics.enforce.up.with_label_values(&[store.name()]).get() > 0,
         fault: store.fault(),
     });
-    let settles = || Receipt::ALL.into_iter().filter(|receipt| receipt.is_settled());
-    let settled = |store: &AuthStore| {
-        let of = |receipt: Receipt| {
-            metrics.enforcement.with_label_values(&[store.name(), receipt.as_str()]).get()
-        };
-        settles().map(of).sum()
-    };
-    let allowed = about.revocation_limit.for_all(now_at(&metrics.fleet_credentials));
+    let settled = |store: &AuthStore| metrics.enforce.settled(store.name());
+    let allowed = about.revocation_limit.for_all(now_at(&metrics.fleet.credentials));
     let kafka = KafkaJson {
-        up: metrics.consumer_up.get() > 0,
-        partitions: now_at(&metrics.consumer_assigned),
-        lag: now_at(&metrics.consumer_lag),
+        up: metrics.consumer.up.get() > 0,
+        partitions: now_at(&metrics.consumer.assigned),
+        lag: now_at(&metrics.consumer.lag),
     };
     Measurements {
         at: clock::now(),
-        violations: sum(&metrics.violations, Invariant::ALL.map(Invariant::as_str)),
+        violations: sum(&metrics.decisions.violations, Invariant::ALL.map(Invariant::as_str)),
         journal_is_writable: state.durable.load(Ordering::Relaxed),
         beats: metrics.heartbeat_at.by_stage(),
         stores: stores.collect(),
         settled: state.stores.iter().map(settled).collect(),
-        not_kept: metrics.events_not_durable.get(),
-        queue_full: metrics.queue_full.get(),
-        refused: metrics.records_refused(),
-        applied: metrics.events_applied(),
-        unverified: metrics.unverified.get(),
-        fast_clock: metrics.fast_clocks.furthest(clock::now()),
+        not_kept: metrics.sources.not_durable.get(),
+        queue_full: metrics.http.queue_full.get(),
+        refused: metrics.sources.records_refused(),
+        applied: metrics.shards.events_applied(),
+        unverified: metrics.shards.unverified.get(),
+        fast_clock: metrics.sources.fast_clocks.furthest(clock::now()),
         kafka: about.reads_kafka.then_some(kafka),
-        kafka_events: metrics.events.with_label_values(&["kafka"]).get(),
-        checkpoint: metrics.checkpoint_at.by_stage().into_iter().map(|(_, at)| at).min(),
+        kafka_events: metrics.shards.events.with_label_values(&["kafka"]).get(),
+        checkpoint: metrics.checkpoint.written_at.by_stage().into_iter().map(|(_, at)| at).min(),
         checkpoint_interval_ms: about.checkpoint_interval_ms,
-        forgotten: metrics.evicted.with_label_values(&["established"]).get(),
-        deferred: metrics.deferred.get(),
-        not_watched: metrics.admission_refused.get(),
-        revocation_tokens: (allowed > 0).then(|| metrics.revocations_left.get()),
+        forgotten: metrics.shards.evicted.with_label_values(&["established"]).get(),
+        deferred: metrics.shards.deferred.get(),
+        not_watched: metrics.shards.admission_refused.get(),
+        revocation_tokens: (allowed > 0).then(|| metrics.policy.revocations_left.get()),
     }
 }

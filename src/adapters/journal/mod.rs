@@ -5,3 +5,4 @@ pub mod error;
 pub mod files;
 pub mod history;
 pub mod index;
+pub mod metrics;

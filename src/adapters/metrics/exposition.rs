@@ -5,9 +5,12 @@
 use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
+use prometheus::Registry;
+use prometheus::core::Collector;
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::sync::Arc;
 
 /// How metrics are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,29 +55,68 @@ pub struct Exemplar {
 }
 
 /// The newest finding behind each sample that has one, by the sample's name and labels.
-#[derive(Debug, Default)]
-pub(super) struct Exemplars(Mutex<BTreeMap<String, Exemplar>>);
+#[derive(Clone, Debug, Default)]
+struct Exemplars(Arc<Mutex<BTreeMap<String, Exemplar>>>);
 
 impl Exemplars {
-    /// Notes the finding behind a count. `labels` are in the order of their names.
-    pub(super) fn count(&self, name: &str, labels: &[(&str, &str)], exemplar: Exemplar) {
-        self.0.lock().insert(sample(name, labels), exemplar);
-    }
-
-    /// Notes the finding behind an observation of a histogram without labels.
-    pub(super) fn observe(&self, name: &str, bounds: &[f64], exemplar: Exemplar) {
-        let bound = bounds.iter().find(|bound| exemplar.value <= **bound);
-        let le = number(bound.copied().unwrap_or(f64::INFINITY), Format::OpenMetrics);
-        self.count(&format!("{name}_bucket"), &[("le", &le)], exemplar);
-    }
-
     fn of(&self, sample: &str) -> Option<Exemplar> {
         self.0.lock().get(sample).copied()
     }
 }
 
+/// The exemplars of one metric.
+#[derive(Clone, Debug)]
+pub struct MetricExemplars {
+    exemplars: Exemplars,
+    name: String,
+}
+
+impl MetricExemplars {
+    /// Records the finding behind a count. `labels` are in the order of their names.
+    pub fn count(&self, labels: &[(&str, &str)], exemplar: Exemplar) {
+        self.exemplars.0.lock().insert(sample(&self.name, labels), exemplar);
+    }
+
+    /// Records the finding behind an observation of a histogram without labels.
+    pub fn observe(&self, bounds: &[f64], exemplar: Exemplar) {
+        let bound = bounds.iter().find(|bound| exemplar.value <= **bound);
+        let le = number(bound.copied().unwrap_or(f64::INFINITY), Format::OpenMetrics);
+        let bucket = sample(&format!("{}_bucket", self.name), &[("le", &le)]);
+        self.exemplars.0.lock().insert(bucket, exemplar);
+    }
+}
+
+/// Everything that is registered, and the findings behind it.
+#[derive(Clone, Debug, Default)]
+pub struct Exposition {
+    registry: Registry,
+    exemplars: Exemplars,
+}
+
+impl Exposition {
+    pub(super) fn register(&self, metric: Box<dyn Collector>) -> prometheus::Result<()> {
+        self.registry.register(metric)
+    }
+
+    pub(super) fn exemplars_of(&self, name: String) -> MetricExemplars {
+        MetricExemplars { exemplars: self.exemplars.clone(), name }
+    }
+
+    /// All metrics with their samples, by name.
+    pub fn families(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+
+    /// All metrics as text; with the findings behind numbers for those who may read findings.
+    pub fn text(&self, format: Format, with_exemplars: bool) -> String {
+        let none = Exemplars::default();
+        let exemplars = if with_exemplars { &self.exemplars } else { &none };
+        write(&self.families(), exemplars, format)
+    }
+}
+
 /// All metrics in a format.
-pub(super) fn write(families: &[MetricFamily], exemplars: &Exemplars, format: Format) -> String {
+fn write(families: &[MetricFamily], exemplars: &Exemplars, format: Format) -> String {
     let mut page = Page { text: String::new(), exemplars, format };
     for family in families {
         page.family(family);
@@ -179,30 +221,31 @@ fn number(value: f64, format: Format) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Exemplar, Exemplars, Format, write};
+    use super::{Exemplar, Exposition, Format};
     use crate::model::credential::{Credential, Kind};
     use crate::model::finding::{Detector, FindingId};
     use crate::model::time::EventTime;
-    use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry, TextEncoder};
+    use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, TextEncoder};
 
-    fn registry() -> Registry {
-        let registry = Registry::new();
+    fn exposition() -> Exposition {
+        let exposition = Exposition::default();
         let counter = IntCounterVec::new(Opts::new("a_total", "Of \\ a."), &["x"]).expect("fits");
         counter.with_label_values(&["say \"hi\"\n"]).inc_by(3);
         let opts = HistogramOpts::new("b_seconds", "Of b.").buckets(vec![0.5, 1.0]);
         let histogram = Histogram::with_opts(opts).expect("fits");
         histogram.observe(0.7);
         histogram.observe(70.0);
-        registry.register(Box::new(counter)).expect("registers");
-        registry.register(Box::new(histogram)).expect("registers");
-        registry
+        exposition.register(Box::new(counter)).expect("registers");
+        exposition.register(Box::new(histogram)).expect("registers");
+        exposition
     }
 
     #[test]
     fn the_text_format_is_that_of_the_library() {
-        let families = registry().gather();
+        let exposition = exposition();
+        let families = exposition.families();
         let expected = TextEncoder::new().encode_to_string(&families).expect("encodes");
-        assert_eq!(write(&families, &Exemplars::default(), Format::Text), expected);
+        assert_eq!(exposition.text(Format::Text, true), expected);
     }
 
     #[test]
@@ -210,9 +253,10 @@ mod tests {
         let credential = Credential::new(Kind::ApiKey, "key_1").expect("valid");
         let at = EventTime::from_ms(1_700_000_000_123);
         let finding = FindingId::of(&credential, Detector::Burst, at);
-        let exemplars = Exemplars::default();
-        exemplars.observe("b_seconds", &[0.5, 1.0], Exemplar { finding, value: 0.7, at });
-        let text = write(&registry().gather(), &exemplars, Format::OpenMetrics);
+        let exposition = exposition();
+        let exemplars = exposition.exemplars_of("b_seconds".to_owned());
+        exemplars.observe(&[0.5, 1.0], Exemplar { finding, value: 0.7, at });
+        let text = exposition.text(Format::OpenMetrics, true);
         let expected = format!(
             "# HELP a Of \\\\ a.\n# TYPE a counter\na_total{{x=\"say \\\"hi\\\"\\n\"}} 3\n\
              # HELP b_seconds Of b.\n# TYPE b_seconds histogram\n\
@@ -221,6 +265,7 @@ mod tests {
              b_seconds_bucket{{le=\"+Inf\"}} 2\nb_seconds_sum 70.7\nb_seconds_count 2\n# EOF\n"
         );
         assert_eq!(text, expected);
+        assert!(!exposition.text(Format::OpenMetrics, false).contains("finding_id"));
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! Metrics and their exposition. No label holds a credential, tenant, address or route.
+//! The primitives of metrics: registration, the oldest of several threads, exposition.
+//!
+//! Each subsystem has a `metrics` module next to its owner, with the handles that it uses; the daemon
+//! assembles them. No label holds a credential, tenant, address or route.
+//!
+//! **Does not** know any metric.
 
-pub mod counts;
 pub mod exposition;
-pub mod fast_clocks;
-pub mod http;
 pub mod oldest;
-pub mod reference;
-pub mod registry;
-pub mod table;
+pub mod registrar;

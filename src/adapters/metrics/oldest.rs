@@ -44,18 +44,19 @@ impl Oldest {
 #[cfg(test)]
 mod tests {
     use crate::adapters::metrics::exposition::Format;
-    use crate::adapters::metrics::registry::Metrics;
+    use crate::adapters::metrics::registrar::Registrar;
     use crate::model::time::EventTime;
 
     #[test]
     fn a_stage_is_as_old_as_its_oldest_thread_and_has_no_time_without_any() {
-        let metrics = Metrics::new(&[]).expect("no name twice");
+        let registrar = Registrar::default();
+        let beats = registrar.oldest("heartbeat_timestamp_seconds", "Help.").expect("one name");
         let shows = |value: &str| {
             let line = format!("tripline_heartbeat_timestamp_seconds{{stage=\"kafka\"}} {value}");
-            let told = metrics.text(Format::Text, false);
-            assert!(told.lines().any(|one| one == line), "{line}\n{told}");
+            let text = registrar.exposition().text(Format::Text, false);
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         };
-        let (beats, at) = (&metrics.heartbeat_at, EventTime::from_s);
+        let at = EventTime::from_s;
         for (stage, thread, second) in
             [("kafka", 0, 5), ("data_plane", 0, 1), ("kafka", 1, 9), ("kafka", 1, 10)]
         {

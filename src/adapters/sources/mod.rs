@@ -1,6 +1,8 @@
 //! Sources: where events come from, and what happens to records that are refused.
 
+pub mod fast_clocks;
 pub mod file;
 pub mod ingest;
 pub mod kafka;
+pub mod metrics;
 pub mod rejects;

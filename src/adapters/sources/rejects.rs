@@ -1,7 +1,6 @@
 //! Rejected records: where refused records stood and why, one JSON object a line. Never their bytes,
 //! which may hold secrets; the place leads back to them.
 
-use crate::adapters::metrics::http::RejectResult;
 use crate::formats::events::refusal::Refusal;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
@@ -76,6 +75,17 @@ impl Default for Params {
     fn default() -> Self {
         Self { keep_ms: 30 * 86_400_000, bytes_max: 1 << 30 }
     }
+}
+
+/// The outcome of writing a rejected record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectResult {
+    /// It is written.
+    Yes,
+    /// It is left out, as too many come.
+    LeftOut,
+    /// It can't be written.
+    Failed,
 }
 
 /// The file of rejected records. At half of the size that is allowed, or as it gets old, it becomes the
@@ -202,8 +212,7 @@ fn adopt_older(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AT_ONCE_MAX, PER_S_MAX, Params, Path, RejectLog, before};
-    use crate::adapters::metrics::http::RejectResult;
+    use super::{AT_ONCE_MAX, PER_S_MAX, Params, Path, RejectLog, RejectResult, before};
     use crate::model::time::EventTime;
 
     #[test]

@@ -4,4 +4,5 @@ pub mod budget_store;
 pub mod disk_reserve;
 pub mod finding_archive;
 pub mod key_material;
+pub mod metrics;
 pub mod sqlite;

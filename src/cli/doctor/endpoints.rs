@@ -2,10 +2,11 @@
 //! checkpoints, and the clock of this machine. Nothing is delivered.
 
 use super::report::{Area, Check};
+use crate::adapters::checkpoint::metrics::CheckpointMetrics;
 use crate::adapters::checkpoint::store::Snapshots;
 use crate::adapters::egress::{Egress, EgressError, Target};
 use crate::adapters::enforce::auth_store::KindOfStore;
-use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::metrics::registrar::Registrar;
 use crate::adapters::notify::receiver::KindOfReceiver;
 use crate::adapters::sources::kafka::probe;
 use crate::config::settings::Settings;
@@ -181,7 +182,7 @@ pub(super) async fn checkpoints(settings: &Settings) -> Vec<Check> {
         let remedy = "nothing, before its first start; else mount it";
         return vec![area.warning("place", found, remedy)];
     }
-    let metrics = match Metrics::new(&[]) {
+    let metrics = match CheckpointMetrics::register(&Registrar::default()) {
         Ok(metrics) => metrics,
         Err(error) => return vec![area.skipped("place", error.to_string())],
     };

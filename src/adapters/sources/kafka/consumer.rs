@@ -13,10 +13,12 @@
 //! The queue of a partition is split off before it is assigned, so that no record of it ever goes
 //! the common way.
 
+use super::metrics::ConsumerMetrics;
 use crate::adapters::channels::{ControlPlane, DataMessage};
 use crate::adapters::checkpoint::store::{Snapshots, Writer};
 use crate::adapters::clock;
-use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::data_plane::metrics::ThreadMetrics;
+use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::sources::rejects::RejectLog;
 use crate::data_plane::batch::HashSeed;
 use crate::data_plane::partition;
@@ -139,8 +141,12 @@ pub struct Shared {
     pub checkpoint_interval_ms: i64,
     /// Where asynchronous work is done.
     pub runtime: tokio::runtime::Handle,
-    /// Counters.
-    pub metrics: Metrics,
+    /// Counters of the consumer.
+    pub metrics: ConsumerMetrics,
+    /// Counters of all sources.
+    pub records: SourceMetrics,
+    /// Counters of each thread that owns partitions.
+    pub threads: ThreadMetrics,
     /// Where the places of refused records go.
     pub rejects: Arc<RejectLog>,
     /// Set to stop.

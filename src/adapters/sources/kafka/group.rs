@@ -390,7 +390,7 @@ impl ConsumerContext for Context {
             return;
         }
         let owned = consumer.assignment().map_or(0, |owned| owned.count());
-        self.shared.metrics.consumer_assigned.set(i64::try_from(owned).unwrap_or(0));
+        self.shared.metrics.assigned.set(i64::try_from(owned).unwrap_or(0));
         if let Rebalance::Assign(_) = rebalance {
             tracing::info!(partitions = owned, "assigned");
         }

@@ -128,7 +128,7 @@ impl Shared {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "the store of checkpoints did not answer in time".to_owned(),
         };
-        self.metrics.checkpoint_errors.inc();
+        self.snapshots.metrics().errors.inc();
         tracing::error!(
             place = name,
             why,

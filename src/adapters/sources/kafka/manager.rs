@@ -12,8 +12,8 @@ use crate::adapters::channels::SLOTS;
 use crate::adapters::checkpoint::scheduler::Saving;
 use crate::adapters::checkpoint::store::{Restored, Withheld};
 use crate::adapters::clock;
+use crate::adapters::data_plane::reporter::{Reporter, Stage};
 use crate::adapters::host::threads;
-use crate::adapters::reporter::{Reporter, Stage};
 use crate::data_plane::partition::Partition;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
@@ -67,11 +67,11 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             pulse: Arc::clone(&pulse),
             saving: Saving::new(shared.writer.clone(), shared.checkpoint_interval_ms),
             rejects: rejects.clone(),
-            reporter: Reporter::new(stage, shared.control.clone(), shared.metrics.clone()),
+            reporter: Reporter::new(stage, shared.control.clone(), shared.threads.clone()),
             told_params: None,
         };
         // From here on it is missed if it never shows that it lives.
-        shared.metrics.heartbeat_at.set("kafka", number, Some(clock::now()));
+        shared.threads.heartbeat_at.set("kafka", number, Some(clock::now()));
         let name = format!("kafka-{number}");
         match threads::spawn(&name, move || worker.run(&receiver, &mut questions)) {
             Ok(thread) => threads.push(thread),
@@ -80,14 +80,14 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         orders.push(sender);
     }
     // Until they were asked.
-    shared.metrics.consumer_up.set(1);
+    shared.metrics.up.set(1);
     let mut complained_at = None;
     while !shared.stopping.load(Ordering::Relaxed) {
         let mut consumption = match Consumption::begin(params, shared, &orders, &held) {
             Ok(consumption) => consumption,
             Err(error) => {
-                shared.metrics.consumer_errors.inc();
-                shared.metrics.consumer_up.set(0);
+                shared.metrics.errors.inc();
+                shared.metrics.up.set(0);
                 if complain_again(&mut complained_at) {
                     let error = Redacted::of(error);
                     tracing::error!(%error, "no Kafka consumer; it is tried again each second");
@@ -101,7 +101,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             consumption.end();
             break;
         }
-        shared.metrics.consumer_stalls.inc();
+        shared.metrics.stalls.inc();
         consumption.abandon();
     }
     for worker in &orders {
@@ -221,7 +221,7 @@ impl<'a> Consumption<'a> {
 
     /// Says that the client reports an error: at once, then once a minute while there are any.
     fn complain(&mut self, error: &str) {
-        self.shared.metrics.consumer_errors.inc();
+        self.shared.metrics.errors.inc();
         if complain_again(&mut self.complained_at) {
             tracing::warn!(
                 error,
@@ -272,7 +272,7 @@ impl<'a> Consumption<'a> {
     }
 
     fn note_withheld(&self, (topic, partition): &TopicPartition, why: &str) {
-        self.shared.metrics.checkpoint_errors.inc();
+        self.shared.snapshots.metrics().errors.inc();
         tracing::warn!(
             topic,
             partition,
@@ -361,9 +361,9 @@ impl<'a> Consumption<'a> {
             behind += left;
         }
         let is_up = silent == 0 && (!is_idle || self.brokers_answer());
-        self.shared.metrics.consumer_up.set(i64::from(is_up));
+        self.shared.metrics.up.set(i64::from(is_up));
         if silent == 0 && is_whole {
-            self.shared.metrics.consumer_lag.set(behind);
+            self.shared.metrics.lag.set(behind);
         }
     }
 

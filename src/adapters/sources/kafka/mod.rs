@@ -4,6 +4,7 @@ pub mod consumer;
 pub mod group;
 pub mod handover;
 pub mod manager;
+pub mod metrics;
 pub mod pause_guard;
 pub mod probe;
 pub mod redaction;

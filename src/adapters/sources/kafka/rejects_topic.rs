@@ -4,7 +4,7 @@
 use super::consumer::{Params, Shared};
 use super::redaction::{Redacted, note_error, note_line};
 use crate::adapters::clock;
-use crate::adapters::metrics::registry::Metrics;
+use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::sources::rejects::RejectLog;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -39,7 +39,7 @@ impl RejectsTopic {
         let topic = params.rejects_topic.clone()?;
         let deliveries = Deliveries {
             rejects: Arc::clone(&shared.rejects),
-            metrics: shared.metrics.clone(),
+            records: shared.records.clone(),
             warned: AtomicBool::new(false),
         };
         let mut config = params.client();
@@ -68,7 +68,7 @@ impl RejectsTopic {
 /// Takes care of what the topic did not take.
 struct Deliveries {
     rejects: Arc<RejectLog>,
-    metrics: Metrics,
+    records: SourceMetrics,
     warned: AtomicBool,
 }
 
@@ -105,6 +105,6 @@ impl ProducerContext for Deliveries {
         self.warn(error, message.topic());
         let letter = message.payload().and_then(|bytes| std::str::from_utf8(bytes).ok());
         let written = self.rejects.write(letter.unwrap_or("{}"), clock::now());
-        self.metrics.add_letter(written);
+        self.records.count_reject(written);
     }
 }

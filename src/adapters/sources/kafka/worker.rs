@@ -11,10 +11,9 @@ use crate::adapters::channels::DataMessage;
 use crate::adapters::checkpoint::scheduler::{Saved, Saving, oldest_checkpoint};
 use crate::adapters::checkpoint::store::KeptOffset;
 use crate::adapters::clock;
-use crate::adapters::metrics::http::RejectResult;
-use crate::adapters::reporter::Reporter;
+use crate::adapters::data_plane::reporter::Reporter;
 use crate::adapters::sources::rejects;
-use crate::adapters::sources::rejects::letter;
+use crate::adapters::sources::rejects::{RejectResult, letter};
 use crate::data_plane::batch::Batch;
 use crate::data_plane::partition::{self, Clock, Partition};
 use crate::data_plane::partition_view::View;
@@ -153,7 +152,7 @@ impl Worker {
             let message = match queue.poll(wait) {
                 None => break,
                 Some(Err(error)) => {
-                    self.shared.metrics.consumer_errors.inc();
+                    self.shared.metrics.errors.inc();
                     if complain_again(complained_at) {
                         tracing::warn!(
                             error = %Redacted::of(error),
@@ -195,7 +194,7 @@ impl Worker {
         }
         one.is_behind = records == TOGETHER_MAX;
         if records > 0 {
-            self.shared.metrics.add_decoded(&decoded);
+            self.shared.records.add_decoded(&decoded);
             // Where the broker says it: the same whenever it is read.
             let produced = produced.map_or(arrived, |ms| EventTime::from_ms(ms).min(arrived));
             self.apply(one, batch, last, (produced, arrived));
@@ -214,7 +213,7 @@ impl Worker {
         let (topic, partition) = place;
         let next = held.next_offset();
         if offset < next {
-            self.shared.metrics.consumer_resets.inc();
+            self.shared.metrics.resets.inc();
             tracing::error!(
                 topic,
                 partition,
@@ -227,7 +226,7 @@ impl Worker {
             progress.begin_anew();
             held.kept.reset(clock::now());
         } else if next > 0 && offset > next {
-            self.shared.metrics.consumer_skipped.inc_by((offset - next).unsigned_abs());
+            self.shared.metrics.skipped.inc_by((offset - next).unsigned_abs());
         }
     }
 
@@ -250,25 +249,25 @@ impl Worker {
         one.progress.applied.store(last + 1, Ordering::Relaxed);
         if let Some(newest) = batch.newest() {
             let lag_s = clock::now().ms_since(newest).max(0) as f64 / 1000.0;
-            self.shared.metrics.event_lag.observe(lag_s);
+            self.shared.records.lag.observe(lag_s);
             let ahead_ms = newest.ms_since(at);
             if ahead_ms > driver.partition().skew_ms_max() {
                 let name = format!("the writer of {} partition {}", one.place.0, one.place.1);
-                self.shared.metrics.fast_clocks.record(&name, ahead_ms, at);
+                self.shared.records.fast_clocks.record(&name, ahead_ms, at);
             }
         }
         self.reporter.report(one.shard(), output, at);
     }
 
     fn refuse(&self, place: &TopicPartition, offset: i64, refusal: Refusal, at: EventTime) {
-        let metrics = &self.shared.metrics;
-        metrics.refused.with_label_values(&["kafka", refusal.as_str()]).inc();
+        let records = &self.shared.records;
+        records.refused.with_label_values(&["kafka", refusal.as_str()]).inc();
         let place = rejects::RecordPlace::Record { topic: &place.0, partition: place.1, offset };
         let text = letter(place, refusal, at);
         // Rejects that find no room in the topic's queue go to the file, too.
         let sent = self.rejects.as_ref().is_some_and(|rejects| rejects.send(&text));
         let written = if sent { RejectResult::Yes } else { self.shared.rejects.write(&text, at) };
-        metrics.add_letter(written);
+        records.count_reject(written);
     }
 
     fn answer(&mut self, owned: &mut [OwnedPartition], question: DataMessage) {

@@ -1,9 +1,9 @@
 //! A thread's report of its shards: findings, minutes and hours to the control
 //! plane, counters and its heartbeat to the metrics.
 
-use super::channels::{ControlMessage, ControlPlane, InUse, Ticket};
-use super::clock;
-use super::metrics::registry::Metrics;
+use super::metrics::ThreadMetrics;
+use crate::adapters::channels::{ControlMessage, ControlPlane, InUse, Ticket};
+use crate::adapters::clock;
 use crate::data_plane::shard_driver::{ShardOutput, ShardUsage};
 use crate::model::credential::Kind;
 use crate::model::signal::ShardId;
@@ -28,7 +28,7 @@ pub struct Stage {
 pub struct Reporter {
     stage: Stage,
     control: ControlPlane,
-    metrics: Metrics,
+    metrics: ThreadMetrics,
     ticket: Ticket,
     /// Hours of use that were not reported yet: every tick rather than every batch.
     hours: [u64; Kind::ALL.len()],
@@ -36,7 +36,7 @@ pub struct Reporter {
 
 impl Reporter {
     /// Reports for that thread.
-    pub fn new(stage: Stage, control: ControlPlane, metrics: Metrics) -> Self {
+    pub fn new(stage: Stage, control: ControlPlane, metrics: ThreadMetrics) -> Self {
         let hours = [0; Kind::ALL.len()];
         Self { stage, control, metrics, ticket: Ticket::default(), hours }
     }
@@ -50,7 +50,7 @@ impl Reporter {
     /// busy.
     pub fn report(&mut self, shard: ShardId, output: ShardOutput, arrived: EventTime) {
         let ShardOutput { signals, counters, hours, ended_minute } = output;
-        self.metrics.add(self.stage.source, &counters);
+        self.metrics.shards.add(self.stage.source, &counters);
         self.hours.iter_mut().zip(hours).for_each(|(sum, more)| *sum += more);
         if !signals.is_empty() {
             self.ticket = self.ticket.next();

@@ -1,7 +1,7 @@
 //! The page that lists every metric.
 
-use super::registry::Metrics;
-use super::table::MetricsError;
+use super::metrics::Metrics;
+use crate::adapters::metrics::registrar::MetricsError;
 use prometheus::proto::{MetricFamily, MetricType};
 use std::collections::BTreeMap;
 
@@ -10,23 +10,23 @@ const HEAD: &str = "# Metrics\nWritten by `tripline generate reference`. Everyth
     holds a credential, tenant, address or route.\n\n| metric | kind | labels | says |\n|---|---|---|---|\n";
 
 impl Metrics {
-    /// Every metric with its kind, labels and what it says, as a table in Markdown. Values of labels
+    /// Every metric with its kind, labels and help, as a table in Markdown. Values of labels
     /// are named where there are few.
     ///
     /// # Errors
     /// When two metrics have one name.
     pub fn reference() -> Result<String, MetricsError> {
-        let metrics = Self::new(&["embedded"])?;
+        let metrics = Self::register(&["embedded"])?;
         // A metric without labels at a start has no family either.
-        metrics.notifications.with_label_values(&["main", "delivered"]);
-        metrics.reconciled_at.with_label_values(&["embedded"]);
+        metrics.notify.notifications.with_label_values(&["main", "delivered"]);
+        metrics.enforce.reconciled_at.with_label_values(&["embedded"]);
         for stage in ["control_plane", "data_plane", "kafka"] {
-            metrics.heartbeat_at.set(stage, 0, None);
+            metrics.process.heartbeat_at.set(stage, 0, None);
         }
         for stage in ["data_plane", "kafka"] {
-            metrics.checkpoint_at.set(stage, 0, None);
+            metrics.checkpoint.written_at.set(stage, 0, None);
         }
-        let families = metrics.registry.gather();
+        let families = metrics.exposition.families();
         let own = families.iter().filter(|family| family.name().starts_with("tripline_"));
         let mut text = HEAD.to_owned();
         for family in own {

@@ -1,0 +1,3 @@
+//! The control plane as others see it: its metrics.
+
+pub mod metrics;

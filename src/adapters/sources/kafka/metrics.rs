@@ -1,0 +1,51 @@
+//! Metrics of the consumer of Kafka.
+
+use crate::adapters::metrics::registrar::{MetricsError, Registrar};
+use prometheus::{IntCounter, IntGauge};
+
+/// Metrics of the consumer.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each handle is named after its metric, which has a help text")]
+pub struct ConsumerMetrics {
+    pub resets: IntCounter,
+    pub skipped: IntCounter,
+    pub lag: IntGauge,
+    pub assigned: IntGauge,
+    pub stalls: IntCounter,
+    pub up: IntGauge,
+    pub errors: IntCounter,
+}
+
+impl ConsumerMetrics {
+    /// Registers its metrics.
+    ///
+    /// # Errors
+    /// When two metrics have one name.
+    pub fn register(registrar: &Registrar) -> Result<Self, MetricsError> {
+        let r = registrar;
+        Ok(Self {
+            resets: r.counter(
+                "consumer_resets_total",
+                "Partitions of Kafka that were made anew or cut off while they were read.",
+            )?,
+            skipped: r.counter(
+                "consumer_skipped_total",
+                "Offsets without a record: compacted, of transactions, or removed unread.",
+            )?,
+            lag: r.gauge(
+                "consumer_lag",
+                "Records of Kafka not yet applied, give or take a batch, over partitions.",
+            )?,
+            assigned: r.gauge("consumer_assigned", "Kafka partitions owned.")?,
+            stalls: r.counter(
+                "consumer_stalls_total",
+                "Times the consumer was made anew because it stood still.",
+            )?,
+            up: r.gauge(
+                "consumer_up",
+                "1 while the brokers answer; 0 while they can't be reached, or there is no Kafka.",
+            )?,
+            errors: r.counter("consumer_errors_total", "Errors of the Kafka client.")?,
+        })
+    }
+}
