@@ -33,12 +33,12 @@ pub fn now() -> EventTime {
     match step {
         Some(Step::Doubted(by_ms)) => tracing::warn!(
             by_ms,
-            "the system's clock stepped; it is not followed unless that lasts a minute"
+            "the system clock stepped; tripline follows it only if the step lasts a minute"
         ),
-        Some(Step::Undone) => tracing::info!("the system's clock stepped back to where it was"),
+        Some(Step::Undone) => tracing::info!("the system clock stepped back"),
         Some(Step::Believed(by_ms)) => tracing::warn!(
             by_ms,
-            "the step of the system's clock has lasted a minute, it is followed"
+            "the step of the system clock has lasted a minute; tripline follows it now"
         ),
         None => {}
     }
@@ -104,13 +104,13 @@ fn report(resumed: Resumed) {
         Resumed::OtherBoot(passed_ms) if passed_ms < LONG_MS => {}
         Resumed::OtherBoot(passed_ms) => tracing::warn!(
             passed_ms,
-            "the machine was started since tripline last ran, and by its clock that long ago: what ends by \
-             itself has ended meanwhile; if the clock is wrong, order it again"
+            "the machine was rebooted since tripline last ran; by its clock the downtime was this \
+             long, so suspensions and throttles may have expired: if the clock is wrong, order them again"
         ),
         Resumed::Behind(behind_ms) => tracing::warn!(
             behind_ms,
-            "the system's clock is behind what it was before the machine was started: time goes on from \
-             there until the clock has been right for a minute"
+            "the system clock is behind the last time seen before the reboot: tripline continues \
+             from that time until the clock has been right for a minute"
         ),
     }
 }

@@ -134,13 +134,14 @@ impl Recent {
         let still_ms = self.since_ms(now, stands_still);
         let waiting = count(store.waiting, "decision");
         let issue = if !store.up {
-            let due = if store.waiting > 0 { format!(", {waiting} due") } else { String::new() };
+            let due =
+                if store.waiting > 0 { format!(", {waiting} pending") } else { String::new() };
             let said = store.fault.as_ref().map_or(String::new(), |said| format!(" ({said})"));
-            grave(Part::Store, "store-unreachable", format!("it can't be reached{said}{due}"))
+            grave(Part::Store, "store-unreachable", format!("unreachable{said}{due}"))
         } else if let Some(fault) = &store.fault {
             grave(Part::Store, "store-refuses", fault.clone())
         } else if still_ms.is_some_and(|ms| ms >= STORE_MS) {
-            grave(Part::Store, "outbox-not-draining", format!("{waiting} due, it settles none"))
+            grave(Part::Store, "outbox-not-draining", format!("{waiting} pending, no receipts"))
         } else {
             return None;
         };
@@ -161,7 +162,7 @@ impl Recent {
             mild(Part::Queue, "queue-full", found)
         });
         let refused = rose(|one| one.refused).map(|records| {
-            let found = format!("{records} of the last minute could not be read");
+            let found = format!("{records} rejected in the last minute");
             mild(Part::Records, "records-refused", found)
         });
         let applied = self.risen(now, |one| one.applied).map_or(0, |(by, _)| by);
@@ -172,16 +173,16 @@ impl Recent {
         });
         let forgotten = rose(|one| one.forgotten).map(|credentials| {
             let credentials = count(credentials, "baseline");
-            let found = format!("it is full: {credentials} forgotten in the last minute");
+            let found = format!("full: {credentials} evicted in the last minute");
             mild(Part::Memory, "memory-full", found)
         });
         let not_watched = rose(|one| one.not_watched).map(|credentials| {
             let credentials = count(credentials, "new credential");
-            let found = format!("it is full: {credentials} of the last minute not watched");
+            let found = format!("full: {credentials} of the last minute not watched");
             grave(Part::Memory, "memory-full", found)
         });
         let deferred = rose(|one| one.deferred).map(|events| {
-            let found = format!("it is full: {events} uses of unknown ones not counted");
+            let found = format!("full: {events} uses of unknown credentials not counted");
             mild(Part::Memory, "memory-full", found)
         });
         let memory = not_watched.or(forgotten).or(deferred);
@@ -202,7 +203,7 @@ impl Recent {
         let (applied, seconds) = self.risen(now, |one| one.kafka_events)?;
         let many = LAG_S_MANY * applied as f64 / seconds;
         (kafka.lag > LAG_MANY && kafka.lag as f64 > many).then(|| {
-            let found = format!("{} not yet applied", count(kafka.lag, "record"));
+            let found = format!("{} behind", count(kafka.lag, "record"));
             mild(Part::Kafka, "consumer-lag-high", found)
         })
     }
@@ -224,13 +225,13 @@ fn of_itself(now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
         grave(Part::Invariants, "invariant-violation", found)
     });
     let journal = (!now.journal_is_writable).then(|| {
-        let found = "it can't be written: nothing is carried out".to_owned();
+        let found = "not writable: no decision is carried out".to_owned();
         grave(Part::Journal, "journal-errors", found)
     });
     let silent = now.beats.iter().map(|(stage, at)| (stage, now.at.ms_since(*at)));
     let silent = silent.filter(|(_, ms)| *ms > SILENT_MS).max_by_key(|(_, ms)| *ms);
     let silent = silent.map(|(stage, ms)| {
-        let found = format!("no sign of life of {stage} for {} s", ms / 1000);
+        let found = format!("no heartbeat of {stage} for {} s", ms / 1000);
         grave(Part::Threads, "stage-stuck", found)
     });
     let intervals_ms = now.checkpoint_interval_ms.saturating_mul(CHECKPOINT_INTERVALS);
@@ -238,11 +239,11 @@ fn of_itself(now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
     let age_ms = now.checkpoint.map(|at| now.at.ms_since(at));
     let late = age_ms.filter(|age_ms| *age_ms > late_ms);
     let late = late.map(|age_ms| {
-        let found = format!("of one partition none for {} s", age_ms / 1000);
+        let found = format!("one partition has none for {} s", age_ms / 1000);
         grave(Part::Checkpoints, "checkpoint-stale", found)
     });
     let empty = now.revocation_tokens.is_some_and(|tokens| tokens <= 0).then(|| {
-        let found = "it is empty: suspends, does not revoke".to_owned();
+        let found = "empty: suspends instead of revoking".to_owned();
         mild(Part::RevocationLimit, "revocation-limit-empty", found)
     });
     let fast = now.fast_clock.as_ref().map(|(sender, ms)| {
@@ -354,18 +355,18 @@ mod tests {
     #[test]
     fn who_is_well_gives_no_issue_and_each_fault_is_told_alone() {
         assert_eq!(found_after(|_, _| {}), []);
-        finds(Part::Journal, true, "it can't be written: nothing is carried out", |now, _| {
+        finds(Part::Journal, true, "not writable: no decision is carried out", |now, _| {
             now.journal_is_writable = false;
         });
         let broken = "2 violations: nothing above alert until a restart";
         finds(Part::Invariants, true, broken, |now, _| now.violations = 2);
-        let silent = "no sign of life of kafka for 31 s";
+        let silent = "no heartbeat of kafka for 31 s";
         finds(Part::Threads, true, silent, |now, _| now.beats[1].1 = now.at.plus_ms(-31_000));
-        let away = "it can't be reached, 3 decisions due";
+        let away = "unreachable, 3 decisions pending";
         finds(Part::Store, true, away, |now, _| {
             now.stores[1] = StoreJson { waiting: 3, up: false, ..now.stores[1].clone() };
         });
-        let full = "it can't be reached (OOM: no memory)";
+        let full = "unreachable (OOM: no memory)";
         finds(Part::Store, true, full, |now, _| {
             let fault = Some("OOM: no memory".to_owned());
             now.stores[1] = StoreJson { up: false, fault, ..now.stores[1].clone() };
@@ -379,22 +380,22 @@ mod tests {
         finds(Part::Queue, false, "60 requests of the last minute answered 429", |now, at| {
             now.queue_full = total(1, at);
         });
-        finds(Part::Records, false, "60 of the last minute could not be read", |now, at| {
+        finds(Part::Records, false, "60 rejected in the last minute", |now, at| {
             now.refused = total(1, at);
         });
-        let full = "it is full: 1 baseline forgotten in the last minute";
+        let full = "full: 1 baseline evicted in the last minute";
         finds(Part::Memory, false, full, |now, at| now.forgotten = u64::from(at > 20));
-        let flood = "it is full: 120 uses of unknown ones not counted";
+        let flood = "full: 120 uses of unknown credentials not counted";
         finds(Part::Memory, false, flood, |now, at| now.deferred = total(2, at));
-        let blind = "it is full: 2 new credentials of the last minute not watched";
+        let blind = "full: 2 new credentials of the last minute not watched";
         finds(Part::Memory, true, blind, |now, at| {
             (now.forgotten, now.not_watched) = (total(1, at), 2 * u64::from(at > 20));
         });
-        let late = "of one partition none for 191 s";
+        let late = "one partition has none for 191 s";
         finds(Part::Checkpoints, true, late, |now, _| {
             now.checkpoint = Some(now.at.plus_ms(-191_000));
         });
-        let empty = "it is empty: suspends, does not revoke";
+        let empty = "empty: suspends instead of revoking";
         finds(Part::RevocationLimit, false, empty, |now, _| now.revocation_tokens = Some(0));
         assert_eq!(found_after(|now, _| now.revocation_tokens = None), [], "it may never let any");
     }
@@ -404,7 +405,7 @@ mod tests {
         let waits_from =
             |begin: i64| found_after(move |now, at| now.stores[0].waiting = u64::from(at >= begin));
         assert_eq!(waits_from(55), []);
-        let still = (Part::Store, true, "1 decision due, it settles none".to_owned());
+        let still = (Part::Store, true, "1 decision pending, no receipts".to_owned());
         assert_eq!(waits_from(54), [still]);
         let busy = |now: &mut Measurements, at: i64| {
             now.stores[0].waiting = 3;
@@ -426,7 +427,7 @@ mod tests {
             })
         };
         assert_eq!(behind(199_000, 20_000), []);
-        let told = |lag: u64| [(Part::Kafka, false, format!("{lag} records not yet applied"))];
+        let told = |lag: u64| [(Part::Kafka, false, format!("{lag} records behind"))];
         assert_eq!(behind(201_000, 20_000), told(201_000));
         assert_eq!(behind(10_000, 1), []);
         assert_eq!(behind(10_001, 1), told(10_001));

@@ -92,8 +92,8 @@ pub enum Command {
         #[command(subcommand)]
         command: notify::Notify,
     },
-    /// Explain a finding, or all that was found of a credential: the numbers, what was decided,
-    /// and what held it back.
+    /// Explain a finding, or all findings of a credential: evidence, decisions, and the safeguards
+    /// that held them back.
     Explain {
         /// Where the daemon is.
         #[command(flatten)]
@@ -156,7 +156,7 @@ pub enum Command {
         /// The scenarios (TOML).
         #[arg(required = true)]
         scenarios: Vec<PathBuf>,
-        /// How the outcome is written.
+        /// Output format.
         #[arg(long, short, value_enum, default_value = "table")]
         output: client::Output,
     },
@@ -170,10 +170,10 @@ pub enum Command {
 /// The arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Where the demo listens; 0 picks a free port.
+    /// The port of the demo; 0 picks a free one.
     #[arg(long, default_value_t = 0)]
     pub port: u16,
-    /// Go on after the story: the fleet lives on, and every minute another key leaks.
+    /// Keep running after the demonstration: every minute another key leaks.
     #[arg(long)]
     pub stay: bool,
 }
@@ -184,22 +184,23 @@ pub struct ReplayArgs {
     /// Files to read in this order; `-` is standard input; `.gz` and `.zst` are unpacked.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// The configuration; without one the defaults hold.
+    /// The configuration. [default: built-in defaults]
     #[arg(long)]
     pub config: Option<PathBuf>,
-    /// How records are read; `mapping` needs a configuration. [default: of the configuration]
+    /// The format of records; `mapping` needs a configuration. [default: as configured]
     #[arg(long)]
     pub format: Option<Format>,
-    /// Where findings go as they ended, one JSON object a line; `-` is standard output.
+    /// Output file for findings in their final state, one JSON object a line; `-` is standard
+    /// output.
     #[arg(long)]
     pub findings: Option<PathBuf>,
-    /// Where decisions go, one JSON object a line.
+    /// Output file for decisions, one JSON object a line.
     #[arg(long)]
     pub decisions: Option<PathBuf>,
-    /// Where the places of refused records go, one JSON object a line.
+    /// Output file for rejected records (place and reason), one JSON object a line.
     #[arg(long)]
     pub rejects: Option<PathBuf>,
-    /// Where the report goes as JSON.
+    /// Output file for the report as JSON.
     #[arg(long)]
     pub report: Option<PathBuf>,
 }
@@ -291,7 +292,7 @@ fn run_check(file: &Path) -> Exit {
     match loader::load_at(file, Some(clock::now())) {
         Ok(settings) => {
             let consequences = record_format::consequences(&settings);
-            super::output::print_out(&format!("{}: no mistakes\n{consequences}", file.display()));
+            super::output::print_out(&format!("{}: no errors\n{consequences}", file.display()));
             Exit::Good
         }
         Err(error) => {

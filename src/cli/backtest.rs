@@ -19,9 +19,9 @@ use std::time::Instant;
 /// Which half of the traces takes part, by the number in their names. Minute counts judge only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Regime {
-    /// Even numbers: those that settings may be tuned on.
+    /// Even numbers: for tuning settings.
     Tune,
-    /// Odd numbers: those that judge.
+    /// Odd numbers: for judging them.
     Judge,
 }
 
@@ -34,7 +34,7 @@ impl Regime {
     }
 }
 
-/// How the result is said.
+/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum BacktestOutput {
     /// A table.
@@ -48,7 +48,7 @@ pub enum BacktestOutput {
 #[derive(Clone, Debug, Args)]
 pub struct BacktestArgs {
     /// Files of events to score, in this order; `-` is standard input; `.gz` and `.zst` are
-    /// unpacked. Without files, streams are made from traces and scored in memory.
+    /// unpacked. Without files, streams are generated from traces and scored in memory.
     pub files: Vec<PathBuf>,
     /// The labels of the files, one JSON object a line: credential, kind, label, class (attack or
     /// control), start, end. Without labels every finding counts as a false alarm.
@@ -66,26 +66,26 @@ pub struct BacktestArgs {
     /// How many clients are attacked, drawn by the seed.
     #[arg(long, default_value_t = 200)]
     pub attacked: usize,
-    /// Keep the absolute limits of the settings. Without this they are off where streams are
-    /// made, so that what learns is judged by itself.
+    /// Keep the absolute limits of the configuration. By default they are off on generated
+    /// streams, so that learned detectors are measured alone.
     #[arg(long)]
     pub with_limits: bool,
     /// Threads. [default: one a core]
     #[arg(long)]
     pub threads: Option<usize>,
-    /// The configuration; without one the defaults hold.
+    /// The configuration. [default: built-in defaults]
     #[arg(long)]
     pub config: Option<PathBuf>,
-    /// How records are read; `mapping` needs a configuration. [default: of the configuration]
+    /// The format of records; `mapping` needs a configuration. [default: as configured]
     #[arg(long)]
     pub format: Option<Format>,
-    /// How the result is said on standard output.
+    /// Output format.
     #[arg(short, long, default_value = "table")]
     pub output: BacktestOutput,
-    /// Where the report goes as JSON.
+    /// Output file for the report as JSON.
     #[arg(long)]
     pub report: Option<PathBuf>,
-    /// Where a plot of power against false alarms goes (SVG).
+    /// Output file for a plot of power against false alarms (SVG).
     #[arg(long)]
     pub plot: Option<PathBuf>,
 }

@@ -61,7 +61,7 @@ fn row(proof: &ProofJson) -> String {
         scientific(proof.budget, "none"),
         match (proof.action.as_str(), proof.open) {
             // An alert is never held back; its bound is there to be watched.
-            ("alert", _) => "told",
+            ("alert", _) => "always",
             (_, true) => "open",
             (_, false) => "closed",
         },

@@ -15,7 +15,7 @@ use std::time::Duration;
 /// Where the daemon is.
 #[derive(Clone, Debug, Args)]
 pub struct Connection {
-    /// The daemon's address. [default: its Unix socket, where it is found, else
+    /// The daemon's address. [default: its Unix socket if it is found, else
     /// <http://127.0.0.1:7878>]
     #[arg(long, env = "TRIPLINE_URL", global = true)]
     pub url: Option<String>,
@@ -26,30 +26,30 @@ pub struct Connection {
     /// A file with a bearer token.
     #[arg(long, env = "TRIPLINE_TOKEN_FILE", global = true)]
     pub token_file: Option<PathBuf>,
-    /// How results are written.
+    /// Output format.
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     pub output: Output,
 }
 
-/// How results are written.
+/// Output format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Output {
-    /// For people.
+    /// A table for people.
     Table,
-    /// As the API gives it.
+    /// JSON, as the API returns it.
     Json,
 }
 
 /// Why something is ordered, and by whom.
 #[derive(Debug, Args)]
 pub struct OrderArguments {
-    /// Why; it is in the journal.
+    /// Why; recorded in the journal.
     #[arg(long)]
     pub reason: String,
-    /// Who; besides the name of the token or the user.
+    /// The operator, in addition to the name of the token or user.
     #[arg(long, env = "USER")]
     pub by: Option<String>,
-    /// Don't ask.
+    /// Skip the confirmation.
     #[arg(long)]
     pub yes: bool,
 }
@@ -71,16 +71,16 @@ pub(crate) enum ClientError {
         #[source]
         source: reqwest::Error,
     },
-    #[error("the daemon said {status}: {title}; {detail}{hint}")]
+    #[error("the daemon answered {status}: {title}; {detail}{hint}")]
     Refused { status: u16, title: String, detail: String, hint: String },
-    #[error("nothing was done{}; --yes goes on without asking", unasked())]
+    #[error("aborted{}; --yes skips the confirmation", unasked())]
     Declined,
-    #[error("the daemon's answer can't be understood")]
+    #[error("can't parse the daemon's answer")]
     Answer(#[source] reqwest::Error),
-    #[error("the daemon's answer can't be understood; is it of another version?")]
+    #[error("can't parse the daemon's answer; is it another version?")]
     Strange(#[source] serde_json::Error),
     #[error(
-        "{place} answered without `{told}`: it may not be tripline, and it is not known what was done"
+        "{place} answered without `{told}`: it may not be tripline, and the outcome is unknown"
     )]
     Other { told: &'static str, place: String },
     #[error(
@@ -121,7 +121,7 @@ fn unasked() -> &'static str {
     if std::io::stdin().is_terminal() {
         ""
     } else {
-        ": standard input is no terminal, so nobody could be asked"
+        ": standard input is not a terminal, so no one can confirm"
     }
 }
 
@@ -166,7 +166,7 @@ impl Connection {
             return String::new();
         }
         let sought = if self.url.is_some() {
-            "no socket was looked for, as there is a --url or TRIPLINE_URL".to_owned()
+            "no socket was tried because of --url or TRIPLINE_URL".to_owned()
         } else {
             format!("no socket was found at {}", SOCKETS.join(" or "))
         };
@@ -307,7 +307,7 @@ impl Client {
         self.send(self.request(reqwest::Method::GET, path)).await
     }
 
-    /// How results are written.
+    /// Output format.
     pub(crate) const fn output(&self) -> Output {
         self.connection.output
     }

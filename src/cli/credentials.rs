@@ -13,29 +13,29 @@ use std::time::Duration;
 /// Actions on credentials.
 #[derive(Debug, Subcommand)]
 pub enum Credentials {
-    /// The busiest of the last minute, and those out of service.
+    /// List the busiest credentials of the last minute, and those out of service.
     List {
-        /// How many at most.
+        /// The most rows.
         #[arg(long, default_value_t = 20)]
         limit: u32,
     },
-    /// One credential: its windows next to what is usual, and the enforcement state about it.
+    /// Show one credential: its windows against its baseline, and its enforcement state.
     Show {
         /// `kind:id`, or the id of an API key.
         id: String,
     },
-    /// Take it out of service for a while.
+    /// Suspend a credential: refused for a while.
     Suspend {
         /// Which, and why.
         #[command(flatten)]
         order: OrderArgs,
-        /// For how long. Unit: seconds. [default: of the configuration]
+        /// Duration. Unit: seconds. [default: as configured]
         #[arg(long)]
         lasts_s: Option<u32>,
     },
-    /// Take it out of service for good.
+    /// Revoke a credential: refused until it is restored.
     Revoke(OrderArgs),
-    /// Put it back into service.
+    /// Restore a credential to service.
     Restore(OrderArgs),
 }
 
@@ -47,7 +47,7 @@ pub struct OrderArgs {
     /// Why, and who.
     #[command(flatten)]
     pub because: OrderArguments,
-    /// Order it even if no event named it recently: its name is no slip.
+    /// Proceed even if no recent event names the credential.
     #[arg(long)]
     pub unknown: bool,
 }
@@ -122,7 +122,8 @@ async fn how_far(client: &Client, done: &Value) -> String {
             .collect();
         let waits = answers.iter().any(|answer| answer.ends_with(" waiting"));
         if !waits || round + 1 == LOOKS {
-            let told = if waits { "; what waits is told as soon as the store answers" } else { "" };
+            let told =
+                if waits { "; pending deliveries follow as soon as the store answers" } else { "" };
             return format!("\n  by now: {}{told}", answers.join(", "));
         }
         tokio::time::sleep(LOOK_EVERY).await;
@@ -136,7 +137,8 @@ pub(crate) fn outcome(verb: &str, id: &str, done: &Value) -> String {
     let Some(decision) = decision else {
         if let Some(voice) = done.get("voice") {
             return format!(
-                "{id}: your order counts as a voice for {}, which waits for people; {} more have to agree:\n  \
+                "{id}: your order counts as an approval of {}, which is pending; {} more \
+                 needed:\n  \
                  tripline decisions approve {} --reason …",
                 text(voice, "decision"),
                 text(voice, "missing"),
@@ -146,27 +148,27 @@ pub(crate) fn outcome(verb: &str, id: &str, done: &Value) -> String {
         let before = text(done, "before");
         return match (verb, before.as_str()) {
             ("restore", _) => {
-                format!("{id}: nothing to restore, it is in service; is that its name?")
+                format!("{id}: nothing to restore, it is in service; check its name")
             }
-            _ => format!("{id}: nothing to do, it is {before} already"),
+            _ => format!("{id}: nothing to do, it is already {before}"),
         };
     };
     let (decided, until) = (text(decision, "id"), text(decision, "until"));
     // As it is known: a secret that was typed stands for its fingerprint.
     let id = name(decision);
     let mut out = format!(
-        "{id}: {verb} ordered as {decided}, generation {}\n  how far each store is: tripline \
+        "{id}: {verb} ordered as {decided}, generation {}\n  delivery to each store: tripline \
          decisions show {decided}",
         text(decision, "generation")
     );
     if held_by(decision).contains(&"approval") {
         out = format!(
-            "{id}: suspended until {until}; it is revoked once somebody else agrees:\n  \
+            "{id}: suspended until {until}; it is revoked once another operator approves:\n  \
              tripline decisions approve {decided} --reason …"
         );
     }
     if done.get("known") == Some(&Value::Bool(false)) {
-        out.push_str("\n  no event named it of late; is that its name?");
+        out.push_str("\n  no recent event names it; check its name");
     }
     let texts = |name: &str| {
         let all = done.get(name).and_then(Value::as_array).into_iter().flatten();
@@ -175,15 +177,18 @@ pub(crate) fn outcome(verb: &str, id: &str, done: &Value) -> String {
     let (cannot, open) = (texts("cannot"), texts("open_findings"));
     let not_written = texts("not_written");
     if !not_written.is_empty() {
-        out.push_str(&format!("\n  not written yet at {not_written}; the journal has the order"));
+        out.push_str(&format!(
+            "\n  not in force yet at {not_written}; the order is in the \
+            journal"
+        ));
     }
     if !cannot.is_empty() {
-        out.push_str(&format!("\n  {cannot} can't restore: have the credential issued anew there"));
+        out.push_str(&format!("\n  {cannot} can't restore: issue a new credential there"));
     }
     if !open.is_empty() {
         out.push_str(&format!(
-            "\n  {open} still open: nothing is done on it for a while ([actions] operator_restore_grace), then \
-             it is judged anew;\n  if it is meant to go on, use [allow_list]; if it is not, revoke"
+            "\n  {open} still open: no action on it during [actions] operator_restore_grace, then \
+             it is evaluated again;\n  if the use is legitimate, add it to [allow_list]; if not, revoke it"
         ));
     }
     out

@@ -11,26 +11,26 @@ use serde_json::Value;
 /// Actions on decisions.
 #[derive(Debug, Subcommand)]
 pub enum Decisions {
-    /// The newest.
+    /// List the newest decisions.
     List {
-        /// How many at most.
+        /// The most rows.
         #[arg(long, default_value_t = 20)]
         limit: u32,
-        /// All of this credential, `kind:id` or the id of an API key.
+        /// Only decisions on this credential, `kind:id` or the id of an API key.
         #[arg(long)]
         credential: Option<String>,
-        /// Only revocations that wait for people.
+        /// Only revocations that are pending approval.
         #[arg(long)]
         waiting: bool,
     },
-    /// One decision, however old.
+    /// Show one decision, however old.
     Show {
         /// Its id, which begins with `d_`.
         id: String,
     },
-    /// Say yes to a revocation that waits for people.
+    /// Approve a pending revocation.
     Approve(VoteArgs),
-    /// Say no to it; the suspension meanwhile ends by itself.
+    /// Reject a pending revocation; the suspension in the meantime expires.
     Reject(VoteArgs),
 }
 
@@ -80,9 +80,9 @@ async fn say_yes_or_no(client: &Client, verb: &str, vote: VoteArgs) -> Result<()
             format!("{}: revoked as {}", name(decision), text(decision, "id"))
         }
         None if verb == "approve" => {
-            format!("{}: noted; someone else has to agree too", vote.id)
+            format!("{}: recorded; another operator has to approve, too", vote.id)
         }
-        None => format!("{}: rejected; the suspension ends by itself", vote.id),
+        None => format!("{}: rejected; the suspension expires", vote.id),
     });
     Ok(())
 }
@@ -106,10 +106,10 @@ fn row(decision: &Value) -> String {
         (true, true) => carried(decision),
         (true, false) => format!("{}, held by {held}", carried(decision)),
         // No store gets an alert: people do.
-        (false, true) if is_alert => "told".to_owned(),
-        (false, false) if is_alert => format!("told; more was held by {held}"),
-        (false, true) => "not done".to_owned(),
-        (false, false) => format!("not done, held by {held}"),
+        (false, true) if is_alert => "alerted".to_owned(),
+        (false, false) if is_alert => format!("alerted; a more severe action was held by {held}"),
+        (false, true) => "not carried out".to_owned(),
+        (false, false) => format!("not carried out, held by {held}"),
     };
     format!(
         "{} {} {:<8} {} [{state}] by {}: {}",
@@ -137,8 +137,9 @@ fn waiting_table(found: &Value) -> String {
             let agreed = one.get("agreed").and_then(Value::as_array);
             let agreed: Vec<&str> =
                 agreed.into_iter().flatten().filter_map(Value::as_str).collect();
-            let agreed = if agreed.is_empty() { "nobody".to_owned() } else { agreed.join(", ") };
-            format!("{}\n  until {}, agreed: {agreed}", row(decision), text(one, "until"))
+            let agreed =
+                if agreed.is_empty() { "no one yet".to_owned() } else { agreed.join(", ") };
+            format!("{}\n  until {}, approved by: {agreed}", row(decision), text(one, "until"))
         })
         .collect();
     if rows.is_empty() { "nothing waits".to_owned() } else { rows.join("\n") }

@@ -65,7 +65,7 @@ enum DemoError {
     Start(#[from] crate::daemon::start_error::StartError),
     #[error("a request failed")]
     Http(#[from] reqwest::Error),
-    #[error("the system has no randomness to give")]
+    #[error("can't read the system's randomness")]
     Random(#[source] std::io::Error),
     #[error("can't use {}", path.display())]
     Folder {
@@ -73,7 +73,7 @@ enum DemoError {
         #[source]
         source: std::io::Error,
     },
-    #[error("it did not come true: {0}")]
+    #[error("the demo failed: {0}")]
     Untrue(&'static str),
 }
 
@@ -131,7 +131,7 @@ pub fn demo(port: u16, stay: bool) -> Exit {
         }
     };
     let Some(settings) = demo_settings(port, &folder, token.clone()) else {
-        print_problem("the demo's own settings are wrong");
+        print_problem("the demo's own settings are invalid");
         return Exit::Configuration;
     };
     let played = runtime.block_on(play(settings, token, stay));
@@ -503,7 +503,7 @@ impl Stage {
         let decisions: Vec<Value> = self.read("/v1/decisions").await?.json().await?;
         line(
             None,
-            "What was decided, oldest first (all of it in the journal, each line chained to the last):",
+            "Decisions, oldest first (all in the journal, each line chained to the one before):",
         );
         for decision in decisions.iter().rev() {
             let text = |field: &str| decision.get(field).and_then(Value::as_str).unwrap_or("-");
@@ -536,7 +536,8 @@ impl Stage {
         line(
             None,
             &format!(
-                "All of it came true: stolen key refused {:.1} s after the theft began, and undone by one call.",
+                "Success: stolen key refused {:.1} s after the theft began, and restored by one \
+                 call.",
                 refused.as_secs_f64()
             ),
         );

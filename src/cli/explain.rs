@@ -46,16 +46,16 @@ fn explanation(
     findings: &[Value],
     decisions: &Value,
 ) -> String {
-    let mut out = credential.map_or_else(|| format!("{named}: not known now\n"), credential_text);
+    let mut out = credential.map_or_else(|| format!("{named}: no profile\n"), credential_text);
     out.push('\n');
     if findings.is_empty() {
-        out.push_str("nothing was found\n");
+        out.push_str("no findings\n");
     }
     for finding in findings {
         out.push_str(&finding_text(finding));
         out.push_str(&gates(finding));
         for line in more(finding) {
-            out.push_str(&format!("  for more: {line}\n"));
+            out.push_str(&format!("  next step: {line}\n"));
         }
         out.push('\n');
     }
@@ -96,28 +96,26 @@ fn more(finding: &Value) -> Vec<String> {
     let action = text(finding, "action");
     match (text(finding, "detector").as_str(), action.as_str()) {
         ("burst", "observe") if number("hours_used") < 24.0 => lines.push(format!(
-            "its record is trusted after 24 hours of use, it had {:.0} ([burst] mature_hours)",
+            "its baseline is trusted after 24 hours of use; it had {:.0} ([burst] mature_hours)",
             number("hours_used")
         )),
         ("burst", "observe" | "alert") => lines.push(format!(
-            "it made {:.1} times its own record; [burst] says from which ratio on people are told \
-             and it is slowed down",
+            "it reached {:.1} times its peak; [burst] sets the ratios that justify an alert and \
+             throttling",
             number("peak_ratio")
         )),
         ("origin", "observe") => lines.push(
-            "people are told when the rate rises and most of the excess comes from new sources"
+            "an alert is justified when the rate rises and most of the excess comes from new \
+             sources"
                 .to_owned(),
         ),
         ("limit" | "burst", _) => {}
-        _ => lines.push("by itself this detector never does more than tell people".to_owned()),
+        _ => lines.push("this detector never justifies more than an alert".to_owned()),
     }
     if text(finding, "detector") == "burst" && action != "observe" && action != "revoke" {
         let needs = [
-            (Gate::Rate, "a rate of four times its own record and of 600 a minute"),
-            (
-                Gate::Context,
-                "requests from sources that surprise by 14 nats and make 80 % of the excess",
-            ),
+            (Gate::Rate, "a rate of four times its peak and of 600 a minute"),
+            (Gate::Context, "new sources with 14 nats of surprise that make 80 % of the excess"),
             (Gate::Mature, "a credential that is 7 days old and was used in 24 hours"),
         ];
         let lacks = needs.into_iter().filter(|(gate, _)| !passed(finding, *gate));
@@ -156,9 +154,7 @@ fn decided(decision: &Value) -> String {
         let remedy = match Safeguard::parse(safeguard) {
             Some(Safeguard::Approval) => approval(&text(decision, "id")),
             Some(known) => remedy(known).to_owned(),
-            None => "the daemon knows this safeguard and this command doesn't: they are of two \
-                     versions"
-                .to_owned(),
+            None => "unknown to this command: the daemon has another version".to_owned(),
         };
         out.push_str(&format!("  {safeguard}: {remedy}\n"));
     }
@@ -178,18 +174,27 @@ const fn remedy(safeguard: Safeguard) -> &'static str {
         Safeguard::RevocationLimit => {
             "the revocations of this hour are used up; see [revocation_limit]"
         }
-        Safeguard::CatchUp => "the past was being read; had it been live, it would have acted",
-        Safeguard::Budget => "not yet proven to be safe; `tripline budget` says what is missing",
-        Safeguard::CommonCause => "many credentials burst at once, which is nobody's theft",
+        Safeguard::CatchUp => {
+            "it was catching up with the past; on live events it would have \
+            acted"
+        }
+        Safeguard::Budget => {
+            "not yet proven to be rare enough; `tripline budget` shows what is \
+            missing"
+        }
+        Safeguard::CommonCause => {
+            "many credentials burst at once, which points to a common cause \
+            instead of theft"
+        }
         Safeguard::Maturity => {
             "too little is known of it to revoke it for its rate; that takes 7 days of age and use \
              in 24 hours ([burst] mature_hours)"
         }
         Safeguard::WarmUp => {
-            "tripline had started a moment before and knew little of anybody; see [actions] warm_up"
+            "tripline had just started and knew few baselines; see [actions] warm_up"
         }
-        Safeguard::Approval => "people have to agree",
-        Safeguard::Invariant => "a fault of tripline's own held it back; see the log and report it",
+        Safeguard::Approval => "operators have to approve it",
+        Safeguard::Invariant => "a bug in tripline held it back; see the log and report it",
     }
 }
 
@@ -202,7 +207,7 @@ mod tests {
     #[test]
     fn only_a_broken_invariant_is_called_a_fault() {
         for safeguard in Safeguard::ALL {
-            let faults = remedy(safeguard).contains("fault");
+            let faults = remedy(safeguard).contains("bug");
             assert_eq!(faults, safeguard == Safeguard::Invariant, "{}", safeguard.as_str());
         }
     }
@@ -214,9 +219,9 @@ mod tests {
             "carried_out": true, "held_by": ["approval", "of_tomorrow"], "reason": "-",
         }]);
         let said = explanation("api_key:k", None, &[], &decision);
-        let line = "  approval: people have to agree: tripline decisions approve d_1";
+        let line = "  approval: operators have to approve it: tripline decisions approve d_1";
         assert!(said.lines().any(|one| one == line), "{said}");
-        assert!(!said.contains("fault") && said.contains("two versions"), "{said}");
+        assert!(!said.contains("bug") && said.contains("another version"), "{said}");
     }
 
     #[test]
@@ -234,9 +239,10 @@ mod tests {
         let said = explanation("api_key:k", None, &[finding], &decision);
         for line in [
             "  gates passed: rate, mature; not passed: context, corroborated",
-            "  for more: to suspend: requests from sources that surprise by 14 nats and make 80 % of the excess",
+            "  next step: to suspend: new sources with 14 nats of surprise that make 80 % of the \
+             excess",
             "- decision d_1: alert, not carried out, by tripline; throttle was justified, held back by budget",
-            "  budget: not yet proven to be safe; `tripline budget` says what is missing",
+            "  budget: not yet proven to be rare enough; `tripline budget` shows what is missing",
         ] {
             assert!(said.lines().any(|one| one == line), "{line}\n{said}");
         }

@@ -11,21 +11,21 @@ use serde_json::Value;
 /// Actions on findings.
 #[derive(Debug, Subcommand)]
 pub enum Findings {
-    /// The newest.
+    /// List the newest findings.
     List {
-        /// How many at most.
+        /// The most rows.
         #[arg(long, default_value_t = 20)]
         limit: u32,
-        /// Only those whose finding runs.
+        /// Only open findings.
         #[arg(long)]
         open: bool,
     },
-    /// One finding.
+    /// Show one finding.
     Show {
         /// Its id, which begins with `f_`.
         id: String,
     },
-    /// Findings and decisions as they happen.
+    /// Follow findings and decisions live.
     Tail,
 }
 

@@ -16,44 +16,44 @@ pub enum Generate {
     Config,
     /// A JSON Schema of the configuration, for editors, on standard output.
     Schema,
-    /// How Prometheus scrapes tripline and loads its rules, on standard output.
+    /// The scrape configuration for Prometheus, with rule files, on standard output.
     Prometheus,
     /// Recording rules and alerts for Prometheus.
     Alerts {
-        /// The folder they go to.
+        /// The output folder.
         folder: PathBuf,
     },
-    /// Boards for Grafana, and how it is given them.
+    /// Dashboards for Grafana, and their provisioning.
     Grafana {
-        /// The folder they go to.
+        /// The output folder.
         folder: PathBuf,
     },
     /// A hardened unit for systemd, and the settings that fit it.
     Systemd {
-        /// The folder they go to.
+        /// The output folder.
         folder: PathBuf,
     },
     /// The manifests for Kubernetes, for kustomize.
     K8s {
-        /// The folder it goes to.
+        /// The output folder.
         folder: PathBuf,
     },
     /// The reference: settings, metrics, command line and API.
     Reference {
-        /// The folder it goes to.
+        /// The output folder.
         folder: PathBuf,
     },
-    /// Completions of a shell, on standard output.
+    /// Shell completions, on standard output.
     Completions {
         /// Which shell.
         shell: clap_complete::Shell,
     },
     /// Man pages, one a command.
     Man {
-        /// The folder they go to.
+        /// The output folder.
         folder: PathBuf,
     },
-    /// The description of the API (OpenAPI), on standard output.
+    /// The OpenAPI document of the API, on standard output.
     Openapi,
 }
 
@@ -102,7 +102,7 @@ enum GenerateError {
         #[source]
         source: io::Error,
     },
-    #[error("{} is there and holds something else: remove it, or name another folder", .0.display())]
+    #[error("{} exists with other content: remove it, or name another folder", .0.display())]
     Differs(PathBuf),
     #[error(transparent)]
     Metrics(#[from] MetricsError),

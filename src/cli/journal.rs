@@ -9,14 +9,15 @@ use std::path::{Path, PathBuf};
 /// Actions on the journal.
 #[derive(Debug, Subcommand)]
 pub enum Journal {
-    /// Read it whole and say whether anything was changed, taken out, put in or cut off. Needs no
-    /// daemon, and may be asked while one runs. Exit code 1 if it is not whole.
+    /// Verify the hash chain of the whole journal: report lines that were changed, removed,
+    /// inserted or cut off. Needs no daemon, and works while one runs. Exit code 1 if the journal
+    /// is not intact.
     Verify {
         /// The data folder, or the journal's newest file in it.
         #[arg(default_value = "tripline-data")]
         path: PathBuf,
-        /// `LINES:HASH` that an earlier run of this command said, kept elsewhere: lines that were
-        /// cut off since then are noticed even where the whole folder was changed.
+        /// `LINES:HASH` of an earlier run of this command, kept elsewhere: detects lines that were
+        /// cut off since then, even if the whole folder was replaced.
         #[arg(long)]
         head: Option<String>,
     },
@@ -33,7 +34,7 @@ fn verify(named: &Path, head: Option<&str>) -> Exit {
     let path = if named.is_dir() { named.join("journal.ndjson") } else { named.to_owned() };
     let head = match head.map(audit_log::parse_head) {
         Some(None) => {
-            print_problem("--head is LINES:HASH, as this command said before");
+            print_problem("--head is LINES:HASH, as an earlier run of this command printed");
             return Exit::Usage;
         }
         Some(Some(head)) => Some(head),
@@ -44,7 +45,7 @@ fn verify(named: &Path, head: Option<&str>) -> Exit {
             if found.torn_bytes > 0 {
                 print_problem(&format!(
                     "the last line is torn ({} bytes), as after a crash or while it is written; \
-                     nothing acts on it, and the next start cuts it off",
+                     it has no effect, and the next start cuts it off",
                     found.torn_bytes
                 ));
             }

@@ -17,13 +17,13 @@ use std::sync::Arc;
 /// Actions on receivers.
 #[derive(Debug, Subcommand)]
 pub enum Notify {
-    /// Send each receiver a message that says it is a test, and its end. Needs no daemon. Exit code 1
-    /// if one of them did not take it.
+    /// Send each receiver a test message, and its end. Needs no daemon. Exit code 1 if a receiver
+    /// did not accept it.
     Test {
         /// The configuration.
         #[arg(long)]
         config: Option<PathBuf>,
-        /// Only this one, `slack.NAME` say.
+        /// Only this receiver, for example `slack.NAME`.
         receiver: Option<String>,
     },
 }
@@ -67,13 +67,13 @@ pub fn test(settings: &Settings, config: Option<&Path>, named: Option<&str>) -> 
 fn nobody(names: &[&str], config: Option<&Path>, named: Option<&str>) -> String {
     match (named, config) {
         (Some(named), _) if !names.is_empty() => {
-            format!("there is no receiver {named}; there are: {}", names.join(", "))
+            format!("unknown receiver {named}; configured are: {}", names.join(", "))
         }
         (_, Some(config)) => format!(
-            "no receiver is set up in {}; add [notify.slack.NAME] or another",
+            "no receiver is configured in {}; add [notify.slack.NAME] or another",
             config.display()
         ),
-        (_, None) => "no receiver is set up; name the configuration: --config FILE".to_owned(),
+        (_, None) => "no receiver is configured; name the configuration: --config FILE".to_owned(),
     }
 }
 
@@ -94,16 +94,16 @@ fn told(attempt: Option<Attempt>) -> String {
     match attempt {
         Some(Attempt::Delivered) => "took it".to_owned(),
         Some(Attempt::Refused(why)) => {
-            format!("REFUSED it: {why}; check its address and its secret")
+            format!("REJECTED it: {why}; check its address and its secret")
         }
-        Some(Attempt::NotAsked(why)) => format!("was NOT asked: {why}"),
+        Some(Attempt::NotAsked(why)) => format!("was NOT contacted: {why}"),
         Some(Attempt::NotNow(status, _)) => {
-            format!("did NOT take it now: answered {status}; `tripline run` would try it again")
+            format!("did NOT accept it now: answered {status}; `tripline run` would retry")
         }
         Some(Attempt::Unanswered(why)) => {
             format!("could NOT be reached: {why}; check its address and the network")
         }
-        None => "was NOT asked: there is no test message".to_owned(),
+        None => "was NOT contacted: there is no test message".to_owned(),
     }
 }
 

@@ -9,14 +9,14 @@ use clap::ValueEnum;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub enum Format {
-    /// The contract: one JSON object a line.
+    /// tripline's own format: one JSON object a line.
     Native,
     /// AWS CloudTrail.
     #[value(name = "cloudtrail")]
     CloudTrail,
     /// Access logs in the common or the combined format.
     AccessLog,
-    /// The operator's own JSON, by the configuration.
+    /// Your own JSON, mapped by the configuration.
     Mapping,
 }
 
@@ -27,8 +27,8 @@ pub(crate) fn consequences(settings: &Settings) -> String {
         let name = format.as_str();
         match format.counts() {
             Some(counted) => format!(
-                "  {source} ({name}): counted is a request {counted}; by mode, that leads to \
-                 {severe} at most\n"
+                "  {source} ({name}): a request {counted} counts; by mode, that leads to {severe} \
+                 at most\n"
             ),
             None => format!(
                 "  {source} ({name}): no request counts, so its events lead to alerts at most; \

@@ -18,23 +18,23 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The arguments of `rekey`.
 #[derive(Debug, Args)]
 pub struct RekeyArgs {
-    /// The configuration: where Kafka is, how records are read, the key of fingerprints.
+    /// The configuration: Kafka, the format of records, the fingerprint key.
     #[arg(long)]
     pub config: PathBuf,
-    /// The topic that is read.
+    /// The source topic.
     #[arg(long)]
     pub from: String,
-    /// The topic that is written: events as tripline reads them by `format = "native"`, without
-    /// secrets.
+    /// The destination topic: events in the format `native`, without secrets.
     #[arg(long)]
     pub to: String,
-    /// The consumer group that reads; instances of one group share the work.
+    /// The consumer group; its instances share the partitions.
     #[arg(long, default_value = "tripline-rekey")]
     pub group: String,
-    /// The name of this instance: after a crash, the one with its name begins at once.
+    /// The name of this instance (static membership): after a crash it gets its partitions back at
+    /// once.
     #[arg(long)]
     pub instance: Option<String>,
-    /// End where the topic ends.
+    /// Stop at the end of the topic.
     #[arg(long)]
     pub until_end: bool,
 }
@@ -110,7 +110,7 @@ fn prepared(args: RekeyArgs, settings: Settings) -> Result<Rekey, String> {
     if !path.exists() {
         // One that is made here would name secrets as no other instance does.
         return Err(format!(
-            "there is no key of fingerprints at {}: set fingerprint_key_file to that of the daemons",
+            "there is no fingerprint key at {}: set fingerprint_key_file to that of the daemons",
             path.display()
         ));
     }
@@ -179,7 +179,7 @@ impl ProgressLine {
             line.push_str(&format!("\n  {count} {reason}"));
         }
         if totals.begun_anew > 0 {
-            line.push_str(&format!("\n  begun anew {} times", totals.begun_anew));
+            line.push_str(&format!("\n  restarted {} times", totals.begun_anew));
         }
         line
     }

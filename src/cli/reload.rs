@@ -23,8 +23,8 @@ fn told(done: &Value) -> String {
     match (sections("applied"), sections("after_restart")) {
         (None, None) => "nothing changed".to_owned(),
         (applied, after_restart) => {
-            let applied = applied.map(|names| format!("holds now: {names}\n"));
-            let waits = after_restart.map(|names| format!("holds after a restart: {names}\n"));
+            let applied = applied.map(|names| format!("applied: {names}\n"));
+            let waits = after_restart.map(|names| format!("needs a restart: {names}\n"));
             applied.into_iter().chain(waits).collect()
         }
     }
@@ -38,7 +38,7 @@ mod tests {
     #[test]
     fn it_says_what_holds_now_and_what_needs_a_restart() {
         let done = json!({"applied": ["mode", "limits"], "after_restart": ["kafka"]});
-        assert_eq!(told(&done), "holds now: mode, limits\nholds after a restart: kafka\n");
+        assert_eq!(told(&done), "applied: mode, limits\nneeds a restart: kafka\n");
         let nothing = json!({"applied": [], "after_restart": []});
         assert_eq!(told(&nothing), "nothing changed");
     }

@@ -26,7 +26,7 @@ pub(crate) fn finding_text(found: &Value) -> String {
         text(found, "summary"),
     );
     out.push_str(&format!(
-        "  by {}, gravest action justified: {}, evidence {} nats, {}\n",
+        "  by {}, most severe action justified: {}, evidence {} nats, {}\n",
         text(found, "detector"),
         text(found, "action"),
         found.get("evidence_nats").and_then(Value::as_f64).map_or(0.0, f64::round),

@@ -43,7 +43,8 @@ async fn serve(settings: Settings) -> Exit {
     };
     // Whole, as the command line may be used from another folder.
     if let Some(path) = socket.map(|path| std::path::absolute(&path).unwrap_or(path)) {
-        tracing::info!(socket = %path.display(), "people order over this socket, or with a token");
+        tracing::info!(socket = %path.display(), "operators send orders over this socket, or with \
+            a token");
     }
     tell_manager(&[NotifyState::Ready]);
     let watchdog = tokio::spawn(feed_watchdog(daemon.heartbeat_at().clone()));
@@ -65,7 +66,7 @@ async fn serve(settings: Settings) -> Exit {
 /// Reports the service manager, if there is one.
 fn tell_manager(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "the service manager can't be told");
+        tracing::warn!(%error, "can't notify the service manager");
     }
 }
 
@@ -73,7 +74,7 @@ fn tell_manager(states: &[NotifyState<'_>]) {
 async fn reload(reloads: Reloads) {
     match NotifyState::monotonic_usec_now() {
         Ok(now) => tell_manager(&[NotifyState::Reloading, now]),
-        Err(error) => tracing::warn!(%error, "the service manager can't be told"),
+        Err(error) => tracing::warn!(%error, "can't notify the service manager"),
     }
     let (reply, answer) = tokio::sync::oneshot::channel();
     if reloads.send(reply).await.is_ok() {

@@ -44,7 +44,7 @@ pub struct Source {
     /// stream is written]
     #[arg(long)]
     pub requests_max: Option<f64>,
-    /// How many hours a client is watched before it is attacked. [default: 192 where traces have
+    /// Hours of normal use before a client is attacked. [default: 192 where traces have
     /// more than 10 days, so that clients are mature; 48 where they have 3; 12 else]
     #[arg(long)]
     pub warm_up_h: Option<f64>,
@@ -107,14 +107,14 @@ pub struct SimulateArgs {
     /// The clients.
     #[command(flatten)]
     pub source: Source,
-    /// Where the events go, one JSON object a line in order of time; `-` is standard output;
+    /// Output file for the events, one JSON object a line in order of time; `-` is standard output;
     /// `.gz` and `.zst` are packed.
     #[arg(long)]
     pub out: PathBuf,
-    /// Where the labels go, one JSON object a line.
+    /// Output file for the labels, one JSON object a line.
     #[arg(long)]
     pub labels: Option<PathBuf>,
-    /// The share of clients that are attacked or do something odd, each once.
+    /// The share of clients with an attack or a look-alike, one each.
     #[arg(long, default_value_t = 0.5)]
     pub labelled_ratio: f64,
     /// Only these attacks and look-alikes, by name, separated by commas. [default: all that fit]
@@ -127,7 +127,7 @@ pub fn run(args: &SimulateArgs) -> Exit {
     let names: Vec<&str> = library(&[]).iter().map(|scenario| scenario.name).collect();
     if let Some(unknown) = args.only.iter().find(|name| !names.contains(&name.as_str())) {
         let names = names.join(", ");
-        super::output::print_problem(&format!("there is no attack `{unknown}`; there are {names}"));
+        super::output::print_problem(&format!("unknown attack `{unknown}`, expected {names}"));
         return Exit::Usage;
     }
     let clients = match args.source.clients(1e6, |_| true) {

@@ -20,7 +20,7 @@ pub fn tenants(connection: &Connection) -> Exit {
 
 fn table(tenants: &TenantsJson) -> String {
     let Some(minute) = &tenants.minute else {
-        return "No minute has ended of late in which there were requests.\n".to_owned();
+        return "No recent minute had requests.\n".to_owned();
     };
     let mut out = format!("The minute from {minute}: {} requests in all.\n", tenants.requests);
     if tenants.tenants.is_empty() {
@@ -39,8 +39,8 @@ fn row(one: &TenantJson) -> String {
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let state = match (&one.flood, one.minutes_missing) {
         (Some(action), _) => format!("floods ({action})"),
-        (None, 0) => "as usual".to_owned(),
-        (None, minutes) => format!("learned for {minutes} more minutes"),
+        (None, 0) => "normal".to_owned(),
+        (None, minutes) => format!("learning for {minutes} more minutes"),
     };
     format!(
         "{} {:>12} {:>8} {:>8}  {state}\n",
@@ -81,9 +81,9 @@ mod tests {
         ] {
             assert!(told.lines().any(|one| one == line), "{line}\n{told}");
         }
-        assert!(told.contains("  –  learned for 7 more minutes") && told.contains("as usual"));
+        assert!(told.contains("  –  learning for 7 more minutes") && told.contains("normal"));
         assert!(!told.contains('\u{1b}'), "what others chose can't steer the terminal");
-        assert!(table(&TenantsJson::default()).starts_with("No minute"));
+        assert!(table(&TenantsJson::default()).starts_with("No recent minute"));
         let nameless = TenantsJson { minute: Some("now".to_owned()), ..TenantsJson::default() };
         assert!(table(&nameless).contains("No event of that minute named its tenant."));
     }

@@ -39,7 +39,7 @@ pub fn check_at(
     let reader = Reader::new(environment, now);
     for error in &syntax {
         let place = error.span().map_or(Place::Missing, |span| Place::File(span.start, span.len()));
-        let message = format!("this is no TOML: {}", error.message());
+        let message = format!("invalid TOML: {}", error.message());
         reader.report(place, InvalidValue::new(message, "see https://toml.io"));
     }
     let settings = super::sections::all::read(&reader.root(&table));
@@ -115,7 +115,7 @@ pub fn read_text(path: &Path) -> Result<String, LoadError> {
         let mut text = String::new();
         File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
         if text.len() as u64 > FILE_BYTES_MAX {
-            return Err(std::io::Error::other("it has more than 1 MiB"));
+            return Err(std::io::Error::other("it is larger than 1 MiB"));
         }
         Ok(text)
     };

@@ -162,7 +162,7 @@ impl Reader {
         let mut problems = self.problems.into_inner();
         for name in self.environment.keys().filter(|name| !used.contains(*name)) {
             problems.push(Problem {
-                message: format!("there is no setting for the environment variable {name}"),
+                message: format!("the environment variable {name} matches no setting"),
                 remedy: near(&name.to_uppercase(), used.iter().map(String::as_str)),
                 place: Place::Environment(name.clone()),
             });
@@ -188,7 +188,7 @@ fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
         .max_by(|a, b| a.0.total_cmp(&b.0));
     match close {
         Some((_, known)) => format!("did you mean `{known}`?"),
-        None => "remove it; config/tripline.toml lists what there is".to_owned(),
+        None => "remove it; config/tripline.toml lists every setting".to_owned(),
     }
 }
 
@@ -311,7 +311,7 @@ impl<'a> Section<'a> {
         };
         let read = match value {
             Value::Environment(NO_UTF8) => {
-                Err(InvalidValue::new("this is no UTF-8", "set it to text, or unset it"))
+                Err(InvalidValue::new("invalid UTF-8", "set it to text, or unset it"))
             }
             Value::Environment(_) | Value::File(_) => read(value),
         };
@@ -332,7 +332,7 @@ impl<'a> Section<'a> {
         let found = self.entry(key);
         let table = found.as_ref().and_then(|(value, _)| value.get_ref().as_table());
         if let (Some((_, place)), None) = (found, table) {
-            let message = format!("`{}`: a table is expected here", self.path_of(key));
+            let message = format!("`{}`: expected a table", self.path_of(key));
             self.reader.report(
                 place,
                 InvalidValue::new(message, format!("write [{}]", self.path_of(key))),
@@ -389,7 +389,7 @@ impl<'a> Section<'a> {
             return;
         };
         let span = key.span();
-        let message = format!("there is no setting `{}`", self.path_of(name));
+        let message = format!("unknown setting `{}`", self.path_of(name));
         let remedy = near(name, self.taken.borrow().iter().map(String::as_str));
         self.reader.report(Place::File(span.start, span.len()), InvalidValue(message, remedy));
     }

@@ -48,7 +48,7 @@ pub fn duration_of(text: &str) -> Option<i64> {
 /// When it is none.
 pub fn rate_per_min(value: Value<'_>) -> Result<u32, InvalidValue> {
     let read = rate_of(value.text()?);
-    read.ok_or_else(|| InvalidValue::new("this is no rate", RATES))
+    read.ok_or_else(|| InvalidValue::new("invalid rate", RATES))
 }
 
 /// How rates are written.
@@ -93,7 +93,7 @@ pub fn bytes(value: Value<'_>) -> Result<u64, InvalidValue> {
         };
         whole(number * scale)
     });
-    read.ok_or_else(|| InvalidValue::new("this is no size", "write 512KiB, 8MiB or 1GiB"))
+    read.ok_or_else(|| InvalidValue::new("invalid size", "write 512KiB, 8MiB or 1GiB"))
 }
 
 /// A duration in the range of its kind. Unit: milliseconds.
@@ -109,11 +109,11 @@ pub fn duration_within(value: Value<'_>, kind: Kind) -> Result<i64, InvalidValue
     };
     if ms < min_ms {
         let remedy = format!("write {} or more", written(min_ms));
-        return Err(InvalidValue::new("this is too short", remedy));
+        return Err(InvalidValue::new("too short", remedy));
     }
     if ms > max_ms {
         let remedy = format!("write {} or less", written(max_ms));
-        return Err(InvalidValue::new("this is too long", remedy));
+        return Err(InvalidValue::new("too long", remedy));
     }
     Ok(ms)
 }
@@ -130,7 +130,7 @@ pub fn size_within(value: Value<'_>, kind: Kind) -> Result<u64, InvalidValue> {
     }
     let is_whole = min % (1 << 20) == 0;
     let least = if is_whole { format!("{}MiB", min >> 20) } else { format!("{}KiB", min >> 10) };
-    Err(InvalidValue::new("this is too small", format!("write {least} or more")))
+    Err(InvalidValue::new("too small", format!("write {least} or more")))
 }
 
 /// A whole number in the range of its kind.
@@ -144,7 +144,7 @@ pub fn integer_within(value: Value<'_>, kind: Kind) -> Result<i64, InvalidValue>
         return Ok(read);
     }
     let remedy = format!("write a whole number from {min} to {max}");
-    Err(InvalidValue::new("this is out of range", remedy))
+    Err(InvalidValue::new("out of range", remedy))
 }
 
 /// A number in the range of its kind; none for `"none"` where that is one.
@@ -162,7 +162,7 @@ pub fn number_within(value: Value<'_>, kind: Kind) -> Result<Option<f64>, Invali
     }
     let or = if or_none { ", or \"none\"" } else { "" };
     let remedy = format!("write a number from {min} to {max}{or}");
-    Err(InvalidValue::new("this is out of range", remedy))
+    Err(InvalidValue::new("out of range", remedy))
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ impl<'a> Value<'a> {
             Self::Environment(text) => Ok(text),
             Self::File(value) => value.as_str().ok_or_else(|| {
                 InvalidValue::new(
-                    format!("a text is expected here, not {}", type_of(value)),
+                    format!("expected a string, found {}", type_of(value)),
                     "put it in quotes",
                 )
             }),
@@ -49,9 +49,7 @@ impl<'a> Value<'a> {
             Self::File(value) => value.as_integer().map(|n| n.as_str().replace('_', "")),
         };
         let read = text.and_then(|text| text.parse().ok());
-        read.ok_or_else(|| {
-            InvalidValue::new("a whole number is expected here", "write it without quotes")
-        })
+        read.ok_or_else(|| InvalidValue::new("expected a whole number", "write it without quotes"))
     }
 
     /// A number.
@@ -67,9 +65,7 @@ impl<'a> Value<'a> {
                 .or_else(|| value.as_integer().map(|n| n.as_str().replace('_', ""))),
         };
         let read = text.and_then(|text| text.parse().ok()).filter(|n: &f64| n.is_finite());
-        read.ok_or_else(|| {
-            InvalidValue::new("a number is expected here", "write it without quotes")
-        })
+        read.ok_or_else(|| InvalidValue::new("expected a number", "write it without quotes"))
     }
 
     /// A yes or no.
@@ -81,9 +77,7 @@ impl<'a> Value<'a> {
             Self::Environment(text) => text.parse().ok(),
             Self::File(value) => value.as_bool(),
         };
-        read.ok_or_else(|| {
-            InvalidValue::new("true or false is expected here", "write it without quotes")
-        })
+        read.ok_or_else(|| InvalidValue::new("expected true or false", "write it without quotes"))
     }
 
     /// A list of texts; in the environment separated by commas.
@@ -91,8 +85,7 @@ impl<'a> Value<'a> {
     /// # Errors
     /// When it is none.
     pub fn texts(self) -> Result<Vec<&'a str>, InvalidValue> {
-        let wrong =
-            || InvalidValue::new("a list of texts is expected here", "write [\"one\", \"two\"]");
+        let wrong = || InvalidValue::new("expected a list of strings", "write [\"one\", \"two\"]");
         match self {
             Self::Environment(text) => Ok(text.split(',').map(str::trim).collect()),
             Self::File(value) => {

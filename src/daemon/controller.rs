@@ -251,7 +251,8 @@ impl ControlThread {
         if waited > 0 && !asks {
             tracing::warn!(
                 waited,
-                "[approval] asks for nobody any more: nothing waits now, and the suspensions end by themselves"
+                "[approval] required_approvers is 0 now: pending approvals lapse, and their \
+                 suspensions expire"
             );
         }
         self.slow_gauges_at = None;
@@ -338,7 +339,7 @@ impl ControlThread {
         };
         tracing::info!(
             decision = %vote.decision, by = %vote.by, agrees = vote.agrees,
-            "a person said: {}", vote.reason
+            "operator's reason: {}", vote.reason
         );
         let asked = vote.decision;
         waiting.entries.push(Entry::Vote(vote));

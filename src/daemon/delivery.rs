@@ -196,7 +196,7 @@ impl DeliveryTask {
                 self.mark_reachable(work);
                 tracing::warn!(
                     store = self.store.name(),
-                    "another process wrote into the store; everything that stands is compared with it now"
+                    "another process wrote into the store; reconciling all decisions in force"
                 );
                 work.comparing = ComparisonStep::Next(0);
             }
@@ -204,7 +204,7 @@ impl DeliveryTask {
                 self.mark_reachable(work);
                 tracing::warn!(
                     store = self.store.name(),
-                    "the store lost its state; everything that stands is compared with it now"
+                    "the store lost its state; reconciling all decisions in force"
                 );
                 work.comparing = ComparisonStep::Next(0);
             }
@@ -254,7 +254,7 @@ impl DeliveryTask {
             tracing::info!(
                 store,
                 decisions = page.lacks.len(),
-                "the store lacks decisions; it is told again"
+                "the store lacks decisions; delivering them again"
             );
         }
         work.backlog.extend(page.lacks);
@@ -262,8 +262,8 @@ impl DeliveryTask {
             for (credential, held) in page.newer.iter().take(NAMED_MAX) {
                 tracing::warn!(
                     store, %credential, generation = held.generation.0, status = ?held.status,
-                    "the store holds a newer decision than this journal: another instance's, or \
-                     somebody wrote it there; the journal takes it over"
+                    "the store holds a newer decision than this journal, written by another \
+                     instance or by hand; the journal adopts it"
                 );
             }
             let _ended = self.control.send(ControlMessage::Newer(page.newer)).await;
@@ -288,7 +288,7 @@ impl DeliveryTask {
                 store = self.store.name(),
                 waiting = work.outbox.len() + work.backlog.len(),
                 said = self.store.fault(),
-                "the store can't be reached, or takes no decisions; they wait for it"
+                "the store is unreachable or accepts no decisions; they wait in its outbox"
             );
         }
     }
@@ -330,7 +330,7 @@ impl DeliveryTask {
         if done == DeliveryResult::Again {
             tracing::debug!(
                 store, decision = %due.decision.id, receipt = receipt.as_str(),
-                "not carried out yet; it is tried again"
+                "not carried out yet; retrying"
             );
         }
         if let Some(held) = held.filter(|_| done != DeliveryResult::Superseded) {

@@ -33,7 +33,7 @@ pub(super) fn heal(store: &EmbeddedStore, past: &Recovered) {
     if healed > 0 {
         tracing::warn!(
             decisions = healed,
-            "the embedded store lacked or contradicted what the journal says; it was written again"
+            "the embedded store lacked or contradicted decisions of the journal; it was corrected"
         );
     }
 }

@@ -59,7 +59,8 @@ pub(super) async fn restored(
             Ok(restored) => restored,
             Err(error @ Withheld::OfOthers(..)) => return Err(error),
             Err(error @ Withheld::Unreachable(_)) => {
-                tracing::error!(place, error = %error, "its credentials are learned anew");
+                tracing::error!(place, error = %error, "baselines of its credentials start from \
+                    zero");
                 Restored::nothing(clock::now())
             }
         };
@@ -71,7 +72,7 @@ pub(super) async fn restored(
         slots.push(Slot { number, driver, place, kept });
     }
     if credentials > 0 {
-        tracing::info!(credentials, "what was remembered of credentials is read back");
+        tracing::info!(credentials, "profiles restored from checkpoints");
     }
     Ok(slots)
 }

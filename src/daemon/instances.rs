@@ -29,9 +29,9 @@ pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: Fle
         if failed.is_some() != fails {
             fails = failed.is_some();
             if let Some(error) = failed {
-                tracing::warn!(error, "instances can't be asked for what they see");
+                tracing::warn!(error, "can't read the summaries of other instances");
             } else {
-                tracing::info!("instances tell each other again what they see");
+                tracing::info!("instances exchange summaries again");
             }
         }
         let others = match asked {

@@ -115,12 +115,12 @@ impl Recovered {
             lines = found.lines,
             files = found.files,
             head = found.head,
-            "the journal is whole"
+            "the journal is intact"
         );
         for (store, due) in stores.iter().zip(&unsettled.due) {
             if !due.is_empty() {
                 let (store, decisions) = (store.name(), due.len());
-                tracing::info!(store, decisions, "due from before the restart");
+                tracing::info!(store, decisions, "decisions are pending from before the restart");
             }
         }
         for due in &mut unsettled.due {

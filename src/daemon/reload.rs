@@ -134,7 +134,7 @@ impl Reloader {
                     } else {
                         // A writer may be half through: a part of it may lack safeguards.
                         tracing::warn!(
-                            "the configuration was written to in its place: it is read anew at SIGHUP or \
+                            "the configuration was written in place: it is reloaded at SIGHUP or \
                              POST /v1/reload, or once a whole file is moved there"
                         );
                     }
@@ -193,14 +193,15 @@ impl Reloader {
                 }
                 tracing::info!(
                     applied = ?reloaded.applied, after_restart = ?reloaded.after_restart,
-                    mode = %settings.control.modes.default, "the configuration was read anew"
+                    mode = %settings.control.modes.default, "configuration reloaded"
                 );
                 Ok(reloaded)
             }
             Err(error) => {
                 tracing::error!(
                     error,
-                    "the configuration can't be taken; the one before holds on (tripline check says all mistakes)"
+                    "the configuration is invalid; the previous one stays in force (tripline \
+                     check reports every error)"
                 );
                 Err(error)
             }

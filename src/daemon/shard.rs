@@ -116,7 +116,7 @@ async fn replay(event_log: EventLog, data: DataPlane, from: Ends) -> (ReadLog, R
         if replayed.events > 0 {
             tracing::info!(
                 events = replayed.events,
-                "what came after the last checkpoints is read again from the event log"
+                "replaying events after the last checkpoints from the event log"
             );
         }
         (event_log, replayed)

@@ -140,7 +140,7 @@ impl Daemon {
         let ticker = tokio::spawn(super::ticker::run(planes, opened.kept_up));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
-            mode = %settings.control.modes.default, "tripline runs"
+            mode = %settings.control.modes.default, "tripline is running"
         );
         Ok(Self {
             address,
@@ -178,7 +178,7 @@ impl Daemon {
 
     /// Ends in order: nothing that was taken is lost.
     pub async fn stop(self) {
-        tracing::info!("stopping: taking no more events, finishing what is under way");
+        tracing::info!("stopping: no new events are accepted, requests in flight are finished");
         self.stopping.store(true, Ordering::Relaxed);
         if !self.server.stop(GRACE).await {
             tracing::warn!("some requests did not finish in time");
@@ -201,12 +201,13 @@ impl Daemon {
         for task in self.tasks {
             if tokio::time::timeout(GRACE, task).await.is_err() {
                 tracing::warn!(
-                    "a store did not answer in time; its decisions are due at the start"
+                    "a store did not answer in time; its decisions are delivered after the next \
+                     start"
                 );
             }
         }
         if !self.rejects.flush(clock::now()) {
-            tracing::warn!("rejected records could not be written");
+            tracing::warn!("can't write rejected records");
         }
         tracing::info!("stopped");
     }
@@ -482,7 +483,7 @@ async fn join(threads: Vec<JoinHandle<()>>) {
         threads.into_iter().all(|thread| thread.join().is_ok())
     });
     if !joined.await.unwrap_or(false) {
-        tracing::error!("a thread ended by a panic");
+        tracing::error!("a thread panicked");
     }
 }
 

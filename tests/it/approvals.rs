@@ -131,7 +131,7 @@ fn a_persons_revocation_of_what_waits_for_two_says_that_it_is_one_voice() {
     let (code, told) = revoke("ada");
     assert_eq!(code, Some(0), "{told}");
     assert!(
-        told.contains(&format!("counts as a voice for {id}")) && told.contains("1 more"),
+        told.contains(&format!("counts as an approval of {id}")) && told.contains("1 more"),
         "{told}"
     );
     assert_eq!(people.waiting()[0]["agreed"], serde_json::json!(["ada"]));

@@ -299,7 +299,9 @@ fn a_store_that_could_do_nothing_is_a_mistake() {
     );
     let problems = tripline::config::loader::check("test", &text, [].into()).expect_err("mistakes");
     let said = problems.render(false);
-    for part in ["told of nothing", "client_id", "issuer", "an address is https://", "P-256"] {
+    for part in
+        ["would receive no decisions", "client_id", "issuer", "an address is https://", "P-256"]
+    {
         assert!(said.contains(part), "{part} is missing in\n{said}");
     }
 }

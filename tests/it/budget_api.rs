@@ -99,7 +99,7 @@ fn a_burst_without_a_proof_is_told_and_not_acted_on() {
     let done = Command::new(BINARY).args(["explain", "key_1", "--url", daemon.base()]).output();
     let told = String::from_utf8_lossy(&done.expect("runs").stdout).into_owned();
     assert!(told.contains("throttle was justified, held back by budget"), "{told}");
-    assert!(told.contains("`tripline budget` says what is missing"), "{told}");
+    assert!(told.contains("`tripline budget` shows what is missing"), "{told}");
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn a_damaged_ledger_is_reported_and_the_daemon_begins_a_new_one() {
     std::fs::create_dir(&data).expect("a folder");
     std::fs::write(data.join("ledger.json"), &LEDGER.as_bytes()[..60]).expect("writes");
     let daemon = Daemon::start(&folder, "");
-    assert!(daemon.log().contains("the ledger can't be used"), "{}", daemon.log());
+    assert!(daemon.log().contains("the budget ledger is unusable"), "{}", daemon.log());
     assert_eq!(daemon.get("/v1/budget")[0]["credential_days"], 0.0);
     assert!(data.join("ledger.json.damaged").exists());
 }

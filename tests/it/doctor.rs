@@ -148,7 +148,7 @@ fn what_the_daemon_says_of_itself_is_what_doctor_says_of_it() {
     daemon.order("revoke", "key_1");
     let issue = until("it says that Redis is away", PATIENCE, || {
         let issue = issues().as_array().expect("a list").first().cloned()?;
-        text(&issue, "found").contains("1 decision due").then_some(issue)
+        text(&issue, "found").contains("1 decision pending").then_some(issue)
     });
     assert_eq!((&issue["part"], &issue["store"]), (&"store".into(), &"redis".into()));
     let (_, report) = doctor(folder.path(), &[]);
@@ -192,7 +192,7 @@ fn a_topic_that_is_keyed_by_something_else_is_told_with_rekey() {
     assert!(!report.to_string().contains("nobody-shows-this"), "what records hold is never shown");
     let topics = checks(&report, "kafka", "topic");
     assert!(
-        topics.iter().any(|one| text(one, "found").contains("gone is not there")),
+        topics.iter().any(|one| text(one, "found").contains("gone does not exist")),
         "{topics:?}"
     );
 }

@@ -140,7 +140,7 @@ fn a_full_disk_stops_no_detection_and_is_told_to_the_sender() {
     until("it is refused", PATIENCE, || (daemon.check("key_1") == 403).then_some(()));
     assert!(daemon.metric("tripline_events_not_durable_total") >= 100.0);
     assert!(daemon.metric("tripline_event_log_errors_total") >= 1.0);
-    let said = daemon.log().matches("events are watched but not kept").count();
+    let said = daemon.log().matches("events are processed but not durable").count();
     assert_eq!(said, 1, "once: {}", daemon.log());
     assert!(segments(&daemon.data()).is_empty(), "nothing is left lying about");
     daemon.terminate();

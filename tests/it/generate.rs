@@ -61,7 +61,7 @@ fn boards_rules_and_units_are_written_and_nothing_of_others_is_overwritten() {
     std::fs::write(folder.path().join("alerts.yml"), "groups: []\n").expect("writes");
     let done = generate(&["alerts", &path]);
     let told = String::from_utf8_lossy(&done.stderr);
-    assert!(done.status.code() == Some(1) && told.contains("holds something else"), "{told}");
+    assert!(done.status.code() == Some(1) && told.contains("exists with other content"), "{told}");
     assert_eq!(
         std::fs::read_to_string(folder.path().join("alerts.yml")).expect("reads"),
         "groups: []\n"

@@ -60,7 +60,11 @@ fn the_command_line_says_how_to_come_with_more_rights() {
         assert!(told.contains(part), "{part} is missing in: {told}");
     }
     let (code, told) = order(&["--socket", &socket]);
-    assert_eq!((code, told.contains("standard input is no terminal")), (Some(1), true), "{told}");
+    assert_eq!(
+        (code, told.contains("standard input is not a terminal")),
+        (Some(1), true),
+        "{told}"
+    );
     let (code, told) = order(&["--socket", &socket, "--yes"]);
     assert_eq!((code, told.contains("it is not known")), (Some(1), true), "{told}");
     assert!(told.contains("--unknown"), "{told}");
@@ -222,12 +226,12 @@ fn people_say_yes_and_no_from_the_command_line() {
     let (_, told) = ask("ada", &[&["credentials", "revoke", "key_9"], &because[..]].concat());
     assert!(told.contains("suspended until") && told.contains("decisions approve d_"), "{told}");
     let (_, told) = ask("ada", &[&["credentials", "revoke", "key_9"], &because[..]].concat());
-    assert!(told.contains("waits for people"), "{told}");
+    assert!(told.contains("pending approval"), "{told}");
     let (_, told) = ask("ada", &["credentials", "restore", "kye_9", "--reason", "a typo"]);
     assert!(told.contains("nothing to restore"), "{told}");
     let (code, told) = ask("ada", &["decisions", "list", "--waiting"]);
     assert_eq!(code, Some(0));
-    assert!(told.contains(&id) && told.contains("agreed: ada"), "{told}");
+    assert!(told.contains(&id) && told.contains("approved by: ada"), "{told}");
     let (_, told) = ask("bob", &["decisions", "approve", &id, "--reason", "confirmed", "--yes"]);
     assert!(told.contains("api_key:key_1: revoked as d_"), "{told}");
     let id = two.revoke("key_2");

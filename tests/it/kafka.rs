@@ -143,7 +143,7 @@ fn refused_records_that_their_topic_does_not_take_go_to_the_file() {
         (text.lines().count() == 300).then_some(())
     });
     until("it is logged", Duration::from_secs(10), || {
-        daemon.log().contains("rejects_topic does not take").then_some(())
+        daemon.log().contains("rejects_topic does not accept").then_some(())
     });
 }
 

@@ -166,13 +166,13 @@ fn a_test_message_says_that_it_is_one_and_names_who_did_not_take_it() {
     assert!(told.contains("the connection was refused"), "{told}");
     let (code, told) = test(&["slack.nobody"]);
     assert_eq!(code, Some(78));
-    assert!(told.contains("there is no receiver slack.nobody; there are: "), "{told}");
+    assert!(told.contains("unknown receiver slack.nobody; configured are: "), "{told}");
     assert!(told.contains("slack.oncall") && told.contains("webhook.siem"), "{told}");
     let done = Command::new(BINARY).args(["notify", "test"]).output().expect("runs");
     let told = String::from_utf8_lossy(&done.stderr).into_owned();
     assert_eq!(done.status.code(), Some(78));
     assert!(
-        told.contains("no receiver is set up; name the configuration: --config FILE"),
+        told.contains("no receiver is configured; name the configuration: --config FILE"),
         "{told}"
     );
 }

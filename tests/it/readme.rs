@@ -44,7 +44,7 @@ fn the_demo_tells_its_story_and_ends_by_itself() {
     let done = Command::new(BINARY).arg("demo").output().expect("runs");
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}");
-    for part in ["in the browser:", "in a terminal:", "revoked", "accepted again", "came true"] {
+    for part in ["in the browser:", "in a terminal:", "revoked", "accepted again", "Success"] {
         assert!(said.contains(part), "{part} is missing in {said}");
     }
 }

@@ -46,7 +46,7 @@ fn another_file_is_read_anew_and_one_with_mistakes_changes_nothing() {
         (daemon.metric("tripline_reloads_total{result=\"refused\"}") > 0.5).then_some(())
     });
     assert_eq!(mode(&daemon), "throttle");
-    assert!(daemon.log().contains("the one before holds on"));
+    assert!(daemon.log().contains("the previous one stays in force"));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_file_that_is_written_to_in_its_place_waits_for_a_signal() {
     let text = std::fs::read_to_string(&path).expect("reads").replace("shadow", "revoke");
     // Half through, it may be without what bounds it.
     std::fs::write(&path, text).expect("writes");
-    until("it is told", PATIENCE, || daemon.log().contains("was written to").then_some(()));
+    until("it is told", PATIENCE, || daemon.log().contains("was written in place").then_some(()));
     assert_eq!(mode(&daemon), "shadow");
     daemon.signal("HUP");
     until("the mode is raised", PATIENCE, || (mode(&daemon) == "revoke").then_some(()));

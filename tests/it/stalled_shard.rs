@@ -54,7 +54,7 @@ fn is_told_and_keeps_nobody(daemon: &Daemon, stage: &str) {
         issues.iter().find(of_threads).cloned()
     });
     let found = said.pointer("/found").and_then(Value::as_str).expect("words");
-    assert!(found.starts_with(&format!("no sign of life of {stage} ")), "{found}");
+    assert!(found.starts_with(&format!("no heartbeat of {stage} ")), "{found}");
     assert_eq!(said.pointer("/grave"), Some(&true.into()));
     let beat = format!("tripline_heartbeat_timestamp_seconds{{stage=\"{stage}\"}}");
     assert!(now_ms() as f64 / 1000.0 - daemon.metric(&beat) > 30.0);

@@ -239,7 +239,7 @@ fn a_damaged_embedded_store_is_kept_aside_and_made_again_from_the_journal() {
         assert_eq!(started.check("key_7"), 200, "{what}");
         assert_eq!(asides(), kept, "{what}");
         let log = started.log();
-        assert!(log.contains("contradicted what the journal says"), "{what}: {log}");
+        assert!(log.contains("contradicted decisions of the journal"), "{what}: {log}");
         daemon = Some(started);
     }
     let log = daemon.expect("runs").log();
@@ -370,7 +370,7 @@ fn the_reserve_of_a_full_disk_takes_orders_and_a_start_after_a_kill() {
     }
     daemon.order("restore", "key_1");
     assert_eq!(daemon.check("key_1"), 200);
-    assert!(daemon.log().contains("the room that was kept is used to start"), "{}", daemon.log());
+    assert!(daemon.log().contains("the reserved space is used to start"), "{}", daemon.log());
     std::fs::remove_file(disk.0.path().join("data/filler")).expect("removes");
     until("room is kept again", PATIENCE, || {
         (reserve("reserve-orders") > 0 && reserve("reserve-start") > 0).then_some(())
@@ -411,6 +411,6 @@ fn a_restart_with_the_clock_set_wrong_ends_no_suspension_and_refills_no_revocati
         assert_eq!(daemon.check("key_suspended"), 403, "{offset}");
         assert_eq!(tokens(&daemon), 2, "{offset}");
         let log = daemon.log();
-        assert!(log.contains("the system's clock stepped; it is not followed"), "{log}");
+        assert!(log.contains("the system clock stepped; tripline follows it only"), "{log}");
     }
 }

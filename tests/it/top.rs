@@ -38,7 +38,7 @@ fn a_leaked_key_is_seen_and_revoked_by_keys_on_a_terminal() {
     terminal.press(&["2"]);
     terminal.shows(&["limit", "held by mode", "its limit is 600 a minute"]);
     terminal.press(&["Enter"]);
-    terminal.shows(&["Windows, beside what is usual", "Findings (", "Decisions ("]);
+    terminal.shows(&["Windows against the baseline", "Findings (", "Decisions ("]);
     terminal.resize(60, 15);
     terminal.becomes("a small screen", |screen| {
         screen.lines().count() <= 15 && screen.contains("api_key:key_leaked")
@@ -82,9 +82,9 @@ fn a_daemon_that_goes_away_is_told_on_the_screen_and_tried_again() {
     terminal.press(&["X"]);
     terminal.shows(&["tripline top --operate"]);
     daemon.kill();
-    terminal.shows(&["NOT REACHED", "key_leaked"]);
+    terminal.shows(&["UNREACHABLE", "key_leaked"]);
     let daemon = Daemon::start(&folder, CONFIG);
-    terminal.becomes("it is reached again", |screen| !screen.contains("NOT REACHED"));
+    terminal.becomes("it is reached again", |screen| !screen.contains("UNREACHABLE"));
     drop(daemon);
     terminal.press(&["C-c"]);
     let screen = terminal.is_given_back();

@@ -427,8 +427,8 @@ impl Snapshots {
         if there_were_some {
             tracing::error!(
                 place,
-                "no checkpoint is of use: what was remembered of its credentials is lost, and they \
-                 are learned anew"
+                "no usable checkpoint: the profiles of its credentials are lost, and their \
+                 baselines start from zero"
             );
         }
         Ok(None)
@@ -444,7 +444,7 @@ impl Snapshots {
             file = format!("{}/{name}", self.shown),
             kept_as = kept.then(|| format!("{}/{aside}", self.shown)),
             why,
-            "a checkpoint is of no use; the one before it is tried"
+            "a checkpoint is unusable; trying the previous one"
         );
     }
 }

@@ -39,11 +39,11 @@ pub(super) fn later(answer: &Answer) -> Delivery {
 pub(super) fn unanswered(error: &EgressError) -> Delivery {
     let receipt = match error {
         EgressError::NotAllowed(_) => {
-            tracing::error!(%error, "a store is blocked");
+            tracing::error!(%error, "the address of a store is blocked");
             Receipt::Refused
         }
         EgressError::Unreachable(_) | EgressError::TimedOut(_) => {
-            tracing::debug!(%error, "a store could not be asked");
+            tracing::debug!(%error, "a request to a store failed");
             Receipt::Unreachable
         }
     };

@@ -56,7 +56,7 @@ impl EnforceMetrics {
             )?,
             reconciled_at: r.float_gauges(
                 "reconciled_timestamp_seconds",
-                "When a store was last compared whole with what stands.",
+                "When a store was last compared whole with the enforcement states.",
                 "store",
             )?,
         };

@@ -97,7 +97,8 @@ impl OAuthStore {
         if !answer.is_success() {
             tracing::error!(
                 status = answer.status, server = %self.params.url,
-                "the authorization server refuses; check client_id, its secret and its rights"
+                "the authorization server rejects requests; check client_id, its secret and its \
+                 rights"
             );
             return Err(Receipt::Refused.into());
         }

@@ -61,7 +61,8 @@ impl SharedSignalsStore {
                 let code = body.get("err").and_then(serde_json::Value::as_str).unwrap_or("none");
                 tracing::error!(
                     status = answer.status, code, receiver = %self.params.url,
-                    "the receiver refuses; check issuer, audience and where it finds the keys"
+                    "the receiver rejects tokens; check issuer, audience and where it finds the \
+                     keys"
                 );
                 Receipt::Refused.into()
             }

@@ -56,7 +56,7 @@ impl WebhookStore {
             Ok(answer) => {
                 tracing::error!(
                     status = answer.status, receiver = %self.params.url,
-                    "the webhook refuses; redirects are not followed"
+                    "the webhook rejects decisions; redirects are not followed"
                 );
                 Receipt::Refused.into()
             }

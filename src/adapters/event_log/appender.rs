@@ -267,8 +267,8 @@ impl Thread {
         if self.fails.is_none() {
             tracing::error!(
                 folder = %self.folder.display(), error = %error,
-                "events are watched but not kept, and their senders get 202: a crash would lose them; \
-                 free or mend the disk of data_dir"
+                "events are processed but not durable, and senders get 202: a crash would lose \
+                 them; free space on the disk of data_dir, or repair it"
             );
         }
         self.fails = Some(Instant::now());
@@ -340,8 +340,8 @@ impl Thread {
                 self.metrics.segments_dropped.inc();
                 tracing::error!(
                     file = %oldest.path.display(),
-                    "the event log reached event_log.max: a crash would lose its oldest events; if \
-                     tripline_checkpoint_errors_total rises mend that, else raise event_log.max"
+                    "the event log reached event_log.max and drops its oldest events, which a \
+                     crash would lose: if tripline_checkpoint_errors_total rises, repair checkpoints, else raise event_log.max"
                 );
             }
         }

@@ -209,7 +209,8 @@ impl EventLog {
         if bytes.len() <= HEAD_BYTES || bytes.iter().take(HEAD_BYTES).all(|byte| *byte == 0) {
             // It was just begun when tripline or the machine ended.
             if let Err(error) = std::fs::remove_file(path) {
-                tracing::warn!(file = %path.display(), error = %error, "an empty file stays");
+                tracing::warn!(file = %path.display(), error = %error, "can't remove an empty \
+                    file");
             }
             return None;
         }
@@ -230,8 +231,8 @@ impl EventLog {
                 if torn_bytes > 0 {
                     tracing::warn!(
                         file = %path.display(), bytes = torn_bytes,
-                        "the end of a segment of the event log is not whole: it was being written \
-                         when tripline or the machine ended, or it was damaged since"
+                        "a segment of the event log ends in a partial record: tripline or the \
+                         machine stopped while writing it, or it was damaged since"
                     );
                 }
                 damaged + unreadable
@@ -245,8 +246,8 @@ impl EventLog {
             self.metrics.errors.inc();
             tracing::error!(
                 file = %path.display(), records = damaged,
-                "the event log was changed from outside, or its disk is failing: these records are \
-                 lost, those after them are read"
+                "records of the event log are damaged, from outside or by a failing disk: these \
+                 records are lost, later ones are read"
             );
         }
         Some(segment)
@@ -260,7 +261,7 @@ impl EventLog {
             file = %path.display(),
             kept_as = kept.then(|| aside.display().to_string()),
             why,
-            "a segment of the event log is of no use; its events are not read again"
+            "a segment of the event log is unusable; its events are not replayed"
         );
     }
 }

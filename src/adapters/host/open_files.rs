@@ -14,7 +14,7 @@ pub fn raise_limit() -> u64 {
         let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
         match setrlimit(Resource::Nofile, raised) {
             Ok(()) => limit = raised,
-            Err(error) => tracing::warn!(%error, "the limit of open files can't be raised"),
+            Err(error) => tracing::warn!(%error, "can't raise the limit of open files"),
         }
     }
     limit.current.unwrap_or(UNLIMITED)

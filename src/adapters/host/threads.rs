@@ -15,10 +15,7 @@ pub fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result
     let thread = name.to_owned();
     Builder::new().name(name.to_owned()).spawn(move || {
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
-            tracing::error!(
-                thread,
-                "a thread has panicked, which is a fault of tripline: it ends now"
-            );
+            tracing::error!(thread, "a thread panicked, which is a bug in tripline: exiting now");
             std::process::exit(EXIT_CODE);
         }
     })

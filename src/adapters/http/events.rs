@@ -294,7 +294,8 @@ async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Respo
         tracing::warn!(
             sender,
             ahead_s = ahead_ms / 1000,
-            "events are too far ahead of this machine's clock to be counted: set the sender's clock"
+            "events are too far ahead of this machine's clock and don't count: synchronize the \
+             sender's clock"
         );
     }
     if counters.secrets > 0 {
@@ -316,7 +317,7 @@ async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Respo
             record_refusals(&state, number, arrived, &refusals);
         });
         if noted.await.is_err() {
-            tracing::error!("refused records were not noted");
+            tracing::error!("rejected records were not logged");
         }
     }
     let answer = Answer { accepted, durable, refused, lines };

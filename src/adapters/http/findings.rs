@@ -85,10 +85,10 @@ async fn from_archive<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let archive = state.archive.clone();
     let looked = tokio::task::spawn_blocking(move || look(&archive)).await;
-    let detail = "findings of before can't be read; see the log";
+    let detail = "can't read earlier findings; see the log";
     let failed = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not answered", detail);
     looked.map_err(|_| failed())?.map_err(|error| {
-        tracing::error!(%error, "findings of before can't be read");
+        tracing::error!(%error, "can't read earlier findings");
         failed()
     })
 }

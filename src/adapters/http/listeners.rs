@@ -33,7 +33,7 @@ const THREADS: std::ops::RangeInclusive<usize> = 2..=8;
 /// The largest head of a request, and what is read at once. Unit: bytes. Chosen: twice what nginx
 /// sends on.
 const HEAD_BYTES_MAX: usize = 64 << 10;
-/// How long to wait when no connection can be accepted: files ran out. Chosen.
+/// How long to wait when can't accept connections: files ran out. Chosen.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(50);
 /// How often silent connections are looked for. Chosen.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -190,7 +190,7 @@ impl Door {
                     }
                     (Err(error), _) => {
                         if !is_of_one_connection(&error) {
-                            tracing::error!(%error, "no connection can be accepted");
+                            tracing::error!(%error, "can't accept connections");
                             tokio::time::sleep(ACCEPT_AGAIN).await;
                         }
                     }

@@ -33,11 +33,11 @@ pub(super) async fn reload(
     State(reloads): State<Reloads>,
     Operator { name: account, .. }: Operator,
 ) -> Result<Json<Reloaded>, Problem> {
-    tracing::info!(account, "asked to read the configuration anew");
+    tracing::info!(account, "reload requested");
     let (reply, answer) = oneshot::channel();
     let stopping = || {
         let detail = "tripline is stopping";
-        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not read anew", detail)
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not reloaded", detail)
     };
     reloads.send(reply).await.map_err(|_| stopping())?;
     let answered = answer.await.map_err(|_| stopping())?;

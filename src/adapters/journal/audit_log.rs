@@ -43,7 +43,7 @@ impl Drop for Lock {
     /// Closing the file is not enough: a child between fork and exec still has it, and the lock.
     fn drop(&mut self) {
         if let Err(error) = self.0.unlock() {
-            tracing::warn!(%error, "can't give the journal's lock back");
+            tracing::warn!(%error, "can't release the journal's lock");
         }
     }
 }
@@ -155,7 +155,7 @@ impl Journal {
             && let Err(error) = self.rotate()
         {
             // The file that is full is written on; the next append tries again.
-            tracing::warn!(%error, "can't begin a new file of the journal");
+            tracing::warn!(%error, "can't rotate the journal");
         }
         Ok(())
     }
@@ -184,7 +184,7 @@ impl Journal {
         let head = (self.end.next - 1, self.end.link.as_str().to_owned());
         if let Err(error) = self.index.add(rows, &head) {
             self.index_behind = true;
-            tracing::warn!(%error, "the journal's index can't be written; it is mended at the next start");
+            tracing::warn!(%error, "can't write the journal's index; the next start repairs it");
         }
     }
 

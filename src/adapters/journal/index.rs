@@ -53,7 +53,7 @@ impl Index {
                 let aside = sqlite::set_aside(path).ok();
                 tracing::error!(
                     error = %error, aside = ?aside,
-                    "the journal's index is damaged; a new one is made, which does not know where the \
+                    "the journal's index is damaged and is rebuilt; it no longer knows where the \
                      journal ended: `tripline journal verify --head` shows whether lines are missing"
                 );
                 Self::try_open(path)

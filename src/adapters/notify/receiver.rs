@@ -176,14 +176,19 @@ impl Receiver {
             Ok(answer) if answer.is_success() => Attempt::Delivered,
             Ok(answer) if answer.is_passing() => {
                 let wait = answer.retry_after.map_or(0, |wait| wait.as_millis());
-                tracing::warn!(receiver = name, status = answer.status, "not taken yet");
+                tracing::warn!(
+                    receiver = name,
+                    status = answer.status,
+                    "not accepted yet; \
+                    retrying"
+                );
                 Attempt::NotNow(answer.status, i64::try_from(wait).unwrap_or(i64::MAX))
             }
             Ok(answer) => {
                 tracing::error!(
                     receiver = name,
                     status = answer.status,
-                    "the receiver refuses; check its address and its secret"
+                    "the receiver rejects notifications; check its address and its secret"
                 );
                 Attempt::Refused(format!("answered {}", answer.status))
             }
@@ -192,7 +197,7 @@ impl Receiver {
                 Attempt::NotAsked(error.to_string())
             }
             Err(error @ (EgressError::Unreachable(_) | EgressError::TimedOut(_))) => {
-                tracing::warn!(receiver = name, %error, "not delivered yet");
+                tracing::warn!(receiver = name, %error, "not delivered yet; retrying");
                 Attempt::Unanswered(error.to_string())
             }
         }

@@ -85,13 +85,14 @@ impl Topic {
                 let error = Redacted::of(error);
                 tracing::error!(
                     receiver, %error,
-                    "the topic refuses; check that it exists and may be written to"
+                    "the topic rejects records; check that it exists and that tripline may write \
+                     to it"
                 );
                 Attempt::Refused(error.to_string())
             }
             Err((error, _)) => {
                 let error = Redacted::of(error);
-                tracing::warn!(receiver, %error, "not delivered yet");
+                tracing::warn!(receiver, %error, "not delivered yet; retrying");
                 Attempt::Unanswered(error.to_string())
             }
         }

@@ -45,8 +45,8 @@ impl BudgetStore {
                     path = %path.display(), error = %error,
                     cause = ?std::error::Error::source(&error),
                     kept_as = kept.then(|| aside.display().to_string()),
-                    "the ledger can't be used; a new one begins, so nothing is proven and \
-                     actions beyond an alert wait for their proof"
+                    "the budget ledger is unusable; a new one begins, so nothing is proven yet \
+                     and actions above alert are held back"
                 );
                 Ledger::default()
             }
@@ -76,7 +76,7 @@ impl BudgetStore {
             Ok(()) => self.written = ledger.revision(),
             Err(error) if !self.failed => tracing::error!(
                 path = %self.path.display(), error = %error,
-                "the ledger can't be written; a restart would forget what was proven since"
+                "can't write the budget ledger; a restart would lose what was proven since"
             ),
             Err(_) => {}
         }

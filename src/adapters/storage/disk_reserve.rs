@@ -41,7 +41,7 @@ impl Reserve {
                 reserve.released.store(true, Ordering::Relaxed);
                 tracing::error!(
                     folder = %folder.display(),
-                    "the disk is full: the room that was kept is used to start; free some now"
+                    "the disk is full: the reserved space is used to start; free space now"
                 );
             }
         }
@@ -56,7 +56,7 @@ impl Reserve {
             self.released.store(true, Ordering::Relaxed);
             tracing::error!(
                 folder = %self.folder.display(),
-                "the disk is full: the room that was kept for decisions is used now; free some"
+                "the disk is full: the space reserved for decisions is in use; free space now"
             );
         }
         released

@@ -104,7 +104,7 @@ impl FindingArchive {
                 let aside = sqlite::set_aside(path).ok();
                 tracing::error!(
                     file = %path.display(), %error, aside = ?aside,
-                    "findings of before can't be read; their file is set aside"
+                    "can't read earlier findings; their file is set aside"
                 );
                 connect(path)
             }
@@ -116,7 +116,7 @@ impl FindingArchive {
                 errors.inc();
                 tracing::error!(
                     file = %path.display(), %error,
-                    "findings are kept in memory alone until the next start"
+                    "findings are kept in memory only until the next start"
                 );
                 set_up(Connection::open_in_memory()?)?
             }
@@ -205,7 +205,8 @@ impl FindingArchive {
             Some(error) => {
                 self.0.errors.inc();
                 if !was_failing {
-                    tracing::error!(%error, "the file of findings can't be written; they wait in memory");
+                    tracing::error!(%error, "can't write the file of findings; they wait in \
+                        memory");
                 }
             }
             None if was_failing => tracing::info!("the file of findings can be written again"),

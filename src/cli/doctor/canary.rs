@@ -47,7 +47,7 @@ pub(super) async fn fly(client: &Client, check_token: Option<&str>) -> Vec<Check
         Err(error) => checks.push(area.failed(
             "restored",
             error.to_string(),
-            format!("it ends within {LASTS_S} s by itself; tripline credentials restore {CANARY}"),
+            format!("it expires within {LASTS_S} s; tripline credentials restore {CANARY}"),
         )),
     }
     checks
@@ -55,7 +55,7 @@ pub(super) async fn fly(client: &Client, check_token: Option<&str>) -> Vec<Check
 
 /// Orders; gives when that began, and the decision's id.
 async fn order(client: &Client, verb: &str, more: Value) -> Result<(Instant, String), ClientError> {
-    let mut said = json!({"reason": "tripline doctor --canary tries whether stores obey"});
+    let mut said = json!({"reason": "tripline doctor --canary tests enforcement"});
     if let (Some(said), Some(more)) = (said.as_object_mut(), more.as_object()) {
         said.extend(more.clone());
     }
@@ -109,9 +109,9 @@ fn is_done(said: &str) -> bool {
 
 fn judge_error(area: &Area, error: &ClientError) -> Check {
     if error.exit() == Exit::Unavailable {
-        return area.skipped("suspended", "the daemon can't be asked");
+        return area.skipped("suspended", "the daemon did not answer");
     }
-    let remedy = "order over its socket (--socket PATH, as its user), or with a token of the role \
+    let remedy = "use its socket (--socket PATH, as its user), or with a token of the role \
                   operate: --token-file FILE";
     area.failed("suspended", error.to_string(), remedy)
 }
@@ -121,7 +121,7 @@ fn judge(area: &Area, name: &'static str, wanted: u16, seen: &CanaryState) -> Ve
         Some(ms) => area.ok(name, format!("/v1/check answers {wanted} after {ms} ms")),
         None if seen.answer == 401 => area.skipped(
             name,
-            "/v1/check wants a token of the role check: name the configuration by --config FILE",
+            "/v1/check needs a token of the role check: name the configuration by --config FILE",
         ),
         None => area.failed(
             name,
@@ -136,14 +136,14 @@ fn judge(area: &Area, name: &'static str, wanted: u16, seen: &CanaryState) -> Ve
             "unverified" => area.ok(
                 name,
                 format!(
-                    "{store} took it after {ms} ms; it can't show whether that changed anything"
+                    "{store} accepted it after {ms} ms; it can't show whether anything changed"
                 ),
             ),
-            "unsupported" => area.ok(name, format!("{store} has no way to do that")),
+            "unsupported" => area.ok(name, format!("{store} does not support that")),
             _ => area.failed(
                 name,
-                format!("{store} has not taken it after 5 s: {said}"),
-                "see what is said of it here; docs/runbooks/store-unreachable.md",
+                format!("{store} has not applied it after 5 s: {said}"),
+                "see its check in this report; docs/runbooks/store-unreachable.md",
             ),
         });
     }

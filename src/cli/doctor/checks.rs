@@ -35,12 +35,12 @@ pub struct DoctorArgs {
     /// Where the daemon is; without a word by its configuration.
     #[command(flatten)]
     pub connection: Connection,
-    /// Suspend and restore the credential `api_key:tripline-doctor-canary`, which no one has, and watch
-    /// that gateways and stores learn of it. It orders: the journal has it, and and receivers of decisions
-    /// is reported.
+    /// Suspend and restore the unused credential `api_key:tripline-doctor-canary`, and verify that
+    /// gateways and stores follow. The orders are real: they are recorded in the journal and sent
+    /// to receivers of decisions.
     #[arg(long)]
     pub canary: bool,
-    /// Leave the daemon alone: before its first start.
+    /// Skip the daemon, as before its first start.
     #[arg(long, conflicts_with = "canary")]
     pub no_daemon: bool,
 }

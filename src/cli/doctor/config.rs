@@ -18,7 +18,7 @@ pub(super) fn read(file: Option<&Path>) -> (Option<Settings>, Vec<Check>) {
     match loaded {
         Ok(settings) => {
             let found = file.map_or_else(
-                || "no --config, so that of a daemon without one: defaults and environment".into(),
+                || "no --config: defaults and environment, as of a daemon without one".into(),
                 |file| format!("{} has none", file.display()),
             );
             let mut checks = vec![area.ok("mistakes", found)];
@@ -47,7 +47,7 @@ pub(super) fn read(file: Option<&Path>) -> (Option<Settings>, Vec<Check>) {
 /// Expired entries of the allow list: the daemon goes on without them.
 fn expired(area: &Area, file: &Path) -> Vec<Check> {
     match loader::load_at(file, Some(clock::now())) {
-        Ok(_) => vec![area.ok("expired", "nothing in [allow_list] has")],
+        Ok(_) => vec![area.ok("expired", "no entry of [allow_list]")],
         Err(LoadError::Problems(problems)) => {
             let warn = |one: &reader::Problem| {
                 area.warning("expired", one.message.clone(), one.remedy.clone())

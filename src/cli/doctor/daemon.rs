@@ -45,8 +45,8 @@ pub(super) async fn check(client: &Client, settings: Option<&Settings>) -> Vec<C
     let Ok(status) = serde_json::from_value::<StatusJson>(answer) else {
         checks.push(area.failed(
             "status",
-            "its answer can't be understood",
-            "ask with the tripline of its own version",
+            "can't parse its answer",
+            "use the tripline of its own version",
         ));
         return checks;
     };
@@ -82,7 +82,8 @@ fn judge_error(area: &Area, error: &ClientError, settings: Option<&Settings>) ->
         );
         return area.failed("answers", text, remedy);
     }
-    let remedy = "come over its socket (--socket PATH, as its user), or with a token of the role \
+    let remedy = "connect over its socket (--socket PATH, as its user), or with a token of the \
+        role \
                   read: --token-file FILE";
     area.failed("answers", text, remedy)
 }
@@ -99,11 +100,11 @@ fn deepest(error: &dyn std::error::Error) -> String {
 fn judge_version(area: &Area, theirs: &str) -> Check {
     let own = env!("CARGO_PKG_VERSION");
     if theirs == own {
-        return area.ok("version", format!("{own}, as this one"));
+        return area.ok("version", format!("{own}, the same as this command"));
     }
     area.warning(
         "version",
-        format!("it is {theirs}, and this is {own}"),
+        format!("the daemon is {theirs}, this command is {own}"),
         "restart it with the new binary: systemctl restart tripline",
     )
 }
@@ -115,8 +116,8 @@ fn judge(area: &Area, facts: &Facts) -> Vec<Check> {
     checks.extend(status.issues.iter().map(|issue| tell(area, issue)));
     checks.extend(well(area, status));
     if facts.is_to_read_kafka && status.kafka.is_none() {
-        let remedy = "restart it: [kafka] came into its configuration after its start";
-        checks.push(area.failed("kafka", "it reads none, and should", remedy));
+        let remedy = "restart it: [kafka] was added to its configuration after its start";
+        checks.push(area.failed("kafka", "the daemon reads no Kafka topic, and should", remedy));
     }
     checks.extend(judge_change(area, facts));
     checks
@@ -138,18 +139,17 @@ fn tell(area: &Area, issue: &IssueJson) -> Check {
 
 /// The parts of which it says nothing, in numbers.
 fn well(area: &Area, status: &StatusJson) -> Vec<Check> {
-    let mut parts =
-        vec![(Part::Journal, format!("{} lines, can be written", status.journal.lines))];
+    let mut parts = vec![(Part::Journal, format!("{} lines, writable", status.journal.lines))];
     let waiting = status.stores.iter().filter(|store| store.waiting > 0);
     parts.push((
         Part::Store,
         match waiting.count() {
             0 => format!("{} settled", status.stores.len()),
-            busy => format!("{} of {} are being told", busy, status.stores.len()),
+            busy => format!("{} of {} have pending decisions", busy, status.stores.len()),
         },
     ));
     let percent = status.memory_bytes.saturating_mul(100) / status.memory_bytes_max.max(1);
-    let memory = format!("{} credentials, {percent} % of what they may take", status.credentials);
+    let memory = format!("{} credentials, {percent} % of [engine] memory", status.credentials);
     parts.push((Part::Memory, memory));
     if let Some(KafkaJson { partitions, lag, .. }) = status.kafka {
         parts.push((Part::Kafka, format!("{partitions} partitions, {lag} records behind")));
@@ -158,7 +158,7 @@ fn well(area: &Area, status: &StatusJson) -> Vec<Check> {
     if let Some(age_ms) = age_ms() {
         parts.push((Part::Checkpoints, format!("the oldest is {} s old", age_ms / 1000)));
     }
-    parts.push((Part::Threads, "all live".to_owned()));
+    parts.push((Part::Threads, "all alive".to_owned()));
     let quiet = parts.into_iter().filter(|(part, _)| status.issue(*part).is_none());
     quiet.map(|(part, found)| area.ok(part.title(), found)).collect()
 }
@@ -166,7 +166,7 @@ fn well(area: &Area, status: &StatusJson) -> Vec<Check> {
 fn judge_ready(area: &Area, facts: &Facts) -> Check {
     let (code, text) = &facts.ready;
     if *code == 200 {
-        return area.ok("ready", "it takes events and can carry out decisions");
+        return area.ok("ready", "it accepts events and can carry out decisions");
     }
     let failed: Vec<&str> = text.lines().filter(|line| line.starts_with("failed")).collect();
     let found = format!("/readyz answers {code}: {}", failed.join(", "));
@@ -175,8 +175,8 @@ fn judge_ready(area: &Area, facts: &Facts) -> Check {
 
 fn judge_mode(area: &Area, mode: &str) -> Check {
     let remark = match Mode::parse(mode) {
-        Some(Mode::Shadow) => ": nothing is carried out but what people order",
-        Some(Mode::Alert) => ": people are told, and nothing else is done but what they order",
+        Some(Mode::Shadow) => ": only orders of people are carried out",
+        Some(Mode::Alert) => ": alerts, and only orders of people are carried out",
         Some(Mode::Throttle | Mode::Suspend | Mode::Revoke) | None => "",
     };
     area.ok("mode", format!("{mode}{remark}"))
@@ -184,15 +184,15 @@ fn judge_mode(area: &Area, mode: &str) -> Check {
 
 fn judge_clock(area: &Area, facts: &Facts) -> Check {
     let Some(theirs) = rfc3339(&facts.status.now) else {
-        return area.skipped("clock", "it says no time");
+        return area.skipped("clock", "it reports no time");
     };
     let ahead_ms = theirs.ms_since(facts.asked.plus_ms(facts.took_ms / 2));
     if ahead_ms.abs() <= CLOCK_MS_MAX + facts.took_ms {
-        return area.ok("clock", format!("{ahead_ms} ms from that of this machine"));
+        return area.ok("clock", format!("{ahead_ms} ms from this machine's clock"));
     }
     area.failed(
         "clock",
-        format!("it is {:.1} s from that of this machine", ahead_ms as f64 / 1000.0),
+        format!("it is {:.1} s from this machine's clock", ahead_ms as f64 / 1000.0),
         "synchronize both: timedatectl set-ntp true; docs/runbooks/clock-offset.md",
     )
 }
@@ -203,12 +203,13 @@ fn judge_change(area: &Area, facts: &Facts) -> Option<Check> {
     let since = facts.status.configured.as_ref().unwrap_or(&facts.status.started);
     let (changed, since) = (facts.changed?, rfc3339(since)?);
     Some(if changed <= since {
-        area.ok("configuration", "the file was not changed since it was read")
+        area.ok("configuration", "the file is unchanged since it was loaded")
     } else {
         area.warning(
             "configuration",
-            "the file was changed since it was read, or some of it needs a restart",
-            "systemctl reload tripline (or kill -HUP); its log says what holds, and what needs a restart",
+            "the file was changed since it was loaded, or some of it needs a restart",
+            "systemctl reload tripline (or kill -HUP); its log says what was applied and what \
+             needs a restart",
         )
     })
 }

@@ -22,7 +22,7 @@ pub(super) fn clock() -> Check {
         return area.ok("synchronized", "by systemd-timesyncd");
     }
     let why =
-        "systemd-timesyncd says nothing here; clocks of others are compared where they are told";
+        "systemd-timesyncd reports nothing here; other clocks are compared where they are known";
     area.skipped("synchronized", why)
 }
 
@@ -68,7 +68,7 @@ fn judge_reached(area: &Area, target: &Target, answer: &Result<u16, EgressError>
         Ok(status) => area.warning(
             "reached",
             format!("{target} answers {status}"),
-            "see its own log; decisions wait until it takes them",
+            "see its own log; decisions wait until it accepts them",
         ),
         Err(error) => area.failed("reached", error.to_string(), remedy(error)),
     }
@@ -87,7 +87,7 @@ fn remedy(error: &EgressError) -> &'static str {
 /// Receivers of notifications.
 pub(super) async fn receivers(settings: &Settings) -> Vec<Check> {
     if settings.receivers.is_empty() {
-        let why = "none is set up: nobody is told of findings; see docs/notifications.md";
+        let why = "none is configured: findings notify no one; see docs/notifications.md";
         return vec![Area::new("notify").skipped("receivers", why)];
     }
     let egress = match Egress::new(&settings.egress) {
@@ -149,7 +149,10 @@ fn judge_resolved(
     match found {
         Ok(()) => area.ok(
             "address",
-            format!("{target} is found and allowed; `tripline notify test {name}` sends a message"),
+            format!(
+                "{target} resolves and is allowed; `tripline notify test {name}` sends a \
+                message"
+            ),
         ),
         Err(error) => area.failed("address", error.to_string(), remedy(error)),
     }
@@ -159,7 +162,7 @@ fn judge_topic(area: &Area, topic: &str, found: Result<usize, String>) -> Check 
     match found {
         Ok(0) => area.failed(
             "topic",
-            format!("{topic} is not there"),
+            format!("{topic} does not exist"),
             format!("kafka-topics.sh --create --topic {topic}"),
         ),
         Ok(partitions) => area.ok("topic", format!("{topic}: {partitions} partitions")),
@@ -178,7 +181,7 @@ pub(super) async fn checkpoints(settings: &Settings) -> Vec<Check> {
     let is_missing = url.to_file_path().is_ok_and(|folder| !folder.exists());
     if url.scheme() == "file" && is_missing {
         // One that is made here would be of the user who asks.
-        let found = format!("{url} is not there; the daemon makes it");
+        let found = format!("{url} does not exist; the daemon creates it");
         let remedy = "nothing, before its first start; else mount it";
         return vec![area.warning("place", found, remedy)];
     }
@@ -193,7 +196,7 @@ pub(super) async fn checkpoints(settings: &Settings) -> Vec<Check> {
     let remedy = "let its user list, read, write and delete below that place, and check the \
                   variables AWS_…, GOOGLE_… or AZURE_…";
     vec![match probed {
-        Ok(files) => area.ok("place", format!("{url} was written, read and tidied; {files} files")),
+        Ok(files) => area.ok("place", format!("{url}: write, read and delete work; {files} files")),
         Err(why) => area.failed("place", format!("{url}: {why}"), remedy),
     }]
 }

@@ -58,7 +58,7 @@ pub(super) fn check(settings: &Settings, is_first: bool) -> Vec<Check> {
     let own = settings.data_dir.join("fingerprint.key");
     let key = Facts::of(settings.fingerprint_key_file.as_ref().unwrap_or(&own));
     if folder.mode.is_some() && !folder.readable && settings.fingerprint_key_file.is_none() {
-        checks.push(area.skipped("fingerprint key", "the data folder may not be read by you"));
+        checks.push(area.skipped("fingerprint key", "you may not read the data folder"));
     } else {
         checks.push(judge_key(&area, &key, settings.fingerprint_key_file.is_some(), is_first));
     }
@@ -77,7 +77,7 @@ fn size_of(folder: &Path) -> u64 {
 fn judge_folder(area: &Area, folder: &Facts, is_first: bool) -> Check {
     let path = folder.path.display();
     let Some(mode) = folder.mode else {
-        let found = format!("{path} is not there; the daemon makes it");
+        let found = format!("{path} does not exist; the daemon creates it");
         if is_first {
             return area.ok("data folder", found);
         }
@@ -86,7 +86,7 @@ fn judge_folder(area: &Area, folder: &Facts, is_first: bool) -> Check {
         return area.warning("data folder", found, remedy);
     };
     if mode & 0o007 != 0 {
-        let found = format!("{path} can be opened by everybody on this machine (mode {mode:03o})");
+        let found = format!("{path} can be opened by every user of this machine (mode {mode:03o})");
         return area.failed("data folder", found, format!("chmod 0700 {path}"));
     }
     if folder.writable && folder.readable {
@@ -109,8 +109,8 @@ fn judge_folder(area: &Area, folder: &Facts, is_first: bool) -> Check {
     area.skipped(
         "data folder",
         format!(
-            "{path} belongs to user {owner}, and you are {asked_by}; ask as that user to know \
-             whether it can be written"
+            "{path} belongs to user {owner}, and you are {asked_by}; run this as that user to see \
+             whether it is writable"
         ),
     )
 }
@@ -122,7 +122,7 @@ fn judge_space(area: &Area, free: u64, held: u64, log: &log::Params) -> Check {
             "{shown} free, less than [event_log] min_free_disk ({})",
             mib(log.reserve_bytes)
         );
-        let remedy = "free some of the disk: below that, events are watched and not kept";
+        let remedy = "free disk space: below that, events are processed but not durable";
         return area.failed("space", found, remedy);
     }
     let may_grow = log.bytes_max.saturating_sub(held);
@@ -143,13 +143,13 @@ fn judge_key(area: &Area, key: &Facts, configured: bool, is_first: bool) -> Chec
     let Some(mode) = key.mode else {
         if configured {
             let remedy = format!("head -c 32 /dev/urandom > {path}; chmod 0600 {path}");
-            return area.failed("fingerprint key", format!("{path} is not there"), remedy);
+            return area.failed("fingerprint key", format!("{path} does not exist"), remedy);
         }
-        let found = format!("{path} is not there; the daemon makes it at its first start");
+        let found = format!("{path} does not exist; the daemon creates it at its first start");
         if is_first {
             return area.ok("fingerprint key", found);
         }
-        let remedy = "if there was one, put it back: fingerprints and checkpoints are of that key";
+        let remedy = "if there was one, restore it: fingerprints and checkpoints depend on it";
         return area.warning("fingerprint key", found, remedy);
     };
     if key.bytes < KEY_BYTES as u64 {
@@ -168,7 +168,7 @@ fn judge_key(area: &Area, key: &Facts, configured: bool, is_first: bool) -> Chec
 /// Permissions of others on a secret; its group may read it, as in Kubernetes.
 const fn too_open(mode: u32) -> Option<&'static str> {
     if mode & 0o004 != 0 {
-        Some("read by everybody on this machine")
+        Some("read by every user of this machine")
     } else if mode & 0o022 != 0 {
         Some("changed by others than its owner")
     } else {

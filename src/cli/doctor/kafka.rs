@@ -77,19 +77,20 @@ fn judge_share(
 ) -> Check {
     let threads = expected.threads;
     let Some(members) = members else {
-        return area
-            .ok("instances", format!("{partitions} partitions for {threads} threads an instance"));
+        return area.ok(
+            "instances",
+            format!("{partitions} partitions for {threads} threads of each instance"),
+        );
     };
     let found =
-        format!("{members} members in the group {}, {partitions} partitions", expected.group);
+        format!("{members} instances in the group {}, {partitions} partitions", expected.group);
     if members > partitions {
         let idle = members - partitions;
         let remedy = "stop them, or `tripline rekey` into a topic with more partitions";
-        return area.warning("instances", format!("{found}: {idle} have nothing to do"), remedy);
+        return area.warning("instances", format!("{found}: {idle} are idle"), remedy);
     }
     if members * threads > partitions {
-        let remark =
-            format!("{found}; of their {} threads some have nothing to do", members * threads);
+        let remark = format!("{found}; some of their {} threads are idle", members * threads);
         return area.ok("instances", remark);
     }
     area.ok("instances", found)
@@ -99,9 +100,10 @@ fn judge_topic(area: &Area, topic: &TopicProbe, expected: &Expected) -> Vec<Chec
     let name = &topic.name;
     if let (0, None) = (topic.partitions, &topic.trouble) {
         let remedy = format!(
-            "make it (kafka-topics.sh --create --topic {name} --partitions N), or correct [kafka] topics"
+            "create it (kafka-topics.sh --create --topic {name} --partitions N), or correct \
+             [kafka] topics"
         );
-        return vec![area.failed("topic", format!("{name} is not there"), remedy)];
+        return vec![area.failed("topic", format!("{name} does not exist"), remedy)];
     }
     let found = format!("{name}: {} partitions, {} records", topic.partitions, topic.stored);
     if let Some(trouble) = &topic.trouble {
@@ -112,7 +114,7 @@ fn judge_topic(area: &Area, topic: &TopicProbe, expected: &Expected) -> Vec<Chec
     let mut checks = vec![area.ok("topic", found), judge_group(area, topic, expected)];
     let sample = &topic.newest;
     if sample.records == 0 {
-        checks.push(area.skipped("keys", format!("{name} has no records that could be looked at")));
+        checks.push(area.skipped("keys", format!("{name} has no readable records")));
         return checks;
     }
     checks.push(judge_keys(area, topic, expected));
@@ -126,7 +128,7 @@ fn judge_group(area: &Area, topic: &TopicProbe, expected: &Expected) -> Check {
     match topic.lag {
         None => area.warning(
             "group",
-            format!("the offsets of {group} in {name} are not told"),
+            format!("can't read the offsets of {group} in {name}"),
             format!("let its user Describe and Read the group {group} (kafka-acls.sh)"),
         ),
         Some(_) if topic.committed == 0 => area.ok(
@@ -156,7 +158,7 @@ fn judge_keys(area: &Area, topic: &TopicProbe, expected: &Expected) -> Check {
         expected.config
     );
     if spread > 0 {
-        let found = format!("{found}: each part of such a credential is counted by itself");
+        let found = format!("{found}: each partition counts such a credential separately");
         return area.failed("keys", found, rekey);
     }
     if keyed < records && topic.partitions > 1 {
@@ -171,7 +173,7 @@ fn judge_records(area: &Area, name: &str, sample: &Sample) -> Check {
         let each = sample.refused.iter().map(|(why, count)| format!("{count} {}", why.as_str()));
         let each: Vec<String> = each.collect();
         let found = format!(
-            "{name}: of {} events {refused} are refused: {}",
+            "{name}: of {} events {refused} are rejected: {}",
             sample.events + refused,
             each.join(", ")
         );
@@ -188,7 +190,7 @@ fn judge_records(area: &Area, name: &str, sample: &Sample) -> Check {
         let remedy = "send ids or fingerprints: docs/runbooks/secrets-received.md";
         return area.warning("records", found, remedy);
     }
-    area.ok("records", format!("{name}: {} events, none refused", sample.events))
+    area.ok("records", format!("{name}: {} events, none rejected", sample.events))
 }
 
 fn judge_times(area: &Area, name: &str, sample: &Sample, expected: &Expected) -> Check {
@@ -202,8 +204,8 @@ fn judge_times(area: &Area, name: &str, sample: &Sample, expected: &Expected) ->
         return area.warning(
             "clocks",
             format!("{name}: events up to {} ahead of this machine's clock", late(ahead_ms)),
-            "synchronize the clocks of the senders (chronyc tracking); what is ahead by more than \
-             [engine] skew_max counts for nothing",
+            "synchronize the clocks of the senders (chronyc tracking); events further ahead than \
+             [engine] skew_max don't count",
         );
     }
     let written_ms = sample.written_ahead_ms.unwrap_or(i64::MIN);

@@ -55,7 +55,7 @@ fn judge(area: &Area, (place, user): (&str, &str), looked: &RedisProbe) -> Vec<C
 
 fn judge_rights(area: &Area, user: &str, looked: &RedisProbe) -> Check {
     if looked.refused.is_empty() {
-        return area.ok("rights", "its user may do what tripline does");
+        return area.ok("rights", "its user has all rights that tripline needs");
     }
     let each = looked.refused.iter().map(|(what, why)| format!("{what}: {why}"));
     let needed = format!(
@@ -69,14 +69,14 @@ fn judge_rights(area: &Area, user: &str, looked: &RedisProbe) -> Check {
 
 fn judge_clock(area: &Area, ahead_ms: Option<i64>) -> Check {
     match ahead_ms {
-        None => area.skipped("clock", "it may not be asked for its TIME"),
+        None => area.skipped("clock", "its user may not run TIME"),
         Some(ms) if ms.abs() <= CLOCK_MS_MAX => {
-            area.ok("clock", format!("{ms} ms from that of this machine"))
+            area.ok("clock", format!("{ms} ms from this machine's clock"))
         }
         Some(ms) => area.warning(
             "clock",
-            format!("it is {:.1} s from that of this machine", ms as f64 / 1000.0),
-            "synchronize both (timedatectl set-ntp true): hashes end by the clock of Redis",
+            format!("it is {:.1} s from this machine's clock", ms as f64 / 1000.0),
+            "synchronize both (timedatectl set-ntp true): hashes expire by the clock of Redis",
         ),
     }
 }
@@ -84,7 +84,7 @@ fn judge_clock(area: &Area, ahead_ms: Option<i64>) -> Check {
 fn judge_memory(area: &Area, most: &str, policy: &str) -> Check {
     let remedy = "redis-cli CONFIG SET maxmemory-policy noeviction, and in redis.conf";
     match (most, policy) {
-        (_, "") => area.skipped("memory", "INFO is not told to its user; see maxmemory-policy"),
+        (_, "") => area.skipped("memory", "its user may not run INFO; see maxmemory-policy"),
         (_, "noeviction") => area.ok("memory", "nothing is evicted (noeviction)"),
         (most, policy) => {
             let bound = if most == "0" { ", once maxmemory is set" } else { "" };
@@ -124,7 +124,7 @@ fn judge_persistence(area: &Area, looked: &RedisProbe) -> Check {
         (Some(_), None) => {
             area.skipped("persistence", "no append-only file; its user may not ask for snapshots")
         }
-        (None, _) => area.skipped("persistence", "INFO is not told to its user"),
+        (None, _) => area.skipped("persistence", "its user may not run INFO"),
     }
 }
 

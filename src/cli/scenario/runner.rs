@@ -140,7 +140,7 @@ fn check(scenario: &Scenario) -> Result<(), String> {
         let credential = &one.credential;
         let used = |stretch: &Use| stretch.credential == *credential;
         if scenario.events.is_empty() && !scenario.uses.iter().any(used) {
-            return Err(format!("{credential}: it is expected something of, but never used"));
+            return Err(format!("{credential}: expected in [[expect]], but never used"));
         }
         let of_decision = one.carried_out.is_some() || one.held_by.is_some();
         if of_decision && one.decision.is_none() {

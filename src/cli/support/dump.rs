@@ -32,9 +32,10 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// A redacted support bundle.
 #[derive(Debug, Subcommand)]
 pub enum Support {
-    /// Write an archive (.tar.gz) for those who help: version, settings, what doctor says, status,
-    /// metrics, the newest findings and decisions, facts of the machine. Secrets are left out; names of
-    /// credentials, subjects, addresses and reasons become hashes. Look through it before you send it.
+    /// Write a redacted archive (.tar.gz) for support: version, settings, doctor's report, status,
+    /// metrics, the newest findings and decisions, facts about the machine. Secrets are left out;
+    /// names of credentials, subjects, addresses and reasons become hashes. Review it before you
+    /// send it.
     Dump(DumpArgs),
 }
 
@@ -44,23 +45,23 @@ pub struct DumpArgs {
     /// The configuration.
     #[arg(long)]
     pub config: Option<PathBuf>,
-    /// The daemon's address. [default: as of its configuration]
+    /// The daemon's address. [default: from its configuration]
     #[arg(long, env = "TRIPLINE_URL")]
     pub url: Option<String>,
-    /// The daemon's Unix socket. [default: as of its configuration]
+    /// The daemon's Unix socket. [default: from its configuration]
     #[arg(long, env = "TRIPLINE_SOCKET")]
     pub socket: Option<PathBuf>,
     /// A file with a bearer token.
     #[arg(long, env = "TRIPLINE_TOKEN_FILE")]
     pub token_file: Option<PathBuf>,
-    /// Where the archive goes; never over a file that is there. [default:
+    /// The output file; an existing file is never overwritten. [default:
     /// ./tripline-support-TIME.tar.gz]
     #[arg(long, short)]
     pub output: Option<PathBuf>,
-    /// The daemon's log, whose end is taken along; `journalctl -o cat -u tripline > FILE` writes one.
+    /// The daemon's log, whose end is included; `journalctl -o cat -u tripline > FILE` writes one.
     #[arg(long)]
     pub log: Option<PathBuf>,
-    /// Leave the names of credentials, tenants and people, addresses and reasons as they are.
+    /// Keep the names of credentials, tenants and people, addresses and reasons: no hashes.
     #[arg(long)]
     pub with_names: bool,
 }
@@ -107,7 +108,7 @@ pub fn run(command: &Support) -> Exit {
 /// Why there is no archive.
 #[derive(Debug, thiserror::Error)]
 enum DumpError {
-    #[error("{} is there already; name another file: --output FILE", .0.display())]
+    #[error("{} exists; name another file: --output FILE", .0.display())]
     Exists(PathBuf),
     #[error("can't write {}", path.display())]
     Write {
@@ -181,7 +182,7 @@ fn gather(args: &DumpArgs) -> Result<Vec<Part>, DumpError> {
         "file": args.config,
         "settings": table.as_ref().map(|table| veil.settings(table)),
         "environment": veil.environment(),
-        "remark": "what is not said here has its default: tripline generate config",
+        "remark": "settings not listed here have their default: tripline generate config",
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(DumpError::Look)?;
@@ -336,8 +337,8 @@ fn readme(parts: &[Part], with_names: bool) -> String {
     } else {
         "\nh_… stands for the name of a credential, a tenant or a person, an address or a reason: the same\n\
          name has the same hash within this archive alone. Ids of decisions and findings are theirs:\n\
-         `tripline explain ID` says to whoever has the daemon what they are about. They follow from the\n\
-         credential and the time, so who guesses both can tell that the guess is right.\n"
+         `tripline explain ID` explains them to the operator of the daemon. They derive from the\n\
+         credential and the time, so a correct guess of both can be confirmed.\n"
     });
     text.push_str(
         "Secrets of the configuration, and what looks like one, were taken out. Look through it before\n\

@@ -52,13 +52,13 @@ pub struct TopArgs {
     /// Where the daemon is.
     #[command(flatten)]
     pub connection: Connection,
-    /// How often the daemon is asked: 200ms to 60s.
+    /// Poll interval: 200ms to 60s.
     #[arg(long, default_value = "1s", value_parser = every)]
     pub every: Duration,
-    /// Let x, X and r suspend, revoke and restore; each asks first.
+    /// Enable x, X and r to suspend, revoke and restore; each asks for confirmation.
     #[arg(long)]
     pub operate: bool,
-    /// The operator; besides the name of the token or the user.
+    /// The operator, in addition to the name of the token or user.
     #[arg(long, env = "USER")]
     pub by: Option<String>,
 }
@@ -73,7 +73,7 @@ fn every(text: &str) -> Result<Duration, String> {
 pub fn run(args: TopArgs) -> Exit {
     if !stdout().is_terminal() || args.connection.output == Output::Json {
         print_problem(
-            "top draws on a terminal, and nowhere else; `tripline credentials list -o json` and \
+            "top needs a terminal; `tripline credentials list -o json` and \
              `tripline findings list -o json` write for programs",
         );
         return Exit::Usage;
@@ -108,7 +108,7 @@ enum TopError {
     Client(#[from] ClientError),
     #[error("the terminal can't be used")]
     Terminal(#[from] std::io::Error),
-    #[error("what asks the daemon broke off; this is a mistake in tripline")]
+    #[error("the poller stopped; this is a bug in tripline")]
     Task(#[from] tokio::task::JoinError),
 }
 

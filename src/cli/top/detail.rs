@@ -62,7 +62,7 @@ pub(super) fn lines(model: &Model, name: &str, columns: usize) -> Vec<Line<'stat
             in_force(&mut page, model, one);
             windows(&mut page, one);
         }
-        None if looked_at.is_some() => page.text("Nothing is remembered of it.", Style::new()),
+        None if looked_at.is_some() => page.text("No profile.", Style::new()),
         None => {}
     }
     match looked_at {
@@ -70,7 +70,7 @@ pub(super) fn lines(model: &Model, name: &str, columns: usize) -> Vec<Line<'stat
             findings(&mut page, model, more);
             decisions(&mut page, model, more);
         }
-        None => page.text("Asking for its findings and decisions …", Theme::quiet()),
+        None => page.text("Loading findings and decisions …", Theme::quiet()),
     }
     page.lines
 }
@@ -86,7 +86,7 @@ fn ago(model: &Model, time: Option<&String>) -> String {
 fn in_force(page: &mut Page, model: &Model, one: &CredentialJson) {
     let until = one.until.as_deref().and_then(rfc3339);
     let left =
-        |at: EventTime| format!(" until {at}, for {} more", span(at.ms_since(model.daemon_now())));
+        |at: EventTime| format!(" until {at} ({} left)", span(at.ms_since(model.daemon_now())));
     let mut status = clean(&one.status);
     status.push_str(&until.map(left).unwrap_or_default());
     page.field("status", &status, page.look.of_status(&one.status));
@@ -109,10 +109,11 @@ fn in_force(page: &mut Page, model: &Model, one: &CredentialJson) {
     if let Some(waits) = approval {
         let until = waits.until.map_or_else(String::new, |at| format!(" until {at}"));
         let agreed = waits.agreed.iter().map(|who| clean(who)).collect::<Vec<_>>().join(", ");
-        let agreed = if agreed.is_empty() { "nobody so far".to_owned() } else { agreed };
+        let agreed = if agreed.is_empty() { "no one yet".to_owned() } else { agreed };
         let id = waits.decision.id;
         let told = format!(
-            "its revocation waits for people{until}, agreed: {agreed}; tripline decisions approve {id}"
+            "revocation pending approval{until}, approved by: {agreed}; tripline decisions \
+             approve {id}"
         );
         page.field("APPROVAL", &told, page.look.bad());
     }
@@ -122,7 +123,7 @@ fn windows(page: &mut Page, one: &CredentialJson) {
     if one.windows.is_empty() {
         return;
     }
-    page.title("Windows, beside what is usual");
+    page.title("Windows against the baseline");
     let columns = page.columns.saturating_sub(BEFORE_BAR).min(BAR_MAX);
     let legend = if columns > 10 { "█ count  │ expected  ┃ peak" } else { "" };
     let titles = ["window", "count", "expected", "peak", "× peak"].map(|title| fit(title, 8, true));

@@ -12,17 +12,17 @@ use ratatui::widgets::{Block, Clear, Paragraph};
 const HELP: &[(&str, &str)] = &[
     ("Tab 1 2 3", "the lists: credentials, incidents, decisions"),
     ("j k ↓ ↑", "down, up; PgDn PgUp by a page; g G first, last"),
-    ("Enter", "all about the credential; Esc goes back"),
-    ("/", "filter; Enter keeps it, Esc ends it"),
-    ("s S", "sort by the next column; the other way around"),
-    ("space", "let the screen stand still, and go on"),
+    ("Enter", "credential detail; Esc goes back"),
+    ("/", "filter; Enter keeps it, Esc clears it"),
+    ("s S", "sort by the next column; reverse"),
+    ("space", "pause, resume"),
     ("x X r", "suspend, revoke, restore (with --operate)"),
-    ("q Esc ^C", "the end"),
+    ("q Esc ^C", "quit"),
     ("", ""),
-    ("!", "an incident runs: its use is abnormal now"),
-    ("▲ × PEAK", "the last minute over the most it ever did in one"),
-    ("EXPECTED", "what is usual in a minute, by its baseline"),
-    ("CAPITALS", "in the lines at the top: a person should look"),
+    ("!", "open incident: its use is abnormal now"),
+    ("▲ × PEAK", "the last minute over its peak minute"),
+    ("EXPECTED", "requests a minute by its baseline"),
+    ("CAPITALS", "in the top lines: needs attention"),
 ];
 
 fn window(frame: &mut Frame<'_>, title: &str, lines: Vec<Line<'static>>, style: Style) {
@@ -51,7 +51,7 @@ pub(super) fn help(frame: &mut Frame<'_>, look: Theme) {
             ratatui::text::Span::raw((*told).to_owned()),
         ])
     };
-    window(frame, "Keys and signs", HELP.iter().map(line).collect(), look.lead());
+    window(frame, "Keys and marks", HELP.iter().map(line).collect(), look.lead());
 }
 
 /// The question before an order.
@@ -94,7 +94,7 @@ pub(super) fn confirm(frame: &mut Frame<'_>, asked: &Confirm, look: Theme) {
         lines.push(field(&asked.typed, asked.at_id));
     }
     lines.push(Line::styled(asked.amiss.unwrap_or("").to_owned(), look.bad()));
-    let keys = if asked.asks_for_id() { "Tab: the other line  " } else { "" };
+    let keys = if asked.asks_for_id() { "Tab: next field  " } else { "" };
     lines.push(Line::styled(
         format!("Enter: {}  {keys}Esc: cancel", asked.verb.as_str()),
         look.lead(),

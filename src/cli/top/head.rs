@@ -66,15 +66,15 @@ fn parts(model: &Model) -> Vec<HeadLine> {
     let rate = model.rates.per_s().map_or_else(|| "…".to_owned(), compact);
     let rates = sparkline(&model.rates.all(), RATE_COLUMNS, 0.0);
     let mode = match &*status.mode {
-        "shadow" => "mode shadow (nothing is done)".to_owned(),
+        "shadow" => "mode shadow (no actions)".to_owned(),
         other => format!("mode {}", clean(other)),
     };
     let out = model.snapshot.out_of_service();
     let incidents = status.open_incidents;
     let approvals = match status.approvals {
         0 => shown(true, "approvals 0".to_owned()),
-        1 => shown(false, "1 APPROVAL WAITS".to_owned()),
-        many => shown(false, format!("{many} APPROVALS WAIT")),
+        1 => shown(false, "1 PENDING APPROVAL".to_owned()),
+        many => shown(false, format!("{many} PENDING APPROVALS")),
     };
     let mut parts = vec![
         shown(true, format!("tripline {}", clean(&status.version))),
@@ -122,7 +122,7 @@ fn machinery(status: &StatusJson) -> Vec<HeadLine> {
         Part::Store,
         match waiting {
             0 => format!("{stores} settled"),
-            _ => format!("{stores}, {} on the way", compact(waiting)),
+            _ => format!("{stores}, {} pending", compact(waiting)),
         },
     );
     parts

@@ -415,10 +415,10 @@ impl Model {
         let may = self.snapshot.status.roles.iter().any(|role| role == "operate");
         match self.chosen() {
             _ if !self.operate => {
-                self.tell(format!("this only looks; to {}: tripline top --operate", verb.as_str()));
+                self.tell(format!("read-only; to {}: tripline top --operate", verb.as_str()));
             }
             _ if !may => self.tell(format!(
-                "{} may not {}: come over the daemon's socket, or with a token of the role operate",
+                "{} may not {}: use the daemon's socket, or with a token of the role operate",
                 self.snapshot.status.account,
                 verb.as_str()
             )),

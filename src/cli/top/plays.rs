@@ -91,7 +91,7 @@ fn a_filter_takes_letters_that_are_keys_elsewhere() {
     let mut model = alarmed();
     press(&mut model, &chars("/LEAKXq"));
     assert_eq!((model.rows().len(), model.filtering), (0, true));
-    assert!(drawn(&model, 80, 24).contains("nothing has the filter's text in it"));
+    assert!(drawn(&model, 80, 24).contains("no match for the filter"));
     press(&mut model, &[Key::Backspace, Key::Backspace]);
     assert_eq!(chosen(&model), "api_key:key_leaked");
     model.update(Message::Pasted("ed\u{1b}".to_owned()));
@@ -121,7 +121,7 @@ fn a_screen_that_stands_still_says_so_and_goes_on() {
     press(&mut model, &[Key::Char(' ')]);
     model.update(Message::Answered(Box::new(leaked()), now().plus_ms(7000)));
     assert_eq!(model.rows().len(), 30);
-    assert!(drawn(&model, 80, 24).contains("STANDS STILL, 7 s old"));
+    assert!(drawn(&model, 80, 24).contains("PAUSED, 7 s old"));
     press(&mut model, &[Key::Char(' ')]);
     model.update(Message::Answered(Box::new(leaked()), now().plus_ms(8000)));
     assert_eq!(model.rows().len(), 32);

@@ -110,9 +110,9 @@ pub(super) fn leaked() -> Snapshot {
     status["revocation_tokens"] = json!(0);
     status["issues"] = json!([
         { "part": "store", "store": "redis.main", "grave": true,
-          "found": "1 decision due, it settles none", "runbook": "outbox-not-draining" },
+          "found": "1 decision pending, no receipts", "runbook": "outbox-not-draining" },
         { "part": "revocation_limit", "grave": false,
-          "found": "it is empty: suspends, does not revoke", "runbook": "revocation-limit-empty" },
+          "found": "empty: suspends instead of revoking", "runbook": "revocation-limit-empty" },
     ]);
     let mut leaked = credential("key_leaked", "api_key", (460, 400));
     leaked["status"] = json!("revoked");
@@ -255,7 +255,7 @@ fn a_daemon_that_is_gone_is_told_with_the_age_of_what_is_shown() {
     press(&mut model, &[Key::Char(' ')]);
     check(&model, (80, 24), "unreachable");
     model.update(Message::Answered(Box::new(leaked()), now().plus_ms(42_000)));
-    assert!(!drawn(&model, 80, 24).contains("NOT REACHED"));
+    assert!(!drawn(&model, 80, 24).contains("UNREACHABLE"));
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Snapshot {
         }
         let id = finding.to_string();
         let stands = self.credentials.iter().find(|one| one.finding.as_ref() == Some(&id));
-        stands.map_or_else(|| "nothing so far".to_owned(), |one| one.status.clone())
+        stands.map_or_else(|| "nothing yet".to_owned(), |one| one.status.clone())
     }
 
     /// The outcome of a decision.
@@ -153,16 +153,23 @@ impl Snapshot {
         let held: Vec<&str> = decision.held_by.iter().map(|one| one.as_str()).collect();
         let held = held.join(", ");
         if self.approvals.iter().any(|waits| waits.decision.id == decision.id) {
-            return "waits for people".to_owned();
+            return "pending approval".to_owned();
         }
         if !decision.carried_out {
-            return if held.is_empty() { "not done".to_owned() } else { format!("held by {held}") };
+            return if held.is_empty() {
+                "not carried out".to_owned()
+            } else {
+                format!(
+                    "held by \
+                {held}"
+                )
+            };
         }
         let late = stores.iter().filter(|(_, answer)| !matches!(&***answer, "applied" | "already"));
         let late: Vec<String> = late.map(|(name, answer)| format!("{name} {answer}")).collect();
         let done = match decision.order.as_str() {
-            "observe" => "noted",
-            "alert" => "people told",
+            "observe" => "observed",
+            "alert" => "alerted",
             "throttle" => "throttled",
             "suspend" => "suspended",
             "revoke" => "revoked",

@@ -115,10 +115,10 @@ fn lists(frame: &mut Frame<'_>, model: &Model, room: &mut Room) {
     let body = table::body(model, columns, usize::from(room.0.height));
     if body.is_empty() {
         let told = match (model.pane, model.filter.is_empty()) {
-            (_, false) => "nothing has the filter's text in it; Esc ends the filter",
-            (Pane::Credentials, true) => "no credential was seen so far",
-            (Pane::Incidents, true) => "no incident runs: all use is as usual",
-            (Pane::Decisions, true) => "nothing was decided so far",
+            (_, false) => "no match for the filter; Esc clears it",
+            (Pane::Credentials, true) => "no credentials yet",
+            (Pane::Incidents, true) => "no open incidents",
+            (Pane::Decisions, true) => "no decisions yet",
         };
         frame.render_widget(Paragraph::new(format!("  {told}")).style(Theme::quiet()), room.0);
         return;
@@ -130,10 +130,10 @@ fn amiss(model: &Model, columns: usize, look: Theme) -> Vec<Line<'static>> {
     let age = span(model.age_ms());
     let mut told = Vec::new();
     if let Some(why) = &model.lost {
-        told.push(format!("NOT REACHED, trying on; this is {age} old: {}", clean(why)));
+        told.push(format!("UNREACHABLE, retrying; data is {age} old: {}", clean(why)));
     }
     if model.paused {
-        told.push(format!("STANDS STILL, {age} old; space goes on"));
+        told.push(format!("PAUSED, {age} old; space resumes"));
     }
     let line = |text: String| Line::styled(fit(&format!(" {text}"), columns, false), look.banner());
     told.into_iter().map(line).collect()

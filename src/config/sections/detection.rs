@@ -91,7 +91,7 @@ fn detectors(section: Section<'_>, params: &mut detect::params::Params) {
             let known = Detector::parse(name).ok_or_else(|| {
                 let names = Detector::ALL.map(Detector::as_str).join(", ");
                 InvalidValue::new(
-                    format!("\"{name}\" is no detector"),
+                    format!("unknown detector \"{name}\""),
                     format!("write some of {names}"),
                 )
             })?;

@@ -61,7 +61,7 @@ fn receiver(
 fn alertmanager(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiver> {
     section.report_missing(&["url"]);
     let url = section.get("url", |value| {
-        let wrong = || InvalidValue::new("this is no address", "write http://alertmanager:9093/");
+        let wrong = || InvalidValue::new("invalid URL", "write http://alertmanager:9093/");
         let text = format!("{}/", value.text()?.trim_end_matches('/'));
         let base = target_of(&text, allowed)?;
         base.join("api/v2/alerts").map_err(|_| wrong())

@@ -75,7 +75,7 @@ fn entries(section: &Section<'_>) -> HashMap<String, Entry> {
             let text = value.text()?;
             let read = crate::formats::time::rfc3339(text);
             let expires = read.ok_or_else(|| {
-                InvalidValue::new("this is no time", "write \"2026-12-31T00:00:00Z\"")
+                InvalidValue::new("invalid time", "write \"2026-12-31T00:00:00Z\"")
             })?;
             if entry.now().is_some_and(|now| expires <= now) {
                 return Err(InvalidValue::new(

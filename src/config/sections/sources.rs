@@ -29,7 +29,7 @@ pub(super) fn http(section: Section<'_>) -> Http {
         let text = value.text()?;
         text.parse::<SocketAddr>().map_err(|_| {
             InvalidValue::new(
-                format!("`{}` is no address", mask::address(text)),
+                format!("invalid address `{}`", mask::address(text)),
                 "write 127.0.0.1:7878",
             )
         })
@@ -45,15 +45,14 @@ pub(super) fn http(section: Section<'_>) -> Http {
         let role = |text: &str| Role::ALL.into_iter().find(|role| role.as_str() == text);
         let roles = token.get("roles", |value| {
             let known = Role::ALL.map(Role::as_str).join(", ");
-            let wrong =
-                || InvalidValue::new("there is no such role", format!("write some of {known}"));
+            let wrong = || InvalidValue::new("unknown role", format!("write some of {known}"));
             value.texts()?.into_iter().map(|text| role(text).ok_or_else(wrong)).collect()
         });
         let secret = token.get("token_file", |value| {
             let secret = secret_file(value)?;
             if secret.expose_secret().len() < 16 {
                 return Err(InvalidValue::new(
-                    "this token is too short",
+                    "the token is too short",
                     "use 16 characters or more, from `openssl rand -hex 32`",
                 ));
             }
@@ -78,7 +77,7 @@ pub(super) fn http(section: Section<'_>) -> Http {
     by_name.finish();
     if !listen.ip().is_loopback() && tokens.is_empty() {
         section.report(InvalidValue::new(
-            format!("{listen} can be reached from other machines, and nobody needs a token"),
+            format!("{listen} is reachable from other machines without a token"),
             "add [http.tokens.NAME] with roles and token_file, or listen on 127.0.0.1",
         ));
     }
@@ -145,7 +144,7 @@ fn verified(value: Value<'_>) -> Result<Verified, InvalidValue> {
         None if text == "outcome" => Ok(Verified::Outcome),
         None if text.starts_with('/') => pointer(value).map(Verified::Field),
         None => Err(InvalidValue::new(
-            format!("`{text}` is no rule for verified uses"),
+            format!("unknown rule `{text}` for verified uses"),
             "write never, 2xx, always, outcome, or the place of a boolean, like /auth/verified",
         )),
     }
@@ -207,7 +206,7 @@ pub(super) fn kafka(section: Section<'_>) -> Option<consumer::Params> {
     let texts = |value: Value<'_>| {
         let texts: Vec<String> = value.texts()?.into_iter().map(str::to_owned).collect();
         if texts.is_empty() {
-            Err(InvalidValue::new("this is empty", "name a topic"))
+            Err(InvalidValue::new("must not be empty", "name a topic"))
         } else {
             Ok(texts)
         }
@@ -305,7 +304,7 @@ pub(super) fn egress(section: Section<'_>) -> egress::Params {
 fn networks(value: Value<'_>) -> Result<Vec<IpNet>, InvalidValue> {
     let wrong = |text: &str| {
         InvalidValue::new(
-            format!("`{}` is no network", mask::address(text)),
+            format!("invalid network `{}`", mask::address(text)),
             "write [\"10.0.0.0/8\", \"::1/128\"]",
         )
     };
@@ -319,12 +318,12 @@ pub(super) fn admin(section: Section<'_>) -> (Option<PathBuf>, u32) {
     let mode = section.get("socket_mode", |value| {
         let text = value.text()?;
         let read = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-        let mode = read.ok_or_else(|| {
-            InvalidValue::new("these are no permissions of a file", "write \"0660\"")
-        })?;
+        let mode =
+            read.ok_or_else(|| InvalidValue::new("invalid file permissions", "write \"0660\""))?;
         if mode & 0o007 != 0 || mode & 0o600 != 0o600 {
             return Err(InvalidValue::new(
-                "who may open the socket may order; others must not, its owner must be able to",
+                "access to the socket is the right to give orders: its owner needs it, others \
+                 must not have it",
                 "write \"0600\", or \"0660\" for a group",
             ));
         }

@@ -27,7 +27,8 @@ pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<U
         }
         if SCHEMES.contains(&url.scheme()) && is_place {
             if url.scheme() != "file" && !cfg!(feature = "cloud") {
-                let message = format!("this build can't keep checkpoints at {}://", url.scheme());
+                let message =
+                    format!("this build does not support checkpoints at {}://", url.scheme());
                 return Err(InvalidValue::new(
                     message,
                     "build it with --features cloud, or name a folder",
@@ -35,7 +36,7 @@ pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<U
             }
             Ok(url)
         } else {
-            Err(InvalidValue::new("checkpoints can't be kept there", remedy))
+            Err(InvalidValue::new("unusable place for checkpoints", remedy))
         }
     });
     section.finish();

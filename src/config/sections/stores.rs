@@ -50,7 +50,7 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
             return Ok(key);
         }
         Err(InvalidValue::new(
-            "this key would not name the credential, and nothing else",
+            "the key must identify the credential, and nothing else",
             "put {kind} and {id} into it, and no other placeholder",
         ))
     });
@@ -75,10 +75,7 @@ fn place(redis: &Section<'_>) -> connection::ServerAddress {
     let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
     let (url, from_file) = (redis.get("url", secret), redis.get("url_file", secret_file));
     if url.is_some() && from_file.is_some() {
-        redis.report(InvalidValue::new(
-            "url and url_file name two servers",
-            "leave out one of them",
-        ));
+        redis.report(InvalidValue::new("url and url_file are both set", "leave out one of them"));
     }
     let url = url.or(from_file);
     if url.is_none() {
@@ -90,7 +87,7 @@ fn place(redis: &Section<'_>) -> connection::ServerAddress {
         let name = some_text(value)?;
         if cluster {
             return Err(InvalidValue::new(
-                "there is a Cluster already",
+                "sentinel and cluster are both set",
                 "leave out sentinel or cluster",
             ));
         }
@@ -145,10 +142,7 @@ fn certificates_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
     if found.peek().is_some() && found.all(|one| one.is_ok()) {
         return Ok(bytes);
     }
-    Err(InvalidValue::new(
-        "this file holds no certificates in PEM",
-        "name one that begins -----BEGIN",
-    ))
+    Err(InvalidValue::new("the file holds no PEM certificates", "name one that begins -----BEGIN"))
 }
 
 /// A file with a private key in PEM.
@@ -157,14 +151,14 @@ fn key_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
     match PrivateKeyDer::from_pem_slice(&bytes) {
         Ok(_) => Ok(bytes),
         Err(_) => Err(InvalidValue::new(
-            "this file holds no private key in PEM",
+            "the file holds no PEM private key",
             "name one that begins -----BEGIN PRIVATE KEY-----",
         )),
     }
 }
 
 fn wrong_template(error: &TemplateError) -> InvalidValue {
-    InvalidValue::new(format!("this is no template: {error}"), "see docs/redis.md")
+    InvalidValue::new(format!("invalid template: {error}"), "see docs/redis.md")
 }
 
 fn commands(section: &Section<'_>) -> HashMap<Kind, OwnCommands> {

@@ -38,11 +38,11 @@ pub(super) fn mode(value: Value<'_>) -> Result<Mode, InvalidValue> {
 pub(super) fn kinds(section: &Section<'_>) -> Kinds {
     let read = |value: Value<'_>| {
         let known = Kind::ALL.map(Kind::as_str).join(", ");
-        let wrong = || InvalidValue::new("there is no such kind", format!("write some of {known}"));
+        let wrong = || InvalidValue::new("unknown kind", format!("write some of {known}"));
         let texts = value.texts()?;
         if texts.is_empty() {
             return Err(InvalidValue::new(
-                "this store would be told of nothing",
+                "this store would receive no decisions",
                 "leave kinds out for all",
             ));
         }
@@ -63,7 +63,7 @@ pub(super) fn some_text(value: Value<'_>) -> Result<String, InvalidValue> {
     let text = value.text()?;
     if text.trim().is_empty() || text.chars().any(char::is_control) {
         return Err(InvalidValue::new(
-            "a text on one line is expected here",
+            "expected a string on one line",
             "write it, or leave it out",
         ));
     }
@@ -79,7 +79,7 @@ pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
     let path = mask::path(path);
     let bytes = bytes.map_err(|error| {
         let remedy = if path == "***" {
-            "this looks like no path of a file: name one that tripline may read, with / in it"
+            "not a file path: name a file that tripline may read, with / in it"
         } else {
             "name a file that tripline may read"
         };
@@ -109,7 +109,7 @@ pub(super) fn key_file(value: Value<'_>) -> Result<PathBuf, InvalidValue> {
 pub(super) fn secret_file(value: Value<'_>) -> Result<SecretString, InvalidValue> {
     let path = mask::path(value.text()?);
     let not_text =
-        |_| InvalidValue::new(format!("the file {path} is no text"), "name the right file");
+        |_| InvalidValue::new(format!("the file {path} is not text"), "name the right file");
     let text = String::from_utf8(bytes_of_file(value)?).map_err(not_text)?;
     let text = text.trim();
     if text.is_empty() {
@@ -129,7 +129,10 @@ pub(super) fn real_names(section: &Section<'_>) {
             section.report(InvalidValue::new("an empty name names nothing", remedy));
         } else if name.contains('*') {
             section.report(InvalidValue::new(
-                format!("`{name}` is no pattern: it names only what has an asterisk in its name"),
+                format!(
+                    "patterns are not supported: `{name}` matches only a name with an \
+                    asterisk"
+                ),
                 "name each by itself, or set the default",
             ));
         }
@@ -141,7 +144,7 @@ pub(super) fn kinds_of_names(section: &Section<'_>) {
     for name in section.names() {
         if let Some((written, kind)) = kind_nearby(&name) {
             section.report(InvalidValue::new(
-                format!("there is no kind `{written}`"),
+                format!("unknown kind `{written}`"),
                 format!(
                     "did you mean {kind}? There are {}",
                     Kind::ALL.map(Kind::as_str).join(", ")
@@ -163,7 +166,7 @@ pub(super) fn secrets_as_names(root: &Section<'_>, random_ids: bool) {
         for table in tables {
             let table = section.section(table);
             for name in table.names().iter().filter(|name| is_replaced(name, random_ids)) {
-                let message = "this name looks like a secret, so events never have it";
+                let message = "this name looks like a secret, so it never occurs in events";
                 let remedy = "write the fingerprint, fp_…, that `tripline credentials list` shows; \
                               if it is an id all the same, set random_ids = true";
                 table.report_at(name, InvalidValue::new(message, remedy));

@@ -19,8 +19,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: None,
         example: Some(r#""/etc/tripline/fingerprint.key""#),
         doc: "The key under which raw secrets become fingerprints, a file of 32 bytes or more that is \
-              there. Without it one is made in data_dir. All instances of a fleet, and whoever \
-              compares fingerprints, need the same one.",
+              there. Without it one is made in data_dir. All instances of a fleet, and everyone \
+              who compares fingerprints, need the same one.",
     },
     Setting {
         path: "random_ids",

@@ -29,7 +29,7 @@ pub enum Useless {
     Newer(u16),
     /// It was written under another fingerprint key, so no credential would be found.
     #[error(
-        "it was written under another fingerprint key; use that one (fingerprint_key_file, or data_dir/fingerprint.key), or move it away to learn anew"
+        "it was written under another fingerprint key; use that one (fingerprint_key_file, or data_dir/fingerprint.key), or move it away to learn again"
     )]
     OtherKey,
 }

@@ -201,8 +201,8 @@ function showLink() {
   const banner = byId('banner');
   show(banner, away && !signing);
   if (away) {
-    const age = link.answered ? `What you see is ${span(Date.now() - link.answered)} old.` : 'Nothing was read yet.';
-    say(banner, `The daemon can’t be reached; trying again. ${age}`);
+    const age = link.answered ? `The data shown is ${span(Date.now() - link.answered)} old.` : 'No data yet.';
+    say(banner, `The daemon is unreachable; retrying. ${age}`);
     if (model.status) showOverview(model, 'away');
   }
 }
@@ -223,7 +223,7 @@ async function find(name, { typed = false, secret = false } = {}) {
   } catch (error) {
     if (error.asksForToken) askForToken(error);
     else if (error.status !== 404) note(error.words ?? 'The daemon did not answer.');
-    else if (secret) note('Nothing is remembered of what that secret stands for.');
+    else if (secret) note('There is no profile for that secret.');
     else if (typed) offer(name);
     else openDetail(name, null);
   }
@@ -237,11 +237,11 @@ function button(text, act) {
   return made;
 }
 
-/** A credential that was never seen can be ordered about, but only on purpose. */
+/** Orders on a credential that was never seen are possible, but only on purpose. */
 function offer(typed) {
   const name = /^(api_key|jwt|session|refresh_token|agent_token):/.test(typed) ? typed : `api_key:${typed}`;
-  note(`${name} is not remembered. Name it kind:id; failed requests are not remembered. `,
-    mayOperate() ? button('Open it all the same', () => { note(''); openDetail(name, null); }) : '');
+  note(`${name} has no profile. Name it kind:id; failed requests leave none. `,
+    mayOperate() ? button('Open it anyway', () => { note(''); openDetail(name, null); }) : '');
 }
 
 function search() {
@@ -254,7 +254,7 @@ function search() {
     note('That is a JWT. Only its jti was sent. ');
     return find(jwt, { typed: true });
   }
-  note('That looks like a secret, so it was not sent. The daemon can turn it into its fingerprint; proxies on the way may write its path down. ',
+  note('That looks like a secret, so it was not sent. The daemon can turn it into its fingerprint; proxies on the way may log its path. ',
     button('Forget it', () => { note(''); byId('search').focus(); }), ' ', button('Send it to the daemon', () => find(typed, { typed: true, secret: true })));
   byId('search-note').querySelector('button').focus();
 }
@@ -271,8 +271,8 @@ function askForToken(problem) {
   show(byId('sign'), true);
   show(byId('search-form'), false);
   const words = problem.words ?? '';
-  const asks = problem.status === 401 ? 'This daemon asks for a token with the role read.' : `${words}.`;
-  say(byId('sign-why'), token() ? `The token was not taken: ${words}.` : asks);
+  const asks = problem.status === 401 ? 'This daemon requires a token with the role read.' : `${words}.`;
+  say(byId('sign-why'), token() ? `The token was not accepted: ${words}.` : asks);
   byId('token').focus();
   showLink();
 }

@@ -1,4 +1,4 @@
-// Decisions, newest first, with each store's answer; and the revocations that wait for people.
+// Decisions, newest first, with each store's answer; and the revocations pending approval.
 
 import { attr, badge, byId, el, gravity, keyed, many, nameOf, number, opener, say, setTime, show, time } from './dom.js';
 
@@ -6,7 +6,7 @@ const ROWS_MAX = 100;
 
 const HELD = {
   mode: 'the mode', allow_list: 'the allow list', revocation_limit: 'the revocation limit', catch_up: 'catch-up',
-  budget: 'the budget of false actions', common_cause: 'a common cause in the fleet',
+  budget: 'the false-action budget', common_cause: 'a common cause',
   maturity: 'too short a history', warm_up: 'warm-up after the start', approval: 'approval by people',
   invariant: 'an invariant',
 };
@@ -22,7 +22,7 @@ export function heldWords(decision) {
   return `${wanted}held back by ${names.join(', ')}`;
 }
 
-/** Whether stores would be told, but are not. An alert tells no store, so it isn't held back by that. */
+/** Whether stores would receive the decision, but don't. No store receives an alert, so it is not held back by that. */
 export const notDone = (decision) => !decision.carried_out && gravity(decision.action) >= gravity('throttle');
 
 /** Each store's answer, as a list. */
@@ -90,7 +90,7 @@ export function showApprovals(model, acts) {
   say(byId('approvals-count'), number(model.approvals.length));
   keyed(byId('approvals'), model.approvals.slice(0, ROWS_MAX), (one) => one.decision.id, (one) => makeApproval(one, acts), (row, one) => {
     setTime(row.parts.until, one.until);
-    const agreed = one.agreed.length ? `${many(one.agreed.length, 'person', 'people')} said yes: ${one.agreed.join(', ')}.` : 'Nobody said yes yet.';
+    const agreed = one.agreed.length ? `${many(one.agreed.length, 'person', 'people')} approved: ${one.agreed.join(', ')}.` : 'No one approved yet.';
     say(row.parts.agreed, `Suspended meanwhile. ${agreed}`);
     show(row.parts.buttons, acts.mayOperate());
   });

@@ -7,7 +7,7 @@ import { findingCard } from './incidents.js';
 import { fillDecisions } from './decisions.js';
 
 const FINDINGS_MAX = 30;
-const STANDS = {
+const ENFORCED = {
   active: 'Gateways accept it.', throttled: 'Gateways slow it down.',
   suspended: 'Gateways refuse it for a while.', revoked: 'Gateways refuse it for good.',
 };
@@ -110,13 +110,13 @@ function update(one) {
   if (!panel) return;
   const status = one?.status ?? 'active';
   setBadge(panel.status, status);
-  panel.stands.replaceChildren(STANDS[status] ?? '', one?.until ? ' Ends by itself ' : '', one?.until ? time(one.until) : '');
+  panel.stands.replaceChildren(ENFORCED[status] ?? '', one?.until ? ' Expires ' : '', one?.until ? time(one.until) : '');
   say(panel.why, one?.reason ? `Last decision: ${one.reason}` : '');
   show(panel.why, Boolean(one?.reason));
   const used = Boolean(one?.windows.length);
   show(panel.use, used);
-  const note = !one ? 'tripline does not remember this credential: it was not used yet, or its requests failed. You can order about it all the same; make sure that the id is right.'
-    : used ? '' : 'Its use is no longer remembered; what was decided is.';
+  const note = !one ? 'tripline has no profile of this credential: it was not used yet, or its requests failed. You can still give orders; make sure that the id is right.'
+    : used ? '' : 'Its profile was evicted; its decisions are kept.';
   say(panel.note, note);
   show(panel.note, Boolean(note));
   showButtons(status);
@@ -151,7 +151,7 @@ function showUse(one) {
   });
 }
 
-/** Asks the daemon anew about the credential that is open. */
+/** Loads again the credential that is open. */
 export async function refreshDetail(withTrail = false) {
   const name = shown;
   if (!name) return;

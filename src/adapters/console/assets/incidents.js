@@ -67,9 +67,9 @@ function fill(row) {
 /** What was done about an incident, in words. */
 function doneWords(model, incident) {
   const last = model.decisions.find((one) => nameOf(one) === incident.name);
-  if (!last) return 'Nothing was decided yet.';
+  if (!last) return 'No decision yet.';
   const held = heldWords(last);
-  if (notDone(last)) return `Nothing done: ${last.action} was not carried out${held ? `; ${held}` : ''}.`;
+  if (notDone(last)) return `No action: ${last.action} was not carried out${held ? `; ${held}` : ''}.`;
   if (!last.carried_out) return `Only an alert${held ? `; ${held}` : ''}.`;
   return `Done: ${last.action} by ${last.by}${held ? `; ${held}` : ''}.`;
 }
@@ -89,17 +89,17 @@ export function showIncidents(model, open, announce) {
     say(parts.summary, first.summary);
     say(parts.done, doneWords(model, incident));
     const others = incident.findings.length - 1;
-    say(parts.more, others ? `Numbers, and ${many(others, 'more finding')}` : 'Numbers');
+    say(parts.more, others ? `Evidence, and ${many(others, 'more finding')}` : 'Evidence');
     fill(row);
   });
   say(byId('incidents-count'), model.incidents.length ? number(model.incidents.length) : '');
   const empty = byId('incidents-empty');
   show(empty, rows.length === 0 || model.incidents.length > ROWS_MAX);
-  say(empty, rows.length ? `The ${ROWS_MAX} most severe are shown.` : 'No open findings.');
+  say(empty, rows.length ? `The ${ROWS_MAX} most severe are shown.` : 'No open incidents.');
   tellNew(model.incidents, announce);
 }
 
-/** Says new incidents to those who listen to the page, once each. */
+/** Announces new incidents to screen readers, once each. */
 function tellNew(incidents, announce) {
   const grave = incidents.filter((one) => gravity(one.action) >= 1);
   const fresh = known && grave.filter((one) => !known.has(one.name));

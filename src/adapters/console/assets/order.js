@@ -7,15 +7,15 @@ import { heldWords, storeAnswers } from './decisions.js';
 const BY = 'tripline.by';
 const LASTS = [[900, '15 minutes'], [3600, '1 hour'], [86_400, '1 day'], [604_800, '7 days']];
 const REASON_BYTES_MAX = 1000;
-/** How long answers of stores are waited for. Unit: looks, one a second. */
+/** How long the page waits for the stores' answers. Unit: polls, one a second. */
 const LOOKS_MAX = 10;
 
 const VERBS = {
-  suspend: { button: 'danger', words: (name) => `Gateways refuse ${name} until the time is over; then it is accepted again by itself. Its owner is refused as well.` },
-  revoke: { button: 'danger', words: (name) => `Gateways refuse ${name} for good, its owner included, until somebody restores it. Some stores can’t restore: there it has to be issued anew.` },
-  restore: { button: 'main', words: (name) => `Gateways accept ${name} again at once. For a while tripline does nothing on what goes on now; then it is judged anew.` },
-  approve: { button: 'danger', words: (name) => `You agree that ${name} is revoked for good. Once enough people agree, gateways refuse it until somebody restores it.` },
-  reject: { button: 'main', words: (name) => `${name} is not revoked. Its suspension ends by itself.` },
+  suspend: { button: 'danger', words: (name) => `Gateways refuse ${name} until the suspension expires, its owner included.` },
+  revoke: { button: 'danger', words: (name) => `Gateways refuse ${name} for good, its owner included, until it is restored. Some stores can’t restore: there a new credential has to be issued.` },
+  restore: { button: 'main', words: (name) => `Gateways accept ${name} again at once. For a while tripline takes no action on its open findings; then they are evaluated again.` },
+  approve: { button: 'danger', words: (name) => `You agree that ${name} is revoked for good. Once enough people approve, gateways refuse it until it is restored.` },
+  reject: { button: 'main', words: (name) => `${name} is not revoked. Its suspension expires.` },
 };
 
 let current = null;
@@ -90,7 +90,7 @@ async function send() {
     if (current === mine) showResult(done);
   } catch (error) {
     if (current === mine) {
-      const words = error.words ?? 'The daemon did not answer. It may have carried the order out all the same: look at the decisions before you order again.';
+      const words = error.words ?? 'The daemon did not answer. It may have carried out the order nevertheless: check the decisions before you order again.';
       tell(error.status === 403 ? `${words}. Nothing was changed.` : words);
       confirm.disabled = false;
       say(confirm, capital(verb));
@@ -103,7 +103,7 @@ function outcome(done) {
   const { verb, name } = current;
   const { decision } = done;
   if (!decision) {
-    if (verb === 'approve' || verb === 'reject') return `Your ${verb === 'approve' ? 'yes' : 'no'} is recorded in the audit log.`;
+    if (verb === 'approve' || verb === 'reject') return `Your ${verb === 'approve' ? 'approval' : 'rejection'} is recorded in the audit log.`;
     return `Nothing changed: ${name} was ${done.before || 'as ordered'} before.`;
   }
   if (!decision.carried_out) return `Not carried out: ${heldWords(decision) || decision.reason}.`;
@@ -122,10 +122,10 @@ function showResult(done) {
     if (decision.carried_out) watchStores(decision.id, stores, current);
   }
   for (const store of done.cannot ?? []) {
-    lines.push(el('p', { class: 'error', text: `${store} can’t restore: have the credential issued anew there.` }));
+    lines.push(el('p', { class: 'error', text: `${store} can’t restore: issue a new credential there.` }));
   }
   if (done.open_findings?.length) {
-    lines.push(el('p', { class: 'held', text: `${many(done.open_findings.length, 'finding')} still open: nothing is done on it for a while ([actions] operator_restore_grace); if it goes on after that, it is judged anew.` }));
+    lines.push(el('p', { class: 'held', text: `${many(done.open_findings.length, 'finding')} still open: no action on it during [actions] operator_restore_grace; if it goes on after that, it is evaluated again.` }));
   }
   byId('order-result').replaceChildren(...lines);
   show(byId('order-fields'), false);

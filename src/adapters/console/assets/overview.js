@@ -1,4 +1,4 @@
-// The first five seconds: is a credential being abused, what was done, is the watcher well.
+// The first five seconds: is a credential being abused, what was done, is the daemon healthy.
 
 import { attr, byId, bytes, compact, el, gravity, keyed, many, nameOf, now, number, say, show, span } from './dom.js';
 import { rateChart } from './charts.js';
@@ -7,10 +7,10 @@ const KEPT_MS = 300_000;
 /** How many credentials the page asks for; those out of service come first. */
 export const LISTED_MAX = 100;
 const MODES = {
-  shadow: 'carries nothing out by itself; writes down what it would do',
-  alert: 'tells people; takes nothing out of service by itself',
+  shadow: 'carries nothing out by itself; records what it would do',
+  alert: 'alerts people; takes nothing out of service by itself',
   throttle: 'slows credentials down by itself, at most',
-  suspend: 'suspends by itself, at most; each suspension ends by itself',
+  suspend: 'suspends by itself, at most; each suspension expires',
   revoke: 'revokes by itself, within its revocation limit',
 };
 
@@ -69,10 +69,10 @@ function abuse(model) {
     return `${list.slice(0, 3).map((one) => one.credential).join(', ')}${more}`;
   };
   if (suspect.length) {
-    return { level: 'bad', mark: '!', value: `${many(suspect.length, 'credential')} in service and suspect`, sub: `${some(suspect)}.${observed}` };
+    return { level: 'bad', mark: '!', value: `${many(suspect.length, 'credential')} in service with open incidents`, sub: `${some(suspect)}.${observed}` };
   }
   if (restored.length) {
-    const words = `A person restored ${some(restored)}; the incident is not over yet. Nothing is done about it for a while.${observed}`;
+    const words = `A person restored ${some(restored)}; the incident is still open. tripline takes no action on it for a while.${observed}`;
     return { level: 'warn', mark: '✓', value: 'Restored', sub: words };
   }
   if (grave.length) {
@@ -99,7 +99,7 @@ function done(model) {
   };
 }
 
-/** How each part of the watcher is: `level` good, calm, warn or bad, as the daemon itself judges. */
+/** The health of each part of the daemon: `level` good, calm, warn or bad, as the daemon itself judges. */
 function healthOf(status) {
   const items = [];
   const issueOf = (part, store) => status.issues.find((one) => one.part === part && (!store || one.store === store));
@@ -112,44 +112,44 @@ function healthOf(status) {
       : { name, level, value, words });
   };
   const { journal, kafka } = status;
-  add('journal', 'journal', journal.writable ? `${compact(journal.lines)} lines` : 'not writable', 'The journal can be written.');
+  add('journal', 'journal', journal.writable ? `${compact(journal.lines)} lines` : 'not writable', 'The journal is writable.');
   for (const { name, waiting, up } of status.stores) {
-    const value = !up ? 'away' : waiting ? `${number(waiting)} waiting` : 'settled';
-    add('store', name, value, `${name} has all decisions, or gets them now.`, { store: name });
+    const value = !up ? 'unreachable' : waiting ? `${number(waiting)} pending` : 'settled';
+    add('store', name, value, `${name} has all decisions, or is receiving them now.`, { store: name });
   }
   if (kafka) {
-    const value = !kafka.up ? 'away' : kafka.partitions ? `lag ${compact(kafka.lag)}` : 'no partition';
+    const value = !kafka.up ? 'unreachable' : kafka.partitions ? `lag ${compact(kafka.lag)}` : 'no partition';
     add('kafka', 'Kafka', value, `${many(kafka.partitions, 'partition')}, ${many(kafka.lag, 'record')} not yet applied.`);
   }
   const ratio = status.memory_bytes_max ? status.memory_bytes / status.memory_bytes_max : 0;
   add('memory', 'memory', `${number(100 * ratio)} %`,
     `${bytes(status.memory_bytes)} of ${bytes(status.memory_bytes_max)}, ${many(status.credentials, 'credential')} remembered.`);
-  add('queue', 'queue', issueOf('queue') ? 'full' : 'has room', `Full ${number(status.queue_full)} times since the start.`);
-  add('records', 'refused', `${compact(status.events_refused)} so far`, 'Records that could not be read, since the start.');
-  add('revocation_limit', 'revocation_limit', status.revocation_tokens > 0 ? `${number(status.revocation_tokens)} left` : 'empty', 'Revocations it lets through now.');
+  add('queue', 'queue', issueOf('queue') ? 'full' : 'not full', `Full ${number(status.queue_full)} times since the start.`);
+  add('records', 'rejected', `${compact(status.events_refused)} so far`, 'Records rejected since the start.');
+  add('revocation_limit', 'revocation limit', status.revocation_tokens > 0 ? `${number(status.revocation_tokens)} left` : 'empty', 'Revocations that the limit allows now.');
   const age = status.checkpoint ? now() - Date.parse(status.checkpoint) : null;
   add('checkpoints', 'checkpoint', age === null ? 'none owned' : `${span(age)} ago`,
-    'When the partition that waits longest was last written down, or taken over.', { level: age === null ? 'calm' : 'good' });
-  add('event_log', 'event log', bytes(status.event_log_bytes), 'Events kept until checkpoints hold them.', { level: 'calm' });
+    'When the oldest checkpoint of a partition was written, or the partition taken over.', { level: age === null ? 'calm' : 'good' });
+  add('event_log', 'event log', bytes(status.event_log_bytes), 'Events kept until checkpoints cover them.', { level: 'calm' });
   const left = status.issues.filter((one) => !shown.has(one));
-  for (const { part } of left) add(part, titleOf(part), 'not well', '');
+  for (const { part } of left) add(part, titleOf(part), 'unhealthy', '');
   return items;
 }
 
 const titleOf = (part) => part.replace('_', ' ');
 
-/** A issue as a sentence. */
+/** An issue as a sentence. */
 function sentence({ part, store, found, runbook }) {
   return `${store ?? titleOf(part)}: ${found} (runbook ${runbook}).`;
 }
 
-function watcher(status, items, link) {
+function health(status, items, link) {
   const bad = ['bad', 'warn'].flatMap((level) => items.filter((item) => item.level === level));
   const up = `Version ${status.version}, up ${span(now() - Date.parse(status.started))}.`;
-  if (link === 'away') return { level: 'bad', mark: '!', value: 'Not reached', sub: 'What you see is old.' };
-  if (!bad.length) return { level: 'good', mark: '✓', value: 'Well', sub: `${many(status.credentials, 'credential')} watched. ${up}` };
+  if (link === 'away') return { level: 'bad', mark: '!', value: 'Unreachable', sub: 'The data shown is old.' };
+  if (!bad.length) return { level: 'good', mark: '✓', value: 'Healthy', sub: `${many(status.credentials, 'credential')} watched. ${up}` };
   const level = bad.some((item) => item.level === 'bad') ? 'bad' : 'warn';
-  return { level, mark: '!', value: many(bad.length, 'thing to look at', 'things to look at'), sub: bad.map((item) => item.words).join(' ') };
+  return { level, mark: '!', value: many(bad.length, 'issue', 'issues'), sub: bad.map((item) => item.words).join(' ') };
 }
 
 const HEALTH_MARKS = { good: '✓', calm: '–', warn: '!', bad: '✕' };
@@ -180,14 +180,14 @@ export function showOverview(model, link) {
   say(byId('mode-words'), MODES[status.mode] ?? '');
   mode.title = `By default tripline ${MODES[status.mode] ?? 'has this mode'}. Tenants and kinds may have their own mode.`;
   const items = healthOf(status);
-  for (const [name, words] of model.faults) items.push({ name, level: 'bad', value: 'can’t be read', words: `The ${name} on this page are old: ${words}.` });
+  for (const [name, words] of model.faults) items.push({ name, level: 'bad', value: 'can’t load', words: `The ${name} on this page are old: ${words}.` });
   const away = link === 'away';
-  // What is old reassures nobody.
+  // Old data must not look healthy.
   if (away) for (const item of items) item.level = 'calm';
   const asKnown = (shown) => (away ? { ...shown, level: 'calm', mark: '?', value: `${shown.value} (old)` } : shown);
   tile('tile-abuse', asKnown(abuse(model)));
   tile('tile-done', asKnown(done(model)));
-  tile('tile-watch', watcher(status, items, link));
+  tile('tile-watch', health(status, items, link));
   say(byId('tile-rate').querySelector('.value'), ratePerS() === null ? '…' : `${compact(ratePerS())}/s`);
   chart ??= rateChart(byId('rate-chart'));
   const drawn = samples.filter((sample) => sample.rate !== null);

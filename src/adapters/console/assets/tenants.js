@@ -1,4 +1,4 @@
-// Who takes what of the fleet: the last whole minute, beside what is usual.
+// The requests of each tenant in the last whole minute, against its baseline.
 
 import { byId, clean, el, keyed, number, say, show } from './dom.js';
 
@@ -8,7 +8,7 @@ const percent = (share) => `${number(Math.round(share * 1000) / 10)} %`;
 
 function state(one) {
   if (one.flood) return `▲ floods (${one.flood})`;
-  return one.minutes_missing > 0 ? `learned for ${number(one.minutes_missing)} more min` : 'as usual';
+  return one.minutes_missing > 0 ? `learning for ${number(one.minutes_missing)} more min` : 'normal';
 }
 
 function make(one) {
@@ -33,5 +33,5 @@ export function showTenants(model) {
   say(byId('tenants-count'), minute ? `${part}${number(requests)} requests in the minute from ${minute.slice(11, 16)} UTC` : '');
   const empty = byId('tenants-empty');
   show(empty, tenants.length === 0);
-  say(empty, minute ? 'No event of that minute named its tenant.' : 'No minute has ended of late in which there were requests.');
+  say(empty, minute ? 'No event of that minute named its tenant.' : 'No recent minute had requests.');
 }

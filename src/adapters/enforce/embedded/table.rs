@@ -87,7 +87,7 @@ impl Table {
                 let aside = sqlite::set_aside(path).ok();
                 tracing::error!(
                     file = %path.display(), %error, aside = ?aside,
-                    "the embedded store is damaged; it is set aside and made again from the journal"
+                    "the embedded store is damaged; it is set aside and rebuilt from the journal"
                 );
                 Self::try_open(path, epoch)
             }

@@ -42,7 +42,8 @@ impl Faults {
         if keys.len() < NAMED_MAX && keys.insert(credential.clone(), error.to_string()).is_none() {
             tracing::error!(
                 %credential, %error,
-                "Redis can't read the key of this credential: remove it; tripline then writes it again"
+                "Redis can't read the key of this credential: remove it, and tripline writes it \
+                 again"
             );
         }
     }

@@ -226,7 +226,7 @@ impl RedisStore {
                 if kept { Pulse::Kept } else { Pulse::Lost }
             }
             Err(error) => {
-                tracing::debug!(%error, "Redis has no pulse");
+                tracing::debug!(%error, "the heartbeat of Redis failed");
                 self.faults.server.lock().replace(error.to_string());
                 Pulse::Unreachable
             }
@@ -357,13 +357,13 @@ impl RedisStore {
 
     fn receipt_of(&self, error: &RedisError, decision: &Decision) -> Receipt {
         if is_passing(error) {
-            tracing::debug!(error = %error, "Redis could not be asked");
+            tracing::debug!(error = %error, "a request to Redis failed");
             self.faults.server.lock().replace(error.to_string());
             Receipt::Unreachable
         } else {
             tracing::error!(
                 error = %error, credential = %decision.credential, decision = %decision.id,
-                "Redis refuses; check the rights of its user, and the type of this key"
+                "Redis rejects commands; check the rights of its user, and the type of this key"
             );
             Receipt::Refused
         }

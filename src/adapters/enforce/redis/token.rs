@@ -23,7 +23,8 @@ impl RedisStore {
             Ok(1) => TokenGrant::Granted,
             Ok(_) => TokenGrant::Refused,
             Err(error) => {
-                tracing::warn!(%error, "Redis could not be asked for a token of the revocation limit");
+                tracing::warn!(%error, "the request to Redis for a token of the revocation limit \
+                    failed");
                 TokenGrant::Unanswered
             }
         }

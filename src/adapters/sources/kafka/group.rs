@@ -177,7 +177,7 @@ impl Context {
             tracing::error!(
                 topic = place.0,
                 partition = place.1,
-                "a partition that was assigned has no owner here; restart this instance"
+                "an assigned partition has no worker here; restart this instance"
             );
             return;
         };
@@ -203,7 +203,8 @@ impl Context {
                 Some(Err(_)) | None => tracing::warn!(
                     topic = place.0,
                     partition = place.1,
-                    "its worker does not give it back in time; its records are read again"
+                    "the worker did not release the partition in time; its records will be read \
+                     again"
                 ),
             }
         }
@@ -231,7 +232,7 @@ impl Context {
             self.held.lock().extend(left.map(|(one, _)| one));
             if let Err(error) = commit(consumer, &self.board, CommitMode::Sync) {
                 let error = Redacted::of(error);
-                tracing::warn!(%error, "offsets were not committed; records come again");
+                tracing::warn!(%error, "offsets were not committed; records will be redelivered");
             }
         }
         self.board.lock().retain(|place, _| !places.contains(place));
@@ -275,7 +276,7 @@ impl Context {
             tracing::warn!(
                 topic,
                 partition,
-                "the cluster does not say who it is, so that no checkpoint can be found; it is asked again"
+                "the cluster reports no id, so checkpoints can't be looked up; retrying"
             );
         }
         let cluster = cluster.as_deref()?;
@@ -299,7 +300,7 @@ impl Context {
             place = held.name,
             credentials = more,
             offset = held.next_offset(),
-            "what was remembered is read back"
+            "profiles restored from the checkpoint"
         );
     }
 

@@ -132,8 +132,8 @@ impl Shared {
         tracing::error!(
             place = name,
             why,
-            "its credentials are not known by now; events are watched, nothing is written down or \
-             committed, and it goes on from the checkpoint once that can be had"
+            "the checkpoint can't be read yet: events are processed without it, nothing is \
+             checkpointed or committed, and the partition resumes from it once it is readable"
         );
         None
     }
@@ -151,7 +151,7 @@ impl Shared {
             self.runtime.block_on(async { tokio::time::timeout(HANDOVER_WAIT, writing).await });
         if in_time.is_err() {
             tracing::warn!(
-                "checkpoints could not be written in time; the next owner reads some records again"
+                "checkpoints were not written in time; the next owner reads some records again"
             );
         }
         written
@@ -176,9 +176,8 @@ pub(super) fn goes_on(
                 topic,
                 partition,
                 offset = group,
-                "the group has come to this offset, but no checkpoint is to be had here: its \
-                 credentials are learned anew; let all instances keep checkpoints in one place \
-                 (checkpoints.url)"
+                "the group has committed this offset, but there is no checkpoint here: baselines \
+                 of its credentials start from zero; let all instances keep checkpoints in one place (checkpoints.url)"
             );
         }
         return ResumePoint::Group;
@@ -189,8 +188,8 @@ pub(super) fn goes_on(
             partition,
             records = low - next,
             offset = low,
-            "records were removed before they were read: keep them for longer, or look at why \
-             tripline fell so far behind"
+            "records were deleted before they were read: raise their retention, or find out why \
+             tripline lags so far behind"
         );
         held.driver.partition_mut().skip_to(low);
         return ResumePoint::Offset(low);

@@ -50,7 +50,7 @@ const LAG_EVERY_MS: i64 = 5_000;
 pub fn run(params: &Params, shared: &Shared, ends: Ends) {
     let pulse = match pause_guard::start(Arc::clone(&shared.stopping)) {
         Ok(pulse) => pulse,
-        Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
+        Err(error) => return tracing::error!(error = %error, "can't start the Kafka thread"),
     };
     let held = Arc::default();
     let mut stall_detector = StallDetector::default();
@@ -75,7 +75,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
         let name = format!("kafka-{number}");
         match threads::spawn(&name, move || worker.run(&receiver, &mut questions)) {
             Ok(thread) => threads.push(thread),
-            Err(error) => return tracing::error!(error = %error, "no thread for Kafka"),
+            Err(error) => return tracing::error!(error = %error, "can't start the Kafka thread"),
         }
         orders.push(sender);
     }
@@ -90,7 +90,8 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
                 shared.metrics.up.set(0);
                 if complain_again(&mut complained_at) {
                     let error = Redacted::of(error);
-                    tracing::error!(%error, "no Kafka consumer; it is tried again each second");
+                    tracing::error!(%error, "can't create the Kafka consumer; retrying each \
+                        second");
                 }
                 std::thread::sleep(Duration::from_secs(1));
                 continue;
@@ -110,7 +111,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
     }
     for thread in threads {
         if thread.join().is_err() {
-            tracing::error!("a Kafka thread ended by a panic");
+            tracing::error!("a Kafka thread panicked");
         }
     }
 }
@@ -189,7 +190,8 @@ impl<'a> Consumption<'a> {
                         topic,
                         partition,
                         offset,
-                        "a record came by a way on which nobody reads; the Kafka consumer is made anew"
+                        "a record arrived on a queue without a reader; the Kafka consumer is \
+                         recreated"
                     );
                     return;
                 }
@@ -200,7 +202,7 @@ impl<'a> Consumption<'a> {
                 let board = &self.consumer.context().board;
                 if let Err(error) = commit(&self.consumer, board, CommitMode::Async) {
                     let error = Redacted::of(error);
-                    tracing::warn!(%error, "offsets were not committed; it is tried again");
+                    tracing::warn!(%error, "offsets were not committed; retrying");
                 }
             }
             if now.ms_since(self.measured_at) >= LAG_EVERY_MS {
@@ -212,7 +214,8 @@ impl<'a> Consumption<'a> {
                 tracing::error!(
                     topic,
                     partition,
-                    "the Kafka consumer reads nothing of it, though there is more; it is made anew"
+                    "the Kafka consumer stalled on a partition that has more records; it is \
+                     recreated"
                 );
                 return;
             }
@@ -227,7 +230,7 @@ impl<'a> Consumption<'a> {
                 error,
                 brokers = self.params.brokers,
                 topics = ?self.params.topics,
-                "Kafka reports an error; if it lasts its events wait there, and are not watched"
+                "Kafka reports an error; while it lasts, events wait there and are not processed"
             );
         }
     }
@@ -277,7 +280,7 @@ impl<'a> Consumption<'a> {
             topic,
             partition,
             why,
-            "its checkpoint can't be had by now: its credentials are learned anew until then"
+            "the checkpoint can't be read yet: until then baselines start from zero"
         );
     }
 
@@ -389,7 +392,7 @@ impl<'a> Consumption<'a> {
         };
         if let Err(error) = std::thread::Builder::new().name("kafka-leaves".to_owned()).spawn(last)
         {
-            tracing::warn!(error = %error, "no thread for a Kafka consumer that leaves");
+            tracing::warn!(error = %error, "can't start a thread to close the Kafka consumer");
         }
     }
 

@@ -26,7 +26,7 @@ impl ConsumerMetrics {
         Ok(Self {
             resets: r.counter(
                 "consumer_resets_total",
-                "Partitions of Kafka that were made anew or cut off while they were read.",
+                "Kafka partitions that were recreated or truncated while they were read.",
             )?,
             skipped: r.counter(
                 "consumer_skipped_total",
@@ -39,7 +39,7 @@ impl ConsumerMetrics {
             assigned: r.gauge("consumer_assigned", "Kafka partitions owned.")?,
             stalls: r.counter(
                 "consumer_stalls_total",
-                "Times the consumer was made anew because it stood still.",
+                "Times the consumer was recreated because it stalled.",
             )?,
             up: r.gauge(
                 "consumer_up",

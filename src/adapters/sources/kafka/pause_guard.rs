@@ -43,7 +43,7 @@ impl PauseGuard {
             if silent_ms > SILENT_MS_MAX {
                 tracing::warn!(
                     silent_ms,
-                    "this process stood still; it waits to hear whether it belongs to the group"
+                    "this process was paused; waiting to learn whether it is still in the group"
                 );
             }
             std::thread::sleep(PULSE);

@@ -47,7 +47,7 @@ impl RejectsTopic {
             Ok(producer) => Some(Self { producer: Arc::new(producer), topic }),
             Err(error) => {
                 let error = Redacted::of(error);
-                tracing::error!(%error, "refused records go to the file: no producer");
+                tracing::error!(%error, "rejected records go to the file: can't create a producer");
                 None
             }
         }
@@ -78,7 +78,7 @@ impl Deliveries {
             tracing::error!(
                 error = %Redacted::of(error),
                 topic,
-                "rejects_topic does not take refused records; they go to the file"
+                "rejects_topic does not accept rejected records; they go to the file"
             );
         }
     }

@@ -127,7 +127,7 @@ pub fn run(
             Err(error) => {
                 totals.begun_anew += 1;
                 let error = Redacted::of(error);
-                tracing::warn!(%error, "nothing of the open transaction counts; it begins anew");
+                tracing::warn!(%error, "the open transaction is aborted and retried");
                 std::thread::sleep(ANEW_AFTER);
             }
         }
@@ -254,7 +254,7 @@ impl Context {
             && let Err(error) = self.producer.abort_transaction(BROKER_WAIT)
         {
             // The next transaction can't begin, and both clients are recreated.
-            tracing::debug!(error = %Redacted::of(error), "a transaction can't be aborted");
+            tracing::debug!(error = %Redacted::of(error), "can't abort a transaction");
         }
     }
 }
@@ -391,7 +391,7 @@ impl<'a> CopyRound<'a> {
                 partition,
                 offset,
                 reason = refusal.as_str(),
-                "a record is refused, and left out"
+                "a record is rejected and left out"
             );
             return Ok(());
         };

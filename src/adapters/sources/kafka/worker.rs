@@ -158,7 +158,7 @@ impl Worker {
                             error = %Redacted::of(error),
                             topic = place.0,
                             partition = place.1,
-                            "a partition can't be read; if it lasts its events are not watched"
+                            "can't read a partition; while this lasts, its events are not processed"
                         );
                     }
                     break;
@@ -219,8 +219,8 @@ impl Worker {
                 partition,
                 known = next,
                 offset,
-                "the topic goes on before what was read of it: it was made anew or cut off; what \
-                 was learned is kept, and its records count anew"
+                "the topic was recreated or truncated: its offsets are behind those already read; \
+                 profiles are kept, and its records count as new"
             );
             held.driver.partition_mut().rewind_to(offset);
             progress.begin_anew();
