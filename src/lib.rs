@@ -1,7 +1,7 @@
 //! `tripline` watches how every API key, token and session is used, notices abuse within a second
 //! or so, and takes the credential out of service through the auth store.
 //!
-//! Each layer imports only from layers above it in this table; see ARCHITECTURE.md for an event's way
+//! Each layer imports only from layers before it in this table; see ARCHITECTURE.md for an event's way
 //! through them.
 //!
 //! | layer | what it is | what it does not know |

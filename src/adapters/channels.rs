@@ -1,4 +1,4 @@
-//! The ways to the threads that own state: what they are reported, and how to tell them.
+//! Channels to the threads that own state, and their messages.
 //!
 //! A hash slot of the HTTP source belongs to one thread of the data plane. Queues are bounded:
 //! where one is full the sender learns, and nothing is dropped in silence.

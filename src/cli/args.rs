@@ -27,12 +27,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Parser)]
 #[command(name = "tripline", version, max_term_width = 100)]
 pub struct Cli {
-    /// The remedy.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// The remedy.
+/// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a demonstration: a simulated fleet, a leaked key, detection, revocation, undo. Needs no
@@ -58,7 +58,7 @@ pub enum Command {
         /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
-        /// The remedy.
+        /// The command.
         #[command(subcommand)]
         command: credentials::Credentials,
     },
@@ -67,7 +67,7 @@ pub enum Command {
         /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
-        /// The remedy.
+        /// The command.
         #[command(subcommand)]
         command: findings::Findings,
     },
@@ -76,19 +76,19 @@ pub enum Command {
         /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
-        /// The remedy.
+        /// The command.
         #[command(subcommand)]
         command: decisions::Decisions,
     },
     /// Verify and maintain the journal.
     Journal {
-        /// The remedy.
+        /// The command.
         #[command(subcommand)]
         command: journal::Journal,
     },
     /// Test the receivers of notifications.
     Notify {
-        /// The remedy.
+        /// The command.
         #[command(subcommand)]
         command: notify::Notify,
     },
@@ -114,7 +114,7 @@ pub enum Command {
     Doctor(checks::DoctorArgs),
     /// Create a redacted support bundle.
     Support {
-        /// The remedy.
+        /// The command.
         #[command(subcommand)]
         command: dump::Support,
     },

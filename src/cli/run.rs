@@ -63,7 +63,7 @@ async fn serve(settings: Settings) -> Exit {
     }
 }
 
-/// Reports the service manager, if there is one.
+/// Notifies the service manager, if there is one.
 fn tell_manager(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "can't notify the service manager");
@@ -84,7 +84,7 @@ async fn reload(reloads: Reloads) {
     tell_manager(&[NotifyState::Ready]);
 }
 
-/// Reports the service manager that tripline lives, as often as it wants, as long as the control
+/// Sends heartbeats to the service manager, as often as it wants, as long as the control
 /// plane does.
 async fn feed_watchdog(heartbeat_at: Oldest) {
     let Some(within) = sd_notify::watchdog_enabled() else { return };

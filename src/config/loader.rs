@@ -25,7 +25,7 @@ pub fn check(
 }
 
 /// Checks a configuration, and with the time also whether something in it has expired: a person
-/// a person who looks at the file learns of it, a daemon that starts again long after is not held up.
+/// who looks at the file learns of it, a daemon that starts again long after is not held up.
 ///
 /// # Errors
 /// All its mistakes.

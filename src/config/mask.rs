@@ -121,7 +121,7 @@ fn asterisks(text: &str) -> String {
     "*".repeat(text.len())
 }
 
-/// The same with asterisks for the enforcement state there, but for spaces, quotes, brackets and signs.
+/// The same with asterisks for the text there, but for spaces, quotes, brackets and signs.
 fn hidden(text: &str) -> String {
     let kept = |c: char| c.is_ascii_whitespace() || "\"'[],{}=.".contains(c);
     let mut shown = String::with_capacity(text.len());

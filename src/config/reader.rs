@@ -234,6 +234,7 @@ impl<'a> Section<'a> {
         key: &str,
         read: impl Fn(Value<'_>, Kind) -> Result<T, InvalidValue>,
     ) -> Option<T> {
+        debug_assert!(self.is_described(key), "the table of settings lacks {}", self.path_of(key));
         let setting = self.setting(key)?;
         self.get(key, |value| read(value, setting.kind)).or_else(|| {
             let text = setting.default?.trim_matches('"');
@@ -253,7 +254,7 @@ impl<'a> Section<'a> {
 
     /// A rate; 0 is none. Unit: requests per minute.
     pub fn rate_per_min(&self, key: &str) -> u32 {
-        self.value(key, |value, _| units::rate_per_min(value)).unwrap_or(0)
+        self.value(key, units::rate_within).unwrap_or(0)
     }
 
     /// A whole number, within its range.

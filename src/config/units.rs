@@ -96,6 +96,18 @@ pub fn bytes(value: Value<'_>) -> Result<u64, InvalidValue> {
     read.ok_or_else(|| InvalidValue::new("invalid size", "write 512KiB, 8MiB or 1GiB"))
 }
 
+/// A rate, or 0 for none where its kind allows that. Unit: requests per minute.
+///
+/// # Errors
+/// When it is none.
+pub fn rate_within(value: Value<'_>, kind: Kind) -> Result<u32, InvalidValue> {
+    let rate = rate_per_min(value)?;
+    if rate == 0 && kind == (Kind::Rate { or_none: false }) {
+        return Err(InvalidValue::new("a rate is required", "write 10000/min, 10k/min or 200/s"));
+    }
+    Ok(rate)
+}
+
 /// A duration in the range of its kind. Unit: milliseconds.
 ///
 /// # Errors
@@ -103,19 +115,33 @@ pub fn bytes(value: Value<'_>) -> Result<u64, InvalidValue> {
 pub fn duration_within(value: Value<'_>, kind: Kind) -> Result<i64, InvalidValue> {
     let ms = duration_ms(value)?;
     let Kind::Duration { min_ms, max_ms } = kind else { return Ok(ms) };
-    let written = |ms: i64| match ms {
-        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
-        ms => format!("{}s", ms / 1000),
-    };
     if ms < min_ms {
-        let remedy = format!("write {} or more", written(min_ms));
+        let remedy = format!("write {} or more", written_ms(min_ms));
         return Err(InvalidValue::new("too short", remedy));
     }
     if ms > max_ms {
-        let remedy = format!("write {} or less", written(max_ms));
+        let remedy = format!("write {} or less", written_ms(max_ms));
         return Err(InvalidValue::new("too long", remedy));
     }
     Ok(ms)
+}
+
+/// A duration as it is written.
+pub fn written_ms(ms: i64) -> String {
+    match ms {
+        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    }
+}
+
+/// A size as it is written.
+pub fn written_bytes(bytes: u64) -> String {
+    if bytes.is_multiple_of(1 << 20) {
+        format!("{}MiB", bytes >> 20)
+    } else {
+        format!("{}KiB", bytes >> 10)
+    }
 }
 
 /// A size in the range of its kind. Unit: bytes.
@@ -128,9 +154,7 @@ pub fn size_within(value: Value<'_>, kind: Kind) -> Result<u64, InvalidValue> {
     if size >= min {
         return Ok(size);
     }
-    let is_whole = min % (1 << 20) == 0;
-    let least = if is_whole { format!("{}MiB", min >> 20) } else { format!("{}KiB", min >> 10) };
-    Err(InvalidValue::new("too small", format!("write {least} or more")))
+    Err(InvalidValue::new("too small", format!("write {} or more", written_bytes(min))))
 }
 
 /// A whole number in the range of its kind.

@@ -87,7 +87,9 @@ impl<'a> Value<'a> {
     pub fn texts(self) -> Result<Vec<&'a str>, InvalidValue> {
         let wrong = || InvalidValue::new("expected a list of strings", "write [\"one\", \"two\"]");
         match self {
-            Self::Environment(text) => Ok(text.split(',').map(str::trim).collect()),
+            Self::Environment(text) => {
+                Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).collect())
+            }
             Self::File(value) => {
                 let array = value.as_array().ok_or_else(wrong)?;
                 let texts = array.iter().map(|one| one.get_ref().as_str().ok_or_else(wrong));

@@ -2,7 +2,7 @@
 //!
 //! Settings that change while tripline runs: modes, limits, detectors, budgets, the revocation limit,
 //! the allow list, tokens. Changes of others (addresses, stores, files, Kafka) are reported as needing
-//! need a restart. A configuration with mistakes changes nothing.
+//! a restart. A configuration with mistakes changes nothing.
 
 use crate::adapters::channels::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::adapters::clock;
@@ -180,7 +180,7 @@ impl Reloader {
             Ok((settings, table)) => {
                 let tokens_differ = self.follows.apply_settings(&settings).await;
                 let mut applied = changed(&self.table, &table);
-                // Their files may be others, where the enforcement state here is the same.
+                // Their files may be others, where the configuration here is the same.
                 applied.extend(tokens_differ.then(|| TOKENS.to_owned()));
                 let mut after_restart = sorted(&changed(&self.started, &table)).after_restart;
                 if self.follows.counts_otherwise(&settings) {
@@ -215,7 +215,7 @@ fn is_another_file(known: Option<FileVersion>, now: Option<FileVersion>) -> bool
     now.is_some() && which(known) != which(now)
 }
 
-/// The settings of a file, and the enforcement state in it.
+/// The settings of a file, and its table.
 fn read(path: &Path) -> Result<(Settings, toml::Table), String> {
     if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
         return Err(format!("{} is no file", path.display()));

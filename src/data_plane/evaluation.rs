@@ -181,7 +181,7 @@ impl Partition {
         }
     }
 
-    /// Puts the finding of a finding among the signals.
+    /// Emits a signal for an open finding.
     fn emit(&mut self, number: u32, at: u32, open_finding: &OpenFinding, change: Change) {
         let Some(mut finding) = self.finding(number, at, open_finding) else {
             return;

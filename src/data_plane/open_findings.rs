@@ -19,7 +19,7 @@ pub struct OpenIncidents {
     /// The profile's number in the profile table.
     pub number: u32,
     by_detector: [Option<OpenFinding>; Detector::ALL.len()],
-    /// Since when learning stalls.
+    /// Since when learning is frozen.
     suspected: Option<EventTime>,
     peaks: Peaks,
     gravest: Action,
@@ -44,7 +44,7 @@ impl OpenIncidents {
         self.by_detector.get(detector as usize)?.as_ref()
     }
 
-    /// Whether learning stalls at `now`: from the first suspicion until all is closed, or
+    /// Whether learning is frozen at `now`: from the first suspicion until all is closed, or
     /// for a day.
     pub fn freezes(&self, now: EventTime) -> bool {
         self.suspected.is_some_and(|at| now.ms_since(at) < FROZEN_MS_MAX)

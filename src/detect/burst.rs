@@ -166,7 +166,7 @@ impl Evidence for Burst {
                 String::new()
             },
             self.ratio,
-            if self.peak >= 5.0 { "its own record" } else { "the least that is compared with" },
+            if self.peak >= 5.0 { "its peak" } else { "the minimum baseline" },
         )
     }
 

@@ -130,9 +130,9 @@ impl Evidence for Spending {
             grouped(self.peak),
             self.ratio,
             if self.peak * self.ratio >= self.units * 0.999 {
-                "its own record"
+                "its peak"
             } else {
-                "the least that is compared with"
+                "the minimum baseline"
             },
         )
     }

@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(
             detection.summary(),
             "made 167 requests in 1 s where about 0.5 are usual and 6 were the most so far; \
-             that is 27.8 times its own record"
+             that is 27.8 times its peak"
         );
     }
 }

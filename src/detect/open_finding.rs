@@ -53,7 +53,7 @@ impl OpenFinding {
         }
     }
 
-    /// Takes a further detection; says what changed, if people are to be reported.
+    /// Takes a further detection; says what changed, if it must be reported.
     pub fn add(&mut self, detection: Detection, at: EventTime) -> Option<Change> {
         let is_limit = detection.detector() == Detector::Limit;
         let update_ms = if is_limit { LIMIT_UPDATE_MS } else { UPDATE_MS };

@@ -1,4 +1,4 @@
-//! A finding: one detector's claim about one finding of one credential, with its numbers.
+//! A finding: one detector's result about one stretch of abnormal use of one credential, with its numbers.
 
 use super::credential::Credential;
 use super::time::EventTime;
@@ -174,7 +174,7 @@ impl fmt::Display for Detector {
 pub struct FindingId(u64);
 
 impl FindingId {
-    /// Names the finding of a finding.
+    /// The id of a finding.
     pub fn of(credential: &Credential, detector: Detector, opened: EventTime) -> Self {
         // Not a defence against forgery, so the key is fixed: the same on every instance.
         let mut hasher = SipHasher13::new_with_keys(0x7472_6970_6c69_6e65, 0x66_696e_6469_6e67);
@@ -309,7 +309,7 @@ impl Measure {
     }
 }
 
-/// One detector's claim about one finding; updated while the finding runs.
+/// One detector's result about one stretch of abnormal use; updated while that lasts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finding {
     /// Its name.

@@ -196,7 +196,7 @@ fn burst() {
         Detector::Burst,
         Action::Throttle,
         "made 68 requests in 5 s where about 5.0 are usual and 5 were the most so far; that is \
-         13.6 times its own record",
+         13.6 times its peak",
     );
 }
 

@@ -141,8 +141,10 @@ impl PolicyMetrics {
             )?,
             approvals: r
                 .gauge("pending_approvals", "Revocations that wait for people to agree.")?,
-            enforced_credentials: r
-                .gauge("enforced_credentials", "Credentials on which a decision is remembered.")?,
+            enforced_credentials: r.gauge(
+                "enforced_credentials",
+                "Credentials with an enforcement state, those restored recently included.",
+            )?,
         })
     }
 

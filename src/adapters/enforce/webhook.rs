@@ -33,7 +33,7 @@ impl WebhookStore {
         Self { params, egress }
     }
 
-    /// Reports the receiver of a decision.
+    /// Sends a decision to the receiver.
     pub async fn carry_out(&self, decision: &Decision) -> Delivery {
         let Some(status) = decision.order.status() else { return Receipt::Already.into() };
         let Ok(mut body) = serde_json::to_value(DecisionJson(decision.clone())) else {

@@ -50,7 +50,7 @@ pub struct CredentialsState {
 /// Which credentials are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct CredentialsQuery {
-    /// How many at most; 100 if not body, 1000 at the most.
+    /// Maximum number; default 100, at most 1000.
     limit: Option<usize>,
 }
 

@@ -45,7 +45,7 @@ pub struct DecisionsState {
 /// Which decisions are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
 pub(super) struct DecisionsQuery {
-    /// How many at most; 100 if not body, 1000 at the most.
+    /// Maximum number; default 100, at most 1000.
     limit: Option<usize>,
     /// Only those about this credential, `kind:id` or the id of an API key.
     credential: Option<String>,

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 pub(super) struct Problem {
     /// The status code.
     status: u16,
-    /// The event.
+    /// The kind of problem.
     title: &'static str,
     /// The remedy.
     detail: String,

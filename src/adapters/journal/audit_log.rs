@@ -176,7 +176,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Reports the index; should it fail, it is behind until the next start.
+    /// Writes rows to the index; should it fail, it is behind until the next start.
     fn record(&mut self, rows: &[Row]) {
         if self.index_behind {
             return;

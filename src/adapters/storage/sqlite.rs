@@ -20,7 +20,7 @@ pub fn version_up_to(known: i64, connection: &Connection) -> rusqlite::Result<i6
     Ok(version)
 }
 
-/// Whether the enforcement state at `path` isn't what was written, so that another try changes nothing.
+/// Whether the file at `path` isn't what was written, so that another try changes nothing.
 pub fn is_damaged(path: &Path, error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{InvalidColumnType, QueryReturnedNoRows};
     // `Unknown` is the plain SQL error: a table or a column is missing.

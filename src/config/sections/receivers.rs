@@ -21,16 +21,12 @@ pub(super) fn read(
     section: Section<'_>,
     allowed: &egress::Params,
 ) -> Option<auth_store::Params> {
-    let named = section.names().iter().any(|name| name == "kinds");
-    let mut kinds = kinds(&section);
+    let default =
+        if kind == "oauth" { Kinds::of([Kind::Jwt, Kind::RefreshToken]) } else { Kinds::ALL };
+    let kinds = kinds(&section, default);
     let of = match kind {
         "webhook" => webhook(&section, allowed),
-        "oauth" => {
-            if !named {
-                kinds = Kinds::of([Kind::Jwt, Kind::RefreshToken]);
-            }
-            oauth(&section, allowed)
-        }
+        "oauth" => oauth(&section, allowed),
         _ => shared_signals(&section, allowed),
     };
     section.finish();

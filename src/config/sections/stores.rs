@@ -12,7 +12,7 @@ use crate::adapters::enforce::redis::store::{
 use crate::adapters::enforce::template::{Command, Template, TemplateError};
 use crate::config::reader::Section;
 use crate::config::value::{InvalidValue, Value};
-use crate::model::credential::Kind;
+use crate::model::credential::{Kind, Kinds};
 use hashbrown::HashMap;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -41,7 +41,7 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
     if !redis.is_there() {
         return None;
     }
-    let kinds = kinds(&redis);
+    let kinds = kinds(&redis, Kinds::ALL);
     let place = place(&redis);
     let text = |value: Value<'_>| value.text().map(str::to_owned);
     let key = redis.get("key", |value| {

@@ -77,6 +77,10 @@ mod tests {
     #[test]
     fn the_example_file_and_what_it_shows_as_defaults_are_good() {
         let text = render::toml();
+        let headers: Vec<&str> =
+            text.lines().filter(|line| line.trim_start_matches("# ").starts_with('[')).collect();
+        let once: BTreeSet<&&str> = headers.iter().collect();
+        assert_eq!(once.len(), headers.len(), "a section is there twice: {headers:#?}");
         let uncommented = text.replace("\n#= ", "\n");
         let read =
             |text: &str| loader::check("t", text, BTreeMap::new()).map_err(|e| e.to_string());

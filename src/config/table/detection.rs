@@ -1,6 +1,6 @@
 //! Detection: memory, limits and detectors.
 
-use super::setting::{ACTIONS, DETECTORS};
+use super::setting::{ACTIONS, DETECTORS, LIMIT, RATE};
 use super::setting::{Kind, Setting, duration, integer, number, number_or_none, size};
 
 /// The settings, in the order of the file.
@@ -50,7 +50,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "limits.default",
-        kind: Kind::Rate,
+        kind: LIMIT,
         default: Some(r#""10k/min""#),
         example: None,
         doc: "The limit of every credential: more than this in any 60 s justifies `action`. More than \
@@ -58,7 +58,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "limits.kind.<session>",
-        kind: Kind::Rate,
+        kind: LIMIT,
         default: None,
         example: Some(r#""600/min""#),
         doc: "The limit of the credentials of one kind. The most specific one holds: credential, \
@@ -66,7 +66,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "limits.tenant_sum.<acme>",
-        kind: Kind::Rate,
+        kind: LIMIT,
         default: None,
         example: Some(r#""500k/min""#),
         doc: "The limit of all credentials of a tenant together: alerts (TriplineTenantLimit), no \
@@ -74,14 +74,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "limits.tenant_each.<acme>",
-        kind: Kind::Rate,
+        kind: LIMIT,
         default: None,
         example: Some(r#""50k/min""#),
         doc: "The limit of each credential of a tenant.",
     },
     Setting {
         path: "limits.credential.<api_key:key_nightly_export>",
-        kind: Kind::Rate,
+        kind: LIMIT,
         default: None,
         example: Some(r#""none""#),
         doc: "The limit of one credential.",
@@ -125,7 +125,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "burst.throttle_rate",
-        kind: Kind::Rate,
+        kind: RATE,
         default: Some(r#""600/min""#),
         example: None,
         doc: "The least rate to throttle or suspend.",

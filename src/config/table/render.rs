@@ -2,6 +2,7 @@
 
 use super::all::settings;
 use super::setting::{Kind, Setting};
+use crate::config::units::{written_bytes, written_ms};
 use serde_json::{Map, Value, json};
 
 /// Columns of a line of comment.
@@ -14,7 +15,8 @@ const HEAD: &str = "tripline's configuration. Every line that begins with `#=` i
     change it. Check a file with `tripline check FILE`: it reports every mistake at once.\n\
     \n\
     Durations: 500ms, 60s, 15min, 24h, 14d. Rates: 10000/min, 10k/min, 200/s, none. Sizes: 512KiB, 8MiB, \
-    1GiB. Each setting can come from the environment instead: [http] listen is TRIPLINE_HTTP__LISTEN. \
+    1GiB. Each setting but those under names of your own can come from the environment instead: [http] listen is \
+    TRIPLINE_HTTP__LISTEN. \
     Secrets come from files.\n\
     \n\
     The file, and the token files with it, is read again at SIGHUP, by POST /v1/reload, and once a whole new \
@@ -63,12 +65,12 @@ fn range(kind: Kind) -> String {
         Kind::Integer { min, max } => format!(" Range: {min} to {max}."),
         Kind::Number { min, max, .. } => format!(" Range: {min} to {max}."),
         Kind::Duration { min_ms, max_ms: i64::MAX } if min_ms > 0 => {
-            format!(" At least {} s.", min_ms / 1000)
+            format!(" At least {}.", written_ms(min_ms))
         }
         Kind::Duration { max_ms, .. } if max_ms < i64::MAX => {
-            format!(" At most {} s.", max_ms / 1000)
+            format!(" At most {}.", written_ms(max_ms))
         }
-        Kind::Size { min } if min > 0 => format!(" At least {} KiB.", min >> 10),
+        Kind::Size { min } if min > 0 => format!(" At least {}.", written_bytes(min)),
         Kind::Flag
         | Kind::Text
         | Kind::Texts
@@ -79,7 +81,7 @@ fn range(kind: Kind) -> String {
         | Kind::Table
         | Kind::Duration { .. }
         | Kind::Size { .. }
-        | Kind::Rate => String::new(),
+        | Kind::Rate { .. } => String::new(),
     }
 }
 
@@ -127,7 +129,8 @@ fn words_of(kind: Kind) -> &'static str {
         Kind::Number { or_none: true, .. } => "number or \"none\"",
         Kind::Duration { .. } => "duration",
         Kind::Size { .. } => "size",
-        Kind::Rate => "rate",
+        Kind::Rate { or_none: false } => "rate",
+        Kind::Rate { or_none: true } => "rate or \"none\"",
     }
 }
 
@@ -164,8 +167,10 @@ fn value_schema(setting: &Setting) -> Value {
             json!({"type": "string", "pattern": r"^[0-9.]+\s*(ms|s|m|min|h|d)$"})
         }
         Kind::Size { .. } => json!({"type": "string", "pattern": r"^[0-9.]+\s*(B|KiB|MiB|GiB)$"}),
-        Kind::Rate => {
-            json!({"type": "string", "pattern": r"^(none|[0-9.]+\s*[kM]?\s*/\s*(s|m|min|h))$"})
+        Kind::Rate { or_none } => {
+            let rate = r"[0-9.]+\s*[kM]?\s*/\s*(s|m|min|h)";
+            let pattern = if or_none { format!("^(none|{rate})$") } else { format!("^{rate}$") };
+            json!({"type": "string", "pattern": pattern})
         }
     };
     if let Some(schema) = schema.as_object_mut() {

@@ -29,14 +29,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "actions.throttle_for",
-        kind: duration(0, i64::MAX),
+        kind: duration(1_000, i64::MAX),
         default: Some(r#""15min""#),
         example: None,
         doc: "How long throttling lasts.",
     },
     Setting {
         path: "actions.suspend_for",
-        kind: duration(0, i64::MAX),
+        kind: duration(1_000, i64::MAX),
         default: Some(r#""60min""#),
         example: None,
         doc: "How long a suspension lasts.",
@@ -102,7 +102,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "approval.timeout",
-        kind: duration(0, i64::MAX),
+        kind: duration(1_000, i64::MAX),
         default: Some(r#""60min""#),
         example: None,
         doc: "How long they have to agree.",

@@ -67,8 +67,11 @@ pub enum Kind {
         /// The least.
         min: u64,
     },
-    /// A rate, `10k/min` say, or `none`. Unit: requests per minute.
-    Rate,
+    /// A rate, `10k/min` say. Unit: requests per minute.
+    Rate {
+        /// Whether `none` is one, too.
+        or_none: bool,
+    },
 }
 
 pub(super) const fn duration(min_ms: i64, max_ms: i64) -> Kind {
@@ -90,6 +93,11 @@ pub(super) const fn number(min: f64, max: f64) -> Kind {
 pub(super) const fn number_or_none(min: f64, max: f64) -> Kind {
     Kind::Number { min, max, or_none: true }
 }
+
+/// A limit: a rate, or none.
+pub(super) const LIMIT: Kind = Kind::Rate { or_none: true };
+/// A rate that has to be one.
+pub(super) const RATE: Kind = Kind::Rate { or_none: false };
 
 /// The formats of events.
 pub(super) const FORMATS: &[&str] = &["native", "cloudtrail", "access_log", "mapping"];

@@ -40,7 +40,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "http.body_max",
-        kind: size(0),
+        kind: size(1 << 10),
         default: Some(r#""8MiB""#),
         example: None,
         doc: "The largest body of POST /v1/events, unpacked.",
@@ -244,7 +244,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "kafka.stall_after",
-        kind: duration(0, i64::MAX),
+        kind: duration(1_000, i64::MAX),
         default: Some(r#""60s""#),
         example: None,
         doc: "A consumer that reads nothing for so long, though there is more to read, is recreated.",

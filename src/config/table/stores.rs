@@ -106,14 +106,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "auth_store.redis.response_timeout",
-        kind: duration(0, i64::MAX),
+        kind: duration(10, i64::MAX),
         default: Some(r#""500ms""#),
         example: None,
         doc: "How long an answer may take.",
     },
     Setting {
         path: "auth_store.redis.lifetime_default",
-        kind: duration(0, i64::MAX),
+        kind: duration(1_000, i64::MAX),
         default: Some(r#""30d""#),
         example: None,
         doc: "How long an entry of a credential without an end lives.",
@@ -395,18 +395,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         doc: "Messages a minute at most; further ones are counted in a later one.",
     },
     Setting {
-        path: "notify.kafka.<abuse>.librdkafka.<security.protocol>",
-        kind: Kind::Text,
-        default: None,
-        example: Some(r#""ssl""#),
-        doc: "Passed on to librdkafka as it is.",
-    },
-    Setting {
         path: "notify.kafka.<abuse>.from",
         kind: Kind::Choice(&["alert", "throttle", "suspend", "revoke"]),
         default: Some(r#""alert""#),
         example: None,
         doc: "The least severe action that it is notified of.",
+    },
+    Setting {
+        path: "notify.kafka.<abuse>.librdkafka.<security.protocol>",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""ssl""#),
+        doc: "Passed on to librdkafka as it is.",
     },
     Setting {
         path: "egress.networks",
@@ -419,7 +419,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "egress.timeout",
-        kind: duration(0, i64::MAX),
+        kind: duration(10, i64::MAX),
         default: Some(r#""5s""#),
         example: None,
         doc: "How long a request may take.",

@@ -1,7 +1,7 @@
 //! The reasoning from what the evidence justifies to what is ordered.
 //!
 //! ```text
-//!  wanted --> catch-up --> allow list --> fleet ------> maturity --> warm-up --> budget ----->
+//!  wanted --> catch-up --> allow list --> common cause -> maturity --> warm-up --> budget ----->
 //!             (alert)      (alert)        (throttle)    (suspend)    (throttle)  (what is
 //!                                                                                 proven)
 //!         --> approval --> revocation limit ---> mode -->

@@ -46,7 +46,7 @@ pub struct StatusJson {
     /// Credentials out of service now.
     #[serde(default)]
     pub out_of_service: u64,
-    /// Credentials on which a decision is remembered.
+    /// Credentials with an enforcement state, those restored recently included.
     pub enforced_credentials: u64,
     /// Revocations that the revocation limit has left.
     pub revocation_tokens: i64,

@@ -65,7 +65,7 @@ pub(in crate::formats) fn read_json<'a>(
 /// How deep a record may nest that is read again. Unit: levels. Chosen: deeper than any field stands.
 const LEVELS_MAX: usize = 32;
 
-/// A JSON text with empty lists and objects where it nests deeper: the enforcement state there is no field that
+/// A JSON text with empty lists and objects where it nests deeper: anything there is no field that
 /// is read.
 fn shallow(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -118,7 +118,7 @@ fn repaired_json(text: &str) -> Option<String> {
     changed.then_some(out)
 }
 
-/// Copies the enforcement state between strings, with numbers that JSON does not know as an empty list: no field
+/// Copies the text between strings, with numbers that JSON does not know as an empty list: no field
 /// reads one, so that a field that decides refuses its record, and another is left out.
 fn push_between(out: &mut String, text: &str) -> bool {
     const UNKNOWN: [&str; 3] = ["-Infinity", "Infinity", "NaN"];

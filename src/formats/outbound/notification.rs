@@ -38,7 +38,7 @@ pub fn sentence(notice: &Notice) -> String {
             format!("{word}{whom}{summary} ({}, {})", finding.detector, finding.action)
         }
         Notice::Decision(decision) => sentence_of(decision),
-        Notice::More(count) => format!("{count} more that are not told one by one"),
+        Notice::More(count) => format!("{count} more, held back by the rate limit"),
     };
     text.chars().take(SUMMARY_CHARS_MAX).collect()
 }

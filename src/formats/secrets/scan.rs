@@ -1,6 +1,6 @@
 //! Finds secrets inside texts, by their form alone.
 //!
-//! A text is read once, chunk by chunk (the enforcement state between spaces, quotes, commas and brackets):
+//! A text is read once, chunk by chunk (the parts between spaces, quotes, commas and brackets):
 //!
 //! ```text
 //! asked with Authorization: Bearer sk-4fK…  /v1/keys/ghp_8Rt…?token=…  hooks.slack.com/services/T…

@@ -287,7 +287,7 @@ fn change(decision: &Decision, status: Status) -> [(&'static str, String); 9] {
     ]
 }
 
-/// Reports stream and channel of a change.
+/// Publishes a change on the stream and the channel.
 async fn tell(
     live: &mut impl ConnectionLike,
     params: &Params,
