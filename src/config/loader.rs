@@ -70,7 +70,7 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
 }
 
 /// The variables of the environment that are settings, or are meant to be: those that begin with
-/// `TRIPLINE_`, in any case. A value that is no UTF-8 is [`reader::NO_UTF8`].
+/// `TRIPLINE_`, in any case. A value that is no UTF-8 is `reader::NO_UTF8`.
 pub fn environment() -> BTreeMap<String, String> {
     let read = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         let name = name.into_string().ok()?;

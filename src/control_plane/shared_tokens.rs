@@ -5,7 +5,7 @@
 //! the answer back as an input with its time, upon which the finding is judged as of then.
 //!
 //! **Invariant.** A finding has at most one open request. Requests are bounded by the tokens of this
-//! instance's revocation limit, and each ends: by its answer, or after [`ANSWER_WAIT_MS`] as if it were refused.
+//! instance's revocation limit, and each ends: by its answer, or after `ANSWER_WAIT_MS` as if it were refused.
 
 use super::policy::revocation_limit::Allowed;
 use crate::model::decision::{TokenAnswer, TokenGrant};

@@ -7,7 +7,7 @@
 //!  start:  checkpoints, then the segments of the log, as they arrived --> data plane
 //! ```
 //! A slot is a partition as those of Kafka are: its events have offsets, and a checkpoint says from
-//! which one on they are read again. **Invariant**: what [`Appended::is_durable`] said true of is
+//! which one on they are read again. **Invariant**: what `Appended::is_durable` said true of is
 //! read again after a crash. **Does not** hold detection up: where the disk is slow or full, events
 //! are watched all the same, and the sender learns that they are not kept.
 

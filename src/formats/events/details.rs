@@ -1,5 +1,5 @@
 //! The fields of an event that decide nothing: read in every spelling that is known, else left out and
-//! counted. Every decoder sets them here, and ends with [`clean`].
+//! counted. Every decoder sets them here, and ends with `clean`.
 
 use super::context::Context;
 use super::refusal::Refusal;

@@ -7,7 +7,7 @@
 //!                                  ^ after a scheme  ^ known prefix ^ assigned  ^ secret path
 //! ```
 //!
-//! and what is at least [`RANDOM_BYTES_MIN`] long and looks drawn at random is a secret, too, unless
+//! and what is at least `RANDOM_BYTES_MIN` long and looks drawn at random is a secret, too, unless
 //! a word such as `key_` names it as an id. **Does not** replace anything: [`super::secret`] does.
 
 use super::forms::{KEY_BLOCK, NEVER_IDS, PREFIXES, SCHEMES, SECRET_NAMES, SECRET_PATHS};
