@@ -381,7 +381,9 @@ mod tests {
     fn what_was_found_outlives_a_restart_and_what_was_open_has_ended_unless_it_is_told_again() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("findings.db");
-        let archive = FindingArchive::open(&path, Params::default(), errors()).expect("opens");
+        // The findings are of 2023: the thread must not delete them as old.
+        let params = || Params { keep_ms: 100 * 365 * 86_400_000, ..Params::default() };
+        let archive = FindingArchive::open(&path, params(), errors()).expect("opens");
         let thread = archive.start().expect("a thread");
         let (one, two) = (finding("key_1", 0), finding("key_2", 5));
         archive.record(&one);
@@ -389,7 +391,7 @@ mod tests {
         archive.stop(&thread);
         thread.join().expect("ends");
         drop(archive);
-        let archive = FindingArchive::open(&path, Params::default(), errors()).expect("opens");
+        let archive = FindingArchive::open(&path, params(), errors()).expect("opens");
         assert_eq!(ids(&archive, None), ["key_2", "key_1"], "newest first");
         assert_eq!(ids(&archive, Some(&one.credential)), ["key_1"]);
         let read = archive.one(one.id).expect("reads").expect("is there");
