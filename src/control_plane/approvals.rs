@@ -73,7 +73,7 @@ pub enum NoVote {
     TooLate,
     /// That person has agreed already.
     #[error(
-        "it waits for people, and you have agreed already: someone else has to, with a token of \
+        "it is a pending approval, and you have agreed already: someone else has to, with a token of \
          their own"
     )]
     Already,

@@ -152,14 +152,14 @@ fn a_test_message_says_that_it_is_one_and_names_who_did_not_take_it() {
     receiver.answer(500);
     let (code, told) = test(&["slack.oncall"]);
     assert_eq!(
-        (code, told.contains("did NOT take it now: answered 500")),
+        (code, told.contains("did NOT accept it now: answered 500")),
         (Some(1), true),
         "{told}"
     );
     assert!(!told.contains("could NOT be reached"), "{told}");
     receiver.answer(403);
     let (code, told) = test(&["slack.oncall"]);
-    assert_eq!((code, told.contains("slack.oncall REFUSED")), (Some(1), true), "{told}");
+    assert_eq!((code, told.contains("slack.oncall REJECTED")), (Some(1), true), "{told}");
     receiver.stop();
     let (code, told) = test(&["webhook.siem"]);
     assert_eq!((code, told.contains("could NOT be reached")), (Some(1), true), "{told}");
