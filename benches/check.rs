@@ -154,7 +154,7 @@ impl World {
 
     fn is_ready(&self) -> bool {
         let url = format!("http://127.0.0.1:{}/readyz", self.port);
-        reqwest::blocking::get(url).is_ok_and(|answer| answer.status().is_success())
+        http::client().get(url).send().is_ok_and(|answer| answer.status().is_success())
     }
 
     fn in_redis(&mut self) -> usize {
@@ -257,7 +257,7 @@ fn measure_check(world: &World, small: bool) {
     let arguments = ["--serve-empty", &empty_port.to_string()];
     let _empty = start(Command::new(this).args(arguments));
     let empty_url = format!("http://127.0.0.1:{empty_port}/v1/check");
-    until("it answers", || reqwest::blocking::get(&empty_url).is_ok());
+    until("it answers", || http::client().get(&empty_url).send().is_ok());
     let seconds = if small { 1 } else { 5 };
     let folder = world.folder.path();
     let mut ratios = Vec::new();

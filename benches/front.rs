@@ -3,11 +3,13 @@
 //! `cargo bench --bench front` starts `tripline run`, revokes a key, and asks for that key and a good
 //! one, over a kept and over new connections, while 8 connections, each with a token of its own, post
 //! gzip bombs of newlines and brackets, deep JSON, megabytes that are no UTF-8, millions of elements and
-//! empty gzip instances. It prints p50, p99 and the worst in milliseconds, and fails where an answer is
+//! empty gzip members. It prints p50, p99 and the worst in milliseconds, and fails where an answer is
 //! wrong or p99 is not under 20 ms. `-- --test` runs it small.
 #![expect(clippy::print_stdout, clippy::expect_used, reason = "a benchmark prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads files and the clock")]
 
+#[path = "support/http.rs"]
+mod http;
 mod support;
 
 use reqwest::blocking::Client;
@@ -68,7 +70,7 @@ fn post(
     bodies: &[(bool, Vec<u8>)],
     busy: &AtomicBool,
 ) -> Vec<u16> {
-    let http = Client::builder().timeout(None).build().expect("a client");
+    let http = http::builder().timeout(None).build().expect("a client");
     let mut answers = Vec::new();
     for (gzip, body) in bodies.iter().cycle().skip(first) {
         if !busy.load(Ordering::Relaxed) {
@@ -134,7 +136,7 @@ fn ask(http: &Client, base: &str, length: Duration) -> Vec<f64> {
     let (begun, mut times) = (Instant::now(), Vec::new());
     while begun.elapsed() < length {
         // A gateway keeps connections, and opens new ones.
-        let new = Client::new();
+        let new = http::client();
         for _ in 0..20 {
             for client in [http, &new] {
                 for (credential, wanted) in [("good", 200), ("stolen", 403)] {
@@ -159,10 +161,10 @@ fn main() {
     let binary = env!("CARGO_BIN_EXE_tripline");
     let _daemon = start(Command::new(binary).arg("run").arg("--config").arg(&config));
     let base = format!("http://127.0.0.1:{port}");
-    let http = Client::new();
+    let http = http::client();
     until("the daemon is ready", || http.get(format!("{base}/readyz")).send().is_ok());
     let data = folder.path().join("data");
-    let socket = Client::builder().unix_socket(data.join("tripline.sock")).build();
+    let socket = http::builder().unix_socket(data.join("tripline.sock")).build();
     let socket = socket.expect("a client");
     let order = socket.post("http://localhost/v1/credentials/stolen/revoke");
     let order =
