@@ -228,18 +228,26 @@ impl<'a> Section<'a> {
         self.setting(key).is_some() || find(&path).is_some_and(|one| one.kind == Kind::Table)
     }
 
-    /// Reads a field of that kind; its default where it is not there or wrong.
+    /// Reads a field; its default in the table of settings where it is not there or wrong.
+    pub fn read<T>(
+        &self,
+        key: &str,
+        read: impl Fn(Value<'_>) -> Result<T, InvalidValue>,
+    ) -> Option<T> {
+        self.get(key, &read).or_else(|| {
+            let text = self.setting(key)?.default?.replace(['"', '[', ']'], "");
+            read(Value::Environment(&text)).ok()
+        })
+    }
+
+    /// The same of a field whose kind has a range.
     fn value<T>(
         &self,
         key: &str,
         read: impl Fn(Value<'_>, Kind) -> Result<T, InvalidValue>,
     ) -> Option<T> {
-        debug_assert!(self.is_described(key), "the table of settings lacks {}", self.path_of(key));
-        let setting = self.setting(key)?;
-        self.get(key, |value| read(value, setting.kind)).or_else(|| {
-            let text = setting.default?.trim_matches('"');
-            read(Value::Environment(text), setting.kind).ok()
-        })
+        let kind = self.setting(key)?.kind;
+        self.read(key, |value| read(value, kind))
     }
 
     /// A duration, within its range. Unit: milliseconds.

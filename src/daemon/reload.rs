@@ -1,8 +1,7 @@
 //! The configuration read again, at SIGHUP, over the API, or as another file is put in its place.
 //!
-//! Settings that change while tripline runs: modes, limits, detectors, budgets, the revocation limit,
-//! the allow list, tokens. Changes of others (addresses, stores, files, Kafka) are reported as needing
-//! a restart. A configuration with mistakes changes nothing.
+//! The sections of `LIVE_SECTIONS` change while tripline runs. Changes of others (addresses, stores,
+//! files, Kafka) are reported as needing a restart. A configuration with mistakes changes nothing.
 
 use crate::adapters::channels::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::adapters::clock;
@@ -14,6 +13,7 @@ use crate::adapters::http::status::About;
 use crate::adapters::metrics::registrar::{MetricsError, Registrar};
 use crate::config::loader;
 use crate::config::settings::Settings;
+use crate::config::table::all::{LIVE_SECTIONS, TOKENS};
 use crate::control_plane::approvals::Operators;
 use crate::data_plane::partition;
 use crate::formats::secrets::secret::Fingerprinter;
@@ -26,25 +26,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
-
-/// Sections that hold as soon as they are read.
-const AT_ONCE: [&str; 12] = [
-    "mode",
-    "limits",
-    "burst",
-    "ramp",
-    "detectors",
-    "actions",
-    "revocation_limit",
-    "approval",
-    "budget",
-    "common_cause",
-    "allow_list",
-    TOKENS,
-];
-
-/// The access rules.
-const TOKENS: &str = "http.tokens";
 
 /// How often it is looked whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -250,7 +231,7 @@ fn changed(before: &toml::Table, after: &toml::Table) -> BTreeSet<String> {
 
 fn sorted(changed: &BTreeSet<String>) -> Reloaded {
     let (applied, after_restart) =
-        changed.iter().cloned().partition(|name| AT_ONCE.contains(&name.as_str()));
+        changed.iter().cloned().partition(|name| LIVE_SECTIONS.contains(&name.as_str()));
     Reloaded { applied, after_restart }
 }
 

@@ -21,7 +21,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
     let decoder = decoder(&source, access_log);
     let threads: u32 = source.integer("threads");
     source.finish();
-    let data_dir = root.get("data_dir", path).unwrap_or_else(|| "tripline-data".into());
+    let data_dir = root.read("data_dir", path).unwrap_or_default();
     let (socket, mode) = admin(root.section("admin"));
     let path_of_socket = match socket {
         Some(path) if path.as_os_str().is_empty() => None,

@@ -30,7 +30,7 @@ pub(super) fn profile(root: &Section<'_>) -> (detect::params::Params, BTreeMap<S
     let mut params = detect::params::Params::default();
     let limit = root.section("limits");
     if let Some(action) =
-        limit.get("action", |v| one_of(v, Action::parse, &Action::ALL.map(Action::as_str)))
+        limit.read("action", |v| one_of(v, Action::parse, &Action::ALL.map(Action::as_str)))
     {
         params.limit_action = action;
     }
@@ -99,6 +99,6 @@ fn detectors(section: Section<'_>, params: &mut detect::params::Params) {
         }
         Ok(off)
     };
-    params.disabled = section.get("disabled", read).unwrap_or_default();
+    params.disabled = section.read("disabled", read).unwrap_or_default();
     section.finish();
 }

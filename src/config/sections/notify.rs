@@ -1,9 +1,9 @@
 //! Receivers of notifications.
 
-use super::receivers::{signer, target_of, url};
+use super::receivers::{signer, target, target_of, url};
 use super::sources::librdkafka;
 use super::values::{one_of, secret_file, some_text};
-use crate::adapters::egress::{self, Target};
+use crate::adapters::egress;
 use crate::adapters::notify::receiver::{self, KindOfReceiver};
 use crate::adapters::notify::topic;
 use crate::config::reader::Section;
@@ -14,8 +14,6 @@ use crate::model::finding::Action;
 use secrecy::ExposeSecret;
 
 const KINDS: [&str; 5] = ["alertmanager", "webhook", "slack", "pagerduty", "kafka"];
-/// Where `PagerDuty` takes events.
-const PAGERDUTY: &str = "https://events.pagerduty.com/v2/enqueue";
 
 /// Reads `[notify]`.
 pub(super) fn receivers(section: &Section<'_>, allowed: &egress::Params) -> Vec<receiver::Params> {
@@ -38,15 +36,11 @@ fn receiver(
     section: Section<'_>,
     allowed: &egress::Params,
 ) -> Option<receiver::Params> {
-    let from = section.get("from", |value| {
+    let from = section.read("from", |value| {
         let told = |text: &str| Action::parse(text).filter(|action| *action >= Action::Alert);
         one_of(value, told, &["alert", "throttle", "suspend", "revoke"])
     });
-    let default = notice::Params::default();
-    let wants = notice::Params {
-        from: from.unwrap_or(default.from),
-        per_minute: section.integer("per_minute"),
-    };
+    let per_minute = section.integer("per_minute");
     let of = match kind {
         "alertmanager" => alertmanager(&section, allowed),
         "webhook" => webhook(&section, allowed),
@@ -55,7 +49,11 @@ fn receiver(
         _ => pagerduty(&section, allowed),
     };
     section.finish();
-    Some(receiver::Params { name: format!("{kind}.{name}"), wants, of: of? })
+    Some(receiver::Params {
+        name: format!("{kind}.{name}"),
+        wants: notice::Params { from: from?, per_minute },
+        of: of?,
+    })
 }
 
 fn alertmanager(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiver> {
@@ -72,8 +70,8 @@ fn alertmanager(section: &Section<'_>, allowed: &egress::Params) -> Option<KindO
 fn webhook(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiver> {
     section.report_missing(&["url", "secret_file"]);
     let (url, signer) = (url(section, allowed), section.get("secret_file", signer));
-    let form = form(section, Form::Native);
-    Some(KindOfReceiver::Webhook(url?, signer?, form))
+    let form = form(section);
+    Some(KindOfReceiver::Webhook(url?, signer?, form?))
 }
 
 fn slack(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiver> {
@@ -87,7 +85,7 @@ fn slack(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiv
 
 fn pagerduty(section: &Section<'_>, allowed: &egress::Params) -> Option<KindOfReceiver> {
     section.report_missing(&["routing_key_file"]);
-    let url = url(section, allowed).or_else(|| Target::parse(PAGERDUTY).ok());
+    let url = section.read("url", |value| target(value, allowed));
     let key = section.get("routing_key_file", secret_file);
     Some(KindOfReceiver::PagerDuty(url?, key?))
 }
@@ -96,12 +94,12 @@ fn topic(section: &Section<'_>) -> Option<KindOfReceiver> {
     section.report_missing(&["brokers", "topic"]);
     let brokers = section.get("brokers", some_text);
     let topic = section.get("topic", some_text);
-    let form = form(section, Form::CloudEvents);
+    let form = form(section);
     let librdkafka = librdkafka(&section.section("librdkafka"), &OWNED);
     Some(KindOfReceiver::Kafka(topic::Params {
         brokers: brokers?,
         topic: topic?,
-        form,
+        form: form?,
         librdkafka,
     }))
 }
@@ -109,6 +107,6 @@ fn topic(section: &Section<'_>) -> Option<KindOfReceiver> {
 /// Settings of librdkafka on which order and delivery rest.
 const OWNED: [&str; 2] = ["bootstrap.servers", "enable.idempotence"];
 
-fn form(section: &Section<'_>, default: Form) -> Form {
-    section.get("format", |value| one_of(value, Form::parse, &Form::NAMES)).unwrap_or(default)
+fn form(section: &Section<'_>) -> Option<Form> {
+    section.read("format", |value| one_of(value, Form::parse, &Form::NAMES))
 }

@@ -8,7 +8,6 @@ use crate::config::reader::Section;
 use crate::config::value::{InvalidValue, Value};
 use crate::formats::outbound::security_event::Transmitter;
 use crate::formats::outbound::standard_webhook::Signer;
-use crate::model::credential::{Kind, Kinds};
 use secrecy::ExposeSecret;
 
 /// Their names in the configuration.
@@ -21,9 +20,7 @@ pub(super) fn read(
     section: Section<'_>,
     allowed: &egress::Params,
 ) -> Option<auth_store::Params> {
-    let default =
-        if kind == "oauth" { Kinds::of([Kind::Jwt, Kind::RefreshToken]) } else { Kinds::ALL };
-    let kinds = kinds(&section, default);
+    let kinds = kinds(&section);
     let of = match kind {
         "webhook" => webhook(&section, allowed),
         "oauth" => oauth(&section, allowed),

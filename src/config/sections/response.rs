@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 pub(super) fn control(root: &Section<'_>) -> control_plane::params::Params {
     let mut params = control_plane::params::Params::default();
     let section = root.section("mode");
-    params.modes.default = section.get("default", mode).unwrap_or_default();
+    params.modes.default = section.read("default", mode).unwrap_or_default();
     let kinds = section.section("kind");
     for (kind, name) in by_kind(&kinds) {
         if let Some(mode) = kinds.get(&name, mode) {

@@ -20,7 +20,7 @@ use crate::model::event::{self, Outcome};
 use ipnet::IpNet;
 use secrecy::ExposeSecret;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ pub(super) fn http(section: Section<'_>) -> Http {
             )
         })
     };
-    let listen =
-        section.get("listen", address).unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 7878)));
+    let listen = section.read("listen", address);
+    let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     let body = section.size("body_max");
     let by_name = section.section("tokens");
     real_names(&by_name);
@@ -86,19 +86,16 @@ pub(super) fn http(section: Section<'_>) -> Http {
 }
 
 pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
-    let name = section
-        .get("format", |value| {
-            one_of(value, |t| Format::NAMES.into_iter().find(|f| *f == t), &Format::NAMES)
-        })
-        .unwrap_or("native");
+    let known = |text: &str| Format::NAMES.into_iter().find(|name| *name == text);
+    let name = section.read("format", |value| one_of(value, known, &Format::NAMES));
     let own = section.section("mapping");
     let is_there = own.is_there();
     let mapping = mapping(own);
     let raw_secrets = section.flag("fingerprint_credentials");
     let format = match name {
-        "cloudtrail" => Format::CloudTrail,
-        "access_log" => Format::AccessLog(access_log),
-        "mapping" => {
+        Some("cloudtrail") => Format::CloudTrail,
+        Some("access_log") => Format::AccessLog(access_log),
+        Some("mapping") => {
             if !is_there {
                 section.report(InvalidValue::new(
                     "format = \"mapping\" needs a mapping",
@@ -119,10 +116,10 @@ pub(super) fn access_log(section: Section<'_>) -> AccessLog {
         "address" => Some(Field::Address),
         _ => None,
     };
-    let credential = section.get("credential", |v| one_of(v, field, &["user", "address"]));
-    let kind = section.get("kind", kind);
+    let credential = section.read("credential", |v| one_of(v, field, &["user", "address"]));
+    let kind = section.read("kind", kind);
     let verified =
-        section.get("verified", |v| one_of(v, VerifiedRule::parse, &VerifiedRule::NAMES));
+        section.read("verified", |v| one_of(v, VerifiedRule::parse, &VerifiedRule::NAMES));
     section.finish();
     AccessLog {
         credential: credential.unwrap_or_default(),
@@ -156,10 +153,10 @@ fn mapping(section: Section<'_>) -> Option<Mapping> {
     }
     let credential = section.get("credential", pointer);
     let time = section.get("time", pointer);
-    let default_kind = section.get("default_kind", kind).unwrap_or_default();
+    let default_kind = section.read("default_kind", kind).unwrap_or_default();
     let [kind, outcome, status] =
         ["kind", "outcome", "status"].map(|name| section.get(name, pointer));
-    let verified = section.get("verified", verified).unwrap_or_default();
+    let verified = section.read("verified", verified).unwrap_or_default();
     if verified == Verified::Outcome && outcome.is_none() {
         section.report(InvalidValue::new(
             "verified = \"outcome\" needs an outcome",
@@ -213,12 +210,12 @@ pub(super) fn kafka(section: Section<'_>) -> Option<consumer::Params> {
     };
     let brokers = section.get("brokers", text);
     let topics = section.get("topics", texts);
-    let group = section.get("group", text).unwrap_or_else(|| "tripline".to_owned());
+    let group = section.read("group", text).unwrap_or_default();
     let decoder = decoder(&section, access_log(section.section("access_log")));
     let rejects_topic = section.get("rejects_topic", text);
     let stall_ms = section.duration_ms("stall_after");
     let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);
-    let start = section.get("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
+    let start = section.read("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
     let instance = section.get("instance", some_text);
     let librdkafka = librdkafka(&section.section("librdkafka"), &OWNED);
     if brokers.is_none() || topics.is_none() {
@@ -315,7 +312,7 @@ fn networks(value: Value<'_>) -> Result<Vec<IpNet>, InvalidValue> {
 /// The Unix socket over which this machine's people order.
 pub(super) fn admin(section: Section<'_>) -> (Option<PathBuf>, u32) {
     let socket = section.get("socket", path);
-    let mode = section.get("socket_mode", |value| {
+    let mode = section.read("socket_mode", |value| {
         let text = value.text()?;
         let read = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
         let mode =
@@ -330,5 +327,5 @@ pub(super) fn admin(section: Section<'_>) -> (Option<PathBuf>, u32) {
         Ok(mode)
     });
     section.finish();
-    (socket, mode.unwrap_or(0o600))
+    (socket, mode.unwrap_or_default())
 }

@@ -46,7 +46,7 @@ pub(super) fn checkpoints(section: Section<'_>, has_key: bool) -> (i64, Option<U
 /// The event log.
 pub(super) fn event_log(section: Section<'_>) -> Params {
     let parse = |name: &str| Sync::ALL.into_iter().find(|one| one.as_str() == name);
-    let sync = section.get("sync", |value| one_of(value, parse, &Sync::ALL.map(Sync::as_str)));
+    let sync = section.read("sync", |value| one_of(value, parse, &Sync::ALL.map(Sync::as_str)));
     let params = Params {
         sync: sync.unwrap_or_default(),
         bytes_max: section.size("max"),

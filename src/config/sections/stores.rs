@@ -7,12 +7,12 @@ use crate::adapters::enforce::auth_store::{self, KindOfStore};
 use crate::adapters::enforce::redis::connection;
 use crate::adapters::enforce::redis::connection::Topology;
 use crate::adapters::enforce::redis::store::{
-    self, CHANGES_DEFAULT, ClientTlsConfig, GUARD_KEY, KEY_DEFAULT, OwnCommands, TlsCertificates,
+    self, ClientTlsConfig, GUARD_KEY, OwnCommands, TlsCertificates,
 };
 use crate::adapters::enforce::template::{Command, Template, TemplateError};
 use crate::config::reader::Section;
 use crate::config::value::{InvalidValue, Value};
-use crate::model::credential::{Kind, Kinds};
+use crate::model::credential::Kind;
 use hashbrown::HashMap;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -41,10 +41,10 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
     if !redis.is_there() {
         return None;
     }
-    let kinds = kinds(&redis, Kinds::ALL);
+    let kinds = kinds(&redis);
     let place = place(&redis);
     let text = |value: Value<'_>| value.text().map(str::to_owned);
-    let key = redis.get("key", |value| {
+    let key = redis.read("key", |value| {
         let key = Template::parse(value.text()?).map_err(|error| wrong_template(&error))?;
         if key.names_the_credential() {
             return Ok(key);
@@ -57,11 +57,11 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
     let lifetime_ms = redis.duration_ms("lifetime_default");
     let params = store::Params {
         place,
-        key: key.or_else(|| Template::parse(KEY_DEFAULT).ok())?,
+        key: key?,
         guard_key: Template::parse(GUARD_KEY).ok()?,
-        stream: redis.get("stream", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
+        stream: redis.read("stream", text).unwrap_or_default(),
         stream_length_max: redis.integer("stream_length_max"),
-        channel: redis.get("channel", text).unwrap_or_else(|| CHANGES_DEFAULT.to_owned()),
+        channel: redis.read("channel", text).unwrap_or_default(),
         lifetime_default_s: lifetime_ms / 1000,
         commands: commands(&redis.section("commands")),
     };

@@ -34,8 +34,8 @@ pub(super) fn mode(value: Value<'_>) -> Result<Mode, InvalidValue> {
     one_of(value, Mode::parse, &Mode::ALL.map(Mode::as_str))
 }
 
-/// The kinds that a store receives: those that it names, or the default.
-pub(super) fn kinds(section: &Section<'_>, default: Kinds) -> Kinds {
+/// The kinds that a store receives.
+pub(super) fn kinds(section: &Section<'_>) -> Kinds {
     let read = |value: Value<'_>| {
         let known = Kind::ALL.map(Kind::as_str).join(", ");
         let wrong = || InvalidValue::new("unknown kind", format!("write some of {known}"));
@@ -49,7 +49,7 @@ pub(super) fn kinds(section: &Section<'_>, default: Kinds) -> Kinds {
         let kinds = texts.into_iter().map(|text| Kind::parse(text).ok_or_else(wrong));
         kinds.collect::<Result<Vec<_>, _>>().map(Kinds::of)
     };
-    section.get("kinds", read).unwrap_or(default)
+    section.read("kinds", read).unwrap_or(Kinds::ALL)
 }
 
 /// The kinds named in a table by kind.

@@ -3,6 +3,25 @@
 use super::setting::Setting;
 use super::{detection, response, sources, state, stores};
 
+/// The sections whose changes are applied while tripline runs; the rest is read at a start.
+pub const LIVE_SECTIONS: [&str; 12] = [
+    "mode",
+    "limits",
+    "burst",
+    "ramp",
+    "detectors",
+    "actions",
+    "revocation_limit",
+    "approval",
+    "budget",
+    "common_cause",
+    "allow_list",
+    TOKENS,
+];
+
+/// The access rules.
+pub const TOKENS: &str = "http.tokens";
+
 /// Every setting.
 pub fn settings() -> impl Iterator<Item = &'static Setting> {
     let parts = [
@@ -26,11 +45,16 @@ pub fn find(place: &[&str]) -> Option<&'static Setting> {
 #[cfg(test)]
 mod tests {
     use super::{find, settings};
+    use crate::adapters::enforce::auth_store::KindOfStore;
+    use crate::adapters::enforce::redis::store::{CHANGES_DEFAULT, KEY_DEFAULT};
+    use crate::adapters::enforce::template::Template;
     use crate::adapters::http::auth::Role;
+    use crate::adapters::sources::kafka::consumer::Start;
     use crate::config::loader;
     use crate::config::table::render;
     use crate::config::table::setting::{ACTIONS, DETECTORS, FORMATS, KINDS, MODES, ROLES};
     use crate::control_plane;
+    use crate::control_plane::notifications::notice;
     use crate::data_plane::partition;
     use crate::formats::events::decoder::Format;
     use crate::model::credential::Kind;
@@ -72,6 +96,21 @@ mod tests {
             ..control_plane::params::Params::default()
         };
         assert_eq!(own(&settings.control), own(&planes));
+    }
+
+    #[test]
+    fn defaults_of_optional_sections_are_those_of_their_modules() {
+        let text = "[auth_store.redis]\nurl = \"redis://127.0.0.1:1\"\n\
+                    [kafka]\nbrokers = \"127.0.0.1:1\"\ntopics = [\"t\"]\n\
+                    [notify.alertmanager.a]\nurl = \"https://example.com\"\n";
+        let settings = loader::check("t", text, BTreeMap::new()).expect("good");
+        let KindOfStore::Redis(redis) = &settings.stores[0].of else { panic!("no Redis") };
+        assert_eq!(redis.key, Template::parse(KEY_DEFAULT).expect("a template"));
+        assert_eq!((&*redis.stream, &*redis.channel), (CHANGES_DEFAULT, CHANGES_DEFAULT));
+        let kafka = settings.kafka.expect("Kafka");
+        assert_eq!((&*kafka.group, kafka.start), ("tripline", Start::default()));
+        let own = |value: &dyn std::fmt::Debug| format!("{value:?}");
+        assert_eq!(own(&settings.receivers[0].wants), own(&notice::Params::default()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The table of settings as an example file, a page of the reference, and a JSON Schema.
 
-use super::all::settings;
+use super::all::{LIVE_SECTIONS, settings};
 use super::setting::{Kind, Setting};
 use crate::config::units::{written_bytes, written_ms};
 use serde_json::{Map, Value, json};
@@ -21,9 +21,15 @@ const HEAD: &str = "tripline's configuration. Every line that begins with `#=` i
     \n\
     The file, and the token files with it, is read again at SIGHUP, by POST /v1/reload, and once a whole new \
     file is moved into its place (one that is written to in its place may be half written, and waits for a \
-    signal). mode, limits, burst, ramp, detectors, actions, revocation_limit, approval, budget, common_cause, \
-    allow_list and http.tokens are applied at once, the rest after a restart. A file with mistakes changes \
-    nothing.";
+    signal). {LIVE} are applied at once, the rest after a restart. A file with mistakes changes nothing.";
+
+/// "a, b and c".
+fn listed(names: &[&str]) -> String {
+    match names {
+        [others @ .., last] if !others.is_empty() => format!("{} and {last}", others.join(", ")),
+        _ => names.concat(),
+    }
+}
 
 fn wrapped(text: &str) -> String {
     let mut out = String::new();
@@ -87,7 +93,7 @@ fn range(kind: Kind) -> String {
 
 /// The example file, `config/tripline.toml`.
 pub fn toml() -> String {
-    let mut out = wrapped(HEAD);
+    let mut out = wrapped(&HEAD.replace("{LIVE}", &listed(&LIVE_SECTIONS)));
     let mut current: Option<String> = None;
     for setting in settings() {
         let (section, name) = place(setting);
