@@ -121,7 +121,7 @@ impl Recent {
         issues.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));
         issues.extend(self.of_source(now));
         issues.extend(now.kafka.and_then(|kafka| self.of_kafka(now, kafka)));
-        issues.sort_by_key(|one| (!one.grave, one.part));
+        issues.sort_by_key(|one| (!one.critical, one.part));
         issues
     }
 
@@ -137,11 +137,11 @@ impl Recent {
             let due =
                 if store.waiting > 0 { format!(", {waiting} pending") } else { String::new() };
             let said = store.fault.as_ref().map_or(String::new(), |said| format!(" ({said})"));
-            grave(Part::Store, "store-unreachable", format!("unreachable{said}{due}"))
+            critical(Part::Store, "store-unreachable", format!("unreachable{said}{due}"))
         } else if let Some(fault) = &store.fault {
-            grave(Part::Store, "store-refuses", fault.clone())
+            critical(Part::Store, "store-refuses", fault.clone())
         } else if still_ms.is_some_and(|ms| ms >= STORE_MS) {
-            grave(Part::Store, "outbox-not-draining", format!("{waiting} pending, no receipts"))
+            critical(Part::Store, "outbox-not-draining", format!("{waiting} pending, no receipts"))
         } else {
             return None;
         };
@@ -155,35 +155,35 @@ impl Recent {
         let not_kept = rose(|one| one.not_kept).map(|events| {
             let events = count(events, "event");
             let found = format!("a crash would lose {events} of the last minute");
-            mild(Part::EventLog, "events-not-durable", found)
+            warning(Part::EventLog, "events-not-durable", found)
         });
         let full = rose(|one| one.queue_full).map(|requests| {
             let found = format!("{} of the last minute answered 429", count(requests, "request"));
-            mild(Part::Queue, "queue-full", found)
+            warning(Part::Queue, "queue-full", found)
         });
         let refused = rose(|one| one.refused).map(|records| {
             let found = format!("{records} rejected in the last minute");
-            mild(Part::Records, "records-refused", found)
+            warning(Part::Records, "records-refused", found)
         });
         let applied = self.risen(now, |one| one.applied).map_or(0, |(by, _)| by);
         let unverified = rose(|one| one.unverified).filter(|by| *by >= UNVERIFIED_MIN);
         let unverified = unverified.filter(|by| *by == applied).map(|events| {
             let found = format!("none of {events} events of the last minute counts as a use");
-            mild(Part::Records, "unverified", found)
+            warning(Part::Records, "unverified", found)
         });
         let forgotten = rose(|one| one.forgotten).map(|credentials| {
             let credentials = count(credentials, "baseline");
             let found = format!("full: {credentials} evicted in the last minute");
-            mild(Part::Memory, "memory-full", found)
+            warning(Part::Memory, "memory-full", found)
         });
         let not_watched = rose(|one| one.not_watched).map(|credentials| {
             let credentials = count(credentials, "new credential");
             let found = format!("full: {credentials} of the last minute not watched");
-            grave(Part::Memory, "memory-full", found)
+            critical(Part::Memory, "memory-full", found)
         });
         let deferred = rose(|one| one.deferred).map(|events| {
             let found = format!("full: {events} uses of unknown credentials not counted");
-            mild(Part::Memory, "memory-full", found)
+            warning(Part::Memory, "memory-full", found)
         });
         let memory = not_watched.or(forgotten).or(deferred);
         [not_kept, full, refused, unverified, memory].into_iter().flatten()
@@ -194,17 +194,17 @@ impl Recent {
         let is_down = |one: &Measurements| one.kafka.is_some_and(|kafka| !kafka.up);
         if self.since_ms(now, is_down).is_some_and(|ms| ms >= BROKERS_MS) {
             let found = "the brokers don't answer".to_owned();
-            return Some(grave(Part::Kafka, "consumer-stalled", found));
+            return Some(critical(Part::Kafka, "consumer-stalled", found));
         }
         if self.since_ms(now, owns_none).is_some_and(|ms| ms >= UNASSIGNED_MS) {
             let found = "this instance owns no partition".to_owned();
-            return Some(mild(Part::Kafka, "consumer-unassigned", found));
+            return Some(warning(Part::Kafka, "consumer-unassigned", found));
         }
         let (applied, seconds) = self.risen(now, |one| one.kafka_events)?;
         let many = LAG_S_MANY * applied as f64 / seconds;
         (kafka.lag > LAG_MANY && kafka.lag as f64 > many).then(|| {
             let found = format!("{} behind", count(kafka.lag, "record"));
-            mild(Part::Kafka, "consumer-lag-high", found)
+            warning(Part::Kafka, "consumer-lag-high", found)
         })
     }
 }
@@ -222,17 +222,17 @@ fn of_itself(now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
     let violations = (now.violations > 0).then(|| {
         let found =
             format!("{}: nothing above alert until a restart", count(now.violations, "violation"));
-        grave(Part::Invariants, "invariant-violation", found)
+        critical(Part::Invariants, "invariant-violation", found)
     });
     let journal = (!now.journal_is_writable).then(|| {
         let found = "not writable: no decision is carried out".to_owned();
-        grave(Part::Journal, "journal-errors", found)
+        critical(Part::Journal, "journal-errors", found)
     });
     let silent = now.beats.iter().map(|(stage, at)| (stage, now.at.ms_since(*at)));
     let silent = silent.filter(|(_, ms)| *ms > SILENT_MS).max_by_key(|(_, ms)| *ms);
     let silent = silent.map(|(stage, ms)| {
         let found = format!("no heartbeat of {stage} for {} s", ms / 1000);
-        grave(Part::Threads, "stage-stuck", found)
+        critical(Part::Threads, "stage-stuck", found)
     });
     let intervals_ms = now.checkpoint_interval_ms.saturating_mul(CHECKPOINT_INTERVALS);
     let late_ms = intervals_ms.saturating_add(CHECKPOINT_MS);
@@ -240,16 +240,16 @@ fn of_itself(now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
     let late = age_ms.filter(|age_ms| *age_ms > late_ms);
     let late = late.map(|age_ms| {
         let found = format!("one partition has none for {} s", age_ms / 1000);
-        grave(Part::Checkpoints, "checkpoint-stale", found)
+        critical(Part::Checkpoints, "checkpoint-stale", found)
     });
     let empty = now.revocation_tokens.is_some_and(|tokens| tokens <= 0).then(|| {
         let found = "empty: suspends instead of revoking".to_owned();
-        mild(Part::RevocationLimit, "revocation-limit-empty", found)
+        warning(Part::RevocationLimit, "revocation-limit-empty", found)
     });
     let fast = now.fast_clock.as_ref().map(|(sender, ms)| {
         let found =
             format!("the clock of {sender} is {} s ahead: its events don't count", ms / 1000);
-        grave(Part::Records, "clock-ahead", found)
+        critical(Part::Records, "clock-ahead", found)
     });
     [violations, journal, silent, late, empty, fast].into_iter().flatten()
 }
@@ -258,12 +258,12 @@ fn count(number: u64, of: &str) -> String {
     format!("{number} {of}{}", if number == 1 { "" } else { "s" })
 }
 
-fn mild(part: Part, runbook: &str, found: String) -> IssueJson {
-    IssueJson { part, store: None, grave: false, found, runbook: runbook.to_owned() }
+fn warning(part: Part, runbook: &str, found: String) -> IssueJson {
+    IssueJson { part, store: None, critical: false, found, runbook: runbook.to_owned() }
 }
 
-fn grave(part: Part, runbook: &str, found: String) -> IssueJson {
-    IssueJson { grave: true, ..mild(part, runbook, found) }
+fn critical(part: Part, runbook: &str, found: String) -> IssueJson {
+    IssueJson { critical: true, ..warning(part, runbook, found) }
 }
 
 #[cfg(test)]
@@ -319,13 +319,13 @@ mod tests {
             let page = format!("{}/docs/runbooks/{}.md", env!("CARGO_MANIFEST_DIR"), one.runbook);
             assert!(std::path::Path::new(&page).exists(), "{page}");
         }
-        found.into_iter().map(|one| (one.part, one.grave, one.found)).collect()
+        found.into_iter().map(|one| (one.part, one.critical, one.found)).collect()
     }
 
     #[track_caller]
-    fn finds(part: Part, grave: bool, words: &str, change: impl Fn(&mut Measurements, i64)) {
+    fn finds(part: Part, critical: bool, words: &str, change: impl Fn(&mut Measurements, i64)) {
         let found = found_after(change);
-        assert_eq!(found, [(part, grave, words.to_owned())]);
+        assert_eq!(found, [(part, critical, words.to_owned())]);
     }
 
     #[test]
@@ -347,7 +347,8 @@ mod tests {
     fn a_sender_with_a_fast_clock_is_named() {
         let fast = Measurements { fast_clock: Some(("gateway-1".to_owned(), 90_000)), ..well(0) };
         let issues = Recent::default().issues(&fast);
-        let found: Vec<_> = issues.iter().map(|one| (one.part, one.grave, &*one.found)).collect();
+        let found: Vec<_> =
+            issues.iter().map(|one| (one.part, one.critical, &*one.found)).collect();
         let expected = "the clock of gateway-1 is 90 s ahead: its events don't count";
         assert_eq!(found, [(Part::Records, true, expected)]);
     }
@@ -451,7 +452,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_grave_comes_first_and_what_is_over_for_a_minute_is_forgotten() {
+    fn what_is_critical_comes_first_and_what_is_over_for_a_minute_is_forgotten() {
         let found = found_after(|now, at| {
             now.refused = total(1, at);
             now.stores[0] = StoreJson { up: false, ..now.stores[0].clone() };

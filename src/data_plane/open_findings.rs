@@ -22,7 +22,7 @@ pub struct OpenIncidents {
     /// Since when learning is frozen.
     suspected: Option<EventTime>,
     peaks: Peaks,
-    gravest: Action,
+    most_severe: Action,
     /// When the credential ends by itself, as last said by an event.
     pub expires: Option<EventTime>,
 }
@@ -34,7 +34,7 @@ impl OpenIncidents {
             by_detector: [None; Detector::ALL.len()],
             suspected: None,
             peaks: Peaks::default(),
-            gravest: Action::Observe,
+            most_severe: Action::Observe,
             expires: None,
         }
     }
@@ -63,7 +63,7 @@ impl OpenIncidents {
     /// Takes a detection; says what changed, if people are to be reported.
     pub fn add(&mut self, detection: Detection, at: EventTime) -> Option<Change> {
         if detection.detector() != Detector::Failures {
-            self.gravest = self.gravest.max(detection.action);
+            self.most_severe = self.most_severe.max(detection.action);
         }
         let slot = self.by_detector.get_mut(detection.detector() as usize)?;
         if let Some(open_finding) = slot {
@@ -85,7 +85,7 @@ impl OpenIncidents {
     pub fn end_suspicion(&mut self) {
         self.suspected = None;
         self.peaks = Peaks::default();
-        self.gravest = Action::Observe;
+        self.most_severe = Action::Observe;
     }
 
     /// Keeps the most of everything.
@@ -95,7 +95,7 @@ impl OpenIncidents {
 
     /// The credential's lesson once all is over: nothing, if a severe action was justified.
     pub fn lessons(&self) -> Option<Peaks> {
-        (self.gravest < Action::Suspend).then_some(self.peaks)
+        (self.most_severe < Action::Suspend).then_some(self.peaks)
     }
 
     /// Takes out a finding that closes by `now`.
@@ -200,7 +200,7 @@ impl OpenFindingTable {
     }
 }
 
-crate::codec!(OpenIncidents { number, by_detector, suspected, peaks, gravest, expires });
+crate::codec!(OpenIncidents { number, by_detector, suspected, peaks, most_severe, expires });
 
 impl Codec for OpenFindingTable {
     fn encode(&self, out: &mut Vec<u8>) {

@@ -170,7 +170,7 @@ fn what_is_learned_after_all_checkpoints_were_damaged_is_kept_again() {
     }
     let daemon = Daemon::start_in(folder.path(), "");
     assert!(daemon.log().contains("their baselines start from zero"), "{}", daemon.log());
-    // Fewer events than before: the offset begins anew.
+    // Fewer events than before: the offset begins at 0 again.
     daemon.post_events(&event("key_1", now_ms()));
     let after = remembers(&daemon, "key_1");
     daemon.terminate();
@@ -190,7 +190,7 @@ fn a_checkpoint_of_another_fingerprint_key_is_refused_and_said() {
     let key = data.join("fingerprint.key");
     let right = std::fs::read(&key).expect("a key");
     std::fs::write(&key, [7; 32]).expect("writes");
-    assert!(Daemon::try_start_in(folder.path(), "", &[]).is_none(), "it would learn anew");
+    assert!(Daemon::try_start_in(folder.path(), "", &[]).is_none(), "it would learn from nothing");
     let log = std::fs::read_to_string(folder.path().join("log.ndjson")).expect("a log");
     assert!(log.contains("another fingerprint key; use that one"), "{log}");
     // Nothing was lost by the slip.

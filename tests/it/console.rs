@@ -112,10 +112,10 @@ impl Browser {
              one => ({impact: one.impact, id: one.id, at: one.nodes[0].target.join(' ')}))))";
         let found = self.wait(self.client.execute_async(script, vec![])).expect("axe runs");
         let faults = found.as_array().expect("a list").iter();
-        let grave: Vec<_> = faults
+        let severe: Vec<_> = faults
             .filter(|one| one["impact"].as_str().is_some_and(|impact| GRAVE.contains(&impact)))
             .collect();
-        assert!(grave.is_empty(), "{where_}: {grave:?}");
+        assert!(severe.is_empty(), "{where_}: {severe:?}");
     }
 
     fn picture(&self, name: &str) {

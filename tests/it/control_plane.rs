@@ -141,7 +141,7 @@ fn a_person_who_restores_has_the_last_word_on_what_they_saw() {
 }
 
 #[test]
-fn what_goes_on_for_an_hour_after_a_person_restored_is_judged_anew() {
+fn abuse_that_lasts_an_hour_after_an_operators_restore_is_judged_again() {
     let mut control = control(Mode::Revoke);
     let opened = signal("k", Action::Revoke, at(0), Change::Opened);
     control.on_signal(&opened, at(0)).expect("decided");

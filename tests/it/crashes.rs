@@ -26,7 +26,7 @@ fn request(random: &mut Random, round: u64) -> String {
     quiet.chain([uses(&format!("burst_{}", round / 8), now, 20)]).collect()
 }
 
-/// Sends a request until it is acknowledged; the daemon is started anew where it was killed.
+/// Sends a request until it is acknowledged; the daemon is restarted where it was killed.
 fn send(daemon: &mut Option<Daemon>, folder: &Path, name: &str, body: &str) -> u32 {
     let mut deaths = 0;
     loop {

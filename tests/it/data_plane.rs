@@ -395,7 +395,7 @@ impl World {
         days * 86_400_000
     }
 
-    /// A burst of the thief from another network; the gravest action that it justifies.
+    /// A burst of the thief from another network; the most severe action that it justifies.
     fn theft(&mut self, at: i64, seconds: i64) -> Option<Action> {
         let before = self.signals.len();
         for n in 0..seconds * 100 {

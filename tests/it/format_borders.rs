@@ -424,13 +424,13 @@ fn judged(events: &[AuthEvent<'_>]) -> (Vec<String>, String, [u64; Kind::ALL.len
     let mut params = Params::default();
     params.profile.limits.by_kind = [600; Kind::ALL.len()];
     let mut shard = ShardDriver::empty(Arc::new(params), SEED);
-    let mut grave = Vec::new();
+    let mut severe = Vec::new();
     for (offset, event) in (0..).zip(events) {
         let mut batch = Batch::default();
         batch.push(event, offset, SEED);
         for signal in shard.step(&batch, Clock::Events).signals {
             if signal.finding.action > Action::Alert {
-                grave.push(format!("{:?} {:?}", signal.change, signal.finding));
+                severe.push(format!("{:?} {:?}", signal.change, signal.finding));
             }
         }
     }
@@ -439,7 +439,7 @@ fn judged(events: &[AuthEvent<'_>]) -> (Vec<String>, String, [u64; Kind::ALL.len
         let _written =
             write!(view, "{:?} {:?} {}", seen.windows, seen.first_seen, seen.limit_per_min);
     }
-    (grave, view, shard.partition().seen().hours)
+    (severe, view, shard.partition().seen().hours)
 }
 
 proptest! {

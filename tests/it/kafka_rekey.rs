@@ -1,4 +1,4 @@
-//! A topic keyed by anything is written anew, keyed by credential.
+//! A topic with any key is rewritten with the credential as key.
 
 use crate::support::broker::{Broker, produce};
 use crate::support::child::Process;

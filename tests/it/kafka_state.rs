@@ -202,7 +202,7 @@ fn while_the_store_of_checkpoints_is_away_events_are_watched_and_nothing_is_forg
 }
 
 #[test]
-fn a_topic_that_was_made_anew_is_read_from_its_begin_and_what_was_learned_is_kept() {
+fn a_recreated_topic_is_read_from_its_beginning_and_what_was_learned_is_kept() {
     let folder = folder();
     let before = cluster(1);
     let brokers = before.bootstrap_servers();
@@ -229,7 +229,7 @@ fn a_topic_that_was_made_anew_is_read_from_its_begin_and_what_was_learned_is_kep
     counts(&daemon, "key_1", 60);
 }
 
-/// The change by which an instance stands still.
+/// The change that stops an instance.
 const PAUSES: u64 = 4;
 
 /// An instance of a group that comes and goes.
@@ -281,7 +281,7 @@ fn most(instances: &[Instance], key: &str) -> u64 {
     daemons.map(|daemon| count(daemon, key)).max().unwrap_or(0)
 }
 
-/// What an instance found and decided about a credential, for whoever reads why the test failed.
+/// The findings and decisions of an instance about a credential, for the message of a failed test.
 fn what_is_known(instance: &Instance, key: &str) -> String {
     let Some(daemon) = &instance.daemon else { return "an instance is away\n".to_owned() };
     let told = ["findings", "decisions"].map(|list| {
@@ -327,7 +327,7 @@ fn instances_that_come_and_go_lose_nothing_count_nothing_twice_and_revoke_each_k
             pause(Duration::from_millis(random.below(400)));
         }
         let (which, how) = (random.index(3), random.below(6));
-        // The mock coordinator can't bear an instance that stands still while it rebalances. Of the other
+        // The mock coordinator can't bear a stopped instance while it rebalances. Of the other
         // changes some meet partitions that have owners, and some a group that looks for them.
         if how == PAUSES || random.below(3) == 0 {
             settled(&instances);

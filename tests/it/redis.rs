@@ -23,7 +23,7 @@ use tripline::model::decision::{
 use tripline::model::finding::{Action, Detector, FindingId};
 use tripline::model::time::EventTime;
 
-/// The gravest order.
+/// The most severe order.
 pub const REVOKE: Order = Order::Act(Action::Revoke);
 
 /// A store as it is configured by default.

@@ -101,7 +101,7 @@ fn after_a_failover_the_new_master_is_told_and_what_it_never_saw_is_noticed() {
             .then_some(())
     });
     assert_eq!([client.pulse(), client.pulse()], [Pulse::Kept; 2]);
-    // The replica stands still, cut off, while the master takes one more revocation and dies.
+    // The replica is paused, cut off, while the master takes one more revocation and dies.
     watched.replica.pause();
     watched.master.ask::<i64>(&["CLIENT", "KILL", "TYPE", "replica"]);
     let unseen = decision("key_2", REVOKE, 1);

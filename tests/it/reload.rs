@@ -1,4 +1,4 @@
-//! The configuration is read anew while the daemon runs.
+//! The configuration is read again while the daemon runs.
 
 use crate::http_events::token_of;
 use crate::support::child::Process;
@@ -36,7 +36,7 @@ fn mode(daemon: &Daemon) -> String {
 }
 
 #[test]
-fn another_file_is_read_anew_and_one_with_mistakes_changes_nothing() {
+fn another_file_is_read_and_one_with_mistakes_changes_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(&folder, "mode.default = \"shadow\"\n");
     rewrite(folder.path(), "mode.default = \"throttle\"\n");
@@ -145,7 +145,7 @@ fn a_stream_ends_once_its_token_is_none_any_more() {
 }
 
 #[test]
-fn sighup_reads_it_anew_for_credentials_that_are_known() {
+fn sighup_reloads_it_for_credentials_that_are_known() {
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = Daemon::start(&folder, "mode.default = \"revoke\"\n");
     daemon.post_events(&uses("key_1", now_ms(), 200));

@@ -77,7 +77,7 @@ fn params() -> Arc<Params> {
     Arc::new(params)
 }
 
-/// What the control plane goes by: nothing ends within the run, unless it is `short`.
+/// The parameters of the control plane: nothing ends within the run, unless it is `short`.
 fn control_params(short: bool) -> Arc<control_plane::params::Params> {
     let mut params = control_plane::params::Params::default();
     if short {
@@ -181,7 +181,7 @@ struct World {
     settled: Vec<DecisionId>,
     store: Store,
     live: Live,
-    /// The gravest action of each finding.
+    /// The most severe action of each finding.
     found: BTreeMap<FindingId, Action>,
     /// When each finding opened.
     opened: BTreeMap<FindingId, EventTime>,
@@ -278,8 +278,8 @@ impl World {
             self.live.durable.push(decision);
         }
         for (finding, action) in self.live.found.drain(..) {
-            let gravest = self.found.entry(finding).or_insert(action);
-            *gravest = action.max(*gravest);
+            let most_severe = self.found.entry(finding).or_insert(action);
+            *most_severe = action.max(*most_severe);
         }
         self.live.settled = self.live.heard;
     }

@@ -1,5 +1,4 @@
-//! A thread that stands still, as one whose disk or allocator hangs: it is told, and keeps nobody else
-//! from their work.
+//! A stuck thread, as one whose disk or allocator hangs: the status names it, and all others go on.
 
 use crate::support::broker::produce;
 use crate::support::daemon::{Daemon, event, now_ms, uses};
@@ -24,7 +23,7 @@ fn start(folder: &tempfile::TempDir, config: &str, point: &str) -> Daemon {
     Daemon::try_start_in(folder.path(), &config, &[("FAILPOINTS", &points)]).expect("it starts")
 }
 
-/// The keys that are counted whole. Of a thread that stands still each takes a while.
+/// The keys that are counted whole. Of a stuck thread each takes a while.
 fn counted(daemon: &Daemon) -> impl Iterator<Item = usize> + '_ {
     let is_whole = move |number: &usize| {
         let (status, body) =
@@ -35,7 +34,7 @@ fn counted(daemon: &Daemon) -> impl Iterator<Item = usize> + '_ {
     (0..KEYS).filter(is_whole)
 }
 
-/// The others go on, whatever is asked; and it is said which stage stands still.
+/// The others go on, whatever is asked; and the status names the stage that is stuck.
 fn is_told_and_keeps_nobody(daemon: &Daemon, stage: &str) {
     until("the other thread has counted its part", PATIENCE, || counted(daemon).next());
     for number in 0..KEYS {
@@ -47,7 +46,7 @@ fn is_told_and_keeps_nobody(daemon: &Daemon, stage: &str) {
         });
         assert!(begun.elapsed() < Duration::from_secs(5), "{:?} for an order", begun.elapsed());
     }
-    let said = until("it is said that a thread stands still", PATIENCE, || {
+    let said = until("the status names a stuck thread", PATIENCE, || {
         let status = daemon.get("/v1/status");
         let issues = status.pointer("/issues").and_then(Value::as_array).expect("a list");
         let of_threads = |one: &&Value| one.pointer("/part") == Some(&"threads".into());
@@ -55,7 +54,7 @@ fn is_told_and_keeps_nobody(daemon: &Daemon, stage: &str) {
     });
     let found = said.pointer("/found").and_then(Value::as_str).expect("words");
     assert!(found.starts_with(&format!("no heartbeat of {stage} ")), "{found}");
-    assert_eq!(said.pointer("/grave"), Some(&true.into()));
+    assert_eq!(said.pointer("/critical"), Some(&true.into()));
     let beat = format!("tripline_heartbeat_timestamp_seconds{{stage=\"{stage}\"}}");
     assert!(now_ms() as f64 / 1000.0 - daemon.metric(&beat) > 30.0);
     let decides = "tripline_heartbeat_timestamp_seconds{stage=\"control_plane\"}";
@@ -71,7 +70,7 @@ fn a_stuck_thread_of_the_http_source_is_told_and_keeps_nobody_from_their_work() 
     }
     is_told_and_keeps_nobody(&daemon, "data_plane");
     let whole = counted(&daemon).count();
-    assert!(0 < whole && whole < KEYS, "one of two threads stands still, {whole} of {KEYS}");
+    assert!(0 < whole && whole < KEYS, "one of two threads is stuck, {whole} of {KEYS}");
 }
 
 #[test]
@@ -117,7 +116,7 @@ fn a_stuck_worker_of_kafka_is_told_and_no_new_consumer_is_made_for_it() {
     produce(&brokers, "auth", records.map(|key| (key.clone(), event(&key, now_ms()))));
     is_told_and_keeps_nobody(&daemon, "kafka");
     let whole = counted(&daemon).count();
-    assert!(0 < whole && whole < KEYS, "one of two workers stands still, {whole} of {KEYS}");
+    assert!(0 < whole && whole < KEYS, "one of two workers is stuck, {whole} of {KEYS}");
     assert!(daemon.metric("tripline_consumer_stalls_total") < 1.0, "it would help nobody");
     assert!((daemon.metric("tripline_consumer_assigned") - 4.0).abs() < 0.5);
 }

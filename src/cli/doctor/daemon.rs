@@ -130,7 +130,7 @@ fn tell(area: &Area, issue: &IssueJson) -> Check {
         None => issue.found.clone(),
     };
     let remedy = format!("docs/runbooks/{}.md", issue.runbook);
-    if issue.grave {
+    if issue.critical {
         area.failed(issue.part.title(), found, remedy)
     } else {
         area.warning(issue.part.title(), found, remedy)
@@ -282,10 +282,10 @@ mod tests {
     #[test]
     fn a_sound_daemon_is_not_found_fault_with_and_each_fault_is_told_alone() {
         assert_eq!(told(|_| {}), []);
-        let issue = |grave| IssueJson {
+        let issue = |critical| IssueJson {
             part: Part::Store,
             store: Some("redis.main".into()),
-            grave,
+            critical,
             found: "2 decisions due for seconds".into(),
             runbook: "outbox-not-draining".into(),
         };

@@ -151,8 +151,8 @@ impl Row<'_> {
             },
             RowOf::Decision(one) => match by {
                 SortKey::Action => {
-                    let grave = Order::ALL.iter().position(|order| *order == one.decision.order);
-                    Rank::Number(grave.unwrap_or(0) as f64)
+                    let severity = Order::ALL.iter().position(|order| *order == one.decision.order);
+                    Rank::Number(severity.unwrap_or(0) as f64)
                 }
                 SortKey::Newest => Rank::Number(one.decision.at.ms() as f64),
                 SortKey::Who => Rank::Text(one.decision.by.to_string()),

@@ -109,9 +109,9 @@ pub(super) fn leaked() -> Snapshot {
     status["stores"][1]["waiting"] = json!(1);
     status["revocation_tokens"] = json!(0);
     status["issues"] = json!([
-        { "part": "store", "store": "redis.main", "grave": true,
+        { "part": "store", "store": "redis.main", "critical": true,
           "found": "1 decision pending, no receipts", "runbook": "outbox-not-draining" },
-        { "part": "revocation_limit", "grave": false,
+        { "part": "revocation_limit", "critical": false,
           "found": "empty: suspends instead of revoking", "runbook": "revocation-limit-empty" },
     ]);
     let mut leaked = credential("key_leaked", "api_key", (460, 400));

@@ -81,7 +81,7 @@ impl Open {
     pub const NONE: Self = Self([true, true, false, false, false]);
 
     /// The most severe that is open and no more severe than `wanted`.
-    pub fn gravest(self, wanted: Action) -> Action {
+    pub fn most_severe(self, wanted: Action) -> Action {
         let open = |action: &Action| {
             *action <= wanted && self.0.get(*action as usize).copied().unwrap_or(false)
         };
@@ -432,10 +432,10 @@ mod tests {
         ledger.on_finding(&mild, false);
         assert_eq!(counted(&ledger), (0, 0, 0, [0; 5]));
         assert_eq!(ledger.to_write_down()[0].open_findings, 1, "a restart hears of no end");
-        let grave = finding("k", 0, &ALL_GATES);
-        ledger.on_finding(&grave, false);
-        ledger.on_finding(&grave, true);
-        ledger.on_finding(&grave, true);
+        let severe = finding("k", 0, &ALL_GATES);
+        ledger.on_finding(&severe, false);
+        ledger.on_finding(&severe, true);
+        ledger.on_finding(&severe, true);
         assert_eq!(counted(&ledger), (1, 1, 1, [1; 5]));
         assert_eq!(ledger.to_write_down()[0], ledger.cohort(Kind::ApiKey));
     }
@@ -491,8 +491,8 @@ mod tests {
         assert!((missing - 2995.73).abs() < 0.01, "{missing}");
         ledger.add_hours(&[2996 * 24, 0, 0, 0, 0]);
         let open = ledger.open(Kind::ApiKey, &budgets);
-        assert_eq!(open.gravest(Action::Revoke), Action::Throttle);
-        assert_eq!(open.gravest(Action::Alert), Action::Alert);
+        assert_eq!(open.most_severe(Action::Revoke), Action::Throttle);
+        assert_eq!(open.most_severe(Action::Alert), Action::Alert);
         assert_eq!(ledger.open(Kind::Session, &budgets), Open::NONE);
     }
 

@@ -72,7 +72,7 @@ pub fn draft(wanted: Action, given: Circumstances) -> Draft {
     if given.warming_up {
         draft.lower(Action::Throttle, Safeguard::WarmUp);
     }
-    draft.lower(given.open.gravest(draft.action), Safeguard::Budget);
+    draft.lower(given.open.most_severe(draft.action), Safeguard::Budget);
     if draft.needs_token() && given.needs_approval {
         draft.lower(Action::Suspend, Safeguard::Approval);
     }

@@ -122,7 +122,7 @@ pub struct IssueJson {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
     /// Whether detection or response stalls, or what was learned is at risk.
-    pub grave: bool,
+    pub critical: bool,
     /// The observation.
     pub found: String,
     /// The remedy: the name of a page of `docs/runbooks`.

@@ -25,7 +25,7 @@ impl Process {
         assert!(sent.expect("kill runs").success(), "kill -{name} {pid}");
     }
 
-    /// What ends it by SIGKILL, whoever holds it then.
+    /// Ends it by SIGKILL, from any thread.
     pub fn killer(&self) -> impl FnOnce() + Send + use<> {
         let pid = self.0.id().to_string();
         move || {

@@ -214,7 +214,7 @@ impl Daemon {
         self.process.signal("CONT");
     }
 
-    /// What ends it by SIGKILL, whoever holds it then.
+    /// Ends it by SIGKILL, from any thread.
     pub fn killer(&self) -> impl FnOnce() + Send + use<> {
         self.process.killer()
     }

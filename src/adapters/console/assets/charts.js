@@ -16,7 +16,7 @@ function colour(name) {
   return getComputedStyle(probe).color;
 }
 
-/** Draws all charts anew, in the colours of the theme. */
+/** Redraws all charts, in the colours of the theme. */
 export function repaint() {
   for (const chart of drawn) chart.redraw(false);
 }
@@ -91,7 +91,7 @@ function svg(tag, attributes) {
   return node;
 }
 
-/** A sparkline of 60 seconds with the expected level. The numbers stand beside it. */
+/** A sparkline of 60 seconds with the expected level. The numbers are next to it. */
 export function sparkline() {
   const node = svg('svg', { viewBox: '0 0 120 24', class: 'spark', 'aria-hidden': 'true', preserveAspectRatio: 'none' });
   node.append(

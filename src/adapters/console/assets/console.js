@@ -1,4 +1,4 @@
-// The console: keeps what the daemon said, asks anew, listens, and has the views show it.
+// The console: keeps the daemon's answers, polls, listens, and has the views show it.
 
 import { ask, listen, pathOf, setToken, takeTokenOfAddress, token } from './api.js';
 import { ageTimes, byId, clean, nameOf, say, setClock, show, span } from './dom.js';
@@ -106,7 +106,7 @@ async function poll() {
   if (!signing) timer = setTimeout(poll, link.failures ? Math.min(BACK_OFF_MS_MAX, pace * 2 ** (link.failures - 1)) : pace);
 }
 
-/** Asks anew at once, after an order say. */
+/** Polls at once, after an order say. */
 function soon() {
   dueNow();
   refreshDetail(true).catch(() => {});

@@ -1,4 +1,4 @@
-// One credential: what stands about it, its windows beside what is usual, its findings and decisions.
+// One credential: its state, its windows with the expected ones, its findings and decisions.
 
 import { ask, of, pathOf } from './api.js';
 import { attr, badge, byId, el, keyed, many, number, say, setBadge, show, time } from './dom.js';
@@ -81,7 +81,7 @@ function build(name) {
     el('p', { class: 'legend muted small' }, el('span', { class: 'key-count', text: '■ requests a second' }),
       el('span', { class: 'key-expected', text: '╌ expected' }), el('span', { class: 'key-peak', text: '┈ peak of a second' })),
     el('h3', { text: 'Windows' }),
-    el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'Windows beside what is usual' },
+    el('div', { class: 'scroll', role: 'region', tabindex: '0', 'aria-label': 'Windows with what is expected' },
       el('table', { class: 'grid windows' },
         el('thead', {}, el('tr', {}, ...['Window', 'Count', 'Expected', 'Peak', '× peak'].map((label, at) => el('th', { scope: 'col', class: at ? 'right' : null, text: label })), el('th', { scope: 'col', text: 'Beside what is usual' }))),
         made.rows)),

@@ -25,7 +25,7 @@ export function el(tag, props = {}, ...children) {
 
 export const byId = (id) => document.getElementById(id);
 
-/** Sets the text only if it changed, so that nothing is laid out or selected anew each second. */
+/** Sets the text only if it changed, so that nothing is laid out or selected again each second. */
 export function say(node, text) {
   const shown = clean(text);
   if (node.textContent !== shown) node.textContent = shown;
@@ -128,7 +128,7 @@ function relative(at) {
   return off > 0 ? `${span(off)} ago` : `in ${span(-off)}`;
 }
 
-/** A time, relative, with the exact one beside it. */
+/** A time, relative, with the exact one next to it. */
 export function time(rfc3339) {
   const node = el('time', { 'data-relative': '' });
   setTime(node, rfc3339);
@@ -142,7 +142,7 @@ export function setTime(node, rfc3339) {
   say(node, relative(Date.parse(rfc3339)));
 }
 
-/** Writes all relative times anew. */
+/** Updates all relative times. */
 export function ageTimes() {
   for (const node of document.querySelectorAll('time[data-relative][datetime]')) {
     say(node, relative(Date.parse(node.dateTime)));

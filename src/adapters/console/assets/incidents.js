@@ -1,4 +1,4 @@
-// Open incidents: one row a credential, its findings inside, the gravest first.
+// Open incidents: one row a credential, its findings inside, the most severe first.
 
 import { attr, badge, byId, el, gravity, keyed, many, nameOf, number, numbers, opener, say, setBadge, setTime, show, time } from './dom.js';
 import { statusOf } from './overview.js';
@@ -101,12 +101,12 @@ export function showIncidents(model, open, announce) {
 
 /** Announces new incidents to screen readers, once each. */
 function tellNew(incidents, announce) {
-  const grave = incidents.filter((one) => gravity(one.action) >= 1);
-  const fresh = known && grave.filter((one) => !known.has(one.name));
+  const severe = incidents.filter((one) => gravity(one.action) >= 1);
+  const fresh = known && severe.filter((one) => !known.has(one.name));
   if (fresh?.length) {
     const [first] = fresh;
     const more = fresh.length > 1 ? ` and ${fresh.length - 1} more` : '';
     announce(`New incident: ${first.credential}, ${first.findings[0].detector}, justifies ${first.action}${more}.`);
   }
-  known = new Set(grave.map((one) => one.name));
+  known = new Set(severe.map((one) => one.name));
 }

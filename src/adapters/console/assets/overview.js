@@ -57,9 +57,9 @@ function tile(id, { level, mark, value, sub }) {
 }
 
 function abuse(model) {
-  const grave = model.incidents.filter((one) => gravity(one.action) >= 1);
-  const running = grave.filter((one) => !isOut(statusOf(model, one.name)));
-  const watched = model.incidents.length - grave.length;
+  const severe = model.incidents.filter((one) => gravity(one.action) >= 1);
+  const running = severe.filter((one) => !isOut(statusOf(model, one.name)));
+  const watched = model.incidents.length - severe.length;
   const observed = watched ? ` ${many(watched, 'other is', 'others are')} only observed.` : '';
   const last = (name) => model.decisions.find((one) => one.carried_out && nameOf(one) === name);
   const restored = running.filter((one) => last(one.name)?.action === 'restore');
@@ -75,8 +75,8 @@ function abuse(model) {
     const words = `A person restored ${some(restored)}; the incident is still open. tripline takes no action on it for a while.${observed}`;
     return { level: 'warn', mark: '✓', value: 'Restored', sub: words };
   }
-  if (grave.length) {
-    return { level: 'warn', mark: '✓', value: 'Abuse stopped', sub: `${many(grave.length, 'credential')} with an open incident, none of them in service.${observed}` };
+  if (severe.length) {
+    return { level: 'warn', mark: '✓', value: 'Abuse stopped', sub: `${many(severe.length, 'credential')} with an open incident, none of them in service.${observed}` };
   }
   const sub = watched ? `${many(watched, 'incident')} open, only observed.` : 'No open incident.';
   return { level: 'good', mark: '✓', value: 'No abuse now', sub };
@@ -108,7 +108,7 @@ function healthOf(status) {
     const issue = issueOf(part, store);
     shown.add(issue);
     items.push(issue
-      ? { name, level: issue.grave ? 'bad' : 'warn', value, words: sentence(issue) }
+      ? { name, level: issue.critical ? 'bad' : 'warn', value, words: sentence(issue) }
       : { name, level, value, words });
   };
   const { journal, kafka } = status;
