@@ -238,7 +238,7 @@ impl Approvals {
 
 #[cfg(test)]
 mod tests {
-    use super::{Approvals, NoVote, Operators, Outcome, PendingApproval};
+    use super::{Approvals, LATE_MS, NoVote, Operators, Outcome, PendingApproval, WAITING_MAX};
     use crate::model::credential::Credential;
     use crate::model::decision::{
         ApprovalTerms, Decision, DecisionId, Generation, Mode, Order, Safeguard, Vote,
@@ -288,6 +288,49 @@ mod tests {
 
     fn operators(known: &[(&str, &str)]) -> Operators {
         known.iter().map(|(name, account)| ((*name).into(), (*account).into())).collect()
+    }
+
+    #[test]
+    fn a_vote_of_the_journal_counts_until_the_waiting_ends_as_it_did_then() {
+        let votes = |ms| {
+            let (mut approvals, id) = waiting(2);
+            approvals.recover(&Vote { at: at(ms), ..vote(id, "ada") });
+            approvals.0[&id].missing()
+        };
+        assert_eq!([999, 1_000].map(votes), [1, 2]);
+    }
+
+    #[test]
+    fn what_waited_is_forgotten_a_while_after_its_end() {
+        let left = |ms| {
+            let (mut approvals, _) = waiting(2);
+            approvals.forget(at(ms));
+            approvals.0.len()
+        };
+        assert_eq!([999 + LATE_MS, 1_000 + LATE_MS].map(left), [1, 0]);
+    }
+
+    #[test]
+    fn only_an_operators_order_waits_beyond_the_bound() {
+        let mut approvals = Approvals::default();
+        let mut wait = |generation: u64, by_person| {
+            let mut decision = decision();
+            decision.id = DecisionId::of(
+                &decision.credential,
+                Generation(generation),
+                at(0),
+                (None, decision.order),
+            );
+            let (people, until) = (1, at(1_000));
+            let pending = PendingApproval { decision, people, until, agreed: vec![] };
+            approvals.wait(pending, by_person);
+            approvals.0.len()
+        };
+        for generation in 1..=WAITING_MAX {
+            wait(generation as u64, false);
+        }
+        assert_eq!(wait(1_000_000, false), WAITING_MAX);
+        assert_eq!(wait(1_000_001, true), WAITING_MAX + 1);
     }
 
     #[test]
