@@ -5,6 +5,7 @@ use super::record_format::{self, Format};
 use super::replay;
 use super::simulate::{Source, progress};
 use crate::config::settings::Settings;
+use crate::detect::limit::Limit;
 use crate::sim::report::Report;
 use crate::sim::runner::{self, Job};
 use crate::sim::trace::Trace;
@@ -147,7 +148,7 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
     })?;
     let mut params = settings.partition.clone();
     if !args.with_limits {
-        params.profile.limits.by_kind.fill(0);
+        params.profile.limits.by_kind.fill(Limit::NONE);
     }
     // Each client has a partition of its own, which is copied for each trial.
     params.memory_bytes = params.memory_bytes.min(1 << 19);

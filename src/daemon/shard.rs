@@ -246,6 +246,7 @@ mod tests {
     use crate::data_plane::batch::HashSeed;
     use crate::data_plane::partition::Params;
     use crate::data_plane::shard_driver::ShardDriver;
+    use crate::detect::limit::Limit;
     use crate::model::event::{AuthEvent, Outcome};
     use crate::model::signal::{MinuteTotals, Signal};
     use proptest::prelude::*;
@@ -295,7 +296,7 @@ mod tests {
 
     fn params() -> Arc<Params> {
         let mut params = Params::default().with_memory(16 << 20);
-        params.profile.limits.by_kind = [600; 5];
+        params.profile.limits.by_kind = [Limit::written(600); 5];
         Arc::new(params)
     }
 

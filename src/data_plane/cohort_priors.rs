@@ -1,10 +1,13 @@
 //! Priors of all credentials together: the rate to expect of a new one, and how many requests
 //! fail.
 
+use crate::detect::baseline::Baseline;
+use crate::detect::params;
+use crate::detect::window::Window;
 use crate::model::credential::Kind;
 use crate::stats::codec::{Codec, Input};
-use crate::stats::median::RunningMedian;
-use crate::stats::rate::Prior;
+use crate::stats::quantile::{RunningMedian, RunningQuantile};
+use crate::stats::rate::{Prior, narrow};
 
 /// The rate before anything was seen. Unit: events per second. Measured: 67 a minute is the median
 /// of 421 LLM API clients.
@@ -16,29 +19,68 @@ const LEARNS: f64 = 1.0 / 30.0;
 /// The least requests of a running minute that say anything of its ratio of failures. Chosen.
 const ATTEMPTS_MIN: u64 = 100;
 
-/// The median rate of each cohort. A cohort is the credentials of one kind.
-#[derive(Clone, Debug)]
-pub struct Cohorts([RunningMedian; Kind::ALL.len()]);
+/// The 90th percentile of records by window, before enough was seen. Unit: requests. Measured: that of the
+/// even-numbered clients of ServeGen m-mid that are mature.
+const RECORDS: [f32; Window::COUNT] = [350.0, 800.0, 2000.0, 7500.0, 35_000.0];
+/// From how many mature credentials of a kind on its records are known. Chosen: fewer say little of a
+/// 90th percentile, and one of them can't set it for all.
+const MATURE_MIN: u32 = 30;
 
-impl Default for Cohorts {
+/// One cohort: the credentials of one kind.
+#[derive(Clone, Debug)]
+struct Cohort {
+    rate: RunningMedian,
+    /// Of mature credentials, by window.
+    records: [RunningQuantile<90>; Window::COUNT],
+    /// How many credentials became mature.
+    mature: u32,
+}
+
+impl Default for Cohort {
     fn default() -> Self {
-        Self([RunningMedian::new(RATE_PER_S); Kind::ALL.len()])
+        Self {
+            rate: RunningMedian::new(RATE_PER_S),
+            records: RECORDS.map(|record| RunningQuantile::new(f64::from(record))),
+            mature: 0,
+        }
     }
 }
 
+/// The usual rate of each kind, and the greatest counts of its mature credentials.
+#[derive(Clone, Debug, Default)]
+pub struct Cohorts([Cohort; Kind::ALL.len()]);
+
 impl Cohorts {
-    /// Takes the rate of a credential that begins an hour of use. Unit: events per second.
-    pub fn learn(&mut self, kind: Kind, rate_per_s: f64) {
-        if let Some(median) = self.0.get_mut(kind as usize) {
-            median.learn(rate_per_s);
+    /// Takes a credential that begins its `hours`th hour of use, of which `mature_hours` make its
+    /// records known.
+    pub fn learn(&mut self, kind: Kind, baseline: &Baseline, hours: u8, params: &params::Params) {
+        let Some(cohort) = self.0.get_mut(kind as usize) else { return };
+        cohort.rate.learn(baseline.long_rate(&params.baseline).per_s);
+        if hours < params.rate_hours {
+            return;
+        }
+        cohort.mature = cohort.mature.saturating_add(u32::from(hours == params.rate_hours));
+        for (window, record) in Window::ALL.into_iter().zip(&mut cohort.records) {
+            record.learn(f64::from(baseline.peak(window).max(1.0)));
         }
     }
 
     /// The prior of a new credential.
     pub fn prior(&self, kind: Kind) -> Prior {
-        let median = self.0.get(kind as usize);
-        let mean_per_s = median.map_or(RATE_PER_S, |median| median.estimate());
+        let cohort = self.0.get(kind as usize);
+        let mean_per_s = cohort.map_or(RATE_PER_S, |cohort| cohort.rate.estimate());
         Prior { events: PRIOR_EVENTS, mean_per_s }
+    }
+
+    /// The 90th percentile of the records of a kind's mature credentials, by window; a prior while
+    /// there are too few. Unit: requests.
+    pub fn records(&self, kind: Kind) -> [f32; Window::COUNT] {
+        match self.0.get(kind as usize) {
+            Some(cohort) if cohort.mature >= MATURE_MIN => {
+                cohort.records.map(|record| narrow(record.estimate()))
+            }
+            _ => RECORDS,
+        }
     }
 }
 
@@ -83,15 +125,24 @@ crate::codec!(FleetFailures { rejected, attempts, usual_ratio });
 
 impl Codec for Cohorts {
     fn encode(&self, out: &mut Vec<u8>) {
-        for median in &self.0 {
-            median.encode(out);
+        for cohort in &self.0 {
+            (cohort.rate, cohort.mature).encode(out);
+            for record in &cohort.records {
+                record.encode(out);
+            }
         }
     }
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
         let mut cohorts = Self::default();
-        for median in &mut cohorts.0 {
-            *median = Codec::decode(input)?;
+        for cohort in &mut cohorts.0 {
+            cohort.rate = Codec::decode(input)?;
+            if input.version() >= 4 {
+                cohort.mature = Codec::decode(input)?;
+                for record in &mut cohort.records {
+                    *record = Codec::decode(input)?;
+                }
+            }
         }
         Some(cohorts)
     }
@@ -99,15 +150,41 @@ impl Codec for Cohorts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cohorts, FleetFailures};
+    use super::{Cohorts, FleetFailures, RECORDS};
+    use crate::detect::baseline::Baseline;
+    use crate::detect::params::Params;
+    use crate::detect::window::Window;
     use crate::model::credential::Kind;
+    use crate::stats::rate::Prior;
 
     #[test]
     fn a_new_credential_is_expected_to_do_as_its_like_do() {
-        let mut cohorts = Cohorts::default();
-        (0..500).for_each(|_| cohorts.learn(Kind::Session, 0.05));
+        let (mut cohorts, params) = (Cohorts::default(), Params::default());
+        let prior = Prior { events: 1e6, mean_per_s: 0.05 };
+        let baseline = Baseline::new(0, prior, &params.baseline);
+        (0..500).for_each(|_| cohorts.learn(Kind::Session, &baseline, 1, &params));
         assert!((cohorts.prior(Kind::Session).mean_per_s / 0.05 - 1.0).abs() < 0.1);
         assert!((cohorts.prior(Kind::ApiKey).mean_per_s - 67.0 / 60.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn records_are_those_of_the_kind_once_thirty_credentials_are_mature() {
+        let (mut cohorts, params) = (Cohorts::default(), Params::default());
+        let prior = Prior { events: 1.0, mean_per_s: 1.0 };
+        let mut baseline = Baseline::new(0, prior, &params.baseline);
+        baseline.absorb(&[7.0; Window::COUNT]);
+        let prior_records = RECORDS.map(f32::to_bits);
+        let mut learn = |hours, times: u32| {
+            (0..times).for_each(|_| cohorts.learn(Kind::Jwt, &baseline, hours, &params));
+            cohorts.records(Kind::Jwt)
+        };
+        assert_eq!(learn(23, 1000).map(f32::to_bits), prior_records, "none is mature");
+        assert_eq!(learn(24, 29).map(f32::to_bits), prior_records, "too few are");
+        let [first, ..] = learn(24, 1);
+        assert!(first < RECORDS[0]);
+        let [.., last] = learn(200, 30_000);
+        assert!((last - 7.0).abs() < 1.0, "{last}");
+        assert_eq!(cohorts.records(Kind::ApiKey).map(f32::to_bits), prior_records);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use super::profile_entry::Entry;
 use crate::data_plane::batch::Batch;
 use crate::data_plane::tenant_usage::NO_TENANT;
 use crate::detect::detection::{Detection, Observation};
+use crate::detect::evaluate::Watched;
 use crate::detect::open_finding::OpenFinding;
 use crate::detect::tenant_flood;
 use crate::detect::window::{Placed, Window};
@@ -42,7 +43,7 @@ impl Partition {
                     *hours += 1;
                 }
             }
-            self.cohorts.learn(kind, profile.baseline().long_rate(&params.baseline).per_s);
+            self.cohorts.learn(kind, profile.baseline(), profile.identity().hours, params);
         }
         let minute = time.second() / 60;
         let in_minute = profile.windows().minute(minute);
@@ -52,11 +53,15 @@ impl Partition {
         self.tenants.count(tenant, number, in_minute);
         let wants_heat = profile.windows().count(Window::S60) > self.hot_floor && !profile.is_hot();
         let is_open = open.is_some();
-        for detector in recorded.asks.without(params.disabled).iter() {
+        let kind_records = [f32::INFINITY; Window::COUNT];
+        let mut event = Watched { time, novel: recorded.novel, suspended, kind_records };
+        let asks = recorded.asks.without(params.disabled);
+        if asks.has(Detector::Burst) {
+            event.kind_records = self.cohorts.records(kind);
+        }
+        for detector in asks.iter() {
             let (params, entry) = (&self.params.profile, self.profiles.get(number));
-            let times = (time, suspended);
-            let detection =
-                entry.and_then(|it| it.profile.detection(detector, recorded.novel, times, params));
+            let detection = entry.and_then(|it| it.profile.detection(detector, event, params));
             if let Some(detection) = detection {
                 // The first finding of a finding already says when the credential ends.
                 let at = self.open_findings_of(number);

@@ -158,7 +158,7 @@ impl Partition {
             tenant: self.tenants.name(profile.identity().tenant).cloned(),
             first_seen: EventTime::from_s(i64::from(profile.identity().first_seen)),
             last_seen: EventTime::from_s(i64::from(profile.windows().newest())),
-            limit_per_min: profile.identity().limit_per_min,
+            limit_per_min: profile.identity().limit.per_min(),
             windows: Window::ALL.into_iter().map(view_of).collect(),
             by_second: windows.by_second().to_vec(),
         })

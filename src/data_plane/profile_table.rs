@@ -15,6 +15,7 @@ use crate::data_plane::profile_entry::ColdEntry;
 use crate::data_plane::profile_entry::Slot;
 use crate::data_plane::profile_entry::spread;
 use crate::data_plane::profile_entry::tag_of;
+use crate::detect::limit::Limit;
 
 use super::batch::HashSeed;
 use super::eviction_policy::Room;
@@ -235,7 +236,7 @@ impl ProfileTable {
     }
 
     /// Sets the limit of each to what `limit_of` says of its id.
-    pub fn set_limits(&mut self, limit_of: impl Fn(&Identity, &str) -> u32) {
+    pub fn set_limits(&mut self, limit_of: impl Fn(&Identity, &str) -> Limit) {
         for entry in self.warm.iter_mut() {
             entry.profile.set_limit(limit_of(entry.profile.identity(), &entry.id));
         }
@@ -257,6 +258,7 @@ impl ProfileTable {
 mod tests {
     use super::{HashSeed, Identity, ProfileTable};
     use crate::data_plane::eviction_policy::{Evictions, bytes_for};
+    use crate::detect::limit::Limit;
     use crate::detect::params::Params;
     use crate::detect::profile::Profile;
     use crate::model::credential::Kind;
@@ -269,7 +271,7 @@ mod tests {
     const SEED: HashSeed = HashSeed(1, 2);
 
     fn profile(second: u32) -> Profile {
-        let identity = Identity::new(Kind::ApiKey, 0, 0, second);
+        let identity = Identity::new(Kind::ApiKey, 0, Limit::NONE, second);
         Profile::new(identity, Prior { events: 0.5, mean_per_s: 1.0 }, &Params::default())
     }
 

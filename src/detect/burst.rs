@@ -1,9 +1,12 @@
 //! `burst`: far more than this credential ever did in a window of that length.
 //!
-//! Score: `R = count / max(peak, 5)`, the greatest over the windows that pass the gate. Gate: the
-//! count is at least 20 nats unlikely under a negative binomial with the credential's own rate and
-//! dispersion. Cost: five comparisons where nothing is wrong; the tail is computed only where R
-//! is high enough to matter.
+//! Score: `R = count / max(peak, 5)`, the greatest over the windows that pass the gate and alert, else over
+//! all that pass it.
+//! Gate: the count is at least 20 nats unlikely under a negative binomial with the credential's own
+//! rate and dispersion. R counts as far as the record is trusted; that of a young credential is trusted
+//! little, and a count that beats the records of nearly all credentials of its kind as well needs no
+//! trust to alert. Cost: five comparisons where nothing is wrong; the tail is computed only where R is
+//! high enough to matter.
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
 
 use super::baseline::{self, Baseline, Expected};
@@ -33,6 +36,48 @@ pub struct Params {
     pub suspend_ratio: f64,
     /// The least rate that justifies throttling or more. Unit: requests per minute. Default: 600.
     pub throttle_rate_per_min: f64,
+    /// Used in fewer hours of the clock than this, a record is not trusted at all. Default: 3.
+    pub quarter_trust_hours: u8,
+    /// In fewer than this, it is trusted by a quarter; from here on by half, and more with each hour up
+    /// to the hours that make it mature. Default: 6.
+    pub half_trust_hours: u8,
+}
+
+/// How far a credential's record is trusted, and the records of its kind.
+#[derive(Clone, Copy, Debug)]
+pub struct Trust {
+    /// Trust in its own record, in 0..1.
+    pub own: f64,
+    /// The 90th percentile of the records of mature credentials of its kind, by window. Unit: requests.
+    pub kind_records: [f32; Window::COUNT],
+}
+
+impl Trust {
+    /// In the record of a credential used in that many hours, where `mature_hours` make one mature.
+    pub fn in_record_of(
+        hours: u8,
+        mature_hours: u8,
+        kind_records: [f32; Window::COUNT],
+        params: &Params,
+    ) -> Self {
+        let [hours, mature, half, quarter] =
+            [hours, mature_hours, params.half_trust_hours, params.quarter_trust_hours]
+                .map(f64::from);
+        let own = if hours >= mature {
+            1.0
+        } else if hours >= half {
+            0.5 + 0.5 * (hours - half) / (mature - half)
+        } else if hours >= quarter {
+            0.25
+        } else {
+            0.0
+        };
+        Self { own, kind_records }
+    }
+
+    fn kind_record(&self, window: Window) -> f32 {
+        self.kind_records.get(window as usize).copied().unwrap_or(f32::INFINITY)
+    }
 }
 
 impl Default for Params {
@@ -45,6 +90,8 @@ impl Default for Params {
             throttle_ratio: 12.0,
             suspend_ratio: 4.0,
             throttle_rate_per_min: 600.0,
+            quarter_trust_hours: 3,
+            half_trust_hours: 6,
         }
     }
 }
@@ -72,13 +119,15 @@ impl Burst {
         f64::from(self.count) * 60.0 / f64::from(self.window.seconds())
     }
 
-    /// The most severe action it justifies, where the record it beats is trusted by `trust`, in 0..1:
-    /// the ratio counts that much less, and only a fully trusted record throttles.
-    pub fn action(&self, trust: f64, params: &Params) -> Action {
+    /// The most severe action it justifies: the ratio counts as far as the record is trusted, only a
+    /// fully trusted record throttles, and one that is not alerts if the kind's records are beaten, too.
+    pub fn action(&self, trust: &Trust, params: &Params) -> Action {
         let is_fast = self.rate_per_min() >= params.throttle_rate_per_min;
-        if is_fast && trust >= 1.0 && self.ratio >= params.throttle_ratio {
+        let beats_kind = trust.own < 1.0 && self.count as f32 > trust.kind_record(self.window);
+        let trusted_ratio = if beats_kind { self.ratio } else { self.ratio * trust.own };
+        if is_fast && trust.own >= 1.0 && self.ratio >= params.throttle_ratio {
             Action::Throttle
-        } else if self.ratio * trust >= params.alert_ratio {
+        } else if trusted_ratio >= params.alert_ratio {
             Action::Alert
         } else {
             Action::Observe
@@ -86,8 +135,8 @@ impl Burst {
     }
 
     /// Whether it passes the rate gate: with the context gate it justifies a suspension.
-    pub fn passes_rate(&self, trust: f64, params: &Params) -> bool {
-        self.ratio * trust >= params.suspend_ratio
+    pub fn passes_rate(&self, trust: &Trust, params: &Params) -> bool {
+        self.ratio * trust.own >= params.suspend_ratio
             && self.rate_per_min() >= params.throttle_rate_per_min
     }
 }
@@ -105,23 +154,20 @@ fn ratio(windows: &Windows, baseline: &Baseline, window: Window, params: &Params
     f64::from(windows.count(window) as f32 / baseline.peak(window).max(params.peak_min))
 }
 
-/// The burst with the greatest ratio among the windows that pass the gate, if it is enough to
-/// observe.
+/// The burst with the greatest ratio among the windows that pass the gate, those that alert before all
+/// others, if it is enough to observe.
 pub fn evaluate(
     windows: &Windows,
     baseline: &Baseline,
-    params: &Params,
-    usual: &baseline::Params,
+    trust: &Trust,
+    (params, usual): (&Params, &baseline::Params),
     resolution: TimestampResolution,
-) -> Option<Burst> {
-    let mut strongest: Option<Burst> = None;
+) -> Option<(Action, Burst)> {
+    let mut strongest: Option<(Action, Burst)> = None;
     let rate = baseline.rate(usual);
     for window in Window::ALL {
         let ratio = ratio(windows, baseline, window, params);
-        if ratio < f64::from(params.observe_ratio)
-            || !resolution.judges(window)
-            || strongest.is_some_and(|other| other.ratio >= ratio)
-        {
+        if ratio < f64::from(params.observe_ratio) || !resolution.judges(window) {
             continue;
         }
         let count = windows.count(window);
@@ -132,10 +178,20 @@ pub fn evaluate(
         {
             continue;
         }
-        let evidence_nats = -NegativeBinomial::new(expected, dispersion, weight).ln_tail(counted);
-        if evidence_nats >= params.gate_nats {
-            let peak = baseline.peak(window);
-            strongest = Some(Burst { window, count, expected, peak, ratio, evidence_nats });
+        let peak = baseline.peak(window);
+        let mut burst = Burst { window, count, expected, peak, ratio, evidence_nats: 0.0 };
+        let action = burst.action(trust, params);
+        // Among those that alert the greatest ratio speaks, fast or not.
+        let alerts = action >= Action::Alert;
+        let is_weaker = |(other, seen): (Action, Burst)| {
+            (other >= Action::Alert, seen.ratio) >= (alerts, ratio)
+        };
+        if strongest.is_some_and(is_weaker) {
+            continue;
+        }
+        burst.evidence_nats = -NegativeBinomial::new(expected, dispersion, weight).ln_tail(counted);
+        if burst.evidence_nats >= params.gate_nats {
+            strongest = Some((action, burst));
         }
     }
     strongest

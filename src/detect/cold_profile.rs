@@ -5,6 +5,7 @@ use super::cardinality::Cardinality;
 use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
+use super::limit::Limit;
 use super::params::Params;
 use super::profile::{Identity, Profile};
 use super::ramp::{self, Ramp};
@@ -82,8 +83,8 @@ impl ColdProfile {
     }
 
     /// Changes its absolute limit.
-    pub const fn set_limit(&mut self, per_min: u32) {
-        self.identity.limit_per_min = per_min;
+    pub const fn set_limit(&mut self, limit: Limit) {
+        self.identity.limit = limit;
     }
 
     /// The second (since 1970) in which it was last used.
@@ -110,6 +111,7 @@ crate::codec!(ColdProfile {
 #[cfg(test)]
 mod tests {
     use super::{Cadence, ColdProfile, SILENCE_S};
+    use crate::detect::limit::Limit;
     use crate::detect::params::Params;
     use crate::detect::profile::{Identity, Profile};
     use crate::detect::window::Window;
@@ -130,7 +132,7 @@ mod tests {
     fn who_slept_wakes_as_if_warm_all_the_time() {
         let params = Params::default();
         let time = EventTime::from_ms(START_MS);
-        let identity = Identity::new(Kind::ApiKey, 0, 10_000, time.second());
+        let identity = Identity::new(Kind::ApiKey, 0, Limit::written(10_000), time.second());
         let prior = Prior { events: 0.5, mean_per_s: 1.0 };
         let mut warm = Profile::new(identity, prior, &params);
         let facts = Facts { values: [5, 6, 7, 8], prefix: 9, tokens: 100 };

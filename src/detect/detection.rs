@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_limit_explains_itself() {
-        let passed = Passed { limit_per_min: 10_000, count: 1702, seconds: 10 };
+        let passed = Passed { limit_per_min: 10_000, count: 1702, seconds: 10, is_written: true };
         let detection = Detection::new((Action::Revoke, Observation::Limit(passed)));
         assert_eq!(
             detection.summary(),

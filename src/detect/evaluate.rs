@@ -1,5 +1,6 @@
 //! Asks the detectors, and how far what they compare with is trusted.
 
+use super::burst::Trust;
 use super::context::Context;
 use super::detection::{Detection, Observation};
 use super::escalation::weigh;
@@ -13,6 +14,19 @@ use crate::model::finding::{Action, Detector};
 use crate::model::time::EventTime;
 use crate::stats::tail::NegativeBinomial;
 
+/// An event that was just recorded, and what is known besides the profile.
+#[derive(Clone, Copy, Debug)]
+pub struct Watched {
+    /// Its time.
+    pub time: EventTime,
+    /// Its values that were never seen before.
+    pub novel: Novel,
+    /// When the open finding of `burst` first justified a suspension.
+    pub suspended: Option<EventTime>,
+    /// The records of the credential's kind, by window. Unit: requests.
+    pub kind_records: [f32; Window::COUNT],
+}
+
 impl Profile {
     /// Evaluates `failures`, where the fleet fails at `fleet_ratio`.
     pub fn failing(&self, second: u32, fleet_ratio: f64, params: &Params) -> Option<Detection> {
@@ -22,20 +36,21 @@ impl Profile {
         Some(Detection::new((action, Observation::Failures(failing))))
     }
 
-    /// Evaluates the event at `time` just recorded by a detector that is worth asking.
-    /// `suspended`: when the open finding of `burst` first justified a suspension.
+    /// Evaluates the event just recorded by a detector that is worth asking.
     pub fn detection(
         &self,
         detector: Detector,
-        novel: Novel,
-        (time, suspended): (EventTime, Option<EventTime>),
+        event: Watched,
         params: &Params,
     ) -> Option<Detection> {
-        let detection = Detection::new(self.ask(detector, novel, params)?);
+        let Watched { time, novel, suspended, kind_records } = event;
+        let hours = self.identity.hours;
+        let trust = Trust::in_record_of(hours, params.rate_hours, kind_records, &params.burst);
+        let detection = Detection::new(self.ask(detector, novel, &trust, params)?);
         if detector != Detector::Burst {
             return Some(detection);
         }
-        let context = self.context(&detection, novel, params);
+        let context = self.context(&detection, novel, &trust, params);
         Some(weigh(detection, context, time, suspended, &params.weigh))
     }
 
@@ -43,6 +58,7 @@ impl Profile {
         &self,
         detector: Detector,
         novel: Novel,
+        trust: &Trust,
         params: &Params,
     ) -> Option<(Action, Observation)> {
         let second = self.windows.newest();
@@ -53,11 +69,9 @@ impl Profile {
             }
             Detector::Burst => {
                 let (windows, baseline) = (&self.windows, &self.baseline);
-                let usual = &params.baseline;
-                let burst =
-                    burst::evaluate(windows, baseline, &params.burst, usual, self.resolution)?;
-                let trust = self.trust(params);
-                Some((burst.action(trust, &params.burst), Observation::Burst(burst)))
+                let both = (&params.burst, &params.baseline);
+                let seen = burst::evaluate(windows, baseline, trust, both, self.resolution);
+                seen.map(|(action, burst)| (action, Observation::Burst(burst)))
             }
             Detector::Ramp => {
                 let count = self.windows.minute((second / 60).saturating_sub(1));
@@ -119,8 +133,13 @@ impl Profile {
         self.known.recent(&self.windows, self.baseline.rate(&params.baseline).per_s)
     }
 
-    fn context(&self, detection: &Detection, novel: Novel, params: &Params) -> Context {
-        let trust = self.trust(params);
+    fn context(
+        &self,
+        detection: &Detection,
+        novel: Novel,
+        trust: &Trust,
+        params: &Params,
+    ) -> Context {
         let rate = matches!(detection.observation, Observation::Burst(burst) if burst.passes_rate(trust, &params.burst));
         Context {
             rate,
@@ -130,19 +149,6 @@ impl Profile {
             slept_days: self.sleep.just_slept_days(self.windows.newest()),
             age_s: self.age_s(),
             hours: self.identity.hours,
-        }
-    }
-
-    /// How far its record is trusted, in 0..1. A credential that is used in nearly every hour is
-    /// trusted in part from its sixth hour on; one that is used now and then may do anything once.
-    fn trust(&self, params: &Params) -> f64 {
-        let hours = f64::from(self.identity.hours);
-        let age_hours = f64::from(self.age_s()) / 3600.0 + 1.0;
-        let is_steady = hours >= params.steady_hours && hours >= params.steady_ratio * age_hours;
-        match self.knows_rate(params) {
-            true => 1.0,
-            false if is_steady => hours / f64::from(params.rate_hours),
-            false => 0.0,
         }
     }
 }

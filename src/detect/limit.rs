@@ -3,34 +3,70 @@
 //!
 //! A limit of L a minute is broken when more than L came within any 60 s. More than L/6 within 10 s is
 //! an early warning: at that rate it will be broken, but it is not yet, and a client that pauses keeps
-//! its contract. So that justifies throttling at most. Cost: two comparisons where nothing is wrong.
+//! its contract. So that justifies throttling at most, as does a limit that no operator wrote down: nobody
+//! agreed to it. Cost: two comparisons where nothing is wrong.
 
 use super::evidence::{CERTAIN_NATS, Evidence, grouped};
 use super::timestamp_resolution::TimestampResolution;
 use super::window::{Window, Windows};
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Measure};
+use crate::stats::codec::{Codec, Input};
 use hashbrown::HashMap;
 
-/// The limit where the operator wrote none. Unit: requests per minute. Chosen.
-pub const LIMIT_DEFAULT_PER_MIN: u32 = 10_000;
+/// A limit, and whether an operator wrote it down. Shape: 4 bytes, the highest bit set where nobody did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit(u32);
 
-/// The operator's limits; the most particular one holds: credential, tenant, kind.
-/// Unit: requests per minute; 0 is no limit.
+impl Limit {
+    const UNWRITTEN: u32 = 0x8000_0000;
+    /// No limit.
+    pub const NONE: Self = Self(0);
+    /// The limit where no operator wrote one. Measured: one honest client of 109 exceeds it, again and
+    /// again; so it is no reason to revoke.
+    pub const BUILT_IN: Self = Self(Self::UNWRITTEN + 10_000);
+
+    /// One that an operator wrote down. Unit: requests per minute; 0 is no limit.
+    pub const fn written(per_min: u32) -> Self {
+        Self(if per_min < Self::UNWRITTEN { per_min } else { Self::UNWRITTEN - 1 })
+    }
+
+    /// Unit: requests per minute; 0 is no limit.
+    pub const fn per_min(self) -> u32 {
+        self.0 & !Self::UNWRITTEN
+    }
+
+    /// Whether an operator wrote it down.
+    pub const fn is_written(self) -> bool {
+        self.0 & Self::UNWRITTEN == 0
+    }
+}
+
+impl Codec for Limit {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.0.encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        u32::decode(input).map(Self)
+    }
+}
+
+/// The limits; the most particular one holds: credential, tenant, kind.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// By kind, in the order of [`Kind::ALL`].
-    pub by_kind: [u32; Kind::ALL.len()],
-    /// By tenant.
+    pub by_kind: [Limit; Kind::ALL.len()],
+    /// By tenant. Unit: requests per minute; 0 is no limit.
     pub by_tenant: HashMap<String, u32>,
-    /// By credential, `kind:id`.
+    /// By credential, `kind:id`. Unit: requests per minute; 0 is no limit.
     pub by_credential: HashMap<String, u32>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            by_kind: [LIMIT_DEFAULT_PER_MIN; Kind::ALL.len()],
+            by_kind: [Limit::BUILT_IN; Kind::ALL.len()],
             by_tenant: HashMap::new(),
             by_credential: HashMap::new(),
         }
@@ -40,15 +76,15 @@ impl Default for Limits {
 impl Limits {
     /// The limit of one credential. Cost: allocates where limits by credential are set; it is
     /// asked when a credential is admitted, not by event.
-    pub fn of(&self, kind: Kind, id: &str, tenant: Option<&str>) -> u32 {
+    pub fn of(&self, kind: Kind, id: &str, tenant: Option<&str>) -> Limit {
         if !self.by_credential.is_empty()
             && let Some(limit) = self.by_credential.get(&format!("{kind}:{id}"))
         {
-            return *limit;
+            return Limit::written(*limit);
         }
         let by_tenant = tenant.and_then(|tenant| self.by_tenant.get(tenant));
-        let by_kind = self.by_kind.get(kind as usize);
-        by_tenant.or(by_kind).copied().unwrap_or(LIMIT_DEFAULT_PER_MIN)
+        let by_kind = || self.by_kind.get(kind as usize).copied().unwrap_or(Limit::BUILT_IN);
+        by_tenant.map_or_else(by_kind, |limit| Limit::written(*limit))
     }
 }
 
@@ -61,12 +97,15 @@ pub struct Passed {
     pub count: u32,
     /// That stretch. Unit: seconds.
     pub seconds: u32,
+    /// Whether an operator wrote the limit down.
+    pub is_written: bool,
 }
 
 impl Passed {
     /// The justified action, where a broken limit justifies `action`.
     pub fn justifies(&self, action: Action) -> Action {
-        if self.count > self.limit_per_min { action } else { action.min(Action::Throttle) }
+        let is_broken = self.is_written && self.count > self.limit_per_min;
+        if is_broken { action } else { action.min(Action::Throttle) }
     }
 
     /// The rate in that stretch. Unit: requests per minute.
@@ -91,10 +130,15 @@ impl Evidence for Passed {
 
     fn summary(&self) -> String {
         format!(
-            "made {} requests in {} s, a rate of {} a minute; its limit is {} a minute",
+            "made {} requests in {} s, a rate of {} a minute; {} is {} a minute",
             grouped(f64::from(self.count)),
             self.seconds,
             grouped(self.rate_per_min()),
+            if self.is_written {
+                "its limit"
+            } else {
+                "the built-in limit, which throttles at most,"
+            },
             grouped(f64::from(self.limit_per_min)),
         )
     }
@@ -106,25 +150,27 @@ impl Evidence for Passed {
             Measure::new("window_s", f64::from(self.seconds)),
             Measure::new("rate_per_min", self.rate_per_min()),
             Measure::new("limit_ratio", self.ratio()),
+            Measure::new("limit_written", f64::from(u8::from(self.is_written))),
         ]
     }
 }
 
 const SHORT_S: u32 = 10;
 
-/// Looks whether `windows` passed `limit_per_min`; 0 is no limit. Where `resolution` is too coarse for
-/// 10 s, only the minute counts.
+/// Looks whether `windows` passed `limit`. Where `resolution` is too coarse for 10 s, only the minute
+/// counts.
 pub fn evaluate(
     windows: &Windows,
-    limit_per_min: u32,
+    limit: Limit,
     resolution: TimestampResolution,
 ) -> Option<Passed> {
+    let (limit_per_min, is_written) = (limit.per_min(), limit.is_written());
     if limit_per_min == 0 {
         return None;
     }
     let minute = windows.count(Window::S60);
     if minute > limit_per_min {
-        return Some(Passed { limit_per_min, count: minute, seconds: 60 });
+        return Some(Passed { limit_per_min, count: minute, seconds: 60, is_written });
     }
     // The 15 s window holds the 10 s one, and its sum is at hand.
     if windows.count(Window::S15).saturating_mul(6) <= limit_per_min
@@ -137,14 +183,28 @@ pub fn evaluate(
         limit_per_min,
         count: short,
         seconds: SHORT_S,
+        is_written,
     })
 }
 
-crate::codec!(Passed { limit_per_min, count, seconds });
+impl Codec for Passed {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.limit_per_min, self.count).encode(out);
+        (self.seconds, self.is_written).encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (limit_per_min, count) = Codec::decode(input)?;
+        let seconds = Codec::decode(input)?;
+        // Before version 4 every limit could revoke.
+        let is_written = if input.version() >= 4 { Codec::decode(input)? } else { true };
+        Some(Self { limit_per_min, count, seconds, is_written })
+    }
+}
 
 #[cfg(test)]
 mod tests {
-    use super::{Limits, Passed};
+    use super::{Limit, Limits, Passed};
     use crate::detect::timestamp_resolution::TimestampResolution;
     use crate::detect::window::Windows;
     use crate::model::credential::Kind;
@@ -153,7 +213,8 @@ mod tests {
     const START: u32 = 1_700_000_000;
 
     fn evaluate(windows: &Windows, limit_per_min: u32) -> Option<Passed> {
-        super::evaluate(windows, limit_per_min, TimestampResolution::default())
+        let limit = Limit::written(limit_per_min);
+        super::evaluate(windows, limit, TimestampResolution::default())
     }
 
     fn seconds_until_passed(per_s: u32, limit_per_min: u32) -> Option<u32> {
@@ -184,7 +245,7 @@ mod tests {
             }
         }
         assert_eq!(actions, [None, Some(Action::Throttle), Some(Action::Revoke)]);
-        let warned = Passed { limit_per_min: 10_000, count: 1_700, seconds: 10 };
+        let warned = Passed { limit_per_min: 10_000, count: 1_700, seconds: 10, is_written: true };
         assert_eq!(warned.justifies(Action::Observe), Action::Observe);
     }
 
@@ -201,13 +262,29 @@ mod tests {
     #[test]
     fn the_most_particular_limit_holds() {
         let mut limits = Limits::default();
-        limits.by_kind[Kind::Session as usize] = 60;
+        limits.by_kind[Kind::Session as usize] = Limit::written(60);
         limits.by_tenant.insert("acme".to_owned(), 500);
         limits.by_credential.insert("session:s1".to_owned(), 7);
-        assert_eq!(limits.of(Kind::ApiKey, "k", None), 10_000);
-        assert_eq!(limits.of(Kind::Session, "s2", None), 60);
-        assert_eq!(limits.of(Kind::Session, "s2", Some("acme")), 500);
-        assert_eq!(limits.of(Kind::Session, "s1", Some("acme")), 7);
+        assert_eq!(limits.of(Kind::ApiKey, "k", None), Limit::BUILT_IN);
+        assert_eq!(limits.of(Kind::Session, "s2", None), Limit::written(60));
+        assert_eq!(limits.of(Kind::Session, "s2", Some("acme")), Limit::written(500));
+        assert_eq!(limits.of(Kind::Session, "s1", Some("acme")), Limit::written(7));
+        assert_eq!(limits.of(Kind::ApiKey, "k", Some("acme")), Limit::written(500));
+    }
+
+    #[test]
+    fn a_limit_that_nobody_wrote_down_throttles_at_most() {
+        let mut windows = Windows::new(START);
+        for _ in 0..20_000 {
+            windows.add(START);
+        }
+        let justified = |limit| {
+            let passed = super::evaluate(&windows, limit, TimestampResolution::default());
+            passed.map(|passed| passed.justifies(Action::Revoke))
+        };
+        assert_eq!(justified(Limit::BUILT_IN), Some(Action::Throttle));
+        assert_eq!(justified(Limit::written(10_000)), Some(Action::Revoke));
+        assert_eq!((Limit::BUILT_IN.per_min(), Limit::BUILT_IN.is_written()), (10_000, false));
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! Score: the surprise of the new values (Pitman-Yor, [`crate::stats::novelty`]): the greater of
 //! network and country, which change together, and the user agent. A new source alone is no
 //! abuse, people move; with a rise of the rate, or where surprise and rise together are as
-//! unlikely as a burst, it alerts. Whether it may do more is weighed with
+//! unlikely as a burst, it alerts. It alerts on the first request where the surprise is higher
+//! still, or where the endpoint is new as well. Whether it may do more is weighed with
 //! the rate, see [`super::escalation`]. Cost: bits by event; the formula only for new values.
 
 use super::evidence::{Evidence, grouped};
@@ -31,6 +32,10 @@ pub struct Params {
     pub requests_min: f64,
     /// The least part of the excess that comes from new sources to alert, in 0..1. Default: 0.5.
     pub new_source_ratio: f64,
+    /// The surprise that alerts by itself, on the first request. Unit: nats. Default: 18.
+    pub alone_nats: f64,
+    /// The same where network, user agent and endpoint are all new at once. Unit: nats. Default: 14.
+    pub all_new_nats: f64,
 }
 
 impl Default for Params {
@@ -43,6 +48,8 @@ impl Default for Params {
             rise_nats: 5.0,
             requests_min: 6.0,
             new_source_ratio: 0.5,
+            alone_nats: 18.0,
+            all_new_nats: 14.0,
         }
     }
 }
@@ -82,10 +89,14 @@ pub fn evaluate(
     let rises = rise_nats >= params.rise_nats || recent.all >= params.rise_ratio * recent.expected;
     let is_evident = (rises && surprise_nats >= params.alert_nats)
         || surprise_nats + rise_nats >= params.alert_sum_nats;
-    let alerts = moved
-        && is_evident
+    let rises_by_it = is_evident
         && recent.new >= params.requests_min
         && recent.new_source_ratio() >= params.new_source_ratio;
+    let all_new =
+        [Aspect::Network, Aspect::Agent, Aspect::Endpoint].into_iter().all(|one| novel.has(one));
+    let stands_out =
+        surprise_nats >= params.alone_nats || (all_new && surprise_nats >= params.all_new_nats);
+    let alerts = moved && (rises_by_it || stands_out);
     let seen = NewSource {
         novel,
         surprise_nats,

@@ -45,15 +45,9 @@ pub struct Params {
     /// And in how many hours it must have been used. Default: 4. Measured with 0 in its place, by
     /// the command for the tuning half in docs/detection.md: 8 false alerts of `origin`, not 3.
     pub origin_hours: u8,
-    /// In how many hours of the clock a credential must have been used before a burst does more
-    /// than be observed, and before a climb or a cost is remarkable. Default: 24. Measured: with 1,
-    /// 58 false alerts in 525 days of honest use, not 10; see docs/detection.md.
+    /// In how many hours of the clock a credential must have been used before the record of its rate is
+    /// fully trusted, and before a climb or a cost is remarkable. Default: 24.
     pub rate_hours: u8,
-    /// From how many hours of use on a credential that is used in nearly every hour is trusted in
-    /// part: by its hours over [`Self::rate_hours`]. Default: 6.
-    pub steady_hours: f64,
-    /// The least part of the hours of its life, in 0..1. Default: 0.8.
-    pub steady_ratio: f64,
 }
 
 impl Default for Params {
@@ -78,8 +72,6 @@ impl Default for Params {
             origin_s: 86_400,
             origin_hours: 4,
             rate_hours: 24,
-            steady_hours: 6.0,
-            steady_ratio: 0.8,
         }
     }
 }

@@ -12,6 +12,7 @@ use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
 use super::familiarity::{Familiar, Novel};
+use super::limit::Limit;
 use super::peaks::Peaks;
 use super::ramp::Ramp;
 use super::timestamp_resolution::TimestampResolution;
@@ -51,8 +52,8 @@ pub struct Profile {
 pub struct Identity {
     /// The second (since 1970) in which it was first seen.
     pub first_seen: u32,
-    /// Its absolute limit. Unit: requests per minute; 0: none.
-    pub limit_per_min: u32,
+    /// Its absolute limit.
+    pub limit: Limit,
     /// The number of its tenant in the partition's list.
     pub tenant: u16,
     /// Its kind.
@@ -63,8 +64,8 @@ pub struct Identity {
 
 impl Identity {
     /// Of a credential first seen at `second`.
-    pub const fn new(kind: Kind, tenant: u16, limit_per_min: u32, second: u32) -> Self {
-        Self { first_seen: second, limit_per_min, tenant, kind, hours: 1 }
+    pub const fn new(kind: Kind, tenant: u16, limit: Limit, second: u32) -> Self {
+        Self { first_seen: second, limit, tenant, kind, hours: 1 }
     }
 }
 
@@ -226,7 +227,7 @@ impl Profile {
     }
 
     pub(super) fn passed(&self) -> Option<limit::Passed> {
-        limit::evaluate(&self.windows, self.identity.limit_per_min, self.resolution)
+        limit::evaluate(&self.windows, self.identity.limit, self.resolution)
     }
 
     /// How long it has been known. Unit: seconds.
@@ -260,8 +261,8 @@ impl Profile {
     }
 
     /// Changes its absolute limit.
-    pub const fn set_limit(&mut self, per_min: u32) {
-        self.identity.limit_per_min = per_min;
+    pub const fn set_limit(&mut self, limit: Limit) {
+        self.identity.limit = limit;
     }
 
     /// The number of its open incidents in the partition's list.
@@ -351,11 +352,11 @@ impl Profile {
             ^ self.baseline.touch()
             ^ self.known.new_now()
             ^ self.networks.usual()
-            ^ self.identity.limit_per_min
+            ^ self.identity.limit.per_min()
     }
 }
 
-crate::codec!(Identity { first_seen, limit_per_min, tenant, kind, hours });
+crate::codec!(Identity { first_seen, limit, tenant, kind, hours });
 crate::codec!(Profile {
     windows,
     baseline,
@@ -375,8 +376,9 @@ crate::codec!(Profile {
 
 #[cfg(test)]
 mod tests {
-    use super::{Identity, Prior, Profile};
+    use super::{Identity, Limit, Novel, Prior, Profile};
     use crate::detect::detection::Detection;
+    use crate::detect::evaluate::Watched;
     use crate::detect::params::Params;
     use crate::model::credential::Kind;
     use crate::model::features::Facts;
@@ -385,18 +387,25 @@ mod tests {
 
     const START: u32 = 1_700_000_040;
 
+    /// An event of a credential whose kind made a thousand requests a second at most.
+    fn watched(time: EventTime, novel: Novel) -> Watched {
+        Watched { time, novel, suspended: None, kind_records: [1e3, 3e3, 6e3, 2e4, 8e4] }
+    }
+
     /// Counts a request in `second`; what burst says of it, if it is asked.
     fn at(profile: &mut Profile, second: u32, params: &Params) -> Option<Detection> {
         let time = EventTime::from_s(i64::from(second));
         let recorded = profile.record(time, &Facts::default(), false, params);
         let burst = Detector::Burst;
         let asked = recorded.asks.has(burst);
-        asked.then(|| profile.detection(burst, recorded.novel, (time, None), params)).flatten()
+        let event = watched(time, recorded.novel);
+        let detection = || profile.detection(burst, event, params);
+        asked.then(detection).flatten()
     }
 
     /// A credential with `per_min` requests a minute, evenly, for `minutes`.
     fn usual(per_min: u32, minutes: u32, params: &Params) -> Profile {
-        let identity = Identity::new(Kind::ApiKey, 0, 10_000, START);
+        let identity = Identity::new(Kind::ApiKey, 0, Limit::written(10_000), START);
         let prior = Prior { events: 0.5, mean_per_s: 1.0 };
         let mut profile = Profile::new(identity, prior, params);
         for n in 0..per_min * minutes {
@@ -423,13 +432,28 @@ mod tests {
         assert!(known.is_some_and(|events| events < 100), "{known:?}");
     }
 
-    #[test]
-    fn a_burst_of_a_young_key_is_only_observed() {
+    /// The most that so many requests in the second after `minutes` of use justify.
+    fn most(minutes: u32, requests: u32) -> Option<Action> {
         let params = Params::default();
-        let mut profile = usual(30, 10, &params);
+        let mut profile = usual(30, minutes, &params);
         let attack = profile.windows().newest() + 1;
-        let detections = (0..5000).filter_map(|_| at(&mut profile, attack, &params));
-        assert_eq!(detections.map(|detection| detection.action).max(), Some(Action::Observe));
+        let detections = (0..requests).filter_map(|_| at(&mut profile, attack, &params));
+        detections.map(|detection| detection.action).max()
+    }
+
+    #[test]
+    fn a_burst_of_a_young_key_alerts_once_it_beats_the_records_of_its_kind() {
+        assert_eq!(most(10, 900), Some(Action::Observe));
+        assert_eq!(most(10, 5000), Some(Action::Alert), "and no more");
+    }
+
+    #[test]
+    fn a_burst_alerts_at_a_ratio_that_falls_with_the_hours_of_use() {
+        // Used in 1, 3, 7 and 25 hours of the clock.
+        let least = |minutes: u32| {
+            (1..300).find(|n| most(minutes, *n).is_some_and(|most| most >= Action::Alert))
+        };
+        assert_eq!([30, 120, 360, 1500].map(least), [None, Some(64), Some(48), Some(12)]);
     }
 
     #[test]
@@ -441,7 +465,8 @@ mod tests {
         for _ in 0..15 {
             let recorded = profile.record(time, &Facts::default(), false, &params);
             for detector in recorded.asks.iter() {
-                let detection = profile.detection(detector, recorded.novel, (time, None), &params);
+                let event = watched(time, recorded.novel);
+                let detection = profile.detection(detector, event, &params);
                 assert_eq!(detection, None);
             }
         }

@@ -106,6 +106,18 @@ pub(crate) fn low_and_slow(scene: &mut Fixture<'_>) -> Option<AttackPlan> {
     Some(AttackPlan::beside(scene, flow))
 }
 
+pub(crate) fn few_calls(scene: &mut Fixture<'_>) -> Option<AttackPlan> {
+    let guise = thief(scene);
+    let flow = steady(scene, guise, 5.0, 1);
+    Some(AttackPlan::beside(scene, flow))
+}
+
+pub(crate) fn few_calls_elsewhere(scene: &mut Fixture<'_>) -> Option<AttackPlan> {
+    let guise = thief(scene).sweeping();
+    let flow = steady(scene, guise, 5.0, 1);
+    Some(AttackPlan::beside(scene, flow))
+}
+
 pub(crate) fn replaces(scene: &mut Fixture<'_>) -> Option<AttackPlan> {
     let mut flow = scene.owner.clone();
     flow.guise = thief(scene);

@@ -3,8 +3,10 @@
 //! A label says when, not which requests: what was let through are all requests of the credential
 //! from the first one within the label on.
 
+use super::activity::Activity;
 use super::labels::Label;
 use super::score::{Alarm, Trial, Watched};
+use super::stratum::Stratum;
 use crate::adapters::sources::file::Records;
 use crate::adapters::storage::key_material::{REPLAY_SEED, replay_key};
 use crate::config::settings::Settings;
@@ -66,7 +68,7 @@ struct Scorer {
     batch: Batch,
     offset: i64,
     stretches: BTreeMap<Key, Vec<Stretch>>,
-    used: BTreeMap<Key, (EventTime, EventTime)>,
+    used: BTreeMap<Key, Activity>,
     findings: BTreeMap<FindingId, Finding>,
     sorts: bool,
 }
@@ -92,8 +94,7 @@ impl Scorer {
                 }
             }
         }
-        let used = self.used.entry(key).or_insert((event.time, event.time));
-        *used = (used.0.min(event.time), used.1.max(event.time));
+        self.used.entry(key).or_insert_with(|| Activity::begin(event.time)).note(event.time);
     }
 
     fn apply(&mut self) {
@@ -143,16 +144,23 @@ impl Scorer {
                 alarms.entry(key).or_default().push(Alarm::of(finding));
             }
         }
-        for (key, (first, last)) in &self.used {
+        for (key, activity) in &self.used {
             let alarms = alarms.get(key).map(Vec::as_slice).unwrap_or_default();
-            scored.watched.add(*first, *last, alarms);
+            scored.watched.add(activity, alarms);
         }
-        for mut stretch in self.stretches.into_values().flatten() {
+        let stretches = self.stretches.into_iter();
+        for (key, mut stretch) in
+            stretches.flat_map(|(key, all)| all.into_iter().map(move |one| (key.clone(), one)))
+        {
             let Some(begun) = stretch.begun else {
                 scored.idle_labels += 1;
                 continue;
             };
             stretch.times.sort_unstable();
+            if let Some(activity) = self.used.get(&key) {
+                let is_new = begun < activity.first.plus_ms(NEW_MS);
+                stretch.trial.stratum = Stratum::of(is_new, activity.is_sparse());
+            }
             stretch.trial.count_through(begun, &stretch.times);
             scored.classes.insert(stretch.label.label, stretch.label.class);
             scored.trials.push(stretch.trial);

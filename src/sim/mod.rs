@@ -1,6 +1,7 @@
 //! Simulated traffic: labelled streams from rate traces, and how well the engine does on them.
 #![expect(clippy::disallowed_methods, reason = "traces and labels are read from files")]
 
+pub mod activity;
 pub mod attack;
 pub mod benign;
 pub mod client_model;
@@ -15,6 +16,8 @@ pub mod report;
 pub mod runner;
 pub mod scenario;
 pub mod score;
+pub mod stratum;
+pub mod stratum_report;
 pub mod stream;
 pub mod trace;
 pub mod vocabulary;

@@ -5,9 +5,10 @@ use super::fleet_events::FleetTrial;
 use super::plot::Point;
 use super::scenario;
 use super::score::{Outcome, Power, Rate, Trial, Watched, outcome};
+use super::stratum_report::{self, StratumReport};
 use crate::model::finding::Action;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// The report of a backtest.
@@ -37,8 +38,10 @@ pub struct Report {
     pub mature_key_days: f64,
     /// Findings on honest use.
     pub false_alarms: Vec<Rate>,
-    /// The outcome of attacks and look-alikes.
+    /// The outcome of attacks and look-alikes; of made streams on clients that were no longer new.
     pub outcomes: Vec<Outcome>,
+    /// The same by kind of client.
+    pub strata: Vec<StratumReport>,
     /// The outcome of many credentials that did the same at once.
     pub fleets: Vec<FleetTrial>,
     /// Power against false alarms, by the ratio of bursts.
@@ -61,8 +64,11 @@ impl Report {
         self.mature_key_days = watched.mature_days;
         self.false_alarms = watched.rates();
         self.curve = super::plot::curve(watched, trials);
+        self.strata = stratum_report::report(&watched.exposures, trials);
         let mut by_name: BTreeMap<&str, Vec<&Trial>> = BTreeMap::new();
-        for trial in trials {
+        // What users labelled is all shown; clients that are made are attacked as new and later.
+        let is_shown = |trial: &&Trial| self.seed.is_none() || !trial.stratum.is_new();
+        for trial in trials.iter().filter(is_shown) {
             by_name.entry(&trial.scenario).or_default().push(trial);
         }
         for (_, scenario) in scenario::all() {
@@ -83,6 +89,7 @@ impl Report {
         let mut text = String::new();
         self.head(&mut text);
         self.alarms(&mut text);
+        self.strata(&mut text);
         self.attacks(&mut text);
         self.controls(&mut text);
         text
@@ -132,6 +139,66 @@ impl Report {
                 small(rate.mature_per_key_day),
                 range(rate.mature_interval),
             );
+        }
+    }
+
+    /// Each kind of client by itself: false alarms, and the share of attacks alerted on.
+    fn strata(&self, text: &mut String) {
+        let _ok = writeln!(
+            text,
+            "\nBY KIND OF CLIENT (new: its first {:.0} h; sparse: active in less than 30 % of windows of \
+             10 min)\n{:<16}{:>8}{:>10}  alerts per key-day",
+            self.new_h, "kind", "clients", "key-days"
+        );
+        for one in &self.strata {
+            let alert = Action::Alert.as_str();
+            let Some(rate) = one.false_alarms.iter().find(|rate| rate.action == alert) else {
+                continue;
+            };
+            let (low, high) = rate.interval;
+            let _ok = writeln!(
+                text,
+                "{:<16}{:>8}{:>10.1}  {} [{}, {}] ({})",
+                one.name,
+                one.credentials,
+                one.key_days,
+                small(rate.per_key_day),
+                small(low),
+                small(high),
+                rate.open_findings,
+            );
+        }
+        let names: BTreeSet<&str> =
+            self.strata.iter().flat_map(|one| &one.power).map(|one| one.name.as_str()).collect();
+        let attacks = scenario::all().filter(|(_, one)| one.class == Class::Attack);
+        let shown: Vec<&str> =
+            attacks.map(|(_, one)| one.name).filter(|name| names.contains(name)).collect();
+        if shown.is_empty() {
+            return;
+        }
+        let mut heads = String::new();
+        for one in &self.strata {
+            let _ok = write!(heads, "{:>26}", one.name);
+        }
+        let _ok = writeln!(
+            text,
+            "% alerted on within 10 s / 60 s / 10 min (trials)\n{:<22}{heads}",
+            "attack"
+        );
+        for name in shown {
+            let cell = |one: &StratumReport| match one.power.iter().find(|power| power.name == name)
+            {
+                Some(power) => {
+                    let [_, ten, sixty, long, _] = power.within.map(|share| 100.0 * share);
+                    format!(
+                        "{:>26}",
+                        format!("{ten:.0} / {sixty:.0} / {long:.0} ({})", power.trials)
+                    )
+                }
+                None => format!("{:>26}", "-"),
+            };
+            let cells: String = self.strata.iter().map(cell).collect();
+            let _ok = writeln!(text, "{name:<22}{cells}");
         }
     }
 

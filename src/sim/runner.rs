@@ -2,17 +2,20 @@
 //! of its own; at seeded moments partition and client are copied, and each attack of the library
 //! is tried on a copy.
 
+use super::activity::Activity;
 use super::client_model::ClientModel;
 use super::fixture::{AttackPlan, Fixture};
 use super::random::{Random, ms};
 use super::scenario::{self, Scenario};
 use super::score::{ACTIONS, Alarm, Trial, Watched};
+use super::stratum::Stratum;
 use super::stream::{Party, RequestStream, TwoParties, minutes};
 use super::trace::Trace;
 use crate::adapters::storage::key_material::REPLAY_SEED;
 use crate::data_plane::batch::Batch;
 use crate::data_plane::partition::{self, Clock};
 use crate::data_plane::shard_driver::ShardDriver;
+use crate::detect::limit::Limit;
 use crate::model::credential::Kind;
 use crate::model::event::AuthEvent;
 use crate::model::finding::{Action, Finding, FindingId};
@@ -156,29 +159,40 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
         let early = draw_moments(trace, early, forks.min(1), &mut random);
         moments.extend(early.into_iter().map(|moment| (moment, true)));
     }
+    // Those that are new are attacked from their second hour on, and not for days.
+    let new = draw_moments(trace, HOUR_MS..job.new_ms, forks, &mut random);
+    moments.extend(new.into_iter().map(|moment| (moment, false)));
     let late = job.warm_up_ms..trace.length_ms() - HOUR_MS;
     let late = draw_moments(trace, late, forks, &mut random);
     moments.extend(late.into_iter().map(|moment| (moment, false)));
     // The last one comes first.
     moments.sort_unstable_by(|a, b| b.cmp(a));
-    let (mut first, mut last) = (None, BEGIN);
+    let mut activity: Option<Activity> = None;
+    let is_sparse = trace.is_sparse();
     while let Some(time) = flow.next_time() {
-        let due = moments.last().is_some_and(|(moment, _)| *moment <= time);
-        if due || watch.batch.len() == BATCH {
+        let is_due = |(moment, _): &(EventTime, bool)| *moment <= time;
+        if watch.batch.len() == BATCH || moments.last().is_some_and(is_due) {
             watch.flush(|finding, _| {
                 alarms.insert(finding.id, Alarm::of(&finding));
             });
         }
-        if due && let Some((moment, long)) = moments.pop() {
+        // All that begin before the next request, which the copies must not have seen.
+        while let Some((moment, long)) = moments.pop_if(|moment| is_due(moment)) {
             if watch.driver.partition().open_incidents() == 0 {
+                let begun = activity.map_or(time, |activity| activity.first);
+                let stratum = Stratum::of(moment < begun.plus_ms(job.new_ms), is_sparse);
+                let before = results.trials.len();
                 attack(job, (&watch, &flow), (moment, long), &mut results);
+                let trials = results.trials.iter_mut().skip(before);
+                trials.for_each(|trial| trial.stratum = stratum);
             } else {
-                moments.push((time.plus_ms(WAIT_MS), long));
+                let later = (time.plus_ms(WAIT_MS), long);
+                let at = moments.partition_point(|moment| *moment > later);
+                moments.insert(at, later);
             }
         }
         flow.take(&mut event);
-        first.get_or_insert(event.time);
-        last = event.time;
+        activity.get_or_insert(Activity::begin(event.time)).note(event.time);
         watch.push(&event);
         if watch.events.is_multiple_of(TOLD_EVERY) {
             bar.inc(TOLD_EVERY);
@@ -190,7 +204,7 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
     });
     results.honest_events = watch.events;
     let alarms: Vec<Alarm> = alarms.into_values().collect();
-    results.watched.add(first.unwrap_or(BEGIN), last, &alarms);
+    results.watched.add(&activity.unwrap_or(Activity::begin(BEGIN)), &alarms);
     results
 }
 
@@ -213,7 +227,7 @@ fn attack(
         watch.events = 0;
         if plan.limit_per_min > 0 {
             let mut params = (*job.params).clone();
-            params.profile.limits.by_kind.fill(plan.limit_per_min);
+            params.profile.limits.by_kind.fill(Limit::written(plan.limit_per_min));
             watch.driver.partition_mut().set_params(Arc::new(params));
         }
         let redelivers = plan.redelivers;

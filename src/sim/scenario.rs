@@ -46,7 +46,7 @@ const fn control(
 }
 
 /// All trials of one credential.
-pub const ALL: [Scenario; 30] = [
+pub const ALL: [Scenario; 32] = [
     attack("flood_10k", 60.0, attack::flood, "a thief adds 10,000 a minute to less than 1,000"),
     attack("flood_10k_contract", 60.0, attack::flood_contract, "the same under a limit of 1,000"),
     attack("flood_10k_inside", 60.0, attack::flood_inside, "the same by the owner's own clients"),
@@ -77,6 +77,8 @@ pub const ALL: [Scenario; 30] = [
     control("mobile", 60.0, benign::mobile, "a mobile client's x3 for 30 min"),
     control("daylight_saving", 180.0, benign::daylight_saving, "the daily rhythm an hour early"),
     control("first_day", 1440.0, benign::first_day, "a key's first day"),
+    attack("few_calls", 10.0, attack::few_calls, "a thief makes 5 calls, to the usual endpoints"),
+    attack("few_calls_elsewhere", 10.0, attack::few_calls_elsewhere, "and to endpoints never used"),
 ];
 
 /// Redelivery, which needs no other requests.

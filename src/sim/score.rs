@@ -4,8 +4,10 @@
 //! A delay runs from the first request of the attack to the event at which the action was first
 //! justified; what is not found by the end of the trial has no delay. Power is never adjusted.
 
+use super::activity::Activity;
 use super::fixture::Class;
 use super::interval::{binomial_interval, poisson_interval};
+use super::stratum::{Exposures, Stratum};
 use crate::model::finding::{Action, Detector, Finding, Reached};
 use crate::model::time::EventTime;
 use serde::Serialize;
@@ -58,6 +60,8 @@ pub fn ratio_of(finding: &Finding) -> f64 {
 pub struct Trial {
     /// Its kind.
     pub scenario: String,
+    /// The kind of client that it was tried on.
+    pub stratum: Stratum,
     /// How long until each action was justified. Unit: milliseconds.
     pub delay_ms: [Option<i64>; ACTIONS],
     /// The detectors that justified each first.
@@ -139,6 +143,8 @@ pub struct Watched {
     pub counts: BTreeMap<(Option<Detector>, Action), (u64, u64)>,
     /// The ratios of bursts.
     pub ratios: Vec<f64>,
+    /// The same by kind of client.
+    pub exposures: Exposures,
 }
 
 impl Watched {
@@ -147,11 +153,14 @@ impl Watched {
         Self { new_ms, ..Self::default() }
     }
 
-    /// Adds one credential, used from `first` to `last`, and the alarms on it.
-    pub fn add(&mut self, first: EventTime, last: EventTime, alarms: &[Alarm]) {
+    /// Adds one credential and the alarms on it.
+    pub fn add(&mut self, activity: &Activity, alarms: &[Alarm]) {
+        let (first, last) = (activity.first, activity.last);
         let days = last.ms_since(first).max(0) as f64 / DAY_MS;
         self.key_days += days;
         let mature = first.plus_ms(self.new_ms);
+        let is_sparse = activity.is_sparse();
+        self.exposures.add(activity, mature);
         self.mature_days += last.ms_since(mature).max(0) as f64 / DAY_MS;
         for alarm in alarms {
             self.record(Some(alarm.detector), &alarm.reached, mature);
@@ -178,12 +187,14 @@ impl Watched {
                 other => {
                     if let Some((_, reached)) = other.replace((alarm.ended, alarm.reached)) {
                         self.record(None, &reached, mature);
+                        self.exposures.record(is_sparse, &reached, mature);
                     }
                 }
             }
         }
         if let Some((_, reached)) = joint {
             self.record(None, &reached, mature);
+            self.exposures.record(is_sparse, &reached, mature);
         }
     }
 
@@ -202,6 +213,7 @@ impl Watched {
         self.key_days += other.key_days;
         self.mature_days += other.mature_days;
         self.ratios.extend(other.ratios);
+        self.exposures.merge(other.exposures);
         for (key, (all, later)) in other.counts {
             let sums = self.counts.entry(key).or_default();
             sums.0 += all;
@@ -327,6 +339,7 @@ mod tests {
     use super::{Alarm, Trial, Watched, outcome};
     use crate::model::finding::{Action, Detector, Reached};
     use crate::model::time::EventTime;
+    use crate::sim::activity::Activity;
     use crate::sim::fixture::Class;
     use crate::sim::random::whole;
 
@@ -345,7 +358,9 @@ mod tests {
             alarm(Detector::Ramp, 200, 300, Action::Throttle),
             alarm(Detector::Burst, 100_000, 100_300, Action::Observe),
         ];
-        watched.add(EventTime::from_s(0), EventTime::from_s(172_800), &alarms);
+        let mut activity = Activity::begin(EventTime::from_s(0));
+        activity.note(EventTime::from_s(172_800));
+        watched.add(&activity, &alarms);
         let rates = watched.rates();
         let of = |detector: Option<&str>, action: &str| {
             let rate = rates.iter().find(|r| r.detector == detector && r.action == action);

@@ -4,7 +4,9 @@
 //! (optionally `.gz`) of windows `start_s, rate_per_s, cv, family, shape, scale`, a client a file
 //! (ServeGen); and one CSV file of minute counts `func, minute_of_day, invocations`.
 
+use super::activity::Activity;
 use super::random::{Random, ms, whole};
+use crate::model::time::EventTime;
 use flate2::read::MultiGzDecoder;
 use statrs::function::gamma::gamma;
 use std::collections::BTreeMap;
@@ -96,6 +98,20 @@ impl Trace {
     /// All requests of it.
     pub fn requests(&self) -> f64 {
         self.windows.iter().map(|window| window.count).sum()
+    }
+
+    /// Whether it is of a client that is used in few windows of ten minutes.
+    pub fn is_sparse(&self) -> bool {
+        let (mut activity, mut due) = (None::<Activity>, 0.0);
+        for (number, window) in (0_i64..).zip(&self.windows) {
+            due += window.count;
+            if due >= 1.0 {
+                due = due.fract();
+                let time = EventTime::from_ms(number * i64::from(self.window_ms));
+                activity.get_or_insert(Activity::begin(time)).note(time);
+            }
+        }
+        activity.is_some_and(|activity| activity.is_sparse())
     }
 
     /// How long it is. Unit: milliseconds.

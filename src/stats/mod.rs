@@ -11,7 +11,7 @@ pub mod decay;
 pub mod dispersion;
 pub mod distinct;
 pub mod doorkeeper;
-pub mod median;
 pub mod novelty;
+pub mod quantile;
 pub mod rate;
 pub mod tail;

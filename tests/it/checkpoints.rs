@@ -11,6 +11,7 @@ use tripline::adapters::channels::Ticket;
 use tripline::adapters::checkpoint::metrics::CheckpointMetrics;
 use tripline::adapters::checkpoint::store::{Finished, KeptOffset, Snapshots};
 use tripline::adapters::metrics::registrar::Registrar;
+use tripline::data_plane::partition_checkpoint;
 use tripline::model::time::EventTime;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -219,7 +220,7 @@ fn a_checkpoint_of_an_older_layout_is_read_and_then_written_in_the_newest() {
         u16::from_le_bytes([bytes[8], bytes[9]])
     };
     let data = folder.path().join("data");
-    assert_eq!(layout(&largest(&data)[0]), 3);
+    assert_eq!(layout(&largest(&data)[0]), partition_checkpoint::VERSION);
     let daemon = Daemon::start_in(folder.path(), "");
     assert_eq!(seen(&daemon, "key_1").map(|one| one.0), Some(found["first_seen"].clone()));
     assert!(daemon.metric("tripline_checkpoint_errors_total") < 1.0, "{}", daemon.log());

@@ -9,6 +9,7 @@ use tripline::data_plane::open_findings::OpenFindingTable;
 use tripline::data_plane::partition::Clock;
 use tripline::data_plane::partition::Params;
 use tripline::data_plane::shard_driver::ShardDriver;
+use tripline::detect::limit::Limit;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::finding::{Action, Detector};
@@ -73,6 +74,20 @@ impl World {
     }
 }
 
+/// 10,000 a minute, by contract.
+fn with_a_written_limit() -> Params {
+    let mut params = Params::default();
+    params.profile.limits.by_kind = [Limit::written(10_000); 5];
+    params
+}
+
+#[test]
+fn a_limit_that_nobody_wrote_down_throttles_and_never_revokes() {
+    let mut world = World::new(Params::default());
+    world.send("k", 0, Outcome::Accepted, 100_000);
+    assert_eq!(world.told(Detector::Limit), [(Change::Opened, Action::Throttle)]);
+}
+
 #[test]
 fn a_quiet_fleet_says_nothing() {
     let mut world = World::new(Params::default());
@@ -86,7 +101,7 @@ fn a_quiet_fleet_says_nothing() {
 
 #[test]
 fn a_jump_to_ten_thousand_a_minute_is_told_within_a_second_and_passes_the_limit_within_ten() {
-    let mut world = World::new(Params::default());
+    let mut world = World::new(with_a_written_limit());
     let attack = world.steady("k", 30, 25 * 60);
     for second in 0..70 {
         for slice in 0..10 {
@@ -146,7 +161,7 @@ fn failed_requests_never_count_against_a_credential() {
 
 #[test]
 fn throttled_requests_count_as_their_sender_holds_the_credential() {
-    let mut world = World::new(Params::default());
+    let mut world = World::new(with_a_written_limit());
     world.send("k", 0, Outcome::Throttled, 20_000);
     let told = [(Change::Opened, Action::Throttle), (Change::Escalated, Action::Revoke)];
     assert_eq!(world.told(Detector::Limit), told);
@@ -241,7 +256,7 @@ fn what_a_sender_with_a_fast_clock_buffered_is_no_burst() {
     // An honest 5,000 a minute under a limit of 10,000, kept for ten minutes and sent at once.
     for ahead_s in [0, 35, 55, 180, 600] {
         let mut params = Params::default();
-        params.profile.limits.by_kind = [10_000; 5];
+        params.profile.limits.by_kind = [Limit::written(10_000); 5];
         let mut world = World::new(params);
         world.steady("k", 5_000, 30);
         world.signals.clear();
@@ -524,7 +539,7 @@ fn a_credential_moves_to_another_tenant_once_and_senders_that_disagree_move_noth
 #[test]
 fn made_up_tenants_take_no_rule_from_a_real_one_and_stay_within_their_memory() {
     let mut params = with_tenant_limits().with_memory(2 << 20);
-    params.profile.limits.by_kind = [0; 5];
+    params.profile.limits.by_kind = [Limit::written(0); 5];
     let most = params.all_bytes();
     let mut world = World::new(params);
     for n in 0..70_000_i64 {

@@ -9,6 +9,7 @@ use tripline::data_plane::partition::Clock;
 use tripline::data_plane::partition::Params;
 use tripline::data_plane::partition_checkpoint::{Restoring, Useless, VERSION};
 use tripline::data_plane::shard_driver::ShardDriver;
+use tripline::detect::limit::Limit;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::signal::Signal;
@@ -54,7 +55,7 @@ fn batches(steps: &[(u8, u8, u16)]) -> Vec<(Batch, i64)> {
 /// Room for that many credentials that are warm.
 fn params(credentials: usize) -> Arc<Params> {
     let mut params = Params { memory_bytes: bytes_for(credentials), ..Params::default() };
-    params.profile.limits.by_kind = [600; 5];
+    params.profile.limits.by_kind = [Limit::written(600); 5];
     Arc::new(params)
 }
 
@@ -161,7 +162,7 @@ fn limits_are_those_of_the_configuration_after_a_restart() {
     apply(&mut shard, &batches(&[(1, 1, 1)])[0]);
     let written = written(&mut shard);
     let mut stricter = Params::default();
-    stricter.profile.limits.by_kind = [7; 5];
+    stricter.profile.limits.by_kind = [Limit::written(7); 5];
     let mut restored = read(&written, Arc::new(stricter)).expect("it is read back");
     assert_eq!(restored.partition_mut().busiest(1)[0].limit_per_min, 7);
 }

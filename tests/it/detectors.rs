@@ -8,6 +8,7 @@ use tripline::data_plane::batch::{Batch, HashSeed};
 use tripline::data_plane::partition::Clock;
 use tripline::data_plane::partition::Params;
 use tripline::data_plane::shard_driver::ShardDriver;
+use tripline::detect::limit::Limit;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::finding::{Action, Detector, Finding, FindingId, Gate};
@@ -59,7 +60,7 @@ const THIEF: Use = Use { network: 1, country: *b"BR", agent: "curl/8.1", endpoin
 impl Fleet {
     fn new() -> Self {
         let mut params = Params::default();
-        params.profile.limits.by_kind = [0; Kind::ALL.len()];
+        params.profile.limits.by_kind = [Limit::written(0); Kind::ALL.len()];
         Self::with(params)
     }
 
@@ -152,7 +153,7 @@ fn one_of_four(n: i64) -> &'static str {
 #[test]
 fn limit() {
     let mut params = Params::default();
-    params.profile.limits.by_kind = [600; Kind::ALL.len()];
+    params.profile.limits.by_kind = [Limit::written(600); Kind::ALL.len()];
     let mut fleet = Fleet::with(params);
     fleet.uses(USUAL, 60, 10 * MINUTE);
     fleet.uses(USUAL, 1200, 6000);
@@ -174,7 +175,7 @@ fn limit() {
 #[test]
 fn a_client_that_pauses_within_its_limit_is_never_revoked() {
     let mut params = Params::default();
-    params.profile.limits.by_kind = [10_000; Kind::ALL.len()];
+    params.profile.limits.by_kind = [Limit::written(10_000); Kind::ALL.len()];
     let mut fleet = Fleet::with(params);
     // 1,700 within 5 s and nothing else in that minute, each minute.
     for _ in 0..10 {
@@ -228,7 +229,7 @@ fn a_thief_of_a_key_that_is_young_or_was_little_used_suspends_nothing() {
     // of the clock and ends in the next: in 20 hours.
     for (what, rounds, used, of) in [("young", 16, 10, 10), ("little used", 10, 1, 20)] {
         let mut params = Params::default();
-        params.profile.limits.by_kind = [0; Kind::ALL.len()];
+        params.profile.limits.by_kind = [Limit::written(0); Kind::ALL.len()];
         // Its rate is known earlier, so that the hours of use alone are what is missing.
         params.profile.rate_hours = 12;
         let mut fleet = Fleet::with(params);
@@ -250,7 +251,7 @@ fn a_thief_of_a_key_that_is_young_or_was_little_used_suspends_nothing() {
 #[test]
 fn an_open_finding_keeps_a_credential_from_learning_for_a_day_and_no_longer() {
     let mut params = Params::default();
-    params.profile.limits.by_kind = [20; Kind::ALL.len()];
+    params.profile.limits.by_kind = [Limit::written(20); Kind::ALL.len()];
     let mut fleet = Fleet::with(params);
     let expected = |fleet: &Fleet| {
         let view = fleet.shard.partition().look_up(Kind::ApiKey, "key").expect("known");
@@ -306,6 +307,15 @@ fn origin() {
         "{}",
         finding.summary
     );
+}
+
+#[test]
+fn a_thief_with_a_tool_of_their_own_is_alerted_on_with_the_first_request() {
+    let mut fleet = Fleet::new();
+    fleet.uses(USUAL, 400, 2 * DAY);
+    fleet.send(THIEF, fleet.now);
+    fleet.flush();
+    assert_eq!(fleet.told(Detector::Origin).action, Action::Alert);
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn a_million_events_of_kafka_are_applied_and_the_spiking_key_is_revoked_in_redis
     broker.create_topic("auth", PARTITIONS);
     let folder = tempfile::tempdir().expect("a folder");
     let config = format!(
-        "mode.default = \"revoke\"\nauth_store.redis.url = \"{}\"\n\
+        "mode.default = \"revoke\"\nlimits.default = \"10k/min\"\nauth_store.redis.url = \"{}\"\n\
          [kafka]\nbrokers = \"{}\"\ntopics = [\"auth\"]\n",
         redis.url(),
         broker.address()
@@ -77,7 +77,10 @@ fn over_http_a_key_is_revoked_in_redis_restored_by_one_call_and_accepted_again()
     }
     let redis = RedisServer::start();
     let folder = tempfile::tempdir().expect("a folder");
-    let config = format!("mode.default = \"revoke\"\nauth_store.redis.url = \"{}\"\n", redis.url());
+    let config = format!(
+        "mode.default = \"revoke\"\nlimits.default = \"10k/min\"\nauth_store.redis.url = \"{}\"\n",
+        redis.url()
+    );
     let daemon = Daemon::start(&folder, &config);
     daemon.post_events(&uses("key_1", now_ms(), 12_000));
     let key = "tripline:credential:{api_key:key_1}";

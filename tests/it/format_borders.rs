@@ -8,6 +8,7 @@ use tripline::data_plane::batch::{Batch, HashSeed};
 use tripline::data_plane::partition::Clock;
 use tripline::data_plane::partition::Params;
 use tripline::data_plane::shard_driver::ShardDriver;
+use tripline::detect::limit::Limit;
 use tripline::formats::events::access_log::AccessLog;
 use tripline::formats::events::body;
 use tripline::formats::events::decoder::{Decoder, Format};
@@ -422,7 +423,7 @@ fn unverified(decoder: usize, second: i64, choice: u16) -> (Decoder, String) {
 /// What a partition makes of the events: findings above alert, and what is usual for the victim.
 fn judged(events: &[AuthEvent<'_>]) -> (Vec<String>, String, [u64; Kind::ALL.len()]) {
     let mut params = Params::default();
-    params.profile.limits.by_kind = [600; Kind::ALL.len()];
+    params.profile.limits.by_kind = [Limit::written(600); Kind::ALL.len()];
     let mut shard = ShardDriver::empty(Arc::new(params), SEED);
     let mut severe = Vec::new();
     for (offset, event) in (0..).zip(events) {

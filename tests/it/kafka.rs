@@ -223,7 +223,10 @@ fn what_redis_missed_while_it_was_down_is_carried_out_once_it_is_back() {
     }
     let mut redis = RedisServer::start();
     let folder = tempfile::tempdir().expect("a folder");
-    let config = format!("mode.default = \"revoke\"\nauth_store.redis.url = \"{}\"\n", redis.url());
+    let config = format!(
+        "mode.default = \"revoke\"\nlimits.default = \"10k/min\"\nauth_store.redis.url = \"{}\"\n",
+        redis.url()
+    );
     let daemon = Daemon::start(&folder, &config);
     redis.kill();
     daemon.post_events(&uses("key_1", now_ms(), 12_000));

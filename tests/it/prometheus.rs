@@ -51,7 +51,7 @@ fn prometheus_scrapes_the_daemon_and_knows_its_findings() {
     let daemon = Daemon::start(&folder, "");
     daemon.post_events(&uses("key_1", now_ms(), 12_000));
     let prometheus = Prometheus::start(daemon.base().trim_start_matches("http://"), "");
-    let query = r#"tripline_findings_total{detector="limit",action="revoke"}"#;
+    let query = r#"tripline_findings_total{detector="limit",action="throttle"}"#;
     let value = until("Prometheus knows the finding", Duration::from_secs(30), || {
         let answer = prometheus.try_get("/api/v1/query", &[("query", query)])?;
         Some(answer["data"]["result"][0]["value"][1].as_str()?.to_owned())
@@ -89,7 +89,7 @@ fn who_accepts_open_metrics_is_told_the_finding_behind_a_number() {
     });
     let accept = [("accept", "application/openmetrics-text; version=1.0.0")];
     let (_, metrics) = daemon.send("GET", "/metrics", &accept, "");
-    let name = "tripline_findings_total{action=\"revoke\",detector=\"limit\"} 1 # ";
+    let name = "tripline_findings_total{action=\"throttle\",detector=\"limit\"} 1 # ";
     let line = metrics.lines().find(|line| line.starts_with(name)).expect("an exemplar");
     assert!(line.contains(&format!("{{finding_id=\"{finding}\"}}")), "{line}");
     assert!(metrics.ends_with("# EOF\n"));

@@ -64,7 +64,7 @@ fn recorded_events_are_played_from_their_own_time() {
         within = "10s"
         [[expect]]
         credential = "k"
-        decision = "revoke"
+        decision = "throttle"
         carried_out = false
         held_by = ["mode"]
     "#;

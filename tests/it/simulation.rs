@@ -21,6 +21,7 @@ use tripline::data_plane::partition::Params;
 use tripline::data_plane::partition::{Clock, Partition};
 use tripline::data_plane::partition_checkpoint::{Restoring, VERSION};
 use tripline::data_plane::shard_driver::{Backlog, ShardDriver};
+use tripline::detect::limit::Limit;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
     Decision, DecisionId, Delivery, Generation, Holding, Mode, Receipt, Status,
@@ -73,7 +74,7 @@ fn logs(random: &mut Random, has_late: bool) -> [Log; PARTITIONS] {
 fn params() -> Arc<Params> {
     let mut params =
         Params { memory_bytes: MEMORY_BYTES, tenants_bytes: TENANTS_BYTES, ..Params::default() };
-    params.profile.limits.by_kind = [600; 5];
+    params.profile.limits.by_kind = [Limit::written(600); 5];
     Arc::new(params)
 }
 

@@ -6,6 +6,7 @@ use crate::config::units::rate_per_min;
 use crate::config::value::{InvalidValue, Value};
 use crate::data_plane::partition;
 use crate::detect;
+use crate::detect::limit::Limit;
 use crate::detect::ramp;
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector, Detectors};
@@ -34,13 +35,14 @@ pub(super) fn profile(root: &Section<'_>) -> (detect::params::Params, BTreeMap<S
     {
         params.limit_action = action;
     }
-    params.limits.by_kind = [limit.rate_per_min("default"); Kind::ALL.len()];
+    let written = limit.get("default", rate_per_min).map(Limit::written);
+    params.limits.by_kind = [written.unwrap_or(Limit::BUILT_IN); Kind::ALL.len()];
     let kinds = limit.section("kind");
     for (kind, name) in by_kind(&kinds) {
         if let (Some(limit), Some(slot)) =
             (kinds.get(&name, rate_per_min), params.limits.by_kind.get_mut(kind as usize))
         {
-            *slot = limit;
+            *slot = Limit::written(limit);
         }
     }
     kinds.finish();

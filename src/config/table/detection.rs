@@ -51,10 +51,11 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting {
         path: "limits.default",
         kind: LIMIT,
-        default: Some(r#""10k/min""#),
-        example: None,
+        default: None,
+        example: Some(r#""10k/min""#),
         doc: "The limit of every credential: more than this in any 60 s justifies `action`. More than \
-              1/6 of it within 10 s is an early warning, and justifies throttling at most.",
+              1/6 of it within 10 s is an early warning, and justifies throttling at most. Without it: \
+              10k/min, which is no contract and justifies throttling at most.",
     },
     Setting {
         path: "limits.kind.<session>",
