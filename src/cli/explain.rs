@@ -96,7 +96,8 @@ fn more(finding: &Value) -> Vec<String> {
     let action = text(finding, "action");
     match (text(finding, "detector").as_str(), action.as_str()) {
         ("burst", "observe") if number("hours_used") < 24.0 => lines.push(format!(
-            "its baseline is trusted after 24 hours of use; it had {:.0} ([burst] mature_hours)",
+            "it was used in {:.0} hours: until [burst] mature_hours its baseline is trusted in part, \
+             and an alert needs a higher ratio",
             number("hours_used")
         )),
         ("burst", "observe" | "alert") => lines.push(format!(
@@ -105,7 +106,8 @@ fn more(finding: &Value) -> Vec<String> {
             number("peak_ratio")
         )),
         ("origin", "observe") => lines.push(
-            "an alert is justified when the rate rises and most of the excess comes from new \
+            "an alert is justified at 18 nats of surprise, at 14 where network, user agent and \
+             endpoint are all new, or when the rate rises and most of the excess comes from new \
              sources"
                 .to_owned(),
         ),

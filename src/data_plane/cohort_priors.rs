@@ -2,7 +2,6 @@
 //! fail.
 
 use crate::detect::baseline::Baseline;
-use crate::detect::params;
 use crate::detect::window::Window;
 use crate::model::credential::Kind;
 use crate::stats::codec::{Codec, Input};
@@ -19,11 +18,12 @@ const LEARNS: f64 = 1.0 / 30.0;
 /// The least requests of a running minute that say anything of its ratio of failures. Chosen.
 const ATTEMPTS_MIN: u64 = 100;
 
-/// The 90th percentile of records by window, before enough was seen. Unit: requests. Measured: that of the
+/// The 90th percentile of peaks by window, before enough was seen. Unit: requests. Measured: that of the
 /// even-numbered clients of ServeGen m-mid that are mature.
-const RECORDS: [f32; Window::COUNT] = [350.0, 800.0, 2000.0, 7500.0, 35_000.0];
-/// From how many mature credentials of a kind on its records are known. Chosen: fewer say little of a
-/// 90th percentile, and one of them can't set it for all.
+const PEAKS: [f32; Window::COUNT] = [350.0, 800.0, 2000.0, 7500.0, 35_000.0];
+/// From how many mature credentials of a kind on what they did counts. Chosen: fewer say little of a 90th
+/// percentile, and one of them can't set it for all. From there on the prior drifts to what they did: up
+/// within days, down within weeks.
 const MATURE_MIN: u32 = 30;
 
 /// One cohort: the credentials of one kind.
@@ -31,8 +31,8 @@ const MATURE_MIN: u32 = 30;
 struct Cohort {
     rate: RunningMedian,
     /// Of mature credentials, by window.
-    records: [RunningQuantile<90>; Window::COUNT],
-    /// How many credentials became mature.
+    peaks: [RunningQuantile<90>; Window::COUNT],
+    /// How many credentials became mature since they were counted, as after a start.
     mature: u32,
 }
 
@@ -40,7 +40,7 @@ impl Default for Cohort {
     fn default() -> Self {
         Self {
             rate: RunningMedian::new(RATE_PER_S),
-            records: RECORDS.map(|record| RunningQuantile::new(f64::from(record))),
+            peaks: PEAKS.map(|peak| RunningQuantile::new(f64::from(peak))),
             mature: 0,
         }
     }
@@ -51,17 +51,26 @@ impl Default for Cohort {
 pub struct Cohorts([Cohort; Kind::ALL.len()]);
 
 impl Cohorts {
-    /// Takes a credential that begins its `hours`th hour of use, of which `mature_hours` make its
-    /// records known.
-    pub fn learn(&mut self, kind: Kind, baseline: &Baseline, hours: u8, params: &params::Params) {
-        let Some(cohort) = self.0.get_mut(kind as usize) else { return };
-        cohort.rate.learn(baseline.long_rate(&params.baseline).per_s);
-        if hours < params.rate_hours {
-            return;
+    /// Takes the rate of a credential that begins an hour of use. Unit: events per second.
+    pub fn learn_rate(&mut self, kind: Kind, rate_per_s: f64) {
+        if let Some(cohort) = self.0.get_mut(kind as usize) {
+            cohort.rate.learn(rate_per_s);
         }
-        cohort.mature = cohort.mature.saturating_add(u32::from(hours == params.rate_hours));
-        for (window, record) in Window::ALL.into_iter().zip(&mut cohort.records) {
-            record.learn(f64::from(baseline.peak(window).max(1.0)));
+    }
+
+    /// Counts a credential that `is_mature` now.
+    pub fn note_mature(&mut self, kind: Kind, is_mature: bool) {
+        if let Some(cohort) = self.0.get_mut(kind as usize) {
+            cohort.mature = cohort.mature.saturating_add(u32::from(is_mature));
+        }
+    }
+
+    /// Takes the peaks of a mature credential that begins a day of use: each counts once a day, however
+    /// busy it is.
+    pub fn learn_peaks(&mut self, kind: Kind, baseline: &Baseline) {
+        let Some(cohort) = self.0.get_mut(kind as usize) else { return };
+        for (window, peak) in Window::ALL.into_iter().zip(&mut cohort.peaks) {
+            peak.learn(f64::from(baseline.peak(window).max(1.0)));
         }
     }
 
@@ -72,14 +81,14 @@ impl Cohorts {
         Prior { events: PRIOR_EVENTS, mean_per_s }
     }
 
-    /// The 90th percentile of the records of a kind's mature credentials, by window; a prior while
+    /// The 90th percentile of the peaks of a kind's mature credentials, by window; a prior while
     /// there are too few. Unit: requests.
-    pub fn records(&self, kind: Kind) -> [f32; Window::COUNT] {
+    pub fn peaks(&self, kind: Kind) -> [f32; Window::COUNT] {
         match self.0.get(kind as usize) {
             Some(cohort) if cohort.mature >= MATURE_MIN => {
-                cohort.records.map(|record| narrow(record.estimate()))
+                cohort.peaks.map(|peak| narrow(peak.estimate()))
             }
-            _ => RECORDS,
+            _ => PEAKS,
         }
     }
 }
@@ -126,9 +135,9 @@ crate::codec!(FleetFailures { rejected, attempts, usual_ratio });
 impl Codec for Cohorts {
     fn encode(&self, out: &mut Vec<u8>) {
         for cohort in &self.0 {
-            (cohort.rate, cohort.mature).encode(out);
-            for record in &cohort.records {
-                record.encode(out);
+            cohort.rate.encode(out);
+            for peak in &cohort.peaks {
+                peak.encode(out);
             }
         }
     }
@@ -138,9 +147,8 @@ impl Codec for Cohorts {
         for cohort in &mut cohorts.0 {
             cohort.rate = Codec::decode(input)?;
             if input.version() >= 4 {
-                cohort.mature = Codec::decode(input)?;
-                for record in &mut cohort.records {
-                    *record = Codec::decode(input)?;
+                for peak in &mut cohort.peaks {
+                    *peak = Codec::decode(input)?;
                 }
             }
         }
@@ -150,7 +158,7 @@ impl Codec for Cohorts {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cohorts, FleetFailures, RECORDS};
+    use super::{Cohorts, FleetFailures, PEAKS};
     use crate::detect::baseline::Baseline;
     use crate::detect::params::Params;
     use crate::detect::window::Window;
@@ -159,32 +167,29 @@ mod tests {
 
     #[test]
     fn a_new_credential_is_expected_to_do_as_its_like_do() {
-        let (mut cohorts, params) = (Cohorts::default(), Params::default());
-        let prior = Prior { events: 1e6, mean_per_s: 0.05 };
-        let baseline = Baseline::new(0, prior, &params.baseline);
-        (0..500).for_each(|_| cohorts.learn(Kind::Session, &baseline, 1, &params));
+        let mut cohorts = Cohorts::default();
+        (0..500).for_each(|_| cohorts.learn_rate(Kind::Session, 0.05));
         assert!((cohorts.prior(Kind::Session).mean_per_s / 0.05 - 1.0).abs() < 0.1);
         assert!((cohorts.prior(Kind::ApiKey).mean_per_s - 67.0 / 60.0).abs() < 1e-9);
     }
 
     #[test]
-    fn records_are_those_of_the_kind_once_thirty_credentials_are_mature() {
-        let (mut cohorts, params) = (Cohorts::default(), Params::default());
+    fn peaks_are_those_of_the_kind_once_thirty_credentials_are_mature() {
+        let mut cohorts = Cohorts::default();
         let prior = Prior { events: 1.0, mean_per_s: 1.0 };
-        let mut baseline = Baseline::new(0, prior, &params.baseline);
+        let mut baseline = Baseline::new(0, prior, &Params::default().baseline);
         baseline.absorb(&[7.0; Window::COUNT]);
-        let prior_records = RECORDS.map(f32::to_bits);
-        let mut learn = |hours, times: u32| {
-            (0..times).for_each(|_| cohorts.learn(Kind::Jwt, &baseline, hours, &params));
-            cohorts.records(Kind::Jwt)
-        };
-        assert_eq!(learn(23, 1000).map(f32::to_bits), prior_records, "none is mature");
-        assert_eq!(learn(24, 29).map(f32::to_bits), prior_records, "too few are");
-        let [first, ..] = learn(24, 1);
-        assert!(first < RECORDS[0]);
-        let [.., last] = learn(200, 30_000);
+        let bits = |cohorts: &Cohorts, kind| cohorts.peaks(kind).map(f32::to_bits);
+        let prior = PEAKS.map(f32::to_bits);
+        for _ in 0..30_000 {
+            cohorts.learn_peaks(Kind::Jwt, &baseline);
+        }
+        (0..29).for_each(|_| cohorts.note_mature(Kind::Jwt, true));
+        assert_eq!(bits(&cohorts, Kind::Jwt), prior, "too few are mature");
+        cohorts.note_mature(Kind::Jwt, true);
+        let [.., last] = cohorts.peaks(Kind::Jwt);
         assert!((last - 7.0).abs() < 1.0, "{last}");
-        assert_eq!(cohorts.records(Kind::ApiKey).map(f32::to_bits), prior_records);
+        assert_eq!(bits(&cohorts, Kind::ApiKey), prior);
     }
 
     #[test]

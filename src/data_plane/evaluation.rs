@@ -7,7 +7,7 @@ use super::profile_entry::Entry;
 use crate::data_plane::batch::Batch;
 use crate::data_plane::tenant_usage::NO_TENANT;
 use crate::detect::detection::{Detection, Observation};
-use crate::detect::evaluate::Watched;
+use crate::detect::evaluate::EventContext;
 use crate::detect::open_finding::OpenFinding;
 use crate::detect::tenant_flood;
 use crate::detect::window::{Placed, Window};
@@ -43,7 +43,11 @@ impl Partition {
                     *hours += 1;
                 }
             }
-            self.cohorts.learn(kind, profile.baseline(), profile.identity().hours, params);
+            self.cohorts.learn_rate(kind, profile.baseline().long_rate(&params.baseline).per_s);
+            self.cohorts.note_mature(kind, profile.identity().hours == params.rate_hours);
+        }
+        if recorded.begins_day && profile.knows_rate(params) {
+            self.cohorts.learn_peaks(kind, profile.baseline());
         }
         let minute = time.second() / 60;
         let in_minute = profile.windows().minute(minute);
@@ -53,11 +57,11 @@ impl Partition {
         self.tenants.count(tenant, number, in_minute);
         let wants_heat = profile.windows().count(Window::S60) > self.hot_floor && !profile.is_hot();
         let is_open = open.is_some();
-        let kind_records = [f32::INFINITY; Window::COUNT];
-        let mut event = Watched { time, novel: recorded.novel, suspended, kind_records };
+        let kind_peaks = [f32::INFINITY; Window::COUNT];
+        let mut event = EventContext { time, novel: recorded.novel, suspended, kind_peaks };
         let asks = recorded.asks.without(params.disabled);
         if asks.has(Detector::Burst) {
-            event.kind_records = self.cohorts.records(kind);
+            event.kind_peaks = self.cohorts.peaks(kind);
         }
         for detector in asks.iter() {
             let (params, entry) = (&self.params.profile, self.profiles.get(number));
@@ -323,10 +327,12 @@ impl Partition {
         }
     }
 
-    /// Counts each tenant's credentials, as after a restart.
-    pub(super) fn hold_tenants(&mut self) {
+    /// Counts the credentials of each tenant, and the mature ones of each kind, as after a restart.
+    pub(super) fn count_credentials(&mut self) {
+        let mature_hours = self.params.profile.rate_hours;
         for (identity, _) in self.profiles.identities() {
             self.tenants.hold(identity.tenant);
+            self.cohorts.note_mature(identity.kind, identity.hours >= mature_hours);
         }
     }
 }

@@ -152,7 +152,7 @@ impl Restoring {
                 None => false,
             });
         }
-        partition.hold_tenants();
+        partition.count_credentials();
         let params = Arc::clone(&partition.params);
         partition.set_params(params);
         Ok(partition)

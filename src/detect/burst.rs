@@ -3,8 +3,8 @@
 //! Score: `R = count / max(peak, 5)`, the greatest over the windows that pass the gate and alert, else over
 //! all that pass it.
 //! Gate: the count is at least 20 nats unlikely under a negative binomial with the credential's own
-//! rate and dispersion. R counts as far as the record is trusted; that of a young credential is trusted
-//! little, and a count that beats the records of nearly all credentials of its kind as well needs no
+//! rate and dispersion. R counts as far as the peak is trusted; that of a young credential is trusted
+//! little, and a count above the peaks of most mature credentials of its kind as well needs no
 //! trust to alert. Cost: five comparisons where nothing is wrong; the tail is computed only where R is
 //! high enough to matter.
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
@@ -28,7 +28,7 @@ pub struct Params {
     /// The ratio that justifies an alert. Default: 2. Measured: 3 alerts hardly less often, and
     /// finds half as many attacks by the rate alone within a second; see docs/detection.md.
     pub alert_ratio: f64,
-    /// The ratio that justifies throttling by itself, of a record that is fully trusted.
+    /// The ratio that justifies throttling by itself, of a peak that is fully trusted.
     /// Default: 12. Measured: 4 throttles 3 times in 525 days of honest use, 12 never; see
     /// docs/detection.md.
     pub throttle_ratio: f64,
@@ -36,28 +36,28 @@ pub struct Params {
     pub suspend_ratio: f64,
     /// The least rate that justifies throttling or more. Unit: requests per minute. Default: 600.
     pub throttle_rate_per_min: f64,
-    /// Used in fewer hours of the clock than this, a record is not trusted at all. Default: 3.
+    /// Used in fewer hours of the clock than this, a peak is not trusted at all. Default: 3.
     pub quarter_trust_hours: u8,
     /// In fewer than this, it is trusted by a quarter; from here on by half, and more with each hour up
     /// to the hours that make it mature. Default: 6.
     pub half_trust_hours: u8,
 }
 
-/// How far a credential's record is trusted, and the records of its kind.
+/// How far a credential's peak is trusted, and the peaks of its kind.
 #[derive(Clone, Copy, Debug)]
 pub struct Trust {
-    /// Trust in its own record, in 0..1.
+    /// Trust in its own peak, in 0..1.
     pub own: f64,
-    /// The 90th percentile of the records of mature credentials of its kind, by window. Unit: requests.
-    pub kind_records: [f32; Window::COUNT],
+    /// The 90th percentile of the peaks of mature credentials of its kind, by window. Unit: requests.
+    pub kind_peaks: [f32; Window::COUNT],
 }
 
 impl Trust {
-    /// In the record of a credential used in that many hours, where `mature_hours` make one mature.
-    pub fn in_record_of(
+    /// In the peak of a credential used in that many hours, where `mature_hours` make one mature.
+    pub fn in_peaks_of(
         hours: u8,
         mature_hours: u8,
-        kind_records: [f32; Window::COUNT],
+        kind_peaks: [f32; Window::COUNT],
         params: &Params,
     ) -> Self {
         let [hours, mature, half, quarter] =
@@ -72,11 +72,11 @@ impl Trust {
         } else {
             0.0
         };
-        Self { own, kind_records }
+        Self { own, kind_peaks }
     }
 
-    fn kind_record(&self, window: Window) -> f32 {
-        self.kind_records.get(window as usize).copied().unwrap_or(f32::INFINITY)
+    fn kind_peak(&self, window: Window) -> f32 {
+        self.kind_peaks.get(window as usize).copied().unwrap_or(f32::INFINITY)
     }
 }
 
@@ -119,11 +119,11 @@ impl Burst {
         f64::from(self.count) * 60.0 / f64::from(self.window.seconds())
     }
 
-    /// The most severe action it justifies: the ratio counts as far as the record is trusted, only a
-    /// fully trusted record throttles, and one that is not alerts if the kind's records are beaten, too.
+    /// The most severe action it justifies: the ratio counts as far as the peak is trusted, only a
+    /// fully trusted one throttles, and another alerts if the peaks of the kind are exceeded, too.
     pub fn action(&self, trust: &Trust, params: &Params) -> Action {
         let is_fast = self.rate_per_min() >= params.throttle_rate_per_min;
-        let beats_kind = trust.own < 1.0 && self.count as f32 > trust.kind_record(self.window);
+        let beats_kind = trust.own < 1.0 && self.count as f32 > trust.kind_peak(self.window);
         let trusted_ratio = if beats_kind { self.ratio } else { self.ratio * trust.own };
         if is_fast && trust.own >= 1.0 && self.ratio >= params.throttle_ratio {
             Action::Throttle
@@ -136,7 +136,8 @@ impl Burst {
 
     /// Whether it passes the rate gate: with the context gate it justifies a suspension.
     pub fn passes_rate(&self, trust: &Trust, params: &Params) -> bool {
-        self.ratio * trust.own >= params.suspend_ratio
+        trust.own >= 1.0
+            && self.ratio >= params.suspend_ratio
             && self.rate_per_min() >= params.throttle_rate_per_min
     }
 }

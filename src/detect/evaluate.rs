@@ -16,15 +16,15 @@ use crate::stats::tail::NegativeBinomial;
 
 /// An event that was just recorded, and what is known besides the profile.
 #[derive(Clone, Copy, Debug)]
-pub struct Watched {
+pub struct EventContext {
     /// Its time.
     pub time: EventTime,
     /// Its values that were never seen before.
     pub novel: Novel,
     /// When the open finding of `burst` first justified a suspension.
     pub suspended: Option<EventTime>,
-    /// The records of the credential's kind, by window. Unit: requests.
-    pub kind_records: [f32; Window::COUNT],
+    /// The peaks of the credential's kind, by window. Unit: requests.
+    pub kind_peaks: [f32; Window::COUNT],
 }
 
 impl Profile {
@@ -40,12 +40,12 @@ impl Profile {
     pub fn detection(
         &self,
         detector: Detector,
-        event: Watched,
+        event: EventContext,
         params: &Params,
     ) -> Option<Detection> {
-        let Watched { time, novel, suspended, kind_records } = event;
+        let EventContext { time, novel, suspended, kind_peaks } = event;
         let hours = self.identity.hours;
-        let trust = Trust::in_record_of(hours, params.rate_hours, kind_records, &params.burst);
+        let trust = Trust::in_peaks_of(hours, params.rate_hours, kind_peaks, &params.burst);
         let detection = Detection::new(self.ask(detector, novel, &trust, params)?);
         if detector != Detector::Burst {
             return Some(detection);

@@ -5,7 +5,7 @@
 //! network and country, which change together, and the user agent. A new source alone is no
 //! abuse, people move; with a rise of the rate, or where surprise and rise together are as
 //! unlikely as a burst, it alerts. It alerts on the first request where the surprise is higher
-//! still, or where the endpoint is new as well. Whether it may do more is weighed with
+//! still, or where network, user agent and endpoint are all new. Whether it may do more is weighed with
 //! the rate, see [`super::escalation`]. Cost: bits by event; the formula only for new values.
 
 use super::evidence::{Evidence, grouped};

@@ -80,6 +80,8 @@ pub struct Recorded {
     pub novel: Novel,
     /// Whether it is the first of its credential in an hour of the clock.
     pub begins_hour: bool,
+    /// Whether it is the first of its credential in a day of UTC.
+    pub begins_day: bool,
 }
 
 /// Whether at most the two highest digits of `count` are set, in binary: 1, 2, 3, 4, 6, 8, 12, 16
@@ -123,6 +125,7 @@ impl Profile {
         let (second, newest) = (time.second(), self.windows.newest());
         let mut asks = Detectors::default();
         let begins_hour = second / 3600 > newest / 3600;
+        let begins_day = second / 86_400 > newest / 86_400;
         if second > newest {
             self.baseline.second_ends(&self.windows, second);
             if second / 60 != newest / 60 {
@@ -136,7 +139,7 @@ impl Profile {
         let placed = self.windows.add(second);
         let novel = self.known.novel(facts);
         if placed == Placed::TooLate {
-            return Recorded { placed, asks, novel, begins_hour };
+            return Recorded { placed, asks, novel, begins_hour, begins_day };
         }
         if !novel.is_empty() {
             self.known.record(novel, facts, second / 60);
@@ -164,7 +167,7 @@ impl Profile {
                 due && self.knows_rate(params) && self.cost.may_speak(&params.cost),
             )
             .with(Detector::Dormant, due && self.sleep.just_slept_days(second) > 0);
-        Recorded { placed, asks, novel, begins_hour }
+        Recorded { placed, asks, novel, begins_hour, begins_day }
     }
 
     /// Counts a failed request that names the credential; says whether it is worth asking. It
@@ -378,7 +381,7 @@ crate::codec!(Profile {
 mod tests {
     use super::{Identity, Limit, Novel, Prior, Profile};
     use crate::detect::detection::Detection;
-    use crate::detect::evaluate::Watched;
+    use crate::detect::evaluate::EventContext;
     use crate::detect::params::Params;
     use crate::model::credential::Kind;
     use crate::model::features::Facts;
@@ -388,8 +391,8 @@ mod tests {
     const START: u32 = 1_700_000_040;
 
     /// An event of a credential whose kind made a thousand requests a second at most.
-    fn watched(time: EventTime, novel: Novel) -> Watched {
-        Watched { time, novel, suspended: None, kind_records: [1e3, 3e3, 6e3, 2e4, 8e4] }
+    fn watched(time: EventTime, novel: Novel) -> EventContext {
+        EventContext { time, novel, suspended: None, kind_peaks: [1e3, 3e3, 6e3, 2e4, 8e4] }
     }
 
     /// Counts a request in `second`; what burst says of it, if it is asked.
@@ -442,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_of_a_young_key_alerts_once_it_beats_the_records_of_its_kind() {
+    fn a_burst_of_a_young_key_alerts_once_it_exceeds_the_peaks_of_its_kind() {
         assert_eq!(most(10, 900), Some(Action::Observe));
         assert_eq!(most(10, 5000), Some(Action::Alert), "and no more");
     }

@@ -136,8 +136,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: integer(1, 255),
         default: Some("24"),
         example: None,
-        doc: "In how many hours of the clock a credential must have been used before a burst does more \
-              than be observed, and before a climb or a cost is remarkable.",
+        doc: "In how many hours of the clock a credential must have been used before its baseline is \
+              trusted whole: before a burst throttles or suspends, and a climb or a cost is remarkable. \
+              Until then a burst alerts at a higher ratio, which falls with the hours.",
     },
     Setting {
         path: "ramp.observe_ratio",
