@@ -38,7 +38,7 @@ const METHODS_BESIDE_GET: MethodFilter = MethodFilter::POST
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The state of each handler.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Api {
     /// The access rules.
     pub access: Access,
@@ -68,10 +68,14 @@ pub struct Api {
     pub keys: Arc<JwkSet>,
 }
 
+/// The states behind one pointer: axum clones it several times a request.
+#[derive(Clone, Debug)]
+struct States(Arc<Api>);
+
 macro_rules! parts {
     ($($part:ident: $type:ty),*) => {
-        $(impl FromRef<Api> for $type {
-            fn from_ref(api: &Api) -> Self {
+        $(impl FromRef<States> for $type {
+            fn from_ref(States(api): &States) -> Self {
                 api.$part.clone()
             }
         })*
@@ -91,7 +95,7 @@ parts!(
 ))]
 struct Document;
 
-fn open_api_router() -> OpenApiRouter<Api> {
+fn open_api_router() -> OpenApiRouter<States> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(super::events::post_events))
         .routes(routes!(super::check::get_check))
@@ -119,7 +123,7 @@ fn open_api_router() -> OpenApiRouter<Api> {
 }
 
 /// Streams, which go on until the listener leaves: no time bounds them.
-fn streams_router() -> OpenApiRouter<Api> {
+fn streams_router() -> OpenApiRouter<States> {
     OpenApiRouter::new().routes(routes!(super::stream::stream))
 }
 
@@ -153,5 +157,5 @@ pub fn router(api: Api) -> Router {
         .method_not_allowed_fallback(super::problem::method_not_allowed)
         .layer(CatchPanicLayer::new())
         .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
-        .with_state(api)
+        .with_state(States(Arc::new(api)))
 }
