@@ -32,7 +32,7 @@ struct Cohort {
     rate: RunningMedian,
     /// Of mature credentials, by window.
     peaks: [RunningQuantile<90>; Window::COUNT],
-    /// How many credentials became mature since they were counted, as after a start.
+    /// How many credentials became mature.
     mature: u32,
 }
 
@@ -135,7 +135,7 @@ crate::codec!(FleetFailures { rejected, attempts, usual_ratio });
 impl Codec for Cohorts {
     fn encode(&self, out: &mut Vec<u8>) {
         for cohort in &self.0 {
-            cohort.rate.encode(out);
+            (cohort.rate, cohort.mature).encode(out);
             for peak in &cohort.peaks {
                 peak.encode(out);
             }
@@ -147,6 +147,7 @@ impl Codec for Cohorts {
         for cohort in &mut cohorts.0 {
             cohort.rate = Codec::decode(input)?;
             if input.version() >= 4 {
+                cohort.mature = Codec::decode(input)?;
                 for peak in &mut cohort.peaks {
                     *peak = Codec::decode(input)?;
                 }

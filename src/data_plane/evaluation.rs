@@ -327,11 +327,17 @@ impl Partition {
         }
     }
 
-    /// Counts the credentials of each tenant, and the mature ones of each kind, as after a restart.
-    pub(super) fn count_credentials(&mut self) {
-        let mature_hours = self.params.profile.rate_hours;
+    /// Counts each tenant's credentials, as after a restart.
+    pub(super) fn hold_tenants(&mut self) {
         for (identity, _) in self.profiles.identities() {
             self.tenants.hold(identity.tenant);
+        }
+    }
+
+    /// Counts the mature credentials of each kind, as after an older checkpoint, which lacks them.
+    pub(super) fn count_mature(&mut self) {
+        let mature_hours = self.params.profile.rate_hours;
+        for (identity, _) in self.profiles.identities() {
             self.cohorts.note_mature(identity.kind, identity.hours >= mature_hours);
         }
     }

@@ -139,7 +139,7 @@ impl Restoring {
     /// # Errors
     /// Why it is of no use.
     pub fn finish(self) -> Result<Partition, Useless> {
-        let Self { mut partition, profiles, .. } = self;
+        let Self { mut partition, profiles, version } = self;
         let (profiles, renumbered) = profiles.finish().ok_or(Useless::Damaged)?;
         partition.profiles = profiles;
         if let Some(numbers) = renumbered {
@@ -152,7 +152,10 @@ impl Restoring {
                 None => false,
             });
         }
-        partition.count_credentials();
+        partition.hold_tenants();
+        if version < 4 {
+            partition.count_mature();
+        }
         let params = Arc::clone(&partition.params);
         partition.set_params(params);
         Ok(partition)

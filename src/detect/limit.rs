@@ -3,8 +3,8 @@
 //!
 //! A limit of L a minute is broken when more than L came within any 60 s. More than L/6 within 10 s is
 //! an early warning: at that rate it will be broken, but it is not yet, and a client that pauses keeps
-//! its contract. So that justifies throttling at most, as does a limit that no operator wrote down: nobody
-//! agreed to it. Cost: two comparisons where nothing is wrong.
+//! its contract. So that justifies throttling at most, as does a limit that no operator wrote down: it was
+//! agreed on with no one. Cost: two comparisons where nothing is wrong.
 
 use super::evidence::{CERTAIN_NATS, Evidence, grouped};
 use super::timestamp_resolution::TimestampResolution;
@@ -14,7 +14,7 @@ use crate::model::finding::{Action, Measure};
 use crate::stats::codec::{Codec, Input};
 use hashbrown::HashMap;
 
-/// A limit, and whether an operator wrote it down. Shape: 4 bytes, the highest bit set where nobody did.
+/// A limit, and whether an operator wrote it down. Shape: 4 bytes, the highest bit set where none did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit(u32);
 
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_nobody_wrote_down_throttles_at_most() {
+    fn a_limit_that_no_operator_wrote_down_throttles_at_most() {
         let mut windows = Windows::new(START);
         for _ in 0..20_000 {
             windows.add(START);

@@ -43,11 +43,12 @@ impl Activity {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::Activity;
     use crate::model::time::EventTime;
 
-    fn used(windows: impl IntoIterator<Item = i64>) -> Activity {
+    /// A client that was used in these windows of ten minutes.
+    pub(in crate::sim) fn used(windows: impl IntoIterator<Item = i64>) -> Activity {
         let mut times = windows.into_iter().map(|window| EventTime::from_s(window * 600));
         let mut activity = Activity::begin(times.next().expect("one"));
         times.for_each(|time| activity.note(time));

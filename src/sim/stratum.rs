@@ -110,16 +110,10 @@ impl Exposures {
 
 #[cfg(test)]
 mod tests {
-    use super::{Activity, Exposures, Stratum};
+    use super::{Exposures, Stratum};
     use crate::model::finding::{Action, Reached};
     use crate::model::time::EventTime;
-
-    fn used(windows: impl IntoIterator<Item = i64>) -> Activity {
-        let mut times = windows.into_iter().map(|window| EventTime::from_s(window * 600));
-        let mut activity = Activity::begin(times.next().expect("one"));
-        times.for_each(|time| activity.note(time));
-        activity
-    }
+    use crate::sim::activity::tests::used;
 
     #[test]
     fn days_and_alarms_are_split_where_a_client_is_no_longer_new() {

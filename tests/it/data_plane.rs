@@ -82,7 +82,7 @@ fn with_a_written_limit() -> Params {
 }
 
 #[test]
-fn a_limit_that_nobody_wrote_down_throttles_and_never_revokes() {
+fn a_limit_that_no_operator_wrote_down_throttles_and_never_revokes() {
     let mut world = World::new(Params::default());
     world.send("k", 0, Outcome::Accepted, 100_000);
     assert_eq!(world.told(Detector::Limit), [(Change::Opened, Action::Throttle)]);
