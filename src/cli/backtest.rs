@@ -5,11 +5,12 @@ use super::record_format::{self, Format};
 use super::replay;
 use super::simulate::{Source, progress};
 use crate::config::settings::Settings;
+use crate::data_plane::partition;
 use crate::detect::limit::Limit;
 use crate::sim::report::Report;
 use crate::sim::runner::{self, Job};
 use crate::sim::trace::Trace;
-use crate::sim::{fleet_events, labelled_files, labels, plot};
+use crate::sim::{adversary, fleet_events, labelled_files, labels, plot};
 use clap::{Args, ValueEnum};
 use std::collections::BTreeMap;
 use std::io;
@@ -67,6 +68,10 @@ pub struct BacktestArgs {
     /// How many clients are attacked, drawn by the seed.
     #[arg(long, default_value_t = 200)]
     pub attacked: usize,
+    /// Instead of all else: an attacker who holds the key and takes his time. How long does it take him
+    /// to 10,000 requests a minute without being throttled?
+    #[arg(long, conflicts_with_all = ["files", "traces", "half", "plot"])]
+    pub adversary: bool,
     /// Keep the absolute limits of the configuration. By default they are off on generated
     /// streams, so that learned detectors are measured alone.
     #[arg(long)]
@@ -97,6 +102,9 @@ pub fn run(args: &BacktestArgs, mut settings: Settings) -> Exit {
         return exit;
     }
     let settings = &settings;
+    if args.adversary {
+        return of_adversary(args, settings);
+    }
     let begun = Instant::now();
     let made =
         if args.files.is_empty() { of_traces(args, settings) } else { of_files(args, settings) };
@@ -140,19 +148,41 @@ fn of_files(args: &BacktestArgs, settings: &Settings) -> Result<Report, String> 
     Ok(report)
 }
 
-fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String> {
-    let in_half = |trace: &Trace| args.half.is_none_or(|half| half.has(trace));
-    let clients = args.source.clients(3e7, in_half).map_err(|error| {
-        let path = args.source.traces.clone().unwrap_or_default();
-        unread(&path, &error)
-    })?;
+/// Parameters of partitions for generated streams.
+fn generated(args: &BacktestArgs, settings: &Settings) -> Arc<partition::Params> {
     let mut params = settings.partition.clone();
     if !args.with_limits {
         params.profile.limits.by_kind.fill(Limit::NONE);
     }
     // Each client has a partition of its own, which is copied for each trial.
     params.memory_bytes = params.memory_bytes.min(1 << 19);
-    let params = Arc::new(params);
+    Arc::new(params)
+}
+
+fn of_adversary(args: &BacktestArgs, settings: &Settings) -> Exit {
+    let params = generated(args, settings);
+    let report = adversary::run(&params, args.source.seed);
+    let json = || serde_json::to_string_pretty(&report).unwrap_or_default();
+    if let Some(path) = &args.report
+        && let Err(error) = std::fs::write(path, json())
+    {
+        super::output::print_problem(&format!("can't write {}: {error}", path.display()));
+        return Exit::Findings;
+    }
+    match args.output {
+        BacktestOutput::Table => super::output::print_out(&report.table()),
+        BacktestOutput::Json => super::output::print_out(&json()),
+    }
+    Exit::Good
+}
+
+fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String> {
+    let in_half = |trace: &Trace| args.half.is_none_or(|half| half.has(trace));
+    let clients = args.source.clients(3e7, in_half).map_err(|error| {
+        let path = args.source.traces.clone().unwrap_or_default();
+        unread(&path, &error)
+    })?;
+    let params = generated(args, settings);
     let job = Job {
         params: Arc::clone(&params),
         seed: args.source.seed,

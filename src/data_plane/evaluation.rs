@@ -9,6 +9,7 @@ use crate::data_plane::tenant_usage::NO_TENANT;
 use crate::detect::detection::{Detection, Observation};
 use crate::detect::evaluate::EventContext;
 use crate::detect::open_finding::OpenFinding;
+use crate::detect::profile::Recorded;
 use crate::detect::tenant_flood;
 use crate::detect::window::{Placed, Window};
 use crate::model::credential::Credential;
@@ -22,13 +23,14 @@ impl Partition {
     pub(super) fn watch(&mut self, number: u32, row: &Row, time: EventTime) {
         self.failing.count(row.outcome == Outcome::Rejected);
         let params = &self.params.profile;
-        let Some(Entry { profile, .. }) = self.profiles.get_mut(number) else {
+        let place = (number, row.hash);
+        let Some((profile, values)) = self.profiles.to_record(place, &row.facts) else {
             return;
         };
         let open = profile.open_finding().and_then(|at| self.open_findings.get(at));
         let frozen = open.is_some_and(|open_findings| open_findings.freezes(time));
         let suspended = open.and_then(OpenIncidents::suspended);
-        let recorded = profile.record(time, &row.facts, frozen, params);
+        let recorded = profile.record(time, &row.facts, (frozen, values), params);
         if recorded.placed == Placed::TooLate {
             self.counters.too_late += 1;
             return;
@@ -58,7 +60,12 @@ impl Partition {
         let wants_heat = profile.windows().count(Window::S60) > self.hot_floor && !profile.is_hot();
         let is_open = open.is_some();
         let kind_peaks = [f32::INFINITY; Window::COUNT];
-        let mut event = EventContext { time, novel: recorded.novel, suspended, kind_peaks };
+        let Recorded { novel, unproven, graduates, .. } = recorded;
+        let mut event = EventContext { time, novel, unproven, suspended, kind_peaks };
+        if !graduates.is_empty() || !unproven.is_empty() {
+            let counts = (time.second(), !is_open);
+            self.profiles.prove(place, (&recorded, &row.facts), counts);
+        }
         let asks = recorded.asks.without(params.disabled);
         if asks.has(Detector::Burst) {
             event.kind_peaks = self.cohorts.peaks(kind);
@@ -149,6 +156,7 @@ impl Partition {
             && open_findings.suspect(time)
         {
             profile.forget_held();
+            self.profiles.suspect(number, time.second());
         }
         let Some(change) = open_findings.add(detection, time) else {
             return;

@@ -25,3 +25,4 @@ pub mod shard_driver;
 pub mod snapshot_progress;
 pub mod tenant_assignment;
 pub mod tenant_usage;
+pub mod unproven_table;

@@ -12,6 +12,7 @@
 use super::batch::HashSeed;
 use super::profile_entry::{COLD, ColdEntry, Entry, Slot, spread, tag_of};
 use super::profile_table::ProfileTable;
+use super::unproven_table::UnprovenTable;
 use crate::collections::slab::Slab;
 use crate::data_plane::eviction_policy::heap_bytes;
 use crate::data_plane::snapshot_progress::{Places, Saving};
@@ -29,6 +30,7 @@ impl ProfileTable {
         self.saving = Some(Box::new(saving));
         self.sleep_hand.encode(out);
         self.room.encode(out);
+        self.unproven.encode(out);
         encode_shape(&self.warm, out);
         encode_shape(&self.cold, out);
     }
@@ -130,6 +132,10 @@ impl Restoring {
         let mut profiles = ProfileTable::new(bytes_max, seed);
         profiles.sleep_hand = Codec::decode(input)?;
         profiles.room.decode(input)?;
+        if input.version() >= 5 {
+            let unproven: UnprovenTable = Codec::decode(input)?;
+            profiles.unproven = unproven.within(bytes_max);
+        }
         Some(Self { profiles, warm: Read::begin(input)?, cold: Read::begin(input)? })
     }
 

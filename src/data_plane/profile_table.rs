@@ -20,11 +20,14 @@ use crate::detect::limit::Limit;
 use super::batch::HashSeed;
 use super::eviction_policy::Room;
 use super::snapshot_progress::Saving;
+use super::unproven_table::UnprovenTable;
 use crate::collections::slab::Slab;
 use crate::detect::cold_profile::{ColdProfile, SILENCE_S};
 use crate::detect::params::Params;
-use crate::detect::profile::{Identity, Profile};
+use crate::detect::profile::{Identity, Profile, Recorded};
+use crate::detect::unproven::{UnprovenValues, day_of};
 use crate::model::credential::Kind;
+use crate::model::features::Facts;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 
@@ -38,6 +41,7 @@ pub struct ProfileTable {
     pub(super) room: Room,
     pub(super) sleep_hand: u32,
     pub(super) saving: Option<Box<Saving>>,
+    pub(super) unproven: UnprovenTable,
 }
 
 impl ProfileTable {
@@ -51,6 +55,7 @@ impl ProfileTable {
             room: Room::new(bytes_max),
             sleep_hand: 0,
             saving: None,
+            unproven: UnprovenTable::beside(bytes_max),
         }
     }
 
@@ -78,6 +83,46 @@ impl ProfileTable {
     pub fn get_mut(&mut self, number: u32) -> Option<&mut Entry> {
         self.save_first(number);
         self.warm.get_mut(number)
+    }
+
+    /// The profile of that number, whose hash is known, and its unproven values, to record an event
+    /// with these facts; none of a cold entry's.
+    pub fn to_record(
+        &mut self,
+        (number, hash): (u32, u64),
+        facts: &Facts,
+    ) -> Option<(&mut Profile, Option<&UnprovenValues>)> {
+        self.save_first(number);
+        let profile = &mut self.warm.get_mut(number)?.profile;
+        let may_be = !profile.known().novel(facts).is_empty();
+        Some((profile, if may_be { self.unproven.get(hash) } else { None }))
+    }
+
+    /// Takes note of an event's values that are unproven: those that have proven themselves are known
+    /// from now on. `counts`: nothing is open, so that the day counts for them.
+    pub fn prove(
+        &mut self,
+        (number, hash): (u32, u64),
+        (recorded, facts): (&Recorded, &Facts),
+        (second, counts): (u32, bool),
+    ) {
+        let day = day_of(second);
+        self.unproven.add(hash, recorded.graduates, day);
+        if !counts || recorded.unproven.is_empty() {
+            return;
+        }
+        let proven = self.unproven.record(hash, recorded.unproven, facts, day);
+        if let Some(entry) = self.warm.get_mut(number).filter(|_| !proven.is_empty()) {
+            entry.profile.prove(proven, facts);
+        }
+    }
+
+    /// Something is suspicious about the credential of that number in that second.
+    pub fn suspect(&mut self, number: u32, second: u32) {
+        if let Some((kind, id)) = self.name(number) {
+            let hash = self.seed.hash(kind, id);
+            self.unproven.suspect(hash, day_of(second));
+        }
     }
 
     /// A copy of what is remembered under that number, warm as it would be now.
@@ -178,8 +223,10 @@ impl ProfileTable {
         }
         self.save_first(number);
         let Some(Entry { id, profile }) = self.warm.remove(number) else { return false };
-        let tag = tag_of(self.seed.hash(profile.kind(), &id));
-        let cold = ColdProfile::of(profile, second, params);
+        let hash = self.seed.hash(profile.kind(), &id);
+        let tag = tag_of(hash);
+        let (cold, graduates) = ColdProfile::of(profile, second, params);
+        self.unproven.add(hash, graduates, day_of(second));
         let number_cold = self.cold.insert(ColdEntry { id, cold }) | COLD;
         self.renumber(tag, number, number_cold);
         true
@@ -323,7 +370,7 @@ mod tests {
                 let entry = profiles.get_mut(number).expect("warm");
                 prop_assert_eq!(&entry.id, &id);
                 let time = EventTime::from_s(i64::from(now));
-                entry.profile.record(time, &Facts::default(), false, &params);
+                entry.profile.record(time, &Facts::default(), (false, None), &params);
                 profiles.settle(3, now, &params);
                 let all = profiles.identities().count();
                 prop_assert_eq!(all, profiles.len());
@@ -346,7 +393,7 @@ mod tests {
         let number = profiles.find(hash(id), Kind::ApiKey, id).expect("there");
         let profile = &mut profiles.get_mut(number).expect("warm").profile;
         let time = EventTime::from_s(i64::from(second));
-        profile.record(time, &Facts::default(), false, &Params::default());
+        profile.record(time, &Facts::default(), (false, None), &Params::default());
     }
 
     #[test]

@@ -5,8 +5,9 @@
 //! Gate: the count is at least 20 nats unlikely under a negative binomial with the credential's own
 //! rate and dispersion. R counts as far as the peak is trusted; that of a young credential is trusted
 //! little, and a count above the peaks of most mature credentials of its kind as well needs no
-//! trust to alert. Cost: five comparisons where nothing is wrong; the tail is computed only where R is
-//! high enough to matter.
+//! trust to alert. A peak that was raised in steps is worth nothing against the settled peak of a minute
+//! (see [`super::baseline`]): 16 times that throttles as 12 times the peak does, and passes the rate gate.
+//! Cost: six comparisons where nothing is wrong; the tail is computed only where R is high enough to matter.
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
 
 use super::baseline::{self, Baseline, Expected};
@@ -14,6 +15,7 @@ use super::evidence::{Evidence, grouped};
 use super::timestamp_resolution::TimestampResolution;
 use super::window::{Window, Windows};
 use crate::model::finding::{Action, Measure};
+use crate::stats::codec::{Codec, Input};
 use crate::stats::tail::NegativeBinomial;
 
 /// Parameters of a burst, and the action that it justifies.
@@ -32,6 +34,9 @@ pub struct Params {
     /// Default: 12. Measured: 4 throttles 3 times in 525 days of honest use, 12 never; see
     /// docs/detection.md.
     pub throttle_ratio: f64,
+    /// The ratio to the settled peak that justifies throttling, and passes the rate gate. Default: 16.
+    /// Measured: 12 throttles one honest client that grows in 525 days, 16 none.
+    pub settled_ratio: f64,
     /// The ratio that, with the context gate, justifies a suspension. Default: 4.
     pub suspend_ratio: f64,
     /// The least rate that justifies throttling or more. Unit: requests per minute. Default: 600.
@@ -88,6 +93,7 @@ impl Default for Params {
             observe_ratio: 1.2,
             alert_ratio: 2.0,
             throttle_ratio: 12.0,
+            settled_ratio: 16.0,
             suspend_ratio: 4.0,
             throttle_rate_per_min: 600.0,
             quarter_trust_hours: 3,
@@ -111,6 +117,8 @@ pub struct Burst {
     pub ratio: f64,
     /// How unlikely the count is. Unit: nats.
     pub evidence_nats: f64,
+    /// The count of 60 s over the settled peak; 0 where it is too slow to throttle.
+    pub settled_ratio: f64,
 }
 
 impl Burst {
@@ -125,7 +133,8 @@ impl Burst {
         let is_fast = self.rate_per_min() >= params.throttle_rate_per_min;
         let beats_kind = trust.own < 1.0 && self.count as f32 > trust.kind_peak(self.window);
         let trusted_ratio = if beats_kind { self.ratio } else { self.ratio * trust.own };
-        if is_fast && trust.own >= 1.0 && self.ratio >= params.throttle_ratio {
+        let is_far = is_fast && self.ratio >= params.throttle_ratio;
+        if trust.own >= 1.0 && (is_far || self.settled_ratio >= params.settled_ratio) {
             Action::Throttle
         } else if trusted_ratio >= params.alert_ratio {
             Action::Alert
@@ -136,9 +145,10 @@ impl Burst {
 
     /// Whether it passes the rate gate: with the context gate it justifies a suspension.
     pub fn passes_rate(&self, trust: &Trust, params: &Params) -> bool {
+        let is_fast = self.rate_per_min() >= params.throttle_rate_per_min;
         trust.own >= 1.0
-            && self.ratio >= params.suspend_ratio
-            && self.rate_per_min() >= params.throttle_rate_per_min
+            && ((is_fast && self.ratio >= params.suspend_ratio)
+                || self.settled_ratio >= params.settled_ratio)
     }
 }
 
@@ -148,7 +158,16 @@ pub fn may_speak(windows: &Windows, baseline: &Baseline, params: &Params) -> boo
     Window::ALL.into_iter().any(|window| {
         let usual = baseline.peak(window).max(params.peak_min);
         windows.count(window) as f32 >= params.observe_ratio * usual
-    })
+    }) || settled_ratio(windows, baseline, params) >= params.settled_ratio
+}
+
+/// The count of 60 s over the settled peak; 0 where it is too slow to throttle.
+fn settled_ratio(windows: &Windows, baseline: &Baseline, params: &Params) -> f64 {
+    let count = f64::from(windows.count(Window::S60));
+    if count < params.throttle_rate_per_min {
+        return 0.0;
+    }
+    count / f64::from(baseline.settled_peak().max(params.peak_min))
 }
 
 fn ratio(windows: &Windows, baseline: &Baseline, window: Window, params: &Params) -> f64 {
@@ -166,21 +185,25 @@ pub fn evaluate(
 ) -> Option<(Action, Burst)> {
     let mut strongest: Option<(Action, Burst)> = None;
     let rate = baseline.rate(usual);
+    let settled_ratio = settled_ratio(windows, baseline, params);
     for window in Window::ALL {
         let ratio = ratio(windows, baseline, window, params);
-        if ratio < f64::from(params.observe_ratio) || !resolution.judges(window) {
+        // What is far above the settled peak needs no gate: it is no matter of chance.
+        let is_far = window == Window::S60 && settled_ratio >= params.settled_ratio;
+        if (ratio < f64::from(params.observe_ratio) && !is_far) || !resolution.judges(window) {
             continue;
         }
+        let gate_nats = if is_far { 0.0 } else { params.gate_nats };
         let count = windows.count(window);
         let Expected { count: expected, dispersion, weight } = baseline.expected(window, rate);
         let counted = f64::from(count);
-        if NegativeBinomial::evidence_at_most(expected, dispersion, weight, counted)
-            < params.gate_nats
-        {
+        if NegativeBinomial::evidence_at_most(expected, dispersion, weight, counted) < gate_nats {
             continue;
         }
         let peak = baseline.peak(window);
-        let mut burst = Burst { window, count, expected, peak, ratio, evidence_nats: 0.0 };
+        let evidence_nats = 0.0;
+        let mut burst =
+            Burst { window, count, expected, peak, ratio, evidence_nats, settled_ratio };
         let action = burst.action(trust, params);
         // Among those that alert the greatest ratio speaks, fast or not.
         let alerts = action >= Action::Alert;
@@ -191,7 +214,7 @@ pub fn evaluate(
             continue;
         }
         burst.evidence_nats = -NegativeBinomial::new(expected, dispersion, weight).ln_tail(counted);
-        if burst.evidence_nats >= params.gate_nats {
+        if burst.evidence_nats >= gate_nats {
             strongest = Some((action, burst));
         }
     }
@@ -208,8 +231,16 @@ impl Evidence for Burst {
     }
 
     fn summary(&self) -> String {
+        let settled = if self.settled_ratio > 1.5 * self.ratio {
+            format!(
+                ", and {:.1} times its settled peak, which grows by a seventh a day",
+                self.settled_ratio
+            )
+        } else {
+            String::new()
+        };
         format!(
-            "made {} requests in {} s where about {} are usual{}; that is {:.1} times {}",
+            "made {} requests in {} s where about {} are usual{}; that is {:.1} times {}{settled}",
             grouped(f64::from(self.count)),
             self.window.seconds(),
             if self.expected < 9.95 {
@@ -236,8 +267,24 @@ impl Evidence for Burst {
             Measure::new("peak_ratio", self.ratio),
             Measure::new("rate_per_min", self.rate_per_min()),
             Measure::new("tail_nats", self.evidence_nats),
+            Measure::new("settled_ratio", self.settled_ratio),
         ]
     }
 }
 
-crate::codec!(Burst { window, count, expected, peak, ratio, evidence_nats });
+impl Codec for Burst {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.window, self.count).encode(out);
+        (self.expected, self.peak).encode(out);
+        (self.ratio, self.evidence_nats).encode(out);
+        self.settled_ratio.encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (window, count) = Codec::decode(input)?;
+        let (expected, peak) = Codec::decode(input)?;
+        let (ratio, evidence_nats) = Codec::decode(input)?;
+        let settled_ratio = if input.version() < 5 { 0.0 } else { Codec::decode(input)? };
+        Some(Self { window, count, expected, peak, ratio, evidence_nats, settled_ratio })
+    }
+}

@@ -5,6 +5,7 @@ use super::cardinality::Cardinality;
 use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
+use super::familiarity::Graduates;
 use super::limit::Limit;
 use super::params::Params;
 use super::profile::{Identity, Profile};
@@ -36,12 +37,13 @@ pub struct ColdProfile {
 }
 
 impl ColdProfile {
-    /// The rest of `profile` after a silence that lasts until `second`.
-    pub fn of(mut profile: Profile, second: u32, params: &Params) -> Self {
+    /// The rest of `profile` after a silence that lasts until `second`, and the values that have to
+    /// prove themselves.
+    pub fn of(mut profile: Profile, second: u32, params: &Params) -> (Self, Graduates) {
         // How long it sleeps is known when it wakes.
         let (last_seen, sleep) = (profile.windows.newest(), profile.sleep);
-        profile.minute_ends(second, false, params);
-        Self {
+        let (_, graduates) = profile.minute_ends(second, false, params);
+        let cold = Self {
             baseline: profile.baseline.learned(),
             known: profile.known.learned(),
             identity: profile.identity,
@@ -54,7 +56,8 @@ impl ColdProfile {
             networks: profile.networks.learned(),
             endpoints: profile.endpoints.learned(),
             resolution: profile.resolution,
-        }
+        };
+        (cold, graduates)
     }
 
     /// The profile again, as time left it.
@@ -139,13 +142,13 @@ mod tests {
         let mut last = time;
         for n in 0..36_000 {
             last = time.plus_ms(n * 331);
-            warm.record(last, &facts, false, &params);
+            warm.record(last, &facts, (false, None), &params);
         }
-        let cold = ColdProfile::of(warm.clone(), last.second() + SILENCE_S, &params);
+        let (cold, _) = ColdProfile::of(warm.clone(), last.second() + SILENCE_S, &params);
         let mut woken = cold.wake(&params);
         let later = last.plus_ms(5 * 3_600_000);
         for profile in [&mut warm, &mut woken] {
-            profile.record(later, &facts, false, &params);
+            profile.record(later, &facts, (false, None), &params);
         }
         let rates = [&warm, &woken].map(|profile| profile.baseline().rate(&params.baseline));
         assert!((rates[0].per_s / rates[1].per_s - 1.0).abs() < 1e-3, "{rates:?}");

@@ -179,6 +179,7 @@ mod tests {
             peak: 6.0,
             ratio: 27.8,
             evidence_nats: 41.0,
+            settled_ratio: 0.0,
         };
         let detection = Detection::new((Action::Throttle, Observation::Burst(burst)));
         assert_eq!(

@@ -21,6 +21,8 @@ pub struct EventContext {
     pub time: EventTime,
     /// Its values that were never seen before.
     pub novel: Novel,
+    /// Its values that have not proven themselves.
+    pub unproven: Novel,
     /// When the open finding of `burst` first justified a suspension.
     pub suspended: Option<EventTime>,
     /// The peaks of the credential's kind, by window. Unit: requests.
@@ -43,14 +45,14 @@ impl Profile {
         event: EventContext,
         params: &Params,
     ) -> Option<Detection> {
-        let EventContext { time, novel, suspended, kind_peaks } = event;
+        let EventContext { time, novel, unproven, suspended, kind_peaks } = event;
         let hours = self.identity.hours;
         let trust = Trust::in_peaks_of(hours, params.rate_hours, kind_peaks, &params.burst);
         let detection = Detection::new(self.ask(detector, novel, &trust, params)?);
         if detector != Detector::Burst {
             return Some(detection);
         }
-        let context = self.context(&detection, novel, &trust, params);
+        let context = self.context(&detection, novel.union(unproven), &trust, params);
         Some(weigh(detection, context, time, suspended, &params.weigh))
     }
 

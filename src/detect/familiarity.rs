@@ -4,12 +4,14 @@
 //! a thief who begins quietly has half an hour, not a minute, before his network counts as known.
 //!
 //! ```text
-//!   first seen ---- on probation, still new: 30 min ---- learned
+//!   first seen ---- on probation, still new: 30 min ---- learned, or unproven where it surprises
 //!                        ^ a finding opens: forgotten
 //! ```
+//! A value that surprises is not learned yet: [`super::unproven`] has it until it has proven itself.
 
 use super::window::Windows;
 use crate::model::features::{Aspect, Facts};
+use crate::stats::codec::{Codec, Input};
 use crate::stats::compact::Compact;
 use crate::stats::distinct::{bits_of, bits_of_few, is_known, is_known_of_few};
 use crate::stats::novelty::surprise_nats;
@@ -17,11 +19,16 @@ use crate::stats::rate::narrow;
 
 /// How long a value is on probation. Unit: minutes. Chosen; below 64.
 pub const PROBATION_MIN: u32 = 30;
+/// The surprise from which on a value must prove itself. Unit: nats. Default: 7, from which on
+/// [`super::origin`] reports it.
+const PROOF_NATS: f64 = 7.0;
 /// The rest of an event after a minute: a half-life of 90 days. Chosen: as long as people
 /// rotate keys.
 const KEEP_PER_MIN: f64 = 1.0 - 5.35e-6;
 /// The rest of the recent events from new sources after a minute. Chosen.
 const RECENT_KEEP_PER_MIN: f64 = 0.75;
+/// The rest of the usual rate of new sources after a minute: a half-life of three hours. Chosen.
+const USUAL_KEEP_PER_MIN: f64 = 0.9962;
 /// How many minutes back the recent events are compared with all events.
 const RECENT_MIN: u32 = 6;
 
@@ -37,6 +44,24 @@ impl Novel {
     /// Whether `aspect` was never seen before.
     pub const fn has(self, aspect: Aspect) -> bool {
         self.0 & (1 << aspect as u8) != 0
+    }
+
+    /// The same, and `aspect`.
+    #[must_use]
+    pub const fn and(self, aspect: Aspect) -> Self {
+        Self(self.0 | 1 << aspect as u8)
+    }
+
+    /// These and the others.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// These without the others.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether nothing is new.
@@ -77,8 +102,28 @@ impl Probation {
     }
 }
 
-/// How many events recently came from new sources, and how many came in all; older minutes weigh
-/// less in both.
+/// A value that is no longer new: its aspect, and 24 bits of its hash.
+pub type Graduate = (Aspect, u32);
+
+/// Values whose probation is over, and that have to prove themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Graduates([Probation; 3]);
+
+impl Graduates {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(|value| value.is_free())
+    }
+
+    /// Each of them.
+    pub fn iter(&self) -> impl Iterator<Item = Graduate> + '_ {
+        let values = self.0.iter().filter(|value| !value.is_free());
+        values.map(|value| (value.aspect(), value.0 & 0x00ff_ffff))
+    }
+}
+
+/// How many events recently came from new sources beyond what usually does, and how many came in all;
+/// older minutes weigh less in both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Recent {
     /// From new sources.
@@ -111,13 +156,16 @@ pub struct Learned {
     distinct: [u8; Aspect::ALL.len()],
 }
 
-/// The values that a credential is known by. Shape: 52 bytes.
+/// The values that a credential is known by. Shape: 56 bytes.
 #[derive(Clone, Debug, Default)]
 pub struct Familiar {
     learned: Learned,
     probation: [Probation; 3],
     new_now: u32,
     new_recent: Compact,
+    /// How many events a minute usually come from sources that are new or unproven, as where a
+    /// client has moved: they are no excess.
+    new_usual: f32,
     /// New networks that found no place on probation: a phone's, say. One that comes again and
     /// again counts once; two that take turns count too often, which errs towards no surprise.
     missed: u8,
@@ -158,9 +206,13 @@ impl Familiar {
         Novel(bits)
     }
 
+    /// Counts an event from a new source.
+    pub const fn count_new(&mut self) {
+        self.new_now = self.new_now.saturating_add(1);
+    }
+
     /// Puts what is new of an event in `minute` on probation.
     pub fn record(&mut self, novel: Novel, facts: &Facts, minute: u32) {
-        self.new_now = self.new_now.saturating_add(u32::from(novel.is_of_source()));
         for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
             if !novel.has(aspect) || self.probation.iter().any(|slot| slot.is_of(aspect, hash)) {
                 continue;
@@ -182,37 +234,57 @@ impl Familiar {
 
     /// Learns what has been on probation for long enough, as time moves from the minute of
     /// `windows` to the minute of `next`. `faded`: the minute up to which the past has faded
-    /// already, as while it slept.
-    pub fn minute_ends(&mut self, windows: &Windows, faded: u32, next: u32, frozen: bool) {
+    /// already, as while it slept. Gives what surprises: it is not learned but has to prove itself.
+    pub fn minute_ends(
+        &mut self,
+        windows: &Windows,
+        faded: u32,
+        next: u32,
+        frozen: bool,
+    ) -> Graduates {
         let (ending, next_minute) = (windows.newest() / 60, next / 60);
         let passed = next_minute - ending;
         let fading_min = next_minute.saturating_sub(faded.max(ending));
         let fades = narrow(RECENT_KEEP_PER_MIN.powi(i32::try_from(passed.min(99)).unwrap_or(99)));
-        let new = self.new_recent.value() + std::mem::take(&mut self.new_now) as f32;
+        let now = std::mem::take(&mut self.new_now) as f32;
+        let new = self.new_recent.value() + now;
         self.new_recent = Compact::nearest(if new * fades < 0.5 { 0.0 } else { new * fades });
+        let mut graduates = Graduates::default();
         if frozen {
-            return;
+            return graduates;
         }
+        let usual = f64::from(self.new_usual - now) * USUAL_KEEP_PER_MIN + f64::from(now);
+        let silent = i32::try_from(passed - 1).unwrap_or(i32::MAX);
+        self.new_usual = narrow(usual * USUAL_KEEP_PER_MIN.powi(silent));
         let keep = KEEP_PER_MIN.powi(i32::try_from(fading_min).unwrap_or(i32::MAX));
         let counted = f64::from(windows.minutes_until(ending, 1));
         self.learned.events = narrow(f64::from(self.learned.events) * keep + counted);
-        for index in 0..self.probation.len() {
+        for (index, place) in graduates.0.iter_mut().enumerate() {
             let Some(slot) = self.probation.get_mut(index) else { continue };
             if !slot.is_free() && slot.age_min(ending) + passed >= PROBATION_MIN {
                 let value = std::mem::take(slot);
-                self.learn(value);
+                if self.surprise_nats(value.aspect()) < PROOF_NATS {
+                    self.learn(value.aspect(), value.0);
+                } else {
+                    *place = value;
+                }
+                self.count_distinct(value.aspect());
             }
+        }
+        graduates
+    }
+
+    /// Learns a value: it is known from now on.
+    pub fn learn(&mut self, aspect: Aspect, hash: u32) {
+        match aspect {
+            Aspect::Network => learn_in(&mut self.learned.networks, hash),
+            Aspect::Endpoint => learn_in(&mut self.learned.endpoints, hash),
+            Aspect::Country => self.learned.countries |= bits_of_few(hash),
+            Aspect::Agent => self.learned.agents |= bits_of_few(hash),
         }
     }
 
-    fn learn(&mut self, value: Probation) {
-        let aspect = value.aspect();
-        match aspect {
-            Aspect::Network => learn_in(&mut self.learned.networks, value.0),
-            Aspect::Endpoint => learn_in(&mut self.learned.endpoints, value.0),
-            Aspect::Country => self.learned.countries |= bits_of_few(value.0),
-            Aspect::Agent => self.learned.agents |= bits_of_few(value.0),
-        }
+    fn count_distinct(&mut self, aspect: Aspect) {
         let missed = if aspect == Aspect::Network { std::mem::take(&mut self.missed) } else { 0 };
         if let Some(distinct) = self.learned.distinct.get_mut(aspect as usize) {
             if *distinct == 0 {
@@ -262,15 +334,19 @@ impl Familiar {
     pub fn recent(&self, windows: &Windows, rate_per_s: f64) -> Recent {
         let minute = windows.newest() / 60;
         let mut weight = 1.0;
-        let (mut all, mut expected) = (0.0, 0.0);
+        let (mut all, mut minutes) = (0.0, 0.0);
         for back in 0..RECENT_MIN {
             all += weight * f64::from(windows.minutes_until(minute.wrapping_sub(back), 1));
             let seconds = if back == 0 { windows.newest() % 60 + 1 } else { 60 };
-            expected += weight * rate_per_s * f64::from(seconds);
+            minutes += weight * f64::from(seconds) / 60.0;
             weight *= RECENT_KEEP_PER_MIN;
         }
         let new = f64::from(self.new_now) + f64::from(self.new_recent.value());
-        Recent { new: new.min(all), all, expected }
+        // Of the minutes before, all are in it that have not faded.
+        let faded = RECENT_KEEP_PER_MIN / (1.0 - RECENT_KEEP_PER_MIN);
+        let new_minutes = f64::from(windows.newest() % 60 + 1) / 60.0 + faded;
+        let new = (new - f64::from(self.new_usual) * new_minutes).clamp(0.0, all);
+        Recent { new, all, expected: rate_per_s * 60.0 * minutes }
     }
 }
 
@@ -278,7 +354,22 @@ crate::codec!(Novel);
 crate::codec!(Probation);
 crate::codec!(Recent { new, all, expected });
 crate::codec!(Learned { networks, endpoints, countries, agents, events, distinct });
-crate::codec!(Familiar { learned, probation, new_now, new_recent, missed, missed_last });
+impl Codec for Familiar {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.learned, self.probation).encode(out);
+        (self.new_now, self.new_recent).encode(out);
+        (self.missed, self.missed_last).encode(out);
+        self.new_usual.encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (learned, probation) = Codec::decode(input)?;
+        let (new_now, new_recent) = Codec::decode(input)?;
+        let (missed, missed_last) = Codec::decode(input)?;
+        let new_usual = if input.version() < 5 { 0.0 } else { Codec::decode(input)? };
+        Some(Self { learned, probation, new_now, new_recent, new_usual, missed, missed_last })
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -303,13 +394,21 @@ mod tests {
             Self { windows: Windows::new(START), known: Familiar::default() }
         }
 
+        fn count(&mut self, facts: &Facts, minute: u32) {
+            let novel = self.known.novel(facts);
+            self.known.record(novel, facts, minute);
+            if novel.is_of_source() {
+                self.known.count_new();
+            }
+        }
+
         fn uses(&mut self, facts: &Facts, minutes: u32, per_min: u32, frozen: bool) {
             let start = self.windows.newest() / 60 + 1;
             for minute in start..start + minutes {
                 self.known.minute_ends(&self.windows, 0, minute * 60, frozen);
                 for _ in 0..per_min {
                     self.windows.add(minute * 60);
-                    self.known.record(self.known.novel(facts), facts, minute);
+                    self.count(facts, minute);
                 }
             }
         }
@@ -382,11 +481,35 @@ mod tests {
             for n in 0..900_u32 {
                 key.windows.add(minute * 60 + n / 15);
                 let facts = from(8, 9);
-                key.known.record(key.known.novel(&facts), &facts, minute);
+                key.count(&facts, minute);
             }
             let ratio = key.known.recent(&key.windows, 100.0 / 60.0).new_source_ratio();
             assert!(ratio > 0.95, "{ratio}");
         }
+    }
+
+    #[test]
+    fn a_client_that_has_moved_is_no_excess_of_its_own() {
+        let mut key = Key::new();
+        key.uses(&from(7, 9), 600, 100, false);
+        for _ in 0..20 {
+            // It stays unproven: nothing of it is learned.
+            key.uses(&from(8, 9), 29, 100, false);
+            key.known.forget_probation();
+        }
+        let minute = key.windows.newest() / 60;
+        for _ in 0..400 {
+            key.windows.add(minute * 60);
+            key.count(&from(7, 9), minute);
+        }
+        let ratio = key.known.recent(&key.windows, 100.0 / 60.0).new_source_ratio();
+        assert!(ratio < 0.2, "{ratio}");
+        for _ in 0..4000 {
+            key.windows.add(minute * 60);
+            key.count(&from(8, 9), minute);
+        }
+        let ratio = key.known.recent(&key.windows, 100.0 / 60.0).new_source_ratio();
+        assert!(ratio > 0.8, "{ratio}");
     }
 
     #[test]
@@ -397,7 +520,7 @@ mod tests {
         let minute = key.windows.newest() / 60;
         for _ in 0..100 {
             key.windows.add(minute * 60);
-            key.known.record(key.known.novel(&from(8, 9)), &from(8, 9), minute);
+            key.count(&from(8, 9), minute);
         }
         let ratio = key.known.recent(&key.windows, 100.0 / 60.0).new_source_ratio();
         assert!(ratio < 0.1, "{ratio}");

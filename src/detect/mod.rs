@@ -28,4 +28,5 @@ pub mod profile;
 pub mod ramp;
 pub mod tenant_flood;
 pub mod timestamp_resolution;
+pub mod unproven;
 pub mod window;

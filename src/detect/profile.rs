@@ -11,15 +11,16 @@ use super::cardinality::Cardinality;
 use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
-use super::familiarity::{Familiar, Novel};
+use super::familiarity::{Familiar, Graduates, Novel};
 use super::limit::Limit;
 use super::peaks::Peaks;
 use super::ramp::Ramp;
 use super::timestamp_resolution::TimestampResolution;
+use super::unproven::UnprovenValues;
 use super::window::{Placed, Window, Windows};
 use super::{burst, limit};
 use crate::model::credential::Kind;
-use crate::model::features::Facts;
+use crate::model::features::{Aspect, Facts};
 use crate::model::finding::{Detector, Detectors};
 use crate::model::time::EventTime;
 use crate::stats::cusum::Usual;
@@ -78,6 +79,10 @@ pub struct Recorded {
     pub asks: Detectors,
     /// The values never seen before.
     pub novel: Novel,
+    /// The values that were seen before, but have not proven themselves.
+    pub unproven: Novel,
+    /// The values that are no longer new, and have to prove themselves from now on.
+    pub graduates: Graduates,
     /// Whether it is the first of its credential in an hour of the clock.
     pub begins_hour: bool,
     /// Whether it is the first of its credential in a day of UTC.
@@ -114,22 +119,23 @@ impl Profile {
     }
 
     /// Counts a request of an authenticated holder; what lies behind the guard gap by then is
-    /// learned, unless `frozen`.
+    /// learned, unless `frozen`. `values`: those that have not proven themselves.
     pub fn record(
         &mut self,
         time: EventTime,
         facts: &Facts,
-        frozen: bool,
+        (frozen, values): (bool, Option<&UnprovenValues>),
         params: &Params,
     ) -> Recorded {
         let (second, newest) = (time.second(), self.windows.newest());
         let mut asks = Detectors::default();
+        let mut graduates = Graduates::default();
         let begins_hour = second / 3600 > newest / 3600;
         let begins_day = second / 86_400 > newest / 86_400;
         if second > newest {
             self.baseline.second_ends(&self.windows, second);
             if second / 60 != newest / 60 {
-                asks = self.minute_ends(second, frozen, params);
+                (asks, graduates) = self.minute_ends(second, frozen, params);
                 self.identity.hours = self.identity.hours.saturating_add(u8::from(begins_hour));
             }
         }
@@ -137,12 +143,19 @@ impl Profile {
         self.resolution.record(newest, second, ms);
         self.cadence.record(newest, second, ms);
         let placed = self.windows.add(second);
-        let novel = self.known.novel(facts);
+        let unknown = self.known.novel(facts);
+        let unproven = values.map_or(Novel::default(), |values| values.among(unknown, facts));
+        let novel = unknown.without(unproven);
+        let recorded =
+            Recorded { placed, asks, novel, unproven, graduates, begins_hour, begins_day };
         if placed == Placed::TooLate {
-            return Recorded { placed, asks, novel, begins_hour, begins_day };
+            return recorded;
         }
-        if !novel.is_empty() {
+        if !unknown.is_empty() {
             self.known.record(novel, facts, second / 60);
+            if unknown.is_of_source() {
+                self.known.count_new();
+            }
         }
         self.cost.add(facts.tokens);
         let networks = self.networks.record(facts.prefix);
@@ -167,7 +180,16 @@ impl Profile {
                 due && self.knows_rate(params) && self.cost.may_speak(&params.cost),
             )
             .with(Detector::Dormant, due && self.sleep.just_slept_days(second) > 0);
-        Recorded { placed, asks, novel, begins_hour, begins_day }
+        Recorded { asks, ..recorded }
+    }
+
+    /// These values have proven themselves: they are known from now on.
+    pub fn prove(&mut self, proven: Novel, facts: &Facts) {
+        for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
+            if proven.has(aspect) {
+                self.known.learn(aspect, hash);
+            }
+        }
     }
 
     /// Counts a failed request that names the credential; says whether it is worth asking. It
@@ -190,8 +212,14 @@ impl Profile {
         (u32::from(self.failures.now()), self.failures.attempts(&self.windows, second / 60))
     }
 
-    /// Time moves on to another minute, that of `next`.
-    pub(super) fn minute_ends(&mut self, next: u32, frozen: bool, params: &Params) -> Detectors {
+    /// Time moves on to another minute, that of `next`. Gives the detectors that are worth asking, and
+    /// the values that have to prove themselves.
+    pub(super) fn minute_ends(
+        &mut self,
+        next: u32,
+        frozen: bool,
+        params: &Params,
+    ) -> (Detectors, Graduates) {
         let newest = self.windows.newest();
         let (ending, silent) = (newest / 60, next / 60 - newest / 60 - 1);
         let days = self.baseline.days_until(&self.windows, next);
@@ -211,17 +239,22 @@ impl Profile {
             self.cost.minute_ends(frozen);
         }
         // A cold profile has faded up to here already: it is not faded twice.
-        self.known.minute_ends(&self.windows, self.baseline.learned_until(), next, frozen);
+        let faded = self.baseline.learned_until();
+        let graduates = self.known.minute_ends(&self.windows, faded, next, frozen);
         self.networks.minute_ends(&self.windows, next, days, frozen);
         self.endpoints.minute_ends(&self.windows, next, days, frozen);
         self.sleep.minute_ends(newest, next, frozen, &params.dormant);
         self.baseline.minute_ends(&self.windows, next, frozen, &params.baseline);
+        if !self.knows_rate(params) {
+            self.baseline.settle();
+        }
         let climbs = self.knows_rate(params) && self.ramp.may_speak(&params.ramp);
         let changes =
             !self.resolution.is_coarse() && self.cadence.may_speak(count, &params.cadence);
-        Detectors::default()
+        let asks = Detectors::default()
             .with(Detector::Ramp, silent == 0 && climbs)
-            .with(Detector::Cadence, silent == 0 && changes)
+            .with(Detector::Cadence, silent == 0 && changes);
+        (asks, graduates)
     }
 
     pub(super) fn usual_minute(&self, params: &Params) -> Usual {
@@ -392,13 +425,15 @@ mod tests {
 
     /// An event of a credential whose kind made a thousand requests a second at most.
     fn watched(time: EventTime, novel: Novel) -> EventContext {
-        EventContext { time, novel, suspended: None, kind_peaks: [1e3, 3e3, 6e3, 2e4, 8e4] }
+        let unproven = Novel::default();
+        let kind_peaks = [1e3, 3e3, 6e3, 2e4, 8e4];
+        EventContext { time, novel, unproven, suspended: None, kind_peaks }
     }
 
     /// Counts a request in `second`; what burst says of it, if it is asked.
     fn at(profile: &mut Profile, second: u32, params: &Params) -> Option<Detection> {
         let time = EventTime::from_s(i64::from(second));
-        let recorded = profile.record(time, &Facts::default(), false, params);
+        let recorded = profile.record(time, &Facts::default(), (false, None), params);
         let burst = Detector::Burst;
         let asked = recorded.asks.has(burst);
         let event = watched(time, recorded.novel);
@@ -466,7 +501,7 @@ mod tests {
         let next = profile.windows().newest() + 1;
         let time = EventTime::from_s(i64::from(next));
         for _ in 0..15 {
-            let recorded = profile.record(time, &Facts::default(), false, &params);
+            let recorded = profile.record(time, &Facts::default(), (false, None), &params);
             for detector in recorded.asks.iter() {
                 let event = watched(time, recorded.novel);
                 let detection = profile.detection(detector, event, &params);

@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "traces and labels are read from files")]
 
 pub mod activity;
+pub mod adversary;
 pub mod attack;
 pub mod benign;
 pub mod client_model;

@@ -79,7 +79,7 @@ pub struct Results {
 
 /// A partition and what it has said.
 #[derive(Clone, Debug)]
-struct TrialRun {
+pub(super) struct TrialRun {
     driver: ShardDriver,
     batch: Batch,
     offset: i64,
@@ -87,18 +87,23 @@ struct TrialRun {
 }
 
 impl TrialRun {
-    fn new(job: &Job) -> Self {
-        let driver = ShardDriver::empty(Arc::clone(&job.params), REPLAY_SEED);
+    pub(super) fn new(params: &Arc<partition::Params>) -> Self {
+        let driver = ShardDriver::empty(Arc::clone(params), REPLAY_SEED);
         Self { driver, batch: Batch::default(), offset: 0, events: 0 }
     }
 
-    fn push(&mut self, event: &AuthEvent<'_>) {
+    pub(super) fn push(&mut self, event: &AuthEvent<'_>) {
         self.batch.push(event, self.offset, REPLAY_SEED);
         self.offset += 1;
         self.events += 1;
     }
 
-    fn flush(&mut self, mut each: impl FnMut(Finding, Change)) {
+    /// How many events wait to be applied.
+    pub(super) fn pending(&self) -> usize {
+        self.batch.len()
+    }
+
+    pub(super) fn flush(&mut self, mut each: impl FnMut(Finding, Change)) {
         let output = self.driver.step(&self.batch, Clock::Events);
         self.batch.clear();
         for signal in output.signals {
@@ -148,7 +153,7 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
     let mut results = Results { watched: Watched::new(job.new_ms), ..Results::default() };
     let mut flow = honest(trace, job.seed);
     let mut event = blank(trace.number);
-    let mut watch = TrialRun::new(job);
+    let mut watch = TrialRun::new(&job.params);
     let mut alarms: BTreeMap<FindingId, Alarm> = BTreeMap::new();
     let mut random = Random::of(job.seed, &[u64::from(trace.number), 2]);
     let forks = if is_attacked { job.forks } else { 0 };
@@ -171,7 +176,7 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
     let is_sparse = trace.is_sparse();
     while let Some(time) = flow.next_time() {
         let is_due = |(moment, _): &(EventTime, bool)| *moment <= time;
-        if watch.batch.len() == BATCH || moments.last().is_some_and(is_due) {
+        if watch.pending() == BATCH || moments.last().is_some_and(is_due) {
             watch.flush(|finding, _| {
                 alarms.insert(finding.id, Alarm::of(&finding));
             });
@@ -223,7 +228,7 @@ fn attack(
         let mut scene = Fixture { owner: flow, start, random, level_per_min };
         let Some(plan) = (scenario.plan)(&mut scene) else { continue };
         let start = scene.start;
-        let mut watch = if plan.fresh { TrialRun::new(job) } else { watch.clone() };
+        let mut watch = if plan.fresh { TrialRun::new(&job.params) } else { watch.clone() };
         watch.events = 0;
         if plan.limit_per_min > 0 {
             let mut params = (*job.params).clone();
@@ -260,7 +265,7 @@ impl Attempted {
         let AttackPlan { mut duo, whose, .. } = plan;
         while let Some(time) = duo.next_time().filter(|time| *time < end) {
             self.next(&mut duo, whose);
-            if self.watch.batch.len() >= TRIAL_BATCH {
+            if self.watch.pending() >= TRIAL_BATCH {
                 self.on_output(&mut trial, redelivers);
                 if is_over(&trial, self.begun, time) {
                     break;

@@ -144,3 +144,29 @@ fn seconds_of(line: &str) -> f64 {
     let part = |from: usize, to: usize| time[from..to].parse::<f64>().expect("digits");
     part(11, 13) * 3600.0 + part(14, 16) * 60.0 + part(17, 23)
 }
+
+#[test]
+fn an_attacker_who_knows_the_rules_needs_14_days_and_each_way_alerts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let output = tripline(folder.path(), "backtest --adversary -o json");
+    let report: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let rates = report["rates"].as_array().expect("campaigns");
+    assert!(rates.len() > 10);
+    for course in rates {
+        assert!(course["alerts"].as_u64() >= Some(1), "{course}");
+        let is_through = course["throttled_per_min"].is_null();
+        assert!(!is_through || course["days"].as_f64() >= Some(14.0), "{course}");
+    }
+    assert!(rates.iter().any(|course| course["throttled_per_min"].is_null()), "patience pays");
+
+    // A network that was shown ahead is no less a thief's, and alerts each time.
+    let sources = report["sources"].as_array().expect("sources");
+    for one in sources.iter().filter(|one| one["other_agent"] == true) {
+        assert_eq!(one["justified"], "revoke", "{one}");
+        assert!(one["alerts"].as_u64() > one["days_seen"].as_u64(), "{one}");
+    }
+    let owners_agent = sources.iter().filter(|one| one["other_agent"] == false);
+    for one in owners_agent.filter(|one| one["days_seen"].as_u64() <= Some(1)) {
+        assert_eq!(one["justified"], "suspend", "{one}");
+    }
+}

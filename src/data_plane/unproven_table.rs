@@ -1,0 +1,158 @@
+//! The credentials of a partition that have unproven values ([`crate::detect::unproven`]): few among many.
+//!
+//! Bounded by the memory of the profile table: where more have some, the values of the credential that
+//! came first are forgotten, and count as new again.
+
+use crate::detect::familiarity::{Graduates, Novel};
+use crate::detect::unproven::UnprovenValues;
+use crate::model::features::Facts;
+use crate::stats::codec::{Codec, Input};
+use hashbrown::HashMap;
+use std::collections::VecDeque;
+
+/// One credential in so many bytes of the profile table can have some; that is 4 % more memory at most.
+const BYTES_EACH: usize = 2048;
+/// So many always can.
+const LEAST: usize = 16;
+
+/// The unproven values by credential, whose hash is the key.
+#[derive(Clone, Debug, Default)]
+pub struct UnprovenTable {
+    values: HashMap<u64, UnprovenValues>,
+    /// In the order in which they came; some are gone.
+    order: VecDeque<u64>,
+    most: usize,
+}
+
+impl UnprovenTable {
+    /// Beside a profile table of that size.
+    pub fn beside(bytes: usize) -> Self {
+        Self { most: (bytes / BYTES_EACH).max(LEAST), ..Self::default() }
+    }
+
+    /// Those of one credential.
+    pub fn get(&self, hash: u64) -> Option<&UnprovenValues> {
+        self.values.get(&hash)
+    }
+
+    /// Takes values that are no longer new on that day.
+    pub fn add(&mut self, hash: u64, graduates: Graduates, day: u16) {
+        if graduates.is_empty() {
+            return;
+        }
+        if !self.values.contains_key(&hash) {
+            self.make_room();
+            self.order.push_back(hash);
+        }
+        let values = self.values.entry(hash).or_default();
+        graduates.iter().for_each(|graduate| values.add(graduate, day));
+    }
+
+    fn make_room(&mut self) {
+        while self.values.len() >= self.most
+            && let Some(first) = self.order.pop_front()
+        {
+            self.values.remove(&first);
+        }
+        if self.order.len() >= 2 * self.most {
+            self.order.retain(|hash| self.values.contains_key(hash));
+        }
+    }
+
+    /// Counts a use of these unproven values; gives those that have proven themselves.
+    pub fn record(&mut self, hash: u64, used: Novel, facts: &Facts, day: u16) -> Novel {
+        let Some(values) = self.values.get_mut(&hash) else { return Novel::default() };
+        let proven = values.record(used, facts, day);
+        if !proven.is_empty() && values.is_empty() {
+            self.values.remove(&hash);
+        }
+        proven
+    }
+
+    /// Something is suspicious about the credential on that day.
+    pub fn suspect(&mut self, hash: u64, day: u16) {
+        if let Some(values) = self.values.get_mut(&hash) {
+            values.suspect(day);
+        }
+    }
+
+    /// The same, where a profile table of that size is now.
+    #[must_use]
+    pub fn within(mut self, bytes: usize) -> Self {
+        self.most = Self::beside(bytes).most;
+        self.make_room();
+        self
+    }
+}
+
+impl Codec for UnprovenTable {
+    fn encode(&self, out: &mut Vec<u8>) {
+        let order: Vec<u64> = self.order.iter().copied().collect();
+        let values: Vec<Option<UnprovenValues>> =
+            order.iter().map(|hash| self.get(*hash).copied()).collect();
+        (order, values).encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (order, values): (Vec<u64>, Vec<Option<UnprovenValues>>) = Codec::decode(input)?;
+        let found = order.iter().zip(values).filter_map(|(hash, values)| Some((*hash, values?)));
+        Some(Self { values: found.collect(), order: order.into(), most: usize::MAX })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Facts, Graduates, LEAST, Novel, UnprovenTable};
+    use crate::detect::familiarity::Familiar;
+    use crate::detect::window::Windows;
+    use crate::model::features::Aspect;
+    use crate::stats::codec::{Codec, Input};
+
+    const START: u32 = 1_700_000_040;
+    const ELSEWHERE: Facts = Facts { values: [9, 0, 0, 0], prefix: 0, tokens: 0 };
+
+    /// The network of [`ELSEWHERE`], whose probation is over at a key that it surprises.
+    fn graduate() -> Graduates {
+        let (mut known, mut windows) = (Familiar::default(), Windows::new(START));
+        for network in [7, 9] {
+            let facts = Facts { values: [network, 0, 0, 0], ..Facts::default() };
+            known.record(known.novel(&facts), &facts, windows.newest() / 60);
+            (0..50_000).for_each(|_| {
+                windows.add(windows.newest());
+            });
+            let graduates = known.minute_ends(&windows, 0, windows.newest() + 3600, false);
+            windows.advance(windows.newest() + 3600);
+            if !graduates.is_empty() {
+                return graduates;
+            }
+        }
+        Graduates::default()
+    }
+
+    fn network() -> Novel {
+        Novel::default().and(Aspect::Network)
+    }
+
+    #[test]
+    fn a_network_that_surprises_is_unproven_until_its_seventh_day() {
+        let mut table = UnprovenTable::beside(0);
+        table.add(1, graduate(), 10);
+        assert_eq!(table.get(1).map(|it| it.among(network(), &ELSEWHERE)), Some(network()));
+        assert!((11..16).all(|day| table.record(1, network(), &ELSEWHERE, day).is_empty()));
+        assert_eq!(table.record(1, network(), &ELSEWHERE, 16), network());
+        assert!(table.get(1).is_none());
+    }
+
+    #[test]
+    fn the_oldest_credential_makes_room_and_what_is_read_back_is_the_same() {
+        let mut table = UnprovenTable::beside(0);
+        let (more, graduate) = (LEAST as u64 + 3, graduate());
+        (0..more).for_each(|hash| table.add(hash, graduate, 10));
+        assert!((0..3).all(|hash| table.get(hash).is_none()));
+        assert!((3..more).all(|hash| table.get(hash).is_some()));
+        let mut bytes = Vec::new();
+        table.encode(&mut bytes);
+        let read = UnprovenTable::decode(&mut Input::new(&bytes, 5)).expect("reads").within(0);
+        assert!((0..more).all(|hash| read.get(hash) == table.get(hash)));
+    }
+}
