@@ -7,6 +7,7 @@ use super::simulate::{Source, progress};
 use crate::config::settings::Settings;
 use crate::detect::limit::Limit;
 use crate::sim::report::Report;
+use crate::sim::rules::comparison;
 use crate::sim::runner::{self, Job};
 use crate::sim::trace::Trace;
 use crate::sim::{fleet_events, labelled_files, labels, plot};
@@ -71,6 +72,10 @@ pub struct BacktestArgs {
     /// streams, so that learned detectors are measured alone.
     #[arg(long)]
     pub with_limits: bool,
+    /// Try simple rules on the same requests and attacks: a fixed limit, z-score, moving average, ratio
+    /// to the own maximum, peaks over threshold; at no more false alarms than tripline.
+    #[arg(long, conflicts_with = "files")]
+    pub baselines: bool,
     /// Threads. [default: one a core]
     #[arg(long)]
     pub threads: Option<usize>,
@@ -160,6 +165,7 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
         new_ms: clients.warm_up_ms.min(86_400_000),
         forks: args.forks,
         attacked: args.attacked,
+        compares_rules: args.baselines,
     };
     let threads = args
         .threads
@@ -179,6 +185,10 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
         ..Report::default()
     };
     report.score(&results.watched, &results.trials, &BTreeMap::new());
+    if args.baselines {
+        let exposures = &results.watched.exposures;
+        report.simple_rules = comparison::report(exposures, &results.rule_alarms, &results.trials);
+    }
     Ok(report)
 }
 

@@ -13,6 +13,7 @@ pub mod labels;
 pub mod plot;
 pub mod random;
 pub mod report;
+pub mod rules;
 pub mod runner;
 pub mod scenario;
 pub mod score;

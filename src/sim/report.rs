@@ -3,6 +3,7 @@
 use super::fixture::Class;
 use super::fleet_events::FleetTrial;
 use super::plot::Point;
+use super::rules::comparison::{self, Comparison};
 use super::scenario;
 use super::score::{Outcome, Power, Rate, Trial, Watched, outcome};
 use super::stratum_report::{self, StratumReport};
@@ -42,6 +43,9 @@ pub struct Report {
     pub outcomes: Vec<Outcome>,
     /// The same by kind of client.
     pub strata: Vec<StratumReport>,
+    /// Simple rules on the same requests, where they were compared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub simple_rules: Vec<Comparison>,
     /// The outcome of many credentials that did the same at once.
     pub fleets: Vec<FleetTrial>,
     /// Power against false alarms, by the ratio of bursts.
@@ -90,6 +94,7 @@ impl Report {
         self.head(&mut text);
         self.alarms(&mut text);
         self.strata(&mut text);
+        text.push_str(&comparison::table(&self.simple_rules));
         self.attacks(&mut text);
         self.controls(&mut text);
         text

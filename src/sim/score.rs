@@ -7,6 +7,7 @@
 use super::activity::Activity;
 use super::fixture::Class;
 use super::interval::{binomial_interval, poisson_interval};
+use super::rules::rule_trial::Greatest;
 use super::stratum::{Exposures, Stratum};
 use crate::model::finding::{Action, Detector, Finding, Reached};
 use crate::model::time::EventTime;
@@ -70,6 +71,8 @@ pub struct Trial {
     pub through: [u64; ACTIONS],
     /// The greatest ratio of a burst within 60 s, 10 min, 1 h.
     pub ratios: [f64; 3],
+    /// The greatest scores of simple rules, where they were compared.
+    pub rules: Option<Greatest>,
 }
 
 impl Trial {
