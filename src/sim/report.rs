@@ -37,7 +37,7 @@ pub struct Report {
     pub new_h: f64,
     /// From when it is no longer new to its last use, added up. Unit: days.
     pub mature_key_days: f64,
-    /// Findings on honest use.
+    /// Incidents on honest use, and findings by detector.
     pub false_alarms: Vec<Rate>,
     /// The outcome of attacks and look-alikes; of made streams on clients that were no longer new.
     pub outcomes: Vec<Outcome>,
@@ -135,12 +135,12 @@ impl Report {
             let _ok = writeln!(
                 text,
                 "{:<13}{:<10}{:>8} {:>10} {:<24}{:>8} {:>10} {}",
-                rate.detector.unwrap_or("any"),
+                rate.detector.unwrap_or("incidents"),
                 rate.action,
-                rate.open_findings,
+                rate.count,
                 small(rate.per_key_day),
                 range(rate.interval),
-                rate.mature_open_findings,
+                rate.mature_count,
                 small(rate.mature_per_key_day),
                 range(rate.mature_interval),
             );
@@ -170,7 +170,7 @@ impl Report {
                 small(rate.per_key_day),
                 small(low),
                 small(high),
-                rate.open_findings,
+                rate.incidents,
             );
         }
         let names: BTreeSet<&str> =

@@ -80,13 +80,13 @@ fn a_flood_that_was_simulated_is_found_in_seconds_and_nothing_else_is() {
     assert_eq!(alert["action"], "alert");
     assert_eq!(alert["within"][1], 1.0, "{alert}");
     assert!(alert["requests_let_through"][0].as_u64() < Some(2000), "{alert}");
-    assert_eq!(report["false_alarms"][0]["open_findings"], 0, "{report}");
+    assert_eq!(report["false_alarms"][0]["count"], 0, "{report}");
     assert!(read(folder, "p.svg").starts_with("<svg"));
 
     // Without labels the same findings are false alarms.
     let without = tripline(folder, "backtest s.ndjson.zst -o json");
     let report: Value = serde_json::from_slice(&without.stdout).expect("JSON");
-    assert!(report["false_alarms"][0]["open_findings"].as_u64() > Some(0));
+    assert!(report["false_alarms"][0]["count"].as_u64() > Some(0));
 }
 
 #[test]

@@ -187,7 +187,7 @@ pub fn table(comparisons: &[Comparison]) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Comparison, report, table};
-    use crate::model::finding::{Action, Reached};
+    use crate::model::finding::Action;
     use crate::model::time::EventTime;
     use crate::sim::activity::tests::used;
     use crate::sim::rules::rises::{HonestScores, RuleAlarms};
@@ -199,12 +199,9 @@ mod tests {
     /// A busy client on whose honest use every rule had scores of 10, 20, 30 far apart, and tripline
     /// one alert; attacked once, with a score of `score` from 60 s on.
     fn compared(score: f64, alerted_after_ms: Option<i64>) -> Comparison {
-        let later = EventTime::from_s(200_000);
         let mut exposures = Exposures::default();
         exposures.add(&used(0..=400), EventTime::from_s(0));
-        let mut reached = Reached::default();
-        reached.record(Action::Alert, later);
-        exposures.record(false, &reached, EventTime::from_s(0));
+        exposures.record(Stratum::Busy, Action::Alert);
         let mut honest = HonestScores::new(0);
         for (second, score) in [(200_000, 10.0), (210_000, 20.0), (220_000, 30.0)] {
             honest.record(&Judged { second, scores: [score; Rule::ALL.len()] });
