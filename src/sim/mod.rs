@@ -5,6 +5,7 @@ pub mod activity;
 pub mod attack;
 pub mod benign;
 pub mod client_model;
+pub mod event_files;
 pub mod fixture;
 pub mod fleet_events;
 pub mod interval;
