@@ -4,6 +4,7 @@
 use crate::model::credential::Kind;
 use crate::model::event::AuthEvent;
 use crate::model::time::EventTime;
+use crate::sim::random::whole;
 use std::collections::BTreeMap;
 
 /// Credentials at most. Chosen: about 300 MB.
@@ -20,7 +21,8 @@ pub struct Minutes {
 
 impl Minutes {
     fn add(&mut self, count: u32) {
-        let bar = (BARS_A_DOUBLING * f64::from(count).log2()).ceil() as u8;
+        let bar = whole((BARS_A_DOUBLING * f64::from(count).log2()).ceil());
+        let bar = u8::try_from(bar).unwrap_or(u8::MAX);
         match self.bars.binary_search_by_key(&bar, |(bar, _)| *bar) {
             Ok(at) => {
                 if let Some((_, minutes)) = self.bars.get_mut(at) {
@@ -168,7 +170,7 @@ impl History {
 
 #[cfg(test)]
 mod tests {
-    use super::{History, Minutes};
+    use super::{History, Minutes, whole};
     use crate::model::event::AuthEvent;
     use crate::model::time::EventTime;
     use std::borrow::Cow;
@@ -177,7 +179,9 @@ mod tests {
     fn a_quantile_is_at_most_a_bar_above_the_exact_one() {
         let mut minutes = Minutes::default();
         let counts: Vec<u32> = (1..=5_000).map(|n: u32| n * n % 7_919 + 1).collect();
-        counts.iter().for_each(|count| minutes.add(*count));
+        for count in &counts {
+            minutes.add(*count);
+        }
         let mut sorted = counts;
         sorted.sort_unstable();
         assert_eq!(minutes.used(), 5_000);
@@ -204,7 +208,7 @@ mod tests {
         };
         // 3 in the first minute, 1 in the third.
         let ordered = read(false, &[0, 1, 59, 120]);
-        assert_eq!((ordered.used(), ordered.quantile(1.0).round() as u32), (2, 3));
+        assert_eq!((ordered.used(), whole(ordered.quantile(1.0).round())), (2, 3));
         assert_eq!(read(true, &[120, 59, 0, 1]), ordered);
     }
 }

@@ -8,6 +8,7 @@
 use super::history::Credential;
 use crate::detect::limit::{Limit, Limits};
 use crate::model::credential::Kind;
+use crate::sim::random::whole;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -109,7 +110,7 @@ fn limit_of(level: f64, headroom: f64) -> u32 {
     let exact = (level * headroom).max(LIMIT_MIN);
     let digits = 10.0_f64.powf(exact.log10().floor() - 1.0).max(1.0);
     // What a quotient exceeds by its rounding is no reason for a higher digit.
-    ((exact / digits - 1e-9).ceil() * digits) as u32
+    whole((exact / digits - 1e-9).ceil() * digits)
 }
 
 /// How many of the levels, highest first, stand out: those above the lowest wide gap.

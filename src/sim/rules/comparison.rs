@@ -231,11 +231,11 @@ mod tests {
         assert_eq!(found.rules.len(), 1 + Rule::ALL.len());
         for rule in &found.rules[1..] {
             assert_eq!((rule.above, rule.false_alarms), (Some(20.0), 1));
-            assert_eq!(rule.power[0].within, [0.0, 1.0, 1.0]);
+            assert_eq!(rule.power[0].within.map(|share| share > 0.5), [false, true, true]);
             assert_eq!(rule.power[0].beats_tripline, [false, true, false]);
         }
         let missed = compared(20.0, Some(1_000));
-        assert_eq!(missed.rules[1].power[0].within, [0.0; 3]);
+        assert_eq!(missed.rules[1].power[0].within.map(|share| share > 0.0), [false; 3]);
         assert_eq!(missed.rules[1].power[0].beats_tripline, [false; 3]);
     }
 

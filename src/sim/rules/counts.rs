@@ -2,7 +2,7 @@
 
 /// The trailing windows. Unit: seconds.
 pub const WINDOWS_S: [i64; 3] = [1, 10, 60];
-const RING_S: i64 = 60;
+const RING_S: u8 = 60;
 
 /// What a key made in a minute of the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,12 +38,12 @@ impl Counts {
     }
 
     fn slot(&mut self, second: i64) -> Option<&mut u32> {
-        self.ring.get_mut(usize::try_from(second.rem_euclid(RING_S)).unwrap_or(0))
+        self.ring.get_mut(usize::try_from(second.rem_euclid(RING_S.into())).unwrap_or(0))
     }
 
     /// Goes on to `second`, if it is later.
     pub fn advance(&mut self, second: i64) {
-        if second - self.second >= RING_S {
+        if second - self.second >= RING_S.into() {
             *self = Self::new(second);
         }
         while self.second < second {

@@ -40,7 +40,9 @@ mod tests {
     fn mean_and_variance_are_those_of_exponential_weights() {
         let counts = [10, 40, 25, 0, 60, 30];
         let mut rule = Ewma::default();
-        counts.iter().for_each(|count| rule.learn(*count));
+        for count in counts {
+            rule.learn(count);
+        }
         // The same with the weights written out; the first minute stands for all before it.
         let weight = |age: usize| WEIGHT * (1.0 - WEIGHT).powi(i32::try_from(age).expect("small"));
         let last = counts.len() - 1;

@@ -36,13 +36,15 @@ impl PeakRatio {
 #[cfg(test)]
 mod tests {
     use super::PeakRatio;
+    use crate::sim::random::whole;
 
     #[test]
     fn each_window_is_compared_with_its_own_maximum_and_five_requests_at_least() {
         let mut rule = PeakRatio::default();
-        assert_eq!(rule.scores([9, 9, 9]), [0.0; 3]);
+        let halves = |rule: &PeakRatio, counts| rule.scores(counts).map(|score| whole(2.0 * score));
+        assert_eq!(halves(&rule, [9, 9, 9]), [0; 3]);
         rule.learn([1, 10, 40]);
         rule.learn([2, 8, 20]);
-        assert_eq!(rule.scores([10, 20, 60]), [2.0, 2.0, 1.5]);
+        assert_eq!(halves(&rule, [10, 20, 60]), [4, 4, 3]);
     }
 }

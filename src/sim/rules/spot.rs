@@ -15,8 +15,8 @@
 /// The minutes of the calibration. Chosen: 4 hours; the paper has 1000 values, more than most of the
 /// first day.
 const CALIBRATION: usize = 240;
-/// The quantile of them that is `t`. Source: the paper, section 4.3.
-const QUANTILE: f64 = 0.98;
+/// The quantile of them that is `t`. Unit: percent. Source: the paper, section 4.3.
+const QUANTILE_PERCENT: usize = 98;
 /// Minutes above this score are anomalies, which aren't learned. Unit: nats; the paper's q of 1e-4.
 const LEARNED_NATS_MAX: f64 = 9.21;
 /// Excesses more after which the fit is renewed.
@@ -83,8 +83,8 @@ impl Spot {
 impl Tail {
     fn calibrated(mut first: Vec<u32>) -> Self {
         first.sort_unstable();
-        let at = (first.len() as f64 * QUANTILE) as usize;
-        let threshold = first.get(at.saturating_sub(1)).copied().unwrap_or(0);
+        let rank = first.len() * QUANTILE_PERCENT / 100;
+        let threshold = first.get(rank.saturating_sub(1)).copied().unwrap_or(0);
         let over = first.iter().filter(|count| **count > threshold);
         let mut tail = Self {
             threshold,
@@ -190,7 +190,9 @@ mod tests {
     fn the_score_is_the_risk_that_the_distribution_has() {
         let mut rule = Spot::default();
         let counts = pareto(0.0, 1_000.0, 100_000);
-        counts.iter().for_each(|count| rule.learn(whole(*count)));
+        for count in &counts {
+            rule.learn(whole(*count));
+        }
         // A chance of 1e-3 is 6.9 times the scale.
         let score = rule.score(6_908);
         assert!((score - 1e3_f64.ln()).abs() < 0.25, "{score}");

@@ -46,7 +46,9 @@ mod tests {
 
     fn learned(skips_silent: bool, counts: &[u32]) -> ZScore {
         let mut rule = ZScore::new(skips_silent);
-        counts.iter().for_each(|count| rule.learn(*count));
+        for count in counts {
+            rule.learn(*count);
+        }
         rule
     }
 
