@@ -4,6 +4,7 @@ use super::backtest::{self, BacktestArgs};
 use super::client::{self, Connection};
 use super::doctor::checks;
 use super::exit::Exit;
+use super::limits::suggest::{self, LimitsCommand};
 use super::record_format::{self, Format};
 use super::scenario::expectation;
 use super::scenario::runner;
@@ -160,6 +161,12 @@ pub enum Command {
         #[arg(long, short, value_enum, default_value = "table")]
         output: client::Output,
     },
+    /// Propose limits from a history of events.
+    Limits {
+        /// The command.
+        #[command(subcommand)]
+        command: LimitsCommand,
+    },
     /// Validate a configuration and report every error. Exit code 78 if there is one.
     Check {
         /// The configuration file.
@@ -243,6 +250,8 @@ pub fn run(cli: Cli) -> Exit {
         Command::Reload { connection } => reload::reload(&connection),
         Command::Health { connection } => health::health(&connection),
         Command::Tenants { connection } => tenants::tenants(&connection),
+        Command::Limits { command: LimitsCommand::Suggest(args) } => load(args.config.as_ref())
+            .map_or_else(|exit| exit, |settings| suggest::run(&args, settings)),
         Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),
         Command::Check { file } => run_check(&file),

@@ -8,6 +8,7 @@ use crate::config::settings::Settings;
 use crate::data_plane::partition;
 use crate::detect::limit::Limit;
 use crate::sim::report::Report;
+use crate::sim::rules::comparison;
 use crate::sim::runner::{self, Job};
 use crate::sim::trace::Trace;
 use crate::sim::{adversary, fleet_events, labelled_files, labels, plot};
@@ -70,12 +71,16 @@ pub struct BacktestArgs {
     pub attacked: usize,
     /// Instead of all else: an attacker who holds the key and takes his time. How long does it take him
     /// to 10,000 requests a minute without being throttled?
-    #[arg(long, conflicts_with_all = ["files", "traces", "half", "plot"])]
+    #[arg(long, conflicts_with_all = ["files", "traces", "half", "plot", "baselines"])]
     pub adversary: bool,
     /// Keep the absolute limits of the configuration. By default they are off on generated
     /// streams, so that learned detectors are measured alone.
     #[arg(long)]
     pub with_limits: bool,
+    /// Try simple rules on the same requests and attacks: a fixed limit, z-score, moving average, ratio
+    /// to the own maximum, peaks over threshold; at no more false alarms than tripline.
+    #[arg(long, conflicts_with = "files")]
+    pub baselines: bool,
     /// Threads. [default: one a core]
     #[arg(long)]
     pub threads: Option<usize>,
@@ -190,6 +195,7 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
         new_ms: clients.warm_up_ms.min(86_400_000),
         forks: args.forks,
         attacked: args.attacked,
+        compares_rules: args.baselines,
     };
     let threads = args
         .threads
@@ -209,6 +215,10 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
         ..Report::default()
     };
     report.score(&results.watched, &results.trials, &BTreeMap::new());
+    if args.baselines {
+        let exposures = &results.watched.exposures;
+        report.simple_rules = comparison::report(exposures, &results.rule_alarms, &results.trials);
+    }
     Ok(report)
 }
 

@@ -230,10 +230,8 @@ pub(crate) fn credential_text(found: &Value) -> String {
     row("tenant", one.tenant.as_deref().unwrap_or("-"));
     row("first seen", one.first_seen.as_deref().unwrap_or("-"));
     row("last seen", one.last_seen.as_deref().unwrap_or("-"));
-    match one.limit_per_min {
-        Some(0) => row("limit", "none"),
-        Some(limit) => row("limit", &format!("{limit} a minute")),
-        None => {}
+    if let Some(limit) = one.limit() {
+        row("limit", &limit);
     }
     for finding in &one.open_findings {
         row("open", finding);

@@ -15,6 +15,7 @@ pub mod findings;
 pub mod generate;
 pub mod health;
 pub mod journal;
+pub mod limits;
 pub mod notify;
 pub mod output;
 pub mod record_format;

@@ -1,6 +1,7 @@
 //! Views of a partition for people: one credential, or the busiest.
 
 use super::partition::{HOT_MAX, Partition};
+use crate::detect::limit::Limit;
 use crate::detect::window::Window;
 use crate::model::credential::{Credential, Kind};
 use crate::model::finding::{Detector, FindingId};
@@ -31,8 +32,8 @@ pub struct View {
     pub first_seen: EventTime,
     /// The newest second in which it was used.
     pub last_seen: EventTime,
-    /// Its absolute limit. Unit: requests per minute; 0: none.
-    pub limit_per_min: u32,
+    /// Its absolute limit.
+    pub limit: Limit,
     /// Its windows.
     pub windows: Vec<WindowView>,
     /// The counts of the last 60 seconds, oldest first.
@@ -158,7 +159,7 @@ impl Partition {
             tenant: self.tenants.name(profile.identity().tenant).cloned(),
             first_seen: EventTime::from_s(i64::from(profile.identity().first_seen)),
             last_seen: EventTime::from_s(i64::from(profile.windows().newest())),
-            limit_per_min: profile.identity().limit.per_min(),
+            limit: profile.identity().limit,
             windows: Window::ALL.into_iter().map(view_of).collect(),
             by_second: windows.by_second().to_vec(),
         })

@@ -4,28 +4,21 @@
 //! from the first one within the label on.
 
 use super::activity::Activity;
+use super::event_files::{self, EngineRun, RecordCounts};
 use super::labels::Label;
 use super::score::{Alarm, Trial, Watched};
 use super::stratum::Stratum;
-use crate::adapters::sources::file::Records;
-use crate::adapters::storage::key_material::{REPLAY_SEED, replay_key};
 use crate::config::settings::Settings;
-use crate::data_plane::batch::Batch;
-use crate::engine::{Engine, Output};
-use crate::formats::events::body;
-use crate::formats::events::refusal::Limits;
-use crate::formats::secrets::secret::Fingerprinter;
+use crate::engine::Output;
 use crate::model::credential::Kind;
 use crate::model::event::AuthEvent;
 use crate::model::finding::{Finding, FindingId};
 use crate::model::time::EventTime;
 use indicatif::ProgressBar;
 use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-const BATCH: usize = 256;
 /// How long after the end of a label what is found still belongs to it. Unit: milliseconds; 10 min.
 const AFTERMATH_MS: i64 = 600_000;
 /// How long a credential is new. Unit: milliseconds; a day.
@@ -63,26 +56,15 @@ pub struct Scored {
     pub classes: BTreeMap<String, super::fixture::Class>,
 }
 
+/// What is gathered while the files are read.
+#[derive(Default)]
 struct Scorer {
-    engine: Engine,
-    batch: Batch,
-    offset: i64,
     stretches: BTreeMap<Key, Vec<Stretch>>,
     used: BTreeMap<Key, Activity>,
     findings: BTreeMap<FindingId, Finding>,
-    sorts: bool,
 }
 
 impl Scorer {
-    fn take(&mut self, event: &AuthEvent<'_>) {
-        self.batch.push(event, self.offset, REPLAY_SEED);
-        self.offset += 1;
-        self.note_use(event);
-        if self.batch.len() >= BATCH && !self.sorts {
-            self.apply();
-        }
-    }
-
     fn note_use(&mut self, event: &AuthEvent<'_>) {
         let key = (event.kind, event.credential.clone().into_owned());
         if let Some(stretches) = self.stretches.get_mut(&key) {
@@ -97,35 +79,20 @@ impl Scorer {
         self.used.entry(key).or_insert_with(|| Activity::begin(event.time)).note(event.time);
     }
 
-    fn apply(&mut self) {
-        let Self { engine, batch, stretches, findings, .. } = self;
-        engine.apply(batch, |output| {
-            let Output::Signal(signal) = output else { return };
-            let finding = signal.finding;
-            let key = (finding.credential.kind(), finding.credential.id().to_owned());
-            for stretch in stretches.get_mut(&key).into_iter().flatten() {
-                let until = stretch.label.end.plus_ms(AFTERMATH_MS);
-                if let Some(begun) = stretch.begun.filter(|_| finding.opened <= until) {
-                    stretch.trial.on_finding(&finding, begun);
-                }
+    fn on_output(&mut self, output: Output) {
+        let Output::Signal(signal) = output else { return };
+        let finding = signal.finding;
+        let key = (finding.credential.kind(), finding.credential.id().to_owned());
+        for stretch in self.stretches.get_mut(&key).into_iter().flatten() {
+            let until = stretch.label.end.plus_ms(AFTERMATH_MS);
+            if let Some(begun) = stretch.begun.filter(|_| finding.opened <= until) {
+                stretch.trial.on_finding(&finding, begun);
             }
-            findings.insert(finding.id, finding);
-        });
-        batch.clear();
+        }
+        self.findings.insert(finding.id, finding);
     }
 
-    fn finish(mut self) -> Scored {
-        if self.sorts {
-            self.batch.sort_by_time();
-            self.batch.number_from(0);
-            let all = std::mem::take(&mut self.batch);
-            for piece in all.pieces(BATCH) {
-                self.batch = piece;
-                self.apply();
-            }
-        } else {
-            self.apply();
-        }
+    fn finish(self) -> Scored {
         let mut scored = Scored {
             credentials: self.used.len() as u64,
             watched: Watched::new(NEW_MS),
@@ -179,57 +146,18 @@ pub fn score(
     labels: Vec<Label>,
     progress: &ProgressBar,
 ) -> Result<Scored, (PathBuf, io::Error)> {
-    let documents = settings.decoder.format.reads_documents();
-    let limits = Limits::default();
-    let key_file = settings.fingerprint_key_file.as_deref();
-    let key = replay_key(key_file)
-        .map_err(|error| (key_file.map(PathBuf::from).unwrap_or_default(), error))?;
-    let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
-    let partition = Arc::new(settings.partition.clone());
-    let control = Arc::new(settings.control.clone());
-    let mut scorer = Scorer {
-        engine: Engine::new(partition, control, REPLAY_SEED),
-        batch: Batch::default(),
-        offset: 0,
-        stretches: BTreeMap::new(),
-        used: BTreeMap::new(),
-        findings: BTreeMap::new(),
-        sorts: documents,
-    };
+    let mut scorer = Scorer::default();
     for label in labels {
         let trial = Trial { scenario: label.label.clone(), ..Trial::default() };
         let key = (label.kind, label.credential.clone());
         let stretch = Stretch { label, trial, begun: None, times: Vec::new() };
         scorer.stretches.entry(key).or_default().push(stretch);
     }
-    let (mut events, mut refused) = (0, 0);
-    for path in files {
-        let fault = |error| (path.clone(), error);
-        let wrap = |raw: Box<dyn Read>| Box::new(progress.wrap_read(raw)) as Box<dyn Read>;
-        let mut records =
-            Records::of_format(path, &settings.decoder.format, wrap).map_err(fault)?;
-        while records
-            .read_on(|_, record| match record {
-                Ok(record) => {
-                    let decoder = &settings.decoder;
-                    body::decode(
-                        decoder,
-                        record,
-                        &limits,
-                        &fingerprints,
-                        |_, answer| match answer {
-                            Ok(event) => {
-                                events += 1;
-                                scorer.take(&event);
-                            }
-                            Err(_) => refused += 1,
-                        },
-                    );
-                }
-                Err(_) => refused += 1,
-            })
-            .map_err(fault)?
-        {}
-    }
+    let mut run = EngineRun::new(settings);
+    let RecordCounts { events, refused } = event_files::read(settings, files, progress, |event| {
+        scorer.note_use(event);
+        run.take(event, |output| scorer.on_output(output));
+    })?;
+    run.finish(|output| scorer.on_output(output));
     Ok(Scored { events, refused, ..scorer.finish() })
 }

@@ -3,6 +3,7 @@
 use super::fixture::Class;
 use super::fleet_events::FleetTrial;
 use super::plot::Point;
+use super::rules::comparison::{self, Comparison};
 use super::scenario;
 use super::score::{Outcome, Power, Rate, Trial, Watched, outcome};
 use super::stratum_report::{self, StratumReport};
@@ -36,12 +37,15 @@ pub struct Report {
     pub new_h: f64,
     /// From when it is no longer new to its last use, added up. Unit: days.
     pub mature_key_days: f64,
-    /// Findings on honest use.
+    /// Incidents on honest use, and findings by detector.
     pub false_alarms: Vec<Rate>,
     /// The outcome of attacks and look-alikes; of made streams on clients that were no longer new.
     pub outcomes: Vec<Outcome>,
     /// The same by kind of client.
     pub strata: Vec<StratumReport>,
+    /// Simple rules on the same requests, where they were compared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub simple_rules: Vec<Comparison>,
     /// The outcome of many credentials that did the same at once.
     pub fleets: Vec<FleetTrial>,
     /// Power against false alarms, by the ratio of bursts.
@@ -90,6 +94,7 @@ impl Report {
         self.head(&mut text);
         self.alarms(&mut text);
         self.strata(&mut text);
+        text.push_str(&comparison::table(&self.simple_rules));
         self.attacks(&mut text);
         self.controls(&mut text);
         text
@@ -130,12 +135,12 @@ impl Report {
             let _ok = writeln!(
                 text,
                 "{:<13}{:<10}{:>8} {:>10} {:<24}{:>8} {:>10} {}",
-                rate.detector.unwrap_or("any"),
+                rate.detector.unwrap_or("incidents"),
                 rate.action,
-                rate.open_findings,
+                rate.count,
                 small(rate.per_key_day),
                 range(rate.interval),
-                rate.mature_open_findings,
+                rate.mature_count,
                 small(rate.mature_per_key_day),
                 range(rate.mature_interval),
             );
@@ -165,7 +170,7 @@ impl Report {
                 small(rate.per_key_day),
                 small(low),
                 small(high),
-                rate.open_findings,
+                rate.incidents,
             );
         }
         let names: BTreeSet<&str> =

@@ -6,6 +6,9 @@ use super::activity::Activity;
 use super::client_model::ClientModel;
 use super::fixture::{AttackPlan, Fixture};
 use super::random::{Random, ms};
+use super::rules::rises::{HonestScores, RuleAlarms};
+use super::rules::rule_set::RuleSet;
+use super::rules::rule_trial::{RuleTrial, is_rate_alone};
 use super::scenario::{self, Scenario};
 use super::score::{ACTIONS, Alarm, Trial, Watched};
 use super::stratum::Stratum;
@@ -62,6 +65,8 @@ pub struct Job {
     pub forks: u32,
     /// How many clients are attacked.
     pub attacked: usize,
+    /// Whether simple rules are tried on the same requests.
+    pub compares_rules: bool,
 }
 
 /// The outcome of one client, or of all.
@@ -75,6 +80,8 @@ pub struct Results {
     pub watched: Watched,
     /// Attacks and look-alikes.
     pub trials: Vec<Trial>,
+    /// False alarms of simple rules.
+    pub rule_alarms: RuleAlarms,
 }
 
 /// A partition and what it has said.
@@ -154,6 +161,7 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
     let mut flow = honest(trace, job.seed);
     let mut event = blank(trace.number);
     let mut watch = TrialRun::new(&job.params);
+    let mut rules = job.compares_rules.then(|| (RuleSet::new(), HonestScores::new(job.new_ms)));
     let mut alarms: BTreeMap<FindingId, Alarm> = BTreeMap::new();
     let mut random = Random::of(job.seed, &[u64::from(trace.number), 2]);
     let forks = if is_attacked { job.forks } else { 0 };
@@ -187,7 +195,8 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
                 let begun = activity.map_or(time, |activity| activity.first);
                 let stratum = Stratum::of(moment < begun.plus_ms(job.new_ms), is_sparse);
                 let before = results.trials.len();
-                attack(job, (&watch, &flow), (moment, long), &mut results);
+                let rules = rules.as_ref().map(|(rules, _)| rules);
+                attack(job, (&watch, rules, &flow), (moment, long), &mut results);
                 let trials = results.trials.iter_mut().skip(before);
                 trials.for_each(|trial| trial.stratum = stratum);
             } else {
@@ -199,6 +208,11 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
         flow.take(&mut event);
         activity.get_or_insert(Activity::begin(event.time)).note(event.time);
         watch.push(&event);
+        if let Some((rules, honest)) = &mut rules
+            && let Some(judged) = rules.observe(event.time)
+        {
+            honest.record(&judged);
+        }
         if watch.events.is_multiple_of(TOLD_EVERY) {
             bar.inc(TOLD_EVERY);
         }
@@ -209,14 +223,18 @@ pub fn client(job: &Job, trace: &Arc<Trace>, is_attacked: bool, bar: &ProgressBa
     });
     results.honest_events = watch.events;
     let alarms: Vec<Alarm> = alarms.into_values().collect();
-    results.watched.add(&activity.unwrap_or(Activity::begin(BEGIN)), &alarms);
+    let activity = activity.unwrap_or(Activity::begin(BEGIN));
+    results.watched.add(&activity, &alarms);
+    if let Some((_, honest)) = rules {
+        results.rule_alarms.add(honest, activity.is_sparse());
+    }
     results
 }
 
 /// Tries the library on copies: either all that takes days, or all else.
 fn attack(
     job: &Job,
-    (watch, flow): (&TrialRun, &RequestStream),
+    (watch, rules, flow): (&TrialRun, Option<&RuleSet>, &RequestStream),
     (start, long): (EventTime, bool),
     results: &mut Results,
 ) {
@@ -236,7 +254,9 @@ fn attack(
             watch.driver.partition_mut().set_params(Arc::new(params));
         }
         let redelivers = plan.redelivers;
-        let trial = Attempted { watch, event: event.clone(), begun: None, times: Vec::new() };
+        let rules = rules.filter(|_| is_rate_alone(scenario.name)).cloned().map(RuleTrial::new);
+        let trial =
+            Attempted { watch, rules, event: event.clone(), begun: None, times: Vec::new() };
         let end = start.plus_ms(minutes(scenario.minutes));
         let (trial, events) = trial.run(&scenario, plan, end, redelivers);
         results.trial_events += events;
@@ -247,6 +267,7 @@ fn attack(
 /// A trial while it runs.
 struct Attempted {
     watch: TrialRun,
+    rules: Option<RuleTrial>,
     event: AuthEvent<'static>,
     begun: Option<EventTime>,
     times: Vec<EventTime>,
@@ -267,7 +288,8 @@ impl Attempted {
             self.next(&mut duo, whose);
             if self.watch.pending() >= TRIAL_BATCH {
                 self.on_output(&mut trial, redelivers);
-                if is_over(&trial, self.begun, time) {
+                let rules_are_over = self.rules.as_ref().is_none_or(RuleTrial::is_over);
+                if rules_are_over && is_over(&trial, self.begun, time) {
                     break;
                 }
             }
@@ -276,11 +298,16 @@ impl Attempted {
         if let Some(begun) = self.begun {
             trial.count_through(begun, &self.times);
         }
+        trial.rules = self.rules.take().map(RuleTrial::finish);
         (self.begun.map(|_| trial), self.watch.events)
     }
 
     fn next(&mut self, duo: &mut TwoParties, whose: Party) {
-        if duo.take(&mut self.event) == Some(whose) {
+        let is_attack = duo.take(&mut self.event) == Some(whose);
+        if let Some(rules) = &mut self.rules {
+            rules.observe(self.event.time, is_attack);
+        }
+        if is_attack {
             self.begun.get_or_insert(self.event.time);
             self.times.push(self.event.time);
         }
@@ -348,6 +375,7 @@ pub fn all(job: &Job, traces: &[Arc<Trace>], threads: usize, bar: &ProgressBar) 
         sum.trial_events += results.trial_events;
         sum.watched.merge(results.watched);
         sum.trials.extend(results.trials);
+        sum.rule_alarms.merge(results.rule_alarms);
     }
     sum
 }

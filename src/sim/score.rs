@@ -7,6 +7,7 @@
 use super::activity::Activity;
 use super::fixture::Class;
 use super::interval::{binomial_interval, poisson_interval};
+use super::rules::rule_trial::Greatest;
 use super::stratum::{Exposures, Stratum};
 use crate::model::finding::{Action, Detector, Finding, Reached};
 use crate::model::time::EventTime;
@@ -70,6 +71,8 @@ pub struct Trial {
     pub through: [u64; ACTIONS],
     /// The greatest ratio of a burst within 60 s, 10 min, 1 h.
     pub ratios: [f64; 3],
+    /// The greatest scores of simple rules, where they were compared.
+    pub rules: Option<Greatest>,
 }
 
 impl Trial {
@@ -114,20 +117,43 @@ impl Trial {
 pub struct Rate {
     /// The action, or a more severe one.
     pub action: &'static str,
-    /// The detector; none: any of them, findings that overlap counted once.
+    /// The detector; none: all of them, findings that overlap counted once as an incident.
     pub detector: Option<&'static str>,
-    /// Findings.
-    pub open_findings: u64,
-    /// Findings per key-day.
+    /// Findings of the detector, or incidents.
+    pub count: u64,
+    /// Those per key-day.
     pub per_key_day: f64,
     /// The exact 95 % interval of that.
     pub interval: (f64, f64),
-    /// Findings on credentials that were no longer new.
-    pub mature_open_findings: u64,
+    /// Those on credentials that were no longer new.
+    pub mature_count: u64,
     /// Those per key-day of credentials that were no longer new.
     pub mature_per_key_day: f64,
     /// The exact 95 % interval of that.
     pub mature_interval: (f64, f64),
+}
+
+/// The incidents of one credential that justified `action`, by when they first did: findings that
+/// did, whatever their detectors, are one incident where they overlap, as people are alerted once.
+fn incidents(alarms: &[Alarm], action: Action) -> Vec<EventTime> {
+    let justified = |alarm: &Alarm| {
+        let at = alarm.reached.at(action)?;
+        Some((alarm.opened, alarm.ended, at))
+    };
+    let mut sorted: Vec<(EventTime, EventTime, EventTime)> =
+        alarms.iter().filter_map(justified).collect();
+    sorted.sort_unstable();
+    let mut found: Vec<(EventTime, EventTime)> = Vec::new();
+    for (opened, ended, at) in sorted {
+        match found.last_mut() {
+            Some((until, first)) if opened <= *until => {
+                *until = ended.max(*until);
+                *first = at.min(*first);
+            }
+            _ => found.push((ended, at)),
+        }
+    }
+    found.into_iter().map(|(_, first)| first).collect()
 }
 
 /// How long credentials were watched, and what was found on them.
@@ -139,7 +165,7 @@ pub struct Watched {
     pub new_ms: i64,
     /// From when it is no longer new to its last use, added up. Unit: days.
     pub mature_days: f64,
-    /// Findings by detector and action; `None` is any detector.
+    /// Findings by detector and action; `None`: incidents.
     pub counts: BTreeMap<(Option<Detector>, Action), (u64, u64)>,
     /// The ratios of bursts.
     pub ratios: Vec<f64>,
@@ -162,49 +188,29 @@ impl Watched {
         let is_sparse = activity.is_sparse();
         self.exposures.add(activity, mature);
         self.mature_days += last.ms_since(mature).max(0) as f64 / DAY_MS;
-        for alarm in alarms {
-            self.record(Some(alarm.detector), &alarm.reached, mature);
-            if alarm.ratio > 0.0 {
-                self.ratios.push(alarm.ratio);
+        for action in Action::ALL {
+            for alarm in alarms {
+                self.record(Some(alarm.detector), action, alarm.reached.at(action), mature);
+            }
+            for at in incidents(alarms, action) {
+                self.record(None, action, Some(at), mature);
+                self.exposures.record(Stratum::of(at < mature, is_sparse), action);
             }
         }
-        let mut sorted: Vec<&Alarm> = alarms.iter().collect();
-        sorted.sort_by_key(|alarm| alarm.opened);
-        let mut joint: Option<(EventTime, Reached)> = None;
-        for alarm in sorted {
-            match &mut joint {
-                Some((ended, reached)) if alarm.opened <= *ended => {
-                    *ended = alarm.ended.max(*ended);
-                    for action in Action::ALL {
-                        let at = alarm.reached.at(action);
-                        if let Some(at) = at
-                            && reached.at(action).is_none_or(|old| at < old)
-                        {
-                            reached.record_exactly(action, at);
-                        }
-                    }
-                }
-                other => {
-                    if let Some((_, reached)) = other.replace((alarm.ended, alarm.reached)) {
-                        self.record(None, &reached, mature);
-                        self.exposures.record(is_sparse, &reached, mature);
-                    }
-                }
-            }
-        }
-        if let Some((_, reached)) = joint {
-            self.record(None, &reached, mature);
-            self.exposures.record(is_sparse, &reached, mature);
-        }
+        self.ratios.extend(alarms.iter().map(|alarm| alarm.ratio).filter(|ratio| *ratio > 0.0));
     }
 
-    fn record(&mut self, detector: Option<Detector>, reached: &Reached, mature: EventTime) {
-        for action in Action::ALL {
-            if let Some(at) = reached.at(action) {
-                let (all, later) = self.counts.entry((detector, action)).or_default();
-                *all += 1;
-                *later += u64::from(at >= mature);
-            }
+    fn record(
+        &mut self,
+        detector: Option<Detector>,
+        action: Action,
+        at: Option<EventTime>,
+        mature: EventTime,
+    ) {
+        if let Some(at) = at {
+            let (all, later) = self.counts.entry((detector, action)).or_default();
+            *all += 1;
+            *later += u64::from(at >= mature);
         }
     }
 
@@ -221,7 +227,7 @@ impl Watched {
         }
     }
 
-    /// False alarms per key-day: of any detector for each action, then by detector.
+    /// False alarms per key-day: incidents for each action, then findings by detector.
     pub fn rates(&self) -> Vec<Rate> {
         let any = Action::ALL.into_iter().map(|action| (None, action));
         let by = Detector::ALL.into_iter().flat_map(|detector| {
@@ -232,17 +238,17 @@ impl Watched {
             if found.is_none() && key.0.is_some() {
                 return None;
             }
-            let (open_findings, mature_open_findings) = found.unwrap_or_default();
+            let (count, mature_count) = found.unwrap_or_default();
             let per = |n: u64, days: f64| if days > 0.0 { n as f64 / days } else { 0.0 };
             Some(Rate {
                 action: key.1.as_str(),
                 detector: key.0.map(Detector::as_str),
-                open_findings,
-                per_key_day: per(open_findings, self.key_days),
-                interval: poisson_interval(open_findings, self.key_days),
-                mature_open_findings,
-                mature_per_key_day: per(mature_open_findings, self.mature_days),
-                mature_interval: poisson_interval(mature_open_findings, self.mature_days),
+                count,
+                per_key_day: per(count, self.key_days),
+                interval: poisson_interval(count, self.key_days),
+                mature_count,
+                mature_per_key_day: per(mature_count, self.mature_days),
+                mature_interval: poisson_interval(mature_count, self.mature_days),
             })
         };
         any.chain(by).filter_map(rate).collect()
@@ -351,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn findings_that_overlap_are_one_open_finding_and_the_first_day_is_apart() {
+    fn findings_that_overlap_are_one_incident_and_the_first_day_is_apart() {
         let mut watched = Watched::new(86_400_000);
         let alarms = [
             alarm(Detector::Burst, 100, 400, Action::Alert),
@@ -364,13 +370,39 @@ mod tests {
         let rates = watched.rates();
         let of = |detector: Option<&str>, action: &str| {
             let rate = rates.iter().find(|r| r.detector == detector && r.action == action);
-            rate.map_or((0, 0), |rate| (rate.open_findings, rate.mature_open_findings))
+            rate.map_or((0, 0), |rate| (rate.count, rate.mature_count))
         };
         assert_eq!(of(None, "observe"), (2, 1));
         assert_eq!(of(None, "throttle"), (1, 0));
         assert_eq!(of(Some("burst"), "alert"), (1, 0));
         assert!((rates[0].per_key_day - 1.0).abs() < 1e-12);
         assert!((rates[0].mature_per_key_day - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_incident_at_alert_is_made_of_findings_that_alerted_whatever_their_detectors() {
+        let mut watched = Watched::new(0);
+        let alarms = [
+            alarm(Detector::Burst, 1_000, 1_400, Action::Throttle),
+            alarm(Detector::Cost, 1_200, 1_900, Action::Alert),
+            alarm(Detector::TenantFlood, 1_900, 2_200, Action::Alert),
+            // What was only observed joins no two alerts.
+            alarm(Detector::Ramp, 2_000, 9_000, Action::Observe),
+            alarm(Detector::Burst, 8_000, 8_400, Action::Alert),
+        ];
+        let mut activity = Activity::begin(EventTime::from_s(0));
+        activity.note(EventTime::from_s(86_400));
+        watched.add(&activity, &alarms);
+        let of = |detector: Option<&str>, action: &str| {
+            let rates = watched.rates();
+            let rate = rates.iter().find(|r| r.detector == detector && r.action == action);
+            rate.map_or(0, |rate| rate.count)
+        };
+        let incidents = ["observe", "alert", "throttle"].map(|action| of(None, action));
+        assert_eq!(incidents, [1, 2, 1]);
+        assert_eq!((of(Some("burst"), "alert"), of(Some("cost"), "alert")), (2, 1));
+        let exposures: Vec<_> = watched.exposures.0.values().map(|one| one.alarms[1]).collect();
+        assert_eq!(exposures.iter().sum::<u64>(), 2);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Kinds of client, each of which is reported by itself: what holds of the busy says little of the rest.
 
 use super::activity::Activity;
-use crate::model::finding::{Action, Reached};
+use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ pub struct Exposure {
     pub days: f64,
     /// How many.
     pub credentials: u64,
-    /// Findings that justified each action or a more severe one; those that overlap count once.
+    /// Incidents that justified each action or a more severe one.
     pub alarms: [u64; Action::ALL.len()],
 }
 
@@ -83,15 +83,11 @@ impl Exposures {
         }
     }
 
-    /// Adds a finding on such a client.
-    pub fn record(&mut self, is_sparse: bool, reached: &Reached, mature: EventTime) {
-        for (index, action) in Action::ALL.into_iter().enumerate() {
-            if let Some(at) = reached.at(action) {
-                let exposure = self.0.entry(Stratum::of(at < mature, is_sparse)).or_default();
-                if let Some(alarms) = exposure.alarms.get_mut(index) {
-                    *alarms += 1;
-                }
-            }
+    /// Adds an incident that justified `action` on such a client.
+    pub fn record(&mut self, stratum: Stratum, action: Action) {
+        let exposure = self.0.entry(stratum).or_default();
+        if let Some(alarms) = exposure.alarms.get_mut(action as usize) {
+            *alarms += 1;
         }
     }
 
@@ -111,20 +107,18 @@ impl Exposures {
 #[cfg(test)]
 mod tests {
     use super::{Exposures, Stratum};
-    use crate::model::finding::{Action, Reached};
+    use crate::model::finding::Action;
     use crate::model::time::EventTime;
     use crate::sim::activity::tests::used;
 
     #[test]
-    fn days_and_alarms_are_split_where_a_client_is_no_longer_new() {
+    fn days_are_split_where_a_client_is_no_longer_new() {
         let mut exposures = Exposures::default();
         let mature = EventTime::from_s(86_400);
         exposures.add(&used(0..=288), mature);
         exposures.add(&used([0, 432]), mature);
-        for at in [1_000, 100_000, 100_001] {
-            let mut reached = Reached::default();
-            reached.record(Action::Alert, EventTime::from_s(at));
-            exposures.record(false, &reached, mature);
+        for stratum in [Stratum::NewBusy, Stratum::Busy, Stratum::Busy] {
+            exposures.record(stratum, Action::Alert);
         }
         let of = |stratum: Stratum| {
             let found = exposures.0.get(&stratum);

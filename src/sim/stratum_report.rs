@@ -12,9 +12,9 @@ use std::collections::BTreeMap;
 pub struct StratumRate {
     /// The action, or a more severe one.
     pub action: &'static str,
-    /// Findings; those that overlap count once.
-    pub open_findings: u64,
-    /// Findings per key-day.
+    /// Incidents: findings that overlap count once.
+    pub incidents: u64,
+    /// Incidents per key-day.
     pub per_key_day: f64,
     /// The exact 95 % interval of that.
     pub interval: (f64, f64),
@@ -71,7 +71,7 @@ pub fn report(exposures: &Exposures, trials: &[Trial]) -> Vec<StratumReport> {
         let alarms = Action::ALL.into_iter().zip(exposure.alarms);
         let rate = |(action, alarms): (Action, u64)| StratumRate {
             action: action.as_str(),
-            open_findings: alarms,
+            incidents: alarms,
             per_key_day: alarms as f64 / exposure.days.max(f64::MIN_POSITIVE),
             interval: poisson_interval(alarms, exposure.days),
         };

@@ -500,7 +500,7 @@ fn a_fleet_that_begins_to_send_tenants_gives_them_to_its_older_credentials() {
     let mut world = World::new(with_tenant_limits());
     let seen = |world: &World| {
         let view = world.shard.partition().look_up(Kind::ApiKey, "k").expect("known");
-        (view.tenant.map(String::from), view.limit_per_min)
+        (view.tenant.map(String::from), view.limit.per_min())
     };
     world.one(&of_tenant(0, None));
     assert_eq!(seen(&world), (None, 10_000));
@@ -563,6 +563,6 @@ fn made_up_tenants_take_no_rule_from_a_real_one_and_stay_within_their_memory() {
         let view =
             world.shard.partition().look_up(Kind::ApiKey, &format!("real_{n}")).expect("known");
         assert_eq!(view.tenant.as_deref(), Some(name));
-        assert!(view.limit_per_min == 77 || view.limit_per_min == 99);
+        assert!([77, 99].contains(&view.limit.per_min()));
     }
 }

@@ -164,7 +164,7 @@ fn limits_are_those_of_the_configuration_after_a_restart() {
     let mut stricter = Params::default();
     stricter.profile.limits.by_kind = [Limit::written(7); 5];
     let mut restored = read(&written, Arc::new(stricter)).expect("it is read back");
-    assert_eq!(restored.partition_mut().busiest(1)[0].limit_per_min, 7);
+    assert_eq!(restored.partition_mut().busiest(1)[0].limit.per_min(), 7);
 }
 
 #[test]

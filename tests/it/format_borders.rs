@@ -437,8 +437,7 @@ fn judged(events: &[AuthEvent<'_>]) -> (Vec<String>, String, [u64; Kind::ALL.len
     }
     let mut view = String::new();
     if let Some(seen) = shard.partition().look_up(Kind::ApiKey, "victim") {
-        let _written =
-            write!(view, "{:?} {:?} {}", seen.windows, seen.first_seen, seen.limit_per_min);
+        let _written = write!(view, "{:?} {:?} {:?}", seen.windows, seen.first_seen, seen.limit);
     }
     (severe, view, shard.partition().seen().hours)
 }

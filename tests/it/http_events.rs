@@ -337,6 +337,7 @@ fn findings_and_decisions_are_listed_and_told_as_they_happen() {
     assert_eq!(daemon.check("key_1"), 200);
     let shown = daemon.get("/v1/credentials/key_1");
     assert_eq!((&shown["status"], &shown["limit_per_min"]), (&"active".into(), &600.into()));
+    assert_eq!(shown["limit_is_written"], true);
     assert_eq!(shown["windows"].as_array().map(Vec::len), Some(5));
     assert_eq!(daemon.get("/v1/credentials")[0]["credential"], "key_1");
 }

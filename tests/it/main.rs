@@ -38,6 +38,7 @@ mod journal;
 mod kafka;
 mod kafka_rekey;
 mod kafka_state;
+mod limits_suggest;
 mod nginx_logs;
 mod notifications;
 mod oauth;

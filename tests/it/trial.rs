@@ -80,13 +80,13 @@ fn a_flood_that_was_simulated_is_found_in_seconds_and_nothing_else_is() {
     assert_eq!(alert["action"], "alert");
     assert_eq!(alert["within"][1], 1.0, "{alert}");
     assert!(alert["requests_let_through"][0].as_u64() < Some(2000), "{alert}");
-    assert_eq!(report["false_alarms"][0]["open_findings"], 0, "{report}");
+    assert_eq!(report["false_alarms"][0]["count"], 0, "{report}");
     assert!(read(folder, "p.svg").starts_with("<svg"));
 
     // Without labels the same findings are false alarms.
     let without = tripline(folder, "backtest s.ndjson.zst -o json");
     let report: Value = serde_json::from_slice(&without.stdout).expect("JSON");
-    assert!(report["false_alarms"][0]["open_findings"].as_u64() > Some(0));
+    assert!(report["false_alarms"][0]["count"].as_u64() > Some(0));
 }
 
 #[test]
@@ -95,8 +95,9 @@ fn a_backtest_in_memory_does_not_depend_on_the_number_of_threads() {
     let folder = folder.path();
     write_minutes(folder);
     let made = |threads: u32| {
-        let arguments =
-            format!("backtest --traces minutes.csv --attacked 1 --threads {threads} -o json");
+        let arguments = format!(
+            "backtest --traces minutes.csv --attacked 1 --threads {threads} --baselines -o json"
+        );
         let output = tripline(folder, &arguments).stdout;
         let mut report: Value = serde_json::from_slice(&output).expect("JSON");
         report["events_per_s"] = Value::Null;
@@ -110,6 +111,12 @@ fn a_backtest_in_memory_does_not_depend_on_the_number_of_threads() {
         for graver in [3, 4] {
             assert_eq!(control["actions"][graver]["by_end"], 0.0, "{control}");
         }
+    }
+    for kind in report["simple_rules"].as_array().expect("kinds of client") {
+        let rules = kind["rules"].as_array().expect("rules");
+        assert_eq!((&rules[0]["rule"], rules.len()), (&"tripline".into(), 10));
+        let alarms = |rule: &Value| rule["false_alarms"].as_u64().expect("a count");
+        assert!(rules.iter().all(|rule| alarms(rule) <= alarms(&rules[0])), "{kind}");
     }
 }
 

@@ -97,10 +97,8 @@ fn in_force(page: &mut Page, model: &Model, one: &CredentialJson) {
     page.field("tenant", &clean(one.tenant.as_deref().unwrap_or("–")), Style::new());
     page.field("first seen", &ago(model, one.first_seen.as_ref()), Style::new());
     page.field("last seen", &ago(model, one.last_seen.as_ref()), Style::new());
-    match one.limit_per_min {
-        Some(0) => page.field("limit", "none", Style::new()),
-        Some(limit) => page.field("limit", &format!("{limit} a minute"), Style::new()),
-        None => {}
+    if let Some(limit) = one.limit() {
+        page.field("limit", &limit, Style::new());
     }
     let approval = model.snapshot.approvals.iter().find(|waits| {
         let credential = &waits.decision.credential;

@@ -74,6 +74,7 @@ fn burst(section: Section<'_>, params: &mut detect::params::Params) {
     burst.observe_ratio = narrow(section.number("observe_ratio"));
     burst.alert_ratio = section.number("alert_ratio");
     burst.throttle_ratio = section.number("throttle_ratio");
+    burst.settled_ratio = section.number("settled_ratio");
     burst.suspend_ratio = section.number("suspend_ratio");
     burst.throttle_rate_per_min = f64::from(section.rate_per_min("throttle_rate"));
     params.rate_hours = section.integer("mature_hours");

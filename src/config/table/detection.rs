@@ -117,6 +117,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         doc: "The same to throttle.",
     },
     Setting {
+        path: "burst.settled_ratio",
+        kind: number(1.0, 1e6),
+        default: Some("16"),
+        example: None,
+        doc: "How many times its settled peak, that of a minute which grows by a seventh a day at most, \
+              60 s have to be to throttle, however high the peak was raised in steps.",
+    },
+    Setting {
         path: "burst.suspend_ratio",
         kind: number(1.0, 1e6),
         default: Some("4"),

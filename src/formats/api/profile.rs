@@ -33,6 +33,9 @@ pub struct CredentialJson {
     pub last_seen: Option<String>,
     /// Its absolute limit. Unit: requests per minute; 0: none.
     pub limit_per_min: Option<u32>,
+    /// Whether an operator wrote that limit down. The built-in one throttles at most.
+    #[serde(default)]
+    pub limit_is_written: Option<bool>,
     /// Its windows, next to what is usual.
     pub windows: Vec<WindowJson>,
     /// The counts of the last 60 seconds, oldest first; the last is of the newest second.
@@ -86,15 +89,48 @@ impl CredentialJson {
             finding: latest.and_then(|decision| decision.finding).map(|id| id.to_string()),
             first_seen: view.map(|view| text(view.first_seen)),
             last_seen: view.map(|view| text(view.last_seen)),
-            limit_per_min: view.map(|view| view.limit_per_min),
+            limit_per_min: view.map(|view| view.limit.per_min()),
+            limit_is_written: view.map(|view| view.limit.is_written()),
             windows: windows.collect(),
             per_second: view.map(|view| view.by_second.clone()).unwrap_or_default(),
             open_findings: open.map(ToString::to_string).collect(),
         }
     }
 
+    /// Its limit for people; none: it is not known.
+    pub fn limit(&self) -> Option<String> {
+        let limit = self.limit_per_min?;
+        Some(match (limit, self.limit_is_written) {
+            (0, _) => "none".to_owned(),
+            (_, Some(false)) => format!("{limit} a minute, built-in: throttles at most"),
+            (_, Some(true) | None) => format!("{limit} a minute"),
+        })
+    }
+
     /// Whether anything was ever decided on it.
     pub const fn was_decided_on(&self) -> bool {
         self.generation > 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CredentialJson;
+    use crate::model::credential::{Credential, Kind};
+
+    #[test]
+    fn people_see_whether_an_operator_wrote_the_limit_down() {
+        let key = Credential::new(Kind::ApiKey, "k").expect("valid");
+        let said = |limit_per_min, limit_is_written| {
+            let unknown = CredentialJson::new(&key, None, None, None);
+            CredentialJson { limit_per_min, limit_is_written, ..unknown }.limit()
+        };
+        assert_eq!(said(None, None), None);
+        assert_eq!(said(Some(0), Some(true)).as_deref(), Some("none"));
+        assert_eq!(said(Some(600), Some(true)).as_deref(), Some("600 a minute"));
+        let built_in = said(Some(10_000), Some(false));
+        assert_eq!(built_in.as_deref(), Some("10000 a minute, built-in: throttles at most"));
+        // From a daemon before this field.
+        assert_eq!(said(Some(600), None).as_deref(), Some("600 a minute"));
     }
 }

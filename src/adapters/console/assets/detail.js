@@ -121,7 +121,8 @@ function update(one) {
   show(panel.note, Boolean(note));
   showButtons(status);
   say(panel.tenant, one?.tenant ?? '–');
-  say(panel.limit, one?.limit_per_min ? `${number(one.limit_per_min)} a minute` : used ? 'none' : '–');
+  const builtIn = one?.limit_is_written === false ? ', built-in: throttles at most' : '';
+  say(panel.limit, one?.limit_per_min ? `${number(one.limit_per_min)} a minute${builtIn}` : used ? 'none' : '–');
   say(panel.generation, number(one?.generation ?? 0));
   panel.first.replaceChildren(time(one?.first_seen));
   panel.last.replaceChildren(time(one?.last_seen));
