@@ -190,7 +190,7 @@ fn flood(one: &Suggestion) -> String {
             100.0 * one.flood_caught,
             (60.0 * f64::from(requests) / FLOOD_PER_MIN).min(60.0).ceil()
         ),
-        None => "none".to_owned(),
+        None => "on none".to_owned(),
     }
 }
 
@@ -258,8 +258,8 @@ fn toml(report: &SuggestReport) -> String {
             }
             let _ok = writeln!(
                 text,
-                "# {} credentials; that history broke it {} times and came near {} times; a flood \
-                 of +10k/min is caught {}\n{} = \"{}/min\"",
+                "# Credentials: {}. That history broke it {} times and came near {} times; a flood of \
+                 +10k/min is caught {}.\n{} = \"{}/min\"",
                 one.credentials,
                 one.broken,
                 one.warned,
