@@ -1,7 +1,7 @@
 //! The profile table: the bounded table of profiles.
 //!
 //! ```text
-//!  index: 32 bits of the hash -> number     warm:  profiles, 312 bytes
+//!  index: 32 bits of the hash -> number     warm:  profiles, 320 bytes
 //!                                           cold: what is left after an hour of silence, 108
 //! ```
 //! Profiles lie in slabs that never move, so growth copies nothing. The index maps 32 bits of the
@@ -55,7 +55,7 @@ impl ProfileTable {
             room: Room::new(bytes_max),
             sleep_hand: 0,
             saving: None,
-            unproven: UnprovenTable::beside(bytes_max),
+            unproven: UnprovenTable::sized_for(bytes_max),
         }
     }
 

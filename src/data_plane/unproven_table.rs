@@ -25,8 +25,8 @@ pub struct UnprovenTable {
 }
 
 impl UnprovenTable {
-    /// Beside a profile table of that size.
-    pub fn beside(bytes: usize) -> Self {
+    /// For a profile table of that size.
+    pub fn sized_for(bytes: usize) -> Self {
         Self { most: (bytes / BYTES_EACH).max(LEAST), ..Self::default() }
     }
 
@@ -41,20 +41,21 @@ impl UnprovenTable {
             return;
         }
         if !self.values.contains_key(&hash) {
-            self.make_room();
+            self.keep(self.most.saturating_sub(1));
             self.order.push_back(hash);
         }
         let values = self.values.entry(hash).or_default();
         graduates.iter().for_each(|graduate| values.add(graduate, day));
     }
 
-    fn make_room(&mut self) {
-        while self.values.len() >= self.most
+    /// Forgets those that came first until that many are left.
+    fn keep(&mut self, most: usize) {
+        while self.values.len() > most
             && let Some(first) = self.order.pop_front()
         {
             self.values.remove(&first);
         }
-        if self.order.len() >= 2 * self.most {
+        if self.order.len() >= self.most.saturating_mul(2) {
             self.order.retain(|hash| self.values.contains_key(hash));
         }
     }
@@ -79,8 +80,8 @@ impl UnprovenTable {
     /// The same, where a profile table of that size is now.
     #[must_use]
     pub fn within(mut self, bytes: usize) -> Self {
-        self.most = Self::beside(bytes).most;
-        self.make_room();
+        self.most = Self::sized_for(bytes).most;
+        self.keep(self.most);
         self
     }
 }
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_network_that_surprises_is_unproven_until_its_seventh_day() {
-        let mut table = UnprovenTable::beside(0);
+        let mut table = UnprovenTable::sized_for(0);
         table.add(1, graduate(), 10);
         assert_eq!(table.get(1).map(|it| it.among(network(), &ELSEWHERE)), Some(network()));
         assert!((11..16).all(|day| table.record(1, network(), &ELSEWHERE, day).is_empty()));
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_oldest_credential_makes_room_and_what_is_read_back_is_the_same() {
-        let mut table = UnprovenTable::beside(0);
+        let mut table = UnprovenTable::sized_for(0);
         let (more, graduate) = (LEAST as u64 + 3, graduate());
         (0..more).for_each(|hash| table.add(hash, graduate, 10));
         assert!((0..3).all(|hash| table.get(hash).is_none()));

@@ -9,13 +9,9 @@
 //!   ...............|  minute m-1          | minute m
 //!                  ^ `learned_until`
 //! ```
-//!
-//! Peaks follow a harmless rise at once, so that an honest burst alerts once. Who takes a credential's
-//! time, a thief in small steps, could raise them without end. So the peak of a minute is kept twice: the
-//! settled peak follows it by a seventh a day at most.
 
+use super::settled_peak::SettledPeak;
 use super::window::{Window, Windows};
-use crate::stats::codec::{Codec, Input};
 use crate::stats::compact::Compact;
 use crate::stats::decay::Fading;
 use crate::stats::dispersion;
@@ -47,9 +43,6 @@ pub struct Params {
     long: Fading,
     dispersion_weight: f32,
     peak_keep_per_day: f64,
-    /// The most by which the settled peak grows in a day. Default: 8/7. Chosen: who has a peak
-    /// of 90 a minute, and stays within 16 times of what has settled, takes 14 days to 10,000.
-    pub settles_per_day: f64,
     /// The least rate believed. Unit: events per second. Default: one in ten minutes.
     pub rate_min_per_s: f64,
     /// Variance over mean before anything was seen, in 1, 15, 60 and 300 s.
@@ -66,7 +59,6 @@ impl Params {
             long: Fading::of_half_life(half_lives.long_s),
             dispersion_weight: narrow(1.0 - dispersion.remaining(1)),
             peak_keep_per_day: Fading::of_half_life(half_lives.peak_s).remaining(1440),
-            settles_per_day: 8.0 / 7.0,
             rate_min_per_s: 1.0 / 600.0,
             prior_dispersion: [5.0, 30.0, 120.0, 300.0],
         }
@@ -113,14 +105,14 @@ pub struct Learned {
     until: u32,
     dispersion: [Compact; LEARNED],
     peak: [Compact; Window::COUNT],
-    settled_peak: Compact,
+    settled_peak: SettledPeak,
 }
 
 /// The usual use of one credential. Shape: 80 bytes.
 #[derive(Clone, Debug)]
 pub struct Baseline {
     peak: [Compact; Window::COUNT],
-    settled_peak: Compact,
+    settled_peak: SettledPeak,
     dispersion: [f32; LEARNED],
     short: GammaRate,
     long: GammaRate,
@@ -138,7 +130,7 @@ impl Baseline {
     pub fn new(second: u32, prior: Prior, params: &Params) -> Self {
         Self {
             peak: [Compact::default(); Window::COUNT],
-            settled_peak: Compact::default(),
+            settled_peak: SettledPeak::default(),
             dispersion: params.prior_dispersion,
             short: GammaRate::of(prior),
             long: GammaRate::of(prior),
@@ -247,20 +239,17 @@ impl Baseline {
         for peak in &mut self.peak {
             *peak = Compact::nearest(peak.value() * narrow(keep));
         }
-        let grows = params.settles_per_day.powi(i32::try_from(days).unwrap_or(i32::MAX));
-        let most = f64::from(self.settled_peak.value()) * grows;
-        self.settled_peak = Compact::nearest(narrow(most)).min(self.peak_of(Window::S60));
+        self.settled_peak.days_pass(days, self.peak_of(Window::S60));
     }
 
     /// Settles the peak as it is, as while it is young.
     pub fn settle(&mut self) {
-        self.settled_peak = self.peak_of(Window::S60);
+        self.settled_peak = SettledPeak::at(self.peak_of(Window::S60));
     }
 
-    /// The peak of a minute that has settled: it follows the peak by a seventh a day at most.
-    /// Unit: requests.
+    /// The settled peak of a minute. Unit: requests.
     pub fn settled_peak(&self) -> f32 {
-        self.settled_peak.value()
+        self.settled_peak.under(self.peak_of(Window::S60))
     }
 
     fn peak_of(&self, window: Window) -> Compact {
@@ -379,62 +368,23 @@ impl Baseline {
     }
 }
 
-impl Codec for Learned {
-    fn encode(&self, out: &mut Vec<u8>) {
-        (self.short, self.long).encode(out);
-        (self.until, self.dispersion).encode(out);
-        (self.peak, self.settled_peak).encode(out);
-    }
-
-    fn decode(input: &mut Input<'_>) -> Option<Self> {
-        let (short, long) = Codec::decode(input)?;
-        let (until, dispersion) = Codec::decode(input)?;
-        let (peak, settled_peak) = decode_peaks(input)?;
-        Some(Self { short, long, until, dispersion, peak, settled_peak })
-    }
-}
-
-impl Codec for Baseline {
-    fn encode(&self, out: &mut Vec<u8>) {
-        (self.peak, self.settled_peak).encode(out);
-        (self.dispersion, self.short).encode(out);
-        (self.long, self.squares).encode(out);
-        (self.learned_until, self.max_now).encode(out);
-        (self.max_held, self.squares_held).encode(out);
-    }
-
-    fn decode(input: &mut Input<'_>) -> Option<Self> {
-        let (peak, settled_peak) = decode_peaks(input)?;
-        let (dispersion, short) = Codec::decode(input)?;
-        let (long, squares) = Codec::decode(input)?;
-        let (learned_until, max_now) = Codec::decode(input)?;
-        let (max_held, squares_held) = Codec::decode(input)?;
-        Some(Self {
-            peak,
-            settled_peak,
-            dispersion,
-            short,
-            long,
-            squares,
-            learned_until,
-            max_now,
-            max_held,
-            squares_held,
-        })
-    }
-}
-
-/// The peaks, and the settled one; before layout 5 a peak was settled at once.
-fn decode_peaks(input: &mut Input<'_>) -> Option<([Compact; Window::COUNT], Compact)> {
-    let peak: [Compact; Window::COUNT] = Codec::decode(input)?;
-    let of_minute = peak.get(Window::S60 as usize).copied();
-    let settled = if input.version() < 5 { of_minute } else { Codec::decode(input) };
-    Some((peak, settled?))
-}
+crate::codec!(Learned { short, long, until, dispersion, peak, settled_peak });
+crate::codec!(Baseline {
+    peak,
+    settled_peak,
+    dispersion,
+    short,
+    long,
+    squares,
+    learned_until,
+    max_now,
+    max_held,
+    squares_held
+});
 
 #[cfg(test)]
 mod tests {
-    use super::{Baseline, Codec, Compact, Input, Learned, Params, Prior};
+    use super::{Baseline, Params, Prior};
     use crate::detect::window::{Window, Windows};
     use proptest::prelude::*;
 
@@ -556,42 +506,5 @@ mod tests {
         key.at(START, 100, false);
         key.at(START + 14 * 86_400, 1, false);
         assert!((key.baseline.peak(Window::S1) - 50.0).abs() < 1.0);
-    }
-
-    #[test]
-    fn the_settled_peak_follows_a_rise_by_a_seventh_a_day() {
-        let mut key = Key::new();
-        key.at(START, 100, false);
-        key.at(START + 300, 5000, false);
-        key.at(START + 600, 1, false);
-        assert!((key.baseline.peak(Window::S60) - 5000.0).abs() < 50.0);
-        let settled: Vec<f32> = (1..=3)
-            .map(|day| {
-                if day == 1 {
-                    key.baseline.settled_peak = Compact::at_least(100.0);
-                }
-                key.at(START + day * 86_400, 1, false);
-                key.baseline.settled_peak()
-            })
-            .collect();
-        for (settled, expected) in settled.iter().zip([114.3, 130.6, 149.3]) {
-            assert!((settled / expected - 1.0).abs() < 0.01, "{settled} {expected}");
-        }
-        key.at(START + 60 * 86_400, 1, false);
-        assert!(key.baseline.settled_peak() <= key.baseline.peak(Window::S60), "it fades with it");
-        assert!(key.baseline.settled_peak() > 200.0);
-    }
-
-    #[test]
-    fn a_peak_from_before_layout_5_was_settled() {
-        let mut key = Key::new();
-        key.at(START, 100, false);
-        key.at(START + 600, 1, false);
-        let mut bytes = Vec::new();
-        key.baseline.learned().encode(&mut bytes);
-        let older = &bytes[..bytes.len() - 2];
-        let read = Learned::decode(&mut Input::new(older, 4)).expect("reads");
-        assert!(read.settled_peak > Compact::ZERO);
-        assert_eq!(read.settled_peak, read.peak[Window::S60 as usize]);
     }
 }

@@ -6,7 +6,7 @@
 //! rate and dispersion. R counts as far as the peak is trusted; that of a young credential is trusted
 //! little, and a count above the peaks of most mature credentials of its kind as well needs no
 //! trust to alert. A peak that was raised in steps is worth nothing against the settled peak of a minute
-//! (see [`super::baseline`]): 16 times that throttles as 12 times the peak does, and passes the rate gate.
+//! (see [`super::settled_peak`]): 16 times that throttles as 12 times the peak does, and passes the rate gate.
 //! Cost: six comparisons where nothing is wrong; the tail is computed only where R is high enough to matter.
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
 
@@ -189,7 +189,8 @@ pub fn evaluate(
     for window in Window::ALL {
         let ratio = ratio(windows, baseline, window, params);
         // What is far above the settled peak needs no gate: it is no matter of chance.
-        let is_far = window == Window::S60 && settled_ratio >= params.settled_ratio;
+        let is_far =
+            window == Window::S60 && trust.own >= 1.0 && settled_ratio >= params.settled_ratio;
         if (ratio < f64::from(params.observe_ratio) && !is_far) || !resolution.judges(window) {
             continue;
         }

@@ -26,6 +26,7 @@ pub mod params;
 pub mod peaks;
 pub mod profile;
 pub mod ramp;
+pub mod settled_peak;
 pub mod tenant_flood;
 pub mod timestamp_resolution;
 pub mod unproven;

@@ -15,7 +15,7 @@ use crate::model::features::{Aspect, Facts};
 
 /// On how many days of UTC a surprising value must be used to be known. Chosen.
 pub const PROVEN_DAYS: u8 = 7;
-/// How many values of a credential can be unproven at once; one that was used least of late makes room.
+/// How many values of a credential can be unproven at once; the one not used for longest makes room.
 /// Chosen.
 const VALUES: usize = 6;
 
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_was_not_used_of_late_makes_room_and_none_of_today_does() {
+    fn a_value_that_was_not_used_lately_makes_room_and_none_of_today_does() {
         let mut values = seen_on(100);
         for hash in 0..9 {
             values.add((Aspect::Endpoint, 20 + hash), 101);
