@@ -1,7 +1,7 @@
 //! The profile table: the bounded table of profiles.
 //!
 //! ```text
-//!  index: 32 bits of the hash -> number     warm:  profiles, 312 bytes
+//!  index: 32 bits of the hash -> number     warm:  profiles, 320 bytes
 //!                                           cold: what is left after an hour of silence, 108
 //! ```
 //! Profiles lie in slabs that never move, so growth copies nothing. The index maps 32 bits of the

@@ -28,7 +28,7 @@ use crate::stats::rate::Prior;
 /// No finding.
 const CALM: u32 = u32::MAX;
 
-/// Everything remembered of one credential but its id. Shape: 312 bytes.
+/// Everything remembered of one credential but its id. Shape: 320 bytes.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(super) windows: Windows,
@@ -181,8 +181,8 @@ impl Profile {
         params: &Params,
     ) -> bool {
         self.failures.record(&self.windows, second, frozen, verified);
-        let rejected = u32::from(self.failures.now());
-        rejected >= params.failures.rejected_min && is_asked_at(rejected)
+        is_asked_at(u32::from(self.failures.now()))
+            && self.failures.may_speak(&self.windows, second, &params.failures)
     }
 
     /// How many failed requests of the minute of `second` name it, and how many requests in all.
@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_profile_is_small() {
-        assert!(size_of::<Profile>() <= 312, "{}", size_of::<Profile>());
+        assert!(size_of::<Profile>() <= 320, "{}", size_of::<Profile>());
         assert_eq!(size_of::<Option<Profile>>(), size_of::<Profile>());
     }
 
