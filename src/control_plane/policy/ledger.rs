@@ -174,7 +174,9 @@ impl Ledger {
     pub fn confirm(&mut self, credential: &Credential, at: EventTime) {
         self.change(credential, |of_it| {
             let in_time = |opened| (0..CONFIRMED_WITHIN_MS).contains(&at.ms_since(opened));
-            of_it.iter_mut().for_each(|one| one.confirmed |= in_time(one.opened));
+            for one in of_it.iter_mut() {
+                one.confirmed |= in_time(one.opened);
+            }
         });
     }
 
