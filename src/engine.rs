@@ -9,10 +9,10 @@ use crate::data_plane::batch::{Batch, HashSeed};
 use crate::data_plane::counters::Counters;
 use crate::data_plane::partition::{self, Clock, Partition};
 use crate::data_plane::shard_driver::ShardDriver;
-use crate::model::credential::Kind;
 use crate::model::decision::Decision;
-use crate::model::signal::Signal;
+use crate::model::signal::{HoursOfUse, Signal, UserOfHour};
 use crate::model::time::EventTime;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// Output of the engine.
@@ -38,8 +38,10 @@ fn advance(control: &mut Control, now: EventTime) -> Vec<Decision> {
 pub struct Engine {
     driver: ShardDriver,
     control: Control,
-    /// Hours of use that the control plane has learned of.
-    hours: [u64; Kind::ALL.len()],
+    /// Hours of use of which the control plane has not learned yet, oldest first.
+    hours: VecDeque<UserOfHour>,
+    /// How many it has learned of.
+    learned: u64,
     counters: Counters,
 }
 
@@ -53,7 +55,8 @@ impl Engine {
         Self {
             driver: ShardDriver::empty(partition, seed),
             control: Control::new(control),
-            hours: [0; Kind::ALL.len()],
+            hours: VecDeque::new(),
+            learned: 0,
             counters: Counters::default(),
         }
     }
@@ -64,18 +67,14 @@ impl Engine {
         let Some(newest) = batch.newest() else { return };
         let output = self.driver.step(batch, Clock::Events);
         self.counters.add(&output.counters);
+        self.hours.extend(output.hours);
         for signal in output.signals {
             let now = signal.finding.updated;
             for decision in advance(&mut self.control, now) {
                 each(Output::Decision(Box::new(decision)));
             }
             self.control.set_active(signal.seen.credentials);
-            let mut hours = signal.seen.hours;
-            for (hours, before) in hours.iter_mut().zip(self.hours) {
-                *hours -= before;
-            }
-            self.hours = signal.seen.hours;
-            self.control.note_active_hours(&hours);
+            self.learn_hours(signal.seen.hours.iter().sum());
             let decision = self.control.on_signal(&signal, now);
             each(Output::Signal(Box::new(signal)));
             if let Some(decision) = decision {
@@ -83,6 +82,18 @@ impl Engine {
             }
         }
         self.tick(newest, each);
+    }
+
+    /// Tells the control plane of the hours of use up to the `seen`th.
+    fn learn_hours(&mut self, seen: u64) {
+        let mut hours = HoursOfUse::new();
+        while self.learned < seen
+            && let Some(user) = self.hours.pop_front()
+        {
+            *hours.entry(user).or_default() += 1;
+            self.learned += 1;
+        }
+        self.control.note_active_hours(&hours);
     }
 
     /// Lets time pass up to `now`.

@@ -8,20 +8,21 @@ use crate::control_plane::approvals::{NoVote, PendingApproval};
 use crate::control_plane::instance_summary::InstanceSummary;
 use crate::control_plane::operator::LessSevere;
 use crate::control_plane::params::PersonOrder;
-use crate::control_plane::policy::budget::{Budgets, Cohorts};
+use crate::control_plane::policy::budget::{Budgets, Proofs};
 use crate::control_plane::tenant_ranking::Ranking;
 use crate::data_plane::batch::Batch;
 use crate::data_plane::partition;
 use crate::data_plane::partition_view::View;
 use crate::data_plane::shard_driver::ShardUsage;
 use crate::formats::storage::journal::StoreReceipt;
-use crate::model::credential::{Credential, Kind};
+use crate::model::credential::Credential;
 use crate::model::decision::{
     Decision, DecisionId, EnforcementState, Holding, Status, TokenGrant, Vote,
 };
 use crate::model::finding::FindingId;
-use crate::model::signal::{MinuteTotals, ShardId, Signal};
+use crate::model::signal::{HoursOfUse, MinuteTotals, ShardId, Signal};
 use crate::model::time::EventTime;
+use compact_str::CompactString;
 use futures_util::future::join_all;
 use hashbrown::HashSet;
 use std::sync::Arc;
@@ -115,9 +116,8 @@ pub enum ControlMessage {
     PendingApprovals(oneshot::Sender<Vec<PendingApproval>>),
     /// Memory in use by one thread of the data plane.
     InUse(InUse),
-    /// Hours in which credentials were newly used, in the order of [`Kind::ALL`].
-    /// Unit: credential-hours.
-    ActiveHours([u64; Kind::ALL.len()]),
+    /// Hours in which credentials were newly used.
+    ActiveHours(HoursOfUse),
     /// Go by these from now on.
     Params(Arc<control_plane::params::Params>),
     /// A question about what this instance knows of its part of the fleet.
@@ -128,8 +128,9 @@ pub enum ControlMessage {
     MinuteEnded(ShardId, (u32, MinuteTotals)),
     /// A question about who takes what of the fleet.
     Ranking(oneshot::Sender<Option<Ranking>>),
-    /// A question about what is proven of false actions, and against which budgets.
-    Budget(oneshot::Sender<(Cohorts, Budgets)>),
+    /// A question about what is proven of false actions on a tenant's credentials, or on those without
+    /// one; and against which budgets.
+    Budget(Option<CompactString>, oneshot::Sender<(Proofs, Budgets)>),
     /// The store that counts for all instances answered the request of a finding; the events behind it
     /// arrived at that time.
     Token(FindingId, TokenGrant, EventTime),
@@ -377,10 +378,11 @@ impl ControlPlane {
         answer.await.ok()
     }
 
-    /// Counts of false actions, and the budgets; none once it ended.
-    pub async fn budget(&self) -> Option<(Cohorts, Budgets)> {
+    /// What is proven of false actions on a tenant's credentials, or on those without one, and the
+    /// budgets; none once it ended.
+    pub async fn budget(&self, tenant: Option<CompactString>) -> Option<(Proofs, Budgets)> {
         let (reply, answer) = oneshot::channel();
-        self.send(ControlMessage::Budget(reply)).await;
+        self.send(ControlMessage::Budget(tenant, reply)).await;
         answer.await.ok()
     }
 }

@@ -122,6 +122,10 @@ pub enum Command {
     /// Show the proven upper bound on false actions by kind of credential, and how much more traffic
     /// an action needs before it is enabled.
     Budget {
+        /// For the credentials of this tenant, whose own false alarms count in full. Default: for those
+        /// without a tenant, or of one without use and false alarms of its own.
+        #[arg(long)]
+        tenant: Option<String>,
         /// Where the daemon is.
         #[command(flatten)]
         connection: Connection,
@@ -246,7 +250,7 @@ pub fn run(cli: Cli) -> Exit {
         Command::Top(args) => app::run(args),
         Command::Doctor(args) => checks::run(&args),
         Command::Support { command } => dump::run(&command),
-        Command::Budget { connection } => budget::budget(&connection),
+        Command::Budget { tenant, connection } => budget::budget(&connection, tenant.as_deref()),
         Command::Reload { connection } => reload::reload(&connection),
         Command::Health { connection } => health::health(&connection),
         Command::Tenants { connection } => tenants::tenants(&connection),

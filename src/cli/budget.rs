@@ -1,14 +1,15 @@
 //! `tripline budget`: what is proven about false actions, and what is still missing.
 
-use super::client::{Client, Connection, block_on};
+use super::client::{Client, Connection, block_on, escaped};
 use super::exit::Exit;
 use crate::formats::api::budget::{CohortJson, ProofJson};
 
 /// Runs `tripline budget`.
-pub fn budget(connection: &Connection) -> Exit {
+pub fn budget(connection: &Connection, tenant: Option<&str>) -> Exit {
+    let of = tenant.map(|tenant| format!("?tenant={}", escaped(tenant))).unwrap_or_default();
     block_on(async move {
         let client = Client::new(connection)?;
-        let found = client.get("/v1/budget").await?;
+        let found = client.get(&format!("/v1/budget{of}")).await?;
         client.write(&found, |found| {
             let cohorts: Result<Vec<CohortJson>, _> = serde_json::from_value(found.clone());
             cohorts.map_or_else(|_| found.to_string(), |cohorts| table(&cohorts))
@@ -35,17 +36,27 @@ fn table(cohorts: &[CohortJson]) -> String {
             cohort.context,
             cohort.corroborated
         ));
+        if cohort.tenants_with_false_alarms > 0 {
+            let tenants = cohort.tenants_with_false_alarms;
+            out.push_str(&format!(
+                "  other tenants with false alarms, each counted once: {tenants}\n"
+            ));
+        }
         out.push_str(&format!(
             "  {:<10} {:>10} {:>12} {:>12}  {:<7} {}\n",
             "ACTION", "FINDINGS", "PROVEN", "BUDGET", "STATE", "CREDENTIAL-DAYS MISSING"
         ));
-        cohort.actions.iter().for_each(|one| out.push_str(&row(one)));
+        cohort.actions.iter().for_each(|one| out.push_str(&row(&one.action, one)));
+        out.push_str(&row("10k limit", &cohort.built_in_limit));
     }
-    out.push_str("\nFalse actions per credential-day of use, at the most, with 95 % confidence.\n");
+    out.push_str(
+        "\nFalse actions per credential-day of use, at the most, with 95 % confidence.\n\
+         10k limit: throttling by the limit that no operator wrote, with all other throttles.\n",
+    );
     out
 }
 
-fn row(proof: &ProofJson) -> String {
+fn row(name: &str, proof: &ProofJson) -> String {
     let scientific = |number: Option<f64>, without: &str| {
         number.map_or_else(|| without.to_owned(), |number| format!("{number:.2e}"))
     };
@@ -55,11 +66,11 @@ fn row(proof: &ProofJson) -> String {
     };
     format!(
         "  {:<10} {:>10} {:>12} {:>12}  {:<7} {missing}\n",
-        proof.action,
+        name,
         proof.open_findings,
         scientific(proof.certified, "unknown"),
         scientific(proof.budget, "none"),
-        match (proof.action.as_str(), proof.open) {
+        match (name, proof.open) {
             // An alert is never held back; its bound is there to be watched.
             ("alert", _) => "always",
             (_, true) => "open",
@@ -71,24 +82,29 @@ fn row(proof: &ProofJson) -> String {
 #[cfg(test)]
 mod tests {
     use super::table;
-    use crate::control_plane::policy::budget::{Budgets, Cohort, Cohorts};
+    use crate::control_plane::policy::budget::Budgets;
+    use crate::control_plane::policy::false_alarms::Cohorts;
+    use crate::control_plane::policy::ledger::Ledger;
     use crate::formats::api::budget::budget_json;
 
     #[test]
     fn the_table_says_what_is_proven_and_what_is_missing() {
         let mut cohorts = Cohorts::default();
-        cohorts[0] = Cohort { hours: 10_000 * 24, ..Cohort::default() };
-        let said = table(&budget_json(&cohorts, &Budgets::default()));
+        cohorts[0].untenanted.hours = 10_000 * 24;
+        cohorts[0].forgotten.throttles = 2;
+        let said = table(&budget_json(&Ledger::of(cohorts).proofs(None), &Budgets::default()));
         for line in [
             "api_key: 10000.0 credential-days of use, 0 bursts taken for false (0 with the context, 0 of those corroborated)",
             "  ACTION       FINDINGS       PROVEN       BUDGET  STATE   CREDENTIAL-DAYS MISSING",
             "  throttle            0      3.00e-4      1.00e-3  open    -",
             "  suspend             0      3.69e-4      1.00e-5  closed  358888",
+            "  10k limit           0      3.00e-4      1.00e-3  open    -",
+            "  other tenants with false alarms, each counted once: 2",
         ] {
             assert!(said.lines().any(|one| one == line), "{line}\n{said}");
         }
         assert!(!said.contains("jwt"));
-        let nothing = table(&budget_json(&Cohorts::default(), &Budgets::NONE));
+        let nothing = table(&budget_json(&Ledger::default().proofs(None), &Budgets::NONE));
         assert!(nothing.contains("jwt") && nothing.contains("unknown"), "{nothing}");
     }
 }

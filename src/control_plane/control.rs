@@ -19,20 +19,20 @@ use super::shared_tokens::TokenRequest;
 use super::approvals::{self, Approvals, PendingApproval};
 use super::dedup::{DECIDED_MS, Memory, SafeguardState};
 use super::enforcement_state::EnforcementTable;
-use super::policy::budget::Ledger;
 use super::policy::common_cause;
+use super::policy::ledger::Ledger;
 use super::policy::revocation_limit::RevocationLimit;
 use super::policy::verdict::{self, Draft, Verdict};
 use super::safeguards::Safeguards;
 use super::shared_tokens::SharedTokens;
-use crate::model::credential::{Credential, Kind};
+use crate::model::credential::Credential;
 use crate::model::decision::{
     Decision, DecisionId, EnforcementState, Generation, Mode, Order, Safeguard, Status,
     TokenAnswer, TokenGrant,
 };
-use crate::model::finding::{Action, Detector, Finding, FindingId, Gate};
+use crate::model::finding::{Action, Finding, FindingId, Gate};
 use crate::model::invariant::{self, Invariant};
-use crate::model::signal::{Change, Signal};
+use crate::model::signal::{Change, HoursOfUse, Signal};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 use std::sync::Arc;
@@ -128,10 +128,9 @@ impl Control {
         &self.params
     }
 
-    /// Adds hours in which credentials were used, in the order of [`Kind::ALL`].
-    /// Unit: credential-hours.
-    pub fn note_active_hours(&mut self, by_kind: &[u64; Kind::ALL.len()]) {
-        self.safeguards.ledger.add_hours(by_kind);
+    /// Adds hours in which credentials were used.
+    pub fn note_active_hours(&mut self, hours: &HoursOfUse) {
+        self.safeguards.ledger.add_hours(hours);
     }
 
     /// The enforcement state of a credential, expired or not.
@@ -312,8 +311,8 @@ impl Control {
         if self.violations.iter().any(|count| *count > 0) {
             mode = mode.min(Mode::Alert);
         }
-        // A limit is a contract: it holds from the first second.
-        let contract = finding.detector == Detector::Limit;
+        // It holds from the first second.
+        let contract = finding.is_contract();
         verdict::Circumstances {
             mode,
             catch_up: still.catch_up,

@@ -1,8 +1,9 @@
 //! Safeguards: what all credentials together say against acting on one of them. The ledger, for what
 //! it proves; the fleet, for a common cause.
 
-use super::policy::budget::{Budgets, Ledger, Open};
+use super::policy::budget::{Budgets, Open};
 use super::policy::common_cause::{self, BurstOnsets, Fleet};
+use super::policy::ledger::Ledger;
 use crate::detect::open_finding::LIMIT_UPDATE_MS;
 use crate::model::credential::Kind;
 use crate::model::finding::{Detector, Finding};
@@ -25,11 +26,12 @@ impl Safeguards {
     /// Counts what bursts in a fleet of `active` credentials, whatever is done about it.
     pub fn on_signal(&mut self, signal: &Signal, active: u64, params: &common_cause::Params) {
         let finding = &signal.finding;
-        if finding.detector != Detector::Burst {
-            return;
+        let is_burst = finding.detector == Detector::Burst;
+        let is_built_in_limit = finding.detector == Detector::Limit && !finding.is_contract();
+        if is_burst || is_built_in_limit {
+            self.ledger.on_finding(finding, signal.change == Change::Closed);
         }
-        self.ledger.on_finding(finding, signal.change == Change::Closed);
-        if matches!(signal.change, Change::Opened | Change::Recalled) {
+        if is_burst && matches!(signal.change, Change::Opened | Change::Recalled) {
             let fleet = self.fleets.get_mut(finding.credential.kind() as usize);
             if let Some(fleet) = fleet {
                 fleet.record(finding.id, finding.opened, active, params);
@@ -54,19 +56,24 @@ impl Safeguards {
         }
     }
 
-    /// The actions that are open for a finding; a limit is a contract and needs no proof.
+    /// The actions that are open for a finding; a contract needs no proof.
     pub fn open(&self, finding: &Finding, budgets: &Budgets) -> Open {
-        if finding.detector == Detector::Limit {
+        if finding.is_contract() {
             return Open::ALL;
         }
-        self.ledger.open(finding.credential.kind(), budgets)
+        let proof = self.ledger.proof(finding.credential.kind(), finding.tenant.as_deref());
+        if finding.detector == Detector::Limit {
+            proof.open_for_built_in_limit(budgets)
+        } else {
+            proof.open(budgets)
+        }
     }
 
     /// Whether what is found may have a cause in common with much that its like do. A broken limit is a
     /// contract: others that burst, which a thief could arrange, excuse it for seconds alone.
     pub fn suppresses(&self, finding: &Finding) -> bool {
         let lasted_ms = finding.updated.ms_since(finding.opened);
-        if finding.detector == Detector::Limit && lasted_ms >= CONTRACT_EXCUSED_MS {
+        if finding.is_contract() && lasted_ms >= CONTRACT_EXCUSED_MS {
             return false;
         }
         let fleet = self.fleets.get(finding.credential.kind() as usize);

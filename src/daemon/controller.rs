@@ -196,9 +196,9 @@ impl ControlThread {
             ControlMessage::MinuteEnded(place, (minute, totals)) => {
                 self.tenants.record(place, minute, totals, now);
             }
-            ControlMessage::Budget(reply) => {
-                let cohorts = *self.control.ledger().cohorts();
-                let _gone = reply.send((cohorts, self.control.params().budgets));
+            ControlMessage::Budget(tenant, reply) => {
+                let proofs = self.control.ledger().proofs(tenant.as_deref());
+                let _gone = reply.send((proofs, self.control.params().budgets));
             }
             ControlMessage::EnforcementState(from, most, reply) => {
                 let _gone = reply.send(self.control.states().page(from, most));
@@ -375,8 +375,8 @@ impl ControlThread {
                 .map_or([0.0; 2], |ranking| [ranking.flood_ratio(), ranking.limit_ratio(sums)]);
             metrics.fleet.tenant_flood_ratio.set(flood);
             metrics.fleet.tenant_limit_ratio.set(limit);
-            let cohorts = self.control.ledger().cohorts();
-            metrics.policy.show_budget(cohorts, &self.control.params().budgets);
+            let proofs = self.control.ledger().proofs(None);
+            metrics.policy.show_budget(&proofs, &self.control.params().budgets);
         }
         metrics.heartbeat_at.set("control_plane", 0, Some(now));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);

@@ -248,7 +248,7 @@ mod tests {
     use crate::data_plane::shard_driver::ShardDriver;
     use crate::detect::limit::Limit;
     use crate::model::event::{AuthEvent, Outcome};
-    use crate::model::signal::{MinuteTotals, Signal};
+    use crate::model::signal::{HoursOfUse, MinuteTotals, Signal};
     use proptest::prelude::*;
     use tokio::sync::mpsc;
 
@@ -275,12 +275,14 @@ mod tests {
     struct Reports {
         signals: Vec<(Vec<Signal>, EventTime)>,
         minutes: Vec<(ShardId, (u32, MinuteTotals))>,
-        hours: [u64; 5],
+        hours: HoursOfUse,
     }
 
     impl Reports {
-        fn add_hours(&mut self, more: &[u64; 5]) {
-            self.hours.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        fn add_hours(&mut self, more: HoursOfUse) {
+            for (user, hours) in more {
+                *self.hours.entry(user).or_default() += hours;
+            }
         }
 
         fn add(&mut self, message: ControlMessage) {
@@ -289,7 +291,7 @@ mod tests {
             } else if let ControlMessage::MinuteEnded(shard, minute) = message {
                 self.minutes.push((shard, minute));
             } else if let ControlMessage::ActiveHours(hours) = message {
-                self.add_hours(&hours);
+                self.add_hours(hours);
             }
         }
     }
@@ -331,7 +333,7 @@ mod tests {
                 }
             };
             for (slot, output) in outputs {
-                reports.add_hours(&output.hours);
+                output.hours.into_iter().for_each(|user| reports.add_hours([(user, 1)].into()));
                 if !output.signals.is_empty() {
                     reports.signals.push((output.signals, EventTime::from_ms(now_ms)));
                 }

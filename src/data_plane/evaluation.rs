@@ -44,6 +44,7 @@ impl Partition {
                 if let Some(hours) = self.hours.get_mut(kind as usize) {
                     *hours += 1;
                 }
+                self.users_of_hours.push((kind, self.tenants.name(tenant).cloned()));
             }
             self.cohorts.learn_rate(kind, profile.baseline().long_rate(&params.baseline).per_s);
             self.cohorts.note_mature(kind, profile.identity().hours == params.rate_hours);

@@ -17,7 +17,7 @@ use crate::detect::params;
 use crate::detect::profile::{Identity, Profile};
 use crate::model::credential::Kind;
 use crate::model::event::Outcome;
-use crate::model::signal::{Exposure, MinuteTotals, Signal};
+use crate::model::signal::{Exposure, MinuteTotals, Signal, UserOfHour};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 use std::collections::BTreeSet;
@@ -142,6 +142,8 @@ pub struct Partition {
     pub(super) hot_floor: u32,
     pub(super) busiest_minute: BusiestMinute,
     pub(super) hours: [u64; Kind::ALL.len()],
+    /// Those of `hours` since they were last taken, in order.
+    pub(super) users_of_hours: Vec<UserOfHour>,
     pub(super) counters: Counters,
     pub(super) ended_minute: Option<(u32, MinuteTotals)>,
 }
@@ -173,6 +175,7 @@ impl Partition {
             hot_floor: 0,
             busiest_minute: BusiestMinute::default(),
             hours: [0; Kind::ALL.len()],
+            users_of_hours: Vec::new(),
             counters: Counters::default(),
             ended_minute: None,
         }
@@ -241,6 +244,11 @@ impl Partition {
     pub(super) fn take_counters(&mut self) -> Counters {
         self.counters.evictions = self.profiles.take_evictions();
         std::mem::take(&mut self.counters)
+    }
+
+    /// Whose the hours of use since the last call were, in the order of the events that began them.
+    pub(super) fn take_users_of_hours(&mut self) -> Vec<UserOfHour> {
+        std::mem::take(&mut self.users_of_hours)
     }
 
     /// The newest minute (since 1970) that ended since the last call, and what tenants took of it.

@@ -14,8 +14,7 @@ use super::batch::{Batch, HashSeed};
 use super::counters::Counters;
 use super::partition::Params;
 use super::partition::{Clock, Partition};
-use crate::model::credential::Kind;
-use crate::model::signal::{MinuteTotals, Signal};
+use crate::model::signal::{MinuteTotals, Signal, UserOfHour};
 use crate::model::time::EventTime;
 use std::sync::Arc;
 
@@ -46,9 +45,9 @@ pub struct ShardOutput {
     pub signals: Vec<Signal>,
     /// The counters.
     pub counters: Counters,
-    /// Hours of use by kind; none of events that are read again, as they would prove anything twice.
-    /// Unit: credential-hours.
-    pub hours: [u64; Kind::ALL.len()],
+    /// Whose each hour of use was, in the order of the events that began them; none of events that are
+    /// read again, as they would prove anything twice.
+    pub hours: Vec<UserOfHour>,
     /// The newest minute (since 1970) that ended, and what tenants took of it.
     pub ended_minute: Option<(u32, MinuteTotals)>,
 }
@@ -100,7 +99,7 @@ impl ShardDriver {
         self.partition.apply(batch, clock);
         let output = self.collect();
         match clock {
-            Clock::Again { .. } => ShardOutput { hours: Default::default(), ..output },
+            Clock::Again { .. } => ShardOutput { hours: Vec::new(), ..output },
             Clock::Source(_) | Clock::Events => output,
         }
     }
@@ -128,7 +127,8 @@ impl ShardDriver {
         let signals = self.partition.drain_signals().collect();
         let counters = self.partition.take_counters();
         let ended_minute = self.partition.take_ended_minute();
-        ShardOutput { signals, hours: counters.active_hours, counters, ended_minute }
+        let hours = self.partition.take_users_of_hours();
+        ShardOutput { signals, counters, hours, ended_minute }
     }
 
     /// The partition, to look at.
@@ -235,7 +235,7 @@ mod tests {
                 let offset = hour * 10;
                 let output =
                     driver.step(&batch(offset, 10, hour * 3_600_000 - 40 * 3_600_000), clock);
-                sum += output.hours.iter().sum::<u64>();
+                sum += output.hours.len();
                 assert_eq!(output.counters.applied, 10);
             }
             hours.push(sum);

@@ -18,6 +18,9 @@ use crate::model::finding::{Action, Measure};
 use crate::stats::codec::{Codec, Input};
 use crate::stats::tail::NegativeBinomial;
 
+/// The part of the evidence that suffices where the ratio is clear.
+const CLEAR_GATE: f64 = 0.5;
+
 /// Parameters of a burst, and the action that it justifies.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
@@ -34,6 +37,9 @@ pub struct Params {
     /// Default: 12. Measured: 4 throttles 3 times in 525 days of honest use, 12 never; see
     /// docs/detection.md.
     pub throttle_ratio: f64,
+    /// The ratio from which on half of the evidence suffices, where the peak is trusted by half or more: the
+    /// bursts of sparse clients are so uneven that nothing is unlikely. Default: 4.
+    pub clear_ratio: f64,
     /// The ratio to the settled peak that justifies throttling, and passes the rate gate. Default: 16.
     /// Measured: 12 throttles one honest client that grows in 525 days, 16 none.
     pub settled_ratio: f64,
@@ -93,6 +99,7 @@ impl Default for Params {
             observe_ratio: 1.2,
             alert_ratio: 2.0,
             throttle_ratio: 12.0,
+            clear_ratio: std::env::var("T_CLEAR").ok().and_then(|s| s.parse().ok()).unwrap_or(4.0),
             settled_ratio: 16.0,
             suspend_ratio: 4.0,
             throttle_rate_per_min: 600.0,
@@ -194,7 +201,12 @@ pub fn evaluate(
         if (ratio < f64::from(params.observe_ratio) && !is_far) || !resolution.judges(window) {
             continue;
         }
-        let gate_nats = if is_far { 0.0 } else { params.gate_nats };
+        let is_clear = trust.own >= 0.5 && ratio >= params.clear_ratio;
+        let gate_nats = match () {
+            () if is_far => 0.0,
+            () if is_clear => params.gate_nats * CLEAR_GATE,
+            () => params.gate_nats,
+        };
         let count = windows.count(window);
         let Expected { count: expected, dispersion, weight } = baseline.expected(window, rate);
         let counted = f64::from(count);

@@ -1,9 +1,11 @@
 //! `failures`: far more failed requests than usual name this credential, as when someone guesses
 //! or probes. A request fails that is rejected, or whose caller does not prove to hold the credential.
 //!
-//! Score: the beta-binomial tail of the failed among all requests of a minute, about the greater
-//! of the credential's own ratio and the fleet's, so that an outage, which fails everybody, is
-//! no one's attack. It alerts at most, and is no corroborator of anything more severe (invariant S-10):
+//! Score: the beta-binomial tail of the failed among all requests, about the greater of the
+//! credential's own ratio and the fleet's, so that an outage, which fails everybody, is no one's
+//! attack. The requests are those of a minute, which sees a flood soon; and those of about ten
+//! minutes, a sum that fades, which sees patient guessing, and probing amid an honest client's
+//! traffic: over so long a ratio varies less, so that the belief in the usual one is worth more. It alerts at most, and is no corroborator of anything more severe (invariant S-10):
 //! no one gets a stranger's key revoked by failing to use it. Cost: only rejected requests are
 //! asked about.
 
@@ -12,17 +14,21 @@ use super::window::Windows;
 use crate::model::finding::{Action, Measure};
 use crate::stats::beta_binomial::BetaBinomial;
 use crate::stats::codec::{Codec, Input};
-use crate::stats::compact::moved;
+use crate::stats::compact::{Compact, moved};
 
 /// Parameters of remarkable failures.
 #[derive(Clone, Copy, Debug)]
 pub struct Params {
     /// The least number of rejected requests in a minute. Default: 30.
     pub rejected_min: u32,
+    /// The least number of rejected requests in about ten minutes. Default: 60.
+    pub rejected_slow_min: u32,
     /// The least ratio of failures that is expected of anyone. Default: 0.01.
     pub ratio_min: f64,
-    /// How many requests the belief in the usual ratio is worth. Default: 20.
+    /// How many requests of a minute the belief in the usual ratio is worth. Default: 100.
     pub weight: f64,
+    /// How many requests of about ten minutes it is worth. Default: 600.
+    pub slow_weight: f64,
     /// The least evidence to observe. Unit: nats. Default: 14.
     pub observe_nats: f64,
     /// The least evidence to alert. Unit: nats. Default: 20.7, a probability of 1e-9.
@@ -33,8 +39,10 @@ impl Default for Params {
     fn default() -> Self {
         Self {
             rejected_min: 30,
+            rejected_slow_min: 60,
             ratio_min: 0.01,
-            weight: 20.0,
+            weight: 100.0,
+            slow_weight: 600.0,
             observe_nats: 14.0,
             alert_nats: 20.7,
         }
@@ -46,8 +54,15 @@ const LEARNS: i32 = 64;
 /// A ratio of 1 in the 16 bits of a memory.
 const ONE: u32 = 65_535;
 
+/// The rest of a minute's requests a minute later: those of about ten minutes count.
+const KEEP_PER_MINUTE: f32 = 0.9;
+/// The length of the slow sums, as people are told. Unit: minutes.
+const TEN_MINUTES: u8 = 10;
+/// After how many minutes without a failure the slow sums begin again. Chosen: what windows hold.
+const GAP_MAX: u8 = 5;
+
 /// The failed requests that name a credential: those that were rejected, and those whose caller did
-/// not prove to hold it. Shape: 6 bytes.
+/// not prove to hold it. Shape: 10 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Failures {
     usual: u16,
@@ -56,15 +71,20 @@ pub struct Failures {
     unverified: u8,
     /// The minute in which they came, modulo 256.
     minute: u8,
+    /// Those of the minutes before it, of about ten; and all requests of these minutes.
+    before: (Compact, Compact),
 }
 
 /// Far more failures than usual.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Failing {
-    /// Failed requests of the running minute.
+    /// Failed requests.
     pub rejected: u32,
-    /// All requests of the running minute.
+    /// All requests in that time.
     pub attempts: u32,
+    /// In how long they came: the running minute, or about ten, of which the older ones count less.
+    /// Unit: minutes.
+    pub minutes: u8,
     /// The ratio of failures that is usual, for the credential or for the fleet, in 0..1.
     pub usual_ratio: f64,
     /// How unlikely so many are. Unit: nats.
@@ -72,6 +92,9 @@ pub struct Failing {
 }
 
 impl Failures {
+    const EMPTY: Self =
+        Self { usual: 0, now: 0, unverified: 0, minute: 0, before: (Compact::ZERO, Compact::ZERO) };
+
     /// Counts a failed request in the minute of `second`; `windows` hold all that were verified.
     pub fn record(&mut self, windows: &Windows, second: u32, frozen: bool, verified: bool) {
         let minute = low_byte(second / 60);
@@ -83,10 +106,46 @@ impl Failures {
                 let ratio = i32::try_from(rejected * ONE / attempts).unwrap_or(0);
                 self.usual = moved(self.usual, ratio, LEARNS);
             }
+            self.fade(windows, before, attempts, minute.wrapping_sub(self.minute));
             (self.now, self.unverified, self.minute) = (0, 0, minute);
         }
         self.now = self.now.saturating_add(1);
         self.unverified = self.unverified.saturating_add(u8::from(!verified));
+    }
+
+    /// Adds the minute `ended` to the slow sums, and the minutes since, in which nothing failed.
+    fn fade(&mut self, windows: &Windows, ended: u32, attempts: u32, gap: u8) {
+        if gap > GAP_MAX {
+            self.before = Default::default();
+            return;
+        }
+        let (mut failed, mut all) = (self.before.0.value(), self.before.1.value());
+        (failed, all) = (failed + f32::from(self.now), all + attempts as f32);
+        for passed in 1..=u32::from(gap) {
+            let between = if passed < u32::from(gap) { windows.minute(ended + passed) } else { 0 };
+            (failed, all) = (failed * KEEP_PER_MINUTE, all * KEEP_PER_MINUTE + between as f32);
+        }
+        self.before = (Compact::nearest(failed), Compact::nearest(all));
+    }
+
+    /// Failed requests of about ten minutes up to `second`, and all requests of that time.
+    fn slow(self, windows: &Windows, second: u32) -> (u32, u32) {
+        let now = (u32::from(self.now), self.attempts(windows, second / 60));
+        let [failed, all] =
+            [(self.before.0, now.0), (self.before.1, now.1)].map(|(before, now)| {
+                #[expect(clippy::cast_possible_truncation, reason = "it saturates")]
+                #[expect(clippy::cast_sign_loss, reason = "sums are never negative")]
+                let before = before.value() as u32;
+                before.saturating_add(now)
+            });
+        (failed, all.max(failed))
+    }
+
+    /// Whether so many came, in about ten minutes or in the newest one, that it is worth evaluating.
+    pub(super) fn may_speak(self, windows: &Windows, second: u32, params: &Params) -> bool {
+        u32::from(self.now) >= params.rejected_min
+            || is_known_of_others(second)
+                && self.slow(windows, second).0 >= params.rejected_slow_min
     }
 
     /// All requests of that minute: the verified ones, and those that failed without proof.
@@ -113,8 +172,14 @@ impl Failures {
 
     /// Knows the usual ratio, as after a long silence.
     pub const fn of(learned: u16) -> Self {
-        Self { usual: learned, now: 0, unverified: 0, minute: 0 }
+        Self { usual: learned, ..Self::EMPTY }
     }
+}
+
+/// Whether the running minute says how often others fail: an outage must be seen in them before it is in
+/// the slow count of one. Chosen: its second half.
+const fn is_known_of_others(second: u32) -> bool {
+    second % 60 >= 30
 }
 
 const fn low_byte(minute: u32) -> u8 {
@@ -129,19 +194,28 @@ pub fn evaluate(
     fleet_ratio: f64,
     params: &Params,
 ) -> Option<(Action, Failing)> {
-    let rejected = u32::from(failures.now);
-    if rejected < params.rejected_min {
-        return None;
-    }
-    let attempts = failures.attempts(windows, second / 60).max(rejected);
+    let now = u32::from(failures.now);
+    let in_minute = (now, failures.attempts(windows, second / 60).max(now));
     let usual_ratio = failures.usual_ratio().max(fleet_ratio).clamp(params.ratio_min, 0.99);
-    let evidence_nats = -BetaBinomial::new(attempts, usual_ratio, params.weight).ln_tail(rejected);
-    if evidence_nats < params.observe_nats {
+    let judged = |(rejected, attempts): (u32, u32), minutes, least, weight| {
+        (rejected >= least).then(|| {
+            let belief = BetaBinomial::new(attempts, usual_ratio, weight);
+            let evidence_nats = -belief.ln_tail(rejected);
+            Failing { rejected, attempts, minutes, usual_ratio, evidence_nats }
+        })
+    };
+    let is_slow = is_known_of_others(second);
+    let slow = failures.slow(windows, second);
+    let slow =
+        judged(slow, TEN_MINUTES, params.rejected_slow_min, params.slow_weight).filter(|_| is_slow);
+    let fast = judged(in_minute, 1, params.rejected_min, params.weight);
+    let both = [fast, slow].into_iter().flatten();
+    let failing = both.max_by(|a, b| a.evidence_nats.total_cmp(&b.evidence_nats))?;
+    if failing.evidence_nats < params.observe_nats {
         return None;
     }
-    let alerts = evidence_nats >= params.alert_nats;
-    let action = if alerts { Action::Alert } else { Action::Observe };
-    Some((action, Failing { rejected, attempts, usual_ratio, evidence_nats }))
+    let alerts = failing.evidence_nats >= params.alert_nats;
+    Some((if alerts { Action::Alert } else { Action::Observe }, failing))
 }
 
 impl Evidence for Failing {
@@ -155,10 +229,11 @@ impl Evidence for Failing {
 
     fn summary(&self) -> String {
         format!(
-            "was named by {} failed requests of {} within a minute (normally {:.1} %), rejected or \
+            "was named by {} failed requests of {} within {} (normally {:.1} %), rejected or \
              without proof of holding it; somebody may be guessing or probing",
             grouped(f64::from(self.rejected)),
             grouped(f64::from(self.attempts)),
+            if self.minutes > 1 { "about ten minutes" } else { "a minute" },
             self.usual_ratio * 100.0,
         )
     }
@@ -167,6 +242,7 @@ impl Evidence for Failing {
         vec![
             Measure::new("rejected", f64::from(self.rejected)),
             Measure::new("attempts", f64::from(self.attempts)),
+            Measure::new("minutes", f64::from(self.minutes)),
             Measure::new("rejected_usual_ratio", self.usual_ratio),
             Measure::new("tail_nats", self.evidence_nats),
         ]
@@ -177,6 +253,7 @@ impl Codec for Failures {
     fn encode(&self, out: &mut Vec<u8>) {
         (self.usual, self.now).encode(out);
         (self.unverified, self.minute).encode(out);
+        self.before.encode(out);
     }
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
@@ -184,17 +261,103 @@ impl Codec for Failures {
         // Before layout 3 only requests without proof were counted here.
         let all = u8::try_from(now).unwrap_or(u8::MAX);
         let unverified = if input.version() < 3 { all } else { Codec::decode(input)? };
-        Some(Self { usual, now, unverified, minute: Codec::decode(input)? })
+        let minute = Codec::decode(input)?;
+        // Before layout 5 there was the running minute alone.
+        let before = if input.version() < 5 { Default::default() } else { Codec::decode(input)? };
+        Some(Self { usual, now, unverified, minute, before })
     }
 }
 
-crate::codec!(Failing { rejected, attempts, usual_ratio, evidence_nats });
+impl Codec for Failing {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.rejected, self.attempts).encode(out);
+        (self.usual_ratio, self.evidence_nats).encode(out);
+        self.minutes.encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (rejected, attempts) = Codec::decode(input)?;
+        let (usual_ratio, evidence_nats) = Codec::decode(input)?;
+        let minutes = if input.version() < 5 { 1 } else { Codec::decode(input)? };
+        Some(Self { rejected, attempts, minutes, usual_ratio, evidence_nats })
+    }
+}
 
 #[cfg(test)]
 mod tests {
-    use super::{Codec, Failures, Input, Windows};
+    use super::{Action, Codec, Failing, Failures, Input, Params, Windows, evaluate};
 
     const START: u32 = 1_700_000_040;
+
+    /// Failures without proof and verified uses, so many in each of the minutes from `from` on, evenly; what
+    /// is found at the last failure.
+    fn minutes(
+        (failures, windows): (&mut Failures, &mut Windows),
+        (from, count): (u32, u32),
+        (failed, verified): (u32, u32),
+    ) -> Option<(Action, Failing)> {
+        for second in from * 60..(from + count) * 60 {
+            let now = START + second;
+            let in_second = |of_minute: u32| {
+                (second % 60 + 1) * of_minute / 60 - (second % 60) * of_minute / 60
+            };
+            (0..in_second(verified)).for_each(|_| {
+                windows.add(now);
+            });
+            (0..in_second(failed)).for_each(|_| failures.record(windows, now, false, false));
+        }
+        let last = START + (from + count) * 60 - 1;
+        evaluate(*failures, windows, last, 0.0, &Params::default())
+    }
+
+    fn new() -> (Failures, Windows) {
+        (Failures::default(), Windows::new(START))
+    }
+
+    /// A real log of sshd: 147 failed passwords in seven minutes, never 30 in one.
+    #[test]
+    fn patient_guessing_is_found_within_minutes() {
+        let (mut failures, mut windows) = new();
+        let after = minutes((&mut failures, &mut windows), (0, 2), (21, 0));
+        assert_eq!(after, None, "40 failures may be a mistake");
+        let (action, failing) =
+            minutes((&mut failures, &mut windows), (2, 3), (21, 0)).expect("is found");
+        assert_eq!((action, failing.minutes), (Action::Alert, 10));
+    }
+
+    #[test]
+    fn probing_amid_an_honest_clients_traffic_is_found_by_its_ratio_over_ten_minutes() {
+        let (mut failures, mut windows) = new();
+        assert_eq!(minutes((&mut failures, &mut windows), (0, 10), (3, 300)), None);
+        let (action, failing) =
+            minutes((&mut failures, &mut windows), (10, 4), (120, 300)).expect("is found");
+        assert_eq!((action, failing.minutes), (Action::Alert, 10));
+    }
+
+    /// The sums of failures and of all requests fade alike, and with minutes in which nothing failed.
+    #[test]
+    fn a_client_that_was_busy_and_failed_as_usual_is_none_once_it_is_quiet() {
+        let (mut failures, mut windows) = new();
+        assert_eq!(minutes((&mut failures, &mut windows), (0, 30), (50, 5000)), None);
+        for minute in 30..45 {
+            let found = minutes((&mut failures, &mut windows), (minute, 1), (1, 10));
+            assert_eq!(found, None, "{minute}");
+        }
+        let (mut failures, mut windows) = new();
+        for minute in 0..60 {
+            let failed = if minute % 4 == 0 { 40 } else { 0 };
+            let found = minutes((&mut failures, &mut windows), (minute, 1), (failed, 1000));
+            assert_eq!(found, None, "{minute}");
+        }
+    }
+
+    #[test]
+    fn after_minutes_without_a_failure_the_slow_count_begins_again() {
+        let (mut failures, mut windows) = new();
+        minutes((&mut failures, &mut windows), (0, 3), (25, 0));
+        let found = minutes((&mut failures, &mut windows), (10, 2), (25, 0));
+        assert_eq!(found, None, "no more than 50 in the newest minutes");
+    }
 
     #[test]
     fn attempts_are_verified_uses_and_failures_without_proof() {
@@ -220,5 +383,17 @@ mod tests {
         9_u8.encode(&mut bytes);
         let read = Failures::decode(&mut Input::new(&bytes, 2)).expect("reads");
         assert_eq!((read.usual, read.now, read.unverified, read.minute), (7, 300, 255, 9));
+    }
+
+    #[test]
+    fn the_slow_count_comes_back_from_a_checkpoint_and_begins_with_layout_5() {
+        let (mut failures, mut windows) = new();
+        minutes((&mut failures, &mut windows), (0, 8), (25, 0));
+        let mut bytes = Vec::new();
+        failures.encode(&mut bytes);
+        let read = Failures::decode(&mut Input::new(&bytes, 5)).expect("reads");
+        assert_eq!(read.before, failures.before);
+        let older = Failures::decode(&mut Input::new(&bytes, 4)).expect("reads");
+        assert_eq!((older.now, older.before), (failures.now, Failures::EMPTY.before));
     }
 }

@@ -10,7 +10,7 @@ use super::evidence::{CERTAIN_NATS, Evidence, grouped};
 use super::timestamp_resolution::TimestampResolution;
 use super::window::{Window, Windows};
 use crate::model::credential::Kind;
-use crate::model::finding::{Action, Measure};
+use crate::model::finding::{Action, Finding, Measure};
 use crate::stats::codec::{Codec, Input};
 use hashbrown::HashMap;
 
@@ -150,7 +150,7 @@ impl Evidence for Passed {
             Measure::new("window_s", f64::from(self.seconds)),
             Measure::new("rate_per_min", self.rate_per_min()),
             Measure::new("limit_ratio", self.ratio()),
-            Measure::new("limit_written", f64::from(u8::from(self.is_written))),
+            Measure::new(Finding::LIMIT_WRITTEN, f64::from(u8::from(self.is_written))),
         ]
     }
 }

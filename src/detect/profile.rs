@@ -203,8 +203,8 @@ impl Profile {
         params: &Params,
     ) -> bool {
         self.failures.record(&self.windows, second, frozen, verified);
-        let rejected = u32::from(self.failures.now());
-        rejected >= params.failures.rejected_min && is_asked_at(rejected)
+        is_asked_at(u32::from(self.failures.now()))
+            && self.failures.may_speak(&self.windows, second, &params.failures)
     }
 
     /// How many failed requests of the minute of `second` name it, and how many requests in all.

@@ -342,6 +342,18 @@ pub struct Finding {
     pub expires: Option<EventTime>,
 }
 
+impl Finding {
+    /// The number that says whether an operator wrote the limit down: 1, or 0 for the built-in one.
+    pub const LIMIT_WRITTEN: &str = "limit_written";
+
+    /// Whether an operator agreed on what was passed: a limit that was written down. The built-in limit
+    /// was agreed on with no one, and needs a proof as what is learned does.
+    pub fn is_contract(&self) -> bool {
+        let is_built_in = |one: &Measure| one.name == Self::LIMIT_WRITTEN && one.value == 0.0;
+        self.detector == Detector::Limit && !self.evidence.iter().any(is_built_in)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Action, Detector, FindingId, Reached};

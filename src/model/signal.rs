@@ -58,6 +58,12 @@ pub struct Exposure {
     pub hours: [u64; Kind::ALL.len()],
 }
 
+/// Whose use an hour of use is: the kind of the credential, and its tenant if it has one.
+pub type UserOfHour = (Kind, Option<CompactString>);
+
+/// Hours of use of trusted credentials. Unit: credential-hours.
+pub type HoursOfUse = BTreeMap<UserOfHour, u64>;
+
 /// How many tenants one partition or instance reports of. Chosen: who takes a fiftieth is among them.
 pub const BUSIEST_MAX: usize = 50;
 

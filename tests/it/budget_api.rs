@@ -67,12 +67,17 @@ fn what_is_proven_survives_a_restart_and_is_shown() {
         let found = daemon.get("/v1/findings");
         found.as_array()?.iter().any(|one| one["detector"] == "burst").then_some(())
     });
-    assert_eq!(daemon.get("/v1/budget")[0]["open_findings"], 0);
+    assert_eq!(daemon.get("/v1/budget?tenant=acme")[0]["open_findings"], 0);
     assert_eq!(daemon.terminate(), Some(0));
     let daemon = Daemon::start(&folder, config);
-    let shown = daemon.get("/v1/budget");
+    let shown = daemon.get("/v1/budget?tenant=acme");
     assert_eq!((&shown[0]["open_findings"], &shown[0]["context"]), (&1.into(), &0.into()));
     assert!(shown[0]["credential_days"].as_f64() > Some(10_000.0), "an hour of use was added");
+    let told = asked(&daemon, &["--tenant", "acme"]);
+    assert!(told.contains("1 bursts taken for false"), "{told}");
+    let told = asked(&daemon, &[]);
+    assert!(told.contains("0 bursts taken for false"), "{told}");
+    assert!(told.contains("other tenants with false alarms, each counted once: 1"), "{told}");
 }
 
 #[test]

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use tripline::control_plane::control::Control;
 use tripline::control_plane::params::{Params, PersonOrder};
-use tripline::control_plane::policy::budget::{Budgets, Cohort, Ledger};
+use tripline::control_plane::policy::budget::{Budgets, Claim};
+use tripline::control_plane::policy::false_alarms::Counts;
+use tripline::control_plane::policy::ledger::Ledger;
 use tripline::control_plane::policy::mode::Modes;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{Mode, Order, Safeguard, Status};
 use tripline::model::finding::{
     Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
 };
-use tripline::model::signal::{Change, Exposure, Signal};
+use tripline::model::signal::{Change, Exposure, HoursOfUse, Signal};
 use tripline::model::time::EventTime;
 
 const MINUTE_MS: i64 = 60_000;
@@ -54,7 +56,7 @@ fn burst(id: &str, action: Action, change: Change, times: [i64; 2]) -> Signal {
 fn control(budgets: Budgets, quiet_days: u64) -> Control {
     let modes = Modes { default: Mode::Revoke, ..Modes::default() };
     let mut control = Control::new(Arc::new(Params { modes, budgets, ..Params::default() }));
-    control.note_active_hours(&[quiet_days * 24, 0, 0, 0, 0]);
+    control.note_active_hours(&HoursOfUse::from([((Kind::ApiKey, None), quiet_days * 24)]));
     control.set_active(100);
     control
 }
@@ -110,6 +112,58 @@ fn a_limit_and_a_person_need_no_proof() {
     assert!(ordered.carried_out && ordered.held_by.is_empty());
 }
 
+/// The limit that no operator wrote: it was agreed on with no one.
+#[test]
+fn the_built_in_limit_needs_the_proof_that_a_detector_needs() {
+    let built_in = |id: &str, times| {
+        let mut limit = signal(id, Detector::Limit, Action::Throttle, Change::Opened, times);
+        limit.finding.evidence.push(Measure::new(Finding::LIMIT_WRITTEN, 0.0));
+        limit
+    };
+    let mut unproven = control(Budgets::default(), 0);
+    let held = (Action::Alert, false, vec![Safeguard::Budget]);
+    assert_eq!(decided(&mut unproven, &built_in("k", [0, 0])), held);
+    let mut proven = control(Budgets::default(), 3_000);
+    assert_eq!(decided(&mut proven, &built_in("k", [0, 0])), (Action::Throttle, true, vec![]));
+    // It was false, and closes itself; bursts, which have been right, stay open.
+    let mut closed = built_in("k", [0, MINUTE_MS]);
+    closed.change = Change::Closed;
+    proven.on_signal(&closed, at(MINUTE_MS));
+    assert_eq!(decided(&mut proven, &built_in("k2", [MINUTE_MS, MINUTE_MS])), held);
+    let opened = burst("k3", Action::Throttle, Change::Opened, [MINUTE_MS, MINUTE_MS]);
+    assert_eq!(decided(&mut proven, &opened), (Action::Throttle, true, vec![]));
+    // One that an operator wrote is a contract.
+    let mut written = built_in("k4", [0, 0]);
+    written.finding.evidence = vec![Measure::new(Finding::LIMIT_WRITTEN, 1.0)];
+    written.finding.action = Action::Revoke;
+    assert_eq!(decided(&mut unproven, &written), (Action::Revoke, true, vec![]));
+}
+
+/// Keys of a cheap account that burst close throttling for that account, and for no one else.
+#[test]
+fn a_tenant_whose_keys_burst_disarms_nothing_for_others() {
+    let mut control = control(Budgets::default(), 0);
+    for n in 0..100 {
+        let user = (Kind::ApiKey, Some(format!("customer_{n}").into()));
+        control.note_active_hours(&HoursOfUse::from([(user, 60 * 24)]));
+    }
+    let of = |id: &str, tenant: &str, change, times: [i64; 2]| {
+        let mut signal = burst(id, Action::Throttle, change, times);
+        signal.finding.tenant = Some(tenant.into());
+        signal
+    };
+    for n in 0..50 {
+        let (id, times) = (format!("own_{n}"), [n * 1000, n * 1000]);
+        control.on_signal(&of(&id, "cheap", Change::Opened, times), at(times[0]));
+        control.on_signal(&of(&id, "cheap", Change::Closed, times), at(times[0]));
+    }
+    let later = [DAY_MS, DAY_MS];
+    let theft = of("stolen", "customer_7", Change::Opened, later);
+    assert_eq!(decided(&mut control, &theft), (Action::Throttle, true, vec![]));
+    let own = of("own_1", "cheap", Change::Opened, later);
+    assert_eq!(decided(&mut control, &own), (Action::Alert, false, vec![Safeguard::Budget]));
+}
+
 fn revoke(id: &str) -> PersonOrder {
     PersonOrder {
         credential: Credential::parse(id).expect("valid"),
@@ -152,7 +206,7 @@ fn a_shadow_counts_as_every_mode_does() {
     for change in [Change::Opened, Change::Updated, Change::Closed] {
         control.on_signal(&burst("k", Action::Alert, change, [0, 1000]), at(1000));
     }
-    assert_eq!(control.ledger().cohort(Kind::ApiKey).open_findings, 1);
+    assert_eq!(control.ledger().cohort(Kind::ApiKey).untenanted.open_findings, 1);
 }
 
 fn launch(control: &mut Control) {
@@ -229,7 +283,7 @@ fn a_ledger_that_was_written_down_goes_on_where_it_was() {
     before.on_signal(&burst("k", Action::Alert, Change::Opened, [0, 0]), at(0));
     let mut after = control(Budgets::default(), 0);
     after.set_ledger(Ledger::of(before.ledger().to_write_down()));
-    let Cohort { hours, open_findings, .. } = after.ledger().cohort(Kind::ApiKey);
+    let Counts { hours, open_findings, .. } = after.ledger().cohort(Kind::ApiKey).untenanted;
     assert_eq!((hours, open_findings), (40_000_000 * 24, 1));
     let opened = burst("thief", Action::Revoke, Change::Opened, [0, 0]);
     assert_eq!(decided(&mut after, &opened), (Action::Revoke, true, vec![]));
@@ -248,9 +302,10 @@ fn bursts_of_made_up_young_credentials_do_not_open_a_suspension() {
             control.on_signal(&young, at(times[1]));
         }
     }
-    let cohort = control.ledger().cohort(Kind::ApiKey);
-    let missing = cohort.days_missing(Action::Suspend, &Budgets::default());
-    assert!(!cohort.opens(Action::Suspend, &Budgets::default()), "{missing} {cohort:?}");
+    let proof = control.ledger().proof(Kind::ApiKey, None);
+    let suspend = Claim::Burst(Action::Suspend);
+    let missing = proof.days_missing(suspend, &Budgets::default());
+    assert!(!proof.opens(suspend, &Budgets::default()), "{missing} {proof:?}");
 }
 
 /// Eleven trial sessions of a thief that burst once are no common cause of what an old key does.

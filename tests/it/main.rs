@@ -29,6 +29,7 @@ mod format_json;
 mod format_refusals;
 mod gateways;
 mod generate;
+mod hostile_tenant;
 mod http_check;
 mod http_events;
 mod http_front;

@@ -2,7 +2,7 @@
 
 use crate::adapters::metrics::exposition::{Exemplar, MetricExemplars};
 use crate::adapters::metrics::registrar::{LATENCY_S, MetricsError, Registrar};
-use crate::control_plane::policy::budget::{BUDGETED, Budgets, Cohorts};
+use crate::control_plane::policy::budget::{BUDGETED, Budgets, Claim, Proofs};
 use crate::model::credential::Kind;
 use crate::model::decision::{Decision, Mode, Order, Safeguard};
 use crate::model::finding::Action;
@@ -133,7 +133,7 @@ impl PolicyMetrics {
             )?,
             certified: by_action_and_kind(
                 "false_action_rate_upper_bound",
-                "The bound on false actions that the own data prove at 95 %; +Inf: nothing yet.",
+                "The bound on false actions that the own data prove at 95 %, for credentials without a tenant; +Inf: nothing yet.",
             )?,
             budget_missing: by_action_and_kind(
                 "budget_missing_credential_seconds",
@@ -157,12 +157,13 @@ impl PolicyMetrics {
     }
 
     /// Shows the proven upper bounds on false actions, and the use that is missing to prove them.
-    pub fn show_budget(&self, cohorts: &Cohorts, budgets: &Budgets) {
-        for (kind, cohort) in Kind::ALL.into_iter().zip(cohorts) {
+    pub fn show_budget(&self, proofs: &Proofs, budgets: &Budgets) {
+        for (kind, proof) in Kind::ALL.into_iter().zip(proofs) {
             for action in BUDGETED {
                 let labels = [action.as_str(), kind.as_str()];
-                self.certified.with_label_values(&labels).set(cohort.certified(action));
-                let missing_s = cohort.days_missing(action, budgets) * 86_400.0;
+                let claim = Claim::Burst(action);
+                self.certified.with_label_values(&labels).set(proof.certified(claim));
+                let missing_s = proof.days_missing(claim, budgets) * 86_400.0;
                 self.budget_missing.with_label_values(&labels).set(missing_s);
             }
         }

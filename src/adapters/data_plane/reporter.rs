@@ -5,8 +5,7 @@ use super::metrics::ThreadMetrics;
 use crate::adapters::channels::{ControlMessage, ControlPlane, InUse, Ticket};
 use crate::adapters::clock;
 use crate::data_plane::shard_driver::{ShardOutput, ShardUsage};
-use crate::model::credential::Kind;
-use crate::model::signal::ShardId;
+use crate::model::signal::{HoursOfUse, ShardId};
 use crate::model::time::EventTime;
 
 /// Which thread reports.
@@ -31,13 +30,13 @@ pub struct Reporter {
     metrics: ThreadMetrics,
     ticket: Ticket,
     /// Hours of use that were not reported yet: every tick rather than every batch.
-    hours: [u64; Kind::ALL.len()],
+    hours: HoursOfUse,
 }
 
 impl Reporter {
     /// Reports for that thread.
     pub fn new(stage: Stage, control: ControlPlane, metrics: ThreadMetrics) -> Self {
-        let hours = [0; Kind::ALL.len()];
+        let hours = HoursOfUse::new();
         Self { stage, control, metrics, ticket: Ticket::default(), hours }
     }
 
@@ -51,7 +50,9 @@ impl Reporter {
     pub fn report(&mut self, shard: ShardId, output: ShardOutput, arrived: EventTime) {
         let ShardOutput { signals, counters, hours, ended_minute } = output;
         self.metrics.shards.add(self.stage.source, &counters);
-        self.hours.iter_mut().zip(hours).for_each(|(sum, more)| *sum += more);
+        for user in hours {
+            *self.hours.entry(user).or_default() += 1;
+        }
         if !signals.is_empty() {
             self.ticket = self.ticket.next();
             let ticket = Some(self.ticket.clone());
@@ -65,7 +66,7 @@ impl Reporter {
     /// Reports the hours of use so far, as before a shard is handed over.
     pub fn flush_hours(&mut self) {
         let hours = std::mem::take(&mut self.hours);
-        if hours.iter().any(|hours| *hours > 0) {
+        if !hours.is_empty() {
             self.send(ControlMessage::ActiveHours(hours));
         }
     }

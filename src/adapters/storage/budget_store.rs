@@ -3,7 +3,8 @@
 //! It is replaced whole, so that a crash leaves the old one or the new one. A damaged file proves
 //! nothing: tripline says so, keeps it aside, and counts again, which fails towards not acting.
 
-use crate::control_plane::policy::budget::{Cohorts, Ledger};
+use crate::control_plane::policy::false_alarms::Cohorts;
+use crate::control_plane::policy::ledger::Ledger;
 use crate::formats::storage::budget::{self, LedgerError};
 use crate::model::time::EventTime;
 use std::fs::{File, OpenOptions};
@@ -110,12 +111,17 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::{BudgetStore, EVERY_MS};
-    use crate::control_plane::policy::budget::Ledger;
+    use crate::control_plane::policy::ledger::Ledger;
     use crate::model::credential::Kind;
+    use crate::model::signal::HoursOfUse;
     use crate::model::time::EventTime;
 
+    fn used(hours: u64) -> HoursOfUse {
+        HoursOfUse::from([((Kind::ApiKey, None), hours)])
+    }
+
     fn hours(ledger: &Ledger) -> u64 {
-        ledger.cohort(Kind::ApiKey).hours
+        ledger.cohort(Kind::ApiKey).untenanted.hours
     }
 
     #[test]
@@ -125,12 +131,12 @@ mod tests {
         let (mut file, mut ledger) = BudgetStore::open(&path);
         let at = |ms| EventTime::from_ms(1_700_000_000_000 + ms);
         assert!(file.keep(&ledger, at(0)) && !path.exists(), "nothing changed");
-        ledger.add_hours(&[7, 0, 0, 0, 0]);
+        ledger.add_hours(&used(7));
         assert!(file.keep(&ledger, at(0)) && file.keep(&ledger, at(EVERY_MS - 1)));
         assert!(!path.exists(), "its minute is not over");
         assert!(file.keep(&ledger, at(EVERY_MS)));
         assert_eq!(hours(&BudgetStore::open(&path).1), 7);
-        ledger.add_hours(&[1, 0, 0, 0, 0]);
+        ledger.add_hours(&used(1));
         assert!(file.write(&ledger));
         assert_eq!(hours(&BudgetStore::open(&path).1), 8);
     }
@@ -143,7 +149,7 @@ mod tests {
         let (mut file, mut ledger) = BudgetStore::open(&path);
         assert_eq!(hours(&ledger), 0);
         assert!(folder.path().join("ledger.json.damaged").exists());
-        ledger.add_hours(&[1, 0, 0, 0, 0]);
+        ledger.add_hours(&used(1));
         assert!(file.write(&ledger));
         assert_eq!(hours(&BudgetStore::open(&path).1), 1);
     }
@@ -153,7 +159,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("gone").join("ledger.json");
         let (mut file, mut ledger) = BudgetStore::open(&path);
-        ledger.add_hours(&[1, 0, 0, 0, 0]);
+        ledger.add_hours(&used(1));
         assert!(!file.write(&ledger));
         std::fs::create_dir(folder.path().join("gone")).expect("a folder");
         assert!(file.write(&ledger));

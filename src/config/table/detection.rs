@@ -55,7 +55,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: Some(r#""10k/min""#),
         doc: "The limit of every credential: more than this in any 60 s justifies `action`. More than \
               1/6 of it within 10 s is an early warning, and justifies throttling at most. Without it: \
-              10k/min, which is no contract and justifies throttling at most.",
+              10k/min, which is no contract: it justifies throttling at most, within `[budget]`.",
     },
     Setting {
         path: "limits.kind.<session>",

@@ -115,8 +115,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         doc: "How many false actions are allowed for each day (24 hours) of use of a credential. \
               tripline counts every burst as false unless a person revokes the credential within a \
               day, by kind of credential and from the first day in shadow; an action that is not \
-              proven at 95 % is lowered to the most severe one that is. `tripline budget` shows what \
-              is proven and how much is missing. Not held back: alerts, limits, and people. \"none\": \
+              proven at 95 % is lowered to the most severe one that is. A tenant's false alarms count \
+              in full for itself, and for others as one. `tripline budget` shows what is proven and how \
+              much is missing. Not held back: alerts, limits of `[limits]`, and people. \"none\": \
               nothing needs to be proven for that action.",
     },
     Setting {

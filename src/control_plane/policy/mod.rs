@@ -5,6 +5,8 @@
 pub mod allow_list;
 pub mod budget;
 pub mod common_cause;
+pub mod false_alarms;
+pub mod ledger;
 pub mod mode;
 pub mod revocation_limit;
 pub mod verdict;

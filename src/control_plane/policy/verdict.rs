@@ -119,10 +119,12 @@ impl Draft {
 #[cfg(test)]
 mod tests {
     use super::{Circumstances, Open, Verdict, draft};
-    use crate::control_plane::policy::budget::{Budgets, Ledger};
+    use crate::control_plane::policy::budget::Budgets;
+    use crate::control_plane::policy::ledger::Ledger;
     use crate::model::credential::Kind;
     use crate::model::decision::{Mode, Safeguard};
     use crate::model::finding::Action;
+    use crate::model::signal::HoursOfUse;
 
     fn verdict(wanted: Action, mode: Mode, holds: (bool, bool, bool)) -> Verdict {
         let (catch_up, allow_listed, revocation_limit) = holds;
@@ -195,8 +197,8 @@ mod tests {
     #[test]
     fn what_is_not_proven_is_lowered_to_what_is_and_takes_no_token() {
         let mut ledger = Ledger::default();
-        ledger.add_hours(&[3000 * 24; Kind::ALL.len()]);
-        let throttles = ledger.open(Kind::ApiKey, &Budgets::default());
+        ledger.add_hours(&HoursOfUse::from([((Kind::ApiKey, None), 3000 * 24)]));
+        let throttles = ledger.proof(Kind::ApiKey, None).open(&Budgets::default());
         for (open, wanted, action) in [
             (Open::NONE, Action::Revoke, Action::Alert),
             (Open::NONE, Action::Throttle, Action::Alert),

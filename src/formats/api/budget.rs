@@ -1,6 +1,6 @@
 //! The proven bound on false actions, as JSON.
 
-use crate::control_plane::policy::budget::{BUDGETED, Budgets, Cohort, Cohorts};
+use crate::control_plane::policy::budget::{BUDGETED, Budgets, Claim, Proof, Proofs};
 use crate::model::credential::Kind;
 use serde::{Deserialize, Serialize};
 
@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 pub struct ProofJson {
     /// The action.
     pub action: String,
-    /// Findings that would have justified it, had the credential been mature.
+    /// Findings that would have justified it, had the credential been mature; those of each other
+    /// tenant count as one.
     pub open_findings: u64,
-    /// The bound on false ones that holds at 95 %; none while nothing was used.
+    /// The bound on false ones that holds at 95 %; none while too little was used.
     /// Unit: per credential-day of use.
     pub certified: Option<f64>,
     /// The budget; none: the action is not held back. Unit: per credential-day of use.
@@ -23,46 +24,53 @@ pub struct ProofJson {
     pub credential_days_missing: f64,
 }
 
-/// The proofs of one cohort.
+/// The proofs of one kind, for the credentials of one tenant or those without one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CohortJson {
     /// The kind of its credentials.
     pub cohort: String,
-    /// How long they were used. Unit: credential-days, each 24 hours of use.
+    /// How long all credentials of the kind were used. Unit: credential-days, each 24 hours of use.
     pub credential_days: f64,
-    /// Bursts that ended and that no one confirmed.
+    /// Bursts that ended and that no one confirmed; those of each other tenant count as one.
     pub open_findings: u64,
     /// Of those: with the context gate.
     pub context: u64,
     /// Of those: with the context gate and a corroborator.
     pub corroborated: u64,
-    /// The proofs, mildest action first.
+    /// How many other tenants had a false alarm.
+    pub tenants_with_false_alarms: u64,
+    /// The proofs for bursts, mildest action first.
     pub actions: Vec<ProofJson>,
+    /// The proof for throttling by the limit that no operator wrote down: all throttles together.
+    pub built_in_limit: ProofJson,
 }
 
-/// The proofs of every cohort.
-pub fn budget_json(cohorts: &Cohorts, budgets: &Budgets) -> Vec<CohortJson> {
-    Kind::ALL.into_iter().zip(cohorts).map(|(kind, one)| cohort_json(kind, one, budgets)).collect()
+/// The proofs of every kind.
+pub fn budget_json(proofs: &Proofs, budgets: &Budgets) -> Vec<CohortJson> {
+    Kind::ALL.into_iter().zip(proofs).map(|(kind, one)| cohort_json(kind, one, budgets)).collect()
 }
 
-fn cohort_json(kind: Kind, cohort: &Cohort, budgets: &Budgets) -> CohortJson {
-    let proof = |action| {
-        let certified = cohort.certified(action);
+fn cohort_json(kind: Kind, proof: &Proof, budgets: &Budgets) -> CohortJson {
+    let of = |claim: Claim| {
+        let certified = proof.certified(claim);
         ProofJson {
-            action: action.as_str().to_owned(),
-            open_findings: cohort.justified(action),
+            action: claim.action().as_str().to_owned(),
+            open_findings: proof.false_alarms(claim),
             certified: certified.is_finite().then_some(certified),
-            budget: budgets.of(action),
-            open: cohort.opens(action, budgets),
-            credential_days_missing: cohort.days_missing(action, budgets),
+            budget: budgets.of(claim.action()),
+            open: proof.opens(claim, budgets),
+            credential_days_missing: proof.days_missing(claim, budgets),
         }
     };
+    let counts = proof.counts();
     CohortJson {
         cohort: kind.as_str().to_owned(),
-        credential_days: cohort.days(),
-        open_findings: cohort.open_findings,
-        context: cohort.context,
-        corroborated: cohort.corroborated,
-        actions: BUDGETED.map(proof).into(),
+        credential_days: proof.days(),
+        open_findings: counts.open_findings,
+        context: counts.context,
+        corroborated: counts.corroborated,
+        tenants_with_false_alarms: proof.tenants_with_false_alarms(),
+        actions: BUDGETED.map(|action| of(Claim::Burst(action))).into(),
+        built_in_limit: of(Claim::BuiltInLimit),
     }
 }
