@@ -20,6 +20,9 @@ use crate::stats::tail::NegativeBinomial;
 
 /// The part of the evidence that suffices where the ratio is clear.
 const CLEAR_GATE: f64 = 0.5;
+/// A credential known for so many hours is sparse if it was used in less than one of so many of them. Chosen.
+const SPARSE_LIFE_HOURS: u32 = 48;
+const SPARSE_PART: u32 = 2;
 
 /// Parameters of a burst, and the action that it justifies.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +40,8 @@ pub struct Params {
     /// Default: 12. Measured: 4 throttles 3 times in 525 days of honest use, 12 never; see
     /// docs/detection.md.
     pub throttle_ratio: f64,
-    /// The ratio from which on half of the evidence suffices, where the peak is trusted by half or more: the
-    /// bursts of sparse clients are so uneven that nothing is unlikely. Default: 4.
+    /// The ratio from which on half of the evidence suffices for a sparse credential whose peak is trusted by
+    /// half: its bursts are so uneven that hardly any is unlikely. Default: 4.
     pub clear_ratio: f64,
     /// The ratio to the settled peak that justifies throttling, and passes the rate gate. Default: 16.
     /// Measured: 12 throttles one honest client that grows in 525 days, 16 none.
@@ -59,18 +62,25 @@ pub struct Params {
 pub struct Trust {
     /// Trust in its own peak, in 0..1.
     pub own: f64,
+    /// Whether it is used in few of the hours of its life.
+    pub is_sparse: bool,
     /// The 90th percentile of the peaks of mature credentials of its kind, by window. Unit: requests.
     pub kind_peaks: [f32; Window::COUNT],
 }
 
 impl Trust {
-    /// In the peak of a credential used in that many hours, where `mature_hours` make one mature.
+    /// In the peak of a credential known for `age_s` and used in that many hours, where `mature_hours` make
+    /// one mature.
     pub fn in_peaks_of(
-        hours: u8,
+        (hours, age_s): (u8, u32),
         mature_hours: u8,
         kind_peaks: [f32; Window::COUNT],
         params: &Params,
     ) -> Self {
+        let life_hours = age_s / 3600;
+        let is_sparse = hours < u8::MAX
+            && life_hours >= SPARSE_LIFE_HOURS
+            && u32::from(hours) * SPARSE_PART < life_hours;
         let [hours, mature, half, quarter] =
             [hours, mature_hours, params.half_trust_hours, params.quarter_trust_hours]
                 .map(f64::from);
@@ -83,7 +93,7 @@ impl Trust {
         } else {
             0.0
         };
-        Self { own, kind_peaks }
+        Self { own, is_sparse, kind_peaks }
     }
 
     fn kind_peak(&self, window: Window) -> f32 {
@@ -99,7 +109,7 @@ impl Default for Params {
             observe_ratio: 1.2,
             alert_ratio: 2.0,
             throttle_ratio: 12.0,
-            clear_ratio: std::env::var("T_CLEAR").ok().and_then(|s| s.parse().ok()).unwrap_or(4.0),
+            clear_ratio: 4.0,
             settled_ratio: 16.0,
             suspend_ratio: 4.0,
             throttle_rate_per_min: 600.0,
@@ -201,7 +211,7 @@ pub fn evaluate(
         if (ratio < f64::from(params.observe_ratio) && !is_far) || !resolution.judges(window) {
             continue;
         }
-        let is_clear = trust.own >= 0.5 && ratio >= params.clear_ratio;
+        let is_clear = trust.is_sparse && trust.own >= 0.5 && ratio >= params.clear_ratio;
         let gate_nats = match () {
             () if is_far => 0.0,
             () if is_clear => params.gate_nats * CLEAR_GATE,

@@ -46,8 +46,8 @@ impl Profile {
         params: &Params,
     ) -> Option<Detection> {
         let EventContext { time, novel, unproven, suspended, kind_peaks } = event;
-        let hours = self.identity.hours;
-        let trust = Trust::in_peaks_of(hours, params.rate_hours, kind_peaks, &params.burst);
+        let known = (self.identity.hours, self.age_s());
+        let trust = Trust::in_peaks_of(known, params.rate_hours, kind_peaks, &params.burst);
         let detection = Detection::new(self.ask(detector, novel, &trust, params)?);
         if detector != Detector::Burst {
             return Some(detection);
