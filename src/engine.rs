@@ -33,6 +33,9 @@ fn advance(control: &mut Control, now: EventTime) -> Vec<Decision> {
     decisions
 }
 
+/// So many hours of use wait for a signal at most. Chosen: a few megabytes.
+const HOURS_MAX: usize = 1 << 16;
+
 /// A partition and the control plane behind it; its clock is event time.
 #[derive(Debug)]
 pub struct Engine {
@@ -80,6 +83,10 @@ impl Engine {
             if let Some(decision) = decision {
                 each(Output::Decision(Box::new(decision)));
             }
+        }
+        // A history without findings must not pile them up; no later signal knows of fewer.
+        if self.hours.len() >= HOURS_MAX {
+            self.learn_hours(u64::MAX);
         }
         self.tick(newest, each);
     }

@@ -378,7 +378,7 @@ impl ControlPlane {
         answer.await.ok()
     }
 
-    /// What is proven of false actions on a tenant's credentials, or on those without one, and the
+    /// The proven false actions on a tenant's credentials, or on those without one, and the
     /// budgets; none once it ended.
     pub async fn budget(&self, tenant: Option<CompactString>) -> Option<(Proofs, Budgets)> {
         let (reply, answer) = oneshot::channel();

@@ -2,6 +2,7 @@
 //! fail.
 
 use crate::detect::baseline::Baseline;
+use crate::detect::failures::FleetRatios;
 use crate::detect::window::Window;
 use crate::model::credential::Kind;
 use crate::stats::codec::{Codec, Input};
@@ -16,7 +17,9 @@ const PRIOR_EVENTS: f64 = 0.5;
 /// The ratio of failures moves by this part with each minute. Chosen: a memory of half an hour.
 const LEARNS: f64 = 1.0 / 30.0;
 /// The least requests of a running minute that say anything of its ratio of failures. Chosen.
-const ATTEMPTS_MIN: u64 = 100;
+const ATTEMPTS_MIN: f64 = 100.0;
+/// The rest of a minute's requests a minute later, as of one credential.
+const KEEP_PER_MINUTE: f64 = 0.9;
 
 /// The 90th percentile of peaks by window, before enough was seen. Unit: requests. Measured: that of the
 /// even-numbered clients of ServeGen m-mid that are mature.
@@ -99,6 +102,8 @@ pub struct FleetFailures {
     rejected: u64,
     attempts: u64,
     usual_ratio: f64,
+    /// Those of the minutes before, of about ten, and all requests of these minutes.
+    before: (f64, f64),
 }
 
 impl FleetFailures {
@@ -114,23 +119,47 @@ impl FleetFailures {
             let ratio = self.rejected as f64 / self.attempts as f64;
             self.usual_ratio += LEARNS * (ratio - self.usual_ratio);
         }
+        let (rejected, attempts) = self.before;
+        self.before = (
+            (rejected + self.rejected as f64) * KEEP_PER_MINUTE,
+            (attempts + self.attempts as f64) * KEEP_PER_MINUTE,
+        );
         (self.rejected, self.attempts) = (0, 0);
     }
 
-    /// The greater of the usual ratio and that of the running minute, of everybody but the one
-    /// that was `rejected` so often among so many `attempts` of its own, in 0..1. An outage fails
+    /// The greater of the usual ratio and that of the running minute, and of about ten, of everybody but
+    /// the one that failed so often among so many requests of its own in these times. An outage fails
     /// everybody; one who fails alone is none.
-    pub fn ratio_of_others(&self, rejected: u32, attempts: u32) -> f64 {
-        let attempts = self.attempts.saturating_sub(u64::from(attempts));
-        let rejected = self.rejected.saturating_sub(u64::from(rejected)).min(attempts);
-        if attempts < ATTEMPTS_MIN {
-            return self.usual_ratio;
-        }
-        (rejected as f64 / attempts as f64).max(self.usual_ratio)
+    pub fn ratios_of_others(&self, [in_minute, in_ten]: [(u32, u32); 2]) -> FleetRatios {
+        let now = (self.rejected as f64, self.attempts as f64);
+        let all = (self.before.0 + now.0, self.before.1 + now.1);
+        let minute = self.usual_ratio.max(ratio_without(now, in_minute));
+        FleetRatios { minute, ten_minutes: minute.max(ratio_without(all, in_ten)) }
     }
 }
 
-crate::codec!(FleetFailures { rejected, attempts, usual_ratio });
+/// The ratio of failures among all without one's own; 0 of too few.
+fn ratio_without((rejected, attempts): (f64, f64), (own, own_attempts): (u32, u32)) -> f64 {
+    let attempts = attempts - f64::from(own_attempts);
+    if attempts < ATTEMPTS_MIN {
+        return 0.0;
+    }
+    ((rejected - f64::from(own)).max(0.0) / attempts).min(1.0)
+}
+
+impl Codec for FleetFailures {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.rejected, self.attempts).encode(out);
+        (self.usual_ratio, self.before).encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (rejected, attempts) = Codec::decode(input)?;
+        let usual_ratio = Codec::decode(input)?;
+        let before = if input.version() < 5 { (0.0, 0.0) } else { Codec::decode(input)? };
+        Some(Self { rejected, attempts, usual_ratio, before })
+    }
+}
 
 impl Codec for Cohorts {
     fn encode(&self, out: &mut Vec<u8>) {
@@ -197,9 +226,9 @@ mod tests {
     fn an_outage_is_everybodys_and_a_probe_is_its_own() {
         let mut failing = FleetFailures::default();
         (0..1000).for_each(|n| failing.count(n % 2 == 0));
-        assert!(failing.ratio_of_others(5, 10) > 0.49);
+        assert!(failing.ratios_of_others([(5, 10); 2]).minute > 0.49);
         let mut probed = FleetFailures::default();
         (0..1000).for_each(|n| probed.count(n < 400));
-        assert!(probed.ratio_of_others(400, 400) < 0.01);
+        assert!(probed.ratios_of_others([(400, 400); 2]).ten_minutes < 0.01);
     }
 }

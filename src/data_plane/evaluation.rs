@@ -60,11 +60,12 @@ impl Partition {
         self.tenants.count(tenant, number, in_minute);
         let wants_heat = profile.windows().count(Window::S60) > self.hot_floor && !profile.is_hot();
         let is_open = open.is_some();
+        let is_of_use = open.is_some_and(OpenIncidents::are_of_use);
         let kind_peaks = [f32::INFINITY; Window::COUNT];
         let Recorded { novel, unproven, graduates, .. } = recorded;
         let mut event = EventContext { time, novel, unproven, suspended, kind_peaks };
         if !graduates.is_empty() || !unproven.is_empty() {
-            let counts = (time.second(), !is_open);
+            let counts = (time.second(), !is_of_use);
             self.profiles.prove(place, (&recorded, &row.facts), counts);
         }
         let asks = recorded.asks.without(params.disabled);
@@ -101,8 +102,7 @@ impl Partition {
         let open = profile.open_finding().and_then(|at| self.open_findings.get(at));
         let frozen = open.is_some_and(|open_findings| open_findings.freezes(time));
         if profile.record_failed(time.second(), frozen, verified, params) {
-            let (rejected, attempts) = profile.attempts(time.second());
-            let fleet = self.failing.ratio_of_others(rejected, attempts);
+            let fleet = self.failing.ratios_of_others(profile.attempts(time.second()));
             let detection = profile.failing(time.second(), fleet, params);
             if let Some(detection) = detection.filter(|_| !params.disabled.has(Detector::Failures))
             {

@@ -3,15 +3,17 @@
 //! Bounded by the memory of the profile table: where more have some, the values of the credential that
 //! came first are forgotten, and count as new again.
 
-use crate::detect::familiarity::{Graduates, Novel};
+use crate::detect::familiarity::Graduates;
+use crate::detect::novel::Novel;
 use crate::detect::unproven::UnprovenValues;
 use crate::model::features::Facts;
 use crate::stats::codec::{Codec, Input};
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
-/// One credential in so many bytes of the profile table can have some; that is 4 % more memory at most.
-const BYTES_EACH: usize = 2048;
+/// One credential in so many bytes of the profile table can have some; that is 4 % more memory at most,
+/// which does not count among those bytes.
+const BYTES_EACH: usize = 4096;
 /// So many always can.
 const LEAST: usize = 16;
 
@@ -19,7 +21,7 @@ const LEAST: usize = 16;
 #[derive(Clone, Debug, Default)]
 pub struct UnprovenTable {
     values: HashMap<u64, UnprovenValues>,
-    /// In the order in which they came; some are gone.
+    /// The same credentials in the order in which they came.
     order: VecDeque<u64>,
     most: usize,
 }
@@ -55,19 +57,12 @@ impl UnprovenTable {
         {
             self.values.remove(&first);
         }
-        if self.order.len() >= self.most.saturating_mul(2) {
-            self.order.retain(|hash| self.values.contains_key(hash));
-        }
     }
 
     /// Counts a use of these unproven values; gives those that have proven themselves.
     pub fn record(&mut self, hash: u64, used: Novel, facts: &Facts, day: u16) -> Novel {
-        let Some(values) = self.values.get_mut(&hash) else { return Novel::default() };
-        let proven = values.record(used, facts, day);
-        if !proven.is_empty() && values.is_empty() {
-            self.values.remove(&hash);
-        }
-        proven
+        let values = self.values.get_mut(&hash);
+        values.map_or(Novel::default(), |values| values.record(used, facts, day))
     }
 
     /// Something is suspicious about the credential on that day.
@@ -88,16 +83,14 @@ impl UnprovenTable {
 
 impl Codec for UnprovenTable {
     fn encode(&self, out: &mut Vec<u8>) {
-        let order: Vec<u64> = self.order.iter().copied().collect();
-        let values: Vec<Option<UnprovenValues>> =
-            order.iter().map(|hash| self.get(*hash).copied()).collect();
-        (order, values).encode(out);
+        let all = self.order.iter().filter_map(|hash| Some((*hash, *self.get(*hash)?)));
+        all.collect::<Vec<_>>().encode(out);
     }
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
-        let (order, values): (Vec<u64>, Vec<Option<UnprovenValues>>) = Codec::decode(input)?;
-        let found = order.iter().zip(values).filter_map(|(hash, values)| Some((*hash, values?)));
-        Some(Self { values: found.collect(), order: order.into(), most: usize::MAX })
+        let all: Vec<(u64, UnprovenValues)> = Codec::decode(input)?;
+        let order = all.iter().map(|(hash, _)| *hash).collect();
+        Some(Self { values: all.into_iter().collect(), order, most: usize::MAX })
     }
 }
 
@@ -135,13 +128,12 @@ mod tests {
     }
 
     #[test]
-    fn a_network_that_surprises_is_unproven_until_its_seventh_day() {
+    fn a_network_that_surprises_is_unproven_for_seven_days_of_use() {
         let mut table = UnprovenTable::sized_for(0);
         table.add(1, graduate(), 10);
         assert_eq!(table.get(1).map(|it| it.among(network(), &ELSEWHERE)), Some(network()));
-        assert!((11..16).all(|day| table.record(1, network(), &ELSEWHERE, day).is_empty()));
-        assert_eq!(table.record(1, network(), &ELSEWHERE, 16), network());
-        assert!(table.get(1).is_none());
+        assert!((11..17).all(|day| table.record(1, network(), &ELSEWHERE, day).is_empty()));
+        assert_eq!(table.record(1, network(), &ELSEWHERE, 17), network());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Score: `R = count / max(peak, 5)`, the greatest over the windows that pass the gate and alert, else over
 //! all that pass it.
-//! Gate: the count is at least 20 nats unlikely under a negative binomial with the credential's own
+//! Gate: the count is at least 20 nats (10 of a sparse credential from R 4 on) unlikely under a negative binomial with the credential's own
 //! rate and dispersion. R counts as far as the peak is trusted; that of a young credential is trusted
 //! little, and a count above the peaks of most mature credentials of its kind as well needs no
 //! trust to alert. A peak that was raised in steps is worth nothing against the settled peak of a minute
@@ -205,7 +205,7 @@ pub fn evaluate(
     let settled_ratio = settled_ratio(windows, baseline, params);
     for window in Window::ALL {
         let ratio = ratio(windows, baseline, window, params);
-        // What is far above the settled peak needs no gate: it is no matter of chance.
+        // A count far above the settled peak needs no gate: it is no matter of chance.
         let is_far =
             window == Window::S60 && trust.own >= 1.0 && settled_ratio >= params.settled_ratio;
         if (ratio < f64::from(params.observe_ratio) && !is_far) || !resolution.judges(window) {

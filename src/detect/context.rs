@@ -1,7 +1,8 @@
 //! The context of a detection besides the rate: the source, the target, and how well the
 //! credential is known.
 
-use super::familiarity::{Novel, Recent};
+use super::familiarity::Recent;
+use super::novel::Novel;
 use crate::model::features::Aspect;
 use crate::model::finding::Measure;
 
@@ -41,7 +42,7 @@ impl Default for Params {
 pub struct Context {
     /// Whether the burst passes the rate gate.
     pub rate: bool,
-    /// New values in this request.
+    /// Values in this request that are new or unproven.
     pub novel: Novel,
     /// How surprising its source is. Unit: nats.
     pub surprise_nats: f64,

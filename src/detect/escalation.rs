@@ -2,8 +2,8 @@
 //!
 //! | action | needs |
 //! |---|---|
-//! | throttle | `burst` at 12 times its peak, fully trusted, and 600 requests a minute |
-//! | suspend | the rate gate: `burst` at 4 times its peak, as far as that is trusted, and 600 requests a minute; the context gate: a surprise of 14 nats, and 0.8 of the excess from sources never seen before; a mature credential: 7 days old, used in 24 hours |
+//! | throttle | `burst` at 12 times its peak, fully trusted, or 16 times its settled peak, and 600 requests a minute |
+//! | suspend | the rate gate: `burst` at 4 times its peak, as far as that is trusted, or 16 times its settled peak, and 600 requests a minute; the context gate: a surprise of 14 nats, and 0.8 of the excess from sources that are new or unproven; a mature credential: 7 days old, used in 24 hours |
 //! | revoke | that for 60 s more, and one corroborator (new user agent, new endpoint, slept 30 days) |
 //!
 //! Failures are no corroborator: who holds no credential could make them up (invariant S-10).

@@ -4,7 +4,9 @@ use super::burst::Trust;
 use super::context::Context;
 use super::detection::{Detection, Observation};
 use super::escalation::weigh;
-use super::familiarity::{Novel, Recent};
+use super::failures::FleetRatios;
+use super::familiarity::Recent;
+use super::novel::Novel;
 use super::params::Params;
 use super::profile::Profile;
 use super::window::Window;
@@ -30,11 +32,11 @@ pub struct EventContext {
 }
 
 impl Profile {
-    /// Evaluates `failures`, where the fleet fails at `fleet_ratio`.
-    pub fn failing(&self, second: u32, fleet_ratio: f64, params: &Params) -> Option<Detection> {
+    /// Evaluates `failures`, where the others fail as `fleet` says.
+    pub fn failing(&self, second: u32, fleet: FleetRatios, params: &Params) -> Option<Detection> {
         let (failures, windows) = (self.failures, &self.windows);
         let (action, failing) =
-            failures::evaluate(failures, windows, second, fleet_ratio, &params.failures)?;
+            failures::evaluate(failures, windows, second, fleet, &params.failures)?;
         Some(Detection::new((action, Observation::Failures(failing))))
     }
 

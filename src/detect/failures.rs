@@ -98,7 +98,11 @@ impl Failures {
     /// Counts a failed request in the minute of `second`; `windows` hold all that were verified.
     pub fn record(&mut self, windows: &Windows, second: u32, frozen: bool, verified: bool) {
         let minute = low_byte(second / 60);
-        if minute != self.minute {
+        // One that is late belongs to a minute that has ended: it counts in the running one.
+        let is_later = (1..128).contains(&minute.wrapping_sub(self.minute));
+        if self.now == 0 {
+            (self.minute, self.before) = (minute, calm(windows, second / 60));
+        } else if is_later {
             let before = (second / 60).wrapping_sub(u32::from(minute.wrapping_sub(self.minute)));
             let rejected = u32::from(self.now);
             let attempts = self.attempts(windows, before).max(rejected);
@@ -116,7 +120,7 @@ impl Failures {
     /// Adds the minute `ended` to the slow sums, and the minutes since, in which nothing failed.
     fn fade(&mut self, windows: &Windows, ended: u32, attempts: u32, gap: u8) {
         if gap > GAP_MAX {
-            self.before = Default::default();
+            self.before = calm(windows, ended + u32::from(gap));
             return;
         }
         let (mut failed, mut all) = (self.before.0.value(), self.before.1.value());
@@ -129,7 +133,7 @@ impl Failures {
     }
 
     /// Failed requests of about ten minutes up to `second`, and all requests of that time.
-    fn slow(self, windows: &Windows, second: u32) -> (u32, u32) {
+    pub fn slow(self, windows: &Windows, second: u32) -> (u32, u32) {
         let now = (u32::from(self.now), self.attempts(windows, second / 60));
         let [failed, all] =
             [(self.before.0, now.0), (self.before.1, now.1)].map(|(before, now)| {
@@ -144,8 +148,7 @@ impl Failures {
     /// Whether so many came, in about ten minutes or in the newest one, that it is worth evaluating.
     pub(super) fn may_speak(self, windows: &Windows, second: u32, params: &Params) -> bool {
         u32::from(self.now) >= params.rejected_min
-            || is_known_of_others(second)
-                && self.slow(windows, second).0 >= params.rejected_slow_min
+            || self.slow(windows, second).0 >= params.rejected_slow_min
     }
 
     /// All requests of that minute: the verified ones, and those that failed without proof.
@@ -176,39 +179,55 @@ impl Failures {
     }
 }
 
-/// Whether the running minute says how often others fail: an outage must be seen in them before it is in
-/// the slow count of one. Chosen: its second half.
-const fn is_known_of_others(second: u32) -> bool {
-    second % 60 >= 30
+/// How often the others of the fleet fail, in 0..1: the greater of what is usual and of the running minute,
+/// and the same with about ten minutes, by which an outage is known that has just ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct FleetRatios {
+    /// Usually, or in the running minute.
+    pub minute: f64,
+    /// Usually, in the running minute, or in about ten.
+    pub ten_minutes: f64,
+}
+
+/// The slow sums of a credential that did not fail before `minute`: its requests as in the minutes that
+/// `windows` hold, so that they say as much of the time before an outage as those of the fleet.
+fn calm(windows: &Windows, minute: u32) -> (Compact, Compact) {
+    // The oldest of the minutes that they hold may be cut.
+    let held = 1..u32::from(GAP_MAX);
+    let minutes = held.len() as f32;
+    let requests = held
+        .fold(0, |sum: u32, back| sum.saturating_add(windows.minute(minute.saturating_sub(back))));
+    let per_minute = requests as f32 / minutes;
+    let sum = KEEP_PER_MINUTE / (1.0 - KEEP_PER_MINUTE);
+    (Compact::ZERO, Compact::nearest(per_minute * sum))
 }
 
 const fn low_byte(minute: u32) -> u8 {
     (minute & 0xff) as u8
 }
 
-/// Evaluates `failures` for the running minute, where the fleet fails at `fleet_ratio`.
+/// Evaluates `failures` for the running minute, where the others fail as `fleet` says.
 pub fn evaluate(
     failures: Failures,
     windows: &Windows,
     second: u32,
-    fleet_ratio: f64,
+    fleet: FleetRatios,
     params: &Params,
 ) -> Option<(Action, Failing)> {
     let now = u32::from(failures.now);
     let in_minute = (now, failures.attempts(windows, second / 60).max(now));
-    let usual_ratio = failures.usual_ratio().max(fleet_ratio).clamp(params.ratio_min, 0.99);
-    let judged = |(rejected, attempts): (u32, u32), minutes, least, weight| {
+    let judged = |(rejected, attempts): (u32, u32), (minutes, fleet), least, weight| {
         (rejected >= least).then(|| {
+            let usual_ratio = failures.usual_ratio().max(fleet).clamp(params.ratio_min, 0.99);
             let belief = BetaBinomial::new(attempts, usual_ratio, weight);
             let evidence_nats = -belief.ln_tail(rejected);
             Failing { rejected, attempts, minutes, usual_ratio, evidence_nats }
         })
     };
-    let is_slow = is_known_of_others(second);
     let slow = failures.slow(windows, second);
-    let slow =
-        judged(slow, TEN_MINUTES, params.rejected_slow_min, params.slow_weight).filter(|_| is_slow);
-    let fast = judged(in_minute, 1, params.rejected_min, params.weight);
+    let ten_minutes = (TEN_MINUTES, fleet.ten_minutes);
+    let slow = judged(slow, ten_minutes, params.rejected_slow_min, params.slow_weight);
+    let fast = judged(in_minute, (1, fleet.minute), params.rejected_min, params.weight);
     let both = [fast, slow].into_iter().flatten();
     let failing = both.max_by(|a, b| a.evidence_nats.total_cmp(&b.evidence_nats))?;
     if failing.evidence_nats < params.observe_nats {
@@ -285,7 +304,7 @@ impl Codec for Failing {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Codec, Failing, Failures, Input, Params, Windows, evaluate};
+    use super::{Action, Codec, Failing, Failures, FleetRatios, Input, Params, Windows, evaluate};
 
     const START: u32 = 1_700_000_040;
 
@@ -307,7 +326,7 @@ mod tests {
             (0..in_second(failed)).for_each(|_| failures.record(windows, now, false, false));
         }
         let last = START + (from + count) * 60 - 1;
-        evaluate(*failures, windows, last, 0.0, &Params::default())
+        evaluate(*failures, windows, last, FleetRatios::default(), &Params::default())
     }
 
     fn new() -> (Failures, Windows) {
@@ -323,6 +342,19 @@ mod tests {
         let (action, failing) =
             minutes((&mut failures, &mut windows), (2, 3), (21, 0)).expect("is found");
         assert_eq!((action, failing.minutes), (Action::Alert, 10));
+    }
+
+    #[test]
+    fn a_gateway_that_is_a_minute_late_hides_no_guessing() {
+        let (mut failures, windows) = new();
+        for n in 0..150 {
+            let late = if n % 2 == 0 { 0 } else { 60 };
+            failures.record(&windows, START + 120 + n * 3 - late, false, false);
+        }
+        let found =
+            evaluate(failures, &windows, START + 570, FleetRatios::default(), &Params::default());
+        assert_eq!(found.map(|(action, _)| action), Some(Action::Alert));
+        assert!(failures.usual_ratio() < 0.2, "{}", failures.usual_ratio());
     }
 
     #[test]

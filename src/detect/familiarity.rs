@@ -9,6 +9,7 @@
 //! ```
 //! A value that surprises is not learned yet: [`super::unproven`] has it until it has proven itself.
 
+use super::novel::{Graduate, Novel};
 use super::window::Windows;
 use crate::model::features::{Aspect, Facts};
 use crate::stats::codec::{Codec, Input};
@@ -30,51 +31,16 @@ const RECENT_KEEP_PER_MIN: f64 = 0.75;
 /// The rest of the usual rate of new sources after a minute: a half-life of 15 minutes, as of the rate that
 /// is expected from all. Measured: with three hours an honest burst is put on a network that was busy before.
 const USUAL_KEEP_PER_MIN: f64 = 0.9548;
+/// A minute counts for that usual rate up to so many times of it, or so many events. Chosen: a client that
+/// moves is usual after half an hour, a flood is not while it lasts.
+const USUAL_CLIP: f32 = 4.0;
+const USUAL_CLIP_MIN: f32 = 20.0;
 /// How many minutes back the recent events are compared with all events.
 const RECENT_MIN: u32 = 6;
 
 /// The most new networks without a place that are counted at once. Chosen: two that take turns must
 /// not pass for hundreds.
 const MISSED_MAX: u8 = 16;
-
-/// The aspects of one event that were never seen before.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Novel(u8);
-
-impl Novel {
-    /// Whether `aspect` was never seen before.
-    pub const fn has(self, aspect: Aspect) -> bool {
-        self.0 & (1 << aspect as u8) != 0
-    }
-
-    /// The same, and `aspect`.
-    #[must_use]
-    pub const fn and(self, aspect: Aspect) -> Self {
-        Self(self.0 | 1 << aspect as u8)
-    }
-
-    /// These and the others.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// These without the others.
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// Whether nothing is new.
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Whether who asks or where from is new: network, country or user agent.
-    pub const fn is_of_source(self) -> bool {
-        self.0 & 0b111 != 0
-    }
-}
 
 /// A value on probation: two bits of aspect, six of the minute in which it appeared, 24 of hash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -103,9 +69,6 @@ impl Probation {
     }
 }
 
-/// A value that is no longer new: its aspect, and 24 bits of its hash.
-pub type Graduate = (Aspect, u32);
-
 /// Values whose probation is over, and that have to prove themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Graduates([Probation; 3]);
@@ -114,6 +77,17 @@ impl Graduates {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.0.iter().all(|value| value.is_free())
+    }
+
+    /// Which of the values of an event that are `unknown` are among them.
+    pub fn among(&self, unknown: Novel, facts: &Facts) -> Novel {
+        let mut found = Novel::default();
+        for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
+            if unknown.has(aspect) && self.0.iter().any(|value| value.is_of(aspect, hash)) {
+                found = found.and(aspect);
+            }
+        }
+        found
     }
 
     /// Each of them.
@@ -200,11 +174,18 @@ impl Familiar {
     pub fn novel(&self, facts: &Facts) -> Novel {
         let [network, country, agent, endpoint] = facts.values;
         let new = |hash: u32, known: bool| hash != 0 && !known;
-        let bits = u8::from(new(network, is_known(joined(self.learned.networks), network)))
-            | u8::from(new(country, is_known_of_few(self.learned.countries, country))) << 1
-            | u8::from(new(agent, is_known_of_few(self.learned.agents, agent))) << 2
-            | u8::from(new(endpoint, is_known(joined(self.learned.endpoints), endpoint))) << 3;
-        Novel(bits)
+        let networks = joined(self.learned.networks);
+        let endpoints = joined(self.learned.endpoints);
+        Novel::of(Aspect::Network, new(network, is_known(networks, network)))
+            .union(Novel::of(
+                Aspect::Country,
+                new(country, is_known_of_few(self.learned.countries, country)),
+            ))
+            .union(Novel::of(
+                Aspect::Agent,
+                new(agent, is_known_of_few(self.learned.agents, agent)),
+            ))
+            .union(Novel::of(Aspect::Endpoint, new(endpoint, is_known(endpoints, endpoint))))
     }
 
     /// Counts an event from a new source.
@@ -212,18 +193,24 @@ impl Familiar {
         self.new_now = self.new_now.saturating_add(1);
     }
 
-    /// Puts what is new of an event in `minute` on probation.
-    pub fn record(&mut self, novel: Novel, facts: &Facts, minute: u32) {
+    /// Puts what is new of an event in `minute` on probation; says whether any value is seen for the first
+    /// time.
+    pub fn record(&mut self, novel: Novel, facts: &Facts, minute: u32) -> bool {
+        let mut is_first = false;
         for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
             if !novel.has(aspect) || self.probation.iter().any(|slot| slot.is_of(aspect, hash)) {
                 continue;
             }
             match self.probation.iter_mut().find(|slot| slot.is_free()) {
-                Some(slot) => *slot = Probation::new(aspect, minute, hash),
+                Some(slot) => {
+                    *slot = Probation::new(aspect, minute, hash);
+                    is_first = true;
+                }
                 None if aspect == Aspect::Network => self.miss(hash),
                 None => {}
             }
         }
+        is_first
     }
 
     fn miss(&mut self, network: u32) {
@@ -254,7 +241,9 @@ impl Familiar {
         if frozen {
             return graduates;
         }
-        let usual = f64::from(self.new_usual - now) * USUAL_KEEP_PER_MIN + f64::from(now);
+        // A flood must not pass for usual within its first minutes.
+        let clipped = now.min(self.new_usual.mul_add(USUAL_CLIP, USUAL_CLIP_MIN));
+        let usual = f64::from(self.new_usual - clipped) * USUAL_KEEP_PER_MIN + f64::from(clipped);
         let silent = i32::try_from(passed - 1).unwrap_or(i32::MAX);
         self.new_usual = narrow(usual * USUAL_KEEP_PER_MIN.powi(silent));
         let keep = KEEP_PER_MIN.powi(i32::try_from(fading_min).unwrap_or(i32::MAX));
@@ -266,17 +255,22 @@ impl Familiar {
                 let value = std::mem::take(slot);
                 if self.surprise_nats(value.aspect()) < PROOF_NATS {
                     self.learn(value.aspect(), value.0);
+                    let missed = std::mem::take(&mut self.missed);
+                    self.count_distinct(value.aspect(), missed);
                 } else {
                     *place = value;
+                    self.count_distinct(value.aspect(), 0);
                 }
-                self.count_distinct(value.aspect());
             }
         }
         graduates
     }
 
-    /// Learns a value: it is known from now on.
+    /// Learns a value: it is known from now on, and its events are new no more.
     pub fn learn(&mut self, aspect: Aspect, hash: u32) {
+        if aspect != Aspect::Endpoint {
+            self.new_usual = 0.0;
+        }
         match aspect {
             Aspect::Network => learn_in(&mut self.learned.networks, hash),
             Aspect::Endpoint => learn_in(&mut self.learned.endpoints, hash),
@@ -285,8 +279,8 @@ impl Familiar {
         }
     }
 
-    fn count_distinct(&mut self, aspect: Aspect) {
-        let missed = if aspect == Aspect::Network { std::mem::take(&mut self.missed) } else { 0 };
+    fn count_distinct(&mut self, aspect: Aspect, missed: u8) {
+        let missed = if aspect == Aspect::Network { missed } else { 0 };
         if let Some(distinct) = self.learned.distinct.get_mut(aspect as usize) {
             if *distinct == 0 {
                 // This aspect is reported only now: what was counted before says nothing of it.
@@ -351,7 +345,6 @@ impl Familiar {
     }
 }
 
-crate::codec!(Novel);
 crate::codec!(Probation);
 crate::codec!(Recent { new, all, expected });
 crate::codec!(Learned { networks, endpoints, countries, agents, events, distinct });

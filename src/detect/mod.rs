@@ -20,6 +20,7 @@ pub mod failures;
 pub mod familiarity;
 pub mod fan_out;
 pub mod limit;
+pub mod novel;
 pub mod open_finding;
 pub mod origin;
 pub mod params;

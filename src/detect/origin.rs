@@ -9,7 +9,8 @@
 //! the rate, see [`super::escalation`]. Cost: bits by event; the formula only for new values.
 
 use super::evidence::{Evidence, grouped};
-use super::familiarity::{Familiar, Novel, Recent};
+use super::familiarity::{Familiar, Recent};
+use super::novel::Novel;
 use crate::model::features::Aspect;
 use crate::model::finding::{Action, Measure};
 

@@ -11,8 +11,9 @@ use super::cardinality::Cardinality;
 use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
-use super::familiarity::{Familiar, Graduates, Novel};
+use super::familiarity::{Familiar, Graduates};
 use super::limit::Limit;
+use super::novel::Novel;
 use super::peaks::Peaks;
 use super::ramp::Ramp;
 use super::timestamp_resolution::TimestampResolution;
@@ -118,7 +119,7 @@ impl Profile {
         }
     }
 
-    /// Counts a request of an authenticated holder; what lies behind the guard gap by then is
+    /// Counts a verified request; what lies behind the guard interval by then is
     /// learned, unless `frozen`. `values`: those that have not proven themselves.
     pub fn record(
         &mut self,
@@ -144,15 +145,18 @@ impl Profile {
         self.cadence.record(newest, second, ms);
         let placed = self.windows.add(second);
         let unknown = self.known.novel(facts);
-        let unproven = values.map_or(Novel::default(), |values| values.among(unknown, facts));
+        let unproven = values
+            .map_or(Novel::default(), |values| values.among(unknown, facts))
+            .union(graduates.among(unknown, facts));
         let novel = unknown.without(unproven);
         let recorded =
             Recorded { placed, asks, novel, unproven, graduates, begins_hour, begins_day };
         if placed == Placed::TooLate {
             return recorded;
         }
+        let mut is_first = false;
         if !unknown.is_empty() {
-            self.known.record(novel, facts, second / 60);
+            is_first = self.known.record(novel, facts, second / 60);
             if unknown.is_of_source() {
                 self.known.count_new();
             }
@@ -171,7 +175,7 @@ impl Profile {
                 Detector::Origin,
                 novel.is_of_source()
                     && self.known.knows_a_source()
-                    && is_asked_at(self.known.new_now()),
+                    && (is_first || is_asked_at(self.known.new_now())),
             )
             .with(Detector::FanOut, networks && params.fan_out.may_speak(self.networks))
             .with(Detector::Endpoints, endpoints && params.endpoints.may_speak(self.endpoints))
@@ -207,9 +211,12 @@ impl Profile {
             && self.failures.may_speak(&self.windows, second, &params.failures)
     }
 
-    /// How many failed requests of the minute of `second` name it, and how many requests in all.
-    pub fn attempts(&self, second: u32) -> (u32, u32) {
-        (u32::from(self.failures.now()), self.failures.attempts(&self.windows, second / 60))
+    /// How many failed requests of the minute of `second` name it, and how many requests in all; and the
+    /// same of about ten minutes.
+    pub fn attempts(&self, second: u32) -> [(u32, u32); 2] {
+        let attempts = self.failures.attempts(&self.windows, second / 60);
+        let in_minute = (u32::from(self.failures.now()), attempts);
+        [in_minute, self.failures.slow(&self.windows, second)]
     }
 
     /// Time moves on to another minute, that of `next`. Gives the detectors that are worth asking, and

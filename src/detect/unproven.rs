@@ -2,15 +2,15 @@
 //!
 //! A surprising network, country, user agent or endpoint is no longer new after half an hour (see
 //! [`super::familiarity`]), so that who moves is reported once. For what takes a credential out of service it
-//! is as good as new until it was used on [`PROVEN_DAYS`] days on which nothing was open: a thief who
-//! shows his network a day ahead gains nothing by it.
+//! is as good as new until it was used on [`PROVEN_DAYS`] days before on which nothing was suspicious: a
+//! thief who shows his network a day ahead gains nothing by it.
 //!
 //! ```text
 //!  new: 30 min ---- unproven: used on 7 days ---- known
 //!                     ^ a suspicion: that day doesn't count
 //! ```
 
-use super::familiarity::{Graduate, Novel};
+use super::novel::{Graduate, Novel};
 use crate::model::features::{Aspect, Facts};
 
 /// On how many days of UTC a surprising value must be used to be known. Chosen.
@@ -28,11 +28,17 @@ struct Value {
     day: u16,
     /// On how many days it was used, that of its first use included.
     days: u8,
+    /// Whether its newest day is one of them.
+    counted: bool,
 }
 
-/// The unproven values of one credential. Shape: 48 bytes.
+/// The unproven values of one credential. Shape: 52 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UnprovenValues([Value; VALUES]);
+pub struct UnprovenValues {
+    values: [Value; VALUES],
+    /// The newest day (since 1970) on which something was suspicious.
+    suspicious: u16,
+}
 
 /// The day of that second, since 1970.
 pub fn day_of(second: u32) -> u16 {
@@ -49,7 +55,7 @@ impl UnprovenValues {
         let mut unproven = Novel::default();
         for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
             let sought = key((aspect, hash));
-            if unknown.has(aspect) && self.0.iter().any(|value| value.key == sought) {
+            if unknown.has(aspect) && self.values.iter().any(|value| value.key == sought) {
                 unproven = unproven.and(aspect);
             }
         }
@@ -60,28 +66,32 @@ impl UnprovenValues {
     /// later than it.
     pub fn add(&mut self, graduate: Graduate, day: u16) {
         let key = key(graduate);
-        if self.0.iter().any(|value| value.key == key) {
+        if self.values.iter().any(|value| value.key == key) {
             return;
         }
-        let least = self.0.iter_mut().min_by_key(|value| (value.key != 0, value.day, value.days));
+        let least =
+            self.values.iter_mut().min_by_key(|value| (value.key != 0, value.day, value.days));
         if let Some(place) = least.filter(|place| place.key == 0 || place.day < day) {
-            *place = Value { key, day, days: 1 };
+            let counted = self.suspicious != day;
+            *place = Value { key, day, days: u8::from(counted), counted };
         }
     }
 
     /// Counts a use of these unproven values on that day; takes out those that have proven themselves.
     pub fn record(&mut self, used: Novel, facts: &Facts, day: u16) -> Novel {
-        let mut proven = Novel::default();
+        let (mut proven, counted) = (Novel::default(), self.suspicious != day);
         for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
             let sought = key((aspect, hash));
-            let found = self.0.iter_mut().find(|value| value.key == sought);
+            let found = self.values.iter_mut().find(|value| value.key == sought);
             let Some(value) = found.filter(|value| used.has(aspect) && value.day < day) else {
                 continue;
             };
-            (value.day, value.days) = (day, value.days.saturating_add(1));
             if value.days >= PROVEN_DAYS {
                 *value = Value::default();
                 proven = proven.and(aspect);
+            } else {
+                let days = value.days + u8::from(counted);
+                *value = Value { day, days, counted, ..*value };
             }
         }
         proven
@@ -89,22 +99,15 @@ impl UnprovenValues {
 
     /// Something is suspicious on that day: it counts for no value.
     pub fn suspect(&mut self, day: u16) {
-        for value in self.0.iter_mut().filter(|value| value.key != 0) {
-            if value.day >= day {
-                value.days = value.days.saturating_sub(1);
-            }
-            value.day = day;
+        self.suspicious = day;
+        for value in self.values.iter_mut().filter(|value| value.day == day && value.counted) {
+            (value.days, value.counted) = (value.days.saturating_sub(1), false);
         }
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(|value| value.key == 0)
     }
 }
 
-crate::codec!(Value { key, day, days });
-crate::codec!(UnprovenValues);
+crate::codec!(Value { key, day, days, counted });
+crate::codec!(UnprovenValues { values, suspicious });
 
 #[cfg(test)]
 mod tests {
@@ -126,16 +129,16 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_known_on_its_seventh_day_of_use_however_often_it_is_used() {
+    fn a_value_is_known_after_seven_days_of_use_however_often_it_is_used() {
         let mut values = seen_on(100);
-        for day in 100..100 + u16::from(PROVEN_DAYS) - 1 {
+        for day in 100..100 + u16::from(PROVEN_DAYS) {
             for _ in 0..50 {
                 assert!(values.record(network(), &from(7), day).is_empty());
             }
             assert_eq!(values.among(network(), &from(7)), network());
         }
-        assert_eq!(values.record(network(), &from(7), 106), network());
-        assert!(values.is_empty());
+        assert_eq!(values.record(network(), &from(7), 107), network());
+        assert!(values.among(network(), &from(7)).is_empty());
     }
 
     #[test]
@@ -144,10 +147,14 @@ mod tests {
         for day in 101..120 {
             values.record(network(), &from(7), day);
             values.suspect(day);
+            values.suspect(day);
             values.record(network(), &from(7), day);
         }
-        values.record(network(), &from(7), 300);
-        assert_eq!(values.among(network(), &from(7)), network(), "two days of seven");
+        for day in 300..306 {
+            assert!(values.record(network(), &from(7), day).is_empty(), "{day}");
+        }
+        let proven = values.record(network(), &from(7), 306);
+        assert_eq!(proven, network(), "seven days with the first");
     }
 
     #[test]

@@ -9,7 +9,7 @@
 use super::client_model::ClientModel;
 use super::random::Random;
 use super::runner::{BEGIN, TrialRun, blank};
-use super::stream::{Party, RequestStream, TwoParties};
+use super::stream::{Party, RequestStream, TwoParties, minutes};
 use super::trace::{Gaps, Trace};
 use crate::data_plane::partition;
 use crate::model::event::AuthEvent;
@@ -17,7 +17,6 @@ use crate::model::finding::{Action, FindingId};
 use crate::model::time::EventTime;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::sync::Arc;
 
 /// The owner's rate. Unit: requests per minute.
@@ -30,6 +29,8 @@ const LENGTH_DAYS: u32 = 60;
 const GOAL_PER_MIN: f64 = 10_000.0;
 const GOAL_MIN: usize = 10;
 const MIN_MS: i64 = 60_000;
+const DAY_MS: i64 = 1440 * MIN_MS;
+const GOAL_MS: i64 = 10 * MIN_MS;
 const DAY_MIN: usize = 1440;
 /// Events applied at once.
 const BATCH: usize = 64;
@@ -142,13 +143,13 @@ impl AdversaryReport {
                 Some(rate) => format!("throttled at {rate:.0} after {}", time(course.days)),
                 None => format!("reached, not throttled, in {}", time(course.days)),
             };
-            let _ = writeln!(out, "  {:<36}{went:<35}{:>6}", course.campaign, course.alerts);
+            out.push_str(&format!("  {:<36}{went:<35}{:>6}\n", course.campaign, course.alerts));
         }
         let quickest = self.quickest().map_or_else(
-            || "None was quicker than being throttled.".to_owned(),
+            || "Every campaign was throttled.".to_owned(),
             |course| format!("The quickest took {} ({}).", time(course.days), course.campaign),
         );
-        let _ = writeln!(out, "  {quickest}\n");
+        out.push_str(&format!("  {quickest}\n\n"));
         out.push_str(
             "  from a far network, at once         ten minutes at 10,000 justify      alerts\n",
         );
@@ -160,7 +161,7 @@ impl AdversaryReport {
                 days => format!("seen on {days} days"),
             };
             let how = format!("{agent}, {seen}");
-            let _ = writeln!(out, "  {how:<36}{:<35}{:>6}", one.justified, one.alerts);
+            out.push_str(&format!("  {how:<36}{:<35}{:>6}\n", one.justified, one.alerts));
         }
         out
     }
@@ -188,7 +189,7 @@ struct Scene {
     seed: u64,
 }
 
-/// What a stretch of a scene brought.
+/// The findings of a stretch of a scene.
 #[derive(Default)]
 struct Stretch {
     alerts: BTreeMap<FindingId, Action>,
@@ -200,8 +201,8 @@ impl Scene {
     fn new(params: &Arc<partition::Params>, seed: u64) -> Self {
         let mut random = Random::of(seed, &[4]);
         let guise = ClientModel::honest(0.0, BEGIN.ms(), &mut random).settled();
-        let minutes = (HISTORY_DAYS + LENGTH_DAYS) as usize * DAY_MIN;
-        let rates = vec![OWNER_PER_MIN / 60.0; minutes];
+        let length = (HISTORY_DAYS + LENGTH_DAYS) as usize * DAY_MIN;
+        let rates = vec![OWNER_PER_MIN / 60.0; length];
         let trace = Arc::new(Trace::of_rates(60_000, Gaps::Exponential, rates));
         let owner = RequestStream::new(trace, guise, BEGIN, random);
         let mut scene = Self { watch: TrialRun::new(params), owner, event: blank(1), seed };
@@ -257,16 +258,16 @@ impl Scene {
 }
 
 fn day(number: u32) -> EventTime {
-    BEGIN.plus_ms(i64::from(number) * DAY_MIN as i64 * MIN_MS)
+    BEGIN.plus_ms(i64::from(number) * DAY_MS)
 }
 
 fn raise(scene: &Scene, campaign: Campaign) -> Course {
     let mut scene = scene.clone();
     let (start, rates) = (day(HISTORY_DAYS), campaign.rates());
-    let end = start.plus_ms(rates.len() as i64 * MIN_MS);
+    let end = start.plus_ms(minutes(rates.len() as f64));
     let other = scene.stream(scene.owner.guise.clone(), start, &rates);
     let stretch = scene.run(Some(other), end, (campaign.late_ms, true));
-    let reached = end.plus_ms(-(GOAL_MIN as i64) * MIN_MS);
+    let reached = end.plus_ms(-GOAL_MS);
     let stopped = stretch.throttled.unwrap_or(reached);
     let rate_at = |time: EventTime| {
         let minute = usize::try_from(time.ms_since(start) / MIN_MS).unwrap_or(0);
@@ -274,7 +275,7 @@ fn raise(scene: &Scene, campaign: Campaign) -> Course {
     };
     Course {
         campaign: campaign.name,
-        days: stopped.ms_since(start).max(0) as f64 / (DAY_MIN as f64 * MIN_MS as f64),
+        days: stopped.ms_since(start).max(0) as f64 / DAY_MS as f64,
         throttled_per_min: stretch.throttled.map(rate_at),
         alerts: stretch.alerts.len(),
     }
@@ -294,7 +295,7 @@ fn source_ahead(scene: &Scene, (other_agent, days_seen): (bool, u32)) -> SourceA
     }
     let start = day(HISTORY_DAYS + days_seen);
     let flood = scene.stream(thief, start, &[GOAL_PER_MIN; GOAL_MIN]);
-    let stretch = scene.run(Some(flood), start.plus_ms(GOAL_MIN as i64 * MIN_MS), (0, false));
+    let stretch = scene.run(Some(flood), start.plus_ms(GOAL_MS), (0, false));
     let justified = stretch.most_severe.unwrap_or(Action::Observe).as_str();
     SourceAhead { other_agent, days_seen, justified, alerts: alerts + stretch.alerts.len() }
 }

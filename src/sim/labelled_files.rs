@@ -56,7 +56,7 @@ pub struct Scored {
     pub classes: BTreeMap<String, super::fixture::Class>,
 }
 
-/// What is gathered while the files are read.
+/// The state while the files are read.
 #[derive(Default)]
 struct Scorer {
     stretches: BTreeMap<Key, Vec<Stretch>>,

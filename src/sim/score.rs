@@ -386,7 +386,7 @@ mod tests {
             alarm(Detector::Burst, 1_000, 1_400, Action::Throttle),
             alarm(Detector::Cost, 1_200, 1_900, Action::Alert),
             alarm(Detector::TenantFlood, 1_900, 2_200, Action::Alert),
-            // What was only observed joins no two alerts.
+            // A finding that was only observed joins no two alerts.
             alarm(Detector::Ramp, 2_000, 9_000, Action::Observe),
             alarm(Detector::Burst, 8_000, 8_400, Action::Alert),
         ];

@@ -374,6 +374,12 @@ fn failures_of_everybody_are_an_outage() {
         outcome: if n % 7 == 0 { Outcome::Accepted } else { Outcome::Rejected },
         ..USUAL
     });
+    // It has ended, and one in a hundred fails as usual.
+    fleet.uses_with(600, 20 * MINUTE, |n| Use {
+        id: one_of_four(n),
+        outcome: if n % 101 == 0 { Outcome::Rejected } else { Outcome::Accepted },
+        ..USUAL
+    });
     assert!(
         fleet.findings.values().all(|finding| finding.action < Action::Alert),
         "{:#?}",

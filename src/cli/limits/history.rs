@@ -69,9 +69,13 @@ pub struct Credential {
 }
 
 impl Credential {
-    fn add(&mut self, time: EventTime) {
+    /// Counts a request; false if it is much older than one before it.
+    fn add(&mut self, time: EventTime) -> bool {
         let minute = time.ms().div_euclid(60_000);
         let (newest, count) = &mut self.newest;
+        if minute + LATE_MINUTES < *newest {
+            return false;
+        }
         if minute > *newest {
             if *count > 0 {
                 self.minutes.add(*count);
@@ -80,6 +84,7 @@ impl Credential {
         }
         *count += 1;
         self.requests += 1;
+        true
     }
 
     fn close(&mut self) {
@@ -89,6 +94,9 @@ impl Credential {
         }
     }
 }
+
+/// A request counts in the newest minute of its credential while it is at most so many minutes late.
+const LATE_MINUTES: i64 = 5;
 
 /// The credentials of a history.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +111,8 @@ pub struct History {
     span: Option<(EventTime, EventTime)>,
     /// Requests of credentials beyond the most that are kept.
     pub left_out: u64,
+    /// Requests much older than one before them, which are left out.
+    pub out_of_order: u64,
 }
 
 impl History {
@@ -136,7 +146,7 @@ impl History {
         if self.sorts {
             self.unordered.push((event.time, number));
         } else {
-            credential.add(event.time);
+            self.out_of_order += u64::from(!credential.add(event.time));
         }
     }
 

@@ -73,6 +73,11 @@ pub struct SuggestReport {
     pub refused: u64,
     /// Events of credentials beyond a million, which are not in the suggestions.
     pub left_out: u64,
+    /// Requests that are much older than one before them, as where the newest file comes first; they are
+    /// left out.
+    pub out_of_order: u64,
+    /// Whether the second reading, for false alarms, found another number of records.
+    pub changed: bool,
     /// Credentials.
     pub credentials: u64,
     /// From the first to the last event. Unit: days.
@@ -112,7 +117,20 @@ pub fn run(args: &SuggestArgs, mut settings: Settings) -> Exit {
                     report.days
                 ));
             }
-            Exit::Good
+            if report.out_of_order > 0 {
+                crate::cli::output::print_problem(&format!(
+                    "{} requests are older than those before them and were left out: name the files in the \
+                     order of time, the oldest first",
+                    report.out_of_order
+                ));
+            }
+            if report.changed {
+                crate::cli::output::print_problem(
+                    "the files changed between the two readings, or can be read only once, as a pipe: the \
+                     false alarms are not to be trusted; save them as a file first",
+                );
+            }
+            if report.out_of_order > 0 || report.changed { Exit::Findings } else { Exit::Good }
         }
         Err((path, error)) => {
             crate::cli::output::print_problem(&format!("can't read {}: {error}", path.display()));
@@ -127,14 +145,24 @@ fn report(settings: &Settings, args: &SuggestArgs) -> Result<SuggestReport, (Pat
     let mut history = History::new(settings.decoder.format.reads_documents());
     let RecordCounts { events, refused } =
         event_files::read(settings, &args.files, &bar, |event| history.add(event))?;
-    let left_out = history.left_out;
+    let (left_out, out_of_order) = (history.left_out, history.out_of_order);
     let (credentials, days) = history.finish();
     let mut limits = suggestion::suggest(&credentials, args.headroom);
     let credentials = credentials.len() as u64;
-    let found = findings(settings, &args.files, suggestion::limits(&limits), &bar)?;
+    let (found, again) = findings(settings, &args.files, suggestion::limits(&limits), &bar)?;
     bar.finish_and_clear();
     count(&mut limits, found.values());
-    Ok(SuggestReport { events, refused, left_out, credentials, days, limits })
+    let changed = again != RecordCounts { events, refused };
+    Ok(SuggestReport {
+        events,
+        refused,
+        left_out,
+        out_of_order,
+        changed,
+        credentials,
+        days,
+        limits,
+    })
 }
 
 /// The findings of the limits, as they ended.
@@ -143,7 +171,7 @@ fn findings(
     files: &[PathBuf],
     limits: Limits,
     bar: &indicatif::ProgressBar,
-) -> Result<BTreeMap<FindingId, Finding>, (PathBuf, io::Error)> {
+) -> Result<(BTreeMap<FindingId, Finding>, RecordCounts), (PathBuf, io::Error)> {
     let mut settings = settings.clone();
     let profile = &mut settings.partition.profile;
     profile.limits = limits;
@@ -158,9 +186,9 @@ fn findings(
             found.insert(signal.finding.id, signal.finding);
         }
     };
-    event_files::read(&settings, files, bar, |event| run.take(event, &mut note))?;
+    let counts = event_files::read(&settings, files, bar, |event| run.take(event, &mut note))?;
     run.finish(note);
-    Ok(found)
+    Ok((found, counts))
 }
 
 /// Counts each finding for the limit that held: the most particular one.

@@ -109,7 +109,7 @@ impl Group<'_> {
 fn limit_of(level: f64, headroom: f64) -> u32 {
     let exact = (level * headroom).max(LIMIT_MIN);
     let digits = 10.0_f64.powf(exact.log10().floor() - 1.0).max(1.0);
-    // What a quotient exceeds by its rounding is no reason for a higher digit.
+    // The rounding error of a quotient is no reason for a higher digit.
     whole((exact / digits - 1e-9).ceil() * digits)
 }
 

@@ -98,7 +98,7 @@ impl Open {
     }
 }
 
-/// What false alarms are asked about: bursts that would have justified an action, or everything that
+/// The kind of false alarms: bursts that would have justified an action, or everything that
 /// would have throttled, the built-in limit included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -158,7 +158,7 @@ struct Others {
     tenants: Counts,
 }
 
-/// What is proven of false actions on the credentials of one kind and tenant.
+/// The proven false actions on the credentials of one kind and tenant.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proof {
     /// The counts of the tenant, and those of credentials without one.
@@ -170,11 +170,11 @@ pub struct Proof {
     days: f64,
 }
 
-/// What is proven of each kind, in the order of [`Kind::ALL`].
+/// The proof of each kind, in the order of [`Kind::ALL`].
 pub type Proofs = [Proof; Kind::ALL.len()];
 
 impl Proof {
-    /// What is proven for the credentials of a tenant, or for those without one.
+    /// The proof for the credentials of a tenant, or for those without one.
     pub fn of(cohort: &Cohort, tenant: Option<&str>) -> Self {
         let mut own = cohort.untenanted;
         if tenant.is_some() {

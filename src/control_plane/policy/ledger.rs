@@ -35,7 +35,7 @@ struct OpenVerdict {
     tenant: Option<CompactString>,
     /// The first finding of its day, with which it counts as one, and when that opened.
     day: (FindingId, EventTime),
-    /// What counts of findings of the same day that were forgotten.
+    /// The counts of findings of the same day that were forgotten.
     earlier: Option<Weight>,
 }
 
@@ -100,12 +100,12 @@ impl Ledger {
         self.revision
     }
 
-    /// What is proven for the credentials of a tenant, or for those without one.
+    /// The proof for the credentials of a tenant, or for those without one.
     pub fn proof(&self, kind: Kind, tenant: Option<&str>) -> Proof {
         Proof::of(self.cohort(kind), tenant)
     }
 
-    /// What is proven for them, by kind in the order of [`Kind::ALL`].
+    /// The proof for them, by kind in the order of [`Kind::ALL`].
     pub fn proofs(&self, tenant: Option<&str>) -> Proofs {
         self.cohorts.each_ref().map(|cohort| Proof::of(cohort, tenant))
     }

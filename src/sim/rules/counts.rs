@@ -4,7 +4,7 @@
 pub const WINDOWS_S: [i64; 3] = [1, 10, 60];
 const RING_S: u8 = 60;
 
-/// What a key made in a minute of the clock.
+/// The requests of a key in a minute of the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Minute {
     /// Its requests.

@@ -49,7 +49,7 @@ impl RuleTrial {
             && let Some(horizon) = HORIZONS_MS.get(self.passed)
             && time > begun.plus_ms(*horizon)
         {
-            // What came of this second came in time.
+            // The events of this second came in time.
             let scores = self.rules.scores();
             self.raise(&scores);
             self.passed += 1;

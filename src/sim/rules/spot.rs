@@ -25,7 +25,7 @@ const RENEWED_AT: f64 = 1.05;
 const SEARCHED: std::ops::RangeInclusive<i32> = -12..=14;
 const REFINEMENTS: u32 = 24;
 
-/// What is learned of the tail.
+/// The learned tail.
 #[derive(Clone, Debug)]
 enum State {
     /// The first minutes.
@@ -40,7 +40,7 @@ struct Tail {
     threshold: u32,
     /// Minutes learned.
     minutes: f64,
-    /// What exceeded the quantile, by how much.
+    /// The excesses over the quantile.
     excesses: Vec<f64>,
     fitted: usize,
     shape: f64,
