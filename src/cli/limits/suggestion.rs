@@ -2,7 +2,7 @@
 //!
 //! A credential's level is what 99.9 % of the minutes in which it was used do not exceed. The limit of
 //! a kind or tenant is the highest level of its credentials, times the headroom, rounded up to two
-//! digits. Credentials whose level stands out, by at least [`STANDS_OUT`] above the next, get limits of
+//! digits. Credentials whose level stands out, by at least `STANDS_OUT` above the next, get limits of
 //! their own, so that one loud credential does not loosen the limit of all.
 
 use super::history::Credential;

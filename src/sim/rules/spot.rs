@@ -4,7 +4,7 @@
 //! distribution of shape g and scale s; so the chance of a minute above x is
 //! `N/n (1 + g (x - t) / s)^(-1/g)`, where N of n minutes exceeded `t`. The score is its negative
 //! logarithm, so that "risk below q" is "score above -ln q". Minutes of a risk below
-//! [`LEARNED_NATS_MAX`] are not learned from, the others that exceed `t` renew the fit.
+//! `LEARNED_NATS_MAX` are not learned from, the others that exceed `t` renew the fit.
 //! Source: Siffer et al., "Anomaly detection in streams with extreme value theory", KDD 2017,
 //! algorithm 1 and equation 1.
 //!
