@@ -54,7 +54,11 @@ impl Profile {
         if detector != Detector::Burst {
             return Some(detection);
         }
-        let context = self.context(&detection, novel.union(unproven), &trust, params);
+        // Where an owner has moved, or uses it too seldom to tell, its own bursts come from there.
+        let rate = self.baseline.rate(&params.baseline).per_s;
+        let is_owners = trust.is_sparse || self.known.has_moved(rate);
+        let novel = if is_owners { novel } else { novel.union(unproven) };
+        let context = self.context(&detection, novel, &trust, params);
         Some(weigh(detection, context, time, suspended, &params.weigh))
     }
 

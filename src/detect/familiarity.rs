@@ -35,6 +35,9 @@ const USUAL_KEEP_PER_MIN: f64 = 0.9548;
 /// moves is usual after half an hour, a flood is not while it lasts.
 const USUAL_CLIP: f32 = 4.0;
 const USUAL_CLIP_MIN: f32 = 20.0;
+/// The part of the usual rate that comes from where an owner has moved to. Chosen: with less, a burst of the
+/// owner's comes from proven sources as well.
+const MOVED_RATIO: f64 = 0.5;
 /// How many minutes back the recent events are compared with all events.
 const RECENT_MIN: u32 = 6;
 
@@ -313,6 +316,11 @@ impl Familiar {
     pub fn source_surprise_nats(&self, novel: Novel) -> f64 {
         let of = |aspect| if novel.has(aspect) { self.surprise_nats(aspect) } else { 0.0 };
         of(Aspect::Network).max(of(Aspect::Country)) + of(Aspect::Agent)
+    }
+
+    /// Whether the owner has moved to sources that are unproven: they carry half of what is usual.
+    pub fn has_moved(&self, rate_per_s: f64) -> bool {
+        f64::from(self.new_usual) >= MOVED_RATIO * rate_per_s * 60.0
     }
 
     /// How many distinct values of `aspect` are known, about.
