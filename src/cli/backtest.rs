@@ -7,12 +7,14 @@ use super::simulate::{Source, progress};
 use crate::config::settings::Settings;
 use crate::data_plane::partition;
 use crate::detect::limit::Limit;
+use crate::sim::adversary::{self, AdversaryReport};
 use crate::sim::report::Report;
 use crate::sim::rules::comparison;
 use crate::sim::runner::{self, Job};
 use crate::sim::trace::Trace;
-use crate::sim::{adversary, fleet_events, labelled_files, labels, plot};
+use crate::sim::{fleet_events, labelled_files, labels, plot};
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -69,8 +71,8 @@ pub struct BacktestArgs {
     /// How many clients are attacked, drawn by the seed.
     #[arg(long, default_value_t = 200)]
     pub attacked: usize,
-    /// Instead of all else: an attacker who holds the key and takes his time. How long does it take him
-    /// to 10,000 requests a minute without being throttled?
+    /// Instead of all else: an attacker who holds the key and is patient. How long does it take to reach
+    /// 10,000 requests a minute without being throttled?
     #[arg(long, conflicts_with_all = ["files", "traces", "half", "plot", "baselines"])]
     pub adversary: bool,
     /// Keep the absolute limits of the configuration. By default they are off on generated
@@ -107,17 +109,8 @@ pub fn run(args: &BacktestArgs, mut settings: Settings) -> Exit {
         return exit;
     }
     let settings = &settings;
-    if args.adversary {
-        return of_adversary(args, settings);
-    }
-    let begun = Instant::now();
-    let made =
-        if args.files.is_empty() { of_traces(args, settings) } else { of_files(args, settings) };
-    let written = made.and_then(|mut report| {
-        let events = (report.events + report.trial_events) as f64;
-        report.events_per_s = events / begun.elapsed().as_secs_f64();
-        write(args, &report)
-    });
+    let written =
+        if args.adversary { of_adversary(args, settings) } else { of_requests(args, settings) };
     match written {
         Ok(()) => Exit::Good,
         Err(problem) => {
@@ -125,6 +118,18 @@ pub fn run(args: &BacktestArgs, mut settings: Settings) -> Exit {
             Exit::Findings
         }
     }
+}
+
+fn of_requests(args: &BacktestArgs, settings: &Settings) -> Result<(), String> {
+    let begun = Instant::now();
+    let made =
+        if args.files.is_empty() { of_traces(args, settings) } else { of_files(args, settings) };
+    let mut report = made?;
+    let events = (report.events + report.trial_events) as f64;
+    report.events_per_s = events / begun.elapsed().as_secs_f64();
+    let svg = || plot::svg(&report.curve, &format!("tripline on {}", report.source));
+    save(args.plot.as_ref(), &svg)?;
+    write(args, &report, Report::table)
 }
 
 fn unread(path: &Path, error: &io::Error) -> String {
@@ -164,21 +169,10 @@ fn generated(args: &BacktestArgs, settings: &Settings) -> Arc<partition::Params>
     Arc::new(params)
 }
 
-fn of_adversary(args: &BacktestArgs, settings: &Settings) -> Exit {
+fn of_adversary(args: &BacktestArgs, settings: &Settings) -> Result<(), String> {
     let params = generated(args, settings);
     let report = adversary::run(&params, args.source.seed);
-    let json = || serde_json::to_string_pretty(&report).unwrap_or_default();
-    if let Some(path) = &args.report
-        && let Err(error) = std::fs::write(path, json())
-    {
-        super::output::print_problem(&format!("can't write {}: {error}", path.display()));
-        return Exit::Findings;
-    }
-    match args.output {
-        BacktestOutput::Table => super::output::print_out(&report.table()),
-        BacktestOutput::Json => super::output::print_out(&json()),
-    }
-    Exit::Good
+    write(args, &report, AdversaryReport::table)
 }
 
 fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String> {
@@ -222,17 +216,21 @@ fn of_traces(args: &BacktestArgs, settings: &Settings) -> Result<Report, String>
     Ok(report)
 }
 
-fn write(args: &BacktestArgs, report: &Report) -> Result<(), String> {
+fn save(path: Option<&PathBuf>, text: &dyn Fn() -> String) -> Result<(), String> {
+    let Some(path) = path else { return Ok(()) };
+    std::fs::write(path, text()).map_err(|error| format!("can't write {}: {error}", path.display()))
+}
+
+/// Writes a report as JSON where it was asked for, and prints it.
+fn write<R: Serialize>(
+    args: &BacktestArgs,
+    report: &R,
+    table: impl Fn(&R) -> String,
+) -> Result<(), String> {
     let json = || serde_json::to_string_pretty(report).unwrap_or_default();
-    let save = |path: &Option<PathBuf>, text: &dyn Fn() -> String| match path {
-        Some(path) => std::fs::write(path, text())
-            .map_err(|error| format!("can't write {}: {error}", path.display())),
-        None => Ok(()),
-    };
-    save(&args.report, &json)?;
-    save(&args.plot, &|| plot::svg(&report.curve, &format!("tripline on {}", report.source)))?;
+    save(args.report.as_ref(), &json)?;
     match args.output {
-        BacktestOutput::Table => super::output::print_out(&report.table()),
+        BacktestOutput::Table => super::output::print_out(&table(report)),
         BacktestOutput::Json => super::output::print_out(&json()),
     }
     Ok(())

@@ -24,12 +24,13 @@ impl Partition {
         self.failing.count(row.outcome == Outcome::Rejected);
         let params = &self.params.profile;
         let place = (number, row.hash);
-        let Some((profile, values)) = self.profiles.to_record(place, &row.facts) else {
+        let Some((profile, unproven)) = self.profiles.to_record(number) else {
             return;
         };
         let open = profile.open_finding().and_then(|at| self.open_findings.get(at));
         let frozen = open.is_some_and(|open_findings| open_findings.freezes(time));
         let suspended = open.and_then(OpenIncidents::suspended);
+        let values = || unproven.get(row.hash);
         let recorded = profile.record(time, &row.facts, (frozen, values), params);
         if recorded.placed == Placed::TooLate {
             self.counters.too_late += 1;

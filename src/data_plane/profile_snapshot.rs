@@ -4,7 +4,8 @@
 //!  begin: the shape of the slabs          an entry that is about to change is written first,
 //!  part, part, …: entries by number       then skipped when its turn comes
 //! ```
-//! So a copy of a million credentials holds an event up by the writing of one entry at most.
+//! So a copy of a million credentials holds an event up by the writing of one entry at most. The unproven
+//! values, of few credentials, are written at the beginning, all at once.
 //!
 //! **Invariant.** Every entry that was there at the beginning is written once, as it was then, and
 //! no other. Shape of an entry: its number, its id, what is remembered of it.
@@ -23,7 +24,7 @@ crate::codec!(Entry { id, profile });
 crate::codec!(ColdEntry { id, cold });
 
 impl ProfileTable {
-    /// Begins a copy; writes what does not depend on any credential.
+    /// Begins a copy; writes the unproven values, and what does not depend on any credential.
     pub fn begin_saving(&mut self, out: &mut Vec<u8>) {
         let saving =
             Saving { warm: Places::of(&self.warm), cold: Places::of(&self.cold), out: Vec::new() };

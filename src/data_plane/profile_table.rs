@@ -25,7 +25,7 @@ use crate::collections::slab::Slab;
 use crate::detect::cold_profile::{ColdProfile, SILENCE_S};
 use crate::detect::params::Params;
 use crate::detect::profile::{Identity, Profile, Recorded};
-use crate::detect::unproven::{UnprovenValues, day_of};
+use crate::detect::unproven::day_of;
 use crate::model::credential::Kind;
 use crate::model::features::Facts;
 use compact_str::CompactString;
@@ -85,17 +85,12 @@ impl ProfileTable {
         self.warm.get_mut(number)
     }
 
-    /// The profile of that number, whose hash is known, and its unproven values, to record an event
-    /// with these facts; none of a cold entry's.
-    pub fn to_record(
-        &mut self,
-        (number, hash): (u32, u64),
-        facts: &Facts,
-    ) -> Option<(&mut Profile, Option<&UnprovenValues>)> {
+    /// The profile of that number, to record an event, and the table of unproven values; none of a cold
+    /// entry's.
+    pub fn to_record(&mut self, number: u32) -> Option<(&mut Profile, &UnprovenTable)> {
         self.save_first(number);
         let profile = &mut self.warm.get_mut(number)?.profile;
-        let may_be = !profile.known().novel(facts).is_empty();
-        Some((profile, if may_be { self.unproven.get(hash) } else { None }))
+        Some((profile, &self.unproven))
     }
 
     /// Takes note of an event's values that are unproven: those that have proven themselves are known
@@ -370,7 +365,7 @@ mod tests {
                 let entry = profiles.get_mut(number).expect("warm");
                 prop_assert_eq!(&entry.id, &id);
                 let time = EventTime::from_s(i64::from(now));
-                entry.profile.record(time, &Facts::default(), (false, None), &params);
+                entry.profile.record(time, &Facts::default(), (false, || None), &params);
                 profiles.settle(3, now, &params);
                 let all = profiles.identities().count();
                 prop_assert_eq!(all, profiles.len());
@@ -393,7 +388,7 @@ mod tests {
         let number = profiles.find(hash(id), Kind::ApiKey, id).expect("there");
         let profile = &mut profiles.get_mut(number).expect("warm").profile;
         let time = EventTime::from_s(i64::from(second));
-        profile.record(time, &Facts::default(), (false, None), &Params::default());
+        profile.record(time, &Facts::default(), (false, || None), &Params::default());
     }
 
     #[test]

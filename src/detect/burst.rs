@@ -2,10 +2,10 @@
 //!
 //! Score: `R = count / max(peak, 5)`, the greatest over the windows that pass the gate and alert, else over
 //! all that pass it.
-//! Gate: the count is at least 20 nats (10 of a sparse credential from R 4 on) unlikely under a negative binomial with the credential's own
-//! rate and dispersion. R counts as far as the peak is trusted; that of a young credential is trusted
-//! little, and a count above the peaks of most mature credentials of its kind as well needs no
-//! trust to alert. A peak that was raised in steps is worth nothing against the settled peak of a minute
+//! Gate: the count is at least 20 nats (10 of a sparse credential from R 4 on) unlikely under a negative
+//! binomial with the credential's own rate and dispersion. R counts as far as the peak is trusted; that of a
+//! young credential is trusted little, and a count above the peaks of most mature credentials of its kind as
+//! well needs no trust to alert. A peak that was raised in steps is worth nothing against the settled peak of a minute
 //! (see [`super::settled_peak`]): 16 times that throttles as 12 times the peak does, and passes the rate gate.
 //! Cost: six comparisons where nothing is wrong; the tail is computed only where R is high enough to matter.
 //! Source: DETECTION, "What the data say" 4 and "Formulas".
@@ -212,11 +212,12 @@ pub fn evaluate(
             continue;
         }
         let is_clear = trust.is_sparse && trust.own >= 0.5 && ratio >= params.clear_ratio;
-        let gate_nats = match () {
-            () if is_far => 0.0,
-            () if is_clear => params.gate_nats * CLEAR_GATE,
-            () => params.gate_nats,
+        let gate_part = match (is_far, is_clear) {
+            (true, _) => 0.0,
+            (false, true) => CLEAR_GATE,
+            (false, false) => 1.0,
         };
+        let gate_nats = params.gate_nats * gate_part;
         let count = windows.count(window);
         let Expected { count: expected, dispersion, weight } = baseline.expected(window, rate);
         let counted = f64::from(count);

@@ -142,13 +142,13 @@ mod tests {
         let mut last = time;
         for n in 0..36_000 {
             last = time.plus_ms(n * 331);
-            warm.record(last, &facts, (false, None), &params);
+            warm.record(last, &facts, (false, || None), &params);
         }
         let (cold, _) = ColdProfile::of(warm.clone(), last.second() + SILENCE_S, &params);
         let mut woken = cold.wake(&params);
         let later = last.plus_ms(5 * 3_600_000);
         for profile in [&mut warm, &mut woken] {
-            profile.record(later, &facts, (false, None), &params);
+            profile.record(later, &facts, (false, || None), &params);
         }
         let rates = [&warm, &woken].map(|profile| profile.baseline().rate(&params.baseline));
         assert!((rates[0].per_s / rates[1].per_s - 1.0).abs() < 1e-3, "{rates:?}");

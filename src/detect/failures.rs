@@ -56,7 +56,7 @@ const ONE: u32 = 65_535;
 
 /// The rest of a minute's requests a minute later: those of about ten minutes count.
 const KEEP_PER_MINUTE: f32 = 0.9;
-/// The length of the slow sums, as people are told. Unit: minutes.
+/// The length of the slow sums, as findings show it. Unit: minutes.
 const TEN_MINUTES: u8 = 10;
 /// After how many minutes without a failure the slow sums begin again. Chosen: what windows hold.
 const GAP_MAX: u8 = 5;

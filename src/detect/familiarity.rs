@@ -84,13 +84,8 @@ impl Graduates {
 
     /// Which of the values of an event that are `unknown` are among them.
     pub fn among(&self, unknown: Novel, facts: &Facts) -> Novel {
-        let mut found = Novel::default();
-        for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
-            if unknown.has(aspect) && self.0.iter().any(|value| value.is_of(aspect, hash)) {
-                found = found.and(aspect);
-            }
-        }
-        found
+        let is_here = |aspect, hash| self.0.iter().any(|value| value.is_of(aspect, hash));
+        unknown.filter(facts, is_here)
     }
 
     /// Each of them.
@@ -175,20 +170,16 @@ impl Familiar {
 
     /// Which of the facts were never seen before. Cost: a few operations on bits, by event.
     pub fn novel(&self, facts: &Facts) -> Novel {
-        let [network, country, agent, endpoint] = facts.values;
-        let new = |hash: u32, known: bool| hash != 0 && !known;
-        let networks = joined(self.learned.networks);
-        let endpoints = joined(self.learned.endpoints);
-        Novel::of(Aspect::Network, new(network, is_known(networks, network)))
-            .union(Novel::of(
-                Aspect::Country,
-                new(country, is_known_of_few(self.learned.countries, country)),
-            ))
-            .union(Novel::of(
-                Aspect::Agent,
-                new(agent, is_known_of_few(self.learned.agents, agent)),
-            ))
-            .union(Novel::of(Aspect::Endpoint, new(endpoint, is_known(endpoints, endpoint))))
+        Novel::ALL.filter(facts, |aspect, hash| hash != 0 && !self.knows(aspect, hash))
+    }
+
+    fn knows(&self, aspect: Aspect, hash: u32) -> bool {
+        match aspect {
+            Aspect::Network => is_known(joined(self.learned.networks), hash),
+            Aspect::Country => is_known_of_few(self.learned.countries, hash),
+            Aspect::Agent => is_known_of_few(self.learned.agents, hash),
+            Aspect::Endpoint => is_known(joined(self.learned.endpoints), hash),
+        }
     }
 
     /// Counts an event from a new source.
@@ -244,11 +235,14 @@ impl Familiar {
         if frozen {
             return graduates;
         }
-        // A flood must not pass for usual within its first minutes.
-        let clipped = now.min(self.new_usual.mul_add(USUAL_CLIP, USUAL_CLIP_MIN));
-        let usual = f64::from(self.new_usual - clipped) * USUAL_KEEP_PER_MIN + f64::from(clipped);
-        let silent = i32::try_from(passed - 1).unwrap_or(i32::MAX);
-        self.new_usual = narrow(usual * USUAL_KEEP_PER_MIN.powi(silent));
+        if now > 0.0 || self.new_usual > 0.0 {
+            // A flood must not pass for usual within its first minutes.
+            let clipped = now.min(self.new_usual.mul_add(USUAL_CLIP, USUAL_CLIP_MIN));
+            let usual =
+                f64::from(self.new_usual - clipped) * USUAL_KEEP_PER_MIN + f64::from(clipped);
+            let silent = i32::try_from(passed - 1).unwrap_or(i32::MAX);
+            self.new_usual = narrow(usual * USUAL_KEEP_PER_MIN.powi(silent));
+        }
         let keep = KEEP_PER_MIN.powi(i32::try_from(fading_min).unwrap_or(i32::MAX));
         let counted = f64::from(windows.minutes_until(ending, 1));
         self.learned.events = narrow(f64::from(self.learned.events) * keep + counted);
@@ -258,7 +252,8 @@ impl Familiar {
                 let value = std::mem::take(slot);
                 if self.surprise_nats(value.aspect()) < PROOF_NATS {
                     self.learn(value.aspect(), value.0);
-                    let missed = std::mem::take(&mut self.missed);
+                    let is_network = value.aspect() == Aspect::Network;
+                    let missed = if is_network { std::mem::take(&mut self.missed) } else { 0 };
                     self.count_distinct(value.aspect(), missed);
                 } else {
                     *place = value;
@@ -283,7 +278,6 @@ impl Familiar {
     }
 
     fn count_distinct(&mut self, aspect: Aspect, missed: u8) {
-        let missed = if aspect == Aspect::Network { missed } else { 0 };
         if let Some(distinct) = self.learned.distinct.get_mut(aspect as usize) {
             if *distinct == 0 {
                 // This aspect is reported only now: what was counted before says nothing of it.
@@ -435,6 +429,17 @@ mod tests {
         for aspect in Aspect::ALL {
             assert_eq!(key.known.distinct(aspect), 1, "{aspect:?}");
         }
+    }
+
+    #[test]
+    fn networks_without_a_place_count_when_a_network_is_learned_and_not_before() {
+        let mut key = Key::new();
+        key.uses(&from(0, 9), 1, 1, false);
+        let minute = key.windows.newest() / 60;
+        // Two find a place next to the user agent, three don't.
+        (11..16).for_each(|network| key.count(&from(network, 9), minute));
+        key.known.minute_ends(&key.windows, 0, key.windows.newest() + 3600, false);
+        assert_eq!(key.known.distinct(Aspect::Network), 5);
     }
 
     #[test]

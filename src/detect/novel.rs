@@ -1,6 +1,6 @@
 //! The aspects of an event whose values are new.
 
-use crate::model::features::Aspect;
+use crate::model::features::{Aspect, Facts};
 
 /// A value that is no longer new: its aspect, and 24 bits of its hash.
 pub type Graduate = (Aspect, u32);
@@ -15,9 +15,19 @@ impl Novel {
         self.0 & (1 << aspect as u8) != 0
     }
 
-    /// `aspect`, where that holds, and nothing else.
-    pub const fn of(aspect: Aspect, holds: bool) -> Self {
-        Self((holds as u8) << aspect as u8)
+    /// Every aspect.
+    pub const ALL: Self = Self(0b1111);
+
+    /// Those of them of whose value in `facts` that holds.
+    #[must_use]
+    pub fn filter(self, facts: &Facts, holds: impl Fn(Aspect, u32) -> bool) -> Self {
+        let mut held = Self::default();
+        for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
+            if self.has(aspect) && holds(aspect, hash) {
+                held = held.and(aspect);
+            }
+        }
+        held
     }
 
     /// The same, and `aspect`.

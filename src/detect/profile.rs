@@ -120,12 +120,13 @@ impl Profile {
     }
 
     /// Counts a verified request; what lies behind the guard interval by then is
-    /// learned, unless `frozen`. `values`: those that have not proven themselves.
-    pub fn record(
+    /// learned, unless `frozen`. `values`: those that have not proven themselves, looked up where any value is
+    /// unknown.
+    pub fn record<'a>(
         &mut self,
         time: EventTime,
         facts: &Facts,
-        (frozen, values): (bool, Option<&UnprovenValues>),
+        (frozen, values): (bool, impl FnOnce() -> Option<&'a UnprovenValues>),
         params: &Params,
     ) -> Recorded {
         let (second, newest) = (time.second(), self.windows.newest());
@@ -145,7 +146,8 @@ impl Profile {
         self.cadence.record(newest, second, ms);
         let placed = self.windows.add(second);
         let unknown = self.known.novel(facts);
-        let unproven = values
+        let known_of = if unknown.is_empty() { None } else { values() };
+        let unproven = known_of
             .map_or(Novel::default(), |values| values.among(unknown, facts))
             .union(graduates.among(unknown, facts));
         let novel = unknown.without(unproven);
@@ -440,7 +442,7 @@ mod tests {
     /// Counts a request in `second`; what burst says of it, if it is asked.
     fn at(profile: &mut Profile, second: u32, params: &Params) -> Option<Detection> {
         let time = EventTime::from_s(i64::from(second));
-        let recorded = profile.record(time, &Facts::default(), (false, None), params);
+        let recorded = profile.record(time, &Facts::default(), (false, || None), params);
         let burst = Detector::Burst;
         let asked = recorded.asks.has(burst);
         let event = watched(time, recorded.novel);
@@ -508,7 +510,7 @@ mod tests {
         let next = profile.windows().newest() + 1;
         let time = EventTime::from_s(i64::from(next));
         for _ in 0..15 {
-            let recorded = profile.record(time, &Facts::default(), (false, None), &params);
+            let recorded = profile.record(time, &Facts::default(), (false, || None), &params);
             for detector in recorded.asks.iter() {
                 let event = watched(time, recorded.novel);
                 let detection = profile.detection(detector, event, &params);

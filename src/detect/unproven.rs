@@ -52,14 +52,10 @@ const fn key((aspect, hash): Graduate) -> u32 {
 impl UnprovenValues {
     /// Which of the values of an event that are `unknown` are unproven, rather than new.
     pub fn among(&self, unknown: Novel, facts: &Facts) -> Novel {
-        let mut unproven = Novel::default();
-        for (aspect, hash) in Aspect::ALL.into_iter().zip(facts.values) {
+        unknown.filter(facts, |aspect, hash| {
             let sought = key((aspect, hash));
-            if unknown.has(aspect) && self.values.iter().any(|value| value.key == sought) {
-                unproven = unproven.and(aspect);
-            }
-        }
-        unproven
+            self.values.iter().any(|value| value.key == sought)
+        })
     }
 
     /// Takes a value that is no longer new, on that day. It finds no place where all others were used

@@ -1,10 +1,10 @@
-//! An attacker who holds the key and knows how detection works: how long it takes him to reach 10,000 requests a
-//! minute without being throttled, and how long his own network must have been seen before it passes for the
-//! owner's.
+//! An attacker who holds the key and knows how detection works: how long it takes to reach 10,000 requests a
+//! minute without being throttled, and how long the attacker's own network must have been seen before it passes for
+//! the owner's.
 //!
 //! The owner makes 60 requests a minute, day and night, from two networks, and has a history of ten days. The
-//! attacker's campaigns differ in how far each step goes and how long he waits between two; who comes too early
-//! is throttled, which people see. The quickest that is not tells what patience he needs.
+//! attacker's campaigns differ in how far each step goes and how long it waits between two; one that comes too early
+//! is throttled, which people see. The quickest that is not shows the patience that is needed.
 
 use super::client_model::ClientModel;
 use super::random::Random;
@@ -16,7 +16,7 @@ use crate::model::event::AuthEvent;
 use crate::model::finding::{Action, FindingId};
 use crate::model::time::EventTime;
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The owner's rate. Unit: requests per minute.
@@ -25,16 +25,13 @@ const OWNER_PER_MIN: f64 = 60.0;
 const HISTORY_DAYS: u32 = 10;
 /// How long the owner goes on. Unit: days.
 const LENGTH_DAYS: u32 = 60;
-/// The rate that the attacker wants, and how long he keeps it up. Unit: requests per minute; minutes.
+/// The rate that the attacker wants, and how long it is kept up. Unit: requests per minute; minutes.
 const GOAL_PER_MIN: f64 = 10_000.0;
 const GOAL_MIN: usize = 10;
-const MIN_MS: i64 = 60_000;
-const DAY_MS: i64 = 1440 * MIN_MS;
-const GOAL_MS: i64 = 10 * MIN_MS;
 const DAY_MIN: usize = 1440;
 /// Events applied at once.
 const BATCH: usize = 64;
-/// How late an attacker's requests are where he holds them back. Unit: milliseconds. Within the windows.
+/// How late an attacker's requests are where they are held back. Unit: milliseconds. Within the windows.
 const LATE_MS: i64 = 50_000;
 
 /// One way to get there.
@@ -192,7 +189,7 @@ struct Scene {
 /// The findings of a stretch of a scene.
 #[derive(Default)]
 struct Stretch {
-    alerts: BTreeMap<FindingId, Action>,
+    alerts: BTreeSet<FindingId>,
     throttled: Option<EventTime>,
     most_severe: Option<Action>,
 }
@@ -247,7 +244,7 @@ impl Scene {
     fn flush(&mut self, stretch: &mut Stretch) {
         self.watch.flush(|finding, _| {
             if finding.action >= Action::Alert {
-                stretch.alerts.insert(finding.id, finding.action);
+                stretch.alerts.insert(finding.id);
             }
             if let Some(at) = finding.reached.at(Action::Throttle) {
                 stretch.throttled = Some(stretch.throttled.map_or(at, |before| before.min(at)));
@@ -258,24 +255,28 @@ impl Scene {
 }
 
 fn day(number: u32) -> EventTime {
-    BEGIN.plus_ms(i64::from(number) * DAY_MS)
+    after(BEGIN, number as usize * DAY_MIN)
+}
+
+fn after(start: EventTime, count: usize) -> EventTime {
+    start.plus_ms(minutes(count as f64))
 }
 
 fn raise(scene: &Scene, campaign: Campaign) -> Course {
     let mut scene = scene.clone();
     let (start, rates) = (day(HISTORY_DAYS), campaign.rates());
-    let end = start.plus_ms(minutes(rates.len() as f64));
+    let end = after(start, rates.len());
     let other = scene.stream(scene.owner.guise.clone(), start, &rates);
     let stretch = scene.run(Some(other), end, (campaign.late_ms, true));
-    let reached = end.plus_ms(-GOAL_MS);
+    let reached = after(start, rates.len() - GOAL_MIN);
     let stopped = stretch.throttled.unwrap_or(reached);
     let rate_at = |time: EventTime| {
-        let minute = usize::try_from(time.ms_since(start) / MIN_MS).unwrap_or(0);
+        let minute = usize::try_from(time.ms_since(start) / minutes(1.0)).unwrap_or(0);
         rates.get(minute).copied().unwrap_or(0.0) + OWNER_PER_MIN
     };
     Course {
         campaign: campaign.name,
-        days: stopped.ms_since(start).max(0) as f64 / DAY_MS as f64,
+        days: stopped.ms_since(start).max(0) as f64 / minutes(DAY_MIN as f64) as f64,
         throttled_per_min: stretch.throttled.map(rate_at),
         alerts: stretch.alerts.len(),
     }
@@ -295,7 +296,7 @@ fn source_ahead(scene: &Scene, (other_agent, days_seen): (bool, u32)) -> SourceA
     }
     let start = day(HISTORY_DAYS + days_seen);
     let flood = scene.stream(thief, start, &[GOAL_PER_MIN; GOAL_MIN]);
-    let stretch = scene.run(Some(flood), start.plus_ms(GOAL_MS), (0, false));
+    let stretch = scene.run(Some(flood), after(start, GOAL_MIN), (0, false));
     let justified = stretch.most_severe.unwrap_or(Action::Observe).as_str();
     SourceAhead { other_agent, days_seen, justified, alerts: alerts + stretch.alerts.len() }
 }

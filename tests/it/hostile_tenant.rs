@@ -8,13 +8,6 @@ use tripline::model::finding::Action;
 use tripline::sim::random::Random;
 use tripline::stats::bound::poisson_upper;
 
-const CLAIMS: [Claim; 5] = [
-    Claim::Burst(Action::Alert),
-    Claim::Burst(Action::Throttle),
-    Claim::BuiltInLimit,
-    Claim::Burst(Action::Suspend),
-    Claim::Burst(Action::Revoke),
-];
 const THROTTLE: Claim = Claim::Burst(Action::Throttle);
 
 fn quiet(days: u64) -> Counts {
@@ -67,7 +60,7 @@ proptest! {
             let without = with(&fleet, "own", own);
             let with = with(&without, "hostile", hostile);
             let [without, with] = [&without, &with].map(|cohort| Proof::of(cohort, asked));
-            for claim in CLAIMS {
+            for claim in Claim::ALL {
                 let (before, after) = (without.certified(claim), with.certified(claim));
                 prop_assert!(after <= before * (1.0 + 1e-9), "{claim:?} {before} {after}");
             }

@@ -175,7 +175,7 @@ fn findings(
     let mut settings = settings.clone();
     let profile = &mut settings.partition.profile;
     profile.limits = limits;
-    // So that a broken limit is told from an early warning.
+    // A broken limit differs from an early warning by its action.
     profile.limit_action = Action::Revoke;
     let others = Detector::ALL.into_iter().filter(|detector| *detector != Detector::Limit);
     profile.disabled = others.fold(Detectors::default(), |off, detector| off.with(detector, true));

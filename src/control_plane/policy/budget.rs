@@ -6,7 +6,7 @@
 //!  tenants that had any, at least 1 --^                    no ------> a milder one instead
 //!  hours, a tenant's up to 1 / rate --^
 //! ```
-//! **Nobody closes or opens an action for others.** What is proven is proven for one tenant: its own
+//! **No tenant closes or opens an action for others.** A proof is one tenant's: its own
 //! false alarms count in full, those of every other tenant as one. So that this proves what it says,
 //! the use counts accordingly: at a rate `r` of false actions, other tenants with the use `d` of which
 //! at least one is seen to have a false alarm are expected to be `sum(1 - exp(-r d))`, so each adds at
@@ -107,6 +107,17 @@ pub enum Claim {
     /// Throttles by the limit that no operator wrote down, together with those by bursts: so all
     /// throttles together keep to their budget.
     BuiltInLimit,
+}
+
+impl Claim {
+    /// Each that has a budget, mildest first.
+    pub const ALL: [Self; 5] = [
+        Self::Burst(Action::Alert),
+        Self::Burst(Action::Throttle),
+        Self::BuiltInLimit,
+        Self::Burst(Action::Suspend),
+        Self::Burst(Action::Revoke),
+    ];
 }
 
 impl Claim {
@@ -357,14 +368,6 @@ mod tests {
     use compact_str::CompactString;
     use proptest::prelude::*;
 
-    const CLAIMS: [Claim; 5] = [
-        Claim::Burst(Action::Alert),
-        Claim::Burst(Action::Throttle),
-        Claim::BuiltInLimit,
-        Claim::Burst(Action::Suspend),
-        Claim::Burst(Action::Revoke),
-    ];
-
     fn counts(days: u64, bursts: u64, open_findings: u64, context: u64, both: u64) -> Counts {
         Counts {
             hours: days * 24,
@@ -508,7 +511,7 @@ mod tests {
                 fleet.tenants.insert("own".into(), own);
                 Proof::of(&fleet, Some("own"))
             });
-            for claim in CLAIMS {
+            for claim in Claim::ALL {
                 prop_assert!(after.certified(claim) >= before.certified(claim) * (1.0 - 1e-9));
             }
         }

@@ -5,7 +5,7 @@
 //! have ended, so that a finding is judged by what was known before it.
 //!
 //! Findings of a tenant's credential each count. Of a credential without a tenant those that begin within a
-//! day count as one, the most severe: so one such credential, whoever uses it, adds one a day.
+//! day count as one, the most severe: so one such credential adds one a day, however it is used.
 //!
 //! **Does not** know what the counts prove.
 
@@ -346,7 +346,7 @@ mod tests {
         assert_eq!(counted(&ledger).0, 1);
     }
 
-    /// Whoever uses such a key can't add more than one false alarm a day with it.
+    /// No use of such a key adds more than one false alarm a day.
     #[test]
     fn findings_of_a_credential_without_a_tenant_count_as_one_a_day_the_most_severe() {
         let mut ledger = Ledger::default();
