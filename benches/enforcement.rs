@@ -104,7 +104,7 @@ fn main() {
          limits.default = \"{LIMIT}/min\"\n\
          limits.kind.session = \"none\"\nrevocation_limit.per_hour = 1000000\n\
          auth_store.redis.url = \"{redis_url}\"\n\
-         [kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n",
+         [sources.kafka]\ntype = \"kafka\"\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n",
         folder.path().join("data").display()
     );
     std::fs::write(&config, settings).expect("writes");

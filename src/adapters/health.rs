@@ -3,7 +3,7 @@
 //!
 //! **Does not** wake anyone: that is for alerts, which have more patience.
 
-use crate::formats::api::status::{IssueJson, KafkaJson, Part, StoreJson};
+use crate::formats::api::status::{IssueJson, KafkaJson, Part, SourceJson, StoreJson};
 use crate::model::time::EventTime;
 use std::collections::VecDeque;
 
@@ -62,9 +62,11 @@ pub struct Measurements {
     /// The sender whose clock is furthest ahead, if its events are not counted for that, and by how
     /// much. Unit: milliseconds.
     pub fast_clock: Option<(String, i64)>,
+    /// The sources.
+    pub sources: Vec<SourceJson>,
     /// The Kafka source, where there is one.
     pub kafka: Option<KafkaJson>,
-    /// Events of Kafka applied.
+    /// Events of Kafka taken.
     pub kafka_events: u64,
     /// When the partition that waits longest for a checkpoint got its last one.
     pub checkpoint: Option<EventTime>,
@@ -119,7 +121,8 @@ impl Recent {
     pub fn issues(&self, now: &Measurements) -> Vec<IssueJson> {
         let mut issues: Vec<IssueJson> = of_itself(now).collect();
         issues.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));
-        issues.extend(self.of_source(now));
+        issues.extend(self.of_sources(now));
+        issues.extend(now.sources.iter().filter_map(|source| self.of_source(now, source)));
         issues.extend(now.kafka.and_then(|kafka| self.of_kafka(now, kafka)));
         issues.sort_by_key(|one| (!one.critical, one.part));
         issues
@@ -148,7 +151,7 @@ impl Recent {
         Some(IssueJson { store: Some(store.name.clone()), ..issue })
     }
 
-    fn of_source(&self, now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
+    fn of_sources(&self, now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
         let rose = |total: fn(&Measurements) -> u64| {
             self.risen(now, total).map(|(by, _)| by).filter(|by| *by > 0)
         };
@@ -187,6 +190,32 @@ impl Recent {
         });
         let memory = not_watched.or(forgotten).or(deferred);
         [not_kept, full, refused, unverified, memory].into_iter().flatten()
+    }
+
+    /// Whether one source is blind.
+    fn of_source(&self, now: &Measurements, source: &SourceJson) -> Option<IssueJson> {
+        let rose = |total: fn(&SourceJson) -> u64| {
+            let of_it = |one: &Measurements| {
+                one.sources.iter().find(|it| it.name == source.name).map_or(0, total)
+            };
+            self.risen(now, of_it).map_or(0, |(by, _)| by)
+        };
+        let name = &source.name;
+        if rose(|one| one.file_errors) > 0 {
+            let found = format!("can't read files of the source {name}");
+            return Some(critical(Part::Records, "files-unreadable", found));
+        }
+        // Requests without a credential are usual, unless nothing else ever came.
+        let refused = match source.events {
+            0 => rose(|one| one.refused),
+            _ => rose(|one| one.refused - one.without_credential),
+        };
+        (refused > 0 && rose(|one| one.events) == 0).then(|| {
+            let found = format!(
+                "all {refused} records of the source {name} in the last minute were refused"
+            );
+            critical(Part::Records, "records-refused", found)
+        })
     }
 
     fn of_kafka(&self, now: &Measurements, kafka: KafkaJson) -> Option<IssueJson> {
@@ -269,7 +298,7 @@ fn critical(part: Part, runbook: &str, found: String) -> IssueJson {
 #[cfg(test)]
 mod tests {
     use super::{Measurements, Recent};
-    use crate::formats::api::status::{KafkaJson, Part, StoreJson};
+    use crate::formats::api::status::{KafkaJson, Part, SourceJson, StoreJson};
     use crate::model::time::EventTime;
 
     /// A count that rises by so many in each second.
@@ -289,6 +318,7 @@ mod tests {
                 .into(),
             not_kept: 7,
             queue_full: 7,
+            sources: Vec::new(),
             kafka_events: total(20_000, second),
             refused: 7,
             applied: 7,
@@ -341,6 +371,37 @@ mod tests {
         assert_eq!(found(&at(50, 100, 100)), [none]);
         assert_eq!(found(&at(50, 101, 100)), [""; 0]);
         assert_eq!(found(&at(50, 99, 99)), [""; 0]);
+    }
+
+    #[test]
+    fn a_source_that_is_blind_is_named() {
+        let source = |(events, refused, file_errors)| SourceJson {
+            name: "web".to_owned(),
+            events,
+            refused,
+            file_errors,
+            ..SourceJson::default()
+        };
+        let blind = "all 60 records of the source web in the last minute were refused";
+        finds(Part::Records, true, blind, |now, at| {
+            now.sources = vec![source((7, total(1, at), 0))];
+        });
+        let without = |events| {
+            move |now: &mut Measurements, at| {
+                let without_credential = total(1, at);
+                let some = source((events, without_credential, 0));
+                now.sources = vec![SourceJson { without_credential, ..some }];
+            }
+        };
+        finds(Part::Records, true, blind, without(0));
+        assert_eq!(found_after(without(7)), [], "requests without a credential are usual");
+        assert_eq!(
+            found_after(|now, at| now.sources = vec![source((total(1, at), total(1, at), 0))]),
+            []
+        );
+        finds(Part::Records, true, "can't read files of the source web", |now, at| {
+            now.sources = vec![source((total(1, at), 0, total(10, at)))];
+        });
     }
 
     #[test]

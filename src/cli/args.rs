@@ -5,7 +5,8 @@ use super::client::{self, Connection};
 use super::doctor::checks;
 use super::exit::Exit;
 use super::limits::suggest::{self, LimitsCommand};
-use super::record_format::{self, Format};
+use super::record_format::{RecordArgs, SourceArgs, consequences};
+use super::sample;
 use super::scenario::expectation;
 use super::scenario::runner;
 use super::simulate::{self, SimulateArgs};
@@ -20,8 +21,9 @@ use crate::adapters::host::logging;
 use crate::config::loader;
 use crate::config::loader::LoadError;
 use crate::config::settings::Settings;
+use crate::formats::events::refusal::Refusal;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Watches how every API key, token and session is used, notices abuse within a second, and takes
 /// the credential out of service.
@@ -171,11 +173,24 @@ pub enum Command {
         #[command(subcommand)]
         command: LimitsCommand,
     },
-    /// Validate a configuration and report every error. Exit code 78 if there is one.
-    Check {
-        /// The configuration file.
-        file: PathBuf,
-    },
+    /// Validate a configuration and report every error; show how records are understood. Exit code 78 if the
+    /// configuration has an error, 1 if no record of the sample is read.
+    Check(CheckArgs),
+}
+
+/// The arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// The configuration file. [default with --sample: built-in defaults]
+    #[arg(required_unless_present = "sample")]
+    pub file: Option<PathBuf>,
+    /// Records of a source: show the first five field by field, what is refused and why, and what would
+    /// follow from them.
+    #[arg(long)]
+    pub sample: Option<PathBuf>,
+    /// How records are read.
+    #[command(flatten)]
+    pub source: SourceArgs,
 }
 
 /// The arguments of `demo`.
@@ -195,12 +210,9 @@ pub struct ReplayArgs {
     /// Files to read in this order; `-` is standard input; `.gz` and `.zst` are unpacked.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// The configuration. [default: built-in defaults]
-    #[arg(long)]
-    pub config: Option<PathBuf>,
-    /// The format of records; `mapping` needs a configuration. [default: as configured]
-    #[arg(long)]
-    pub format: Option<Format>,
+    /// How records are read.
+    #[command(flatten)]
+    pub records: RecordArgs,
     /// Output file for findings in their final state, one JSON object a line; `-` is standard
     /// output.
     #[arg(long)]
@@ -233,8 +245,9 @@ pub fn run(cli: Cli) -> Exit {
         }
         Command::Replay(args) => run_replay(&args),
         Command::Simulate(args) => simulate::run(&args),
-        Command::Backtest(args) => load(args.config.as_ref())
-            .map_or_else(|exit| exit, |settings| backtest::run(&args, settings)),
+        Command::Backtest(args) => {
+            args.records.load().map_or_else(|exit| exit, |settings| backtest::run(&args, &settings))
+        }
         Command::Credentials { connection, command } => credentials::run(&connection, command),
         Command::Findings { connection, command } => findings::run(&connection, command),
         Command::Decisions { connection, command } => decisions::run(&connection, command),
@@ -254,11 +267,12 @@ pub fn run(cli: Cli) -> Exit {
         Command::Reload { connection } => reload::reload(&connection),
         Command::Health { connection } => health::health(&connection),
         Command::Tenants { connection } => tenants::tenants(&connection),
-        Command::Limits { command: LimitsCommand::Suggest(args) } => load(args.config.as_ref())
-            .map_or_else(|exit| exit, |settings| suggest::run(&args, settings)),
+        Command::Limits { command: LimitsCommand::Suggest(args) } => {
+            args.records.load().map_or_else(|exit| exit, |settings| suggest::run(&args, &settings))
+        }
         Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),
-        Command::Check { file } => run_check(&file),
+        Command::Check(args) => run_check(&args),
     }
 }
 
@@ -301,28 +315,33 @@ fn run_scenarios(scenarios: &[PathBuf], output: client::Output) -> Exit {
     exit
 }
 
-fn run_check(file: &Path) -> Exit {
-    match loader::load_at(file, Some(clock::now())) {
-        Ok(settings) => {
-            let consequences = record_format::consequences(&settings);
-            super::output::print_out(&format!("{}: no errors\n{consequences}", file.display()));
-            Exit::Good
+fn run_check(args: &CheckArgs) -> Exit {
+    let settings = match args.source.load(args.file.as_deref(), Some(clock::now())) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    if let Some(file) = &args.file {
+        let led_to = consequences(&settings);
+        super::output::print_out(&format!("{}: no errors\n{led_to}", file.display()));
+    }
+    let Some(path) = &args.sample else { return Exit::Good };
+    match sample::describe(&settings, path) {
+        Ok(sample) => {
+            super::output::print_out(&sample.table(&settings));
+            if sample.is_blind() { Exit::Findings } else { Exit::Good }
         }
         Err(error) => {
-            super::output::print_error(&error);
-            Exit::Configuration
+            super::output::print_problem(&format!("can't read {}: {error}", path.display()));
+            Exit::Findings
         }
     }
 }
 
 fn run_replay(args: &ReplayArgs) -> Exit {
-    let mut settings = match load(args.config.as_ref()) {
+    let settings = match args.records.load() {
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
-    if let Err(exit) = record_format::set(args.format, &mut settings) {
-        return exit;
-    }
     let outputs = replay::Outputs {
         findings: args.findings.clone(),
         decisions: args.decisions.clone(),
@@ -339,11 +358,12 @@ fn run_replay(args: &ReplayArgs) -> Exit {
             }
             if report.events > 0 && report.unverified == report.events {
                 super::output::print_problem(
-                    "none of the events counts as a use of its credential: say which do, as \
-                     verified = \"2xx\" in [source.access_log] (docs/events.md)",
+                    "none of the events counts as a use of its credential: say which do, by \
+                     --verified 2xx, or as verified = \"2xx\" of the source (docs/events.md)",
                 );
             }
-            if report.unread.is_empty() { Exit::Good } else { Exit::Findings }
+            let is_blind = say_what_was_refused(&report, args, settings.decoder.format.as_str());
+            if report.unread.is_empty() && !is_blind { Exit::Good } else { Exit::Findings }
         }
         Err(error) => {
             bar.abandon();
@@ -351,4 +371,30 @@ fn run_replay(args: &ReplayArgs) -> Exit {
             Exit::Findings
         }
     }
+}
+
+/// Says what was refused and why, and which format it may have; whether that is more than a replay can be
+/// trusted with.
+fn say_what_was_refused(report: &replay::Report, args: &ReplayArgs, format: &str) -> bool {
+    for (reason, place) in &report.first_refused {
+        let remedy = Refusal::ALL.into_iter().find(|one| one.as_str() == *reason);
+        let remedy = remedy.map_or("", Refusal::remedy);
+        super::output::print_problem(&format!("{reason}, the first is {place}: {remedy}"));
+    }
+    let is_blind = report.is_blind();
+    if is_blind {
+        super::output::print_problem(&format!(
+            "{} of {} records were refused: the findings say little",
+            report.malformed,
+            report.events + report.malformed
+        ));
+        let guessed = args.files.first().and_then(|file| sample::guess(file, format));
+        if let Some(guessed) = guessed {
+            super::output::print_problem(&format!(
+                "{} looks like the format {guessed}: --format {guessed}",
+                args.files.first().map(|file| file.display().to_string()).unwrap_or_default()
+            ));
+        }
+    }
+    is_blind
 }

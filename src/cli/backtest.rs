@@ -1,7 +1,7 @@
 //! `tripline backtest`: how well the engine does, on files or on streams that it makes.
 
 use super::exit::Exit;
-use super::record_format::{self, Format};
+use super::record_format::RecordArgs;
 use super::replay;
 use super::simulate::{Source, progress};
 use crate::config::settings::Settings;
@@ -86,12 +86,9 @@ pub struct BacktestArgs {
     /// Threads. [default: one a core]
     #[arg(long)]
     pub threads: Option<usize>,
-    /// The configuration. [default: built-in defaults]
-    #[arg(long)]
-    pub config: Option<PathBuf>,
-    /// The format of records; `mapping` needs a configuration. [default: as configured]
-    #[arg(long)]
-    pub format: Option<Format>,
+    /// How records are read.
+    #[command(flatten)]
+    pub records: RecordArgs,
     /// Output format.
     #[arg(short, long, default_value = "table")]
     pub output: BacktestOutput,
@@ -104,11 +101,7 @@ pub struct BacktestArgs {
 }
 
 /// Runs the command.
-pub fn run(args: &BacktestArgs, mut settings: Settings) -> Exit {
-    if let Err(exit) = record_format::set(args.format, &mut settings) {
-        return exit;
-    }
-    let settings = &settings;
+pub fn run(args: &BacktestArgs, settings: &Settings) -> Exit {
     let written =
         if args.adversary { of_adversary(args, settings) } else { of_requests(args, settings) };
     match written {

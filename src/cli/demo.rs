@@ -522,7 +522,7 @@ impl Stage {
         let metrics = self.read("/metrics").await?.text().await?;
         let mut shown = String::new();
         for name in [
-            "tripline_events_total{source=\"http\"}",
+            "tripline_events_total",
             "tripline_decisions_total{action=\"revoke\",carried_out=\"true\"}",
             "tripline_decisions_total{action=\"restore\",carried_out=\"true\"}",
             "tripline_enforcement_total{receipt=\"applied\",store=\"embedded\"}",

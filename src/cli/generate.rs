@@ -3,8 +3,10 @@
 use super::exit::Exit;
 use super::output::{print_error, print_out};
 use crate::adapters::metrics::registrar::MetricsError;
+use crate::config::sections::catalog;
 use crate::config::table::render;
 use crate::daemon::metrics::Metrics;
+use clap::builder::PossibleValuesParser;
 use clap::{Command, Subcommand};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -16,6 +18,12 @@ pub enum Generate {
     Config,
     /// A JSON Schema of the configuration, for editors, on standard output.
     Schema,
+    /// The mapping of a format of events, to start from, on standard output.
+    Format {
+        /// Its name.
+        #[arg(value_parser = PossibleValuesParser::new(catalog::formats().iter().map(|it| it.name)))]
+        name: String,
+    },
     /// The scrape configuration for Prometheus, with rule files, on standard output.
     Prometheus,
     /// Recording rules and alerts for Prometheus.
@@ -112,6 +120,9 @@ enum GenerateError {
 pub fn run(what: &Generate, mut command: Command) -> Exit {
     let written = match what {
         Generate::Config => print_generated(&render::toml()),
+        Generate::Format { name } => {
+            print_generated(catalog::format(name).map_or("", |format| format.text))
+        }
         Generate::Schema => print_generated(&schema()),
         Generate::Prometheus => print_generated(PROMETHEUS),
         Generate::Openapi => print_generated(&crate::adapters::http::router::open_api()),

@@ -24,6 +24,7 @@ pub mod reload;
 pub mod render;
 pub mod replay;
 pub mod run;
+pub mod sample;
 pub mod scenario;
 pub mod simulate;
 pub mod support;

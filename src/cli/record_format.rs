@@ -1,65 +1,117 @@
-//! `--format`: how records of files are read.
+//! How records of files are read: by the configuration, and by what the command line says instead.
 
 use super::exit::Exit;
+use super::output::print_problem;
+use crate::adapters::sources::ingest::DEFAULT_SOURCE;
+use crate::config::loader::{self, LoadError};
+use crate::config::reader;
+use crate::config::sections::catalog;
 use crate::config::settings::Settings;
-use crate::formats::events::decoder;
-use clap::ValueEnum;
+use crate::model::time::EventTime;
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use std::path::{Path, PathBuf};
 
-/// How records are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-pub enum Format {
-    /// tripline's own format: one JSON object a line.
-    Native,
-    /// AWS CloudTrail.
-    #[value(name = "cloudtrail")]
-    CloudTrail,
-    /// Access logs in the common or the combined format.
-    AccessLog,
-    /// Your own JSON, mapped by the configuration.
-    Mapping,
+/// The configuration, and how records of files are read.
+#[derive(Clone, Debug, Default, Args)]
+pub struct RecordArgs {
+    /// The configuration. [default: built-in defaults]
+    #[arg(long)]
+    pub config: Option<PathBuf>,
+    /// How records are read.
+    #[command(flatten)]
+    pub source: SourceArgs,
+}
+
+/// How records of files are read.
+#[derive(Clone, Debug, Default, Args)]
+pub struct SourceArgs {
+    /// Read the files as records of this source of the configuration. [default: its only one, or
+    /// `default`]
+    #[arg(long)]
+    pub source: Option<String>,
+    /// The format of records; `mapping` needs a configuration. [default: as configured]
+    #[arg(long, value_parser = PossibleValuesParser::new(catalog::names()))]
+    pub format: Option<String>,
+    /// Which records show that the caller holds the credential, so that they count: never, 2xx, always, …
+    /// (docs/events.md). [default: as configured, or as the format has it]
+    #[arg(long)]
+    pub verified: Option<String>,
+}
+
+impl RecordArgs {
+    /// Loads the configuration, and lets the command line replace what it says of the source.
+    ///
+    /// # Errors
+    /// The exit code, once all mistakes have been said.
+    pub(crate) fn load(&self) -> Result<Settings, Exit> {
+        self.source.load(self.config.as_deref(), None)
+    }
+}
+
+impl SourceArgs {
+    /// Loads a configuration, or the defaults; with the time, what has expired by then is a mistake, too.
+    ///
+    /// # Errors
+    /// The exit code, once all mistakes have been said.
+    pub(crate) fn load(
+        &self,
+        config: Option<&Path>,
+        now: Option<EventTime>,
+    ) -> Result<Settings, Exit> {
+        let environment = loader::environment();
+        let load = |environment| {
+            let loaded = match config {
+                Some(path) => loader::load_with(path, environment, now),
+                None => loader::defaults(environment).map_err(LoadError::from),
+            };
+            loaded.map_err(|error| {
+                super::output::print_error(&error);
+                Exit::Configuration
+            })
+        };
+        let replaced = [("FORMAT", &self.format), ("VERIFIED", &self.verified)];
+        let replaced: Vec<(&str, &String)> =
+            replaced.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
+        // Before the replacement it may be wrong, where both are needed.
+        let name = match &self.source {
+            Some(name) => name.clone(),
+            None if replaced.is_empty() || config.is_none() => String::new(),
+            None => load(environment.clone())?.sources.only().to_owned(),
+        };
+        let section = if name.is_empty() { DEFAULT_SOURCE } else { &name };
+        let prefix = format!("{}SOURCES__{}__", reader::PREFIX, section.to_uppercase());
+        let mut changed = environment;
+        changed.extend(
+            replaced.into_iter().map(|(key, value)| (format!("{prefix}{key}"), value.clone())),
+        );
+        let mut settings = load(changed)?;
+        let name = if name.is_empty() { settings.sources.only().to_owned() } else { name };
+        let Some(decoder) = settings.sources.decoders.get(&name) else {
+            let known: Vec<&str> = settings.sources.decoders.keys().map(String::as_str).collect();
+            print_problem(&format!("there is no source `{name}`; there is {}", known.join(", ")));
+            return Err(Exit::Usage);
+        };
+        settings.decoder = decoder.clone();
+        Ok(settings)
+    }
 }
 
 /// The most severe action that the events of each source can lead to, a line each.
 pub(crate) fn consequences(settings: &Settings) -> String {
     let severe = settings.control.modes.most_severe();
-    let line = |source: &str, section: &str, format: &decoder::Format| {
-        let name = format.as_str();
-        match format.counts() {
+    let lines = settings.sources.decoders.iter().map(|(source, decoder)| {
+        let name = decoder.format.as_str();
+        match decoder.format.counts() {
             Some(counted) => format!(
                 "  {source} ({name}): a request {counted} counts; by mode, that leads to {severe} \
                  at most\n"
             ),
             None => format!(
                 "  {source} ({name}): no request counts, so its events lead to alerts at most; \
-                 say in [{section}.{name}] which do, as verified = \"2xx\"\n"
+                 say in [sources.{source}] which do, as verified = \"2xx\"\n"
             ),
         }
-    };
-    let mut text = line("HTTP and files", "source", &settings.decoder.format);
-    if let Some(kafka) = &settings.kafka {
-        text.push_str(&line("Kafka", "kafka", &kafka.decoder.format));
-    }
-    text.trim_end().to_owned()
-}
-
-/// Takes the format of the command line into the settings.
-///
-/// # Errors
-/// The exit code, once it has been said why it can't be.
-pub(crate) fn set(format: Option<Format>, settings: &mut Settings) -> Result<(), Exit> {
-    let kept = &mut settings.decoder.format;
-    match (format, &*kept) {
-        (None, _) | (Some(Format::Mapping), decoder::Format::Mapping(_)) => {}
-        (Some(Format::Mapping), _) => {
-            super::output::print_problem(
-                "--format mapping needs a configuration with [source] format = \"mapping\" and [source.mapping]",
-            );
-            return Err(Exit::Usage);
-        }
-        (Some(Format::Native), _) => *kept = decoder::Format::Native,
-        (Some(Format::CloudTrail), _) => *kept = decoder::Format::CloudTrail,
-        (Some(Format::AccessLog), _) => *kept = decoder::Format::AccessLog(settings.access_log),
-    }
-    Ok(())
+    });
+    lines.collect::<String>().trim_end().to_owned()
 }

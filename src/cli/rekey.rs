@@ -92,18 +92,16 @@ async fn stop_at_signal(stop: Arc<AtomicBool>) {
 
 fn prepared(args: RekeyArgs, settings: Settings) -> Result<Rekey, String> {
     let RekeyArgs { from, to, group, instance, until_end, config: _ } = args;
-    let kafka = settings.kafka.ok_or(
-        "the configuration has no [kafka]: write there where it is (brokers), and how records are \
-         read (format)",
+    let kafka = settings.sources.kafka.ok_or(
+        "the configuration has no source of type kafka: write there where it is (brokers), and how \
+         records are read (format)",
     )?;
     if from == to {
         return Err("--from and --to name the same topic: what is written would be read".to_owned());
     }
     if kafka.rejects_topic.as_ref().is_some_and(|letters| [&from, &to].contains(&letters)) {
-        return Err(
-            "[kafka] rejects_topic is --from or --to: rejected records need a topic of their own"
-                .to_owned(),
-        );
+        return Err("rejects_topic is --from or --to: rejected records need a topic of their own"
+            .to_owned());
     }
     let own = settings.data_dir.join("fingerprint.key");
     let path = settings.fingerprint_key_file.unwrap_or(own);

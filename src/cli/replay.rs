@@ -15,6 +15,7 @@ use crate::formats::events::decoder::DecodeCounters;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::formats::printable::printed;
 use crate::formats::secrets::secret::Fingerprinter;
+use crate::model::credential::Credential;
 use crate::model::finding::{Action, Detector, Finding, FindingId};
 use crate::model::signal::Change;
 use crate::model::time::EventTime;
@@ -52,10 +53,17 @@ pub struct Report {
     pub malformed: u64,
     /// Records refused, by reason.
     pub refused: BTreeMap<&'static str, u64>,
+    /// Where the first of each reason is: file and line, or number in its document.
+    pub first_refused: BTreeMap<&'static str, String>,
     /// Credentials seen.
     pub credentials: u64,
     /// How long they were watched, added up. Unit: days.
     pub key_days: f64,
+    /// From the first to the last event. Unit: days.
+    pub days: f64,
+    /// The credentials with findings: the most severe action, and how many findings justify it. The most
+    /// severe ones, at most ten.
+    pub found: Vec<Found>,
     /// Findings by detector and most severe action.
     pub findings: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     /// Decisions by order.
@@ -78,6 +86,21 @@ pub struct Report {
     pub unread: BTreeMap<String, String>,
 }
 
+/// A credential with findings.
+#[derive(Clone, Debug, Serialize)]
+pub struct Found {
+    /// Its kind and id.
+    pub credential: String,
+    /// The most severe action that a finding justifies.
+    pub action: &'static str,
+    /// The detector that made it.
+    pub detector: &'static str,
+    /// When that finding opened.
+    pub opened: String,
+    /// All findings of the credential.
+    pub findings: u64,
+}
+
 /// The credential with the most requests in a minute of the clock.
 #[derive(Clone, Debug, Serialize)]
 pub struct Busiest {
@@ -89,6 +112,23 @@ pub struct Busiest {
     pub requests_per_min: u32,
     /// When that minute began.
     pub minute: String,
+}
+
+/// Below so many days a history shows little of what is usual. Unit: days. Chosen: a week has its rhythm in it.
+const HISTORY_DAYS: f64 = 7.0;
+/// How many credentials with findings are named. Chosen: a screen.
+const FOUND_MAX: usize = 10;
+/// The share of refused records from which on a replay says little. Chosen.
+const REFUSED_MAX: f64 = 0.1;
+
+impl Report {
+    /// Whether nothing was read, or so much was refused that the rest says little. Requests without a
+    /// credential are usual.
+    pub fn is_blind(&self) -> bool {
+        let usual = self.refused.get(Refusal::NoCredential.as_str()).copied().unwrap_or(0);
+        let refused = (self.malformed - usual) as f64;
+        self.events == 0 || refused > (self.events as f64 + refused) * REFUSED_MAX
+    }
 }
 
 /// An error of a replay.
@@ -158,6 +198,7 @@ struct Replay {
     engine: Engine,
     report: Report,
     open: BTreeMap<FindingId, Finding>,
+    found: FindingsByCredential,
     findings: Sink,
     decisions: Sink,
     failed: Option<ReplayError>,
@@ -171,6 +212,7 @@ impl Replay {
             engine: Engine::new(partition, control, key_material::REPLAY_SEED),
             report: Report::default(),
             open: BTreeMap::new(),
+            found: BTreeMap::new(),
             findings: Sink::open(outputs.findings.as_deref())?,
             decisions: Sink::open(outputs.decisions.as_deref())?,
             failed: None,
@@ -178,12 +220,12 @@ impl Replay {
     }
 
     fn apply(&mut self, batch: &Batch) {
-        let Self { engine, report, open, findings, decisions, failed } = self;
+        let Self { engine, report, open, found, findings, decisions, failed } = self;
         engine.apply(batch, |output| {
             let written = match output {
                 Output::Signal(signal) if signal.change == Change::Closed => {
                     open.remove(&signal.finding.id);
-                    record(report, &signal.finding);
+                    record((report, found), &signal.finding);
                     findings.json(&FindingJson(signal.finding))
                 }
                 Output::Signal(signal) => {
@@ -205,11 +247,12 @@ impl Replay {
         let mut open: Vec<Finding> = std::mem::take(&mut self.open).into_values().collect();
         open.sort_by_key(|finding| (finding.opened, finding.id));
         for finding in open {
-            record(&mut self.report, &finding);
+            record((&mut self.report, &mut self.found), &finding);
             self.findings.json(&FindingJson(finding))?;
         }
         self.findings.finish()?;
         self.decisions.finish()?;
+        self.report.found = named(std::mem::take(&mut self.found));
         let counters = self.engine.counters();
         let partition = self.engine.partition();
         self.report.events = counters.applied;
@@ -229,7 +272,32 @@ impl Replay {
     }
 }
 
-fn record(report: &mut Report, finding: &Finding) {
+type FindingsByCredential = BTreeMap<Credential, (Action, Detector, EventTime, u64)>;
+
+/// The credentials with the most severe findings, those first.
+fn named(found: FindingsByCredential) -> Vec<Found> {
+    let mut all: Vec<_> = found.into_iter().collect();
+    all.sort_by_key(|(_, (action, _, opened, _))| (std::cmp::Reverse(*action), *opened));
+    let rows =
+        all.into_iter().take(FOUND_MAX).map(|(credential, (action, detector, opened, count))| {
+            Found {
+                credential: format!("{}:{}", credential.kind(), credential.id()),
+                action: action.as_str(),
+                detector: detector.as_str(),
+                opened: opened.to_string(),
+                findings: count,
+            }
+        });
+    rows.collect()
+}
+
+fn record((report, found): (&mut Report, &mut FindingsByCredential), finding: &Finding) {
+    let (action, detector, opened) = (finding.action, finding.detector, finding.opened);
+    let of_it = found.entry(finding.credential.clone()).or_insert((action, detector, opened, 0));
+    if action > of_it.0 {
+        (of_it.0, of_it.1, of_it.2) = (action, detector, opened);
+    }
+    of_it.3 += 1;
     let by_action = report.findings.entry(finding.detector.as_str()).or_default();
     *by_action.entry(finding.action.as_str()).or_insert(0) += 1;
 }
@@ -269,6 +337,7 @@ pub fn replay(
         // Documents of one trail overlap in time, so all are put in order before they are applied.
         sorts: documents,
         decoded: DecodeCounters::default(),
+        span: (EventTime::MAX, EventTime::MIN),
     };
     let mut unread = BTreeMap::new();
     for path in files {
@@ -309,6 +378,8 @@ struct EngineFeed<'a> {
     now: EventTime,
     sorts: bool,
     decoded: DecodeCounters,
+    /// The times of the first and of the last event.
+    span: (EventTime, EventTime),
 }
 
 impl EngineFeed<'_> {
@@ -353,6 +424,7 @@ impl EngineFeed<'_> {
     ) {
         match answer {
             Ok(event) => {
+                self.span = (self.span.0.min(event.time), self.span.1.max(event.time));
                 self.decoded.add(&event);
                 self.batch.push(&event, self.offset, key_material::REPLAY_SEED);
                 self.offset += 1;
@@ -367,7 +439,10 @@ impl EngineFeed<'_> {
 
     fn refuse(&mut self, file: &str, line: u64, refusal: Refusal) {
         self.replay.report.malformed += 1;
-        *self.replay.report.refused.entry(refusal.as_str()).or_insert(0) += 1;
+        let reason = refusal.as_str();
+        *self.replay.report.refused.entry(reason).or_insert(0) += 1;
+        let first = &mut self.replay.report.first_refused;
+        first.entry(reason).or_insert_with(|| format!("{file}:{line}"));
         let written =
             self.rejects.line(&letter(RecordPlace::Line { file, line }, refusal, self.now));
         if let Err(error) = written {
@@ -377,6 +452,7 @@ impl EngineFeed<'_> {
 
     fn finish(mut self) {
         let report = &mut self.replay.report;
+        report.days = self.span.1.ms_since(self.span.0).max(0) as f64 / 86_400_000.0;
         report.secrets_replaced = self.decoded.secrets;
         report.repaired =
             self.decoded.repaired().map(|(field, count)| (field.as_str(), count)).collect();
@@ -423,6 +499,9 @@ pub fn table(report: &Report) -> String {
     }
     row("credentials", report.credentials.to_string());
     row("key-days", format!("{:.2}", report.key_days));
+    let missing =
+        if report.days < HISTORY_DAYS { ": a week at least shows what is usual" } else { "" };
+    row("history", format!("{:.2} days{missing}", report.days));
     for detector in Detector::ALL {
         for action in Action::ALL {
             let count =
@@ -431,6 +510,12 @@ pub fn table(report: &Report) -> String {
                 row(&format!("findings {detector}"), format!("{count} {action}"));
             }
         }
+    }
+    for Found { credential, action, detector, opened, findings } in &report.found {
+        row(
+            &format!("  {action}"),
+            format!("{credential} by {detector} at {opened}, {findings} in all"),
+        );
     }
     for (order, count) in &report.decisions {
         row("decisions", format!("{count} {order}"));

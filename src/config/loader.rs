@@ -98,8 +98,20 @@ pub fn load(path: &Path) -> Result<Settings, LoadError> {
 /// # Errors
 /// When it can't be read, or all its mistakes.
 pub fn load_at(path: &Path, now: Option<EventTime>) -> Result<Settings, LoadError> {
+    load_with(path, environment(), now)
+}
+
+/// The same with these variables instead of the environment's.
+///
+/// # Errors
+/// When it can't be read, or all its mistakes.
+pub fn load_with(
+    path: &Path,
+    environment: BTreeMap<String, String>,
+    now: Option<EventTime>,
+) -> Result<Settings, LoadError> {
     let text = read_text(path)?;
-    let settings = check_at(&path.display().to_string(), &text, environment(), now)?;
+    let settings = check_at(&path.display().to_string(), &text, environment, now)?;
     Ok(Settings { file: Some(path.to_owned()), ..settings })
 }
 

@@ -358,6 +358,24 @@ impl<'a> Section<'a> {
         keys.filter(|key| !taken.contains(key)).collect()
     }
 
+    /// The names of all tables in it, and of those that only the environment sets: a table of
+    /// tables with the operator's own names.
+    pub fn names_of_tables(&self) -> Vec<String> {
+        let begin = format!("{}__", variable(&self.path.join(".")));
+        let mut names = self.names();
+        for variable in self.reader.environment.keys() {
+            let Some((name, _)) =
+                variable.strip_prefix(&begin).and_then(|rest| rest.split_once("__"))
+            else {
+                continue;
+            };
+            if !names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+                names.push(name.to_lowercase());
+            }
+        }
+        names
+    }
+
     /// Notes a mistake of the section as a whole.
     pub fn report(&self, wrong: InvalidValue) {
         let InvalidValue(message, remedy) = wrong;

@@ -6,14 +6,16 @@ use crate::adapters::event_log::log;
 use crate::adapters::http::auth::Role;
 use crate::adapters::http::unix_socket;
 use crate::adapters::notify::receiver;
+use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::rejects;
+use crate::adapters::sources::tail::params as tail;
 use crate::adapters::storage::finding_archive;
 use crate::control_plane;
 use crate::data_plane::partition;
-use crate::formats::events::access_log::AccessLog;
 use crate::formats::events::decoder::Decoder;
 use secrecy::SecretString;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use url::Url;
@@ -40,6 +42,32 @@ pub struct Http {
     pub tokens: Vec<Token>,
 }
 
+/// All sources, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Whether `default` is configured; it is there in any case.
+    pub has_default: bool,
+    /// How the records of each are read, of whatever type it is.
+    pub decoders: BTreeMap<String, Decoder>,
+    /// Those that take requests.
+    pub http: BTreeMap<String, Decoder>,
+    /// Those that follow files.
+    pub files: BTreeMap<String, tail::Params>,
+    /// The one that reads Kafka.
+    pub kafka: Option<consumer::Params>,
+}
+
+impl Sources {
+    /// The name of the only source that is configured; `default` where there are several, or none.
+    pub fn only(&self) -> &str {
+        let mut names = self.decoders.keys().filter(|name| *name != DEFAULT_SOURCE);
+        match (names.next(), names.next()) {
+            (Some(name), None) if !self.has_default => name,
+            _ => DEFAULT_SOURCE,
+        }
+    }
+}
+
 /// All settings, checked.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -49,13 +77,12 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The HTTP API.
     pub http: Http,
-    /// The Kafka source.
-    pub kafka: Option<consumer::Params>,
-    /// How records of the HTTP source and of files are read.
+    /// The sources.
+    pub sources: Sources,
+    /// How records of files that a command is given are read: as those of the source `default`, or of the one
+    /// that the command names.
     pub decoder: Decoder,
-    /// How access logs are read, whether or not that is the format.
-    pub access_log: AccessLog,
-    /// Threads of the data plane, and hash slots of the HTTP source.
+    /// Threads of the data plane, and hash slots of the sources without partitions.
     pub threads: usize,
     /// Parameters of partitions.
     pub partition: partition::Params,
@@ -90,6 +117,6 @@ pub struct Settings {
 impl Settings {
     /// Whether every source sends secrets as credentials, so that no other name is one.
     pub fn has_raw_secrets_alone(&self) -> bool {
-        self.decoder.raw_secrets && self.kafka.iter().all(|kafka| kafka.decoder.raw_secrets)
+        self.sources.decoders.values().all(|decoder| decoder.raw_secrets)
     }
 }

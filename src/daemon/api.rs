@@ -36,7 +36,7 @@ pub(super) struct Planes {
     /// The channels to the data plane.
     pub(super) data: DataPlane,
     /// Takes events of HTTP.
-    pub(super) source: Source,
+    pub(super) source: Arc<Source>,
     /// The channel to the control plane.
     pub(super) control: ControlPlane,
     /// Recent findings and decisions.
@@ -83,7 +83,7 @@ impl Builder<'_> {
             access: Access { tokens: Arc::clone(&tokens), fingerprints: Arc::clone(&fingerprints) },
             ingest: Arc::new(IngestState {
                 source,
-                decoder: settings.decoder.clone(),
+                decoders: settings.sources.http.clone(),
                 decoding: Decoding::default(),
                 rejects,
                 fingerprints: Arc::clone(&fingerprints),
@@ -134,7 +134,10 @@ impl Builder<'_> {
                 metrics: metrics.http.clone(),
                 stopping,
             }),
-            status: Arc::new(status(metrics, (about, durable), (embedded, stores))),
+            status: Arc::new(StatusState {
+                kafka: settings.sources.kafka.as_ref().map(|kafka| kafka.source.clone()),
+                ..status(metrics, (about, durable), (embedded, stores))
+            }),
             control,
             reloads,
             keys: Arc::new(keys),
@@ -163,5 +166,6 @@ fn status(
         http: metrics.http,
         heartbeat_at: metrics.process.heartbeat_at,
     };
-    StatusState { about, durable, embedded, metrics, stores, recent: Mutex::default() }
+    let recent = Mutex::default();
+    StatusState { kafka: None, about, durable, embedded, metrics, stores, recent }
 }

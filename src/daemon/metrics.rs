@@ -4,6 +4,7 @@ use super::reload::ReloadMetrics;
 use crate::adapters::checkpoint::metrics::CheckpointMetrics;
 use crate::adapters::control_plane::metrics::{DecisionMetrics, FleetMetrics, PolicyMetrics};
 use crate::adapters::data_plane::metrics::{ProfileMetrics, ShardMetrics, ThreadMetrics};
+use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::metrics::EnforceMetrics;
 use crate::adapters::event_log::metrics::EventLogMetrics;
 use crate::adapters::http::metrics::HttpMetrics;
@@ -15,6 +16,7 @@ use crate::adapters::notify::metrics::NotifyMetrics;
 use crate::adapters::sources::kafka::metrics::ConsumerMetrics;
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::storage::metrics::StorageMetrics;
+use crate::config::settings::Sources;
 use prometheus::Gauge;
 
 /// The groups of all subsystems.
@@ -42,17 +44,21 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registers the metrics of every subsystem, with a 0 for each known label; `stores` are the names
-    /// of the auth stores.
+    /// Registers the metrics of every subsystem, with a 0 for each known label; `stores` and
+    /// `sources` are the names of the auth stores and the sources, `files` of the sources that follow files.
     ///
     /// # Errors
     /// When two metrics have one name.
-    pub fn register(stores: &[&str]) -> Result<Self, MetricsError> {
+    pub fn register(
+        stores: &[&str],
+        sources: &[&str],
+        files: &[&str],
+    ) -> Result<Self, MetricsError> {
         let r = &Registrar::default();
         Ok(Self {
             exposition: r.exposition(),
             process: ProcessMetrics::register(r)?,
-            sources: SourceMetrics::register(r)?,
+            sources: SourceMetrics::register(r, sources, files)?,
             consumer: ConsumerMetrics::register(r)?,
             shards: ShardMetrics::register(r)?,
             profiles: ProfileMetrics::register(r)?,
@@ -68,6 +74,17 @@ impl Metrics {
             http: HttpMetrics::register(r)?,
             reload: ReloadMetrics::register(r)?,
         })
+    }
+
+    /// Registers them for these sources and stores.
+    ///
+    /// # Errors
+    /// When two metrics have one name.
+    pub fn register_for(sources: &Sources, stores: &[AuthStore]) -> Result<Self, MetricsError> {
+        let stores: Vec<&str> = stores.iter().map(AuthStore::name).collect();
+        let all: Vec<&str> = sources.decoders.keys().map(String::as_str).collect();
+        let files: Vec<&str> = sources.files.keys().map(String::as_str).collect();
+        Self::register(&stores, &all, &files)
     }
 
     /// The handles of a thread of the data plane.
@@ -114,10 +131,11 @@ mod tests {
 
     #[test]
     fn every_known_label_is_there_from_the_start() {
-        let metrics = Metrics::register(&["embedded", "redis"]).expect("no name twice");
+        let metrics = Metrics::register(&["embedded", "redis"], &["default"], &["default"])
+            .expect("no name twice");
         let text = metrics.exposition.text(Format::Text, false);
         for line in [
-            "tripline_records_refused_total{reason=\"no_credential\",source=\"http\"} 0",
+            "tripline_records_refused_total{reason=\"no_credential\",source=\"default\"} 0",
             "tripline_findings_total{action=\"revoke\",detector=\"limit\"} 0",
             "tripline_decisions_total{action=\"restore\",carried_out=\"true\"} 0",
             "tripline_decisions_held_total{safeguard=\"common_cause\"} 0",

@@ -2,6 +2,7 @@
 
 use super::metrics::Metrics;
 use crate::adapters::metrics::registrar::MetricsError;
+use crate::model::time::EventTime;
 use prometheus::proto::{MetricFamily, MetricType};
 use std::collections::BTreeMap;
 
@@ -16,10 +17,11 @@ impl Metrics {
     /// # Errors
     /// When two metrics have one name.
     pub fn reference() -> Result<String, MetricsError> {
-        let metrics = Self::register(&["embedded"])?;
+        let metrics = Self::register(&["embedded"], &["default"], &["default"])?;
         // A metric without labels at a start has no family either.
         metrics.notify.notifications.with_label_values(&["main", "delivered"]);
         metrics.enforce.reconciled_at.with_label_values(&["embedded"]);
+        metrics.sources.count_taken("default", 1, EventTime::MIN);
         for stage in ["control_plane", "data_plane", "kafka"] {
             metrics.process.heartbeat_at.set(stage, 0, None);
         }
@@ -52,6 +54,7 @@ fn row(family: &MetricFamily) -> String {
     }
     let labels = labels.into_iter().map(|(name, values)| match name {
         // These are the operator's own names, the version, or numbers.
+        "source" if values == ["default"] => format!("`{name}`"),
         "store" | "receiver" | "version" | "rank" => format!("`{name}`"),
         _ => format!("`{name}`: {}", values.join(", ")),
     });

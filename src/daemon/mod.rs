@@ -4,6 +4,7 @@
 pub mod api;
 pub mod controller;
 pub mod delivery;
+pub mod file_sources;
 pub mod heal;
 pub mod http_shards;
 pub mod instances;

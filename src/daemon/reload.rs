@@ -249,7 +249,6 @@ impl LiveSettings {
             memory_bytes_max: settings.partition.all_bytes(),
             checkpoint_interval_ms: settings.checkpoint_interval_ms,
             revocation_limit: settings.control.revocation_limit,
-            reads_kafka: settings.kafka.is_some(),
             skew_ms_max: settings.partition.skew_ms_max,
             started: clock::now(),
             configured: clock::now(),
@@ -326,13 +325,15 @@ mod tests {
     #[test]
     fn what_holds_at_once_is_told_from_what_needs_a_restart() {
         let before = "[mode]\ndefault = \"shadow\"\n[http]\nlisten = \"127.0.0.1:1\"\n";
-        let after = "[mode]\ndefault = \"alert\"\n[kafka]\nbrokers = \"a\"\n\
+        let after = "[mode]\ndefault = \"alert\"\n[sources.kafka]\ntype = \"kafka\"\nbrokers = \"a\"\n\
                      [http]\nlisten = \"127.0.0.1:1\"\n[http.tokens.ops]\nroles = [\"read\"]\n";
         let read = |text: &str| text.parse::<toml::Table>().expect("TOML");
         let told = sorted(&changed(&read(before), &read(after)));
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        let expected =
-            Reloaded { applied: names(&["http.tokens", "mode"]), after_restart: names(&["kafka"]) };
+        let expected = Reloaded {
+            applied: names(&["http.tokens", "mode"]),
+            after_restart: names(&["sources"]),
+        };
         assert_eq!(told, expected);
         assert_eq!(sorted(&changed(&read(after), &read(after))), Reloaded::default());
     }

@@ -35,7 +35,7 @@ pub(super) struct DataHandle {
     /// The ways to its threads.
     pub(super) data: DataPlane,
     /// The way in for what comes by HTTP.
-    pub(super) source: Source,
+    pub(super) source: Arc<Source>,
     /// Its threads.
     pub(super) threads: Vec<JoinHandle<()>>,
     /// The task that writes checkpoints of slots.
@@ -61,12 +61,12 @@ pub(super) async fn start(
         *from = slot.driver.partition().next_offset();
     }
     let of_slots = settings.threads.max(1);
-    let workers = if settings.kafka.is_some() { of_slots } else { 0 };
+    let workers = if settings.sources.kafka.is_some() { of_slots } else { 0 };
     let (data, mut ends) = DataPlane::new(of_slots, workers);
     let kafka_ends = ends.split_off(of_slots);
     let mut threads = Vec::new();
     for (number, end) in ends.into_iter().enumerate() {
-        let stage = Stage { name: "data_plane", source: "http", number, thread: number };
+        let stage = Stage { name: "data_plane", number, thread: number };
         let reporter = Reporter::new(stage, kafka.control.clone(), kafka.threads.clone());
         let (own, others) = slots.into_iter().partition(|one| one.number % of_slots == number);
         slots = others;
@@ -79,10 +79,10 @@ pub(super) async fn start(
     }
     let (event_log, replayed) = replay(event_log, data.clone(), from).await;
     let event_log = event_log.start(kept).map_err(StartError::Thread)?;
-    if let Some(params) = settings.kafka.clone() {
+    if let Some(params) = settings.sources.kafka.clone() {
         threads.push(spawn("kafka", move || manager::run(&params, &kafka, kafka_ends))?);
     }
-    let source = Source::new(data.clone(), event_log.0.clone(), replayed);
+    let source = Arc::new(Source::new(data.clone(), event_log.0.clone(), replayed));
     Ok(DataHandle { data, source, threads, writes, event_log })
 }
 
@@ -350,7 +350,7 @@ mod tests {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let _entered = runtime.enter();
         let folder = tempfile::tempdir().expect("a folder");
-        let metrics = Metrics::register(&[]).expect("metrics");
+        let metrics = Metrics::register(&[], &[], &[]).expect("metrics");
         let snapshots = Snapshots::open(folder.path(), &metrics.checkpoint).expect("a folder");
         let (writer, _writes) = snapshots.start();
         let slots = (0..2).map(|number| Slot {
@@ -365,7 +365,7 @@ mod tests {
             sender.blocking_send(message).expect("there is room");
         }
         let owned = (slots.collect(), Saving::new(writer, i64::MAX / 4));
-        let stage = Stage { name: "data_plane", source: "http", number: 0, thread: 0 };
+        let stage = Stage { name: "data_plane", number: 0, thread: 0 };
         let reporter = Reporter::new(stage, control, metrics.thread());
         let reporting = (reporter, metrics.sources);
         let thread = std::thread::spawn(move || run(owned, reporting, receiver));

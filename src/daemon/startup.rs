@@ -37,6 +37,7 @@ use crate::adapters::notify::receiver::Receiver;
 use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::rejects::RejectLog;
+use crate::adapters::sources::tail;
 use crate::adapters::storage::budget_store::BudgetStore;
 use crate::adapters::storage::disk_reserve::Reserve;
 use crate::adapters::storage::finding_archive::FindingArchive;
@@ -74,6 +75,7 @@ pub struct Daemon {
     ticker: tokio::task::JoinHandle<()>,
     data: DataPlane,
     control: ControlPlane,
+    tail: Option<JoinHandle<()>>,
     data_threads: Vec<JoinHandle<()>>,
     event_log: (Appender, JoinHandle<()>),
     control_thread: JoinHandle<()>,
@@ -100,7 +102,7 @@ impl Daemon {
         let control = decides.control;
 
         let (kafka, writes) = opened.share(&settings, control.clone(), &stopping);
-        let partition = Arc::clone(&kafka.partition);
+        let (partition, files) = (Arc::clone(&kafka.partition), opened.share_with_files(&stopping));
         let kept = (opened.snapshots, opened.event_log);
         let watches = super::shard::start(&settings, kept, kafka).await?;
         let mut tasks = decides.tasks;
@@ -111,6 +113,7 @@ impl Daemon {
         let follows =
             LiveSettings::new(&settings, planes.clone(), partition, revocation_limit_is_shared, by);
         let (reloads, asked) = mpsc::channel(1);
+        let tail = super::file_sources::start(&settings, files, &watches.source)?;
         let planes_here = super::api::Planes {
             data: watches.data.clone(),
             source: watches.source,
@@ -134,9 +137,8 @@ impl Daemon {
         };
         let api = api.build(reloads.clone(), opened.keys);
         tokio::spawn(status::sample_health(Arc::downgrade(&api.status)));
-        let router = router::router(api);
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
-        let server = serve(listener, opened.socket, &router, &opened.metrics.http)?;
+        let server = serve(listener, opened.socket, &router::router(api), &opened.metrics.http)?;
         let ticker = tokio::spawn(super::ticker::run(planes, opened.kept_up));
         tracing::info!(
             %address, data_dir = %settings.data_dir.display(),
@@ -150,6 +152,7 @@ impl Daemon {
             ticker,
             data: watches.data,
             control,
+            tail,
             data_threads: watches.threads,
             event_log: watches.event_log,
             control_thread: decides.thread,
@@ -188,6 +191,7 @@ impl Daemon {
             let _gone = std::fs::remove_file(socket);
         }
         self.ticker.abort();
+        join(self.tail.into_iter().collect()).await;
         self.data.broadcast(|| DataMessage::Stop).await;
         join(self.data_threads).await;
         self.control.send(ControlMessage::Stop).await;
@@ -274,7 +278,7 @@ impl Resources {
         past.control.set_ledger(ledger);
         let checkpoints = folder.join("checkpoints");
         let events = folder.join("events");
-        let metrics = Metrics::register(&stores.iter().map(AuthStore::name).collect::<Vec<_>>())?;
+        let metrics = Metrics::register_for(&settings.sources, &stores)?;
         let limit = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         metrics.profiles.bytes_max.set(limit(settings.partition.all_bytes() as u64));
         metrics.event_log.bytes_max.set(limit(settings.event_log.bytes_max));
@@ -312,6 +316,18 @@ impl Resources {
             rejects,
         };
         Ok((decides, opened))
+    }
+
+    /// The state that the file sources share with the rest.
+    fn share_with_files(&self, stopping: &Arc<AtomicBool>) -> tail::runner::Shared {
+        tail::runner::Shared {
+            fingerprints: Arc::clone(&self.fingerprints),
+            seed: self.seed,
+            records: self.metrics.sources.clone(),
+            rejects: Arc::clone(&self.rejects),
+            runtime: Handle::current(),
+            stopping: Arc::clone(stopping),
+        }
     }
 
     /// The state that the Kafka source shares with the rest, and the task that writes its checkpoints.
@@ -366,7 +382,7 @@ fn open_archive(
 
 /// Parameters of the partitions of each source: each has half of the memory, if there are two.
 fn partition_params(settings: &Settings) -> partition::Params {
-    let sources = if settings.kafka.is_some() { 2 } else { 1 };
+    let sources = if settings.sources.kafka.is_some() { 2 } else { 1 };
     let partition = settings.partition.clone();
     let bytes = partition.all_bytes() / sources;
     partition.with_memory(bytes)

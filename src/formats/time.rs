@@ -81,10 +81,38 @@ const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
+/// Reads RFC 3339, and the same without a zone, which is UTC.
+pub fn rfc3339_or_utc(text: &str) -> Option<EventTime> {
+    rfc3339(text).or_else(|| {
+        let text = text.trim().trim_end_matches(" UTC");
+        let read: jiff::civil::DateTime = text.parse().ok()?;
+        of_civil(read)
+    })
+}
+
+fn of_civil(time: jiff::civil::DateTime) -> Option<EventTime> {
+    let time = jiff::tz::Offset::UTC.to_timestamp(time).ok()?;
+    Some(EventTime::from_ms(whole_ms(time)))
+}
+
+/// Reads a time by a pattern; without a zone it is UTC.
+pub fn strptime(pattern: &str, text: &str) -> Option<EventTime> {
+    let read = jiff::fmt::strtime::parse(pattern, text).ok()?;
+    match read.to_timestamp() {
+        Ok(time) => Some(EventTime::from_ms(whole_ms(time))),
+        Err(_) => of_civil(read.to_datetime().ok()?),
+    }
+}
+
+/// Whether a text is a pattern of [`strptime`], by which a whole time can be read.
+pub fn is_strptime(pattern: &str) -> bool {
+    let written = jiff::fmt::strtime::format(pattern, jiff::Timestamp::UNIX_EPOCH);
+    pattern.contains('%') && written.is_ok_and(|text| strptime(pattern, &text).is_some())
+}
+
 /// Reads the time of an access log, `10/Oct/2000:13:55:36 -0700`.
 pub fn access_log(text: &str) -> Option<EventTime> {
-    let read = jiff::fmt::strtime::parse("%d/%b/%Y:%H:%M:%S %z", text).ok()?.to_timestamp().ok()?;
-    Some(EventTime::from_ms(read.as_millisecond()))
+    strptime("%d/%b/%Y:%H:%M:%S %z", text)
 }
 
 #[cfg(test)]

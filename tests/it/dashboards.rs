@@ -14,10 +14,13 @@ use std::time::Duration;
 
 /// What no run of a minute without Kafka and receivers can show: the first thing by which it is
 /// known, and why.
-const WITHOUT_DATA: [(&str, &str); 3] = [
+const WITHOUT_DATA: [(&str, &str); 6] = [
     ("offset 1", "there is no yesterday"),
     ("tripline_notifications_total", "nobody is told"),
     ("ALERTS", "nothing may fire"),
+    ("tripline_source_files", "no files are followed"),
+    ("tripline_source_unread_bytes", "no files are followed"),
+    ("tripline_source_file_errors", "no files are followed"),
 ];
 
 fn folder(name: &str) -> PathBuf {

@@ -88,7 +88,7 @@ fn a_sound_set_up_passes_with_all_its_parts() {
     private(&folder.path().join("redis.url"), &redis.url().replace("//", "//:open-sesame@"));
     private(&folder.path().join("hook"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqr");
     let config = format!(
-        "[kafka]\nbrokers = \"{}\"\ntopics = [\"auth\"]\n[auth_store.redis]\nurl_file = \
+        "[sources.kafka]\ntype = \"kafka\"\nbrokers = \"{}\"\ntopics = [\"auth\"]\n[auth_store.redis]\nurl_file = \
          \"{path}/redis.url\"\n[auth_store.webhook.gateway]\nurl = \"{}\"\nsecret_file = \
          \"{path}/hook\"\nkinds = [\"session\"]\n[notify.alertmanager.main]\nurl = \"{}\"\n[egress]\nnetworks = \
          [\"127.0.0.0/8\"]\n",
@@ -175,7 +175,7 @@ fn a_topic_that_is_keyed_by_something_else_is_told_with_rekey() {
     let odd = (0..3).map(|_| (String::new(), "{\"secret\":\"sk-nobody-shows-this\"".to_owned()));
     broker.produce("raw", odd);
     let config = format!(
-        "data_dir = \"data\"\n[kafka]\nbrokers = \"{}\"\ntopics = [\"raw\", \"gone\"]\n",
+        "data_dir = \"data\"\n[sources.kafka]\ntype = \"kafka\"\nbrokers = \"{}\"\ntopics = [\"raw\", \"gone\"]\n",
         broker.address()
     );
     std::fs::write(folder.path().join("tripline.toml"), config).expect("writes");
@@ -206,7 +206,7 @@ fn brokers_and_daemon_that_are_away_are_told_within_seconds() {
     let folder = folder();
     let port = crate::support::free_port();
     let config = format!(
-        "data_dir = \"data\"\nhttp.listen = \"127.0.0.1:{port}\"\n[kafka]\nbrokers = \
+        "data_dir = \"data\"\nhttp.listen = \"127.0.0.1:{port}\"\n[sources.kafka]\ntype = \"kafka\"\nbrokers = \
          \"127.0.0.1:{port}\"\ntopics = [\"auth\"]\n[auth_store.redis]\nurl = \
          \"redis://127.0.0.1:{port}\"\n"
     );

@@ -50,12 +50,12 @@ fn pointer(text: &str) -> Pointer {
 
 fn mapping(verified: Verified) -> Decoder {
     let mapping = Mapping {
-        outcome: Some(pointer("/ok")),
+        outcome: Some(pointer("/ok").into()),
         outcomes: [("true", Outcome::Accepted), ("false", Outcome::Rejected)]
             .map(|(word, outcome)| (word.to_owned(), outcome))
             .into(),
-        status: Some(pointer("/status")),
-        details: vec![(Field::UserAgent, pointer("/ua"))],
+        status: Some(pointer("/status").into()),
+        details: vec![(Field::UserAgent, pointer("/ua").into())],
         verified,
         ..Mapping::new(pointer("/key"), pointer("/t"))
     };

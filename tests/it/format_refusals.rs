@@ -248,10 +248,10 @@ fn an_operators_own_json_is_read_by_pointers() {
     let pointer = |text| Pointer::parse(text).expect("a pointer");
     let mapping = Mapping {
         default_kind: Kind::AgentToken,
-        outcome: Some(pointer("/auth/result")),
+        outcome: Some(pointer("/auth/result").into()),
         outcomes: [("DENY".to_owned(), Outcome::Rejected)].into_iter().collect(),
-        status: Some(pointer("/http/code")),
-        details: vec![(event::Field::Tenant, pointer("/org"))],
+        status: Some(pointer("/http/code").into()),
+        details: vec![(event::Field::Tenant, pointer("/org").into())],
         ..Mapping::new(pointer("/auth/key~1id"), pointer("/ts"))
     };
     let decoder = of(Format::Mapping(Box::new(mapping)));
@@ -373,8 +373,8 @@ fn a_preflight_proves_nothing_by_its_status() {
     for (rule, expected) in [(VerifiedRule::Success, false), (VerifiedRule::Always, true)] {
         let log = of(Format::AccessLog(AccessLog { verified: rule, ..AccessLog::default() }));
         let mapping = Mapping {
-            status: Some(Pointer::parse("/status").expect("a pointer")),
-            details: vec![(event::Field::Method, Pointer::parse("/m").expect("a pointer"))],
+            status: Some(Pointer::parse("/status").expect("a pointer").into()),
+            details: vec![(event::Field::Method, Pointer::parse("/m").expect("a pointer").into())],
             verified: Verified::Rule(rule),
             ..Mapping::new(
                 Pointer::parse("/k").expect("a pointer"),
@@ -454,11 +454,12 @@ fn no_user_that_a_client_names_hides_its_line_from_its_address() {
 
 fn decoders() -> Vec<Decoder> {
     let pointer = |text| Pointer::parse(text).expect("a pointer");
-    let details = event::Field::ALL.into_iter().map(|field| (field, pointer("/x"))).collect();
+    let details =
+        event::Field::ALL.into_iter().map(|field| (field, pointer("/x").into())).collect();
     let mapping = Mapping {
-        kind: Some(pointer("/kind")),
-        outcome: Some(pointer("/outcome")),
-        status: Some(pointer("/status")),
+        kind: Some(pointer("/kind").into()),
+        outcome: Some(pointer("/outcome").into()),
+        status: Some(pointer("/status").into()),
         details,
         ..Mapping::new(pointer("/credential"), pointer("/time"))
     };

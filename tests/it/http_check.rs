@@ -271,7 +271,7 @@ fn a_costly_value_delays_no_answer() {
 
 #[test]
 fn where_every_credential_is_fingerprinted_no_name_is_kept_or_lets_a_revoked_one_pass() {
-    let (_folder, daemon) = daemon("[source]\nfingerprint_credentials = true\n");
+    let (_folder, daemon) = daemon("[sources.default]\nfingerprint_credentials = true\n");
     let decision = daemon.order("revoke", "hunter2-abcSECRET");
     let id = decision.pointer("/decision/credential").and_then(serde_json::Value::as_str);
     let id = id.unwrap_or_default().to_owned();

@@ -55,7 +55,7 @@ fn millions_of_refused_lines_are_counted_and_their_sender_alone_waits() {
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.expect("a metric").parse::<f64>().expect("a number")
     };
-    let refused = "tripline_records_refused_total{reason=\"invalid_json\",source=\"http\"}";
+    let refused = "tripline_records_refused_total{reason=\"invalid_json\",source=\"default\"}";
     let sums = metrics(refused) + metrics("tripline_rejects_dropped_total");
     assert!((sums - 399_000.0).abs() < 0.5, "{sums}");
     let letters = daemon.data().join("rejects.ndjson");

@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 use std::time::Duration;
 
 const PARTITIONS: i32 = 3;
-const APPLIED: &str = "tripline_events_total{source=\"kafka\"}";
+const APPLIED: &str = "tripline_events_total";
 
 fn cluster() -> MockCluster<'static, DefaultProducerContext> {
     let cluster = MockCluster::new(1).expect("a cluster");
@@ -21,7 +21,7 @@ fn cluster() -> MockCluster<'static, DefaultProducerContext> {
 }
 
 fn config(brokers: &str) -> String {
-    format!("[kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n")
+    format!("[sources.kafka]\ntype = \"kafka\"\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n")
 }
 
 fn records(from: usize, to: usize) -> impl Iterator<Item = (String, String)> {
@@ -173,7 +173,7 @@ fn instances_of_one_group_share_the_partitions_and_take_over_from_one_that_ends(
 
 #[test]
 fn so_do_they_by_the_newer_protocol_of_rebalances() {
-    share_and_take_over("[kafka.librdkafka]\n\"group.protocol\" = \"consumer\"\n");
+    share_and_take_over("[sources.kafka.librdkafka]\n\"group.protocol\" = \"consumer\"\n");
 }
 
 fn share_and_take_over(further: &str) {

@@ -30,7 +30,7 @@ fn config(folder: &Path, brokers: &str) -> std::path::PathBuf {
     std::fs::write(&key, [7; 32]).expect("a key");
     let path = folder.join("tripline.toml");
     let text = format!(
-        "fingerprint_key_file = \"{}\"\n[kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n",
+        "fingerprint_key_file = \"{}\"\n[sources.kafka]\ntype = \"kafka\"\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n",
         key.display()
     );
     std::fs::write(&path, text).expect("a configuration");
@@ -183,11 +183,12 @@ fn what_was_written_in_transactions_is_read_to_its_end_and_then_stands_still_in_
     assert!(end_of(&broker.address()) > 2000, "the ends of transactions have offsets");
     let brokers = broker.address();
     let folder = tempfile::tempdir().expect("a folder");
-    let text =
-        format!("[kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\nstall_after = \"15s\"\n");
+    let text = format!(
+        "[sources.kafka]\ntype = \"kafka\"\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\nstall_after = \"15s\"\n"
+    );
     let daemon = Daemon::start(&folder, &text);
     until("all is read", Duration::from_mins(1), || {
-        let applied = daemon.metric("tripline_events_total{source=\"kafka\"}");
+        let applied = daemon.metric("tripline_events_total");
         let at_its_end = daemon.metric("tripline_consumer_up") >= 1.0
             && daemon.metric("tripline_consumer_lag") < 0.5;
         (applied >= 2000.0 && at_its_end).then_some(())

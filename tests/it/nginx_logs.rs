@@ -76,7 +76,7 @@ impl Nginx {
 fn decided(log: &Path, verified: &str) -> Vec<String> {
     let mut command = Command::new(BINARY);
     command.args(["replay", "--format", "access_log", "--decisions", "-"]).arg(log);
-    command.env("TRIPLINE_SOURCE__ACCESS_LOG__VERIFIED", verified);
+    command.env("TRIPLINE_SOURCES__DEFAULT__VERIFIED", verified);
     command.env("TRIPLINE_MODE__DEFAULT", "revoke").env("TRIPLINE_LIMITS__DEFAULT", "60/min");
     let done = command.output().expect("runs");
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));

@@ -226,7 +226,7 @@ fn a_planted_secret_is_in_no_message_about_a_configuration() {
         }
     }
     for config in [
-        "[kafka]\nbrokers = \"k:9\"\ntopicz = 1\n[kafka.librdkafka]\n\"sasl.password\" = \"hunter22\"\n\"sasl.passwrd\" = 7\n",
+        "[sources.kafka]\ntype = \"kafka\"\nbrokers = \"k:9\"\ntopicz = 1\n[sources.kafka.librdkafka]\n\"sasl.password\" = \"hunter22\"\n\"sasl.passwrd\" = 7\n",
         "[auth_store.webhook.w]\nurl = \"https://h.example/x?key=hunter22\"\nurll = 1\n",
         "[auth_store.webhook.w]\nurl = \"https://jo:hunter22@h.example/x\"\nurll = 1\n",
         "[auth_store.redis]\nurl = \"redis://jo:hun ter/hunter22@127.0.0.1:1/\"\nurll = 1\n",
@@ -268,8 +268,8 @@ fn a_value_of_librdkafka_is_in_no_text_about_it_which_comes_once() {
     for (name, value) in WRONG {
         let folder = tempfile::tempdir().expect("a folder");
         let config = format!(
-            "[kafka]\nbrokers = \"127.0.0.1:1\"\ntopics = [\"auth\"]\nrejects_topic = \"bad\"\n\
-             [kafka.librdkafka]\n\"{name}\" = \"{value}\"\n"
+            "[sources.kafka]\ntype = \"kafka\"\nbrokers = \"127.0.0.1:1\"\ntopics = [\"auth\"]\nrejects_topic = \"bad\"\n\
+             [sources.kafka.librdkafka]\n\"{name}\" = \"{value}\"\n"
         );
         let daemon = Daemon::start(&folder, &config);
         until("it is said", Duration::from_secs(20), || {
@@ -338,7 +338,7 @@ fn a_revoked_jti_is_refused_however_the_token_spells_it() {
 #[test]
 fn a_source_of_raw_secrets_names_every_credential_by_its_fingerprint() {
     let folder = tempfile::tempdir().expect("a folder");
-    let daemon = Daemon::start(&folder, "[source]\nfingerprint_credentials = true\n");
+    let daemon = Daemon::start(&folder, "[sources.default]\nfingerprint_credentials = true\n");
     daemon.post_events(&crate::support::daemon::uses("swordfish", now_ms(), 3));
     let listed = until("the credential is listed", Duration::from_secs(10), || {
         let listed = daemon.get("/v1/credentials").to_string();

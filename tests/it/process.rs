@@ -296,13 +296,13 @@ fn check_says_what_the_events_of_each_source_can_lead_to() {
     };
     let native = says("mode.default = \"suspend\"\n");
     assert!(native.contains("status of 2xx") && native.contains("suspend at most"), "{native}");
-    let log = says("mode.default = \"revoke\"\n[source]\nformat = \"access_log\"\n");
-    assert!(log.contains("alerts at most") && log.contains("[source.access_log]"), "{log}");
-    let stated = "[source]\nformat = \"access_log\"\n[source.access_log]\nverified = \"2xx\"\n";
+    let log = says("mode.default = \"revoke\"\n[sources.default]\nformat = \"access_log\"\n");
+    assert!(log.contains("alerts at most") && log.contains("[sources.default]"), "{log}");
+    let stated = "[sources.default]\nformat = \"access_log\"\nverified = \"2xx\"\n";
     assert!(says(stated).contains("with a status of 2xx"));
-    let kafka = "[kafka]\nbrokers = \"127.0.0.1:9\"\ntopics = [\"t\"]\nformat = \"mapping\"\n\
-                 [kafka.mapping]\ncredential = \"/k\"\ntime = \"/t\"\n";
-    assert!(says(kafka).contains("[kafka.mapping]"));
+    let kafka = "[sources.kafka]\ntype = \"kafka\"\nbrokers = \"127.0.0.1:9\"\ntopics = [\"t\"]\nformat = \"mapping\"\n\
+                 [sources.kafka.mapping]\ncredential = \"/k\"\ntime = \"/t\"\n";
+    assert!(says(kafka).contains("[sources.kafka]"));
 }
 
 #[test]
@@ -313,8 +313,8 @@ fn a_replay_reads_real_excerpts() {
     assert_eq!((&cloud["events"], &cloud["malformed"]), (&18.into(), &4.into()));
     assert_eq!((&cloud["refused"]["no_credential"], &cloud["credentials"]), (&4.into(), &2.into()));
     let by_address = [
-        ("TRIPLINE_SOURCE__ACCESS_LOG__CREDENTIAL", "address"),
-        ("TRIPLINE_SOURCE__ACCESS_LOG__VERIFIED", "always"),
+        ("TRIPLINE_SOURCES__DEFAULT__CREDENTIAL", "address"),
+        ("TRIPLINE_SOURCES__DEFAULT__VERIFIED", "always"),
     ];
     let nasa =
         report(folder.path(), &["--format", "access_log", &data("nasa_excerpt.log")], &by_address);
@@ -381,8 +381,8 @@ fn the_whole_nasa_set_is_read_packed_from_standard_input_or_a_file() {
     let path = folder.path().join("access.log.gz");
     std::fs::write(&path, log.finish().expect("packs")).expect("writes");
     let by_address = [
-        ("TRIPLINE_SOURCE__ACCESS_LOG__CREDENTIAL", "address"),
-        ("TRIPLINE_SOURCE__ACCESS_LOG__VERIFIED", "always"),
+        ("TRIPLINE_SOURCES__DEFAULT__CREDENTIAL", "address"),
+        ("TRIPLINE_SOURCES__DEFAULT__VERIFIED", "always"),
     ];
     let path = path.display().to_string();
     let report = report(folder.path(), &["--format", "access_log", &path], &by_address);

@@ -174,7 +174,7 @@ fn a_reload_that_took_the_file_says_since_when_it_holds() {
     assert!(before < after, "{before:?} {after:?}");
     std::fs::write(
         &path,
-        format!("{config}[kafka]\nbrokers = \"127.0.0.1:1\"\ntopics = [\"a\"]\n"),
+        format!("{config}[sources.kafka]\ntype = \"kafka\"\nbrokers = \"127.0.0.1:1\"\ntopics = [\"a\"]\n"),
     )
     .expect("writes");
     assert_eq!(reload(), 200);
@@ -255,11 +255,12 @@ fn a_section_that_stands_in_the_environment_alone_counts() {
     assert_eq!(read.stores.len(), 1);
     let nonsense = of("TRIPLINE_AUTH_STORE__REDIS__URL", "nonsense");
     assert!(loader::check("none", "", nonsense).is_err());
-    let mut kafka = of("TRIPLINE_KAFKA__BROKERS", "127.0.0.1:9092");
+    let mut kafka = of("TRIPLINE_SOURCES__KAFKA__BROKERS", "127.0.0.1:9092");
+    kafka.extend(of("TRIPLINE_SOURCES__KAFKA__TYPE", "kafka"));
     let lacks = loader::check("none", "", kafka.clone()).expect_err("no topics");
     assert!(lacks.to_string().contains("`topics` is missing"), "{lacks}");
-    kafka.extend(of("TRIPLINE_KAFKA__TOPICS", "auth"));
-    assert!(loader::check("none", "", kafka).expect("no mistakes").kafka.is_some());
+    kafka.extend(of("TRIPLINE_SOURCES__KAFKA__TOPICS", "auth"));
+    assert!(loader::check("none", "", kafka).expect("no mistakes").sources.kafka.is_some());
 }
 
 #[test]

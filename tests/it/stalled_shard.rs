@@ -19,7 +19,7 @@ fn key(number: usize) -> String {
 /// Starts a daemon of which the first thread that comes by `point` stays there.
 fn start(folder: &tempfile::TempDir, config: &str, point: &str) -> Daemon {
     let points = format!("{point}=1*pause->off");
-    let config = format!("[source]\nthreads = 2\n{config}");
+    let config = format!("[engine]\nthreads = 2\n{config}");
     Daemon::try_start_in(folder.path(), &config, &[("FAILPOINTS", &points)]).expect("it starts")
 }
 
@@ -77,7 +77,7 @@ fn a_stuck_thread_of_the_http_source_is_told_and_keeps_nobody_from_their_work() 
 fn a_full_queue_is_said_with_429_counted_and_takes_nothing_in_part() {
     let folder = tempfile::tempdir().expect("a folder");
     let points = "data_plane.batch=1*pause->off";
-    let config = "[source]\nthreads = 1\n";
+    let config = "[engine]\nthreads = 1\n";
     let daemon = Daemon::try_start_in(folder.path(), config, &[("FAILPOINTS", points)]);
     let daemon = daemon.expect("it starts");
     let send = || daemon.send("POST", "/v1/events", &[], event(&key(0), now_ms()));
@@ -108,8 +108,9 @@ fn a_stuck_worker_of_kafka_is_told_and_no_new_consumer_is_made_for_it() {
     let cluster = MockCluster::new(1).expect("a cluster");
     cluster.create_topic("auth", 4, 1).expect("a topic");
     let brokers = cluster.bootstrap_servers();
-    let config =
-        format!("[kafka]\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\nstall_after = \"10s\"\n");
+    let config = format!(
+        "[sources.kafka]\ntype = \"kafka\"\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\nstall_after = \"10s\"\n"
+    );
     let folder = tempfile::tempdir().expect("a folder");
     let daemon = start(&folder, &config, "kafka.batch");
     let records = (0..KEYS * USES).map(|number| key(number % KEYS));

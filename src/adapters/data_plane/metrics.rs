@@ -13,9 +13,6 @@ use crate::data_plane::shard_driver::ShardUsage;
 use crate::model::finding::{Action, Detector, Finding};
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
-/// Values of the label `source`.
-pub const SOURCES: [&str; 2] = ["http", "kafka"];
-
 /// The handles of one thread.
 #[derive(Clone, Debug)]
 pub struct ThreadMetrics {
@@ -31,7 +28,7 @@ pub struct ThreadMetrics {
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each handle is named after its metric, which has a help text")]
 pub struct ShardMetrics {
-    pub events: IntCounterVec,
+    pub events: IntCounter,
     redelivered: IntCounter,
     rejected: IntCounter,
     pub unverified: IntCounter,
@@ -55,7 +52,7 @@ impl ShardMetrics {
     pub fn register(registrar: &Registrar) -> Result<Self, MetricsError> {
         let r = registrar;
         Ok(Self {
-            events: r.counters("events_total", "Events applied, by source.", "source", SOURCES)?,
+            events: r.counter("events_total", "Events applied.")?,
             redelivered: r
                 .counter("events_redelivered_total", "Events seen before, not applied.")?,
             rejected: r.counter("events_rejected_total", "Events of the outcome rejected.")?,
@@ -97,14 +94,14 @@ impl ShardMetrics {
         })
     }
 
-    /// Events applied since the start, over the sources.
+    /// Events applied since the start.
     pub fn events_applied(&self) -> u64 {
-        SOURCES.iter().map(|source| self.events.with_label_values(&[*source]).get()).sum()
+        self.events.get()
     }
 
-    /// Adds the counters of a shard whose events come from `source`.
-    pub fn add(&self, source: &str, counters: &Counters) {
-        self.events.with_label_values(&[source]).inc_by(counters.applied);
+    /// Adds the counters of a shard.
+    pub fn add(&self, counters: &Counters) {
+        self.events.inc_by(counters.applied);
         self.redelivered.inc_by(counters.redelivered);
         self.rejected.inc_by(counters.rejected);
         self.unverified.inc_by(counters.unverified);

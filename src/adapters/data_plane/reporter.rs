@@ -13,8 +13,6 @@ use crate::model::time::EventTime;
 pub struct Stage {
     /// Its stage, as heartbeats name it.
     pub name: &'static str,
-    /// Where its events come from, as counters name it.
-    pub source: &'static str,
     /// Its number in the stage.
     pub number: usize,
     /// Its number among all threads of the data plane.
@@ -49,7 +47,7 @@ impl Reporter {
     /// busy.
     pub fn report(&mut self, shard: ShardId, output: ShardOutput, arrived: EventTime) {
         let ShardOutput { signals, counters, hours, ended_minute } = output;
-        self.metrics.shards.add(self.stage.source, &counters);
+        self.metrics.shards.add(&counters);
         for user in hours {
             *self.hours.entry(user).or_default() += 1;
         }

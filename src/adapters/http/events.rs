@@ -3,21 +3,22 @@
 use super::auth::Ingest;
 use super::decoding::Decoding;
 use super::decoding::{RECORD_COST, Sender};
+use super::extract::Path;
 use super::metrics::HttpMetrics;
 use super::problem::Problem;
 use super::status::About;
-use crate::adapters::channels::{DataPlane, NotTaken, SLOTS};
+use crate::adapters::channels::NotTaken;
 use crate::adapters::clock;
+use crate::adapters::sources::decoded::Decoded;
 use crate::adapters::sources::ingest;
+use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::ingest::Source;
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
-use crate::data_plane::batch::Batch;
 use crate::data_plane::batch::HashSeed;
 use crate::formats::events::body;
-use crate::formats::events::decoder::DecodeCounters;
 use crate::formats::events::decoder::Decoder;
-use crate::formats::events::refusal::{Limits, Refusal};
+use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::time::EventTime;
 use axum::Json;
@@ -29,6 +30,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use parking_lot::RwLock;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,9 +38,6 @@ use utoipa::ToSchema;
 
 /// How many refused lines an answer names; all are counted.
 const NAMED_MAX: usize = 100;
-/// Rejected records that one request leaves at most; further refused lines are counted. Chosen: what is
-/// wrong with a sender is seen in a thousand.
-const LETTERS_MAX: usize = 1_000;
 /// Parts of a gzip body. Chosen: senders join some; empty ones without end would cost time for
 /// nothing.
 const MEMBERS_MAX: usize = 10_000;
@@ -50,9 +49,9 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 #[derive(Debug)]
 pub struct IngestState {
     /// Takes events to the data plane and the event log.
-    pub source: Source,
-    /// How events are read.
-    pub decoder: Decoder,
+    pub source: Arc<Source>,
+    /// How the events of each source are read.
+    pub decoders: BTreeMap<String, Decoder>,
     /// Where bodies are decoded, and what each sender may still waste.
     pub decoding: Decoding,
     /// Where the places of refused events go.
@@ -90,7 +89,7 @@ pub(super) struct Answer {
 #[derive(Debug, Serialize, ToSchema)]
 struct RefusedLine {
     /// Its number, from 1.
-    line: usize,
+    line: u64,
     /// Why.
     reason: &'static str,
     /// The remedy.
@@ -119,67 +118,84 @@ pub(super) async fn post_events(
     Ingest(sender): Ingest,
     request: Request,
 ) -> Response {
+    ingest(&state, (DEFAULT_SOURCE, &sender), request).await.unwrap_or_else(Problem::into_response)
+}
+
+/// Takes auth events of a source, in its format, as `/v1/events` takes those of the source `default`.
+#[utoipa::path(
+    post, path = "/v1/sources/{name}/events",
+    params(
+        ("name" = String, Path, description = "A source of type http"),
+        ("Idempotency-Key" = Option<String>, Header, description =
+            "Names the request: one that is sent again, since no answer came, is not counted twice"),
+    ),
+    request_body(content = String, content_type = "application/x-ndjson"),
+    responses(
+        (status = 200, body = Answer, description = "Counts, and each refused line"),
+        (status = 202, body = Answer, description =
+            "The same, but the disk is full or failing: a crash would lose these events"),
+        (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem, description = "There is no such source"),
+        (status = 413, body = Problem, description = "The body is too large"),
+        (status = 429, body = Problem, description =
+            "A queue is full, or most of what this sender sent had to be refused; nothing was taken"),
+    )
+)]
+pub(super) async fn post_source_events(
+    State(state): State<Arc<IngestState>>,
+    Ingest(sender): Ingest,
+    Path(source): Path<String>,
+    request: Request,
+) -> Response {
+    ingest(&state, (&source, &sender), request).await.unwrap_or_else(Problem::into_response)
+}
+
+async fn ingest(
+    state: &Arc<IngestState>,
+    (source, sender): (&str, &str),
+    request: Request,
+) -> Result<Response, Problem> {
+    if !state.decoders.contains_key(source) {
+        let detail = "sources of type http are in the configuration as [sources.NAME]";
+        return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such source", detail));
+    }
     let (parts, body) = request.into_parts();
-    let gzip = match parts.headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-        None => false,
-        Some(name) if name.eq_ignore_ascii_case(b"identity") => false,
+    let gzip = is_gzip(&parts.headers)?;
+    let decoded = decode_body(state, (source, sender), &parts.headers, body, gzip).await?;
+    Ok(take(state, (source, sender), decoded).await)
+}
+
+/// Whether a body is packed.
+fn is_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
+    match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None => Ok(false),
+        Some(name) if name.eq_ignore_ascii_case(b"identity") => Ok(false),
         // RFC 9110: names are of any case, and `x-gzip` is another one for `gzip`.
         Some(name) if [&b"gzip"[..], b"x-gzip"].iter().any(|it| name.eq_ignore_ascii_case(it)) => {
-            true
+            Ok(true)
         }
         Some(_) => {
             let detail = "send plain text or Content-Encoding: gzip";
-            return Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unknown encoding", detail)
-                .into_response();
+            Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unknown encoding", detail))
         }
-    };
-    let decoded = match decode_body(&state, &sender, &parts.headers, body, gzip).await {
-        Ok(decoded) => decoded,
-        Err(problem) => return problem.into_response(),
-    };
-    take(&state, &sender, decoded).await
+    }
 }
 
 /// A decoded body.
-struct Decoded {
+struct DecodedBody {
     arrived: EventTime,
     request: ingest::Request,
-    accepted: usize,
-    counters: DecodeCounters,
-    newest: EventTime,
-    refusals: Refusals,
-}
-
-/// Refused records of a body: all counted, the first places kept.
-#[derive(Default)]
-struct Refusals {
-    first: Vec<(usize, Refusal)>,
-    by_reason: [u64; Refusal::ALL.len()],
-}
-
-impl Refusals {
-    fn add(&mut self, line: usize, refusal: Refusal) {
-        if self.first.len() < LETTERS_MAX {
-            self.first.push((line, refusal));
-        }
-        if let Some(count) = self.by_reason.get_mut(refusal as usize) {
-            *count += 1;
-        }
-    }
-
-    fn count(&self) -> u64 {
-        self.by_reason.iter().sum()
-    }
+    decoded: Decoded,
 }
 
 /// Reads, unpacks and decodes a body, the latter two away from the threads that answer.
 async fn decode_body(
     state: &Arc<IngestState>,
-    sender_name: &str,
+    (source, sender_name): (&str, &str),
     headers: &HeaderMap,
     body: Body,
     gzip: bool,
-) -> Result<Decoded, Problem> {
+) -> Result<DecodedBody, Problem> {
     let sender = state.decoding.sender(sender_name);
     if !sender.may_send(clock::now()) {
         state.metrics.over_budget.inc();
@@ -196,6 +212,7 @@ async fn decode_body(
     // A key that was used again for something else names another request.
     let key = headers.get(IDEMPOTENCY_KEY).cloned();
     let (of, name, state_there) = (Arc::clone(&sender), sender_name.to_owned(), Arc::clone(state));
+    let source = source.to_owned();
     let decode = move || {
         let state = state_there;
         let body = if gzip {
@@ -206,7 +223,8 @@ async fn decode_body(
         };
         let hash =
             |key: HeaderValue| state.seed.hash_all(&[name.as_bytes(), key.as_bytes(), &body]);
-        Ok(decode(&state, &of, &body, key.map(hash)))
+        let decoder = state.decoders.get(&source).cloned().unwrap_or_default();
+        Ok(decode(&state, &decoder, &of, (&body, key.map(hash))))
     };
     state.decoding.run(&sender, decode).await?
 }
@@ -247,47 +265,44 @@ fn unpack(packed: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
 }
 
 /// Decodes a body. Blocks.
-fn decode(state: &IngestState, sender: &Sender, body: &[u8], key: Option<u64>) -> Decoded {
+fn decode(
+    state: &IngestState,
+    decoder: &Decoder,
+    sender: &Sender,
+    (body, key): (&[u8], Option<u64>),
+) -> DecodedBody {
     let arrived = clock::now();
     let limits = Limits::at(arrived);
-    let mut slots: Vec<Batch> = vec![Batch::default(); SLOTS];
-    let (mut accepted, mut newest) = (0, EventTime::MIN);
-    let (mut counters, mut refusals) = (DecodeCounters::default(), Refusals::default());
-    body::decode(&state.decoder, body, &limits, &state.fingerprints, |line, event| match event {
-        Ok(event) => {
-            accepted += 1;
-            counters.add(&event);
-            newest = newest.max(event.time);
-            let slot = DataPlane::slot(state.seed.hash(event.kind, &event.credential));
-            if let Some(batch) = slots.get_mut(slot) {
-                batch.push(&event, 0, state.seed);
-            }
-        }
-        Err(refusal) => refusals.add(line, refusal),
+    let mut decoded = Decoded::default();
+    body::decode(decoder, body, &limits, &state.fingerprints, |line, answer| {
+        decoded.add(line as u64, answer, state.seed);
     });
-    let refused = refusals.count();
+    let refused = decoded.refusals.count();
     if refused > 0 {
         // The refused share of the bytes, and something for each.
-        let bytes = body.len() as u64 / (refused + accepted as u64) * refused;
+        let bytes = body.len() as u64 / (refused + decoded.accepted as u64) * refused;
         sender.wasted(bytes + refused * RECORD_COST, arrived);
     }
-    let batches = (0..).zip(slots).filter(|(_, batch)| !batch.is_empty()).collect();
-    let request = ingest::Request::new(arrived, key, batches);
-    Decoded { arrived, request, accepted, counters, newest, refusals }
+    let request = ingest::Request::new(arrived, key, decoded.take_batches());
+    DecodedBody { arrived, request, decoded }
 }
 
-async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Response {
-    let Decoded { arrived, request, accepted, counters, newest, refusals } = decoded;
+async fn take(
+    state: &Arc<IngestState>,
+    (source, sender): (&str, &str),
+    body: DecodedBody,
+) -> Response {
+    let DecodedBody { arrived, request, decoded } = body;
     let number = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let durable = match state.source.take(request).await {
         Ok(durable) => durable,
         Err(error) => return not_taken(state, error).into_response(),
     };
     if !durable {
-        state.records.not_durable.inc_by(accepted as u64);
+        state.records.not_durable.inc_by(decoded.accepted as u64);
     }
-    state.records.add_decoded(&counters);
-    let ahead_ms = newest.ms_since(arrived);
+    decoded.count(source, arrived, &state.records);
+    let ahead_ms = decoded.newest.ms_since(arrived);
     if ahead_ms > state.about.read().skew_ms_max
         && state.records.fast_clocks.record(sender, ahead_ms, arrived)
     {
@@ -298,12 +313,13 @@ async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Respo
              sender's clock"
         );
     }
-    if counters.secrets > 0 {
+    if decoded.counters.secrets > 0 {
         tracing::warn!(
-            events = counters.secrets,
+            events = decoded.counters.secrets,
             "a sender names credentials by their secrets; they were replaced by fingerprints"
         );
     }
+    let Decoded { accepted, refusals, .. } = decoded;
     let named = refusals.first.iter().take(NAMED_MAX).map(|(line, refusal)| RefusedLine {
         line: *line,
         reason: refusal.as_str(),
@@ -314,7 +330,11 @@ async fn take(state: &Arc<IngestState>, sender: &str, decoded: Decoded) -> Respo
     if refused > 0 {
         let state = Arc::clone(state);
         let noted = tokio::task::spawn_blocking(move || {
-            record_refusals(&state, number, arrived, &refusals);
+            for (line, refusal) in &refusals.first {
+                let place = RecordPlace::Request { request: number, line: *line };
+                let written = state.rejects.write(&letter(place, *refusal, arrived), arrived);
+                state.records.count_reject(written);
+            }
         });
         if noted.await.is_err() {
             tracing::error!("rejected records were not logged");
@@ -337,18 +357,4 @@ fn not_taken(state: &IngestState, error: NotTaken) -> Problem {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "tripline is stopping", detail)
         }
     }
-}
-
-/// Counts what was refused, and writes where the first of it stood. Blocks.
-fn record_refusals(state: &IngestState, request: u64, at: EventTime, refusals: &Refusals) {
-    let records = &state.records;
-    for (reason, count) in Refusal::ALL.iter().zip(refusals.by_reason) {
-        records.refused.with_label_values(&["http", reason.as_str()]).inc_by(count);
-    }
-    for (line, refusal) in &refusals.first {
-        let place = RecordPlace::Request { request, line: *line as u64 };
-        records.count_reject(state.rejects.write(&letter(place, *refusal, at), at));
-    }
-    let left_out = refusals.count() - refusals.first.len() as u64;
-    records.rejects_dropped.inc_by(left_out);
 }

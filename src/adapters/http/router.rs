@@ -42,7 +42,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Api {
     /// The access rules.
     pub access: Access,
-    /// Of `/v1/events`.
+    /// Of `/v1/events` and `/v1/sources`.
     pub ingest: Arc<IngestState>,
     /// Of `/v1/check`.
     pub check: Arc<CheckState>,
@@ -98,6 +98,7 @@ struct Document;
 fn open_api_router() -> OpenApiRouter<States> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(super::events::post_events))
+        .routes(routes!(super::events::post_source_events))
         .routes(routes!(super::check::get_check))
         .routes(routes!(super::changes::get_changes))
         .routes(routes!(super::credentials::list_credentials))

@@ -35,6 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// State of the handlers of `/v1/status`.
 #[derive(Debug)]
 pub struct StatusState {
+    /// The name of the Kafka source, where there is one.
+    pub kafka: Option<String>,
     /// Facts of the settings.
     pub about: Arc<RwLock<About>>,
     /// Whether the journal can be written.
@@ -80,8 +82,6 @@ pub struct About {
     pub checkpoint_interval_ms: i64,
     /// How many revocations the revocation limit lets through.
     pub revocation_limit: revocation_limit::Params,
-    /// Whether events are read from Kafka.
-    pub reads_kafka: bool,
     /// How far ahead of the clock an event may be. Unit: milliseconds.
     pub skew_ms_max: i64,
     /// When the daemon started.
@@ -143,6 +143,7 @@ fn describe(state: &StatusState, caller: Caller) -> StatusJson {
             instances: now_at(&metrics.fleet.instances),
             credentials: now_at(&metrics.fleet.credentials),
         },
+        sources: now.sources,
         kafka: now.kafka,
         journal: JournalJson {
             writable: now.journal_is_writable,
@@ -196,8 +197,9 @@ fn measure(state: &StatusState) -> Measurements {
         applied: metrics.shards.events_applied(),
         unverified: metrics.shards.unverified.get(),
         fast_clock: metrics.sources.fast_clocks.furthest(clock::now()),
-        kafka: about.reads_kafka.then_some(kafka),
-        kafka_events: metrics.shards.events.with_label_values(&["kafka"]).get(),
+        kafka: state.kafka.as_ref().map(|_| kafka),
+        kafka_events: state.kafka.as_ref().map_or(0, |source| metrics.sources.taken(source)),
+        sources: metrics.sources.by_source(),
         checkpoint: metrics.checkpoint.written_at.by_stage().into_iter().map(|(_, at)| at).min(),
         checkpoint_interval_ms: about.checkpoint_interval_ms,
         forgotten: metrics.shards.evicted.with_label_values(&["established"]).get(),

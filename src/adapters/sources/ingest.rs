@@ -16,6 +16,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The source that takes `POST /v1/events`.
+pub const DEFAULT_SOURCE: &str = "default";
 /// How often it is looked whether a request that was sent before is durable by now.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

@@ -2,12 +2,13 @@
 
 use super::fast_clocks::FastClocks;
 use super::rejects::RejectResult;
-use crate::adapters::data_plane::metrics::SOURCES;
 use crate::adapters::metrics::registrar::{MetricsError, Registrar};
+use crate::formats::api::status::SourceJson;
 use crate::formats::events::decoder::DecodeCounters;
 use crate::formats::events::refusal::Refusal;
 use crate::model::event::Field;
-use prometheus::{Histogram, IntCounter, IntCounterVec};
+use crate::model::time::EventTime;
+use prometheus::{GaugeVec, Histogram, IntCounter, IntCounterVec, IntGaugeVec};
 
 /// Buckets of the age of events. Unit: seconds.
 const LAG_S: [f64; 11] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0, 3600.0];
@@ -16,7 +17,14 @@ const LAG_S: [f64; 11] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each handle is named after its metric, which has a help text")]
 pub struct SourceMetrics {
+    names: Vec<String>,
+    names_of_files: Vec<String>,
+    taken: IntCounterVec,
+    last_at: GaugeVec,
     pub refused: IntCounterVec,
+    files: IntGaugeVec,
+    unread_bytes: IntGaugeVec,
+    file_errors: IntCounterVec,
     fields_repaired: IntCounterVec,
     secrets_replaced: IntCounter,
     pub lag: Histogram,
@@ -28,18 +36,54 @@ pub struct SourceMetrics {
 }
 
 impl SourceMetrics {
-    /// Registers its metrics.
+    /// Registers its metrics, for sources of these names; `files` are those that follow files.
     ///
     /// # Errors
     /// When two metrics have one name.
-    pub fn register(registrar: &Registrar) -> Result<Self, MetricsError> {
+    pub fn register(
+        registrar: &Registrar,
+        sources: &[&str],
+        files: &[&str],
+    ) -> Result<Self, MetricsError> {
         let r = registrar;
+        let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Ok(Self {
+            names: owned(sources),
+            names_of_files: owned(files),
+            taken: r.counters(
+                "source_events_total",
+                "Events taken, by source.",
+                "source",
+                sources.iter().copied(),
+            )?,
+            last_at: r.float_gauges(
+                "source_last_event_timestamp_seconds",
+                "When each source last took an event, by tripline's clock; absent before the first.",
+                "source",
+            )?,
             refused: r.counters_by_two(
                 "records_refused_total",
                 "Records refused, by source and reason.",
                 ["source", "reason"],
-                [&SOURCES, &Refusal::ALL.map(Refusal::as_str)],
+                [sources, &Refusal::ALL.map(Refusal::as_str)],
+            )?,
+            files: r.gauges(
+                "source_files",
+                "Files that a source follows.",
+                "source",
+                files.iter().copied(),
+            )?,
+            unread_bytes: r.gauges(
+                "source_unread_bytes",
+                "Bytes of its files that a source has not read yet.",
+                "source",
+                files.iter().copied(),
+            )?,
+            file_errors: r.counters(
+                "source_file_errors_total",
+                "Attempts to read a file, or its folder, that failed.",
+                "source",
+                files.iter().copied(),
             )?,
             fields_repaired: r.counters(
                 "event_fields_repaired_total",
@@ -74,13 +118,54 @@ impl SourceMetrics {
 
     /// Records refused since the start, over sources and reasons.
     pub fn records_refused(&self) -> u64 {
-        let of = |source: &str| -> u64 {
-            Refusal::ALL
-                .iter()
-                .map(|reason| self.refused.with_label_values(&[source, reason.as_str()]).get())
-                .sum()
-        };
-        SOURCES.iter().map(|source| of(source)).sum()
+        self.by_source().into_iter().map(|source| source.refused).sum()
+    }
+
+    /// What each source took and refused since the start.
+    pub fn by_source(&self) -> Vec<SourceJson> {
+        let each = self.names.iter().map(|name| {
+            let refused =
+                |reason: Refusal| self.refused.with_label_values(&[&**name, reason.as_str()]).get();
+            let events = self.taken(name);
+            #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
+            let last_ms = || (self.last_at.with_label_values(&[name]).get() * 1000.0) as i64;
+            let follows_files = self.names_of_files.contains(name);
+            SourceJson {
+                name: name.clone(),
+                events,
+                refused: Refusal::ALL.into_iter().map(refused).sum(),
+                without_credential: refused(Refusal::NoCredential),
+                last_event: (events > 0).then(|| EventTime::from_ms(last_ms()).to_string()),
+                file_errors: if follows_files {
+                    self.file_errors.with_label_values(&[name]).get()
+                } else {
+                    0
+                },
+            }
+        });
+        each.collect()
+    }
+
+    /// Events that a source took since the start.
+    pub fn taken(&self, source: &str) -> u64 {
+        self.taken.with_label_values(&[source]).get()
+    }
+
+    /// Counts events that a source took at `now`.
+    pub fn count_taken(&self, source: &str, events: u64, now: EventTime) {
+        if events == 0 {
+            return;
+        }
+        self.taken.with_label_values(&[source]).inc_by(events);
+        self.last_at.with_label_values(&[source]).set(now.ms() as f64 / 1000.0);
+    }
+
+    /// Shows how many files a source follows, how many bytes it has not read, and counts failed attempts.
+    pub fn show_files(&self, source: &str, (files, unread, faults): (usize, u64, u64)) {
+        let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.files.with_label_values(&[source]).set(whole(files as u64));
+        self.unread_bytes.with_label_values(&[source]).set(whole(unread));
+        self.file_errors.with_label_values(&[source]).inc_by(faults);
     }
 
     /// Counts a rejected record that is not in the log.

@@ -1,8 +1,11 @@
 //! Sources: where events come from, and what happens to records that are refused.
 
+pub mod decoded;
 pub mod fast_clocks;
 pub mod file;
 pub mod ingest;
 pub mod kafka;
 pub mod metrics;
 pub mod rejects;
+pub mod start;
+pub mod tail;

@@ -31,6 +31,15 @@ pub enum RecordPlace<'a> {
         /// The offset.
         offset: i64,
     },
+    /// A line of a file that is followed.
+    Offset {
+        /// The name of the source.
+        source: &'a str,
+        /// The file.
+        file: &'a str,
+        /// Where the line begins. Unit: bytes, unpacked.
+        offset: u64,
+    },
     /// A line or element of an HTTP body.
     Request {
         /// The number of the request since the start.

@@ -139,8 +139,8 @@ async fn bounded(
 }
 
 async fn of_kafka(settings: &Settings) -> Vec<Check> {
-    let Some(params) = settings.kafka.clone() else {
-        return vec![Area::new("kafka").skipped("brokers", "no [kafka]: events come by HTTP")];
+    let Some(params) = settings.sources.kafka.clone() else {
+        return vec![Area::new("kafka").skipped("brokers", "no source of type kafka")];
     };
     let (settings, now) = (settings.clone(), clock::now());
     let looked =

@@ -53,7 +53,7 @@ pub(super) async fn check(client: &Client, settings: Option<&Settings>) -> Vec<C
     let ready = client.ask("/readyz?verbose", &[]).await.unwrap_or_default();
     let file = settings.and_then(|settings| settings.file.as_ref());
     let changed = file.and_then(|file| modified(file));
-    let is_to_read_kafka = settings.is_some_and(|settings| settings.kafka.is_some());
+    let is_to_read_kafka = settings.is_some_and(|settings| settings.sources.kafka.is_some());
     let facts = Facts { status, ready, asked, took_ms, changed, is_to_read_kafka };
     checks.extend(judge(&area, &facts));
     checks
@@ -116,7 +116,7 @@ fn judge(area: &Area, facts: &Facts) -> Vec<Check> {
     checks.extend(status.issues.iter().map(|issue| tell(area, issue)));
     checks.extend(well(area, status));
     if facts.is_to_read_kafka && status.kafka.is_none() {
-        let remedy = "restart it: [kafka] was added to its configuration after its start";
+        let remedy = "restart it: a source of Kafka was added to its configuration after its start";
         checks.push(area.failed("kafka", "the daemon reads no Kafka topic, and should", remedy));
     }
     checks.extend(judge_change(area, facts));
@@ -227,6 +227,7 @@ mod tests {
         let asked = EventTime::from_s(1_800_000_000);
         let ago = |seconds: i64| asked.plus_ms(-seconds * 1000).to_string();
         let status = StatusJson {
+            sources: Vec::new(),
             version: "1".into(),
             now: ago(0),
             issues: vec![],

@@ -1,8 +1,9 @@
 //! Kafka: whether it can be read, how far the group is, and whether records are keyed by credential.
 
 use super::report::{Area, Check};
-use crate::adapters::sources::kafka::consumer::{self, Start};
+use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::kafka::probe::{self, KafkaProbe, Sample, TopicProbe};
+use crate::adapters::sources::start::Start;
 use crate::adapters::storage::key_material;
 use crate::config::settings::Settings;
 use crate::formats::secrets::secret::Fingerprinter;
@@ -41,7 +42,7 @@ pub(super) fn check(settings: &Settings, params: &consumer::Params, now: EventTi
         Ok(looked) => judge(&area, &looked, &expected),
         Err(error) => {
             let found = format!("no answer from {}: {error}", params.brokers);
-            let remedy = "check [kafka] brokers, the network, and [kafka.librdkafka] security.protocol \
+            let remedy = "check its `brokers`, the network, and `security.protocol` in its `librdkafka` \
                           and sasl.*";
             vec![area.failed("brokers", found, remedy)]
         }
@@ -101,7 +102,7 @@ fn judge_topic(area: &Area, topic: &TopicProbe, expected: &Expected) -> Vec<Chec
     if let (0, None) = (topic.partitions, &topic.trouble) {
         let remedy = format!(
             "create it (kafka-topics.sh --create --topic {name} --partitions N), or correct \
-             [kafka] topics"
+             its `topics`"
         );
         return vec![area.failed("topic", format!("{name} does not exist"), remedy)];
     }
@@ -180,7 +181,7 @@ fn judge_records(area: &Area, name: &str, sample: &Sample) -> Check {
         let worst = sample.refused.iter().max_by_key(|(_, count)| *count);
         let remedy = worst.map_or("", |(why, _)| why.remedy());
         if sample.events == 0 {
-            let remedy = format!("{remedy}; check [kafka] format against docs/events.md");
+            let remedy = format!("{remedy}; check its `format` against docs/events.md");
             return area.failed("records", found, remedy);
         }
         return area.warning("records", found, remedy);
@@ -225,8 +226,8 @@ fn judge_times(area: &Area, name: &str, sample: &Sample, expected: &Expected) ->
 #[cfg(test)]
 mod tests {
     use super::{Area, Expected, judge};
-    use crate::adapters::sources::kafka::consumer::Start;
     use crate::adapters::sources::kafka::probe::{KafkaProbe, Sample, TopicProbe};
+    use crate::adapters::sources::start::Start;
     use crate::cli::doctor::report::State;
     use crate::formats::events::refusal::Refusal;
     use crate::model::time::EventTime;

@@ -6,7 +6,7 @@
 use super::history::History;
 use super::suggestion::{self, FLOOD_PER_MIN, Scope, Suggestion};
 use crate::cli::exit::Exit;
-use crate::cli::record_format::{self, Format};
+use crate::cli::record_format::RecordArgs;
 use crate::cli::replay;
 use crate::config::settings::Settings;
 use crate::detect::limit::Limits;
@@ -38,12 +38,9 @@ pub struct SuggestArgs {
     /// Files of events, as `replay` reads them; `.gz` and `.zst` are unpacked. They are read twice.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// The configuration. [default: built-in defaults]
-    #[arg(long)]
-    pub config: Option<PathBuf>,
-    /// The format of records; `mapping` needs a configuration. [default: as configured]
-    #[arg(long)]
-    pub format: Option<Format>,
+    /// How records are read.
+    #[command(flatten)]
+    pub records: RecordArgs,
     /// How many times the level of its credentials a limit is, at least 1. The level of a
     /// credential is what 99.9 % of the minutes in which it was used do not exceed.
     #[arg(long, default_value_t = 2.0)]
@@ -87,10 +84,7 @@ pub struct SuggestReport {
 }
 
 /// Runs the command.
-pub fn run(args: &SuggestArgs, mut settings: Settings) -> Exit {
-    if let Err(exit) = record_format::set(args.format, &mut settings) {
-        return exit;
-    }
+pub fn run(args: &SuggestArgs, settings: &Settings) -> Exit {
     if args.files.iter().any(|file| file.as_os_str() == "-") {
         crate::cli::output::print_problem("the files are read twice, so `-` can't be one of them");
         return Exit::Usage;
@@ -99,7 +93,7 @@ pub fn run(args: &SuggestArgs, mut settings: Settings) -> Exit {
         crate::cli::output::print_problem("--headroom must be a number of at least 1");
         return Exit::Usage;
     }
-    match report(&settings, args) {
+    match report(settings, args) {
         Ok(report) => {
             crate::cli::output::print_out(&match args.output {
                 SuggestOutput::Table => table(&report),
@@ -108,8 +102,8 @@ pub fn run(args: &SuggestArgs, mut settings: Settings) -> Exit {
             });
             if report.events > 0 && report.credentials == 0 {
                 crate::cli::output::print_problem(
-                    "none of the events counts as a use of its credential: say which do, as \
-                     verified = \"2xx\" in [source.access_log] (docs/events.md)",
+                    "none of the events counts as a use of its credential: say which do, by \
+                     --verified 2xx, or as verified = \"2xx\" of the source (docs/events.md)",
                 );
             } else if report.events > 0 && report.days < DAYS_MIN {
                 crate::cli::output::print_problem(&format!(

@@ -452,9 +452,10 @@ mod tests {
             [http.tokens.gateway]
             roles = ["check"]
             token_file = "/etc/gateway.token"
-            [kafka]
+            [sources.kafka]
+type = "kafka"
             brokers = "k:9092"
-            [kafka.librdkafka]
+            [sources.kafka.librdkafka]
             "security.protocol" = "ssl"
             "sasl.password" = "opensesame"
             [auth_store.redis]

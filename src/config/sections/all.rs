@@ -2,7 +2,8 @@
 
 use super::detection::{engine, profile};
 use super::response::journal;
-use super::sources::{access_log, admin, decoder, egress, http, kafka, rejects};
+use super::servers::{admin, egress, http, rejects};
+use super::sources::sources;
 use super::state::{checkpoints, event_log, findings};
 use super::stores::auth_stores;
 use super::values::{key_file, path, secrets_as_names};
@@ -16,11 +17,7 @@ use std::collections::BTreeSet;
 
 /// Reads the whole file.
 pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
-    let source = root.section("source");
-    let access_log = access_log(source.section("access_log"));
-    let decoder = decoder(&source, access_log);
-    let threads: u32 = source.integer("threads");
-    source.finish();
+    let sources = sources(root.section("sources"));
     let data_dir = root.read("data_dir", path).unwrap_or_default();
     let (socket, mode) = admin(root.section("admin"));
     let path_of_socket = match socket {
@@ -37,16 +34,16 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
     let (profile, tenant_sums) = profile(root);
     let watched = !profile.disabled.has(Detector::TenantFlood);
     let tenant_flood = watched.then_some(profile.tenant_flood);
+    let (partition, threads) = engine(root.section("engine"));
     let settings = Settings {
         file: None,
         data_dir,
         admin: unix_socket::Params { path: path_of_socket, mode },
         http: http(root.section("http")),
-        kafka: kafka(root.section("kafka")),
-        decoder,
-        access_log,
-        threads: usize::try_from(threads).unwrap_or(2),
-        partition: partition::Params { profile, ..engine(root.section("engine")) },
+        decoder: sources.decoders.get(sources.only()).cloned().unwrap_or_default(),
+        sources,
+        threads,
+        partition: partition::Params { profile, ..partition },
         control: control_plane::params::Params {
             tenant_flood,
             tenant_sums,

@@ -14,7 +14,8 @@ use crate::stats::rate::narrow;
 use hashbrown::HashMap;
 use std::collections::BTreeMap;
 
-pub(super) fn engine(section: Section<'_>) -> partition::Params {
+/// Parameters of partitions, but for the detectors', and how many threads own them.
+pub(super) fn engine(section: Section<'_>) -> (partition::Params, usize) {
     let params = partition::Params {
         lateness_ms: section.duration_ms("lateness"),
         skew_ms_max: section.duration_ms("skew_max"),
@@ -22,8 +23,10 @@ pub(super) fn engine(section: Section<'_>) -> partition::Params {
         ..partition::Params::default()
     };
     let memory = section.size("memory");
+    let threads: u32 = section.integer("threads");
     section.finish();
-    params.with_memory(usize::try_from(memory).unwrap_or(usize::MAX))
+    let params = params.with_memory(usize::try_from(memory).unwrap_or(usize::MAX));
+    (params, usize::try_from(threads).unwrap_or(2))
 }
 
 /// Parameters of the detectors, and the limits of what a tenant's credentials make together.

@@ -1,10 +1,13 @@
 //! One file per group of sections of the configuration.
 
 pub mod all;
+pub mod catalog;
 pub mod detection;
+pub mod mapping;
 pub mod notify;
 pub mod receivers;
 pub mod response;
+pub mod servers;
 pub mod sources;
 pub mod state;
 pub mod stores;

@@ -1,204 +1,249 @@
-//! The doors: HTTP, Kafka, how records are read, where refused ones go.
+//! Sources of events: HTTP, files, Kafka, and how their records are read.
 
-use super::values::{kind, one_of, path, real_names, secret_file, some_text};
-use crate::adapters::egress;
-use crate::adapters::http::auth::Role;
+use super::catalog;
+use super::mapping::{MappedFields, fields, verified};
+use super::servers::networks;
+use super::values::{kind, one_of, some_text};
+use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
-use crate::adapters::sources::kafka::consumer::Start;
-use crate::adapters::sources::rejects;
-use crate::config::mask;
+use crate::adapters::sources::start::Start;
+use crate::adapters::sources::tail::params as tail;
+use crate::adapters::sources::tail::pattern::{PathPattern, PatternError};
 use crate::config::reader::Section;
-use crate::config::settings::{Http, Token};
+use crate::config::settings::Sources;
 use crate::config::value::{InvalidValue, Value};
 use crate::formats::events::access_log::{AccessLog, Field};
 use crate::formats::events::address::TrustedProxies;
 use crate::formats::events::decoder::{Decoder, Format};
 use crate::formats::events::mapping::Mapping;
-use crate::formats::events::pointer::Pointer;
 use crate::formats::events::verified::{Verified, VerifiedRule};
-use crate::model::event::{self, Outcome};
-use ipnet::IpNet;
-use secrecy::ExposeSecret;
+use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
 
-pub(super) fn http(section: Section<'_>) -> Http {
-    let address = |value: Value<'_>| {
-        let text = value.text()?;
-        text.parse::<SocketAddr>().map_err(|_| {
-            InvalidValue::new(
-                format!("invalid address `{}`", mask::address(text)),
-                "write 127.0.0.1:7878",
-            )
-        })
-    };
-    let listen = section.read("listen", address);
-    let listen = listen.unwrap_or_else(|| SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let body = section.size("body_max");
-    let by_name = section.section("tokens");
-    real_names(&by_name);
-    let mut tokens = Vec::new();
-    for name in by_name.names() {
-        let token = by_name.section(&name);
-        let role = |text: &str| Role::ALL.into_iter().find(|role| role.as_str() == text);
-        let roles = token.get("roles", |value| {
-            let known = Role::ALL.map(Role::as_str).join(", ");
-            let wrong = || InvalidValue::new("unknown role", format!("write some of {known}"));
-            value.texts()?.into_iter().map(|text| role(text).ok_or_else(wrong)).collect()
-        });
-        let secret = token.get("token_file", |value| {
-            let secret = secret_file(value)?;
-            if secret.expose_secret().len() < 16 {
-                return Err(InvalidValue::new(
-                    "the token is too short",
-                    "use 16 characters or more, from `openssl rand -hex 32`",
-                ));
-            }
-            Ok(secret)
-        });
-        match (roles, secret) {
-            (Some(roles), Some(secret)) => tokens.push(Token { name, secret, roles }),
-            _ => token.report_missing(&["roles", "token_file"]),
-        }
-        token.finish();
-    }
-    for (number, token) in tokens.iter().enumerate() {
-        let secret = |token: &Token| token.secret.expose_secret().to_owned();
-        let twin = tokens.iter().take(number).find(|other| secret(other) == secret(token));
-        if let Some(twin) = twin {
-            by_name.report(InvalidValue::new(
-                format!("{} and {} have the same token", twin.name, token.name),
-                "give each its own: the journal names who ordered by it",
-            ));
-        }
-    }
-    by_name.finish();
-    if !listen.ip().is_loopback() && tokens.is_empty() {
-        section.report(InvalidValue::new(
-            format!("{listen} is reachable from other machines without a token"),
-            "add [http.tokens.NAME] with roles and token_file, or listen on 127.0.0.1",
+/// The longest name of a source. Unit: bytes. Chosen: it is a part of paths and a label of metrics.
+const SOURCE_NAME_BYTES_MAX: usize = 64;
+/// The most sources. Chosen: each has time series of its own.
+const SOURCES_MAX: usize = 64;
+
+/// Reads all sources. That of the name `default` takes `POST /v1/events`, whether it is there or not.
+pub(super) fn sources(all: Section<'_>) -> Sources {
+    let mut names = all.names_of_tables();
+    if names.len() > SOURCES_MAX {
+        all.report(InvalidValue::new(
+            format!("more than {SOURCES_MAX} sources"),
+            "let one source take the events of several gateways",
         ));
     }
-    section.finish();
-    Http { listen, body_bytes_max: usize::try_from(body).unwrap_or(usize::MAX), tokens }
+    let has_default = names.iter().any(|name| name == DEFAULT_SOURCE);
+    if !has_default {
+        names.push(DEFAULT_SOURCE.to_owned());
+    }
+    let mut sources = Sources { has_default, ..Sources::default() };
+    for name in names {
+        let section = all.section(&name);
+        if !is_source_name(&name) {
+            section.report(InvalidValue::new(
+                format!("`{name}` can't be the name of a source"),
+                format!("use a-z, 0-9, _ and -, at most {SOURCE_NAME_BYTES_MAX} of them"),
+            ));
+        }
+        source(&name, section, &mut sources);
+    }
+    all.finish();
+    sources
 }
 
-pub(super) fn decoder(section: &Section<'_>, access_log: AccessLog) -> Decoder {
-    let known = |text: &str| Format::NAMES.into_iter().find(|name| *name == text);
-    let name = section.read("format", |value| one_of(value, known, &Format::NAMES));
-    let own = section.section("mapping");
-    let is_there = own.is_there();
-    let mapping = mapping(own);
-    let raw_secrets = section.flag("fingerprint_credentials");
-    let format = match name {
-        Some("cloudtrail") => Format::CloudTrail,
-        Some("access_log") => Format::AccessLog(access_log),
-        Some("mapping") => {
-            if !is_there {
+fn is_source_name(name: &str) -> bool {
+    let is_good =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+    (1..=SOURCE_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_good)
+}
+
+fn source(name: &str, section: Section<'_>, sources: &mut Sources) {
+    let types = ["http", "file", "kafka"];
+    let known = |text: &str| types.into_iter().find(|one| *one == text);
+    let kind = section.read("type", |value| one_of(value, known, &types)).unwrap_or("http");
+    if name == DEFAULT_SOURCE && kind != "http" {
+        section.report(InvalidValue::new(
+            "this source takes POST /v1/events, so its type is http",
+            "give the source another name",
+        ));
+    }
+    let decoder = decoder(&section);
+    match kind {
+        "file" => {
+            let files = file(&section, decoder.clone());
+            sources.files.extend(files.map(|files| (name.to_owned(), files)));
+        }
+        "kafka" => {
+            let kafka = kafka(&section, name, decoder.clone());
+            if sources.kafka.is_some() {
                 section.report(InvalidValue::new(
-                    "format = \"mapping\" needs a mapping",
-                    "add a table `mapping` with credential = \"/path\" and time = \"/path\"",
+                    "a second source of Kafka",
+                    "name the topics of both in one, or run another instance",
                 ));
             }
-            mapping.map_or(Format::Native, |mapping| Format::Mapping(Box::new(mapping)))
+            sources.kafka = kafka;
         }
-        _ => Format::Native,
-    };
-    let proxies = section.get("trusted_proxies", networks).map(TrustedProxies::new);
-    Decoder { format, proxies: proxies.unwrap_or_default(), raw_secrets }
+        _ => {
+            sources.http.insert(name.to_owned(), decoder.clone());
+        }
+    }
+    sources.decoders.insert(name.to_owned(), decoder);
+    section.finish();
 }
 
-pub(super) fn access_log(section: Section<'_>) -> AccessLog {
+/// How the records of a source are read.
+fn decoder(section: &Section<'_>) -> Decoder {
+    let names: Vec<&str> = catalog::names().collect();
+    let known = |text: &str| catalog::names().find(|name| *name == text);
+    let name = section.read("format", |value| one_of(value, known, &names)).unwrap_or("native");
+    let default_kind = section.get("kind", kind);
+    let verified = section.get("verified", verified);
+    let tenant = section.get("tenant", tenant);
     let field = |text: &str| match text {
         "user" => Some(Field::User),
         "address" => Some(Field::Address),
         _ => None,
     };
-    let credential = section.read("credential", |v| one_of(v, field, &["user", "address"]));
-    let kind = section.read("kind", kind);
-    let verified =
-        section.read("verified", |v| one_of(v, VerifiedRule::parse, &VerifiedRule::NAMES));
-    section.finish();
-    AccessLog {
-        credential: credential.unwrap_or_default(),
-        kind: kind.unwrap_or_default(),
-        verified: verified.unwrap_or_default(),
-    }
-}
-
-fn pointer(value: Value<'_>) -> Result<Pointer, InvalidValue> {
-    Pointer::parse(value.text()?)
-        .map_err(|error| InvalidValue::new(error.to_string(), "write /field or /outer/inner"))
-}
-
-/// A rule by name, or the place of a boolean.
-fn verified(value: Value<'_>) -> Result<Verified, InvalidValue> {
-    let text = value.text()?;
-    match VerifiedRule::parse(text) {
-        Some(rule) => Ok(Verified::Rule(rule)),
-        None if text == "outcome" => Ok(Verified::Outcome),
-        None if text.starts_with('/') => pointer(value).map(Verified::Field),
-        None => Err(InvalidValue::new(
-            format!("unknown rule `{text}` for verified uses"),
-            "write never, 2xx, always, outcome, or the place of a boolean, like /auth/verified",
-        )),
-    }
-}
-
-fn mapping(section: Section<'_>) -> Option<Mapping> {
-    if !section.is_there() {
-        return None;
-    }
-    let credential = section.get("credential", pointer);
-    let time = section.get("time", pointer);
-    let default_kind = section.read("default_kind", kind).unwrap_or_default();
-    let [kind, outcome, status] =
-        ["kind", "outcome", "status"].map(|name| section.get(name, pointer));
-    let verified = section.read("verified", verified).unwrap_or_default();
-    if verified == Verified::Outcome && outcome.is_none() {
-        section.report(InvalidValue::new(
-            "verified = \"outcome\" needs an outcome",
-            "add outcome = \"/path\", or write never, 2xx, always or the place of a boolean",
-        ));
-    }
-    if verified == Verified::Rule(VerifiedRule::Success) && status.is_none() {
-        section.report(InvalidValue::new(
-            "verified = \"2xx\" needs a status",
-            "add status = \"/path\", or write never, always, outcome or the place of a boolean",
-        ));
-    }
-    let fields = event::Field::ALL.into_iter().filter(|field| *field != event::Field::Text);
-    let details =
-        fields.filter_map(|field| Some((field, section.get(field.as_str(), pointer)?))).collect();
-    let words = section.section("outcomes");
-    let known = Outcome::ALL.map(Outcome::as_str);
-    let meaning = |word: String| {
-        let outcome = words.get(&word, |v| one_of(v, Outcome::parse, &known))?;
-        Some((word, outcome))
+    let credential = section.read("credential", |value| one_of(value, field, &["user", "address"]));
+    let mapping = section.section("mapping");
+    let has_mapping = mapping.is_there();
+    let own = fields(mapping);
+    let raw_secrets = section.flag("fingerprint_credentials");
+    let proxies = section.get("trusted_proxies", networks).map(TrustedProxies::new);
+    let format = match name {
+        "native" => Format::Native,
+        "cloudtrail" => Format::CloudTrail,
+        "access_log" => Format::AccessLog(AccessLog {
+            credential: credential.unwrap_or_default(),
+            kind: default_kind.unwrap_or_default(),
+            verified: rule(section, verified.as_ref()),
+        }),
+        name => mapped(section, name, (own, has_mapping), (default_kind, verified.clone())),
     };
-    let outcomes = words.names().into_iter().filter_map(meaning).collect();
-    if credential.is_none() || time.is_none() {
-        section.report_missing(&["credential", "time"]);
+    let is_mapping = matches!(format, Format::Mapping(_));
+    let decides_itself = matches!(format, Format::Native | Format::CloudTrail);
+    for (key, is_set, is_wrong) in [
+        ("mapping", has_mapping, !is_mapping),
+        ("kind", default_kind.is_some(), decides_itself),
+        ("verified", verified.is_some(), decides_itself),
+    ] {
+        if is_set && is_wrong {
+            section.report_at(
+                key,
+                InvalidValue::new(
+                    format!("`{key}` has no effect with format = \"{name}\""),
+                    "remove it, or set another format",
+                ),
+            );
+        }
     }
-    section.finish();
-    Some(Mapping {
-        default_kind,
-        kind,
-        outcome,
-        outcomes,
-        status,
-        verified,
-        details,
-        ..Mapping::new(credential?, time?)
-    })
+    Decoder { format, proxies: proxies.unwrap_or_default(), raw_secrets, tenant }
 }
 
-pub(super) fn kafka(section: Section<'_>) -> Option<consumer::Params> {
-    if !section.is_there() {
-        return None;
+fn tenant(value: Value<'_>) -> Result<String, InvalidValue> {
+    let text = some_text(value)?;
+    if text.len() > NAME_BYTES_MAX {
+        let message = format!("longer than {NAME_BYTES_MAX} bytes");
+        return Err(InvalidValue::new(message, "use the name that events have"));
     }
+    Ok(text)
+}
+
+/// The rule of an access log, whose lines have no field that could say it.
+fn rule(section: &Section<'_>, verified: Option<&Verified>) -> VerifiedRule {
+    match verified {
+        None => VerifiedRule::default(),
+        Some(Verified::Rule(rule)) => *rule,
+        Some(Verified::Outcome | Verified::Field(_)) => {
+            section.report_at(
+                "verified",
+                InvalidValue::new(
+                    "an access log has no such field",
+                    format!("write {}", VerifiedRule::NAMES.join(", ")),
+                ),
+            );
+            VerifiedRule::default()
+        }
+    }
+}
+
+/// A mapping of the operator's own, or one of the catalog with the operator's changes.
+fn mapped(
+    section: &Section<'_>,
+    name: &str,
+    (own, has_mapping): (MappedFields, bool),
+    (default_kind, verified): (Option<Kind>, Option<Verified>),
+) -> Format {
+    let of_catalog = catalog::format(name);
+    if of_catalog.is_none() && !has_mapping {
+        section.report(InvalidValue::new(
+            "format = \"mapping\" needs a mapping",
+            "add a table `mapping` with credential = \"/path\" and time = \"/path\"",
+        ));
+        return Format::Native;
+    }
+    let base = of_catalog.map(|preset| preset.mapping.clone());
+    let Some(mapping) = own.over(base) else {
+        section.section("mapping").report_missing(&["credential", "time"]);
+        return Format::Native;
+    };
+    let mapping = Mapping {
+        default_kind: default_kind.unwrap_or(mapping.default_kind),
+        verified: verified.unwrap_or(mapping.verified),
+        ..mapping
+    };
+    for (rule, is_there, key) in [
+        (Verified::Outcome, mapping.outcome.is_some(), "outcome"),
+        (Verified::Rule(VerifiedRule::Success), mapping.status.is_some(), "status"),
+    ] {
+        if mapping.verified == rule && !is_there {
+            section.report_at(
+                "verified",
+                InvalidValue::new(
+                    format!("this rule needs the field `{key}`"),
+                    format!("add {key} = \"/path\" to the mapping, or choose another rule"),
+                ),
+            );
+        }
+    }
+    Format::Mapping(Box::new(mapping))
+}
+
+fn file(section: &Section<'_>, decoder: Decoder) -> Option<tail::Params> {
+    let paths = section.get("paths", |value| {
+        let paths = value.texts()?;
+        if paths.is_empty() {
+            return Err(InvalidValue::new("no file", "name a file"));
+        }
+        let wrong = |error: PatternError| {
+            InvalidValue::new(error.to_string(), "write [\"/var/log/nginx/*.log\"]")
+        };
+        paths.iter().map(|path| PathPattern::parse(path).map_err(wrong)).collect()
+    });
+    if paths.is_none() {
+        section.report_missing(&["paths"]);
+    }
+    if decoder.format.reads_documents() {
+        section.report_at(
+            "format",
+            InvalidValue::new(
+                "a file that grows has a record a line, these are documents",
+                "send them to an http source, or run `tripline replay`",
+            ),
+        );
+    }
+    Some(tail::Params { paths: paths?, start: start(section), decoder })
+}
+
+fn start(section: &Section<'_>) -> Start {
+    let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);
+    let start = section.read("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
+    start.unwrap_or_default()
+}
+
+fn kafka(section: &Section<'_>, source: &str, decoder: Decoder) -> Option<consumer::Params> {
     let text = |value: Value<'_>| value.text().map(str::to_owned);
     let texts = |value: Value<'_>| {
         let texts: Vec<String> = value.texts()?.into_iter().map(str::to_owned).collect();
@@ -211,26 +256,22 @@ pub(super) fn kafka(section: Section<'_>) -> Option<consumer::Params> {
     let brokers = section.get("brokers", text);
     let topics = section.get("topics", texts);
     let group = section.read("group", text).unwrap_or_default();
-    let decoder = decoder(&section, access_log(section.section("access_log")));
     let rejects_topic = section.get("rejects_topic", text);
     let stall_ms = section.duration_ms("stall_after");
-    let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);
-    let start = section.read("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
     let instance = section.get("instance", some_text);
     let librdkafka = librdkafka(&section.section("librdkafka"), &OWNED);
     if brokers.is_none() || topics.is_none() {
         section.report_missing(&["brokers", "topics"]);
     }
-    section.finish();
     let (brokers, topics) = (brokers?, topics?);
-    let start = start.unwrap_or_default();
     Some(consumer::Params {
+        source: source.to_owned(),
         brokers,
         topics,
         group,
         decoder,
         rejects_topic,
-        start,
+        start: start(section),
         instance,
         stall_ms,
         librdkafka,
@@ -264,68 +305,3 @@ const OWNED: [&str; 7] = [
     "enable.auto.offset.store",
     "enable.partition.eof",
 ];
-
-pub(super) fn rejects(section: Section<'_>) -> rejects::Params {
-    let params =
-        rejects::Params { keep_ms: section.duration_ms("keep"), bytes_max: section.size("max") };
-    section.finish();
-    params
-}
-
-pub(super) fn egress(section: Section<'_>) -> egress::Params {
-    let networks = section.get("networks", networks);
-    let timeout_ms = u64::try_from(section.duration_ms("timeout")).unwrap_or(0);
-    let mut params = egress::Params {
-        networks: networks.unwrap_or_default(),
-        timeout: Duration::from_millis(timeout_ms),
-        authorities: None,
-    };
-    let authorities = section.get("ca_file", |value| {
-        let with = egress::Params { authorities: Some(path(value)?), ..params.clone() };
-        egress::Egress::new(&with)
-            .map_err(|error| {
-                let text = value.text().unwrap_or("");
-                let shown = mask::path(text);
-                let message = error.to_string();
-                let message =
-                    if shown == text { message } else { "can't use this file".to_owned() };
-                InvalidValue::new(message, "name a file with certificates in PEM")
-            })
-            .map(|_| with.authorities)
-    });
-    params.authorities = authorities.flatten();
-    section.finish();
-    params
-}
-
-fn networks(value: Value<'_>) -> Result<Vec<IpNet>, InvalidValue> {
-    let wrong = |text: &str| {
-        InvalidValue::new(
-            format!("invalid network `{}`", mask::address(text)),
-            "write [\"10.0.0.0/8\", \"::1/128\"]",
-        )
-    };
-    let read = |text: &str| text.parse().map_err(|_| wrong(text));
-    value.texts()?.into_iter().map(read).collect()
-}
-
-/// The Unix socket over which this machine's people order.
-pub(super) fn admin(section: Section<'_>) -> (Option<PathBuf>, u32) {
-    let socket = section.get("socket", path);
-    let mode = section.read("socket_mode", |value| {
-        let text = value.text()?;
-        let read = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777);
-        let mode =
-            read.ok_or_else(|| InvalidValue::new("invalid file permissions", "write \"0660\""))?;
-        if mode & 0o007 != 0 || mode & 0o600 != 0o600 {
-            return Err(InvalidValue::new(
-                "access to the socket is the right to give orders: its owner needs it, others \
-                 must not have it",
-                "write \"0600\", or \"0660\" for a group",
-            ));
-        }
-        Ok(mode)
-    });
-    section.finish();
-    (socket, mode.unwrap_or_default())
-}

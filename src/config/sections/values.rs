@@ -26,7 +26,7 @@ pub(super) fn one_of<T>(
     parse(text).ok_or_else(wrong)
 }
 
-pub(super) fn kind(value: Value<'_>) -> Result<Kind, InvalidValue> {
+pub(in crate::config) fn kind(value: Value<'_>) -> Result<Kind, InvalidValue> {
     one_of(value, Kind::parse, &Kind::ALL.map(Kind::as_str))
 }
 

@@ -49,14 +49,14 @@ mod tests {
     use crate::adapters::enforce::redis::store::{CHANGES_DEFAULT, KEY_DEFAULT};
     use crate::adapters::enforce::template::Template;
     use crate::adapters::http::auth::Role;
-    use crate::adapters::sources::kafka::consumer::Start;
+    use crate::adapters::sources::start::Start;
     use crate::config::loader;
+    use crate::config::sections::catalog;
     use crate::config::table::render;
     use crate::config::table::setting::{ACTIONS, DETECTORS, FORMATS, KINDS, MODES, ROLES};
     use crate::control_plane;
     use crate::control_plane::notifications::notice;
     use crate::data_plane::partition;
-    use crate::formats::events::decoder::Format;
     use crate::model::credential::Kind;
     use crate::model::decision::Mode;
     use crate::model::finding::{Action, Detector};
@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(MODES, Mode::ALL.map(Mode::as_str));
         assert_eq!(ROLES, Role::ALL.map(Role::as_str));
         assert_eq!(DETECTORS, Detector::ALL.map(Detector::as_str));
-        assert_eq!(FORMATS, Format::NAMES);
+        assert_eq!(FORMATS, catalog::names().collect::<Vec<_>>());
     }
 
     #[test]
@@ -101,13 +101,13 @@ mod tests {
     #[test]
     fn defaults_of_optional_sections_are_those_of_their_modules() {
         let text = "[auth_store.redis]\nurl = \"redis://127.0.0.1:1\"\n\
-                    [kafka]\nbrokers = \"127.0.0.1:1\"\ntopics = [\"t\"]\n\
+                    [sources.k]\ntype = \"kafka\"\nbrokers = \"127.0.0.1:1\"\ntopics = [\"t\"]\n\
                     [notify.alertmanager.a]\nurl = \"https://example.com\"\n";
         let settings = loader::check("t", text, BTreeMap::new()).expect("good");
         let KindOfStore::Redis(redis) = &settings.stores[0].of else { panic!("no Redis") };
         assert_eq!(redis.key, Template::parse(KEY_DEFAULT).expect("a template"));
         assert_eq!((&*redis.stream, &*redis.channel), (CHANGES_DEFAULT, CHANGES_DEFAULT));
-        let kafka = settings.kafka.expect("Kafka");
+        let kafka = settings.sources.kafka.expect("Kafka");
         assert_eq!((&*kafka.group, kafka.start), ("tripline", Start::default()));
         let own = |value: &dyn std::fmt::Debug| format!("{value:?}");
         assert_eq!(own(&settings.receivers[0].wants), own(&notice::Params::default()));

@@ -6,6 +6,13 @@ use super::setting::{Kind, Setting, duration, integer, number, number_or_none, s
 /// The settings, in the order of the file.
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
+        path: "engine.threads",
+        kind: integer(1, 16),
+        default: Some("2"),
+        example: None,
+        doc: "Threads that own credentials; as many again for Kafka, where it is set up.",
+    },
+    Setting {
         path: "engine.lateness",
         kind: duration(0, i64::MAX),
         default: Some(r#""5s""#),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 const WIDTH: usize = 106;
 
 /// Sections that are off unless they are in the file.
-const OPTIONAL: [&str; 3] = ["kafka", "auth_store", "notify"];
+const OPTIONAL: [&str; 2] = ["auth_store", "notify"];
 
 const HEAD: &str = "tripline's configuration. Every line that begins with `#=` is a default: remove the mark to \
     change it. Check a file with `tripline check FILE`: it reports every mistake at once.\n\
@@ -80,6 +80,7 @@ fn range(kind: Kind) -> String {
         Kind::Flag
         | Kind::Text
         | Kind::Texts
+        | Kind::Place
         | Kind::File
         | Kind::Address
         | Kind::Permissions
@@ -101,7 +102,6 @@ pub fn toml() -> String {
         let title = title.join(".");
         let is_example = section.iter().any(|(_, is_name)| *is_name)
             || section.first().is_some_and(|(part, _)| OPTIONAL.contains(part))
-            || setting.path.contains("mapping.")
             || setting.path.ends_with('>');
         if current.as_deref() != Some(&title) && !title.is_empty() {
             out.push('\n');
@@ -123,6 +123,7 @@ fn words_of(kind: Kind) -> &'static str {
         Kind::Flag => "true or false",
         Kind::Text => "text",
         Kind::Texts => "list of texts",
+        Kind::Place => "place",
         Kind::File => "path",
         Kind::Address => "address",
         Kind::Permissions => "permissions",
@@ -161,6 +162,7 @@ fn value_schema(setting: &Setting) -> Value {
         Kind::Text | Kind::File | Kind::Address | Kind::Time => json!({"type": "string"}),
         Kind::Permissions => json!({"type": "string", "pattern": "^0?[0-7]{3}$"}),
         Kind::Texts => json!({"type": "array", "items": {"type": "string"}}),
+        Kind::Place => place_schema(),
         Kind::Table => json!({"type": "object"}),
         Kind::Choice(words) => json!({"enum": words}),
         Kind::Choices(words) => json!({"type": "array", "items": {"enum": words}}),
@@ -184,6 +186,19 @@ fn value_schema(setting: &Setting) -> Value {
         schema.insert("description".to_owned(), Value::from(text));
     }
     schema
+}
+
+fn place_schema() -> Value {
+    let pointer = json!({"type": "string", "pattern": "^/"});
+    let text = json!({"type": "string"});
+    let part = json!({
+        "type": "object",
+        "properties": {
+            "at": pointer, "value": text, "match": text, "format": text, "fingerprint": {"type": "boolean"},
+        },
+        "additionalProperties": false,
+    });
+    json!({"anyOf": [pointer, part, {"type": "array", "items": {"anyOf": [pointer, part]}}]})
 }
 
 /// A JSON Schema of configurations.

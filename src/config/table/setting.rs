@@ -25,6 +25,8 @@ pub enum Kind {
     Text,
     /// A list of texts.
     Texts,
+    /// Where a field is in a record: a JSON pointer, a table, or a list of these.
+    Place,
     /// A path.
     File,
     /// An address with a port.
@@ -100,7 +102,23 @@ pub(super) const LIMIT: Kind = Kind::Rate { or_none: true };
 pub(super) const RATE: Kind = Kind::Rate { or_none: false };
 
 /// The formats of events.
-pub(super) const FORMATS: &[&str] = &["native", "cloudtrail", "access_log", "mapping"];
+pub(super) const FORMATS: &[&str] = &[
+    "native",
+    "cloudtrail",
+    "access_log",
+    "mapping",
+    "apisix",
+    "aws_api_gateway",
+    "caddy",
+    "cloudflare",
+    "envoy",
+    "kong",
+    "litellm",
+    "nginx",
+    "ocsf",
+    "okta",
+    "traefik",
+];
 /// The kinds of credentials.
 pub(super) const KINDS: &[&str] = &["api_key", "jwt", "session", "refresh_token", "agent_token"];
 /// The actions.

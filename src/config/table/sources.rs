@@ -1,7 +1,7 @@
-//! Sources: HTTP, Kafka, files, and how records are read.
+//! The data folder, the HTTP API, and sources: HTTP, Kafka, files, and how records are read.
 
 use super::setting::{FORMATS, KINDS, ROLES};
-use super::setting::{Kind, Setting, duration, integer, size};
+use super::setting::{Kind, Setting, duration, size};
 
 /// The settings, in the order of the file.
 pub(super) const SETTINGS: &[Setting] = &[
@@ -77,15 +77,51 @@ pub(super) const SETTINGS: &[Setting] = &[
         doc: "Permissions of the socket: 0600 for its owner, 0660 for a group, too.",
     },
     Setting {
-        path: "source.format",
+        path: "sources.<nginx>.type",
+        kind: Kind::Choice(&["http", "file", "kafka"]),
+        default: Some(r#""http""#),
+        example: None,
+        doc: "Where events come from. The source `default` takes POST /v1/events, and is there without a \
+              section; another one of http takes POST /v1/sources/NAME/events. file follows log files. \
+              kafka reads records that are keyed by credential, so that one instance sees all of its \
+              uses.",
+    },
+    Setting {
+        path: "sources.<nginx>.format",
         kind: Kind::Choice(FORMATS),
         default: Some(r#""native""#),
         example: None,
-        doc: "How events of the HTTP source and of files are read: native, cloudtrail, access_log, \
-              mapping.",
+        doc: "How records are read. `tripline generate format NAME` prints those that are a mapping, to \
+              start from; settings of [sources.NAME] and [sources.NAME.mapping] replace single lines of \
+              them.",
     },
     Setting {
-        path: "source.trusted_proxies",
+        path: "sources.<nginx>.kind",
+        kind: Kind::Choice(KINDS),
+        default: None,
+        example: Some(r#""api_key""#),
+        doc: "The kind of credentials whose record names none: without it that of the format, or api_key.",
+    },
+    Setting {
+        path: "sources.<nginx>.verified",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""2xx""#),
+        doc: "Which records show that the caller holds the credential: never, 2xx (those with such a \
+              status), always; in a mapping also outcome (accepted or throttled), or the place of a \
+              boolean, like \"/auth/verified\". Others justify at most an alert. Without it the rule of \
+              the format; in access logs and mappings of your own, never: a server logs a user that a \
+              stranger named as it logs a real one.",
+    },
+    Setting {
+        path: "sources.<nginx>.tenant",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""acme""#),
+        doc: "The tenant of credentials whose record names none.",
+    },
+    Setting {
+        path: "sources.<nginx>.trusted_proxies",
         kind: Kind::Texts,
         default: None,
         example: Some(r#"["10.0.0.0/8", "192.0.2.7/32"]"#),
@@ -93,7 +129,7 @@ pub(super) const SETTINGS: &[Setting] = &[
               the client. Without it: loopback, link-local and private networks.",
     },
     Setting {
-        path: "source.fingerprint_credentials",
+        path: "sources.<nginx>.fingerprint_credentials",
         kind: Kind::Flag,
         default: Some("false"),
         example: None,
@@ -101,141 +137,59 @@ pub(super) const SETTINGS: &[Setting] = &[
               known by its fingerprint alone.",
     },
     Setting {
-        path: "source.threads",
-        kind: integer(1, 16),
-        default: Some("2"),
-        example: None,
-        doc: "Threads that own credentials; as many again for Kafka, where it is set up.",
-    },
-    Setting {
-        path: "source.access_log.credential",
+        path: "sources.<nginx>.credential",
         kind: Kind::Choice(&["user", "address"]),
         default: Some(r#""user""#),
         example: None,
-        doc: "Which field names the credential: the third (user) or the first (address).",
+        doc: "For format = \"access_log\": which field names the credential, the third (user) or the \
+              first (address).",
     },
     Setting {
-        path: "source.access_log.kind",
-        kind: Kind::Choice(KINDS),
-        default: Some(r#""api_key""#),
-        example: None,
-        doc: "The kind of the credentials.",
-    },
-    Setting {
-        path: "source.access_log.verified",
-        kind: Kind::Choice(&["never", "2xx", "always"]),
-        default: Some(r#""never""#),
-        example: None,
-        doc: "Which lines show that the caller holds the credential: never, 2xx (those with such a \
-              status), always. Others justify at most an alert. A server logs a user that a stranger \
-              named as it logs a real one.",
-    },
-    Setting {
-        path: "source.mapping.credential",
-        kind: Kind::Text,
+        path: "sources.<nginx>.paths",
+        kind: Kind::Texts,
         default: None,
-        example: Some(r#""/auth/key_id""#),
-        doc: "Your own JSON, by JSON pointers (RFC 6901); for format = \"mapping\". Place of the \
-              credential's id. Required.",
+        example: Some(r#"["/var/log/nginx/*.log"]"#),
+        doc: "For type = \"file\": the files to follow, through rotation; `*` stands for any part of a file's \
+              name. Required.",
     },
     Setting {
-        path: "source.mapping.time",
-        kind: Kind::Text,
-        default: None,
-        example: Some(r#""/ts""#),
-        doc: "Place of the event's time. Required.",
-    },
-    Setting {
-        path: "source.mapping.default_kind",
-        kind: Kind::Choice(KINDS),
-        default: Some(r#""api_key""#),
+        path: "sources.<nginx>.start",
+        kind: Kind::Choice(&["earliest", "latest"]),
+        default: Some(r#""earliest""#),
         example: None,
-        doc: "The kind of credentials whose record names none.",
+        doc: "Where reading begins in a file that is new, or in a partition that is new to the group, or was \
+              recreated or cut off.",
     },
     Setting {
-        path: "source.mapping.<tenant>",
-        kind: Kind::Text,
-        default: None,
-        example: Some(r#""/org/id""#),
-        doc: "Place of a field of the auth event: kind, id, tenant, subject, outcome, reason, status, \
-              ip, asn, country, user_agent, method, endpoint, tokens, issued, expires, family.",
-    },
-    Setting {
-        path: "source.mapping.outcomes",
-        kind: Kind::Table,
-        default: None,
-        example: Some(r#"{ ALLOW = "accepted", DENY = "rejected" }"#),
-        doc: "Meanings of your words for outcomes: accepted, rejected, throttled.",
-    },
-    Setting {
-        path: "source.mapping.verified",
-        kind: Kind::Text,
-        default: Some(r#""never""#),
-        example: None,
-        doc: "The records whose caller proved to hold the credential: never (without it), outcome \
-              (accepted or throttled), 2xx, always, or the place of a boolean, like \"/auth/verified\". \
-              Others justify at most an alert.",
-    },
-    Setting {
-        path: "kafka.brokers",
+        path: "sources.<nginx>.brokers",
         kind: Kind::Text,
         default: None,
         example: Some(r#""kafka-1:9092,kafka-2:9092""#),
-        doc: "Kafka as a source. Records must be keyed by credential, so that one instance sees all of \
-              its uses. Addresses of some brokers. Required.",
+        doc: "For type = \"kafka\": addresses of some brokers. Required.",
     },
     Setting {
-        path: "kafka.topics",
+        path: "sources.<nginx>.topics",
         kind: Kind::Texts,
         default: None,
         example: Some(r#"["auth-events"]"#),
         doc: "Topics with events. Required.",
     },
     Setting {
-        path: "kafka.group",
+        path: "sources.<nginx>.group",
         kind: Kind::Text,
         default: Some(r#""tripline""#),
         example: None,
         doc: "The consumer group.",
     },
     Setting {
-        path: "kafka.format",
-        kind: Kind::Choice(FORMATS),
-        default: Some(r#""native""#),
-        example: None,
-        doc: "How records are read: as in [source].",
-    },
-    Setting {
-        path: "kafka.fingerprint_credentials",
-        kind: Kind::Flag,
-        default: Some("false"),
-        example: None,
-        doc: "As in [source].",
-    },
-    Setting {
-        path: "kafka.trusted_proxies",
-        kind: Kind::Texts,
-        default: None,
-        example: Some(r#"["10.0.0.0/8"]"#),
-        doc: "As in [source].",
-    },
-    Setting {
-        path: "kafka.rejects_topic",
+        path: "sources.<nginx>.rejects_topic",
         kind: Kind::Text,
         default: None,
         example: Some(r#""auth-events-refused""#),
         doc: "Topic for refused records: places and reasons. Without it: the file in data_dir.",
     },
     Setting {
-        path: "kafka.start",
-        kind: Kind::Choice(&["earliest", "latest"]),
-        default: Some(r#""earliest""#),
-        example: None,
-        doc: "Where reading begins in a partition that is new to the group, or was recreated or cut \
-              off.",
-    },
-    Setting {
-        path: "kafka.instance",
+        path: "sources.<nginx>.instance",
         kind: Kind::Text,
         default: None,
         example: Some(r#""tripline-1""#),
@@ -243,49 +197,56 @@ pub(super) const SETTINGS: &[Setting] = &[
               same after a restart.",
     },
     Setting {
-        path: "kafka.stall_after",
+        path: "sources.<nginx>.stall_after",
         kind: duration(1_000, i64::MAX),
         default: Some(r#""60s""#),
         example: None,
         doc: "A consumer that reads nothing for so long, though there is more to read, is recreated.",
     },
     Setting {
-        path: "kafka.access_log.credential",
-        kind: Kind::Choice(&["user", "address"]),
-        default: Some(r#""user""#),
-        example: None,
-        doc: "As in [source.access_log].",
-    },
-    Setting {
-        path: "kafka.access_log.kind",
-        kind: Kind::Choice(KINDS),
-        default: Some(r#""api_key""#),
-        example: None,
-        doc: "As in [source.access_log].",
-    },
-    Setting {
-        path: "kafka.access_log.verified",
-        kind: Kind::Choice(&["never", "2xx", "always"]),
-        default: Some(r#""never""#),
-        example: None,
-        doc: "As in [source.access_log].",
-    },
-    Setting {
-        path: "kafka.mapping.<credential>",
-        kind: Kind::Text,
+        path: "sources.<nginx>.mapping.credential",
+        kind: Kind::Place,
         default: None,
-        example: Some(r#""/auth/key_id""#),
-        doc: "As in [source.mapping].",
+        example: Some(r#"["/auth/key_id", { at = "/headers/x-api-key", fingerprint = true }]"#),
+        doc: "Your own JSON, for format = \"mapping\". Each field has a place: a JSON pointer (RFC 6901); a \
+              table with `at` (a pointer) or `value` (the same for all records), and if needed `match` (a \
+              regular expression, whose first group is the value), `format` (of a time), `fingerprint` \
+              (the value is a raw secret); or a list of these, of which the first that holds a value counts. \
+              This is the place of the credential. Required.",
     },
     Setting {
-        path: "kafka.mapping.outcomes",
+        path: "sources.<nginx>.mapping.time",
+        kind: Kind::Place,
+        default: None,
+        example: Some(r#"{ at = "/ts", format = "s" }"#),
+        doc: "Place of the event's time. Formats: s, ms, us, ns (numbers, also as texts), rfc3339 (UTC \
+              without a zone), auto (a unit by magnitude), or a pattern of strptime. Without one: RFC 3339 or \
+              integer milliseconds. Required.",
+    },
+    Setting {
+        path: "sources.<nginx>.mapping.<tenant>",
+        kind: Kind::Place,
+        default: None,
+        example: Some(r#""/org/id""#),
+        doc: "Place of a field of the auth event: kind, id, tenant, subject, outcome, reason, status, \
+              ip, asn, country, user_agent, method, endpoint, tokens, issued, expires, family.",
+    },
+    Setting {
+        path: "sources.<nginx>.mapping.outcomes",
         kind: Kind::Table,
         default: None,
-        example: Some(r#"{ ALLOW = "accepted" }"#),
-        doc: "As in [source.mapping].",
+        example: Some(r#"{ ALLOW = "accepted", DENY = "rejected" }"#),
+        doc: "Meanings of your words, numbers and booleans for outcomes: accepted, rejected, throttled.",
     },
     Setting {
-        path: "kafka.librdkafka.<security.protocol>",
+        path: "sources.<nginx>.mapping.default_outcome",
+        kind: Kind::Choice(&["accepted", "rejected", "throttled"]),
+        default: None,
+        example: Some(r#""rejected""#),
+        doc: "The meaning of all other words. Without it a record with another word is refused.",
+    },
+    Setting {
+        path: "sources.<nginx>.librdkafka.<security.protocol>",
         kind: Kind::Text,
         default: None,
         example: Some(r#""ssl""#),

@@ -53,6 +53,9 @@ pub struct StatusJson {
     /// All instances together.
     #[serde(default)]
     pub fleet: FleetJson,
+    /// The sources.
+    #[serde(default)]
+    pub sources: Vec<SourceJson>,
     /// The Kafka source, where there is one.
     pub kafka: Option<KafkaJson>,
     /// The journal.
@@ -143,6 +146,25 @@ pub struct FleetJson {
     pub instances: u64,
     /// Credentials that they remember.
     pub credentials: u64,
+}
+
+/// A source of events. Counts are totals since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceJson {
+    /// Its name.
+    pub name: String,
+    /// Events taken.
+    pub events: u64,
+    /// Records refused.
+    pub refused: u64,
+    /// Those of them that name no credential, as requests without one do.
+    #[serde(default)]
+    pub without_credential: u64,
+    /// When it last took an event.
+    pub last_event: Option<String>,
+    /// Attempts to read a file, or its folder, that failed; of a source of files.
+    #[serde(default)]
+    pub file_errors: u64,
 }
 
 /// The Kafka source.

@@ -8,6 +8,7 @@ use super::refusal::{Limits, Refusal};
 use super::{cloudtrail, native};
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::event::{AuthEvent, Field};
+use std::borrow::Cow;
 
 /// How records are laid out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// The names of all formats.
+    /// The names of those that are no mapping of the catalog.
     pub const NAMES: [&str; 4] = ["native", "cloudtrail", "access_log", "mapping"];
 
     /// Its name.
@@ -33,7 +34,7 @@ impl Format {
             Self::Native => "native",
             Self::CloudTrail => "cloudtrail",
             Self::AccessLog(_) => "access_log",
-            Self::Mapping(_) => "mapping",
+            Self::Mapping(mapping) => mapping.name,
         }
     }
 
@@ -81,6 +82,8 @@ pub struct Decoder {
     pub proxies: TrustedProxies,
     /// Whether every credential is a secret as callers send it, whatever it looks like.
     pub raw_secrets: bool,
+    /// The tenant of credentials whose record names none.
+    pub tenant: Option<String>,
 }
 
 impl From<Format> for Decoder {
@@ -122,6 +125,12 @@ impl Decoder {
             fingerprints
         };
         let context = Context { limits, fingerprints, proxies: &self.proxies };
+        let each = &mut |answer: Result<AuthEvent<'a>, Refusal>| match (answer, &self.tenant) {
+            (Ok(event), Some(tenant)) if event.tenant.is_none() => {
+                each(Ok(AuthEvent { tenant: Some(Cow::Owned(tenant.clone())), ..event }));
+            }
+            (answer, _) => each(answer),
+        };
         match &self.format {
             Format::Native => each(native::decode(record, &context)),
             Format::CloudTrail => cloudtrail::decode(record, &context, each),

@@ -6,6 +6,7 @@ use super::refusal::Refusal;
 use super::scalar::{Scalar, is_absent};
 use crate::model::credential::{NAME_BYTES_MAX, check_id, has_control};
 use crate::model::event::{AuthEvent, Field};
+use crate::model::time::EventTime;
 use std::borrow::Cow;
 
 /// The longest text of a client that is looked into, and the longest name that is cleaned; more is cut,
@@ -44,6 +45,18 @@ pub(in crate::formats) fn set<'a>(
         Field::Expires => keep(&mut event.expires, value.time()),
     };
     if !is_read {
+        event.repairs.add(field);
+    }
+}
+
+/// Sets `issued` or `expires`; a time that can't be read is left out and counted.
+pub(in crate::formats) fn set_time(
+    event: &mut AuthEvent<'_>,
+    field: Field,
+    time: Option<EventTime>,
+) {
+    let slot = if field == Field::Issued { &mut event.issued } else { &mut event.expires };
+    if !keep(slot, time) {
         event.repairs.add(field);
     }
 }

@@ -2,14 +2,14 @@
 
 use super::context::Context;
 use super::details::{self, clean};
+use super::place::Place;
 use super::pointer::Pointer;
 use super::refusal::{Refusal, of_json};
 use super::repair::read_json;
-use super::scalar::{Scalar, is_absent};
+use super::scalar::Scalar;
 use super::verified::{Verified, VerifiedRule, is_preflight};
 use crate::model::credential::Kind;
 use crate::model::event::{AuthEvent, Field, Outcome};
-use crate::model::time::EventTime;
 use hashbrown::HashMap;
 use serde_json::Value;
 use std::borrow::Cow;
@@ -17,36 +17,42 @@ use std::borrow::Cow;
 /// Where the fields of an auth event are in the operator's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
-    /// The credential's id.
-    pub credential: Pointer,
+    /// The name of the format: `mapping`, or that of the catalog.
+    pub name: &'static str,
+    /// The credential's id, or its secret.
+    pub credential: Place,
     /// The event time.
-    pub time: Pointer,
+    pub time: Place,
     /// The kind where no field says it.
     pub default_kind: Kind,
     /// The kind.
-    pub kind: Option<Pointer>,
+    pub kind: Option<Place>,
     /// The outcome.
-    pub outcome: Option<Pointer>,
-    /// The meanings of the operator's words for outcomes; `true` and `false` are words, too.
+    pub outcome: Option<Place>,
+    /// The meanings of the operator's words for outcomes; `true`, `false` and numbers are words, too.
     pub outcomes: HashMap<String, Outcome>,
+    /// The meaning of all other words. None: such a record is refused.
+    pub default_outcome: Option<Outcome>,
     /// The status code.
-    pub status: Option<Pointer>,
+    pub status: Option<Place>,
     /// The rule that shows that the caller holds the credential.
     pub verified: Verified,
     /// The fields that decide nothing.
-    pub details: Vec<(Field, Pointer)>,
+    pub details: Vec<(Field, Place)>,
 }
 
 impl Mapping {
     /// The two fields that every record needs, and nothing else.
-    pub fn new(credential: Pointer, time: Pointer) -> Self {
+    pub fn new(credential: impl Into<Place>, time: impl Into<Place>) -> Self {
         Self {
-            credential,
-            time,
+            name: "mapping",
+            credential: credential.into(),
+            time: time.into(),
             default_kind: Kind::default(),
             kind: None,
             outcome: None,
             outcomes: HashMap::new(),
+            default_outcome: None,
             status: None,
             verified: Verified::default(),
             details: Vec::new(),
@@ -75,44 +81,60 @@ fn event(
     record: &Value,
     context: &Context<'_>,
 ) -> Result<AuthEvent<'static>, Refusal> {
-    let at = |pointer: &Pointer| pointer.find(record).map_or(Scalar::Null, Scalar::from);
-    let deciding = |pointer: &Option<Pointer>| pointer.as_ref().map_or(Scalar::Null, at);
-    let time = at(&mapping.time);
-    if time.is_null() {
-        return Err(Refusal::MissingTime);
-    }
-    let time = context.limits.check_time(time_of(&time).ok_or(Refusal::InvalidTime)?)?;
-    let credential = at(&mapping.credential).text().ok_or(Refusal::NoCredential)?;
-    let status = deciding(&mapping.status).status()?;
-    let stated = outcome(mapping, deciding(&mapping.outcome))?;
+    let (time, part) = mapping.time.find(record).ok_or(Refusal::MissingTime)?;
+    let time = part.time_format.read(&time).ok_or(Refusal::InvalidTime)?;
+    let time = context.limits.check_time(time)?;
+    let (credential, part) = mapping.credential.find(record).ok_or(Refusal::NoCredential)?;
+    let credential = credential.text().ok_or(Refusal::NoCredential)?;
+    let is_raw_secret = part.fingerprint;
+    let status = deciding(mapping.status.as_ref(), record).status()?;
+    let stated = outcome(mapping, deciding(mapping.outcome.as_ref(), record))?;
     let verified = match &mapping.verified {
         Verified::Rule(rule) => rule.verifies(status),
         Verified::Outcome => stated.is_some_and(Outcome::implies_verified),
-        Verified::Field(pointer) => at(pointer).flag()?.unwrap_or(false),
+        Verified::Field(pointer) => flag(pointer, record)?,
     };
     let mut event = AuthEvent {
-        kind: deciding(&mapping.kind).kind()?.unwrap_or(mapping.default_kind),
+        kind: deciding(mapping.kind.as_ref(), record).kind()?.unwrap_or(mapping.default_kind),
         outcome: stated.unwrap_or_else(|| Outcome::of_status(status)),
         verified,
         status,
         ..AuthEvent::new(time, credential)
     };
-    for (field, pointer) in &mapping.details {
-        let value = match (field, at(pointer)) {
-            (Field::Issued | Field::Expires, Scalar::Text(text)) => ms_in(text),
-            (_, value) => value,
-        };
-        details::set(&mut event, *field, value, context);
+    for (field, place) in &mapping.details {
+        let Some((value, part)) = place.find(record) else { continue };
+        if matches!(field, Field::Issued | Field::Expires) {
+            details::set_time(&mut event, *field, part.time_format.read(&value));
+        } else {
+            details::set(&mut event, *field, value, context);
+        }
     }
     let by_status = mapping.verified == Verified::Rule(VerifiedRule::Success);
     event.verified &= !by_status || !is_preflight(&event);
-    clean(&mut event, context)?;
+    let raw;
+    let fingerprints = if is_raw_secret {
+        raw = context.fingerprints.for_raw_secrets();
+        &raw
+    } else {
+        context.fingerprints
+    };
+    clean(&mut event, &Context { fingerprints, ..*context })?;
     Ok(event.into_owned())
+}
+
+/// A value that decides whether a use counts; null where there is none.
+fn deciding<'a>(place: Option<&'a Place>, record: &'a Value) -> Scalar<'a> {
+    place.and_then(|place| place.find(record)).map_or(Scalar::Null, |(value, _)| value)
+}
+
+/// A boolean of the record; false where there is none.
+fn flag(pointer: &Pointer, record: &Value) -> Result<bool, Refusal> {
+    Ok(pointer.find(record).map_or(Scalar::Null, Scalar::from).flag()?.unwrap_or(false))
 }
 
 /// The meaning of the operator's word.
 fn outcome(mapping: &Mapping, value: Scalar<'_>) -> Result<Option<Outcome>, Refusal> {
-    if value.is_null() || matches!(&value, Scalar::Text(word) if is_absent(word)) {
+    if value.is_null() {
         return Ok(None);
     }
     let word = if let Scalar::Bool(flag) = value {
@@ -121,17 +143,5 @@ fn outcome(mapping: &Mapping, value: Scalar<'_>) -> Result<Option<Outcome>, Refu
         value.text().ok_or(Refusal::InvalidField)?
     };
     let known = mapping.outcomes.get(word.as_ref()).copied().or_else(|| Outcome::parse(&word));
-    known.map(Some).ok_or(Refusal::InvalidField)
-}
-
-/// RFC 3339, integer milliseconds, or a text of either.
-fn time_of(value: &Scalar<'_>) -> Option<EventTime> {
-    if let Scalar::Text(text) = value { ms_in(text.clone()).time() } else { value.time() }
-}
-
-/// Milliseconds that are in a text as the number that they are.
-fn ms_in(text: Cow<'_, str>) -> Scalar<'_> {
-    text.parse().map_or(Scalar::Text(text), |ms: i64| {
-        u64::try_from(ms).map_or(Scalar::Negative(ms), Scalar::Unsigned)
-    })
+    known.or(mapping.default_outcome).map(Some).ok_or(Refusal::InvalidField)
 }

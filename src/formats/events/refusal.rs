@@ -89,9 +89,14 @@ impl Refusal {
             Self::TooDeep => "send one complete JSON object a line, of some levels",
             Self::WrongType => "compare the types of the fields with docs/events.md",
             Self::MissingTime => "set `time` to RFC 3339 or integer milliseconds since 1970",
-            Self::InvalidTime => "write `time` as 2026-11-23T18:54:00.123Z or as milliseconds",
+            Self::InvalidTime => {
+                "write `time` as 2026-11-23T18:54:00.123Z or as milliseconds, or say its format in the \
+                 mapping"
+            }
             Self::TimeInFuture => "set the sender's clock",
-            Self::TimeTooOld => "send milliseconds, not seconds, and set the sender's clock",
+            Self::TimeTooOld => {
+                "send milliseconds, or say format = \"s\" in the mapping; set the sender's clock"
+            }
             Self::NoCredential => "nothing, if the request carried none; else set `credential`",
             Self::InvalidCredential => "send an id of 1 to 256 bytes without control characters",
             Self::InvalidField => {

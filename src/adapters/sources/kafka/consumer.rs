@@ -20,6 +20,7 @@ use crate::adapters::clock;
 use crate::adapters::data_plane::metrics::ThreadMetrics;
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::sources::rejects::RejectLog;
+use crate::adapters::sources::start::Start;
 use crate::data_plane::batch::HashSeed;
 use crate::data_plane::partition;
 use crate::formats::events::decoder::Decoder;
@@ -32,32 +33,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use tokio::sync::mpsc;
 
-/// Where reading begins in a partition that is new to the group, or was recreated or cut off.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Start {
-    /// With the oldest record that is there.
-    #[default]
-    Earliest,
-    /// With what comes from now on.
-    Latest,
-}
-
-impl Start {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Earliest, Self::Latest];
-
-    /// Its name in the configuration.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Earliest => "earliest",
-            Self::Latest => "latest",
-        }
-    }
-}
-
 /// Where Kafka is and how it is read.
 #[derive(Clone, Debug)]
 pub struct Params {
+    /// The name of the source.
+    pub source: String,
     /// `host:port`, separated by commas.
     pub brokers: String,
     /// The topics.

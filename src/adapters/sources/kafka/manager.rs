@@ -60,7 +60,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
     for (number, mut questions) in ends.into_iter().enumerate() {
         let (sender, receiver) = mpsc::channel();
         let thread = SLOTS + number;
-        let stage = Stage { name: "kafka", source: "kafka", number, thread };
+        let stage = Stage { name: "kafka", number, thread };
         let worker = Worker {
             params: params.clone(),
             shared: shared.clone(),

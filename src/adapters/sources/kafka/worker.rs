@@ -195,6 +195,7 @@ impl Worker {
         one.is_behind = records == TOGETHER_MAX;
         if records > 0 {
             self.shared.records.add_decoded(&decoded);
+            self.shared.records.count_taken(&self.params.source, batch.len() as u64, arrived);
             // Where the broker says it: the same whenever it is read.
             let produced = produced.map_or(arrived, |ms| EventTime::from_ms(ms).min(arrived));
             self.apply(one, batch, last, (produced, arrived));
@@ -261,7 +262,7 @@ impl Worker {
 
     fn refuse(&self, place: &TopicPartition, offset: i64, refusal: Refusal, at: EventTime) {
         let records = &self.shared.records;
-        records.refused.with_label_values(&["kafka", refusal.as_str()]).inc();
+        records.refused.with_label_values(&[&self.params.source, refusal.as_str()]).inc();
         let place = rejects::RecordPlace::Record { topic: &place.0, partition: place.1, offset };
         let text = letter(place, refusal, at);
         // Rejects that find no room in the topic's queue go to the file, too.

@@ -1,0 +1,101 @@
+//! The events of some records, by the thread that owns their credentials, and the records that were refused.
+
+use super::metrics::SourceMetrics;
+use crate::adapters::channels::{DataPlane, SLOTS};
+use crate::data_plane::batch::{Batch, HashSeed};
+use crate::formats::events::decoder::DecodeCounters;
+use crate::formats::events::refusal::Refusal;
+use crate::model::event::AuthEvent;
+use crate::model::time::EventTime;
+
+/// Rejected records whose places are kept; further ones are counted. Chosen: what is wrong with a sender
+/// is seen in a thousand.
+const PLACES_MAX: usize = 1_000;
+
+/// The events of some records, and those that were refused.
+#[derive(Debug)]
+pub struct Decoded {
+    slots: Vec<Batch>,
+    /// How many events there are.
+    pub accepted: usize,
+    /// What was repaired.
+    pub counters: DecodeCounters,
+    /// The time of the newest event.
+    pub newest: EventTime,
+    /// The refused records.
+    pub refusals: Refusals,
+}
+
+impl Default for Decoded {
+    fn default() -> Self {
+        Self {
+            slots: vec![Batch::default(); SLOTS],
+            accepted: 0,
+            counters: DecodeCounters::default(),
+            newest: EventTime::MIN,
+            refusals: Refusals::default(),
+        }
+    }
+}
+
+impl Decoded {
+    /// Takes the answer for the record at that place.
+    pub fn add(&mut self, place: u64, answer: Result<AuthEvent<'_>, Refusal>, seed: HashSeed) {
+        match answer {
+            Ok(event) => {
+                self.accepted += 1;
+                self.counters.add(&event);
+                self.newest = self.newest.max(event.time);
+                let slot = DataPlane::slot(seed.hash(event.kind, &event.credential));
+                if let Some(batch) = self.slots.get_mut(slot) {
+                    batch.push(&event, 0, seed);
+                }
+            }
+            Err(refusal) => self.refusals.add(place, refusal),
+        }
+    }
+
+    /// The events, by slot.
+    pub fn take_batches(&mut self) -> Vec<(usize, Batch)> {
+        let slots = std::mem::take(&mut self.slots);
+        (0..).zip(slots).filter(|(_, batch)| !batch.is_empty()).collect()
+    }
+
+    /// Counts what a source took and refused.
+    pub fn count(&self, source: &str, now: EventTime, metrics: &SourceMetrics) {
+        metrics.count_taken(source, self.accepted as u64, now);
+        metrics.add_decoded(&self.counters);
+        self.refusals.count_in(source, metrics);
+    }
+}
+
+/// Refused records: all counted, the first places kept.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    /// The first of them: places and reasons.
+    pub first: Vec<(u64, Refusal)>,
+    by_reason: [u64; Refusal::ALL.len()],
+}
+
+impl Refusals {
+    fn add(&mut self, place: u64, refusal: Refusal) {
+        if self.first.len() < PLACES_MAX {
+            self.first.push((place, refusal));
+        }
+        if let Some(count) = self.by_reason.get_mut(refusal as usize) {
+            *count += 1;
+        }
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.by_reason.iter().sum()
+    }
+
+    fn count_in(&self, source: &str, metrics: &SourceMetrics) {
+        for (reason, count) in Refusal::ALL.iter().zip(self.by_reason) {
+            metrics.refused.with_label_values(&[source, reason.as_str()]).inc_by(count);
+        }
+        metrics.rejects_dropped.inc_by(self.count() - self.first.len() as u64);
+    }
+}

@@ -1,0 +1,133 @@
+//! The formats that come with tripline: records of each product, and the events that they are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use tripline::config::loader;
+use tripline::config::sections::catalog;
+use tripline::formats::events::refusal::Limits;
+use tripline::formats::secrets::secret::Fingerprinter;
+use tripline::model::event::AuthEvent;
+
+fn data(name: &str, extension: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/formats");
+    folder.join(name).with_extension(extension)
+}
+
+/// An event as a line: the fields that it has.
+fn shown(event: &AuthEvent<'_>) -> String {
+    let text = |value: &Option<std::borrow::Cow<'_, str>>| value.as_deref().map(str::to_owned);
+    let country = event.country.map(|code| String::from_utf8_lossy(&code).into_owned());
+    let fields = [
+        ("time", Some(event.time.to_string())),
+        ("credential", Some(event.credential.to_string())),
+        ("kind", Some(event.kind.as_str().to_owned())),
+        ("outcome", Some(event.outcome.as_str().to_owned())),
+        ("verified", Some(event.verified.to_string())),
+        ("status", event.status.map(|status| status.to_string())),
+        ("id", text(&event.id)),
+        ("tenant", text(&event.tenant)),
+        ("subject", text(&event.subject)),
+        ("reason", text(&event.reason)),
+        ("ip", event.ip.map(|ip| ip.to_string())),
+        ("asn", event.asn.map(|asn| asn.to_string())),
+        ("country", country),
+        ("user_agent", text(&event.user_agent)),
+        ("method", text(&event.method)),
+        ("endpoint", text(&event.endpoint)),
+        ("tokens", event.tokens.map(|tokens| tokens.to_string())),
+    ];
+    let fields = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+    fields.collect::<Vec<_>>().join(" ")
+}
+
+/// The events of a file of records, a line each.
+fn events(name: &str) -> String {
+    let config = format!("[sources.it]\nformat = \"{name}\"\n");
+    let settings = loader::check("it", &config, BTreeMap::new()).expect("a configuration");
+    let records = std::fs::read(data(name, "ndjson")).expect("records");
+    let fingerprints = Fingerprinter::new(vec![7; 32]);
+    let mut lines = String::new();
+    for record in records.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()) {
+        settings.decoder.decode(record, &Limits::default(), &fingerprints, &mut |answer| {
+            match answer {
+                Ok(event) => lines.push_str(&shown(&event)),
+                Err(refusal) => lines.push_str(refusal.as_str()),
+            }
+            lines.push('\n');
+        });
+    }
+    lines
+}
+
+#[test]
+fn records_of_each_product_are_read_as_the_page_beside_them_says() {
+    for format in catalog::formats() {
+        let expected = std::fs::read_to_string(data(format.name, "expected")).unwrap_or_default();
+        let found = events(format.name);
+        assert_eq!(found, expected, "{}", format.name);
+        assert!(found.contains("verified=true"), "{}: none counts", format.name);
+        assert!(found.contains("no_credential"), "{}: each names one", format.name);
+        assert!(!found.contains("secret"), "{}: a secret is kept", format.name);
+    }
+}
+
+#[test]
+fn single_lines_of_a_format_can_be_replaced() {
+    let config = "[sources.edge]\nformat = \"caddy\"\nverified = \"never\"\nkind = \"agent_token\"\n\
+                  tenant = \"acme\"\n[sources.edge.mapping]\ncredential = \"/request/uri\"\n";
+    let settings = loader::check("it", config, BTreeMap::new()).expect("a configuration");
+    let record = std::fs::read_to_string(data("caddy", "ndjson")).expect("records");
+    let record = record.lines().next().expect("a record").as_bytes();
+    let fingerprints = Fingerprinter::new(vec![7; 32]);
+    settings.decoder.decode(record, &Limits::default(), &fingerprints, &mut |answer| {
+        let event = answer.expect("it is read");
+        assert_eq!((&*event.credential, event.verified), ("/v1/items?x=1", false));
+        assert_eq!((event.kind.as_str(), event.tenant.as_deref()), ("agent_token", Some("acme")));
+        assert_eq!(event.status, Some(200));
+    });
+}
+
+#[test]
+fn mistakes_in_places_are_named_with_their_remedy() {
+    for (place, message) in [
+        ("\"key\"", "begins with a slash"),
+        ("[]", "an empty list"),
+        ("{ at = \"/k\", value = \"x\" }", "either `at` or `value`"),
+        ("{ match = \"x\" }", "either `at` or `value`"),
+        ("{ at = \"/k\", pattern = \"x\" }", "no `pattern`"),
+        ("{ at = \"/k\", match = \"(\" }", "invalid regular expression"),
+        ("{ at = \"/k\", format = \"seconds\" }", "no format of a time"),
+        ("{ at = \"/k\", fingerprint = 1 }", "true or false"),
+        ("7", "expected a string"),
+    ] {
+        let config = format!(
+            "[sources.edge]\nformat = \"mapping\"\n[sources.edge.mapping]\ntime = \"/t\"\ncredential = {place}\n"
+        );
+        let error = loader::check("it", &config, BTreeMap::new()).expect_err("a mistake");
+        let text = error.to_string();
+        assert!(text.contains(message), "{place}: {text}");
+    }
+}
+
+#[test]
+fn sources_that_contradict_themselves_are_mistakes() {
+    for (config, message) in [
+        ("[sources.a]\nformat = \"mapping\"\n", "needs a mapping"),
+        ("[sources.a]\nverified = \"2xx\"\n", "`verified` has no effect"),
+        ("[sources.a]\nkind = \"jwt\"\n", "`kind` has no effect"),
+        ("[sources.a.mapping]\ntime = \"/t\"\n", "`mapping` has no effect"),
+        ("[sources.a]\nformat = \"access_log\"\nverified = \"outcome\"\n", "no such field"),
+        ("[sources.a]\nformat = \"litellm\"\nverified = \"2xx\"\n", "needs the field `status`"),
+        ("[sources.a]\ntype = \"file\"\n", "`paths` is missing"),
+        ("[sources.a]\ntype = \"file\"\npaths = [\"/var/*/a.log\"]\n", "not of a folder"),
+        ("[sources.a]\ntype = \"file\"\npaths = []\n", "no file"),
+        ("[sources.a]\ntype = \"file\"\npaths = [\"/a\"]\nformat = \"cloudtrail\"\n", "documents"),
+        ("[sources.default]\ntype = \"file\"\npaths = [\"/a\"]\n", "its type is http"),
+        ("[sources.\"A b\"]\n", "can't be the name of a source"),
+        ("[sources.a]\nbrokers = \"k:9092\"\n", "unknown setting `sources.a.brokers`"),
+        ("[sources.a]\nformat = \"caddi\"\n", "unknown value `caddi`"),
+    ] {
+        let error = loader::check("it", config, BTreeMap::new()).expect_err(config);
+        assert!(error.to_string().contains(message), "{config}{error}");
+    }
+}
