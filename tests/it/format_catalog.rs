@@ -125,9 +125,45 @@ fn sources_that_contradict_themselves_are_mistakes() {
         ("[sources.default]\ntype = \"file\"\npaths = [\"/a\"]\n", "its type is http"),
         ("[sources.\"A b\"]\n", "can't be the name of a source"),
         ("[sources.a]\nbrokers = \"k:9092\"\n", "unknown setting `sources.a.brokers`"),
+        ("[sources.a]\nlog_format = \"%h\"\n", "`log_format` has no effect"),
+        ("[sources.a]\nformat = \"access_log\"\nlog_format = \"$a$b\"\n", "nothing stands between"),
         ("[sources.a]\nformat = \"caddi\"\n", "unknown value `caddi`"),
     ] {
         let error = loader::check("it", config, BTreeMap::new()).expect_err(config);
         assert!(error.to_string().contains(message), "{config}{error}");
     }
+}
+
+#[test]
+fn an_access_log_in_a_format_of_its_own_is_read_by_the_text_of_its_server() {
+    let config = "[sources.edge]\nformat = \"access_log\"\nverified = \"2xx\"\nlog_format = '''\n\
+                  log_format api '$remote_addr - $remote_user [$time_local] \"$request\" '\n\
+                  '$status \"$http_user_agent\" \"$http_x_api_key\"';'''\n";
+    let settings = loader::check("it", config, BTreeMap::new()).expect("a configuration");
+    let fingerprints = Fingerprinter::new(vec![7; 32]);
+    let read = |line: &str| {
+        let mut shown_line = String::new();
+        settings.decoder.decode(line.as_bytes(), &Limits::default(), &fingerprints, &mut |it| {
+            shown_line = it.map_or_else(|refusal| refusal.as_str().to_owned(), |it| shown(&it));
+        });
+        shown_line
+    };
+    let line = |user: &str, status: u16, key: &str| {
+        format!(
+            "203.0.113.7 - {user} [23/Nov/2026:18:54:00 +0000] \"GET /v1/items?x=1 HTTP/1.1\" {status} \
+             \"curl/8.5\" \"{key}\""
+        )
+    };
+    let rest = "user_agent=curl/8.5 method=GET endpoint=/v1/items";
+    assert_eq!(
+        read(&line("-", 200, "secret-key-1")),
+        format!(
+            "time=2026-11-23T18:54:00.000Z credential=fp_00a5bee1e666080ba1fd67b363b2173e kind=api_key \
+             outcome=accepted verified=true status=200 ip=203.0.113.7 {rest}"
+        )
+    );
+    assert!(read(&line("key_1", 401, "-")).contains("credential=key_1"));
+    assert!(read(&line("key_1", 401, "-")).contains("verified=false"));
+    assert_eq!(read(&line("-", 200, "-")), "no_credential");
+    assert_eq!(read(&line("a b", 200, "-")), "malformed_line");
 }

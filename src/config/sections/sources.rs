@@ -15,7 +15,10 @@ use crate::config::value::{InvalidValue, Value};
 use crate::formats::events::access_log::{AccessLog, Field};
 use crate::formats::events::address::TrustedProxies;
 use crate::formats::events::decoder::{Decoder, Format};
+use crate::formats::events::log_format::LogFormat;
 use crate::formats::events::mapping::Mapping;
+use crate::formats::events::place::Place;
+use crate::formats::events::pointer::Pointer;
 use crate::formats::events::verified::{Verified, VerifiedRule};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use std::collections::BTreeMap;
@@ -107,25 +110,34 @@ fn decoder(section: &Section<'_>) -> Decoder {
         _ => None,
     };
     let credential = section.read("credential", |value| one_of(value, field, &["user", "address"]));
+    let line = section.get("log_format", log_format);
     let mapping = section.section("mapping");
     let has_mapping = mapping.is_there();
     let own = fields(mapping);
     let raw_secrets = section.flag("fingerprint_credentials");
     let proxies = section.get("trusted_proxies", networks).map(TrustedProxies::new);
+    let has_line = line.is_some();
     let format = match name {
         "native" => Format::Native,
         "cloudtrail" => Format::CloudTrail,
-        "access_log" => Format::AccessLog(AccessLog {
-            credential: credential.unwrap_or_default(),
-            kind: default_kind.unwrap_or_default(),
-            verified: rule(section, verified.as_ref()),
-        }),
+        "access_log" => {
+            let access_log = AccessLog {
+                credential: credential.unwrap_or_default(),
+                kind: default_kind.unwrap_or_default(),
+                verified: rule(section, verified.as_ref()),
+            };
+            match line {
+                Some(line) => with_log_format(line, access_log),
+                None => Format::AccessLog(access_log),
+            }
+        }
         name => mapped(section, name, (own, has_mapping), (default_kind, verified.clone())),
     };
     let is_mapping = matches!(format, Format::Mapping(_));
     let decides_itself = matches!(format, Format::Native | Format::CloudTrail);
     for (key, is_set, is_wrong) in [
-        ("mapping", has_mapping, !is_mapping),
+        ("mapping", has_mapping, !is_mapping || name == "access_log"),
+        ("log_format", has_line, name != "access_log"),
         ("kind", default_kind.is_some(), decides_itself),
         ("verified", verified.is_some(), decides_itself),
     ] {
@@ -149,6 +161,34 @@ fn tenant(value: Value<'_>) -> Result<String, InvalidValue> {
         return Err(InvalidValue::new(message, "use the name that events have"));
     }
     Ok(text)
+}
+
+fn log_format(value: Value<'_>) -> Result<LogFormat, InvalidValue> {
+    LogFormat::parse(value.text()?).map_err(|error| {
+        InvalidValue::new(
+            error.to_string(),
+            "write the text of nginx's log_format or Apache's LogFormat between '''",
+        )
+    })
+}
+
+/// An access log in a format of its own: its variables are mapped as those of nginx.
+fn with_log_format(line: LogFormat, access_log: AccessLog) -> Format {
+    let nginx = catalog::format("nginx").map(|format| format.mapping.clone());
+    let field = match access_log.credential {
+        Field::User => None,
+        Field::Address => Pointer::parse("/remote_addr").ok().map(Place::from),
+    };
+    nginx.map_or(Format::AccessLog(access_log), |mapping| {
+        Format::Mapping(Box::new(Mapping {
+            name: "access_log",
+            line: Some(line),
+            credential: field.unwrap_or(mapping.credential),
+            default_kind: access_log.kind,
+            verified: Verified::Rule(access_log.verified),
+            ..mapping
+        }))
+    })
 }
 
 /// The rule of an access log, whose lines have no field that could say it.

@@ -145,6 +145,17 @@ pub(super) const SETTINGS: &[Setting] = &[
               first (address).",
     },
     Setting {
+        path: "sources.<nginx>.log_format",
+        kind: Kind::Text,
+        default: None,
+        example: Some(
+            r#"'$remote_addr - $remote_user [$time_local] "$request" $status "$http_x_api_key"'"#,
+        ),
+        doc: "For format = \"access_log\": the format of lines other than common and combined, as nginx's \
+              log_format or Apache's LogFormat has it. The credential is the user, else X-Api-Key, else the \
+              bearer token, as far as they are in it.",
+    },
+    Setting {
         path: "sources.<nginx>.paths",
         kind: Kind::Texts,
         default: None,

@@ -2,10 +2,11 @@
 
 use super::context::Context;
 use super::details::{self, clean};
+use super::log_format::LogFormat;
 use super::place::Place;
 use super::pointer::Pointer;
 use super::refusal::{Refusal, of_json};
-use super::repair::read_json;
+use super::repair::{read_json, read_text};
 use super::scalar::Scalar;
 use super::verified::{Verified, VerifiedRule, is_preflight};
 use crate::model::credential::Kind;
@@ -19,6 +20,8 @@ use std::borrow::Cow;
 pub struct Mapping {
     /// The name of the format: `mapping`, or that of the catalog.
     pub name: &'static str,
+    /// The format of lines that are no JSON: their variables are the fields of a record.
+    pub line: Option<LogFormat>,
     /// The credential's id, or its secret.
     pub credential: Place,
     /// The event time.
@@ -46,6 +49,7 @@ impl Mapping {
     pub fn new(credential: impl Into<Place>, time: impl Into<Place>) -> Self {
         Self {
             name: "mapping",
+            line: None,
             credential: credential.into(),
             time: time.into(),
             default_kind: Kind::default(),
@@ -70,6 +74,12 @@ pub fn decode<'a>(
     context: &Context<'_>,
 ) -> Result<AuthEvent<'a>, Refusal> {
     context.limits.check_size(record)?;
+    if let Some(format) = &mapping.line {
+        return read_text(record, |line| {
+            let record = format.read(line).ok_or(Refusal::MalformedLine)?;
+            event(mapping, &record, context)
+        });
+    }
     read_json(record, |text| {
         let value: Value = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
         if value.is_object() { event(mapping, &value, context) } else { Err(Refusal::WrongType) }

@@ -7,6 +7,7 @@ pub mod cloudtrail;
 pub mod context;
 pub mod decoder;
 pub mod details;
+pub mod log_format;
 pub mod mapping;
 pub mod native;
 pub mod place;

@@ -104,7 +104,9 @@ impl Refusal {
                  accepted, rejected or throttled; names have at most 256 bytes and no control \
                  characters"
             }
-            Self::MalformedLine => "log in the combined or the common format",
+            Self::MalformedLine => {
+                "log in the combined or the common format, or say the format as `log_format` of the source"
+            }
         }
     }
 }
