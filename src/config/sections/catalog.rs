@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// The tables, by name.
-const TABLES: [(&str, &str); 11] = [
+const TABLES: [(&str, &str); 12] = [
     ("apisix", include_str!("../../../formats/apisix.toml")),
+    ("auth0", include_str!("../../../formats/auth0.toml")),
     ("aws_api_gateway", include_str!("../../../formats/aws_api_gateway.toml")),
     ("caddy", include_str!("../../../formats/caddy.toml")),
     ("cloudflare", include_str!("../../../formats/cloudflare.toml")),

@@ -158,6 +158,6 @@ fn part(value: &DeValue<'_>) -> Result<Part, InvalidValue> {
             )
         })?;
     }
-    part.fingerprint = text_of("fingerprint").map(Value::flag).transpose()?.unwrap_or(false);
+    part.fingerprint = text_of("fingerprint").map(Value::flag).transpose()?;
     Ok(part)
 }

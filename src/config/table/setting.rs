@@ -108,6 +108,7 @@ pub(super) const FORMATS: &[&str] = &[
     "access_log",
     "mapping",
     "apisix",
+    "auth0",
     "aws_api_gateway",
     "caddy",
     "cloudflare",

@@ -222,7 +222,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         doc: "Your own JSON, for format = \"mapping\". Each field has a place: a JSON pointer (RFC 6901); a \
               table with `at` (a pointer) or `value` (the same for all records), and if needed `match` (a \
               regular expression, whose first group is the value), `format` (of a time), `fingerprint` \
-              (the value is a raw secret); or a list of these, of which the first that holds a value counts. \
+              (true: the value is a raw secret; false: an id, though it looks drawn at random); or a list of these, of which the first that holds a value counts. \
               This is the place of the credential. Required.",
     },
     Setting {

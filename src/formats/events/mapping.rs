@@ -96,7 +96,7 @@ fn event(
     let time = context.limits.check_time(time)?;
     let (credential, part) = mapping.credential.find(record).ok_or(Refusal::NoCredential)?;
     let credential = credential.text().ok_or(Refusal::NoCredential)?;
-    let is_raw_secret = part.fingerprint;
+    let fingerprint = part.fingerprint;
     let status = deciding(mapping.status.as_ref(), record).status()?;
     let stated = outcome(mapping, deciding(mapping.outcome.as_ref(), record))?;
     let verified = match &mapping.verified {
@@ -121,13 +121,11 @@ fn event(
     }
     let by_status = mapping.verified == Verified::Rule(VerifiedRule::Success);
     event.verified &= !by_status || !is_preflight(&event);
-    let raw;
-    let fingerprints = if is_raw_secret {
-        raw = context.fingerprints.for_raw_secrets();
-        &raw
-    } else {
-        context.fingerprints
-    };
+    let own = fingerprint.map(|is_secret| match is_secret {
+        true => context.fingerprints.for_raw_secrets(),
+        false => context.fingerprints.clone().with_random_ids(true),
+    });
+    let fingerprints = own.as_ref().unwrap_or(context.fingerprints);
     clean(&mut event, &Context { fingerprints, ..*context })?;
     Ok(event.into_owned())
 }

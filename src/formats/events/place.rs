@@ -56,13 +56,14 @@ pub struct Part {
     pub pattern: Option<Pattern>,
     /// How a time is written. Default: RFC 3339, or integer milliseconds, also as a text.
     pub time_format: TimeFormat,
-    /// Whether the value is a raw secret, whatever it looks like.
-    pub fingerprint: bool,
+    /// Whether the value is a raw secret, whatever it looks like, or an id, though it looks drawn at random. None:
+    /// what it looks like.
+    pub fingerprint: Option<bool>,
 }
 
 impl From<Origin> for Part {
     fn from(origin: Origin) -> Self {
-        Self { origin, pattern: None, time_format: TimeFormat::default(), fingerprint: false }
+        Self { origin, pattern: None, time_format: TimeFormat::default(), fingerprint: None }
     }
 }
 
