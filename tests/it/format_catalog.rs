@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tripline::config::loader;
 use tripline::config::sections::catalog;
-use tripline::formats::events::refusal::Limits;
+use tripline::formats::events::refusal::{Limits, Refusal};
 use tripline::formats::secrets::secret::Fingerprinter;
 use tripline::model::event::AuthEvent;
 
@@ -67,7 +67,7 @@ fn records_of_each_product_are_read_as_the_page_beside_them_says() {
         assert_eq!(found, expected, "{}", format.name);
         assert!(found.contains("verified=true"), "{}: none counts", format.name);
         assert!(found.contains("no_credential"), "{}: each names one", format.name);
-        assert!(!found.contains("secret"), "{}: a secret is kept", format.name);
+        assert!(!found.contains("secret-key"), "{}: a secret is kept", format.name);
     }
 }
 
@@ -165,5 +165,39 @@ fn an_access_log_in_a_format_of_its_own_is_read_by_the_text_of_its_server() {
     assert!(read(&line("key_1", 401, "-")).contains("credential=key_1"));
     assert!(read(&line("key_1", 401, "-")).contains("verified=false"));
     assert_eq!(read(&line("-", 200, "-")), "no_credential");
-    assert_eq!(read(&line("a b", 200, "-")), "malformed_line");
+    assert!(read(&line("a [b] c", 200, "-")).contains("credential=a [b] c kind"));
+    assert_eq!(read("nonsense"), "malformed_line");
+}
+
+#[test]
+fn a_second_secret_hides_none_and_a_name_that_a_client_claims_is_none() {
+    let fingerprints = Fingerprinter::new(vec![7; 32]);
+    let read = |name: &str, record: &str| {
+        let config = format!("[sources.it]\nformat = \"{name}\"\n");
+        let settings = loader::check("it", &config, BTreeMap::new()).expect("a configuration");
+        let mut found = Vec::new();
+        let limits = Limits::default();
+        settings.decoder.decode(record.as_bytes(), &limits, &fingerprints, &mut |answer| {
+            found.push(answer.map(|event| (event.credential.into_owned(), event.verified)));
+        });
+        found
+    };
+    let both = read(
+        "nginx",
+        r#"{"msec":"1795460040.1","status":"200","http_x_api_key":"junk","http_authorization":"Bearer stolen-1"}"#,
+    );
+    let alone = read(
+        "nginx",
+        r#"{"msec":"1795460040.1","status":"200","http_authorization":"Bearer stolen-1"}"#,
+    );
+    assert_eq!((both.len(), alone.len()), (2, 1));
+    assert!(both.contains(&alone[0]) && both.iter().flatten().all(|(_, verified)| *verified));
+    let twice = r#"{"msec":"1795460040.1","status":"200","http_x_api_key":"k1","http_authorization":"Bearer k1"}"#;
+    assert_eq!(read("nginx", twice).len(), 1, "the same secret is one credential");
+    let claimed =
+        r#"{"msec":"1795460040.1","status":"200","remote_user":"victim","http_x_api_key":""}"#;
+    assert_eq!(read("nginx", claimed), [Err(Refusal::NoCredential)]);
+    let mapped =
+        r#"{"msec":"1795460040.1","status":"200","credential":"key_1","http_x_api_key":"k1"}"#;
+    assert_eq!(read("nginx", mapped), [Ok(("key_1".to_owned(), true))]);
 }

@@ -264,3 +264,101 @@ fn a_line_without_an_end_is_refused_once_and_what_follows_is_read() {
     let refused = "tripline_records_refused_total{reason=\"too_large\",source=\"web\"}";
     assert!((daemon.metric(refused) - 1.0).abs() < f64::EPSILON);
 }
+
+#[test]
+fn a_copy_that_is_there_before_the_log_is_emptied_is_not_read_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let daemon = Daemon::start(&folder, &config(&format!("{}*", log.display()), ""));
+    (0..1_000).for_each(|number| append(&log, &line(&format!("key_{number}"))));
+    reaches(&daemon, 1_000.0);
+    fs::copy(&log, folder.path().join("access.log.1")).expect("copies");
+    pause(Duration::from_secs(2));
+    append(&log, &line("key_late"));
+    File::create(&log).expect("empties");
+    append(&log, &line("key_new"));
+    reaches(&daemon, 1_001.0);
+    pause(Duration::from_secs(2));
+    let data = daemon.data();
+    assert_eq!(daemon.terminate(), Some(0));
+    let taken = taken(&data);
+    assert!(taken.values().all(|count| *count == 1), "{taken:?}");
+    assert!(taken.contains_key("key_new") && taken.len() >= 1_001);
+}
+
+#[test]
+fn a_file_that_is_packed_slowly_is_read_once_it_is_whole_and_holds_no_other_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, other) = (folder.path().join("access.log"), folder.path().join("access-2.log"));
+    let config = config(&format!("{}/access*", folder.path().display()), "");
+    let text: String = (0..20_000).map(|number| line(&format!("key_{number}"))).collect();
+    let half = line("key_00000").len() * 10_000;
+    append(&log, &text[..half]);
+    let daemon = Daemon::start(&folder, &config);
+    reaches(&daemon, 9_000.0);
+    daemon.kill();
+    append(&log, &text[half..]);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(&fs::read(&log).expect("reads")).expect("packs");
+    let packed = packed.finish().expect("packs");
+    fs::remove_file(&log).expect("removes");
+    let (begin, end) = packed.split_at(packed.len() / 3);
+    fs::write(folder.path().join("access.log.gz"), begin).expect("writes");
+    let daemon = Daemon::start(&folder, &config);
+    until("the half is found to be one", PATIENCE, || {
+        (daemon.metric("tripline_source_file_errors_total{source=\"web\"}") > 0.5).then_some(())
+    });
+    append(&other, &line("key_other"));
+    until("another file is read", PATIENCE, || {
+        (daemon.send("GET", "/v1/credentials/key_other", &[], "").0 == 200).then_some(())
+    });
+    let mut file = OpenOptions::new().append(true).open(folder.path().join("access.log.gz"));
+    file.as_mut().expect("opens").write_all(end).expect("writes");
+    until("the last line is read", PATIENCE, || {
+        (daemon.send("GET", "/v1/credentials/key_19999", &[], "").0 == 200).then_some(())
+    });
+    let data = daemon.data();
+    assert_eq!(daemon.terminate(), Some(0), "it ends when it is told to");
+    let taken = taken(&data);
+    assert!(taken.values().all(|count| *count == 1));
+    assert_eq!(taken.len(), 20_001);
+}
+
+#[test]
+fn latest_holds_for_files_that_were_never_read_when_the_daemon_comes_back() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (idle, busy) = (folder.path().join("idle.log"), folder.path().join("busy.log"));
+    let config = config(&format!("{}/*.log", folder.path().display()), "start = \"latest\"\n");
+    append(&idle, &line("key_old").repeat(100));
+    append(&busy, &line("key_old"));
+    // The end of a line that began before is none.
+    append(&busy, &line("key_cut")[..30]);
+    let daemon = Daemon::start(&folder, &config);
+    until("both are followed", PATIENCE, || {
+        (daemon.metric("tripline_source_files{source=\"web\"}") > 1.5).then_some(())
+    });
+    append(&busy, &line("key_cut")[30..]);
+    append(&busy, &line("key_1"));
+    reaches(&daemon, 1.0);
+    daemon.kill();
+    append(&idle, &line("key_2"));
+    let daemon = Daemon::start(&folder, &config);
+    reaches(&daemon, 1.0);
+    pause(Duration::from_secs(1));
+    let data = daemon.data();
+    assert_eq!(daemon.terminate(), Some(0));
+    let expected: BTreeMap<_, _> = (1..=2).map(|key| (format!("key_{key}"), 1)).collect();
+    assert_eq!(taken(&data), expected);
+}
+
+#[test]
+fn files_that_begin_alike_are_both_read() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, &config(&format!("{}/*.log", folder.path().display()), ""));
+    let banner = format!("# {}\n", "a line that each of the files begins with ".repeat(40));
+    for (name, lines) in [("a.log", 20), ("b.log", 30), ("c.log", 25)] {
+        let keys = (0..lines).map(|number| line(&format!("key_{name}_{number}")));
+        append(&folder.path().join(name), &(banner.clone() + &keys.collect::<String>()));
+    }
+    reaches(&daemon, 75.0);
+}

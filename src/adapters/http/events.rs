@@ -221,8 +221,10 @@ async fn decode_body(
         } else {
             packed
         };
-        let hash =
-            |key: HeaderValue| state.seed.hash_all(&[name.as_bytes(), key.as_bytes(), &body]);
+        let hash = |key: HeaderValue| {
+            let parts = [source.as_bytes(), name.as_bytes(), key.as_bytes(), &body];
+            state.seed.hash_all(&parts)
+        };
         let decoder = state.decoders.get(&source).cloned().unwrap_or_default();
         Ok(decode(&state, &decoder, &of, (&body, key.map(hash))))
     };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// The tables, by name.
-const TABLES: [(&str, &str); 12] = [
+const TABLES: [(&str, &str); 14] = [
     ("apisix", include_str!("../../../formats/apisix.toml")),
     ("auth0", include_str!("../../../formats/auth0.toml")),
     ("aws_api_gateway", include_str!("../../../formats/aws_api_gateway.toml")),
@@ -17,11 +17,13 @@ const TABLES: [(&str, &str); 12] = [
     ("cloudflare", include_str!("../../../formats/cloudflare.toml")),
     ("envoy", include_str!("../../../formats/envoy.toml")),
     ("kong", include_str!("../../../formats/kong.toml")),
+    ("kubernetes_audit", include_str!("../../../formats/kubernetes_audit.toml")),
     ("litellm", include_str!("../../../formats/litellm.toml")),
     ("nginx", include_str!("../../../formats/nginx.toml")),
     ("ocsf", include_str!("../../../formats/ocsf.toml")),
     ("okta", include_str!("../../../formats/okta.toml")),
     ("traefik", include_str!("../../../formats/traefik.toml")),
+    ("vault", include_str!("../../../formats/vault.toml")),
 ];
 
 /// A format of the catalog.

@@ -22,6 +22,7 @@ pub(in crate::config) struct MappedFields {
     status: Option<Place>,
     outcomes: HashMap<String, Outcome>,
     default_outcome: Option<Outcome>,
+    only: Option<Vec<(Pointer, Vec<String>)>>,
     details: Vec<(Field, Place)>,
 }
 
@@ -42,6 +43,7 @@ impl MappedFields {
         base.details.extend(self.details);
         base.outcomes.extend(self.outcomes);
         Mapping {
+            only: self.only.unwrap_or(base.only),
             credential: self.credential.unwrap_or(base.credential),
             time: self.time.unwrap_or(base.time),
             kind: self.kind.or(base.kind),
@@ -69,8 +71,19 @@ pub(in crate::config) fn fields(section: Section<'_>) -> MappedFields {
         Some((word, outcome))
     };
     let outcomes = words.names().into_iter().filter_map(meaning).collect();
+    let only = only(section.section("only"));
     section.finish();
-    MappedFields { credential, time, kind, outcome, status, outcomes, default_outcome, details }
+    MappedFields {
+        credential,
+        time,
+        kind,
+        outcome,
+        status,
+        outcomes,
+        default_outcome,
+        only,
+        details,
+    }
 }
 
 /// A rule by name, or the place of a boolean.
@@ -90,6 +103,30 @@ pub(in crate::config) fn verified(value: Value<'_>) -> Result<Verified, InvalidV
             "write never, 2xx, always, outcome, or the place of a boolean, like /auth/verified",
         )),
     }
+}
+
+/// Values that records must have, by pointers; none where nothing is said.
+fn only(section: Section<'_>) -> Option<Vec<(Pointer, Vec<String>)>> {
+    let names = section.names();
+    let read = |name: String| {
+        let texts = section.get(&name, |value| match value {
+            Value::File(DeValue::String(_)) => Ok(vec![value.text()?.to_owned()]),
+            Value::File(_) | Value::Environment(_) => {
+                Ok(value.texts()?.into_iter().map(str::to_owned).collect())
+            }
+        })?;
+        match Pointer::parse(&name) {
+            Ok(pointer) => Some((pointer, texts)),
+            Err(error) => {
+                let remedy = "write { \"/type\" = \"response\" }";
+                section.report_at(&name, InvalidValue::new(error.to_string(), remedy));
+                None
+            }
+        }
+    };
+    let all: Vec<_> = names.into_iter().filter_map(read).collect();
+    section.finish();
+    (!all.is_empty()).then_some(all)
 }
 
 /// A pointer, a table, or a list of these.

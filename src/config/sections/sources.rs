@@ -17,7 +17,7 @@ use crate::formats::events::address::TrustedProxies;
 use crate::formats::events::decoder::{Decoder, Format};
 use crate::formats::events::log_format::LogFormat;
 use crate::formats::events::mapping::Mapping;
-use crate::formats::events::place::Place;
+use crate::formats::events::place::{Origin, Part, Place};
 use crate::formats::events::pointer::Pointer;
 use crate::formats::events::verified::{Verified, VerifiedRule};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
@@ -175,15 +175,16 @@ fn log_format(value: Value<'_>) -> Result<LogFormat, InvalidValue> {
 /// An access log in a format of its own: its variables are mapped as those of nginx.
 fn with_log_format(line: LogFormat, access_log: AccessLog) -> Format {
     let nginx = catalog::format("nginx").map(|format| format.mapping.clone());
-    let field = match access_log.credential {
-        Field::User => None,
-        Field::Address => Pointer::parse("/remote_addr").ok().map(Place::from),
-    };
+    let field =
+        |text: &str| Pointer::parse(text).ok().map(|pointer| Part::from(Origin::Pointer(pointer)));
     nginx.map_or(Format::AccessLog(access_log), |mapping| {
         Format::Mapping(Box::new(Mapping {
             name: "access_log",
             line: Some(line),
-            credential: field.unwrap_or(mapping.credential),
+            credential: match access_log.credential {
+                Field::User => mapping.credential.after(field("/remote_user")),
+                Field::Address => Place::new(field("/remote_addr").into_iter().collect()),
+            },
             default_kind: access_log.kind,
             verified: Verified::Rule(access_log.verified),
             ..mapping

@@ -114,11 +114,13 @@ pub(super) const FORMATS: &[&str] = &[
     "cloudflare",
     "envoy",
     "kong",
+    "kubernetes_audit",
     "litellm",
     "nginx",
     "ocsf",
     "okta",
     "traefik",
+    "vault",
 ];
 /// The kinds of credentials.
 pub(super) const KINDS: &[&str] = &["api_key", "jwt", "session", "refresh_token", "agent_token"];

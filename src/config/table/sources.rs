@@ -250,6 +250,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         doc: "Meanings of your words, numbers and booleans for outcomes: accepted, rejected, throttled.",
     },
     Setting {
+        path: "sources.<nginx>.mapping.only",
+        kind: Kind::Table,
+        default: None,
+        example: Some(r#"{ "/type" = "response", "/stage" = ["a", "b"] }"#),
+        doc: "Values that a record must have, by JSON pointers, one of the texts at each; others are passed \
+              over, as those that report one request twice.",
+    },
+    Setting {
         path: "sources.<nginx>.mapping.default_outcome",
         kind: Kind::Choice(&["accepted", "rejected", "throttled"]),
         default: None,

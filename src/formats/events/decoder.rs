@@ -109,7 +109,7 @@ impl Format {
 }
 
 impl Decoder {
-    /// Decodes one record, with one answer for each event that it holds.
+    /// Decodes one record, with one answer for each event that it holds; none where a mapping passes it over.
     pub fn decode<'a>(
         &self,
         record: &'a [u8],
@@ -135,7 +135,7 @@ impl Decoder {
             Format::Native => each(native::decode(record, &context)),
             Format::CloudTrail => cloudtrail::decode(record, &context, each),
             Format::AccessLog(format) => each(access_log::decode(*format, record, &context)),
-            Format::Mapping(mapping) => each(mapping::decode(mapping, record, &context)),
+            Format::Mapping(mapping) => mapping::decode(mapping, record, &context, each),
         }
     }
 }

@@ -49,6 +49,9 @@ pub enum LogFormatError {
     /// A directive that is not known.
     #[error("unknown directive `{0}`")]
     Unknown(String),
+    /// Its values are not escaped.
+    #[error("with escape=none a client can write quotes, and move its values into another's place")]
+    Unescaped,
     /// It is too large.
     #[error("it is too large")]
     TooLarge,
@@ -83,6 +86,9 @@ impl LogFormat {
     /// # Errors
     /// When its lines could not be split, or it is none.
     pub fn parse(text: &str) -> Result<Self, LogFormatError> {
+        if text.contains("escape=none") {
+            return Err(LogFormatError::Unescaped);
+        }
         let statement = statement(text);
         let is_apache = !statement.contains('$');
         let pieces = if is_apache { apache(&statement)? } else { nginx(&statement) };
@@ -100,7 +106,12 @@ impl LogFormat {
                         return Err(LogFormatError::Touching(name.clone()));
                     }
                     let (before, after) = (around(at.checked_sub(1)), around(Some(at + 1)));
-                    pattern.push_str(value(name, (before, after), is_apache)?);
+                    let is_before_time = matches!(
+                        pieces.get(at + 2..),
+                        Some([Piece::Variable(time), Piece::Text(text), ..])
+                            if time == "time_local" && ["] \"", " \""].contains(&begin_of(text))
+                    );
+                    pattern.push_str(&value(name, (before, after), is_apache, is_before_time)?);
                     names.push(name.clone());
                 }
             }
@@ -116,7 +127,7 @@ impl LogFormat {
 
     /// The variables of a line, by nginx's names; none if it is no line of the format.
     pub(in crate::formats) fn read(&self, line: &str) -> Option<Value> {
-        let groups = self.pattern.captures(line.trim_end())?;
+        let groups = self.pattern.captures(line.trim_end_matches(['\r', '\n']))?;
         let values = self.names.iter().zip(groups.iter().skip(1)).filter_map(|(name, group)| {
             Some((name.clone(), Value::String(group?.as_str().to_owned())))
         });
@@ -124,31 +135,44 @@ impl LogFormat {
     }
 }
 
+/// The begin of a text, up to its first quote.
+fn begin_of(text: &str) -> &str {
+    text.split_inclusive('"').next().unwrap_or(text)
+}
+
+/// A time as both servers write it.
+const TIME_LOCAL: &str = r"\d{2}/[A-Za-z]{3}/\d{4}:\d{2}:\d{2}:\d{2} [+-]\d{4}";
+
 /// The pattern of a value between two texts.
 fn value(
     name: &str,
     (before, after): (&str, &str),
     is_apache: bool,
-) -> Result<&'static str, LogFormatError> {
+    is_before_time: bool,
+) -> Result<String, LogFormatError> {
     if before.ends_with('"') && after.starts_with('"') {
         // Both servers escape quotes in it.
-        return Ok(r#"((?:[^"\\]|\\.)*)"#);
+        return Ok(r#"((?:[^"\\]|\\.)*)"#.to_owned());
     }
-    if before.ends_with('[') && after.starts_with(']') {
-        return Ok(r"([^\[\]]*)");
-    }
-    if is_apache && name == "time_local" {
+    if name == "time_local" {
         // Apache writes the brackets by itself.
-        return Ok(r"\[([^\[\]]*)\]");
+        return Ok(if is_apache {
+            format!(r"\[({TIME_LOCAL})\]")
+        } else {
+            format!("({TIME_LOCAL})")
+        });
+    }
+    if is_before_time && name == "remote_user" {
+        // No user has a quote, which both servers escape, and behind the time there is one.
+        return Ok("(.*)".to_owned());
     }
     if CLIENT_TEXTS.contains(&name) || name.starts_with("http_") {
         return Err(LogFormatError::Unquoted(name.to_owned()));
     }
+    // What begins the next text ends the value.
     Ok(match after.chars().next() {
-        Some(',') => r"([^,\s]*)",
-        Some('|') => r"([^|\s]*)",
-        Some(';') => r"([^;\s]*)",
-        Some(_) | None => r"(\S*)",
+        Some(end) => format!("([^{}\\s]*)", regex::escape(&end.to_string())),
+        None => r"(\S*)".to_owned(),
     })
 }
 
@@ -263,11 +287,8 @@ mod tests {
             "request": "GET /v1?x=1 HTTP/1.1", "status": "200", "body_bytes_sent": "12", "http_referer": "-",
             "http_user_agent": r#"a \"b\" \x22c"#,
         });
-        let statement = format!(
-            "log_format main escape=default '{}'\n    '{}';",
-            &COMBINED[..COMBINED.len() - 40],
-            &COMBINED[COMBINED.len() - 40..]
-        );
+        let (begin, end) = COMBINED.split_at(COMBINED.len() - 40);
+        let statement = format!("log_format main escape=default '{begin}'\n    '{end}';");
         for format in [COMBINED, &statement, &COMBINED.replace("$status", "${status}")] {
             assert_eq!(read(format, LINE), Some(expected.clone()), "{format}");
         }
@@ -302,20 +323,43 @@ mod tests {
         assert_eq!(error("%h %Z"), LogFormatError::Unknown("%Z".into()));
     }
 
+    #[test]
+    fn a_user_may_be_any_text_where_a_time_and_a_quote_follow() {
+        let with = |user: &str| LINE.replace("key_1", user);
+        for user in ["a b", "a [b] c", "a [23/Nov/2026:18:54:00 +0000] c", "- - x"] {
+            let read = read(COMBINED, &with(user)).expect(user);
+            assert_eq!(read.get("remote_user"), Some(&json!(user)));
+            assert_eq!(read.get("status"), Some(&json!("200")));
+        }
+        assert_eq!(
+            LogFormat::parse("log_format a escape=none '$status';").err(),
+            Some(LogFormatError::Unescaped)
+        );
+    }
+
     proptest! {
         /// What a client names as user, path or agent is that value, or the line is refused: it never becomes
         /// the status or the user.
         #[test]
         fn no_client_moves_a_value_into_anothers_place(
-            user in "[a-z \\[\\]0-9]{1,20}", agent in "[a-z \\[\\]0-9-]{0,30}"
+            user in "[a-z \\[\\]0-9-]{1,20}", agent in "[a-z \\[\\]0-9-]{0,30}"
         ) {
             let line = format!(
                 "203.0.113.7 - {user} [23/Nov/2026:18:54:00 +0000] \"GET / HTTP/1.1\" 401 12 \"-\" \"{agent}\""
             );
-            if let Some(read) = read(COMBINED, &line) {
-                prop_assert_eq!(read.get("status"), Some(&json!("401")));
-                prop_assert_eq!(read.get("remote_user"), Some(&json!(user)));
-                prop_assert_eq!(read.get("http_user_agent"), Some(&json!(agent)));
+            let read_combined = read(COMBINED, &line).expect("it is read");
+            prop_assert_eq!(read_combined.get("status"), Some(&json!("401")));
+            prop_assert_eq!(read_combined.get("remote_user"), Some(&json!(user)));
+            prop_assert_eq!(read_combined.get("http_user_agent"), Some(&json!(agent)));
+            for (format, line) in [
+                ("$remote_addr-$status-$remote_user", format!("203.0.113.7-401-{user}")),
+                ("$status|$remote_user|$remote_addr", format!("401|{user}|203.0.113.7")),
+                ("$remote_user $status", format!("{user} 401")),
+            ] {
+                if let Some(read) = read(format, &line) {
+                    prop_assert_eq!(read.get("status"), Some(&json!("401")));
+                    prop_assert_eq!(read.get("remote_user"), Some(&json!(user)));
+                }
             }
         }
     }

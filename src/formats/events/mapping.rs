@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::details::{self, clean};
 use super::log_format::LogFormat;
-use super::place::Place;
+use super::place::{Part, Place};
 use super::pointer::Pointer;
 use super::refusal::{Refusal, of_json};
 use super::repair::{read_json, read_text};
@@ -14,6 +14,7 @@ use crate::model::event::{AuthEvent, Field, Outcome};
 use hashbrown::HashMap;
 use serde_json::Value;
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 
 /// Where the fields of an auth event are in the operator's records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,8 @@ pub struct Mapping {
     pub name: &'static str,
     /// The format of lines that are no JSON: their variables are the fields of a record.
     pub line: Option<LogFormat>,
+    /// Values that a record must have, one of the texts at each pointer; others are passed over.
+    pub only: Vec<(Pointer, Vec<String>)>,
     /// The credential's id, or its secret.
     pub credential: Place,
     /// The event time.
@@ -50,6 +53,7 @@ impl Mapping {
         Self {
             name: "mapping",
             line: None,
+            only: Vec::new(),
             credential: credential.into(),
             time: time.into(),
             default_kind: Kind::default(),
@@ -62,39 +66,61 @@ impl Mapping {
             details: Vec::new(),
         }
     }
+
+    /// Whether a record is one of those that are wanted.
+    fn wants(&self, record: &Value) -> bool {
+        self.only.iter().all(|(pointer, texts)| {
+            let value = pointer.find(record).map_or(Scalar::Null, Scalar::from);
+            value.text().is_some_and(|text| texts.iter().any(|wanted| *wanted == *text))
+        })
+    }
 }
 
-/// Decodes one record.
-///
-/// # Errors
-/// The reason why it is refused.
+/// Decodes one record, with an answer for each credential of its request; none if it is not one of those that are
+/// wanted.
 pub fn decode<'a>(
     mapping: &Mapping,
     record: &'a [u8],
     context: &Context<'_>,
-) -> Result<AuthEvent<'a>, Refusal> {
-    context.limits.check_size(record)?;
-    if let Some(format) = &mapping.line {
-        return read_text(record, |line| {
-            let record = format.read(line).ok_or(Refusal::MalformedLine)?;
-            event(mapping, &record, context)
-        });
+    each: &mut impl FnMut(Result<AuthEvent<'a>, Refusal>),
+) {
+    if let Err(refusal) = context.limits.check_size(record) {
+        return each(Err(refusal));
     }
-    read_json(record, |text| {
-        let value: Value = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
-        if value.is_object() { event(mapping, &value, context) } else { Err(Refusal::WrongType) }
-    })
+    // A record that is repaired is looked at again: what counts is the last time.
+    let (further, is_unwanted) = (RefCell::new(Vec::new()), Cell::new(false));
+    let events = |record: &Value| {
+        is_unwanted.set(!mapping.wants(record));
+        let mut credentials = mapping.credential.credentials(record).into_iter();
+        let first = event(mapping, record, credentials.next(), context);
+        let others = credentials.map(|other| event(mapping, record, Some(other), context));
+        further.replace(others.collect());
+        first
+    };
+    let answer = if let Some(format) = &mapping.line {
+        read_text(record, |line| events(&format.read(line).ok_or(Refusal::MalformedLine)?))
+    } else {
+        read_json(record, |text| {
+            let value: Value = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
+            if value.is_object() { events(&value) } else { Err(Refusal::WrongType) }
+        })
+    };
+    if !is_unwanted.get() {
+        each(answer);
+        further.into_inner().into_iter().for_each(each);
+    }
 }
 
 fn event(
     mapping: &Mapping,
     record: &Value,
+    credential: Option<(Scalar<'_>, &Part)>,
     context: &Context<'_>,
 ) -> Result<AuthEvent<'static>, Refusal> {
     let (time, part) = mapping.time.find(record).ok_or(Refusal::MissingTime)?;
     let time = part.time_format.read(&time).ok_or(Refusal::InvalidTime)?;
     let time = context.limits.check_time(time)?;
-    let (credential, part) = mapping.credential.find(record).ok_or(Refusal::NoCredential)?;
+    let (credential, part) = credential.ok_or(Refusal::NoCredential)?;
     let credential = credential.text().ok_or(Refusal::NoCredential)?;
     let fingerprint = part.fingerprint;
     let status = deciding(mapping.status.as_ref(), record).status()?;
@@ -121,9 +147,12 @@ fn event(
     }
     let by_status = mapping.verified == Verified::Rule(VerifiedRule::Success);
     event.verified &= !by_status || !is_preflight(&event);
-    let own = fingerprint.map(|is_secret| match is_secret {
-        true => context.fingerprints.for_raw_secrets(),
-        false => context.fingerprints.clone().with_random_ids(true),
+    let own = fingerprint.map(|is_secret| {
+        if is_secret {
+            context.fingerprints.for_raw_secrets()
+        } else {
+            context.fingerprints.clone().with_random_ids(true)
+        }
     });
     let fingerprints = own.as_ref().unwrap_or(context.fingerprints);
     clean(&mut event, &Context { fingerprints, ..*context })?;

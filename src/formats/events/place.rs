@@ -95,17 +95,47 @@ impl Place {
         Self(parts)
     }
 
-    /// The value in a record, and the part that holds it; an empty text and `-` are none.
-    pub(in crate::formats) fn find<'a>(
-        &'a self,
-        record: &'a Value,
-    ) -> Option<(Scalar<'a>, &'a Part)> {
-        self.0.iter().find_map(|part| {
+    /// The same, with a part that is asked before the others.
+    #[must_use]
+    pub fn after(mut self, first: Option<Part>) -> Self {
+        self.0.splice(0..0, first);
+        self
+    }
+
+    /// The values in a record, each with its part; an empty text and `-` are none.
+    fn all<'a>(&'a self, record: &'a Value) -> impl Iterator<Item = (Scalar<'a>, &'a Part)> {
+        self.0.iter().filter_map(|part| {
             let value = part.find(record);
             let is_none =
                 value.is_null() || matches!(&value, Scalar::Text(text) if is_absent(text));
             (!is_none).then_some((value, part))
         })
+    }
+
+    /// The value in a record, and the part that holds it.
+    pub(in crate::formats) fn find<'a>(
+        &'a self,
+        record: &'a Value,
+    ) -> Option<(Scalar<'a>, &'a Part)> {
+        self.all(record).next()
+    }
+
+    /// The credentials of a request: the first one, and where that is a raw secret, each other raw secret. A
+    /// client chooses which headers it sends, and must not hide one credential behind another.
+    pub(in crate::formats) fn credentials<'a>(
+        &'a self,
+        record: &'a Value,
+    ) -> Vec<(Scalar<'a>, &'a Part)> {
+        let mut found: Vec<(Scalar<'a>, &Part)> = Vec::new();
+        for (value, part) in self.all(record) {
+            let is_secret = part.fingerprint == Some(true);
+            let goes_on = found.first().is_none_or(|(_, first)| first.fingerprint == Some(true));
+            let is_new = found.iter().all(|(other, _)| *other != value);
+            if found.is_empty() || (goes_on && is_secret && is_new) {
+                found.push((value, part));
+            }
+        }
+        found
     }
 }
 

@@ -1,19 +1,23 @@
 //! One file that is followed: plain, as it grows, or packed, once.
 
-use super::identity::{FileNumber, HEAD_BYTES, Head, begin_of};
-use super::lines::LongLine;
+use super::identity::{FileNumber, HEAD_BYTES, Head, begin_of, bytes_before, read_at};
 use super::positions::Position;
 use crate::data_plane::batch::HashSeed;
 use crate::model::time::EventTime;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufReader, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-/// How a packed file begins. Source: RFC 1952, 2.3.1.
+/// How a gzip file begins. Source: RFC 1952, 2.3.1.
 const GZIP: &[u8] = &[0x1f, 0x8b];
+/// How files of other compressors begin: Zstandard, xz, bzip2.
+const OTHERS: [&[u8]; 3] = [&[0x28, 0xb5, 0x2f, 0xfd], &[0xfd, b'7', b'z', b'X', b'Z'], b"BZh"];
 /// How much is read at once. Unit: bytes. Chosen: twice the longest line, so that one is in it whole.
 pub const CHUNK_BYTES: usize = 2 << 20;
+/// How much of a packed file is passed over at once. Unit: bytes. Chosen: a tenth of a second.
+const SKIP_BYTES: u64 = 64 << 20;
 
 /// A file that can be read.
 pub struct OpenFile {
@@ -23,6 +27,8 @@ pub struct OpenFile {
     begin: Vec<u8>,
     /// Its number.
     pub number: FileNumber,
+    /// When it was last written to, and how long it was.
+    pub state: (SystemTime, u64),
 }
 
 impl std::fmt::Debug for OpenFile {
@@ -31,35 +37,36 @@ impl std::fmt::Debug for OpenFile {
     }
 }
 
-/// Opens a regular file; anything else is an error: to open a pipe would wait for its writer.
-fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
-    let flags = rustix::fs::OFlags::NONBLOCK.bits();
-    let flags = i32::try_from(flags).map_err(io::Error::other)?;
-    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
-    }
-    Ok((file, metadata))
-}
-
 impl OpenFile {
-    /// Opens a file, plain or packed by its first bytes.
+    /// Opens a regular file, plain or packed by its first bytes. Anything else is an error: to open a pipe would
+    /// wait for its writer.
     ///
     /// # Errors
-    /// When it can't be opened or read, or is no regular file.
+    /// When it can't be opened or read, is no regular file, or is packed otherwise than by gzip.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let (file, metadata) = open_regular(path)?;
-        let begin = begin_of(&file)?;
-        let number = FileNumber::of(&metadata);
-        if !begin.starts_with(GZIP) {
-            return Ok(Self { file, packed: None, begin, number });
+        let invalid = |problem| io::Error::new(io::ErrorKind::InvalidInput, problem);
+        let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(invalid("it is no regular file"));
         }
-        let mut unpacked = flate2::read::MultiGzDecoder::new(BufReader::new(File::open(path)?));
-        let mut head = Vec::new();
-        (&mut unpacked).take(HEAD_BYTES as u64).read_to_end(&mut head)?;
-        let packed = io::Cursor::new(head.clone()).chain(unpacked);
-        Ok(Self { file, packed: Some(Box::new(packed)), begin: head, number })
+        let mut begin = begin_of(&file)?;
+        if OTHERS.iter().any(|other| begin.starts_with(other)) {
+            return Err(invalid(
+                "it is packed, and not by gzip: name it in no pattern, or unpack it",
+            ));
+        }
+        let mut packed: Option<Box<dyn Read + Send>> = None;
+        if begin.starts_with(GZIP) {
+            let mut unpacked = flate2::read::MultiGzDecoder::new(BufReader::new(file.try_clone()?));
+            let mut head = Vec::new();
+            (&mut unpacked).take(HEAD_BYTES as u64).read_to_end(&mut head)?;
+            packed = Some(Box::new(io::Cursor::new(head.clone()).chain(unpacked)));
+            begin = head;
+        }
+        let (number, state) = (FileNumber::of(&metadata), (metadata.modified()?, metadata.len()));
+        Ok(Self { file, packed, begin, number, state })
     }
 
     /// Whether it is packed: such a file is complete.
@@ -77,12 +84,37 @@ impl OpenFile {
         head.is_of(&self.begin, seed)
     }
 
+    /// Whether it has the content that was read up to that position under another name or number: as far as it
+    /// can be told from its beginning, and of a plain file also from the bytes before the position.
+    pub fn is_copy_of(&self, position: &Position, seed: HashSeed) -> bool {
+        if !position.head.knows_copies() || !self.begins_as(position.head, seed) {
+            return false;
+        }
+        if self.is_packed() {
+            return true;
+        }
+        let is_long_enough = self.bytes().is_ok_and(|bytes| bytes >= position.at);
+        let before = || bytes_before(&self.file, position.at).map(|text| seed.hash_all(&[&text]));
+        is_long_enough && position.last.is_none_or(|last| before().is_ok_and(|own| own == last))
+    }
+
+    /// The hash of the bytes before a place, by which a copy is known; none of a packed file.
+    pub fn last_before(&self, at: u64, seed: HashSeed) -> Option<u64> {
+        let text = bytes_before(&self.file, at).ok().filter(|_| !self.is_packed())?;
+        Some(seed.hash_all(&[&text]))
+    }
+
     /// How long it is, as far as it is known without unpacking.
     ///
     /// # Errors
     /// When it can't be read.
     pub fn bytes(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    /// Whether so much of it ends within a line.
+    pub fn is_within_line(&self, at: u64) -> bool {
+        at > 0 && read_at(&self.file, at - 1, 1).is_ok_and(|last| last != b"\n")
     }
 }
 
@@ -94,14 +126,16 @@ pub struct Follower {
     file: OpenFile,
     /// How far it was read.
     pub position: Position,
-    /// The end of a line that was too long.
-    pub long_line: LongLine,
     /// How much of a packed file was unpacked.
     unpacked: u64,
-    /// What was unpacked and is not yet a whole line.
+    /// What was unpacked and not yet handed over.
     held: Vec<u8>,
-    /// Since when no name of the source leads to it.
-    pub gone_since: Option<EventTime>,
+    /// Why nothing more can be unpacked, once what is held was handed over.
+    failed: Option<io::Error>,
+    /// Whether a name of the source leads to it.
+    pub is_named: bool,
+    /// When it last grew, or lost its name.
+    pub grew_at: EventTime,
     /// The time of its newest event.
     pub newest: EventTime,
 }
@@ -113,24 +147,45 @@ pub struct Chunk {
     pub from: u64,
     /// Its bytes.
     pub text: Vec<u8>,
-    /// Whether nothing follows it, ever.
-    pub ended: bool,
+    /// Whether the file ends with it, as far as it is there.
+    pub is_last: bool,
 }
 
 impl Follower {
     /// Follows a file from a position on.
-    pub fn new(path: PathBuf, file: OpenFile, position: Position) -> Self {
-        let long_line = LongLine::default();
+    pub fn new(path: PathBuf, file: OpenFile, position: Position, now: EventTime) -> Self {
         Self {
             path,
             file,
             position,
-            long_line,
             unpacked: 0,
             held: Vec::new(),
-            gone_since: None,
+            failed: None,
+            is_named: true,
+            grew_at: now,
             newest: EventTime::MIN,
         }
+    }
+
+    /// The file.
+    pub const fn file(&self) -> &OpenFile {
+        &self.file
+    }
+
+    /// Whether it is packed: it will not grow.
+    pub const fn is_packed(&self) -> bool {
+        self.file.is_packed()
+    }
+
+    /// Whether another file has what this one has, as far as that one goes and this one was read.
+    pub fn has_copy(&self, other: &OpenFile, seed: HashSeed) -> bool {
+        let begins_alike =
+            self.position.head.knows_copies() && other.begins_as(self.position.head, seed);
+        if !begins_alike || self.is_packed() || other.is_packed() {
+            return begins_alike;
+        }
+        let common = other.bytes().unwrap_or(0).min(self.position.at);
+        common > 0 && self.file.last_before(common, seed) == other.last_before(common, seed)
     }
 
     /// Whether the file begins otherwise than it did, or is shorter than what was read of it: it was emptied.
@@ -138,16 +193,12 @@ impl Follower {
     /// # Errors
     /// When it can't be read.
     pub fn was_emptied(&mut self, seed: HashSeed) -> io::Result<bool> {
-        if self.file.is_packed() {
+        if self.is_packed() {
             return Ok(false);
         }
-        let bytes = self.file.bytes()?;
-        if bytes < self.position.at.max(self.position.to.unwrap_or(0)) {
-            return Ok(true);
-        }
-        // One that has grown to the same length again begins otherwise.
         self.file.begin = begin_of(&self.file.file)?;
-        if !self.file.begins_as(self.position.head, seed) {
+        let read = self.position.at.max(self.position.to.unwrap_or(0));
+        if self.file.bytes()? < read || !self.file.begins_as(self.position.head, seed) {
             return Ok(true);
         }
         if self.position.head.is_short() {
@@ -156,70 +207,74 @@ impl Follower {
         Ok(false)
     }
 
-    /// How much there is that was not read. Unit: bytes; 0 for a packed file.
+    /// Begins again: the file was emptied. Returns where the old content was read to.
+    pub fn begin_again(&mut self, seed: HashSeed) -> Position {
+        let old = self.position;
+        let generation = old.generation.wrapping_add(1);
+        self.position = Position {
+            generation,
+            head: self.file.head(seed),
+            at: 0,
+            to: None,
+            last: None,
+            passing_over: false,
+            ..old
+        };
+        old
+    }
+
+    /// How much there is that was not read. Unit: bytes; those of the packed file, if it is one.
     ///
     /// # Errors
     /// When it can't be read.
     pub fn unread(&self) -> io::Result<u64> {
-        if self.file.is_packed() {
-            return Ok(0);
-        }
-        Ok(self.file.bytes()?.saturating_sub(self.position.at))
+        let bytes = self.file.bytes()?;
+        Ok(if self.is_packed() { bytes } else { bytes.saturating_sub(self.position.at) })
     }
 
-    /// Reads on from its position: up to `most` bytes, but no further than `to`, if that is given.
+    /// Reads on from its position, but no further than `to`, if that is given; none where there is nothing new, or
+    /// what was read before is still being passed over.
     ///
     /// # Errors
-    /// When it can't be read or unpacked.
-    pub fn read(&mut self, most: usize, to: Option<u64>) -> io::Result<Chunk> {
+    /// When it can't be read, or can't be unpacked any further: then it is to be opened again.
+    pub fn read(&mut self, to: Option<u64>) -> io::Result<Option<Chunk>> {
         let from = self.position.at;
-        let most =
-            to.map_or(most, |to| usize::try_from(to.saturating_sub(from)).unwrap_or(usize::MAX));
-        if self.file.is_packed() {
+        let most = to.map_or(CHUNK_BYTES, |to| {
+            usize::try_from(to.saturating_sub(from)).unwrap_or(CHUNK_BYTES)
+        });
+        if self.is_packed() {
             return self.unpack(from, most);
         }
-        let mut text = vec![0; most];
-        let mut length = 0;
-        while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
-            match self.file.file.read_at(rest, from + length as u64)? {
-                0 => break,
-                read => length += read,
-            }
+        if self.unread()? == 0 {
+            return Ok(None);
         }
-        text.truncate(length);
-        let ended = self.gone_since.is_some() && length < most && to.is_none();
-        Ok(Chunk { from, text, ended })
+        let text = read_at(&self.file.file, from, most)?;
+        let is_last = text.len() < most;
+        Ok(Some(Chunk { from, text, is_last }))
     }
 
-    fn unpack(&mut self, from: u64, most: usize) -> io::Result<Chunk> {
-        let Some(packed) = &mut self.file.packed else {
-            return Err(io::Error::other("not packed"));
-        };
-        // What was handed over goes; a file that is known begins further on.
-        let passed = from.saturating_sub(self.unpacked);
-        let of_held = usize::try_from(passed).unwrap_or(usize::MAX).min(self.held.len());
+    fn unpack(&mut self, from: u64, most: usize) -> io::Result<Option<Chunk>> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let Some(packed) = &mut self.file.packed else { return Ok(None) };
+        // What was handed over goes; of a file that is known, what was read before.
+        let passed = usize::try_from(from - self.unpacked).unwrap_or(usize::MAX);
+        let of_held = passed.min(self.held.len());
         self.held.drain(..of_held);
         self.unpacked += of_held as u64;
-        let to_pass = from.saturating_sub(self.unpacked);
-        self.unpacked += io::copy(&mut packed.take(to_pass), &mut io::sink())?;
+        let to_pass = from - self.unpacked;
+        if to_pass > 0 {
+            let passed = io::copy(&mut packed.take(to_pass.min(SKIP_BYTES)), &mut io::sink())?;
+            self.unpacked += passed;
+            let is_over = passed == 0;
+            return Ok(is_over.then(|| Chunk { from, text: Vec::new(), is_last: true }));
+        }
         let wanted = most.saturating_sub(self.held.len());
-        let read = packed.take(wanted as u64).read_to_end(&mut self.held)?;
+        let before = self.held.len();
+        self.failed = packed.take(wanted as u64).read_to_end(&mut self.held).err();
+        let is_last = self.failed.is_none() && self.held.len() - before < wanted;
         let text = self.held.get(..most).unwrap_or(&self.held).to_vec();
-        Ok(Chunk { from, ended: read < wanted, text })
-    }
-
-    /// Whether it was read to its end and will not grow: a packed file.
-    pub const fn is_packed(&self) -> bool {
-        self.file.is_packed()
-    }
-
-    /// Begins again: the file was emptied. Returns where the old content was read to.
-    pub fn begin_again(&mut self, seed: HashSeed) -> Position {
-        let old = self.position;
-        let head = self.file.head(seed);
-        let generation = old.generation.wrapping_add(1);
-        self.position = Position { file: old.file, generation, head, at: 0, to: None };
-        self.long_line = LongLine::default();
-        old
+        Ok(Some(Chunk { from, text, is_last }))
     }
 }

@@ -65,19 +65,36 @@ impl FileNumber {
     }
 }
 
+/// The bytes of a file from `from` on, at most so many.
+///
+/// # Errors
+/// When it can't be read.
+pub fn read_at(file: &File, from: u64, most: usize) -> io::Result<Vec<u8>> {
+    let mut text = vec![0; most];
+    let mut length = 0;
+    while let Some(rest) = text.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, from + length as u64)? {
+            0 => break,
+            read => length += read,
+        }
+    }
+    text.truncate(length);
+    Ok(text)
+}
+
 /// The first bytes of a file, as many as a head has.
 ///
 /// # Errors
 /// When it can't be read.
 pub fn begin_of(file: &File) -> io::Result<Vec<u8>> {
-    let mut begin = vec![0; HEAD_BYTES];
-    let mut length = 0;
-    while let Some(rest) = begin.get_mut(length..).filter(|rest| !rest.is_empty()) {
-        match file.read_at(rest, length as u64)? {
-            0 => break,
-            read => length += read,
-        }
-    }
-    begin.truncate(length);
-    Ok(begin)
+    read_at(file, 0, HEAD_BYTES)
+}
+
+/// The bytes just before a place, as many as a head has, or up to the beginning.
+///
+/// # Errors
+/// When they can't be read.
+pub fn bytes_before(file: &File, at: u64) -> io::Result<Vec<u8>> {
+    let from = at.saturating_sub(HEAD_BYTES as u64);
+    read_at(file, from, usize::try_from(at - from).unwrap_or(HEAD_BYTES))
 }

@@ -2,30 +2,26 @@
 
 use crate::formats::events::refusal::Refusal;
 
-/// What is known of a line that is too long, whose end was not yet seen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LongLine(bool);
-
 /// Gives the whole lines of `text`, each with where it begins, to `each`; returns how much of the text they are.
 /// The rest is a line that goes on, unless `ended`. A line of more than `bytes_max` is refused once, and passed over
-/// up to its end, which may be in a later part.
+/// up to its end, which may be in a later part: `passing_over` says so.
 pub fn split(
     text: &[u8],
-    (long_line, ended): (&mut LongLine, bool),
+    (passing_over, ended): (&mut bool, bool),
     bytes_max: usize,
     mut each: impl FnMut(u64, Result<&[u8], Refusal>),
 ) -> usize {
     let mut start = 0;
     for end in memchr::memchr_iter(b'\n', text) {
         let line = text.get(start..end).unwrap_or_default();
-        if !std::mem::take(&mut long_line.0) {
+        if !std::mem::take(passing_over) {
             give(start, line, bytes_max, &mut each);
         }
         start = end + 1;
     }
     let rest = text.get(start..).unwrap_or_default();
-    if rest.len() > bytes_max || (long_line.0 && !rest.is_empty()) {
-        if !std::mem::replace(&mut long_line.0, true) {
+    if rest.len() > bytes_max || (*passing_over && !rest.is_empty()) {
+        if !std::mem::replace(passing_over, true) {
             each(start as u64, Err(Refusal::TooLarge));
         }
         return text.len();
@@ -53,17 +49,17 @@ fn give(
 
 #[cfg(test)]
 mod tests {
-    use super::{LongLine, split};
+    use super::split;
     use proptest::prelude::*;
 
     /// Reads a text in parts of so many bytes, as far as it has grown, as a follower does.
     fn lines(text: &str, part: usize, ended: bool) -> Vec<(u64, Option<String>)> {
-        let (mut at, mut long_line, mut seen) = (0, LongLine::default(), Vec::new());
+        let (mut at, mut passing_over, mut seen) = (0, false, Vec::new());
         loop {
             let end = (at + part).min(text.len());
             let is_last = ended && end == text.len();
             let chunk = &text.as_bytes()[at..end];
-            let used = split(chunk, (&mut long_line, is_last), 8, |start, line| {
+            let used = split(chunk, (&mut passing_over, is_last), 8, |start, line| {
                 let line = line.ok().map(|line| String::from_utf8_lossy(line).into_owned());
                 seen.push((at as u64 + start, line));
             });

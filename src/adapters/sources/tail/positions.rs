@@ -18,8 +18,9 @@ use std::path::{Path, PathBuf};
 
 /// How large the file gets before it is rewritten. Unit: bytes.
 const BYTES_MAX: u64 = 1 << 20;
-/// How many files are remembered for each source. Chosen: months of daily rotation.
-const FILES_MAX: usize = 1_000;
+/// How many files are remembered for each source: ten times those that it may follow, so that none of these is
+/// forgotten.
+pub const FILES_MAX: usize = 10_000;
 
 /// How far a file was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,12 @@ pub struct Position {
     pub head: Head,
     /// All before it is durable. Unit: bytes, unpacked.
     pub at: u64,
+    /// The hash of the bytes just before `at`, by which a copy is known; none of a packed file.
+    #[serde(default)]
+    pub last: Option<u64>,
+    /// Whether the rest of a line follows that is passed over.
+    #[serde(default)]
+    pub passing_over: bool,
     /// Up to where a chunk was handed over of which it is not known whether it is durable.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub to: Option<u64>,
@@ -50,6 +57,8 @@ pub struct Positions {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// Whether the last line may be cut off.
+    is_torn: bool,
     known: HashMap<String, Vec<Position>>,
 }
 
@@ -70,9 +79,14 @@ impl Positions {
                 remember(known.entry(line.source).or_default(), line.position);
             }
         }
-        let mut positions = Self { path, bytes: BYTES_MAX, file, known };
+        let mut positions = Self { path, bytes: BYTES_MAX, is_torn: false, file, known };
         positions.rewrite()?;
         Ok(positions)
+    }
+
+    /// Where they are written.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The positions of a source's files, newest last.
@@ -88,7 +102,11 @@ impl Positions {
         let line = Line { source: source.to_owned(), position };
         let mut text = serde_json::to_vec(&line)?;
         text.push(b'\n');
+        if std::mem::replace(&mut self.is_torn, true) {
+            text.insert(0, b'\n');
+        }
         self.file.write_all(&text)?;
+        self.is_torn = false;
         self.bytes += text.len() as u64;
         remember(self.known.entry(line.source).or_default(), position);
         self.rewrite()

@@ -1,6 +1,6 @@
 //! The thread of the file sources: reads what files have grown by, and hands it over, each chunk once.
 
-use super::follower::{CHUNK_BYTES, Chunk, Follower};
+use super::follower::Follower;
 use super::lines::split;
 use super::params::Params;
 use super::positions::{Position, Positions};
@@ -14,17 +14,19 @@ use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
 use crate::data_plane::batch::HashSeed;
 use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
+use crate::model::time::EventTime;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
-/// How often files are looked at. Chosen: an event is seen well within a second, and a look takes some
-/// microseconds a file.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How often files are looked at. Chosen: an event is seen well within a second.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+/// How often folders are listed. Chosen: a new file is seen within a second or so.
+const LIST_INTERVAL: Duration = Duration::from_millis(500);
 /// How long it is waited where a queue is full.
 const FULL_WAIT: Duration = Duration::from_millis(20);
 
@@ -52,6 +54,7 @@ pub struct Runner {
     ingest: Arc<Source>,
     positions: Positions,
     sources: Vec<SourceFiles>,
+    listed_at: Option<Instant>,
 }
 
 impl Runner {
@@ -69,37 +72,43 @@ impl Runner {
             .into_iter()
             .map(|(name, params)| SourceFiles::new(&name, params, positions.of(&name), shared.seed))
             .collect();
-        Ok(Self { shared, ingest, positions, sources })
+        Ok(Self { shared, ingest, positions, sources, listed_at: None })
     }
 
     /// Follows all files until tripline stops. Blocks.
     pub fn run(mut self) {
         let now = clock::now();
         for source in &mut self.sources {
-            source.discover(now);
-            source.find_renamed();
+            let (mut begun, _) = source.discover(now);
+            begun.extend(source.find_renamed(now));
+            note(&mut self.positions, source, begun, now);
         }
-        while !self.is_stopping() {
-            if !self.look() {
-                std::thread::sleep(LOOK_EVERY);
+        while !self.shared.stopping.load(Ordering::Relaxed) {
+            if !self.poll() {
+                std::thread::sleep(POLL_INTERVAL);
             }
         }
     }
 
-    fn is_stopping(&self) -> bool {
-        self.shared.stopping.load(Ordering::Relaxed)
-    }
-
-    /// Looks at each file once; says whether there is more to read.
-    fn look(&mut self) -> bool {
+    /// Looks at each file once; returns whether there is more to read.
+    fn poll(&mut self) -> bool {
         let now = clock::now();
-        let Self { shared, ingest, positions, sources } = self;
+        let Self { shared, ingest, positions, sources, listed_at } = self;
+        let lists = listed_at.is_none_or(|at| at.elapsed() >= LIST_INTERVAL);
+        if lists {
+            *listed_at = Some(Instant::now());
+        }
         let mut has_more = false;
         for source in sources {
-            let mut faults = source.discover(now);
+            let mut faults = 0;
+            if lists {
+                let (begun, unreadable) = source.discover(now);
+                faults += unreadable;
+                note(positions, source, begun, now);
+            }
             // Where several have history, the one that is furthest behind goes first.
             source.followers.sort_by_key(|follower| follower.newest);
-            let mut ended = Vec::new();
+            let (mut ended, mut failed) = (Vec::new(), Vec::new());
             for at in 0..source.followers.len() {
                 match step((shared, ingest), positions, source, at) {
                     Ok(Step::More) => has_more = true,
@@ -107,19 +116,34 @@ impl Runner {
                     Ok(Step::Ended) => ended.push(at),
                     Err(error) => {
                         faults += 1;
-                        let path = source.followers.get(at).map(|one| one.path.clone());
-                        source.report(&path.unwrap_or_default(), &error, now);
+                        let follower = source.followers.get(at);
+                        let path = follower.map(|one| one.path.clone()).unwrap_or_default();
+                        if follower.is_some_and(Follower::is_packed) {
+                            failed.push(at);
+                        }
+                        source.report(&path, &error, now);
                     }
                 }
             }
+            ended.extend(failed.iter().copied());
+            ended.sort_unstable();
             for at in ended.into_iter().rev() {
-                source.end(at);
+                if failed.contains(&at) { source.give_up(at) } else { source.end(at) }
             }
             let unread: u64 =
                 source.followers.iter().filter_map(|follower| follower.unread().ok()).sum();
             shared.records.show_files(&source.name, (source.followers.len(), unread, faults));
         }
         has_more
+    }
+}
+
+/// Writes down where reading begins in files that are new.
+fn note(positions: &mut Positions, source: &mut SourceFiles, begun: Vec<Position>, now: EventTime) {
+    for position in begun {
+        if let Err(error) = positions.set(&source.name, position) {
+            source.report(positions.path(), &error, now);
+        }
     }
 }
 
@@ -140,26 +164,32 @@ fn step(
     source: &mut SourceFiles,
     at: usize,
 ) -> io::Result<Step> {
+    let now = clock::now();
     let SourceFiles { name, params, followers, .. } = source;
     let Some(follower) = followers.get_mut(at) else { return Ok(Step::Waits) };
     if follower.was_emptied(shared.seed)? {
         let old = follower.begin_again(shared.seed);
-        positions.set(name, follower.position)?;
+        follower.grew_at = now;
+        let position = follower.position;
         source.remember(old);
+        note(positions, source, vec![position], now);
         return Ok(Step::More);
     }
     let again = follower.position.to;
-    let chunk = follower.read(CHUNK_BYTES, again)?;
-    let is_done =
-        chunk.ended && (follower.is_packed() || SourceFiles::is_quiet(follower, clock::now()));
-    let ended = is_done || again.is_some();
-    let mut long_line = follower.long_line;
-    let limits = Limits::at(clock::now());
+    let is_quiet = SourceFiles::is_quiet(follower, now);
+    let Some(chunk) = follower.read(again)? else {
+        // A packed file is still passed over.
+        let waits = if is_quiet { Step::Ended } else { Step::Waits };
+        return Ok(if follower.is_packed() { Step::More } else { waits });
+    };
+    let is_done = chunk.is_last && again.is_none() && (follower.is_packed() || is_quiet);
+    let mut passing_over = follower.position.passing_over;
+    let limits = Limits::at(now);
     let mut decoded = Decoded::default();
     let decoder = &params.decoder;
-    let length = chunk.text.len();
+    let ended = is_done || again.is_some();
     let used =
-        split(&chunk.text, (&mut long_line, ended), limits.record_bytes_max, |start, line| {
+        split(&chunk.text, (&mut passing_over, ended), limits.record_bytes_max, |start, line| {
             let place = chunk.from + start;
             match line {
                 Ok(line) => decoder.decode(line, &limits, &shared.fingerprints, &mut |answer| {
@@ -172,25 +202,45 @@ fn step(
         return Ok(if is_done { Step::Ended } else { Step::Waits });
     }
     let to = chunk.from + used as u64;
-    if !hand_over((shared, ingest), positions, name, (follower, &chunk, to), decoded)? {
-        return Ok(Step::Waits);
+    let file = (name.as_str(), follower.path.to_string_lossy().into_owned());
+    let position = follower.position;
+    let next = Position {
+        at: to,
+        to: None,
+        last: follower.file().last_before(to, shared.seed),
+        passing_over,
+        ..position
+    };
+    let newest = decoded.newest;
+    let written = hand_over((shared, ingest), positions, &file, (position, next), decoded);
+    let HandedOver::Taken(fault) = written else { return Ok(Step::Waits) };
+    (follower.position, follower.grew_at) = (next, now);
+    follower.newest = follower.newest.max(newest);
+    if let Some(error) = fault {
+        source.report(positions.path(), &error, now);
     }
-    follower.long_line = long_line;
-    Ok(if is_done && used == length { Step::Ended } else { Step::More })
+    Ok(if is_done { Step::Ended } else { Step::More })
 }
 
-/// Hands a chunk over once, as its position says; false where tripline stops before it was taken.
+/// The outcome of handing a chunk over.
+enum HandedOver {
+    /// It was taken; positions could not be written, if there is a fault.
+    Taken(Option<io::Error>),
+    /// tripline stops: it is handed over again after the next start.
+    Stopping,
+}
+
+/// Hands a chunk over once, from one position to the next. Where positions can't be written it is handed over all the
+/// same: what is watched twice after a crash is less bad than what is never seen.
 fn hand_over(
     (shared, ingest): (&Shared, &Source),
     positions: &mut Positions,
-    name: &str,
-    (follower, chunk, to): (&mut Follower, &Chunk, u64),
+    (name, file): &(&str, String),
+    (position, next): (Position, Position),
     mut decoded: Decoded,
-) -> io::Result<bool> {
-    let from = chunk.from;
-    let position = Position { at: from, to: Some(to), ..follower.position };
-    positions.set(name, position)?;
-    follower.position = position;
+) -> HandedOver {
+    let (from, to) = (position.at, next.at);
+    let mut fault = positions.set(name, Position { to: Some(to), ..position }).err();
     let arrived = clock::now();
     let batches = decoded.take_batches();
     let key = shared.seed.hash_all(&[
@@ -208,22 +258,18 @@ fn hand_over(
             Err(NotTaken::Full) if !shared.stopping.load(Ordering::Relaxed) => {
                 std::thread::sleep(FULL_WAIT);
             }
-            // It is handed over again after the next start.
-            Err(NotTaken::Full | NotTaken::Stopping) => return Ok(false),
+            Err(NotTaken::Full | NotTaken::Stopping) => return HandedOver::Stopping,
         }
     };
     if !durable {
         shared.records.not_durable.inc_by(decoded.accepted as u64);
     }
-    follower.newest = follower.newest.max(decoded.newest);
     decoded.count(name, arrived, &shared.records);
     for (offset, refusal) in &decoded.refusals.first {
-        let file = follower.path.to_string_lossy();
-        let place = RecordPlace::Offset { source: name, file: &file, offset: *offset };
+        let place = RecordPlace::Offset { source: name, file, offset: *offset };
         let written = shared.rejects.write(&letter(place, *refusal, arrived), arrived);
         shared.records.count_reject(written);
     }
-    follower.position = Position { at: to, to: None, ..position };
-    positions.set(name, follower.position)?;
-    Ok(true)
+    fault = fault.or(positions.set(name, next).err());
+    HandedOver::Taken(fault)
 }

@@ -4,29 +4,39 @@
 //! |---|---|
 //! | it is renamed | follows it under its new name, or, where that is none of the source's, until it is quiet |
 //! | it is emptied, or overwritten | begins again; the rest of the old content is read from a copy, if there is one |
-//! | it is copied or packed | knows the copy by its beginning, and reads only what was not read of the original |
+//! | it is copied or packed | knows the copy, and reads only what was not read of the original |
 
 use super::follower::{Follower, OpenFile};
 use super::identity::FileNumber;
 use super::params::Params;
-use super::positions::Position;
+use super::positions::{self, Position};
 use crate::adapters::sources::start::Start;
 use crate::data_plane::batch::HashSeed;
 use crate::model::time::EventTime;
-use hashbrown::HashMap;
-use std::collections::{BTreeMap, BTreeSet};
+use hashbrown::{HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// The most files that one source follows at once. Chosen: each is looked at several times a second.
+/// The most files that one source follows at once, the newest ones. Chosen: each is looked at several times a second.
 const FILES_MAX: usize = 1_000;
-/// For how long a file that has no name of the source's any more is read on. Unit: milliseconds. Chosen: servers
-/// reopen their logs within seconds of a rotation.
+/// For how long a file that has no name of the source's any more must not have grown. Unit: milliseconds. Chosen:
+/// servers reopen their logs within seconds of a rotation.
 const QUIET_MS: i64 = 60_000;
 /// How often one fault of one file is in the log. Unit: milliseconds.
 const FAULT_EVERY_MS: i64 = 60_000;
+
+/// When a file was last written to, and how long it was.
+type FileState = (SystemTime, u64);
+
+/// A file of a folder.
+struct Entry {
+    path: PathBuf,
+    number: FileNumber,
+    state: FileState,
+}
 
 /// The files of one source.
 #[derive(Debug)]
@@ -44,8 +54,8 @@ pub struct SourceFiles {
     is_new: bool,
     /// When a fault of a file was last in the log.
     faults: HashMap<PathBuf, EventTime>,
-    /// Packed files that were read, and files that are no files of records.
-    done: BTreeMap<FileNumber, SystemTime>,
+    /// Files that are not to be opened again until they change: packed ones that were read, or could not be.
+    done: HashMap<FileNumber, FileState>,
 }
 
 impl SourceFiles {
@@ -59,85 +69,123 @@ impl SourceFiles {
             past: known.to_vec(),
             is_new: known.is_empty(),
             faults: HashMap::new(),
-            done: BTreeMap::new(),
+            done: HashMap::new(),
         }
     }
 
-    /// Looks which files there are; returns how many can't be read.
-    pub fn discover(&mut self, now: EventTime) -> u64 {
-        let mut faults = 0;
-        let mut seen = Vec::new();
-        let mut found = Vec::new();
+    /// Looks which files there are; returns the positions of those that are followed from now on, and how many
+    /// can't be read.
+    pub fn discover(&mut self, now: EventTime) -> (Vec<Position>, u64) {
+        let (mut entries, mut faults) = (Vec::new(), 0);
         for pattern in self.params.paths.clone() {
-            let (names, fault) = match list(pattern.folder(), |name| pattern.has(name)) {
-                Ok(names) => (names, None),
-                Err(error) => (Vec::new(), Some(error)),
-            };
-            if let Some(error) = fault {
-                faults += 1;
-                self.report(pattern.folder(), &error, now);
-            } else if names.is_empty() {
-                let none = io::Error::new(io::ErrorKind::NotFound, "there is no such file yet");
-                self.report(Path::new(pattern.as_str()), &none, now);
+            match list(pattern.folder(), |name| pattern.has(name)) {
+                Ok(found) => entries.extend(found),
+                Err(error) => {
+                    faults += 1;
+                    self.report(pattern.folder(), &error, now);
+                }
             }
-            found.extend(names);
+        }
+        if entries.is_empty() && faults == 0 {
+            faults += 1;
+            let none = io::Error::new(io::ErrorKind::NotFound, "no file has such a name yet");
+            let first = self.params.paths.first().map_or("", |pattern| pattern.as_str()).to_owned();
+            self.report(Path::new(&first), &none, now);
         }
         // The oldest first, so that rotated files come in the order of their times.
-        found.sort_by_key(|(modified, path, _)| (*modified, path.clone()));
-        for (modified, path, number) in found {
-            seen.push(number);
+        entries.sort_by(|a, b| (a.state.0, &a.path).cmp(&(b.state.0, &b.path)));
+        if entries.len() > FILES_MAX {
+            faults += 1;
+            let left_out = entries.len() - FILES_MAX;
+            let many = io::Error::other(format!("{left_out} older files are left out: too many"));
+            self.report(Path::new("*"), &many, now);
+            entries.drain(..left_out);
+        }
+        let followed: HashMap<FileNumber, usize> =
+            self.followers.iter().map(|one| one.position.file).zip(0..).collect();
+        let mut named = HashSet::new();
+        let mut begun = Vec::new();
+        for entry in entries {
+            named.insert(entry.number);
             if let Some(follower) =
-                self.followers.iter_mut().find(|one| one.position.file == number)
+                followed.get(&entry.number).and_then(|at| self.followers.get_mut(*at))
             {
-                (follower.path, follower.gone_since) = (path, None);
+                (follower.path, follower.is_named) = (entry.path, true);
                 continue;
             }
-            if self.done.get(&number) == Some(&modified) || self.followers.len() >= FILES_MAX {
+            if self.done.get(&entry.number) == Some(&entry.state) {
                 continue;
             }
-            if let Err(error) = self.follow(&path, (number, modified)) {
-                faults += 1;
-                self.report(&path, &error, now);
+            match self.follow(&entry, now) {
+                Ok(position) => begun.extend(position),
+                Err(error) => {
+                    faults += 1;
+                    self.report(&entry.path, &error, now);
+                }
             }
         }
         self.is_new = false;
         for follower in &mut self.followers {
-            if !seen.contains(&follower.position.file) {
-                follower.gone_since.get_or_insert(now);
+            if follower.is_named && !named.contains(&follower.position.file) {
+                (follower.is_named, follower.grew_at) = (false, now);
             }
         }
-        faults
+        (begun, faults)
+    }
+
+    /// Finds the files that were read before a restart and have another name since; returns the positions of those
+    /// that are followed from now on.
+    pub fn find_renamed(&mut self, now: EventTime) -> Vec<Position> {
+        let folders: BTreeSet<PathBuf> =
+            self.params.paths.iter().map(|pattern| pattern.folder().to_owned()).collect();
+        let mut begun = Vec::new();
+        for folder in folders {
+            for entry in list(&folder, |_| true).unwrap_or_default() {
+                let was_read = self.past.iter().any(|position| position.file == entry.number);
+                let is_followed =
+                    self.followers.iter().any(|one| one.position.file == entry.number);
+                if was_read && !is_followed {
+                    // One that can't be read is as one that is gone.
+                    begun.extend(self.follow(&entry, now).ok().flatten());
+                }
+            }
+        }
+        begun
     }
 
     /// Begins to follow a file, unless it is a copy of one that is followed.
-    fn follow(
-        &mut self,
-        path: &Path,
-        (number, modified): (FileNumber, SystemTime),
-    ) -> io::Result<()> {
-        let file = OpenFile::open(path)?;
+    fn follow(&mut self, entry: &Entry, now: EventTime) -> io::Result<Option<Position>> {
+        let file = OpenFile::open(&entry.path)?;
+        if file.number != entry.number
+            || self.followers.iter().any(|one| one.has_copy(&file, self.seed))
+        {
+            // Another one took its name meanwhile, or it is a copy.
+            return Ok(None);
+        }
         let position = match self.known(&file) {
-            Known::Copy => return Ok(()),
-            Known::At(position) => position,
-            Known::Not => {
-                let at = if self.is_new && self.params.start == Start::Latest && !file.is_packed() {
-                    file.bytes()?
-                } else {
-                    0
-                };
-                let generation = self.generation(file.number);
-                Position { file: file.number, generation, head: file.head(self.seed), at, to: None }
-            }
+            Some(position) => position,
+            None => self.unknown(&file)?,
         };
-        if file.number != number {
-            // Another one took its name meanwhile.
-            return Ok(());
-        }
         if file.is_packed() {
-            self.done.insert(number, modified);
+            self.done.insert(file.number, file.state);
         }
-        self.followers.push(Follower::new(path.to_owned(), file, position));
-        Ok(())
+        self.followers.push(Follower::new(entry.path.clone(), file, position, now));
+        Ok(Some(position))
+    }
+
+    /// From where on a file is read of which nothing is known.
+    fn unknown(&self, file: &OpenFile) -> io::Result<Position> {
+        let is_latest = self.is_new && self.params.start == Start::Latest && !file.is_packed();
+        let at = if is_latest { file.bytes()? } else { 0 };
+        Ok(Position {
+            file: file.number,
+            generation: self.generation(file.number),
+            head: file.head(self.seed),
+            at,
+            last: file.last_before(at, self.seed),
+            passing_over: file.is_within_line(at),
+            to: None,
+        })
     }
 
     /// A generation that the file of that number did not have yet.
@@ -146,44 +194,23 @@ impl SourceFiles {
         of_number.map(|position| position.generation.wrapping_add(1)).max().unwrap_or(0)
     }
 
-    /// What is known of a file's content.
-    fn known(&mut self, file: &OpenFile) -> Known {
-        let is_same = |position: &Position, seed| {
-            file.begins_as(position.head, seed)
-                && (position.file == file.number || position.head.knows_copies())
+    /// How far a file's content was read, under whatever name and number, if it is known.
+    fn known(&mut self, file: &OpenFile) -> Option<Position> {
+        let seed = self.seed;
+        let is_it = |position: &Position| {
+            let is_same = position.file == file.number && file.begins_as(position.head, seed);
+            is_same || file.is_copy_of(position, seed)
         };
-        let is_followed = self.followers.iter().any(|one| {
-            one.position.head.knows_copies() && file.begins_as(one.position.head, self.seed)
-        });
-        if is_followed {
-            return Known::Copy;
-        }
-        let Some(at) = self.past.iter().rposition(|position| is_same(position, self.seed)) else {
-            return Known::Not;
-        };
+        let all = (0..).zip(&self.past).filter(|(_, position)| is_it(position));
+        let (at, _) =
+            all.max_by_key(|(_, position)| (position.file == file.number, position.at))?;
         let position = self.past.remove(at);
         if position.file == file.number {
-            return Known::At(position);
+            return Some(position);
         }
         // What is read of it is that file's from now on.
         let generation = self.generation(file.number);
-        Known::At(Position { file: file.number, generation, ..position })
-    }
-
-    /// Finds the files that were read before a restart and have another name since.
-    pub fn find_renamed(&mut self) {
-        let folders: BTreeSet<PathBuf> =
-            self.params.paths.iter().map(|pattern| pattern.folder().to_owned()).collect();
-        for folder in folders {
-            for (modified, path, number) in list(&folder, |_| true).unwrap_or_default() {
-                let was_read = self.past.iter().any(|position| position.file == number);
-                let is_followed = self.followers.iter().any(|one| one.position.file == number);
-                if was_read && !is_followed {
-                    // One that can't be read is as one that is gone.
-                    let _gone = self.follow(&path, (number, modified));
-                }
-            }
-        }
+        Some(Position { file: file.number, generation, ..position })
     }
 
     /// Follows a file no longer; what was read of it is remembered.
@@ -192,20 +219,31 @@ impl SourceFiles {
         self.remember(follower.position);
     }
 
+    /// Follows a file no longer until it changes: it can't be unpacked any further.
+    pub fn give_up(&mut self, at: usize) {
+        if let Some(follower) = self.followers.get(at) {
+            self.done.insert(follower.position.file, follower.file().state);
+        }
+        self.end(at);
+    }
+
     /// Remembers how far a file was read that is not followed now.
     pub fn remember(&mut self, position: Position) {
+        if position.at == 0 {
+            return;
+        }
         self.past.push(position);
-        if self.past.len() > FILES_MAX {
+        if self.past.len() > positions::FILES_MAX {
             self.past.remove(0);
         }
     }
 
-    /// Whether a file has been quiet for so long, without a name of the source's, that it is done with.
+    /// Whether a file without a name of the source's has not grown for so long that it is done with.
     pub fn is_quiet(follower: &Follower, now: EventTime) -> bool {
-        follower.gone_since.is_some_and(|since| now.ms_since(since) >= QUIET_MS)
+        !follower.is_named && now.ms_since(follower.grew_at) >= QUIET_MS
     }
 
-    /// Says in the log that a file can't be read, once a minute.
+    /// Reports in the log that a file can't be read, once a minute.
     pub fn report(&mut self, path: &Path, error: &io::Error, now: EventTime) {
         let last = self.faults.get(path);
         if last.is_some_and(|last| now.ms_since(*last) < FAULT_EVERY_MS) {
@@ -219,30 +257,18 @@ impl SourceFiles {
     }
 }
 
-enum Known {
-    /// A file that is followed has the same content.
-    Copy,
-    /// It was read up to there.
-    At(Position),
-    /// Nothing.
-    Not,
-}
-
-/// The regular files of a folder whose names fit.
-fn list(
-    folder: &Path,
-    fits: impl Fn(&str) -> bool,
-) -> io::Result<Vec<(SystemTime, PathBuf, FileNumber)>> {
-    let mut files = Vec::new();
+/// The entries of a folder whose names fit.
+fn list(folder: &Path, fits: impl Fn(&str) -> bool) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let name = entry.file_name();
-        if !name.to_str().is_some_and(&fits) {
+        if !entry.file_name().to_str().is_some_and(&fits) {
             continue;
         }
         // One that vanished meanwhile is no fault.
         let Ok(metadata) = fs::metadata(entry.path()) else { continue };
-        files.push((metadata.modified()?, entry.path(), FileNumber::of(&metadata)));
+        let state = (metadata.modified()?, metadata.len());
+        entries.push(Entry { path: entry.path(), number: FileNumber::of(&metadata), state });
     }
-    Ok(files)
+    Ok(entries)
 }
