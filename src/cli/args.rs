@@ -316,10 +316,11 @@ fn run_scenarios(scenarios: &[PathBuf], output: client::Output) -> Exit {
 }
 
 fn run_check(args: &CheckArgs) -> Exit {
-    let settings = match args.source.load(args.file.as_deref(), Some(clock::now())) {
-        Ok(settings) => settings,
-        Err(exit) => return exit,
-    };
+    let settings =
+        match args.source.load(args.file.as_deref(), Some(clock::now()), args.sample.as_deref()) {
+            Ok(settings) => settings,
+            Err(exit) => return exit,
+        };
     if let Some(file) = &args.file {
         let led_to = consequences(&settings);
         super::output::print_out(&format!("{}: no errors\n{led_to}", file.display()));
@@ -382,7 +383,7 @@ fn say_what_was_refused(report: &replay::Report, args: &ReplayArgs, format: &str
         super::output::print_problem(&format!("{reason}, the first is {place}: {remedy}"));
     }
     let is_blind = report.is_blind();
-    if is_blind {
+    if is_blind && report.malformed > 0 {
         super::output::print_problem(&format!(
             "{} of {} records were refused: the findings say little",
             report.malformed,

@@ -6,7 +6,7 @@ use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::config::loader::{self, LoadError};
 use crate::config::reader;
 use crate::config::sections::catalog;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, Sources};
 use crate::model::time::EventTime;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -45,12 +45,13 @@ impl RecordArgs {
     /// # Errors
     /// The exit code, once all mistakes have been said.
     pub(crate) fn load(&self) -> Result<Settings, Exit> {
-        self.source.load(self.config.as_deref(), None)
+        self.source.load(self.config.as_deref(), None, None)
     }
 }
 
 impl SourceArgs {
-    /// Loads a configuration, or the defaults; with the time, what has expired by then is a mistake, too.
+    /// Loads a configuration, or the defaults; with the time, what has expired by then is a mistake, too. Without
+    /// the name of a source that of the one that follows `file` counts.
     ///
     /// # Errors
     /// The exit code, once all mistakes have been said.
@@ -58,6 +59,7 @@ impl SourceArgs {
         &self,
         config: Option<&Path>,
         now: Option<EventTime>,
+        file: Option<&Path>,
     ) -> Result<Settings, Exit> {
         let environment = loader::environment();
         let load = |environment| {
@@ -73,26 +75,31 @@ impl SourceArgs {
         let replaced = [("FORMAT", &self.format), ("VERIFIED", &self.verified)];
         let replaced: Vec<(&str, &String)> =
             replaced.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?))).collect();
-        // Before the replacement it may be wrong, where both are needed.
-        let name = match &self.source {
-            Some(name) => name.clone(),
-            None if replaced.is_empty() || config.is_none() => String::new(),
-            None => load(environment.clone())?.sources.only().to_owned(),
+        let named = |sources: &Sources| {
+            let of_file = || file.and_then(|file| sources.of_file(file));
+            self.source.as_deref().or_else(of_file).unwrap_or_else(|| sources.only()).to_owned()
         };
-        let section = if name.is_empty() { DEFAULT_SOURCE } else { &name };
+        // Before the replacement the configuration may be wrong, where both are needed.
+        let is_plain = replaced.is_empty() || config.is_none() || self.source.is_some();
+        let section = match (is_plain, &self.source) {
+            (true, Some(name)) => name.clone(),
+            (true, None) => DEFAULT_SOURCE.to_owned(),
+            (false, _) => named(&load(environment.clone())?.sources),
+        };
         let prefix = format!("{}SOURCES__{}__", reader::PREFIX, section.to_uppercase());
         let mut changed = environment;
         changed.extend(
-            replaced.into_iter().map(|(key, value)| (format!("{prefix}{key}"), value.clone())),
+            replaced.iter().map(|(key, value)| (format!("{prefix}{key}"), (*value).clone())),
         );
         let mut settings = load(changed)?;
-        let name = if name.is_empty() { settings.sources.only().to_owned() } else { name };
+        let name = if replaced.is_empty() { named(&settings.sources) } else { section };
         let Some(decoder) = settings.sources.decoders.get(&name) else {
             let known: Vec<&str> = settings.sources.decoders.keys().map(String::as_str).collect();
             print_problem(&format!("there is no source `{name}`; there is {}", known.join(", ")));
             return Err(Exit::Usage);
         };
         settings.decoder = decoder.clone();
+        settings.decoder_source = name;
         Ok(settings)
     }
 }

@@ -97,7 +97,8 @@ impl Sample {
 
     /// As text: the first records, all refusals, and what would follow.
     pub(super) fn table(&self, settings: &Settings) -> String {
-        let mut text = self.text.clone();
+        let (source, format) = (&settings.decoder_source, settings.decoder.format.as_str());
+        let mut text = format!("as records of the source {source} ({format}):\n{}", self.text);
         let (events, refused) = (self.events, self.refused());
         let _written = writeln!(text, "{events} records read, {refused} refused");
         for (reason, (count, line, refusal)) in &self.refused {
@@ -105,7 +106,10 @@ impl Sample {
             let _written = writeln!(text, "  {reason}: {count}, the first is {line}: {remedy}");
         }
         if let Some(format) = self.guess {
-            let _written = writeln!(text, "this looks like the format {format}: --format {format}");
+            let _written = writeln!(
+                text,
+                "this looks like the format {format}: --format {format}, or format = \"{format}\" in its section"
+            );
         }
         let severe = settings.control.modes.most_severe();
         let follows = match (self.events, self.verified) {
@@ -162,7 +166,7 @@ fn shown(line: u64, event: &AuthEvent<'_>) -> String {
         );
     }
     if event.held_secret {
-        text.push_str("   a secret was replaced by its fingerprint\n");
+        text.push_str("   a secret was replaced by its fingerprint, which another fingerprint key makes another\n");
     }
     text
 }

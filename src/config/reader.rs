@@ -175,12 +175,24 @@ impl Reader {
     }
 }
 
+/// Sections that have another place now.
+const RENAMED: [(&str, &str); 2] = [
+    (
+        "source",
+        "[sources.default], with `credential`, `kind` and `verified` in it; threads is [engine] threads",
+    ),
+    ("kafka", "[sources.NAME] with type = \"kafka\""),
+];
+
 /// "did you mean", if something known is near.
 fn near<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     if name.to_ascii_lowercase().ends_with("credentials_max") {
         return "it is engine.memory now, a size: about 360 bytes a credential, so for 1000000 of \
                 them \"360MiB\""
             .to_owned();
+    }
+    if let Some((_, now)) = RENAMED.into_iter().find(|(old, _)| *old == name) {
+        return format!("it is {now} now");
     }
     let close = known
         .map(|known| (strsim::jaro_winkler(name, known), known))
@@ -356,6 +368,11 @@ impl<'a> Section<'a> {
         let taken = self.taken.borrow();
         let keys = self.table.into_iter().flatten().map(|(name, _)| name.get_ref().to_string());
         keys.filter(|key| !taken.contains(key)).collect()
+    }
+
+    /// Whether a field or table of that name is in the file.
+    pub fn has(&self, key: &str) -> bool {
+        self.entry(key).is_some()
     }
 
     /// The names of all tables in it, and of those that only the environment sets: a table of

@@ -17,7 +17,7 @@ use crate::formats::events::decoder::Decoder;
 use secrecy::SecretString;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use url::Url;
 
 /// A bearer token.
@@ -58,6 +58,19 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// The source that follows that file, if one does.
+    pub fn of_file(&self, path: &Path) -> Option<&str> {
+        let name = path.file_name()?.to_str()?;
+        let folder = std::path::absolute(path).ok()?;
+        let follows = |files: &tail::Params| {
+            files.paths.iter().any(|pattern| {
+                let own = std::path::absolute(pattern.folder()).ok();
+                own.as_deref() == folder.parent() && pattern.has(name)
+            })
+        };
+        self.files.iter().find(|(_, files)| follows(files)).map(|(name, _)| name.as_str())
+    }
+
     /// The name of the only source that is configured; `default` where there are several, or none.
     pub fn only(&self) -> &str {
         let mut names = self.decoders.keys().filter(|name| *name != DEFAULT_SOURCE);
@@ -79,9 +92,10 @@ pub struct Settings {
     pub http: Http,
     /// The sources.
     pub sources: Sources,
-    /// How records of files that a command is given are read: as those of the source `default`, or of the one
-    /// that the command names.
+    /// How records of files that a command is given are read: as those of `decoder_source`.
     pub decoder: Decoder,
+    /// The source as whose records they are read: the only one, `default`, or the one that the command names.
+    pub decoder_source: String,
     /// Threads of the data plane, and hash slots of the sources without partitions.
     pub threads: usize,
     /// Parameters of partitions.

@@ -41,6 +41,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
         admin: unix_socket::Params { path: path_of_socket, mode },
         http: http(root.section("http")),
         decoder: sources.decoders.get(sources.only()).cloned().unwrap_or_default(),
+        decoder_source: sources.only().to_owned(),
         sources,
         threads,
         partition: partition::Params { profile, ..partition },

@@ -52,6 +52,23 @@ pub(super) fn sources(all: Section<'_>) -> Sources {
         }
         source(&name, section, &mut sources);
     }
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, files) in &sources.files {
+        for pattern in &files.paths {
+            match seen.insert(pattern.as_str(), name) {
+                Some(other) if other != name => all.report_at(
+                    name,
+                    InvalidValue::new(
+                        format!(
+                            "`{name}` and `{other}` read the same files: each line counts twice"
+                        ),
+                        "name the files in one of them",
+                    ),
+                ),
+                Some(_) | None => {}
+            }
+        }
+    }
     all.finish();
     sources
 }
@@ -65,7 +82,20 @@ fn is_source_name(name: &str) -> bool {
 fn source(name: &str, section: Section<'_>, sources: &mut Sources) {
     let types = ["http", "file", "kafka"];
     let known = |text: &str| types.into_iter().find(|one| *one == text);
-    let kind = section.read("type", |value| one_of(value, known, &types)).unwrap_or("http");
+    let written = section.get("type", |value| one_of(value, known, &types));
+    let kind = written.unwrap_or("http");
+    for (key, needed) in [("paths", "file"), ("brokers", "kafka"), ("topics", "kafka")] {
+        if written.is_none() && section.has(key) {
+            section.report_at(
+                key,
+                InvalidValue::new(
+                    format!("`{key}` has no effect without a type"),
+                    format!("add type = \"{needed}\""),
+                ),
+            );
+            return;
+        }
+    }
     if name == DEFAULT_SOURCE && kind != "http" {
         section.report(InvalidValue::new(
             "this source takes POST /v1/events, so its type is http",
@@ -109,7 +139,7 @@ fn decoder(section: &Section<'_>) -> Decoder {
         "address" => Some(Field::Address),
         _ => None,
     };
-    let credential = section.read("credential", |value| one_of(value, field, &["user", "address"]));
+    let credential = section.get("credential", |value| one_of(value, field, &["user", "address"]));
     let line = section.get("log_format", log_format);
     let mapping = section.section("mapping");
     let has_mapping = mapping.is_there();
@@ -138,6 +168,7 @@ fn decoder(section: &Section<'_>) -> Decoder {
     for (key, is_set, is_wrong) in [
         ("mapping", has_mapping, !is_mapping || name == "access_log"),
         ("log_format", has_line, name != "access_log"),
+        ("credential", credential.is_some(), name != "access_log"),
         ("kind", default_kind.is_some(), decides_itself),
         ("verified", verified.is_some(), decides_itself),
     ] {

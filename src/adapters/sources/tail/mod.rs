@@ -7,7 +7,7 @@
 //! **Invariant.** Each line counts once, also over rotations and kills: a chunk that may not have been durable is
 //! handed over again whole, under the same idempotency key.
 //!
-//! **Does not** know rotation that empties a file within a tenth of a second after its last line, unless the copy
+//! **Does not** tell apart packed files of which the first kilobyte is the same, nor know rotation that empties a file within a tenth of a second after its last line, unless the copy
 //! is a file of the source, too.
 
 pub mod follower;
