@@ -100,6 +100,7 @@ async fn check(args: &DoctorArgs, settings: Option<&Settings>) -> Vec<Check> {
     let of_daemon = bounded("daemon", PART_MAX, of_daemon);
     let Some(settings) = settings else { return of_daemon.await };
     let mut checks = super::files::check(settings, args.no_daemon);
+    checks.extend(super::sources::check(settings));
     checks.push(super::endpoints::clock());
     let (daemon, kafka, redis, stores, receivers, checkpoints) = tokio::join!(
         of_daemon,

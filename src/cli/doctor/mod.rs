@@ -9,3 +9,4 @@ pub mod files;
 pub mod kafka;
 pub mod redis;
 pub mod report;
+pub mod sources;
