@@ -170,7 +170,7 @@ fn demo_settings(port: u16, folder: &std::path::Path, secret: SecretString) -> O
     settings.http.listen = SocketAddr::from(([127, 0, 0, 1], port));
     // The console may operate there: with a token that only this demo knows.
     let roles = Role::ALL.to_vec();
-    settings.http.tokens = vec![Token { name: "demo".to_owned(), secret, roles }];
+    settings.http.tokens = vec![Token { name: "demo".to_owned(), secret, roles, sources: None }];
     Some(settings)
 }
 

@@ -29,6 +29,8 @@ pub struct Token {
     pub secret: SecretString,
     /// The roles of its holder.
     pub roles: Vec<Role>,
+    /// The sources whose events its holder may send; none: all.
+    pub sources: Option<Vec<String>>,
 }
 
 /// The HTTP API.

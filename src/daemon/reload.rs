@@ -7,7 +7,7 @@ use crate::adapters::channels::{ControlMessage, ControlPlane, DataMessage, DataP
 use crate::adapters::clock;
 use crate::adapters::enforce::auth_store;
 use crate::adapters::host::error_chain::error_chain;
-use crate::adapters::http::auth::{Role, Tokens, account_of};
+use crate::adapters::http::auth::{Role, TokenRights, Tokens, account_of};
 use crate::adapters::http::reload::{Asked, Reloaded};
 use crate::adapters::http::status::About;
 use crate::adapters::metrics::registrar::{MetricsError, Registrar};
@@ -314,7 +314,12 @@ pub(super) fn operators(settings: &Settings, fingerprints: &Fingerprinter) -> Ar
 /// Knows the tokens of the settings, and no others; says whether they differ from those before.
 fn set_tokens(tokens: &Tokens, settings: &Settings) -> bool {
     let known = settings.http.tokens.iter();
-    tokens.set(known.map(|one| (one.name.as_str(), &one.secret, &*one.roles)))
+    tokens.set(known.map(|one| TokenRights {
+        name: &one.name,
+        secret: &one.secret,
+        roles: &one.roles,
+        sources: one.sources.as_deref(),
+    }))
 }
 
 #[cfg(test)]

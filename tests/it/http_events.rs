@@ -403,3 +403,38 @@ fn no_credential_tenant_or_address_is_ever_a_label() {
     assert!(!metrics.contains("private") && !metrics.contains("acme"), "{metrics}");
     assert!(metrics.contains("tripline_events_total 2000"));
 }
+
+#[test]
+fn a_source_has_its_own_path_format_and_counts_and_a_token_may_be_bound_to_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (tokens, bearer) = token_of(&folder, "edge", "ingest");
+    let config = format!(
+        "{tokens}sources = [\"caddy\"]\n[sources.caddy]\nformat = \"caddy\"\n[sources.other]\n"
+    );
+    let daemon = Daemon::start(&folder, &config);
+    let headers = [("authorization", bearer.as_str())];
+    let record = format!(
+        r#"{{"ts":{}.5,"status":200,"user_id":"key_1","request":{{"client_ip":"203.0.113.7"}}}}"#,
+        now_ms() / 1000
+    );
+    let send =
+        |path: &str, headers: &[(&str, &str)]| daemon.send("POST", path, headers, record.clone());
+    let (status, body) = send("/v1/sources/caddy/events", &headers);
+    assert!(status == 200 && body.contains("\"accepted\":1"), "{body}");
+    assert_eq!(send("/v1/events", &headers).0, 403, "it is bound to another source");
+    assert_eq!(send("/v1/sources/other/events", &headers).0, 403);
+    assert_eq!(send("/v1/sources/nothing/events", &headers).0, 404);
+    // The same request to two sources is two requests.
+    let (_folder, daemon) = crate::http_events::daemon("[sources.one]\n[sources.two]\n");
+    let headers = [("idempotency-key", "k1")];
+    for source in ["one", "two", "one"] {
+        let path = format!("/v1/sources/{source}/events");
+        assert_eq!(
+            daemon.send("POST", &path, &headers, event("key_1", now_ms() / 1000 * 1000)).0,
+            200
+        );
+    }
+    until("both are applied", Duration::from_secs(10), || {
+        (daemon.metric("tripline_events_total") >= 2.0).then_some(())
+    });
+}

@@ -51,6 +51,21 @@ struct KnownToken {
     name: String,
     digest: [u8; 32],
     roles: Vec<Role>,
+    /// The sources whose events its holder may send; none: all.
+    sources: Option<Vec<String>>,
+}
+
+/// A token that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenRights<'a> {
+    /// The name of its holder.
+    pub name: &'a str,
+    /// The token.
+    pub secret: &'a SecretString,
+    /// What it is for.
+    pub roles: &'a [Role],
+    /// The sources whose events its holder may send; none: all.
+    pub sources: Option<&'a [String]>,
 }
 
 /// The tokens that are known; without any, everybody on this machine may do everything but order,
@@ -76,16 +91,13 @@ impl Tokens {
         Self { known: RwLock::default(), is_local, changes: watch::Sender::new(0) }
     }
 
-    /// Knows these tokens from now on, and no others: the name of each, the token, what it is for.
-    /// Says whether they differ from those before.
-    pub fn set<'a>(
-        &self,
-        tokens: impl Iterator<Item = (&'a str, &'a SecretString, &'a [Role])>,
-    ) -> bool {
-        let known = tokens.map(|(name, token, roles)| KnownToken {
-            name: name.to_owned(),
-            digest: Sha256::digest(token.expose_secret().as_bytes()).into(),
-            roles: roles.to_vec(),
+    /// Knows these tokens from now on, and no others. Returns whether they differ from those before.
+    pub fn set<'a>(&self, tokens: impl Iterator<Item = TokenRights<'a>>) -> bool {
+        let known = tokens.map(|token| KnownToken {
+            name: token.name.to_owned(),
+            digest: Sha256::digest(token.secret.expose_secret().as_bytes()).into(),
+            roles: token.roles.to_vec(),
+            sources: token.sources.map(<[String]>::to_vec),
         });
         let known: Vec<KnownToken> = known.collect();
         let mut held = self.known.write();
@@ -95,6 +107,21 @@ impl Tokens {
             self.changes.send_modify(|changes| *changes += 1);
         }
         differ
+    }
+
+    /// Authorizes the holder of a token, or a user of this machine, to send events of a source.
+    pub(super) fn admit_to_source(&self, holder: &str, source: &str) -> Result<(), Problem> {
+        let all = self.known.read();
+        let known = all.iter().find(|known| known.name == holder);
+        let sources = known.and_then(|known| known.sources.as_ref());
+        if sources.is_none_or(|sources| sources.iter().any(|one| one == source)) {
+            return Ok(());
+        }
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "this token may not send events of that source",
+            format!("name it in `sources` of [http.tokens.{holder}], or use another token"),
+        ))
     }
 
     /// Whether only this machine can connect.
@@ -359,7 +386,7 @@ fn no_check() -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::{Role, Tokens};
+    use super::{Role, TokenRights, Tokens};
     use axum::http::{HeaderMap, HeaderValue};
     use secrecy::SecretString;
 
@@ -369,11 +396,28 @@ mod tests {
         headers
     }
 
+    const fn gateway(secret: &SecretString) -> TokenRights<'_> {
+        TokenRights { name: "gateway", secret, roles: &[Role::Ingest], sources: None }
+    }
+
+    #[test]
+    fn a_token_of_some_sources_sends_to_these_alone() {
+        let tokens = Tokens::new(true);
+        let token = SecretString::from("0123456789abcdef".to_owned());
+        let sources = ["nginx".to_owned()];
+        let some = TokenRights { sources: Some(&sources), ..gateway(&token) };
+        tokens.set(std::iter::once(some));
+        assert!(tokens.admit_to_source("gateway", "nginx").is_ok());
+        assert!(tokens.admit_to_source("gateway", "default").is_err());
+        tokens.set(std::iter::once(gateway(&token)));
+        assert!(tokens.admit_to_source("gateway", "default").is_ok());
+    }
+
     #[test]
     fn a_token_opens_what_its_roles_say() {
         let tokens = Tokens::new(true);
         let token = SecretString::from("0123456789abcdef".to_owned());
-        tokens.set(std::iter::once(("gateway", &token, &[Role::Ingest][..])));
+        tokens.set(std::iter::once(gateway(&token)));
         let good = headers("authorization", "Bearer 0123456789abcdef");
         assert_eq!(tokens.admit(&good, Role::Ingest).ok().as_deref(), Some("gateway"));
         assert!(tokens.admit(&good, Role::Operate).is_err());
@@ -382,7 +426,7 @@ mod tests {
         assert!(tokens.admit(&HeaderMap::new(), Role::Ingest).is_err());
         assert!(!format!("{tokens:?}").contains("0123456789abcdef"));
         let other = SecretString::from("fedcba9876543210".to_owned());
-        tokens.set(std::iter::once(("gateway", &other, &[Role::Ingest][..])));
+        tokens.set(std::iter::once(gateway(&other)));
         assert!(tokens.admit(&good, Role::Ingest).is_err(), "it is no token any more");
     }
 

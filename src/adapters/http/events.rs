@@ -1,6 +1,6 @@
 //! `POST /v1/events`: auth events, a line or an array element each.
 
-use super::auth::Ingest;
+use super::auth::{Access, Ingest};
 use super::decoding::Decoding;
 use super::decoding::{RECORD_COST, Sender};
 use super::extract::Path;
@@ -115,10 +115,13 @@ struct RefusedLine {
 )]
 pub(super) async fn post_events(
     State(state): State<Arc<IngestState>>,
+    State(access): State<Access>,
     Ingest(sender): Ingest,
     request: Request,
 ) -> Response {
-    ingest(&state, (DEFAULT_SOURCE, &sender), request).await.unwrap_or_else(Problem::into_response)
+    ingest((&state, &access), (DEFAULT_SOURCE, &sender), request)
+        .await
+        .unwrap_or_else(Problem::into_response)
 }
 
 /// Takes auth events of a source, in its format, as `/v1/events` takes those of the source `default`.
@@ -143,15 +146,18 @@ pub(super) async fn post_events(
 )]
 pub(super) async fn post_source_events(
     State(state): State<Arc<IngestState>>,
+    State(access): State<Access>,
     Ingest(sender): Ingest,
     Path(source): Path<String>,
     request: Request,
 ) -> Response {
-    ingest(&state, (&source, &sender), request).await.unwrap_or_else(Problem::into_response)
+    ingest((&state, &access), (&source, &sender), request)
+        .await
+        .unwrap_or_else(Problem::into_response)
 }
 
 async fn ingest(
-    state: &Arc<IngestState>,
+    (state, access): (&Arc<IngestState>, &Access),
     (source, sender): (&str, &str),
     request: Request,
 ) -> Result<Response, Problem> {
@@ -159,6 +165,7 @@ async fn ingest(
         let detail = "sources of type http are in the configuration as [sources.NAME]";
         return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such source", detail));
     }
+    access.tokens.admit_to_source(sender, source)?;
     let (parts, body) = request.into_parts();
     let gzip = is_gzip(&parts.headers)?;
     let decoded = decode_body(state, (source, sender), &parts.headers, body, gzip).await?;

@@ -48,8 +48,10 @@ pub(super) fn http(section: Section<'_>) -> Http {
             }
             Ok(secret)
         });
+        let sources = token
+            .get("sources", |value| Ok(value.texts()?.into_iter().map(str::to_owned).collect()));
         match (roles, secret) {
-            (Some(roles), Some(secret)) => tokens.push(Token { name, secret, roles }),
+            (Some(roles), Some(secret)) => tokens.push(Token { name, secret, roles, sources }),
             _ => token.report_missing(&["roles", "token_file"]),
         }
         token.finish();

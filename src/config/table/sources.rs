@@ -62,6 +62,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         doc: "File with the token, of 16 characters or more.",
     },
     Setting {
+        path: "http.tokens.<gateway>.sources",
+        kind: Kind::Texts,
+        default: None,
+        example: Some(r#"["nginx"]"#),
+        doc: "The sources whose events its holder may send, by name; `default` is that of POST /v1/events. \
+              Without it: all.",
+    },
+    Setting {
         path: "admin.socket",
         kind: Kind::File,
         default: None,
