@@ -362,3 +362,73 @@ fn files_that_begin_alike_are_both_read() {
     }
     reaches(&daemon, 75.0);
 }
+
+#[test]
+fn a_copy_beside_the_log_is_read_once_and_hides_the_log_from_no_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let config = config(&format!("{}*", log.display()), "");
+    (0..30).for_each(|number| append(&log, &line(&format!("key_{number}"))));
+    fs::copy(&log, folder.path().join("access.log.bak")).expect("copies");
+    (30..50).for_each(|number| append(&log, &line(&format!("key_{number}"))));
+    let daemon = Daemon::start(&folder, &config);
+    reaches(&daemon, 50.0);
+    daemon.kill();
+    let daemon = Daemon::start(&folder, &config);
+    (50..60).for_each(|number| append(&log, &line(&format!("key_{number}"))));
+    reaches(&daemon, 10.0);
+    pause(Duration::from_secs(1));
+    let data = daemon.data();
+    assert_eq!(daemon.terminate(), Some(0));
+    let taken = taken(&data);
+    assert!(taken.len() == 60 && taken.values().all(|count| *count == 1), "{taken:?}");
+}
+
+#[test]
+fn a_chunk_that_was_cut_off_by_a_kill_counts_once_though_its_log_was_copied_and_emptied_since() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let config = config(&format!("{}*", log.display()), "");
+    let daemon = Daemon::start(&folder, &config);
+    (0..30).for_each(|number| append(&log, &line(&format!("key_{number}"))));
+    reaches(&daemon, 30.0);
+    let data = daemon.data();
+    daemon.kill();
+    // As it is where the kill comes just before the last line is written.
+    let positions = data.join("tail/positions.ndjson");
+    let text = fs::read_to_string(&positions).expect("positions");
+    let lines: Vec<&str> = text.lines().collect();
+    let (_, before) = lines.split_last().expect("lines");
+    assert!(before.last().expect("an intent").contains("\"to\":"), "{text}");
+    fs::write(&positions, before.join("\n") + "\n").expect("writes");
+    fs::copy(&log, folder.path().join("access.log.1")).expect("copies");
+    File::create(&log).expect("empties");
+    append(&log, &line("key_new"));
+    let daemon = Daemon::start(&folder, &config);
+    until("the new line is read", PATIENCE, || {
+        (daemon.send("GET", "/v1/credentials/key_new", &[], "").0 == 200).then_some(())
+    });
+    pause(Duration::from_secs(2));
+    assert_eq!(daemon.terminate(), Some(0));
+    let taken = taken(&data);
+    assert!(taken.len() == 31 && taken.values().all(|count| *count == 1), "{taken:?}");
+}
+
+#[test]
+fn a_log_that_is_copied_and_emptied_while_much_of_it_is_unread_is_read_on_from_its_copy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let text: String =
+        (0..200_000).map(|number| line(&format!("key_{}", number % 1_000))).collect();
+    append(&log, &text);
+    let daemon = Daemon::start(&folder, &config(&format!("{}*", log.display()), ""));
+    reaches(&daemon, 20_000.0);
+    fs::copy(&log, folder.path().join("access.log.1")).expect("copies");
+    File::create(&log).expect("empties");
+    append(&log, &line("key_new"));
+    reaches(&daemon, 200_001.0);
+    pause(Duration::from_secs(2));
+    let data = daemon.data();
+    assert_eq!(daemon.terminate(), Some(0));
+    assert_eq!(taken(&data).values().sum::<u32>(), 200_001);
+}

@@ -91,7 +91,10 @@ pub fn decode<'a>(
     let (further, is_unwanted) = (RefCell::new(Vec::new()), Cell::new(false));
     let events = |record: &Value| {
         is_unwanted.set(!mapping.wants(record));
-        let mut credentials = mapping.credential.credentials(record).into_iter();
+        let mut credentials = mapping
+            .credential
+            .credentials(record, context.fingerprints.is_for_raw_secrets())
+            .into_iter();
         let first = event(mapping, record, credentials.next(), context);
         let others = credentials.map(|other| event(mapping, record, Some(other), context));
         further.replace(others.collect());

@@ -120,18 +120,20 @@ impl Place {
         self.all(record).next()
     }
 
-    /// The credentials of a request: the first one, and where that is a raw secret, each other raw secret. A
+    /// The credentials of a request: the first one, and where that is a raw secret, each other raw secret
+    /// (`all_are_secrets`: as which the source has all that do not say otherwise). A
     /// client chooses which headers it sends, and must not hide one credential behind another.
     pub(in crate::formats) fn credentials<'a>(
         &'a self,
         record: &'a Value,
+        all_are_secrets: bool,
     ) -> Vec<(Scalar<'a>, &'a Part)> {
+        let is_secret = |part: &Part| part.fingerprint.unwrap_or(all_are_secrets);
         let mut found: Vec<(Scalar<'a>, &Part)> = Vec::new();
         for (value, part) in self.all(record) {
-            let is_secret = part.fingerprint == Some(true);
-            let goes_on = found.first().is_none_or(|(_, first)| first.fingerprint == Some(true));
+            let goes_on = found.first().is_none_or(|(_, first)| is_secret(first));
             let is_new = found.iter().all(|(other, _)| *other != value);
-            if found.is_empty() || (goes_on && is_secret && is_new) {
+            if found.is_empty() || (goes_on && is_secret(part) && is_new) {
                 found.push((value, part));
             }
         }

@@ -163,6 +163,11 @@ impl Fingerprinter {
         self
     }
 
+    /// Whether it takes every credential of an event for a secret.
+    pub const fn is_for_raw_secrets(&self) -> bool {
+        self.every_credential
+    }
+
     /// One that takes every credential of an event for a secret.
     #[must_use]
     pub fn for_raw_secrets(&self) -> Self {

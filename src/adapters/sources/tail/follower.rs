@@ -98,10 +98,9 @@ impl OpenFile {
         is_long_enough && position.last.is_none_or(|last| before().is_ok_and(|own| own == last))
     }
 
-    /// The hash of the bytes before a place, by which a copy is known; none of a packed file.
-    pub fn last_before(&self, at: u64, seed: HashSeed) -> Option<u64> {
-        let text = bytes_before(&self.file, at).ok().filter(|_| !self.is_packed())?;
-        Some(seed.hash_all(&[&text]))
+    /// The bytes before a place, by which a copy is known; none of a packed file.
+    pub fn bytes_before(&self, at: u64) -> Option<Vec<u8>> {
+        bytes_before(&self.file, at).ok().filter(|_| !self.is_packed())
     }
 
     /// How long it is, as far as it is known without unpacking.
@@ -128,6 +127,8 @@ pub struct Follower {
     pub position: Position,
     /// How much of a packed file was unpacked.
     unpacked: u64,
+    /// The bytes before the position, as many as a head has; none of a packed file.
+    before: Option<Vec<u8>>,
     /// What was unpacked and not yet handed over.
     held: Vec<u8>,
     /// Why nothing more can be unpacked, once what is held was handed over.
@@ -156,6 +157,7 @@ impl Follower {
     pub fn new(path: PathBuf, file: OpenFile, position: Position, now: EventTime) -> Self {
         Self {
             path,
+            before: file.bytes_before(position.at),
             file,
             position,
             unpacked: 0,
@@ -177,15 +179,34 @@ impl Follower {
         self.file.is_packed()
     }
 
-    /// Whether another file has what this one has, as far as that one goes and this one was read.
-    pub fn has_copy(&self, other: &OpenFile, seed: HashSeed) -> bool {
-        let begins_alike =
-            self.position.head.knows_copies() && other.begins_as(self.position.head, seed);
-        if !begins_alike || self.is_packed() || other.is_packed() {
-            return begins_alike;
+    /// How much of another file is a copy of this one, as far as it can be told. Unit: bytes; `u64::MAX` for all
+    /// of it, 0 for nothing.
+    pub fn shared_with(&self, other: &OpenFile, seed: HashSeed) -> u64 {
+        if !self.position.head.knows_copies() || !other.begins_as(self.position.head, seed) {
+            return 0;
         }
-        let common = other.bytes().unwrap_or(0).min(self.position.at);
-        common > 0 && self.file.last_before(common, seed) == other.last_before(common, seed)
+        if self.is_packed() || other.is_packed() {
+            return u64::MAX;
+        }
+        let (own, others) = (self.file.bytes().unwrap_or(0), other.bytes().unwrap_or(0));
+        let common = own.min(others);
+        let is_same = self.file.bytes_before(common) == other.bytes_before(common);
+        match (is_same && common > 0, others > own) {
+            (false, _) => 0,
+            (true, true) => own,
+            (true, false) => u64::MAX,
+        }
+    }
+
+    /// Goes on to a position, from which these bytes were handed over.
+    pub fn advance(&mut self, next: Position, handed_over: &[u8], seed: HashSeed) -> Position {
+        if let Some(before) = &mut self.before {
+            before.extend_from_slice(handed_over);
+            let surplus = before.len().saturating_sub(HEAD_BYTES);
+            before.drain(..surplus);
+        }
+        let last = self.before.as_ref().map(|before| seed.hash_all(&[before]));
+        Position { last, ..next }
     }
 
     /// Whether the file begins otherwise than it did, or is shorter than what was read of it: it was emptied.
@@ -211,8 +232,10 @@ impl Follower {
     pub fn begin_again(&mut self, seed: HashSeed) -> Position {
         let old = self.position;
         let generation = old.generation.wrapping_add(1);
+        self.before = Some(Vec::new());
         self.position = Position {
             generation,
+            content: seed.hash_all(&[&old.content.to_le_bytes(), &generation.to_le_bytes()]),
             head: self.file.head(seed),
             at: 0,
             to: None,

@@ -93,8 +93,10 @@ pub fn begin_of(file: &File) -> io::Result<Vec<u8>> {
 /// The bytes just before a place, as many as a head has, or up to the beginning.
 ///
 /// # Errors
-/// When they can't be read.
+/// When they can't be read, or the file ends before.
 pub fn bytes_before(file: &File, at: u64) -> io::Result<Vec<u8>> {
     let from = at.saturating_sub(HEAD_BYTES as u64);
-    read_at(file, from, usize::try_from(at - from).unwrap_or(HEAD_BYTES))
+    let wanted = usize::try_from(at - from).unwrap_or(HEAD_BYTES);
+    let text = read_at(file, from, wanted)?;
+    if text.len() == wanted { Ok(text) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }

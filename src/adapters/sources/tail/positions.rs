@@ -16,7 +16,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-/// How large the file gets before it is rewritten. Unit: bytes.
+/// How large the file gets before it is rewritten, at least. Unit: bytes.
 const BYTES_MAX: u64 = 1 << 20;
 /// How many files are remembered for each source: ten times those that it may follow, so that none of these is
 /// forgotten.
@@ -29,6 +29,8 @@ pub struct Position {
     pub file: FileNumber,
     /// Rises whenever the file begins again: it was emptied, or its number is another file's now.
     pub generation: u32,
+    /// Names the content, under whatever name and number: a part of the idempotency keys of its chunks.
+    pub content: u64,
     /// Its beginning.
     pub head: Head,
     /// All before it is durable. Unit: bytes, unpacked.
@@ -57,6 +59,8 @@ pub struct Positions {
     path: PathBuf,
     file: File,
     bytes: u64,
+    /// How large the file may get before it is rewritten. Unit: bytes.
+    bytes_max: u64,
     /// Whether the last line may be cut off.
     is_torn: bool,
     known: HashMap<String, Vec<Position>>,
@@ -79,7 +83,8 @@ impl Positions {
                 remember(known.entry(line.source).or_default(), line.position);
             }
         }
-        let mut positions = Self { path, bytes: BYTES_MAX, is_torn: false, file, known };
+        let mut positions =
+            Self { path, bytes: BYTES_MAX, bytes_max: BYTES_MAX, is_torn: false, file, known };
         positions.rewrite()?;
         Ok(positions)
     }
@@ -114,7 +119,7 @@ impl Positions {
 
     /// Rewrites the file where it is large.
     fn rewrite(&mut self) -> io::Result<()> {
-        if self.bytes < BYTES_MAX {
+        if self.bytes < self.bytes_max {
             return Ok(());
         }
         let next = self.path.with_extension("next");
@@ -135,6 +140,7 @@ impl Positions {
         file.sync_data()?;
         std::fs::rename(&next, &self.path)?;
         (self.file, self.bytes) = (file, text.len() as u64);
+        self.bytes_max = BYTES_MAX.max(2 * self.bytes);
         Ok(())
     }
 }

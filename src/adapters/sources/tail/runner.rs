@@ -106,6 +106,8 @@ impl Runner {
                 faults += unreadable;
                 note(positions, source, begun, now);
             }
+            let emptied = source.begin_emptied_again(now);
+            note(positions, source, emptied, now);
             // Where several have history, the one that is furthest behind goes first.
             source.followers.sort_by_key(|follower| follower.newest);
             let (mut ended, mut failed) = (Vec::new(), Vec::new());
@@ -167,14 +169,6 @@ fn step(
     let now = clock::now();
     let SourceFiles { name, params, followers, .. } = source;
     let Some(follower) = followers.get_mut(at) else { return Ok(Step::Waits) };
-    if follower.was_emptied(shared.seed)? {
-        let old = follower.begin_again(shared.seed);
-        follower.grew_at = now;
-        let position = follower.position;
-        source.remember(old);
-        note(positions, source, vec![position], now);
-        return Ok(Step::More);
-    }
     let again = follower.position.to;
     let is_quiet = SourceFiles::is_quiet(follower, now);
     let Some(chunk) = follower.read(again)? else {
@@ -182,7 +176,8 @@ fn step(
         let waits = if is_quiet { Step::Ended } else { Step::Waits };
         return Ok(if follower.is_packed() { Step::More } else { waits });
     };
-    let is_done = chunk.is_last && again.is_none() && (follower.is_packed() || is_quiet);
+    let is_over = again.is_none() || chunk.text.is_empty();
+    let is_done = chunk.is_last && is_over && (follower.is_packed() || is_quiet);
     let mut passing_over = follower.position.passing_over;
     let limits = Limits::at(now);
     let mut decoded = Decoded::default();
@@ -204,13 +199,9 @@ fn step(
     let to = chunk.from + used as u64;
     let file = (name.as_str(), follower.path.to_string_lossy().into_owned());
     let position = follower.position;
-    let next = Position {
-        at: to,
-        to: None,
-        last: follower.file().last_before(to, shared.seed),
-        passing_over,
-        ..position
-    };
+    let next = Position { at: to, to: None, passing_over, ..position };
+    let handed_over = chunk.text.get(..used).unwrap_or_default();
+    let next = follower.advance(next, handed_over, shared.seed);
     let newest = decoded.newest;
     let written = hand_over((shared, ingest), positions, &file, (position, next), decoded);
     let HandedOver::Taken(fault) = written else { return Ok(Step::Waits) };
@@ -246,8 +237,7 @@ fn hand_over(
     let key = shared.seed.hash_all(&[
         b"tail",
         name.as_bytes(),
-        &position.file.bytes(),
-        &position.generation.to_le_bytes(),
+        &position.content.to_le_bytes(),
         &from.to_le_bytes(),
         &to.to_le_bytes(),
     ]);

@@ -76,6 +76,8 @@ impl SourceFiles {
     /// Looks which files there are; returns the positions of those that are followed from now on, and how many
     /// can't be read.
     pub fn discover(&mut self, now: EventTime) -> (Vec<Position>, u64) {
+        // Before their copies are looked at.
+        let mut begun = self.begin_emptied_again(now);
         let (mut entries, mut faults) = (Vec::new(), 0);
         for pattern in self.params.paths.clone() {
             match list(pattern.folder(), |name| pattern.has(name)) {
@@ -104,7 +106,6 @@ impl SourceFiles {
         let followed: HashMap<FileNumber, usize> =
             self.followers.iter().map(|one| one.position.file).zip(0..).collect();
         let mut named = HashSet::new();
-        let mut begun = Vec::new();
         for entry in entries {
             named.insert(entry.number);
             if let Some(follower) =
@@ -156,16 +157,26 @@ impl SourceFiles {
     /// Begins to follow a file, unless it is a copy of one that is followed.
     fn follow(&mut self, entry: &Entry, now: EventTime) -> io::Result<Option<Position>> {
         let file = OpenFile::open(&entry.path)?;
-        if file.number != entry.number
-            || self.followers.iter().any(|one| one.has_copy(&file, self.seed))
-        {
-            // Another one took its name meanwhile, or it is a copy.
+        if file.number != entry.number {
+            // Another one took its name meanwhile.
             return Ok(None);
         }
-        let position = match self.known(&file) {
-            Some(position) => position,
-            None => self.unknown(&file)?,
-        };
+        let is_latest = self.is_new && self.params.start == Start::Latest;
+        let mut position = self.known(&file, true);
+        if position.is_none() {
+            let shared = self.followers.iter().map(|one| one.shared_with(&file, self.seed)).max();
+            position = match shared.unwrap_or(0) {
+                u64::MAX => return Ok(None),
+                0 => self.known(&file, false),
+                shared => Some(self.begin(&file, shared, now)),
+            };
+        }
+        if position.is_none() && is_latest && file.is_packed() {
+            self.done.insert(file.number, file.state);
+            return Ok(None);
+        }
+        let at = if is_latest { file.bytes()? } else { 0 };
+        let position = position.unwrap_or_else(|| self.begin(&file, at, now));
         if file.is_packed() {
             self.done.insert(file.number, file.state);
         }
@@ -173,19 +184,20 @@ impl SourceFiles {
         Ok(Some(position))
     }
 
-    /// From where on a file is read of which nothing is known.
-    fn unknown(&self, file: &OpenFile) -> io::Result<Position> {
-        let is_latest = self.is_new && self.params.start == Start::Latest && !file.is_packed();
-        let at = if is_latest { file.bytes()? } else { 0 };
-        Ok(Position {
+    /// The first position of a file of which nothing is known.
+    fn begin(&self, file: &OpenFile, at: u64, now: EventTime) -> Position {
+        let generation = self.generation(file.number);
+        let ms = now.ms().to_le_bytes();
+        Position {
             file: file.number,
-            generation: self.generation(file.number),
+            generation,
+            content: self.seed.hash_all(&[&file.number.bytes(), &generation.to_le_bytes(), &ms]),
             head: file.head(self.seed),
             at,
-            last: file.last_before(at, self.seed),
+            last: file.bytes_before(at).map(|text| self.seed.hash_all(&[&text])),
             passing_over: file.is_within_line(at),
             to: None,
-        })
+        }
     }
 
     /// A generation that the file of that number did not have yet.
@@ -194,22 +206,24 @@ impl SourceFiles {
         of_number.map(|position| position.generation.wrapping_add(1)).max().unwrap_or(0)
     }
 
-    /// How far a file's content was read, under whatever name and number, if it is known.
-    fn known(&mut self, file: &OpenFile) -> Option<Position> {
+    /// How far a file's content was read: of the file of that number, or of a copy under another one.
+    fn known(&mut self, file: &OpenFile, by_number: bool) -> Option<Position> {
         let seed = self.seed;
         let is_it = |position: &Position| {
-            let is_same = position.file == file.number && file.begins_as(position.head, seed);
-            is_same || file.is_copy_of(position, seed)
+            if by_number {
+                position.file == file.number && file.begins_as(position.head, seed)
+            } else {
+                file.is_copy_of(position, seed)
+            }
         };
         let all = (0..).zip(&self.past).filter(|(_, position)| is_it(position));
-        let (at, _) =
-            all.max_by_key(|(_, position)| (position.file == file.number, position.at))?;
+        let rank = |position: &Position| {
+            if by_number { u64::from(position.generation) } else { position.at }
+        };
+        let (at, _) = all.max_by_key(|(_, position)| rank(position))?;
         let position = self.past.remove(at);
-        if position.file == file.number {
-            return Some(position);
-        }
         // What is read of it is that file's from now on.
-        let generation = self.generation(file.number);
+        let generation = if by_number { position.generation } else { self.generation(file.number) };
         Some(Position { file: file.number, generation, ..position })
     }
 
@@ -217,6 +231,25 @@ impl SourceFiles {
     pub fn end(&mut self, at: usize) {
         let follower = self.followers.swap_remove(at);
         self.remember(follower.position);
+    }
+
+    /// Begins again where files were emptied; returns their new positions.
+    pub fn begin_emptied_again(&mut self, now: EventTime) -> Vec<Position> {
+        let mut emptied = Vec::new();
+        for follower in &mut self.followers {
+            // One that can't be read is reported when it is read on.
+            if follower.was_emptied(self.seed).unwrap_or(false) {
+                let old = follower.begin_again(self.seed);
+                follower.grew_at = now;
+                emptied.push((old, follower.position));
+            }
+        }
+        let mut begun = Vec::new();
+        for (old, position) in emptied {
+            self.remember(old);
+            begun.push(position);
+        }
+        begun
     }
 
     /// Follows a file no longer until it changes: it can't be unpacked any further.
@@ -229,7 +262,7 @@ impl SourceFiles {
 
     /// Remembers how far a file was read that is not followed now.
     pub fn remember(&mut self, position: Position) {
-        if position.at == 0 {
+        if position.at == 0 && position.to.is_none() {
             return;
         }
         self.past.push(position);
