@@ -200,22 +200,20 @@ impl Recent {
             };
             self.risen(now, of_it).map_or(0, |(by, _)| by)
         };
-        let name = &source.name;
-        if rose(|one| one.file_errors) > 0 {
-            let found = format!("can't read files of the source {name}");
-            return Some(critical(Part::Records, "files-unreadable", found));
-        }
         // Requests without a credential are usual, unless nothing else ever came.
         let refused = match source.events {
             0 => rose(|one| one.refused),
             _ => rose(|one| one.refused - one.without_credential),
         };
-        (refused > 0 && rose(|one| one.events) == 0).then(|| {
-            let found = format!(
-                "all {refused} records of the source {name} in the last minute were refused"
-            );
-            critical(Part::Records, "records-refused", found)
-        })
+        let issue = if rose(|one| one.file_errors) > 0 {
+            critical(Part::Source, "files-unreadable", "can't read its files".to_owned())
+        } else if refused > 0 && rose(|one| one.events) == 0 {
+            let found = format!("all {refused} records of the last minute were refused");
+            critical(Part::Source, "records-refused", found)
+        } else {
+            return None;
+        };
+        Some(IssueJson { source: Some(source.name.clone()), ..issue })
     }
 
     fn of_kafka(&self, now: &Measurements, kafka: KafkaJson) -> Option<IssueJson> {
@@ -288,7 +286,14 @@ fn count(number: u64, of: &str) -> String {
 }
 
 fn warning(part: Part, runbook: &str, found: String) -> IssueJson {
-    IssueJson { part, store: None, critical: false, found, runbook: runbook.to_owned() }
+    IssueJson {
+        part,
+        store: None,
+        source: None,
+        critical: false,
+        found,
+        runbook: runbook.to_owned(),
+    }
 }
 
 fn critical(part: Part, runbook: &str, found: String) -> IssueJson {
@@ -382,8 +387,8 @@ mod tests {
             file_errors,
             ..SourceJson::default()
         };
-        let blind = "all 60 records of the source web in the last minute were refused";
-        finds(Part::Records, true, blind, |now, at| {
+        let blind = "all 60 records of the last minute were refused";
+        finds(Part::Source, true, blind, |now, at| {
             now.sources = vec![source((7, total(1, at), 0))];
         });
         let without = |events| {
@@ -393,13 +398,13 @@ mod tests {
                 now.sources = vec![SourceJson { without_credential, ..some }];
             }
         };
-        finds(Part::Records, true, blind, without(0));
+        finds(Part::Source, true, blind, without(0));
         assert_eq!(found_after(without(7)), [], "requests without a credential are usual");
         assert_eq!(
             found_after(|now, at| now.sources = vec![source((total(1, at), total(1, at), 0))]),
             []
         );
-        finds(Part::Records, true, "can't read files of the source web", |now, at| {
+        finds(Part::Source, true, "can't read its files", |now, at| {
             now.sources = vec![source((total(1, at), 0, total(10, at)))];
         });
     }

@@ -242,7 +242,9 @@ fn what_is_no_log_is_said_and_the_other_files_are_read() {
     until("health names the source", PATIENCE, || {
         let status = daemon.get("/v1/status");
         let issues = status["issues"].as_array()?.clone();
-        issues.into_iter().find(|issue| issue["found"] == "can't read files of the source web")
+        issues
+            .into_iter()
+            .find(|issue| issue["source"] == "web" && issue["found"] == "can't read its files")
     });
     append(&at("good.log"), &line("key_2"));
     reaches(&daemon, 2.0);

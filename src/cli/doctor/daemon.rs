@@ -286,6 +286,7 @@ mod tests {
         let issue = |critical| IssueJson {
             part: Part::Store,
             store: Some("redis.main".into()),
+            source: None,
             critical,
             found: "2 decisions due for seconds".into(),
             runbook: "outbox-not-draining".into(),

@@ -130,9 +130,9 @@ fn machinery(status: &StatusJson) -> Vec<HeadLine> {
 
 fn issue(one: &IssueJson) -> HeadLine {
     let mut text = one.part.title().replace('_', " ").to_uppercase();
-    if let Some(store) = &one.store {
+    if let Some(name) = one.store.as_ref().or(one.source.as_ref()) {
         text.push(' ');
-        text.push_str(&clean(store));
+        text.push_str(&clean(name));
     }
     shown(false, format!("{text}: {}", clean(&one.found)))
 }

@@ -85,6 +85,8 @@ pub enum Part {
     EventLog,
     /// The queues of the sources.
     Queue,
+    /// A source of events.
+    Source,
     /// The Kafka source.
     Kafka,
     /// State on disk.
@@ -107,6 +109,7 @@ impl Part {
             Self::Store => "store",
             Self::EventLog => "event log",
             Self::Queue => "queue",
+            Self::Source => "source",
             Self::Kafka => "kafka",
             Self::Checkpoints => "checkpoints",
             Self::Memory => "memory",
@@ -124,6 +127,9 @@ pub struct IssueJson {
     /// Which store, where it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<String>,
+    /// Which source, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Whether detection or response stalls, or what was learned is at risk.
     pub critical: bool,
     /// The observation.

@@ -102,10 +102,13 @@ function done(model) {
 /** The health of each part of the daemon: `level` good, calm, warn or bad, as the daemon itself judges. */
 function healthOf(status) {
   const items = [];
-  const issueOf = (part, store) => status.issues.find((one) => one.part === part && (!store || one.store === store));
+  const issueOf = (part, store, source) => status.issues.find((one) =>
+    one.part === part && (!store || one.store === store) && (!source || one.source === source));
   const shown = new Set();
-  const add = (part, name, value, words, { level = 'good', store = null } = {}) => {
-    const issue = issueOf(part, store);
+  const add = (part, name, value, words, { level = 'good', store = null, source = null } = {}) => {
+    show(issueOf(part, store, source), name, value, words, level);
+  };
+  const show = (issue, name, value, words, level) => {
     shown.add(issue);
     items.push(issue
       ? { name, level: issue.critical ? 'bad' : 'warn', value, words: sentence(issue) }
@@ -116,6 +119,11 @@ function healthOf(status) {
   for (const { name, waiting, up } of status.stores) {
     const value = !up ? 'unreachable' : waiting ? `${number(waiting)} pending` : 'settled';
     add('store', name, value, `${name} has all decisions, or is receiving them now.`, { store: name });
+  }
+  for (const { name, events, last_event: last } of status.sources) {
+    if (name === 'default' && !last && !issueOf('source', null, name)) continue;
+    const words = last ? `The newest event came ${span(now() - Date.parse(last))} ago.` : 'No event came since the start.';
+    add('source', `source ${name}`, `${compact(events)} events`, words, { level: last ? 'good' : 'calm', source: name });
   }
   if (kafka) {
     const value = !kafka.up ? 'unreachable' : kafka.partitions ? `lag ${compact(kafka.lag)}` : 'no partition';
@@ -132,15 +140,15 @@ function healthOf(status) {
     'When the oldest checkpoint of a partition was written, or the partition taken over.', { level: age === null ? 'calm' : 'good' });
   add('event_log', 'event log', bytes(status.event_log_bytes), 'Events kept until checkpoints cover them.', { level: 'calm' });
   const left = status.issues.filter((one) => !shown.has(one));
-  for (const { part } of left) add(part, titleOf(part), 'unhealthy', '');
+  left.forEach((issue, at) => show(issue, at ? `${titleOf(issue.part)} ${at + 1}` : titleOf(issue.part), 'unhealthy', '', 'warn'));
   return items;
 }
 
 const titleOf = (part) => part.replace('_', ' ');
 
 /** An issue as a sentence. */
-function sentence({ part, store, found, runbook }) {
-  return `${store ?? titleOf(part)}: ${found} (runbook ${runbook}).`;
+function sentence({ part, store, source, found, runbook }) {
+  return `${store ?? (source ? `source ${source}` : titleOf(part))}: ${found} (runbook ${runbook}).`;
 }
 
 function health(status, items, link) {
