@@ -282,6 +282,38 @@ fn every_module_states_its_purpose_and_stays_small() {
     }
 }
 
+#[test]
+fn the_image_is_built_from_all_that_the_binary_holds() {
+    let wanted = std::fs::read_to_string(root().join(".dockerignore")).expect("a file");
+    let is_wanted = |path: &str| {
+        let mut lines = wanted.lines().filter_map(|line| line.strip_prefix('!'));
+        lines.any(|wanted| Path::new(path).starts_with(wanted))
+    };
+    let mut files = Vec::new();
+    rust_files(&root().join("src"), &mut files);
+    let mut seen = 0;
+    for file in files {
+        let text = std::fs::read_to_string(&file).expect("a source file");
+        for part in text.split("include_str!(\"").skip(1) {
+            let named = part.split('"').next().expect("a name");
+            let mut path = file.parent().expect("a folder").to_owned();
+            for step in Path::new(named).components() {
+                if step == std::path::Component::ParentDir {
+                    assert!(path.pop(), "{named}");
+                } else {
+                    path.push(step);
+                }
+            }
+            // Names in macros are no paths.
+            let Ok(path) = path.strip_prefix(root()) else { continue };
+            let path = path.display().to_string();
+            assert!(is_wanted(&path), "{path} is left out by .dockerignore");
+            seen += 1;
+        }
+    }
+    assert!(seen > 15, "{seen}");
+}
+
 /// All files of documentation.
 fn documents() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> =
