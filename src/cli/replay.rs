@@ -10,7 +10,6 @@ use crate::data_plane::eviction_policy::Evictions;
 use crate::engine::{Engine, Output};
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::api::finding::FindingJson;
-use crate::formats::events::body;
 use crate::formats::events::decoder::DecodeCounters;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::formats::printable::printed;
@@ -390,28 +389,11 @@ impl EngineFeed<'_> {
         (name, settings): (&str, &Settings),
         (limits, fingerprints): (&Limits, &Fingerprinter),
     ) -> std::io::Result<()> {
-        let is_document = records.is_document();
         let mut go_on = true;
         while go_on && self.replay.failed.is_none() {
-            go_on = records.read_on(|line, record| match record {
-                Ok(record) if is_document => {
-                    body::decode(
-                        &settings.decoder,
-                        record,
-                        limits,
-                        fingerprints,
-                        |number, answer| {
-                            self.take(name, number as u64, answer);
-                        },
-                    );
-                }
-                Ok(record) => {
-                    settings.decoder.decode(record, limits, fingerprints, &mut |answer| {
-                        self.take(name, line, answer);
-                    });
-                }
-                Err(refusal) => self.refuse(name, line, refusal),
-            })?;
+            let with = (limits, fingerprints);
+            go_on = records
+                .decode_on(&settings.decoder, with, |line, answer| self.take(name, line, answer))?;
         }
         Ok(())
     }

@@ -2,11 +2,10 @@
 
 use crate::adapters::clock;
 use crate::adapters::sources::file::{Layout, Records};
-use crate::config::loader;
 use crate::config::sections::catalog;
 use crate::config::settings::Settings;
-use crate::formats::events::body;
-use crate::formats::events::decoder::Decoder;
+use crate::formats::events::access_log::AccessLog;
+use crate::formats::events::decoder::{Decoder, Format};
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::event::AuthEvent;
@@ -30,19 +29,10 @@ pub(super) fn describe(settings: &Settings, path: &Path) -> io::Result<Sample> {
     let fingerprints = Fingerprinter::new(vec![0; 32]).with_random_ids(settings.random_ids);
     let decoder = &settings.decoder;
     let mut records = Records::of_format(path, &decoder.format, |raw| raw)?;
-    let is_document = records.is_document();
-    let mut take = |line: u64, record: Result<&[u8], Refusal>| match record {
-        Ok(record) if is_document => {
-            body::decode(decoder, record, &limits, &fingerprints, |number, answer| {
-                sample.add(number as u64, &answer);
-            });
-        }
-        Ok(record) => decoder.decode(record, &limits, &fingerprints, &mut |answer| {
-            sample.add(line, &answer);
-        }),
-        Err(refusal) => sample.add(line, &Err(refusal)),
-    };
-    while records.read_on(&mut take)? {}
+    while records
+        .decode_on(decoder, (&limits, &fingerprints), |line, answer| sample.add(line, &answer))?
+    {
+    }
     if sample.is_mostly_refused() {
         sample.guess = guess(path, decoder.format.as_str());
     }
@@ -185,7 +175,7 @@ pub(super) fn guess(path: &Path, current: &str) -> Option<&'static str> {
     lines.truncate(GUESSED_BY);
     let fingerprints = Fingerprinter::new(vec![0; 32]);
     let scored = catalog::names().filter(|name| !matches!(*name, "mapping")).map(|name| {
-        let decoder = decoder_of(name);
+        let decoder = Decoder::from(format_of(name));
         let mut score = 0;
         for line in &lines {
             decoder.decode(line, &limits, &fingerprints, &mut |answer| {
@@ -203,8 +193,11 @@ pub(super) fn guess(path: &Path, current: &str) -> Option<&'static str> {
     (name != current && score >= lines.len().max(1)).then_some(name)
 }
 
-fn decoder_of(name: &str) -> Decoder {
-    let config = format!("[sources.it]\nformat = \"{name}\"\n");
-    let settings = loader::check(name, &config, BTreeMap::new());
-    settings.map(|settings| settings.decoder).unwrap_or_default()
+fn format_of(name: &str) -> Format {
+    match (name, catalog::format(name)) {
+        (_, Some(format)) => Format::Mapping(Box::new(format.mapping.clone())),
+        ("cloudtrail", None) => Format::CloudTrail,
+        ("access_log", None) => Format::AccessLog(AccessLog::default()),
+        (_, None) => Format::Native,
+    }
 }

@@ -5,7 +5,6 @@ use crate::adapters::storage::key_material::{REPLAY_SEED, replay_key};
 use crate::config::settings::Settings;
 use crate::data_plane::batch::Batch;
 use crate::engine::{Engine, Output};
-use crate::formats::events::body;
 use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::event::AuthEvent;
@@ -47,19 +46,14 @@ pub fn read(
         let wrap = |raw: Box<dyn Read>| Box::new(progress.wrap_read(raw)) as Box<dyn Read>;
         let decoder = &settings.decoder;
         let mut records = Records::of_format(path, &decoder.format, wrap).map_err(fault)?;
-        let mut take = |_, record: Result<&[u8], _>| match record {
-            Ok(record) => {
-                body::decode(decoder, record, &limits, &fingerprints, |_, answer| match answer {
-                    Ok(event) => {
-                        counts.events += 1;
-                        each(&event);
-                    }
-                    Err(_) => counts.refused += 1,
-                });
+        let mut take = |_, answer: Result<AuthEvent<'_>, _>| match answer {
+            Ok(event) => {
+                counts.events += 1;
+                each(&event);
             }
             Err(_) => counts.refused += 1,
         };
-        while records.read_on(&mut take).map_err(fault)? {}
+        while records.decode_on(decoder, (&limits, &fingerprints), &mut take).map_err(fault)? {}
     }
     Ok(counts)
 }

@@ -54,6 +54,7 @@ mod redis;
 mod redis_servers;
 mod reload;
 mod roles;
+mod sample;
 mod scenarios;
 mod secrets;
 mod simulation;

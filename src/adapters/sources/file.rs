@@ -4,8 +4,11 @@
 //! Reads in bounded memory, whatever a compressed file unfolds to: a line longer than allowed is
 //! passed over and said.
 
-use crate::formats::events::decoder::Format;
+use crate::formats::events::body;
+use crate::formats::events::decoder::{Decoder, Format};
 use crate::formats::events::refusal::{Limits, Refusal};
+use crate::formats::secrets::secret::Fingerprinter;
+use crate::model::event::AuthEvent;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
@@ -151,6 +154,31 @@ impl Records {
         }
         // The records before a fault are whole: a cut-off file loses its end alone.
         read.map(|_| true)
+    }
+
+    /// Reads on and decodes each whole record; `each` gets the line, or the number of a record in its document, with
+    /// each answer. False once all is read.
+    ///
+    /// # Errors
+    /// When it can't be read or decompressed any further; the records before that were given.
+    pub fn decode_on(
+        &mut self,
+        decoder: &Decoder,
+        (limits, fingerprints): (&Limits, &Fingerprinter),
+        mut each: impl FnMut(u64, Result<AuthEvent<'_>, Refusal>),
+    ) -> io::Result<bool> {
+        let is_document = self.is_document();
+        self.read_on(|line, record| match record {
+            Ok(record) if is_document => {
+                body::decode(decoder, record, limits, fingerprints, |number, answer| {
+                    each(number as u64, answer);
+                });
+            }
+            Ok(record) => {
+                decoder.decode(record, limits, fingerprints, &mut |answer| each(line, answer));
+            }
+            Err(refusal) => each(line, Err(refusal)),
+        })
     }
 
     fn whole(&mut self, each: &mut impl FnMut(u64, Result<&[u8], Refusal>)) {

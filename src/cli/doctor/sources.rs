@@ -8,7 +8,7 @@ use crate::adapters::sources::tail::params::Params;
 use crate::adapters::sources::tail::pattern::PathPattern;
 use crate::cli::sample;
 use crate::config::settings::Settings;
-use crate::formats::events::refusal::{Limits, Refusal};
+use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -74,21 +74,13 @@ fn first_records(
     let limits = Limits::at(clock::now());
     let fingerprints = Fingerprinter::new(vec![0; 32]).with_random_ids(settings.random_ids);
     let mut found = FirstRecords::default();
-    let refuse = |refused: &mut BTreeMap<_, _>, refusal: Refusal| {
-        *refused.entry(refusal.as_str()).or_insert(0) += 1;
-    };
     let mut records = Records::open(path, Layout::Lines, limits.record_bytes_max, |raw| raw)?;
-    records.read_on(|_, record| match record {
-        Ok(record) => {
-            params.decoder.decode(record, &limits, &fingerprints, &mut |answer| match answer {
-                Ok(event) => {
-                    found.events += 1;
-                    found.verified += u64::from(event.verified);
-                }
-                Err(refusal) => refuse(&mut found.refused, refusal),
-            });
+    records.decode_on(&params.decoder, (&limits, &fingerprints), |_, answer| match answer {
+        Ok(event) => {
+            found.events += 1;
+            found.verified += u64::from(event.verified);
         }
-        Err(refusal) => refuse(&mut found.refused, refusal),
+        Err(refusal) => *found.refused.entry(refusal.as_str()).or_insert(0) += 1,
     })?;
     let is_blind = found.events == 0 && !found.refused.is_empty();
     found.guess = is_blind.then(|| sample::guess(path, params.decoder.format.as_str())).flatten();

@@ -1,4 +1,4 @@
-//! Which files a source follows.
+//! Parameters of a source of files.
 
 use super::pattern::PathPattern;
 use crate::adapters::sources::start::Start;
