@@ -427,14 +427,19 @@ fn a_source_has_its_own_path_format_and_counts_and_a_token_may_be_bound_to_it() 
     // The same request to two sources is two requests.
     let (_folder, daemon) = crate::http_events::daemon("[sources.one]\n[sources.two]\n");
     let headers = [("idempotency-key", "k1")];
+    let body = event("key_1", now_ms());
     for source in ["one", "two", "one"] {
         let path = format!("/v1/sources/{source}/events");
-        assert_eq!(
-            daemon.send("POST", &path, &headers, event("key_1", now_ms() / 1000 * 1000)).0,
-            200
-        );
+        assert_eq!(daemon.send("POST", &path, &headers, body.clone()).0, 200);
     }
     until("both are applied", Duration::from_secs(10), || {
         (daemon.metric("tripline_events_total") >= 2.0).then_some(())
     });
+    // One of the same credential is applied after all of them.
+    let last = format!("{{\"time\":{},\"credential\":\"key_1\",\"status\":401}}\n", now_ms());
+    daemon.post_events(&last);
+    until("the last is applied", Duration::from_secs(10), || {
+        (daemon.metric("tripline_events_unverified_total") >= 1.0).then_some(())
+    });
+    assert!(daemon.metric("tripline_events_total") < 3.5, "the third request was sent again");
 }

@@ -162,14 +162,18 @@ async fn ingest(
     request: Request,
 ) -> Result<Response, Problem> {
     if !state.decoders.contains_key(source) {
-        let detail = "sources of type http are in the configuration as [sources.NAME]";
-        return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such source", detail));
+        return Err(no_source());
     }
     access.tokens.admit_to_source(sender, source)?;
     let (parts, body) = request.into_parts();
     let gzip = is_gzip(&parts.headers)?;
     let decoded = decode_body(state, (source, sender), &parts.headers, body, gzip).await?;
     Ok(take(state, (source, sender), decoded).await)
+}
+
+fn no_source() -> Problem {
+    let detail = "sources of type http are in the configuration as [sources.NAME]";
+    Problem::new(StatusCode::NOT_FOUND, "there is no such source", detail)
 }
 
 /// Whether a body is packed.
@@ -232,8 +236,8 @@ async fn decode_body(
             let parts = [source.as_bytes(), name.as_bytes(), key.as_bytes(), &body];
             state.seed.hash_all(&parts)
         };
-        let decoder = state.decoders.get(&source).cloned().unwrap_or_default();
-        Ok(decode(&state, &decoder, &of, (&body, key.map(hash))))
+        let decoder = state.decoders.get(&source).ok_or_else(no_source)?;
+        Ok(decode(&state, decoder, &of, (&body, key.map(hash))))
     };
     state.decoding.run(&sender, decode).await?
 }

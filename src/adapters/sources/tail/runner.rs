@@ -101,13 +101,14 @@ impl Runner {
         let mut has_more = false;
         for source in sources {
             let mut faults = 0;
-            if lists {
+            let begun = if lists {
                 let (begun, unreadable) = source.discover(now);
                 faults += unreadable;
-                note(positions, source, begun, now);
-            }
-            let emptied = source.begin_emptied_again(now);
-            note(positions, source, emptied, now);
+                begun
+            } else {
+                source.begin_emptied_again(now)
+            };
+            note(positions, source, begun, now);
             // Where several have history, the one that is furthest behind goes first.
             source.followers.sort_by_key(|follower| follower.newest);
             let (mut ended, mut failed) = (Vec::new(), Vec::new());
@@ -140,7 +141,7 @@ impl Runner {
     }
 }
 
-/// Writes down where reading begins in files that are new.
+/// Writes down where reading begins in files that are new, or were emptied.
 fn note(positions: &mut Positions, source: &mut SourceFiles, begun: Vec<Position>, now: EventTime) {
     for position in begun {
         if let Err(error) = positions.set(&source.name, position) {

@@ -73,8 +73,8 @@ impl SourceFiles {
         }
     }
 
-    /// Looks which files there are; returns the positions of those that are followed from now on, and how many
-    /// can't be read.
+    /// Looks which files there are, and which were emptied; returns the positions of those that are followed from now
+    /// on or begin again, and how many can't be read.
     pub fn discover(&mut self, now: EventTime) -> (Vec<Position>, u64) {
         // Before their copies are looked at.
         let mut begun = self.begin_emptied_again(now);
