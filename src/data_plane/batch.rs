@@ -3,7 +3,7 @@
 use super::feature_extraction::{Seed, facts_of};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use crate::model::event::{AuthEvent, Outcome};
-use crate::model::features::Facts;
+use crate::model::features::{Facts, RequestCost};
 use crate::model::time::EventTime;
 use crate::stats::codec::{Codec, Input, count};
 use compact_str::CompactString;
@@ -45,7 +45,17 @@ impl HashSeed {
     }
 }
 
-crate::codec!(Facts { values, prefix, tokens });
+impl Codec for Facts {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.values, (self.prefix, self.cost.to_bits())).encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let (values, (prefix, cost)) = Codec::decode(input)?;
+        Some(Self { values, prefix, cost: RequestCost::from_bits(cost) })
+    }
+}
+
 crate::codec!(Stretch { start, length });
 
 /// A stretch of the batch's text.

@@ -4,7 +4,7 @@
 //! known one. They need not be strong: a sender sees no answer that depends on one.
 
 use crate::model::event::AuthEvent;
-use crate::model::features::Facts;
+use crate::model::features::{CostUnit, Facts, RequestCost};
 use std::net::IpAddr;
 
 /// The most bytes of a text that tell it from others. Chosen: what differs later is rare.
@@ -26,8 +26,8 @@ pub(crate) fn facts_of(event: &AuthEvent<'_>, seed: Seed) -> Facts {
         .endpoint
         .as_deref()
         .map_or(0, |path| endpoint_class(event.method.as_deref().unwrap_or(""), path, seed));
-    let tokens = event.tokens.map_or(0, |tokens| u32::try_from(tokens).unwrap_or(u32::MAX));
-    Facts { values: [network, country, agent, endpoint], prefix, tokens }
+    let endpoint = event.model.as_deref().map_or(endpoint, |model| of_model(endpoint, model));
+    Facts { values: [network, country, agent, endpoint], prefix, cost: cost_of(event) }
 }
 
 /// The /24 of an address of version 4, the /48 of one of version 6.
@@ -71,6 +71,24 @@ fn endpoint_class(method: &str, path: &str, seed: Seed) -> u32 {
     finish(hash)
 }
 
+/// The class of an endpoint at which several models answer: each is a class of its own, whatever its case.
+fn of_model(endpoint: u32, model: &str) -> u32 {
+    let mut lower = [0; TEXT_BYTES_MAX];
+    for (slot, byte) in lower.iter_mut().zip(model.bytes()) {
+        *slot = byte.to_ascii_lowercase();
+    }
+    let length = model.len().min(TEXT_BYTES_MAX);
+    finish(fold(u64::from(endpoint), lower.get(..length).unwrap_or(&lower)))
+}
+
+/// The cost in money where it is known, else in tokens.
+fn cost_of(event: &AuthEvent<'_>) -> RequestCost {
+    event.spend.map_or_else(
+        || RequestCost::new(event.tokens.unwrap_or(0), CostUnit::Tokens),
+        |spend| RequestCost::new(spend.micros(), CostUnit::MoneyMicros),
+    )
+}
+
 /// `v1`, `v2beta` and the like, which name an interface and no single thing.
 fn is_version(segment: &[u8]) -> bool {
     segment.len() <= 8 && matches!(segment, [b'v', b'0'..=b'9', ..])
@@ -105,7 +123,8 @@ fn finish(hash: u64) -> u32 {
 mod tests {
     use super::{Seed, facts_of};
     use crate::model::event::AuthEvent;
-    use crate::model::features::Facts;
+    use crate::model::features::{CostUnit, Facts, RequestCost};
+    use crate::model::money::Money;
     use crate::model::time::EventTime;
     use std::borrow::Cow;
 
@@ -153,5 +172,32 @@ mod tests {
         assert_eq!(endpoint("/v1/users/17/keys?x=1"), endpoint("/v1/users/42/keys"));
         assert_ne!(endpoint("/v1/users/17/keys"), endpoint("/v2/users/17/keys"));
         assert_ne!(endpoint("/v1/chat"), endpoint("/v1/models"));
+    }
+
+    #[test]
+    fn each_model_of_an_endpoint_is_a_class_of_its_own() {
+        let model = |name: &'static str| {
+            let set = |event: &mut AuthEvent<'static>| {
+                (event.endpoint, event.model) = (Some("/v1/chat".into()), Some(name.into()));
+            };
+            facts(set).values[3]
+        };
+        assert_eq!(model("gpt-4o"), model("GPT-4o"));
+        assert_ne!(model("gpt-4o"), model("gpt-4.1"));
+        assert_ne!(model("gpt-4o"), endpoint("/v1/chat"));
+    }
+
+    #[test]
+    fn a_cost_is_money_where_it_is_known_else_tokens() {
+        let of = |tokens, spend: Option<f64>| {
+            let spend = spend.and_then(Money::of);
+            facts(|event| (event.tokens, event.spend) = (tokens, spend)).cost
+        };
+        let tokens = of(Some(1_000), None);
+        assert_eq!((tokens.amount(), tokens.unit()), (1_000, CostUnit::Tokens));
+        let money = of(Some(1_000), Some(0.02));
+        assert_eq!((money.amount(), money.unit()), (20_000, CostUnit::MoneyMicros));
+        assert_eq!(of(Some(u64::MAX), None).amount(), (1 << 31) - 1);
+        assert_eq!(of(None, None), RequestCost::default());
     }
 }

@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 /// Which version of the layout is written. Rises whenever a type of it changes; older ones are
 /// read on.
-pub const VERSION: u16 = 5;
+pub const VERSION: u16 = 6;
 
 crate::codec!(BusiestMinute { hash, requests, minute });
 

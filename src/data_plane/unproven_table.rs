@@ -99,11 +99,12 @@ mod tests {
     use super::{Facts, Graduates, LEAST, Novel, UnprovenTable};
     use crate::detect::familiarity::Familiar;
     use crate::detect::window::Windows;
-    use crate::model::features::Aspect;
+    use crate::model::features::{Aspect, RequestCost};
     use crate::stats::codec::{Codec, Input};
 
     const START: u32 = 1_700_000_040;
-    const ELSEWHERE: Facts = Facts { values: [9, 0, 0, 0], prefix: 0, tokens: 0 };
+    const ELSEWHERE: Facts =
+        Facts { values: [9, 0, 0, 0], prefix: 0, cost: RequestCost::from_bits(0) };
 
     /// The network of [`ELSEWHERE`], whose probation is over at a key that it surprises.
     fn graduate() -> Graduates {

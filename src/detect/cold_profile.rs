@@ -11,7 +11,7 @@ use super::params::Params;
 use super::profile::{Identity, Profile};
 use super::ramp::{self, Ramp};
 use super::timestamp_resolution::TimestampResolution;
-use super::{baseline, familiarity};
+use super::{baseline, cost, familiarity};
 use crate::stats::compact::Compact;
 use crate::stats::rate::Prior;
 
@@ -27,7 +27,8 @@ pub struct ColdProfile {
     identity: Identity,
     last_seen: u32,
     climbs: [Compact; ramp::FACTORS.len()],
-    units: Compact,
+    cost: Compact,
+    cost_known: cost::Known,
     cadence: u16,
     failures: u16,
     sleep: Sleep,
@@ -49,7 +50,8 @@ impl ColdProfile {
             identity: profile.identity,
             last_seen,
             climbs: profile.ramp.learned(),
-            units: profile.cost.learned(),
+            cost: profile.cost.learned(),
+            cost_known: profile.cost_known,
             cadence: profile.cadence.learned(),
             failures: profile.failures.learned(),
             sleep,
@@ -70,7 +72,8 @@ impl ColdProfile {
         profile.baseline = baseline::Baseline::of(self.baseline);
         profile.known = familiarity::Familiar::of(self.known);
         profile.ramp = Ramp::of(self.climbs);
-        profile.cost = Cost::of(self.units);
+        profile.cost = Cost::of(self.cost);
+        profile.cost_known = self.cost_known;
         profile.cadence = Cadence::of(self.cadence);
         profile.failures = Failures::of(self.failures);
         profile.sleep = self.sleep;
@@ -102,13 +105,14 @@ crate::codec!(ColdProfile {
     identity,
     last_seen,
     climbs,
-    units,
+    cost,
     cadence,
     failures,
     sleep,
     networks,
     endpoints,
-    resolution
+    resolution,
+    cost_known
 });
 
 #[cfg(test)]
@@ -119,7 +123,7 @@ mod tests {
     use crate::detect::profile::{Identity, Profile};
     use crate::detect::window::Window;
     use crate::model::credential::Kind;
-    use crate::model::features::{Aspect, Facts};
+    use crate::model::features::{Aspect, CostUnit, Facts, RequestCost};
     use crate::model::time::EventTime;
     use crate::stats::rate::Prior;
 
@@ -138,7 +142,11 @@ mod tests {
         let identity = Identity::new(Kind::ApiKey, 0, Limit::written(10_000), time.second());
         let prior = Prior { events: 0.5, mean_per_s: 1.0 };
         let mut warm = Profile::new(identity, prior, &params);
-        let facts = Facts { values: [5, 6, 7, 8], prefix: 9, tokens: 100 };
+        let facts = Facts {
+            values: [5, 6, 7, 8],
+            prefix: 9,
+            cost: RequestCost::new(100, CostUnit::Tokens),
+        };
         let mut last = time;
         for n in 0..36_000 {
             last = time.plus_ms(n * 331);

@@ -104,8 +104,11 @@ impl Profile {
                 .map(|(action, seen)| (action, Observation::FanOut(seen))),
             Detector::Endpoints => endpoints::evaluate(self.endpoints, &params.endpoints)
                 .map(|(action, seen)| (action, Observation::Endpoints(seen))),
-            Detector::Cost => cost::evaluate(self.cost, self.age_s() / 60, &params.cost)
-                .map(|(action, seen)| (action, Observation::Cost(seen))),
+            Detector::Cost => {
+                let known = (self.age_s() / 60, params.rate_hours);
+                cost::evaluate((self.cost, self.cost_known), known, &params.cost)
+                    .map(|(action, seen)| (action, Observation::Cost(seen)))
+            }
             Detector::Cadence => {
                 let requests = self.windows.minute((second / 60).saturating_sub(1));
                 let seen = cadence::evaluate(self.cadence, requests, &params.cadence);

@@ -19,16 +19,14 @@ use super::ramp::Ramp;
 use super::timestamp_resolution::TimestampResolution;
 use super::unproven::UnprovenValues;
 use super::window::{Placed, Window, Windows};
-use super::{burst, limit};
+use super::{burst, cost, limit};
 use crate::model::credential::Kind;
 use crate::model::features::{Aspect, Facts};
 use crate::model::finding::{Detector, Detectors};
 use crate::model::time::EventTime;
+use crate::stats::codec::{Codec, Input};
 use crate::stats::cusum::Usual;
 use crate::stats::rate::Prior;
-
-/// No finding.
-const CALM: u32 = u32::MAX;
 
 /// Everything remembered of one credential but its id. Shape: 320 bytes.
 #[derive(Clone, Debug)]
@@ -39,14 +37,37 @@ pub struct Profile {
     pub(super) ramp: Ramp,
     pub(super) cadence: Cadence,
     pub(super) cost: Cost,
+    pub(super) cost_known: cost::Known,
     pub(super) sleep: Sleep,
     pub(super) networks: Cardinality,
     pub(super) endpoints: Cardinality,
     pub(super) failures: Failures,
     pub(super) resolution: TimestampResolution,
     pub(super) identity: Identity,
-    open_finding: u32,
-    hot: bool,
+    marks: Marks,
+}
+
+/// Whether a profile is on the partition's list of the busiest (the highest bit), and the number of its open
+/// incidents in the partition's list. Shape: 4 bytes.
+#[derive(Clone, Copy, Debug)]
+struct Marks(u32);
+
+impl Marks {
+    const HOT: u32 = 1 << 31;
+    /// No finding.
+    const CALM: u32 = Self::HOT - 1;
+
+    const fn new(is_hot: bool, open_finding: u32) -> Self {
+        Self(open_finding & Self::CALM | if is_hot { Self::HOT } else { 0 })
+    }
+
+    const fn is_hot(self) -> bool {
+        self.0 & Self::HOT != 0
+    }
+
+    const fn open_finding(self) -> u32 {
+        self.0 & Self::CALM
+    }
 }
 
 /// A profile's identity. Shape: 12 bytes.
@@ -108,14 +129,14 @@ impl Profile {
             ramp: Ramp::default(),
             cadence: Cadence::default(),
             cost: Cost::default(),
+            cost_known: cost::Known::default(),
             sleep: Sleep::default(),
             networks: Cardinality::default(),
             endpoints: Cardinality::default(),
             failures: Failures::default(),
             resolution: TimestampResolution::default(),
             identity,
-            open_finding: CALM,
-            hot: false,
+            marks: Marks::new(false, Marks::CALM),
         }
     }
 
@@ -138,7 +159,10 @@ impl Profile {
             self.baseline.second_ends(&self.windows, second);
             if second / 60 != newest / 60 {
                 (asks, graduates) = self.minute_ends(second, frozen, params);
-                self.identity.hours = self.identity.hours.saturating_add(u8::from(begins_hour));
+                if begins_hour {
+                    self.identity.hours = self.identity.hours.saturating_add(1);
+                    self.cost.hour_begins(&mut self.cost_known);
+                }
             }
         }
         let ms = time.ms_of_second();
@@ -163,7 +187,7 @@ impl Profile {
                 self.known.count_new();
             }
         }
-        self.cost.add(facts.tokens);
+        self.cost.add(&mut self.cost_known, facts.cost);
         let networks = self.networks.record(facts.prefix);
         let endpoints = self.endpoints.record(facts.endpoint());
         let due = is_asked_at(self.windows.count(Window::S1));
@@ -183,7 +207,7 @@ impl Profile {
             .with(Detector::Endpoints, endpoints && params.endpoints.may_speak(self.endpoints))
             .with(
                 Detector::Cost,
-                due && self.knows_rate(params) && self.cost.may_speak(&params.cost),
+                due && self.cost.may_speak(self.cost_known, params.rate_hours, &params.cost),
             )
             .with(Detector::Dormant, due && self.sleep.just_slept_days(second) > 0);
         Recorded { asks, ..recorded }
@@ -312,12 +336,13 @@ impl Profile {
 
     /// The number of its open incidents in the partition's list.
     pub const fn open_finding(&self) -> Option<u32> {
-        if self.open_finding == CALM { None } else { Some(self.open_finding) }
+        let number = self.marks.open_finding();
+        if number == Marks::CALM { None } else { Some(number) }
     }
 
     /// Notes its open incidents, or that it is calm.
     pub fn set_open_finding(&mut self, open_finding: Option<u32>) {
-        self.open_finding = open_finding.unwrap_or(CALM);
+        self.marks = Marks::new(self.is_hot(), open_finding.unwrap_or(Marks::CALM));
     }
 
     /// Forgets what was held back: it may be the beginning of abuse.
@@ -331,12 +356,12 @@ impl Profile {
 
     /// Whether it is on the partition's list of the busiest.
     pub const fn is_hot(&self) -> bool {
-        self.hot
+        self.marks.is_hot()
     }
 
     /// Notes whether it is on the partition's list of the busiest.
     pub const fn set_hot(&mut self, hot: bool) {
-        self.hot = hot;
+        self.marks = Marks::new(hot, self.marks.open_finding());
     }
 
     /// Its counts.
@@ -402,6 +427,18 @@ impl Profile {
 }
 
 crate::codec!(Identity { first_seen, limit, tenant, kind, hours });
+impl Codec for Marks {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.open_finding(), self.is_hot()).encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        // Before layout 6 no finding was all ones: the lower ones are.
+        let (open_finding, is_hot) = Codec::decode(input)?;
+        Some(Self::new(is_hot, open_finding))
+    }
+}
+
 crate::codec!(Profile {
     windows,
     baseline,
@@ -415,8 +452,8 @@ crate::codec!(Profile {
     failures,
     resolution,
     identity,
-    open_finding,
-    hot
+    marks,
+    cost_known
 });
 
 #[cfg(test)]

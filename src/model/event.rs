@@ -1,6 +1,7 @@
 //! An auth event: one request's authentication outcome, at its event time.
 
 use super::credential::Kind;
+use super::money::Money;
 use super::time::EventTime;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -73,7 +74,9 @@ pub enum Field {
     UserAgent,
     Method,
     Endpoint,
+    Model,
     Tokens,
+    Spend,
     Issued,
     Expires,
     Family,
@@ -81,7 +84,7 @@ pub enum Field {
 
 impl Field {
     /// Every field that may be repaired, in the order of their numbers.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::Text,
         Self::Id,
         Self::Tenant,
@@ -93,7 +96,9 @@ impl Field {
         Self::UserAgent,
         Self::Method,
         Self::Endpoint,
+        Self::Model,
         Self::Tokens,
+        Self::Spend,
         Self::Issued,
         Self::Expires,
         Self::Family,
@@ -113,7 +118,9 @@ impl Field {
             Self::UserAgent => "user_agent",
             Self::Method => "method",
             Self::Endpoint => "endpoint",
+            Self::Model => "model",
             Self::Tokens => "tokens",
+            Self::Spend => "spend",
             Self::Issued => "issued",
             Self::Expires => "expires",
             Self::Family => "family",
@@ -123,7 +130,7 @@ impl Field {
 
 /// The fields of one event that were repaired or left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Repairs(u16);
+pub struct Repairs(u32);
 
 impl Repairs {
     /// Adds a field.
@@ -185,8 +192,12 @@ pub struct AuthEvent<'a> {
     pub endpoint: Option<Cow<'a, str>>,
     /// The status code of the answer.
     pub status: Option<u16>,
+    /// The model that answered, as an AI gateway names it.
+    pub model: Option<Cow<'a, str>>,
     /// The cost in the operator's units, LLM tokens say.
     pub tokens: Option<u64>,
+    /// The cost in money.
+    pub spend: Option<Money>,
     /// When the credential was issued.
     pub issued: Option<EventTime>,
     /// When the credential ends by itself.
@@ -219,7 +230,9 @@ impl<'a> AuthEvent<'a> {
             method: None,
             endpoint: None,
             status: None,
+            model: None,
             tokens: None,
+            spend: None,
             issued: None,
             expires: None,
             family: None,
@@ -254,7 +267,9 @@ impl<'a> AuthEvent<'a> {
             method: own(self.method),
             endpoint: own(self.endpoint),
             status: self.status,
+            model: own(self.model),
             tokens: self.tokens,
+            spend: self.spend,
             issued: self.issued,
             expires: self.expires,
             family: own(self.family),

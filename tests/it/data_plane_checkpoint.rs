@@ -12,6 +12,7 @@ use tripline::data_plane::shard_driver::ShardDriver;
 use tripline::detect::limit::Limit;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Outcome};
+use tripline::model::money::Money;
 use tripline::model::signal::Signal;
 use tripline::model::time::EventTime;
 
@@ -38,6 +39,9 @@ fn batches(steps: &[(u8, u8, u16)]) -> Vec<(Batch, i64)> {
         event.ip = Some([203, 0, *what, 1].into());
         event.endpoint = Some(Cow::Owned(format!("/v1/{}", what % 5)));
         event.tokens = Some(u64::from(*passes));
+        if what % 5 == 0 {
+            event.spend = Money::of(f64::from(*passes));
+        }
         if what % 7 == 0 {
             event.outcome = Outcome::Rejected;
             event.verified = who % 2 == 0;

@@ -12,6 +12,7 @@ use tripline::detect::limit::Limit;
 use tripline::model::credential::Kind;
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::finding::{Action, Detector, Finding, FindingId, Gate};
+use tripline::model::money::Money;
 use tripline::model::time::EventTime;
 
 const SEED: HashSeed = HashSeed(1, 2);
@@ -41,6 +42,8 @@ struct Use {
     agent: &'static str,
     endpoint: u8,
     tokens: u64,
+    model: Option<&'static str>,
+    spend: Option<f64>,
     outcome: Outcome,
 }
 
@@ -52,6 +55,8 @@ const USUAL: Use = Use {
     agent: "openai-python/1.54",
     endpoint: 0,
     tokens: 1000,
+    model: None,
+    spend: None,
     outcome: Outcome::Accepted,
 };
 
@@ -85,6 +90,8 @@ impl Fleet {
             format!("/v1/{}", letter.to_string().repeat(1 + usize::from(request.endpoint / 26)));
         event.endpoint = Some(Cow::Borrowed(&endpoint));
         event.tokens = Some(request.tokens);
+        event.model = request.model.map(Cow::Borrowed);
+        event.spend = request.spend.and_then(Money::of);
         event.set_outcome(request.outcome);
         self.batch.push(&event, self.offset, SEED);
         self.offset += 1;
@@ -395,6 +402,22 @@ fn cost() {
     let finding = fleet.told(Detector::Cost);
     assert_eq!(finding.action, Action::Alert);
     assert!(finding.summary.contains(" units within a minute, where 60"), "{}", finding.summary);
+}
+
+#[test]
+fn cost_in_money() {
+    let mut fleet = Fleet::new();
+    let cheap = Use { model: Some("gpt-4o-mini"), spend: Some(0.01), ..USUAL };
+    fleet.uses(cheap, 60, 26 * HOUR);
+    // As many requests and tokens, of a model that costs a hundred times as much.
+    fleet.uses(Use { model: Some("o1-pro"), spend: Some(1.0), ..cheap }, 60, MINUTE);
+    let finding = fleet.told(Detector::Cost);
+    assert_eq!(finding.action, Action::Alert);
+    assert!(
+        finding.summary.contains("of money within a minute, where 0.60"),
+        "{}",
+        finding.summary
+    );
 }
 
 #[test]

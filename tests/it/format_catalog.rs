@@ -7,6 +7,7 @@ use tripline::config::sections::catalog;
 use tripline::formats::events::refusal::{Limits, Refusal};
 use tripline::formats::secrets::secret::Fingerprinter;
 use tripline::model::event::AuthEvent;
+use tripline::model::money::Money;
 
 fn data(name: &str, extension: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/formats");
@@ -34,7 +35,9 @@ fn shown(event: &AuthEvent<'_>) -> String {
         ("user_agent", text(&event.user_agent)),
         ("method", text(&event.method)),
         ("endpoint", text(&event.endpoint)),
+        ("model", text(&event.model)),
         ("tokens", event.tokens.map(|tokens| tokens.to_string())),
+        ("spend", event.spend.map(|spend| spend.units().to_string())),
     ];
     let fields = fields.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
     fields.collect::<Vec<_>>().join(" ")
@@ -44,7 +47,8 @@ fn shown(event: &AuthEvent<'_>) -> String {
 fn events(name: &str) -> String {
     let config = format!("[sources.it]\nformat = \"{name}\"\n");
     let settings = loader::check("it", &config, BTreeMap::new()).expect("a configuration");
-    let records = std::fs::read(data(name, "ndjson")).expect("records");
+    let read = |extension| std::fs::read(data(name, extension));
+    let records = read("ndjson").or_else(|_| read("log")).expect("records");
     let fingerprints = Fingerprinter::new(vec![7; 32]);
     let mut lines = String::new();
     for record in records.split(|byte| *byte == b'\n').filter(|record| !record.is_empty()) {
@@ -88,6 +92,29 @@ fn single_lines_of_a_format_can_be_replaced() {
 }
 
 #[test]
+fn the_price_of_a_model_makes_the_spend_of_an_event_that_has_tokens_alone() {
+    let config = "[prices]\n\"gpt-4o\" = 2.5\n\"gpt-4*\" = 30\n";
+    let settings = loader::check("it", config, BTreeMap::new()).expect("a configuration");
+    let fingerprints = Fingerprinter::new(vec![7; 32]);
+    for (fields, spend) in [
+        (r#""model":"gpt-4o","tokens":1000"#, Some(0.0025)),
+        (r#""model":"gpt-4-turbo","tokens":1000"#, Some(0.03)),
+        (r#""model":"gpt-4o","tokens":1000,"spend":0.7"#, Some(0.7)),
+        (r#""model":"gpt-4o","tokens":1000,"spend":-1"#, Some(0.0025)),
+        (r#""model":"other","tokens":1000"#, None),
+    ] {
+        let record =
+            format!(r#"{{"time":1795460043500,"credential":"k","outcome":"accepted",{fields}}}"#);
+        settings.decoder.decode(record.as_bytes(), &Limits::default(), &fingerprints, &mut |it| {
+            let event = it.expect("it is read");
+            assert_eq!(event.spend.map(Money::units), spend, "{fields}");
+        });
+    }
+    let wrong = loader::check("it", "[prices]\nx = -1\n", BTreeMap::new());
+    assert!(wrong.expect_err("a mistake").to_string().contains("out of range"));
+}
+
+#[test]
 fn mistakes_in_places_are_named_with_their_remedy() {
     for (place, message) in [
         ("\"key\"", "begins with a slash"),
@@ -98,6 +125,10 @@ fn mistakes_in_places_are_named_with_their_remedy() {
         ("{ at = \"/k\", match = \"(\" }", "invalid regular expression"),
         ("{ at = \"/k\", format = \"seconds\" }", "no format of a time"),
         ("{ at = \"/k\", fingerprint = 1 }", "true or false"),
+        ("{ at = \"/k\", query = \"key\" }", "a list of strings"),
+        ("\"/k\"\nline = '(a'", "invalid regular expression"),
+        ("\"/k\"\nline = '(a) b'", "it names no part"),
+        ("\"/k\"\nskip = '['", "invalid regular expression"),
         ("7", "expected a string"),
     ] {
         let config = format!(
@@ -176,6 +207,43 @@ fn an_access_log_in_a_format_of_its_own_is_read_by_the_text_of_its_server() {
     assert_eq!(read(&line("-", 200, "-")), "no_credential");
     assert!(read(&line("a [b] c", 200, "-")).contains("credential=a [b] c kind"));
     assert_eq!(read("nonsense"), "malformed_line");
+}
+
+#[test]
+fn no_client_of_a_load_balancer_moves_a_value_into_anothers_place() {
+    let fingerprints = Fingerprinter::new(vec![7; 32]);
+    let read = |name: &str, record: &str| {
+        let config = format!("[sources.it]\nformat = \"{name}\"\n");
+        let settings = loader::check("it", &config, BTreeMap::new()).expect("a configuration");
+        let mut found = Vec::new();
+        let limits = Limits::default();
+        settings.decoder.decode(record.as_bytes(), &limits, &fingerprints, &mut |answer| {
+            found.push(answer.map(|event| (event.status, event.verified)));
+        });
+        found
+    };
+    for (name, time, client_text, status) in [
+        ("aws_alb", "https 2026-11-23T18:54:02.000001Z", "\"GET", 404),
+        ("cloudfront", "2026-11-23\t18:54:02\t", "/a%09b", 200),
+    ] {
+        let records = std::fs::read_to_string(data(name, "log")).expect("records");
+        let line = records.lines().find(|line| line.starts_with(time)).expect("a line");
+        let begin = line.find(client_text).expect("the text");
+        // Wherever a client's text grows, the line is refused or keeps its status.
+        for text in ["\\", "\\x22", "%22", " 500 ", "%09", "\\t", "%2509500", "&api_key=k"] {
+            for (at, _) in line.match_indices(['k', 'a', 'x']).filter(|(at, _)| *at > begin) {
+                let hostile = format!("{}{text}{}", &line[..at], &line[at..]);
+                let found = read(name, &hostile);
+                assert!(!found.is_empty(), "{hostile}");
+                for (found, _) in found.into_iter().flatten() {
+                    assert_eq!(found, Some(status), "{hostile}");
+                }
+            }
+        }
+    }
+    let cut = r#"https 2026-11-23T18:54:02Z a 203.0.113.7:1 - -1 -1 -1 401 - 0 0 "GET https://a/?api_key=k"#;
+    assert_eq!(read("aws_alb", cut), [Err(Refusal::MalformedLine)]);
+    assert!(read("cloudfront", "#Fields: date time").is_empty());
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 
 /// Reads the whole file.
 pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
-    let sources = sources(root.section("sources"));
+    let sources = sources(root.section("sources"), root.section("prices"));
     let data_dir = root.read("data_dir", path).unwrap_or_default();
     let (socket, mode) = admin(root.section("admin"));
     let path_of_socket = match socket {

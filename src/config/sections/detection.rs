@@ -7,7 +7,7 @@ use crate::config::value::{InvalidValue, Value};
 use crate::data_plane::partition;
 use crate::detect;
 use crate::detect::limit::Limit;
-use crate::detect::ramp;
+use crate::detect::{cost, ramp};
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector, Detectors};
 use crate::stats::rate::narrow;
@@ -67,6 +67,7 @@ pub(super) fn profile(root: &Section<'_>) -> (detect::params::Params, BTreeMap<S
     limit.finish();
     burst(root.section("burst"), &mut params);
     ramp(root.section("ramp"), &mut params.ramp);
+    cost(root.section("cost"), &mut params.cost);
     detectors(root.section("detectors"), &mut params);
     (params, sums.into_iter().collect())
 }
@@ -87,6 +88,12 @@ fn burst(section: Section<'_>, params: &mut detect::params::Params) {
 fn ramp(section: Section<'_>, params: &mut ramp::Params) {
     params.observe_ratio = section.number("observe_ratio");
     params.alert_ratio = section.number("alert_ratio");
+    section.finish();
+}
+
+fn cost(section: Section<'_>, params: &mut cost::Params) {
+    params.units_min = narrow(section.number("units_min"));
+    params.spend_min = narrow(section.number("spend_min"));
     section.finish();
 }
 

@@ -19,9 +19,12 @@ use crate::formats::events::log_format::LogFormat;
 use crate::formats::events::mapping::Mapping;
 use crate::formats::events::place::{Origin, Part, Place};
 use crate::formats::events::pointer::Pointer;
+use crate::formats::events::prices::Prices;
 use crate::formats::events::verified::{Verified, VerifiedRule};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
+use crate::model::money::Money;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The longest name of a source. Unit: bytes. Chosen: it is a part of paths and a label of metrics.
 const SOURCE_NAME_BYTES_MAX: usize = 64;
@@ -29,7 +32,8 @@ const SOURCE_NAME_BYTES_MAX: usize = 64;
 const SOURCES_MAX: usize = 64;
 
 /// Reads all sources. That of the name `default` takes `POST /v1/events`, whether it is there or not.
-pub(super) fn sources(all: Section<'_>) -> Sources {
+pub(super) fn sources(all: Section<'_>, prices: Section<'_>) -> Sources {
+    let prices = Arc::new(prices_of(prices));
     let mut names = all.names_of_tables();
     if names.len() > SOURCES_MAX {
         all.report(InvalidValue::new(
@@ -50,7 +54,7 @@ pub(super) fn sources(all: Section<'_>) -> Sources {
                 format!("use a-z, 0-9, _ and -, at most {SOURCE_NAME_BYTES_MAX} of them"),
             ));
         }
-        source(&name, section, &mut sources);
+        source(&name, section, &prices, &mut sources);
     }
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, files) in &sources.files {
@@ -73,13 +77,21 @@ pub(super) fn sources(all: Section<'_>) -> Sources {
     sources
 }
 
+/// Prices by model.
+fn prices_of(section: Section<'_>) -> Prices {
+    let price = |name: String| Some((section.number_or_none(&name).and_then(Money::of)?, name));
+    let prices: Vec<_> = section.names().into_iter().filter_map(price).collect();
+    section.finish();
+    Prices::new(prices.into_iter().map(|(price, name)| (name, price)))
+}
+
 fn is_source_name(name: &str) -> bool {
     let is_good =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
     (1..=SOURCE_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_good)
 }
 
-fn source(name: &str, section: Section<'_>, sources: &mut Sources) {
+fn source(name: &str, section: Section<'_>, prices: &Arc<Prices>, sources: &mut Sources) {
     let types = ["http", "file", "kafka"];
     let known = |text: &str| types.into_iter().find(|one| *one == text);
     let written = section.get("type", |value| one_of(value, known, &types));
@@ -102,7 +114,7 @@ fn source(name: &str, section: Section<'_>, sources: &mut Sources) {
             "give the source another name",
         ));
     }
-    let decoder = decoder(&section);
+    let decoder = Decoder { prices: Arc::clone(prices), ..decoder(&section) };
     match kind {
         "file" => {
             let files = file(&section, decoder.clone());
@@ -182,7 +194,8 @@ fn decoder(section: &Section<'_>) -> Decoder {
             );
         }
     }
-    Decoder { format, proxies: proxies.unwrap_or_default(), raw_secrets, tenant }
+    let proxies = proxies.unwrap_or_default();
+    Decoder { format, proxies, raw_secrets, tenant, ..Decoder::default() }
 }
 
 fn tenant(value: Value<'_>) -> Result<String, InvalidValue> {

@@ -4,11 +4,12 @@ use super::setting::Setting;
 use super::{detection, response, sources, state, stores};
 
 /// The sections whose changes are applied while tripline runs; the rest is read at a start.
-pub const LIVE_SECTIONS: [&str; 12] = [
+pub const LIVE_SECTIONS: [&str; 13] = [
     "mode",
     "limits",
     "burst",
     "ramp",
+    "cost",
     "detectors",
     "actions",
     "revocation_limit",

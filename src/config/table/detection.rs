@@ -172,6 +172,21 @@ pub(super) const SETTINGS: &[Setting] = &[
         doc: "The same to alert; \"none\": never.",
     },
     Setting {
+        path: "cost.units_min",
+        kind: number(1.0, 1e9),
+        default: Some("20000"),
+        example: None,
+        doc: "Units a minute (LLM tokens say) below which no credential's peak is taken to lie: 3 times of it \
+              observe, 6 times alert.",
+    },
+    Setting {
+        path: "cost.spend_min",
+        kind: number(0.000_001, 1e9),
+        default: Some("1"),
+        example: None,
+        doc: "The same for money, in the currency of the events' `spend` and of [prices].",
+    },
+    Setting {
         path: "detectors.disabled",
         kind: Kind::Choices(DETECTORS),
         default: Some("[]"),

@@ -1,7 +1,7 @@
 //! The data folder, the HTTP API, and sources: HTTP, Kafka, files, and how records are read.
 
 use super::setting::{FORMATS, KINDS, ROLES};
-use super::setting::{Kind, Setting, duration, size};
+use super::setting::{Kind, Setting, duration, number, size};
 
 /// The settings, in the order of the file.
 pub(super) const SETTINGS: &[Setting] = &[
@@ -248,7 +248,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: None,
         example: Some(r#""/org/id""#),
         doc: "Place of a field of the auth event: kind, id, tenant, subject, outcome, reason, status, \
-              ip, asn, country, user_agent, method, endpoint, tokens, issued, expires, family.",
+              ip, asn, country, user_agent, method, endpoint, model, tokens, spend, issued, expires, \
+              family.",
     },
     Setting {
         path: "sources.<nginx>.mapping.outcomes",
@@ -266,6 +267,29 @@ pub(super) const SETTINGS: &[Setting] = &[
               over, as those that report one request twice.",
     },
     Setting {
+        path: "sources.<nginx>.mapping.line",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r"'(?P<time>\S+)\t(?P<key>[^\t]*)\t(?P<status>[0-9]+)'"),
+        doc: "For lines that are no JSON: a regular expression that matches a whole line and whose named groups are \
+              the fields of a record, /time say. See to it that no text of a client can hold the text that ends it.",
+    },
+    Setting {
+        path: "sources.<nginx>.mapping.skip",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r"'^#'"),
+        doc: "With `line`: lines that are passed over, such as headers, as a regular expression.",
+    },
+    Setting {
+        path: "sources.<nginx>.mapping.dotted",
+        kind: Kind::Flag,
+        default: None,
+        example: Some("true"),
+        doc: "Whether {\"event.outcome\": \"success\"} is read as {\"event\": {\"outcome\": \"success\"}}, as \
+              Elasticsearch does.",
+    },
+    Setting {
         path: "sources.<nginx>.mapping.default_outcome",
         kind: Kind::Choice(&["accepted", "rejected", "throttled"]),
         default: None,
@@ -278,5 +302,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: None,
         example: Some(r#""ssl""#),
         doc: "Passed on to librdkafka as it is. TLS needs a build with --features kafka-ssl.",
+    },
+    Setting {
+        path: "prices.<gpt-4o>",
+        kind: number(0.0, 1e9),
+        default: None,
+        example: Some("2.5"),
+        doc: "Money for a million tokens of a model, by its name as events have it; `\"gpt-4*\"` stands for all \
+              that begin so. For events with tokens and a model, but no spend: their spend is calculated.",
     },
 ];

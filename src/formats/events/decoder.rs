@@ -4,11 +4,13 @@ use super::access_log::{self, AccessLog};
 use super::address::TrustedProxies;
 use super::context::Context;
 use super::mapping::{self, Mapping};
+use super::prices::Prices;
 use super::refusal::{Limits, Refusal};
 use super::{cloudtrail, native};
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::event::{AuthEvent, Field};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 /// How records are laid out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,6 +86,8 @@ pub struct Decoder {
     pub raw_secrets: bool,
     /// The tenant of credentials whose record names none.
     pub tenant: Option<String>,
+    /// What tokens of models cost.
+    pub prices: Arc<Prices>,
 }
 
 impl From<Format> for Decoder {
@@ -125,11 +129,14 @@ impl Decoder {
             fingerprints
         };
         let context = Context { limits, fingerprints, proxies: &self.proxies };
-        let each = &mut |answer: Result<AuthEvent<'a>, Refusal>| match (answer, &self.tenant) {
-            (Ok(event), Some(tenant)) if event.tenant.is_none() => {
-                each(Ok(AuthEvent { tenant: Some(Cow::Owned(tenant.clone())), ..event }));
-            }
-            (answer, _) => each(answer),
+        let each = &mut |answer: Result<AuthEvent<'a>, Refusal>| {
+            each(answer.map(|mut event| {
+                if event.tenant.is_none() {
+                    event.tenant = self.tenant.clone().map(Cow::Owned);
+                }
+                self.prices.apply(&mut event);
+                event
+            }));
         };
         match &self.format {
             Format::Native => each(native::decode(record, &context)),

@@ -6,6 +6,7 @@ use super::refusal::Refusal;
 use super::scalar::{Scalar, is_absent};
 use crate::model::credential::{NAME_BYTES_MAX, check_id, has_control};
 use crate::model::event::{AuthEvent, Field};
+use crate::model::money::Money;
 use crate::model::time::EventTime;
 use std::borrow::Cow;
 
@@ -33,6 +34,7 @@ pub(in crate::formats) fn set<'a>(
         Field::UserAgent => keep(&mut event.user_agent, text(value)),
         Field::Method => keep(&mut event.method, text(value)),
         Field::Endpoint => keep(&mut event.endpoint, text(value)),
+        Field::Model => keep(&mut event.model, text(value)),
         Field::Family => keep(&mut event.family, text(value)),
         Field::Ip => {
             let client = text(value).and_then(|text| context.proxies.client(&text));
@@ -41,6 +43,7 @@ pub(in crate::formats) fn set<'a>(
         Field::Asn => keep(&mut event.asn, asn(&value)),
         Field::Country => keep(&mut event.country, text(value).and_then(|text| country(&text))),
         Field::Tokens => keep(&mut event.tokens, value.whole()),
+        Field::Spend => keep(&mut event.spend, value.number().and_then(Money::of)),
         Field::Issued => keep(&mut event.issued, value.time()),
         Field::Expires => keep(&mut event.expires, value.time()),
     };
@@ -115,6 +118,7 @@ pub(in crate::formats) fn clean(
         (&mut event.user_agent, Field::UserAgent),
         (&mut event.method, Field::Method),
         (&mut event.endpoint, Field::Endpoint),
+        (&mut event.model, Field::Model),
     ];
     for (slot, field) in texts {
         let Some(text) = slot else { continue };

@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod native;
 pub mod place;
 pub mod pointer;
+pub mod prices;
 pub mod refusal;
 pub mod repair;
 pub mod scalar;

@@ -7,6 +7,7 @@ use super::repair::read_json;
 use super::scalar::Scalar;
 use super::verified::is_preflight;
 use crate::model::event::{AuthEvent, Field, Outcome, is_success};
+use crate::model::money::Money;
 use serde::de::{self, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -46,7 +47,9 @@ impl Name {
             "user_agent" => Self::Detail(Field::UserAgent),
             "method" => Self::Detail(Field::Method),
             "endpoint" => Self::Detail(Field::Endpoint),
+            "model" => Self::Detail(Field::Model),
             "tokens" => Self::Detail(Field::Tokens),
+            "spend" => Self::Detail(Field::Spend),
             "issued" => Self::Detail(Field::Issued),
             "expires" => Self::Detail(Field::Expires),
             "family" => Self::Detail(Field::Family),
@@ -232,7 +235,11 @@ struct EventFields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spend: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     issued: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -261,7 +268,9 @@ pub fn encode(event: &AuthEvent<'_>) -> String {
         method: event.method.as_deref(),
         endpoint: event.endpoint.as_deref(),
         status: event.status,
+        model: event.model.as_deref(),
         tokens: event.tokens,
+        spend: event.spend.map(Money::units),
         issued: event.issued.map(|time| time.to_string()),
         expires: event.expires.map(|time| time.to_string()),
         family: event.family.as_deref(),

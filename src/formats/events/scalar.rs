@@ -68,6 +68,17 @@ impl<'a> Scalar<'a> {
         }
     }
 
+    /// A number, also as text.
+    pub(in crate::formats) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Unsigned(number) => Some(*number as f64),
+            Self::Negative(number) => Some(*number as f64),
+            Self::Float(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok(),
+            Self::Null | Self::Bool(_) | Self::Nested => None,
+        }
+    }
+
     /// RFC 3339, or integer milliseconds since 1970.
     pub(in crate::formats) fn time(&self) -> Option<EventTime> {
         match self {
