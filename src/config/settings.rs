@@ -4,11 +4,13 @@ use crate::adapters::egress;
 use crate::adapters::enforce::auth_store;
 use crate::adapters::event_log::log;
 use crate::adapters::http::auth::Role;
+use crate::adapters::http::envelope::HttpSource;
 use crate::adapters::http::unix_socket;
 use crate::adapters::notify::receiver;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::rejects;
+use crate::adapters::sources::syslog::params as syslog;
 use crate::adapters::sources::tail::params as tail;
 use crate::adapters::storage::finding_archive;
 use crate::control_plane;
@@ -52,7 +54,11 @@ pub struct Sources {
     /// How the records of each are read, of whatever type it is.
     pub decoders: BTreeMap<String, Decoder>,
     /// Those that take requests.
-    pub http: BTreeMap<String, Decoder>,
+    pub http: BTreeMap<String, HttpSource>,
+    /// Those that receive syslog.
+    pub syslog: BTreeMap<String, syslog::Params>,
+    /// The one that reads standard input.
+    pub stdin: Option<(String, Decoder)>,
     /// Those that follow files.
     pub files: BTreeMap<String, tail::Params>,
     /// The one that reads Kafka.

@@ -83,7 +83,7 @@ impl Builder<'_> {
             access: Access { tokens: Arc::clone(&tokens), fingerprints: Arc::clone(&fingerprints) },
             ingest: Arc::new(IngestState {
                 source,
-                decoders: settings.sources.http.clone(),
+                sources: settings.sources.http.clone(),
                 decoding: Decoding::default(),
                 rejects,
                 fingerprints: Arc::clone(&fingerprints),

@@ -4,13 +4,13 @@
 pub mod api;
 pub mod controller;
 pub mod delivery;
-pub mod file_sources;
 pub mod heal;
 pub mod http_shards;
 pub mod instances;
 pub mod metrics;
 pub mod metrics_reference;
 pub mod notifier;
+pub mod own_threads;
 pub mod recovery;
 pub mod reload;
 pub mod shard;

@@ -9,6 +9,7 @@ use crate::adapters::host::threads;
 use crate::adapters::journal::error::JournalError;
 use crate::adapters::metrics::registrar::MetricsError;
 use crate::adapters::notify::receiver::NoReceiver;
+use crate::adapters::sources::syslog::receiver::BindError;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
@@ -34,6 +35,9 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
+    /// An address of a syslog source can't be bound.
+    #[error(transparent)]
+    Syslog(#[from] BindError),
     /// The Unix socket can't be bound.
     #[error("can't listen on the socket {}; set admin.socket to another short path", path.display())]
     Socket {

@@ -35,9 +35,10 @@ use crate::adapters::journal::history::History;
 use crate::adapters::metrics::oldest::Oldest;
 use crate::adapters::notify::receiver::Receiver;
 use crate::adapters::recent_events::RecentEvents;
+use crate::adapters::sources::ingest::Source;
+use crate::adapters::sources::intake::Intake;
 use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::rejects::RejectLog;
-use crate::adapters::sources::tail;
 use crate::adapters::storage::budget_store::BudgetStore;
 use crate::adapters::storage::disk_reserve::Reserve;
 use crate::adapters::storage::finding_archive::FindingArchive;
@@ -75,7 +76,7 @@ pub struct Daemon {
     ticker: tokio::task::JoinHandle<()>,
     data: DataPlane,
     control: ControlPlane,
-    tail: Option<JoinHandle<()>>,
+    source_threads: Vec<JoinHandle<()>>,
     data_threads: Vec<JoinHandle<()>>,
     event_log: (Appender, JoinHandle<()>),
     control_thread: JoinHandle<()>,
@@ -102,7 +103,8 @@ impl Daemon {
         let control = decides.control;
 
         let (kafka, writes) = opened.share(&settings, control.clone(), &stopping);
-        let (partition, files) = (Arc::clone(&kafka.partition), opened.share_with_files(&stopping));
+        let partition = Arc::clone(&kafka.partition);
+        let intake = opened.intake(&stopping);
         let kept = (opened.snapshots, opened.event_log);
         let watches = super::shard::start(&settings, kept, kafka).await?;
         let mut tasks = decides.tasks;
@@ -113,7 +115,7 @@ impl Daemon {
         let follows =
             LiveSettings::new(&settings, planes.clone(), partition, revocation_limit_is_shared, by);
         let (reloads, asked) = mpsc::channel(1);
-        let tail = super::file_sources::start(&settings, files, &watches.source)?;
+        let source_threads = super::own_threads::start(&settings, &intake(&watches.source))?;
         let planes_here = super::api::Planes {
             data: watches.data.clone(),
             source: watches.source,
@@ -124,11 +126,10 @@ impl Daemon {
             durable: decides.durable,
             stopping: Arc::clone(&stopping),
         };
-        let stores = (opened.embedded, opened.stores);
         let api = super::api::Builder {
             settings: &settings,
             planes: planes_here,
-            stores,
+            stores: (opened.embedded, opened.stores),
             metrics: opened.metrics.clone(),
             fingerprints: opened.fingerprints,
             seed: opened.seed,
@@ -152,7 +153,7 @@ impl Daemon {
             ticker,
             data: watches.data,
             control,
-            tail,
+            source_threads,
             data_threads: watches.threads,
             event_log: watches.event_log,
             control_thread: decides.thread,
@@ -191,7 +192,7 @@ impl Daemon {
             let _gone = std::fs::remove_file(socket);
         }
         self.ticker.abort();
-        join(self.tail.into_iter().collect()).await;
+        join(self.source_threads).await;
         self.data.broadcast(|| DataMessage::Stop).await;
         join(self.data_threads).await;
         self.control.send(ControlMessage::Stop).await;
@@ -318,15 +319,14 @@ impl Resources {
         Ok((decides, opened))
     }
 
-    /// The state that the file sources share with the rest.
-    fn share_with_files(&self, stopping: &Arc<AtomicBool>) -> tail::runner::Shared {
-        tail::runner::Shared {
-            fingerprints: Arc::clone(&self.fingerprints),
-            seed: self.seed,
-            records: self.metrics.sources.clone(),
-            rejects: Arc::clone(&self.rejects),
-            runtime: Handle::current(),
-            stopping: Arc::clone(stopping),
+    /// The way in for sources with threads of their own.
+    fn intake(&self, stopping: &Arc<AtomicBool>) -> impl FnOnce(&Arc<Source>) -> Intake + use<> {
+        let (fingerprints, seed) = (Arc::clone(&self.fingerprints), self.seed);
+        let (records, rejects) = (self.metrics.sources.clone(), Arc::clone(&self.rejects));
+        let stopping = Arc::clone(stopping);
+        move |ingest| {
+            let ingest = Arc::clone(ingest);
+            Intake { ingest, fingerprints, seed, records, rejects, stopping }
         }
     }
 

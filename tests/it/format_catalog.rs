@@ -1,5 +1,7 @@
 //! The formats that come with tripline: records of each product, and the events that they are.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use tripline::config::loader;
@@ -168,6 +170,21 @@ fn sources_that_contradict_themselves_are_mistakes() {
         ("[sources.a]\nlog_format = \"%h\"\n", "`log_format` has no effect"),
         ("[sources.a]\nformat = \"access_log\"\nlog_format = \"$a$b\"\n", "nothing stands between"),
         ("[sources.a]\nformat = \"caddi\"\n", "unknown value `caddi`"),
+        ("[sources.a]\nlisten = \"udp://127.0.0.1:1\"\n", "add type = \"syslog\""),
+        ("[sources.a]\ntype = \"syslog\"\n", "`listen` is missing"),
+        ("[sources.a]\ntype = \"syslog\"\nlisten = \"127.0.0.1:1\"\n", "udp://127.0.0.1:5514"),
+        ("[sources.a]\ntype = \"syslog\"\nlisten = \"udp://0.0.0.0:1\"\n", "knows no tokens"),
+        (
+            "[sources.a]\ntype = \"syslog\"\nlisten = \"tls://127.0.0.1:1\"\n",
+            "`certificate_file` is missing",
+        ),
+        (
+            "[sources.a]\ntype = \"stdin\"\n[sources.b]\ntype = \"stdin\"\n",
+            "reads standard input, too",
+        ),
+        ("[sources.a]\ntype = \"stdin\"\nformat = \"cloudtrail\"\n", "these are documents"),
+        ("[sources.a]\ntype = \"otlp\"\nrecord = \"text\"\n", "unknown value `text`"),
+        ("[sources.a]\nrecord = \"whole\"\n", "add type = \"otlp\""),
     ] {
         let error = loader::check("it", config, BTreeMap::new()).expect_err(config);
         assert!(error.to_string().contains(message), "{config}{error}");
@@ -269,6 +286,21 @@ fn a_second_secret_hides_none_and_a_name_that_a_client_claims_is_none() {
     );
     assert_eq!((both.len(), alone.len()), (2, 1));
     assert!(both.contains(&alone[0]) && both.iter().flatten().all(|(_, verified)| *verified));
+    // A stranger's own key, and a token made up around the victim's id.
+    let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
+    let token = format!("{header}.{}.", URL_SAFE_NO_PAD.encode(r#"{"jti":"victim"}"#));
+    let forged = |key: &str| {
+        let log = format!(
+            r#"{{"msec":"1795460040.1","status":"200","http_x_api_key":"{key}","http_authorization":"Bearer {token}"}}"#
+        );
+        read("nginx", &log)
+    };
+    let with_own_key = forged("own-key-1");
+    let named = |id: &str| with_own_key.iter().flatten().any(|(credential, _)| credential == id);
+    assert!(with_own_key.len() == 2 && !named("victim"), "{with_own_key:?}");
+    let known_as = fingerprints.candidates(&format!("Bearer {token}")).ids;
+    assert!(known_as.iter().any(|id| named(id)), "a gateway that asks is answered: {known_as:?}");
+    assert_eq!(forged(""), [Ok(("victim".to_owned(), true))], "alone it is what was proven");
     let twice = r#"{"msec":"1795460040.1","status":"200","http_x_api_key":"k1","http_authorization":"Bearer k1"}"#;
     assert_eq!(read("nginx", twice).len(), 1, "the same secret is one credential");
     let claimed =

@@ -59,6 +59,7 @@ mod scenarios;
 mod secrets;
 mod simulation;
 mod source_recipes;
+mod source_types;
 #[cfg(feature = "failpoints")]
 mod stalled_shard;
 mod stores_heal;

@@ -10,7 +10,7 @@ const ROLES: [&str; 4] = ["ingest", "check", "read", "operate"];
 const ACCEPTS: &str = "text/event-stream, application/json";
 
 /// Every route, and the role that it needs; without one it is open to all.
-const ROUTES: [(&str, &str, Option<&str>); 31] = [
+const ROUTES: [(&str, &str, Option<&str>); 32] = [
     ("get", "/.well-known/jwks.json", None),
     ("get", "/livez", None),
     ("get", "/metrics", None),
@@ -36,6 +36,7 @@ const ROUTES: [(&str, &str, Option<&str>); 31] = [
     ("post", "/v1/decisions/{id}/reject", Some("operate")),
     ("post", "/v1/events", Some("ingest")),
     ("post", "/v1/sources/{name}/events", Some("ingest")),
+    ("post", "/v1/sources/{name}/v1/logs", Some("ingest")),
     ("get", "/v1/findings", Some("read")),
     ("get", "/v1/findings/{id}", Some("read")),
     ("post", "/v1/reload", Some("operate")),

@@ -10,12 +10,17 @@ use std::time::Duration;
 const PATIENCE: Duration = Duration::from_secs(30);
 const KEY: &str = "secret-key-0123";
 
-/// The block of that language under a heading of the page, with another folder in the place of `/var/log/…`.
-fn recipe(heading: &str, language: &str, folder: &Path) -> String {
+/// The block of that language under a heading of the page.
+fn block(heading: &str, language: &str) -> String {
     let page = include_str!("../../docs/guides/sources.md");
     let (_, section) = page.split_once(&format!("\n## {heading}\n")).expect("a section");
     let (_, block) = section.split_once(&format!("```{language}\n")).expect("a block");
-    let block = block.split("\n```").next().expect("its end");
+    block.split("\n```").next().expect("its end").to_owned()
+}
+
+/// The same, with another folder in the place of `/var/log/…`.
+fn recipe(heading: &str, language: &str, folder: &Path) -> String {
+    let block = block(heading, language);
     let folder = folder.display().to_string();
     let named = format!("/var/log/{}", heading.to_lowercase());
     assert!(block.contains(&named), "{heading} {language}: {block}");
@@ -46,16 +51,49 @@ fn is_followed(name: &str, heading: &str, command: impl FnOnce(&Path, u16) -> Co
     let (port, log) = (free_port(), folder.path().join("log"));
     std::fs::create_dir(&log).expect("creates");
     let _gateway = Process::start(&mut command(folder.path(), port));
-    let client = crate::support::http();
-    let ask = |key: Option<&str>| {
-        let request = client.get(format!("http://127.0.0.1:{port}/v1/items"));
-        let request = key.iter().fold(request, |request, key| request.header("x-api-key", *key));
-        request.header("user-agent", "curl/8.5").send().ok().map(|answer| answer.status().as_u16())
-    };
-    until(&format!("{name} answers"), PATIENCE, || ask(Some(KEY)).filter(|status| *status == 200));
-    let ours = recipe(heading, "toml", &log);
-    let config = format!("{ours}\n[limits]\ndefault = \"60/min\"\n[mode]\ndefault = \"revoke\"\n");
-    let daemon = Daemon::start(&folder, &config);
+    // What it logs before tripline starts is read, too.
+    answers(name, port);
+    let daemon = Daemon::start(&folder, &with_limit(&recipe(heading, "toml", &log)));
+    is_watched(&daemon, name, port);
+}
+
+/// The same of a gateway that pushes: tripline runs before it.
+fn is_received(
+    name: &str,
+    (heading, ours): (&str, &str),
+    command: impl FnOnce(&Path, u16, &str) -> Command,
+) {
+    if skipped(name) {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let (port, syslog) = (free_port(), free_port().to_string());
+    let daemon = Daemon::start(&folder, &with_limit(&ours.replace("5514", &syslog)));
+    let address = daemon.base().trim_start_matches("http://");
+    let theirs = block(heading, if name == "haproxy" { "haproxy" } else { "yaml" });
+    let theirs = theirs.replace("5514", &syslog).replace("127.0.0.1:7878", address);
+    let _gateway = Process::start(&mut command(folder.path(), port, &theirs));
+    answers(name, port);
+    is_watched(&daemon, name, port);
+}
+
+fn with_limit(ours: &str) -> String {
+    format!("{ours}\n[limits]\ndefault = \"60/min\"\n[mode]\ndefault = \"revoke\"\n")
+}
+
+fn ask(port: u16, key: Option<&str>) -> Option<u16> {
+    let request = crate::support::http().get(format!("http://127.0.0.1:{port}/v1/items"));
+    let request = key.iter().fold(request, |request, key| request.header("x-api-key", *key));
+    request.header("user-agent", "curl/8.5").send().ok().map(|answer| answer.status().as_u16())
+}
+
+fn answers(name: &str, port: u16) {
+    let answer = || ask(port, Some(KEY)).filter(|status| *status == 200);
+    until(&format!("{name} answers"), PATIENCE, answer);
+}
+
+fn is_watched(daemon: &Daemon, name: &str, port: u16) {
+    let ask = |key| ask(port, key);
     (0..200).for_each(|_| assert_eq!(ask(Some(KEY)), Some(200)));
     assert_eq!(ask(None), Some(200), "one without a credential");
     let metric = format!("tripline_source_events_total{{source=\"{name}\"}}");
@@ -132,9 +170,16 @@ fn traefik_logs_as_the_page_says_and_its_keys_are_watched() {
 #[test]
 fn envoy_logs_as_the_page_says_and_its_keys_are_watched() {
     is_followed("envoy", "Envoy", |folder, port| {
-        let theirs = indented(&recipe("Envoy", "yaml", &folder.join("log")), 10);
-        let text = format!(
-            "static_resources:\n  listeners:\n  - address:\n      socket_address: {{address: 127.0.0.1, port_value: {port}}}\n    \
+        let theirs = recipe("Envoy", "yaml", &folder.join("log"));
+        envoy(folder, port, ("", &theirs))
+    });
+}
+
+/// Envoy with these lines in its connection manager, and these clusters.
+fn envoy(folder: &Path, port: u16, (clusters, theirs): (&str, &str)) -> Command {
+    let theirs = indented(theirs, 10);
+    let text = format!(
+        "static_resources:\n{clusters}  listeners:\n  - address:\n      socket_address: {{address: 127.0.0.1, port_value: {port}}}\n    \
              filter_chains:\n    - filters:\n      - name: envoy.filters.network.http_connection_manager\n        \
              typed_config:\n          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager\n          \
              stat_prefix: web\n          use_remote_address: true\n{theirs}          \
@@ -142,12 +187,64 @@ fn envoy_logs_as_the_page_says_and_its_keys_are_watched() {
              \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\n          \
              route_config:\n            virtual_hosts:\n            - name: all\n              domains: [\"*\"]\n              \
              routes:\n              - match: {{prefix: \"/\"}}\n                direct_response: {{status: 200, body: {{inline_string: ok}}}}\n"
+    );
+    write(&folder.join("envoy.yaml"), &text);
+    let mut command = tool("envoy");
+    command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]);
+    command.args(["--file-flush-interval-msec", "500", "-c"]);
+    command.arg(folder.join("envoy.yaml"));
+    command
+}
+
+#[test]
+fn traefik_pushes_over_otlp_as_the_page_says_and_its_keys_are_watched() {
+    let ours = block("Traefik over OTLP", "toml");
+    is_received("traefik", ("Traefik over OTLP", &ours), |folder, port, theirs| {
+        let theirs = theirs.replace("accessLog:", "accessLog:\n  addInternals: true");
+        let dynamic = "http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: ping@internal\n";
+        write(&folder.join("dynamic.yaml"), dynamic);
+        let text = format!(
+            "entryPoints:\n  web:\n    address: \"127.0.0.1:{port}\"\nping:\n  manualRouting: true\n\
+             providers:\n  file:\n    filename: {}\n{theirs}\n",
+            folder.join("dynamic.yaml").display()
         );
-        write(&folder.join("envoy.yaml"), &text);
-        let mut command = tool("envoy");
-        command.args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"]);
-        command.args(["--file-flush-interval-msec", "500", "-c"]);
-        command.arg(folder.join("envoy.yaml"));
+        write(&folder.join("traefik.yaml"), &text);
+        let mut command = tool("traefik");
+        command.arg(format!("--configFile={}", folder.join("traefik.yaml").display()));
+        // It sends what it has once a second then.
+        command.env("OTEL_BLRP_SCHEDULE_DELAY", "1000");
+        command
+    });
+}
+
+#[test]
+fn envoy_pushes_over_otlp_as_the_page_says_and_its_keys_are_watched() {
+    let ours = block("Envoy over OTLP", "toml");
+    is_received("envoy", ("Envoy over OTLP", &ours), |folder, port, theirs| {
+        let (_, address) = theirs.split_once("uri: \"http://").expect("an address");
+        let address = address.split('/').next().expect("an address");
+        let (host, collector) = address.split_once(':').expect("a port");
+        let cluster = format!(
+            "  clusters:\n  - name: tripline\n    type: STATIC\n    load_assignment: {{cluster_name: tripline, endpoints: \
+             [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {collector}}}}}}}}}]}}]}}\n"
+        );
+        envoy(folder, port, (&cluster, theirs))
+    });
+}
+
+#[test]
+fn haproxy_logs_over_syslog_as_the_page_says_and_its_keys_are_watched() {
+    let ours = block("HAProxy", "toml");
+    is_received("haproxy", ("HAProxy", &ours), |folder, port, theirs| {
+        let text = format!(
+            "defaults\n    mode http\n    timeout connect 5s\n    timeout client 30s\n    timeout server 30s\n\
+             frontend web\n    bind 127.0.0.1:{port}\n{theirs}\n    \
+             http-request return status 200 content-type text/plain string ok\n"
+        );
+        write(&folder.join("haproxy.cfg"), &text);
+        let mut command = Command::new("haproxy");
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").arg("-db").arg("-f");
+        command.arg(folder.join("haproxy.cfg"));
         command
     });
 }

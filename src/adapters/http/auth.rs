@@ -18,6 +18,9 @@ use std::sync::Arc;
 use subtle::{Choice, ConstantTimeEq};
 use tokio::sync::watch;
 
+/// The header in which Amazon Data Firehose sends its access key.
+pub(super) const FIREHOSE_KEY: &str = "x-amz-firehose-access-key";
+
 /// The rights of a bearer token's holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
@@ -164,7 +167,11 @@ impl Tokens {
         if self.is_open() {
             return admit_local(headers);
         }
-        let token = headers.get(AUTHORIZATION).and_then(bearer);
+        let token = headers.get(AUTHORIZATION).and_then(bearer).or_else(|| {
+            // It can't send another header.
+            let key = headers.get(FIREHOSE_KEY).filter(|_| role == Role::Ingest);
+            key.and_then(|key| key.to_str().ok())
+        });
         let (name, roles) = token.and_then(|token| self.holder(token)).ok_or_else(|| {
             let detail = match token {
                 Some(_) => "this token is none of those of [http.tokens]",

@@ -1,8 +1,10 @@
 //! `POST /v1/events`: auth events, a line or an array element each.
 
+use super::answer::{Answer, RefusedLine};
 use super::auth::{Access, Ingest};
 use super::decoding::Decoding;
 use super::decoding::{RECORD_COST, Sender};
+use super::envelope::{self, HttpSource, Route};
 use super::extract::Path;
 use super::metrics::HttpMetrics;
 use super::problem::Problem;
@@ -16,12 +18,11 @@ use crate::adapters::sources::ingest::Source;
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
 use crate::data_plane::batch::HashSeed;
-use crate::formats::events::body;
 use crate::formats::events::decoder::Decoder;
+use crate::formats::events::envelope::{Envelope, decode as unwrap};
 use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::time::EventTime;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::CONTENT_ENCODING;
@@ -29,12 +30,10 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use parking_lot::RwLock;
-use serde::Serialize;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use utoipa::ToSchema;
 
 /// How many refused lines an answer names; all are counted.
 const NAMED_MAX: usize = 100;
@@ -50,8 +49,8 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub struct IngestState {
     /// Takes events to the data plane and the event log.
     pub source: Arc<Source>,
-    /// How the events of each source are read.
-    pub decoders: BTreeMap<String, Decoder>,
+    /// The sources that take requests.
+    pub sources: BTreeMap<String, HttpSource>,
     /// Where bodies are decoded, and what each sender may still waste.
     pub decoding: Decoding,
     /// Where the places of refused events go.
@@ -70,30 +69,6 @@ pub struct IngestState {
     pub about: Arc<RwLock<About>>,
     /// Requests with events since the start.
     pub requests: AtomicU64,
-}
-
-/// The outcome of the events.
-#[derive(Debug, Default, Serialize, ToSchema)]
-pub(super) struct Answer {
-    /// Events taken.
-    accepted: usize,
-    /// Whether they outlive a crash; they are watched in any case.
-    durable: bool,
-    /// Lines refused.
-    refused: u64,
-    /// The first hundred of them.
-    lines: Vec<RefusedLine>,
-}
-
-/// A refused line.
-#[derive(Debug, Serialize, ToSchema)]
-struct RefusedLine {
-    /// Its number, from 1.
-    line: u64,
-    /// Why.
-    reason: &'static str,
-    /// The remedy.
-    remedy: &'static str,
 }
 
 /// Takes auth events: one JSON object a line, or a JSON array; `Content-Encoding: gzip` is read.
@@ -119,7 +94,7 @@ pub(super) async fn post_events(
     Ingest(sender): Ingest,
     request: Request,
 ) -> Response {
-    ingest((&state, &access), (DEFAULT_SOURCE, &sender), request)
+    ingest((&state, &access), (DEFAULT_SOURCE, &sender), (Route::Events, request))
         .await
         .unwrap_or_else(Problem::into_response)
 }
@@ -151,7 +126,37 @@ pub(super) async fn post_source_events(
     Path(source): Path<String>,
     request: Request,
 ) -> Response {
-    ingest((&state, &access), (&source, &sender), request)
+    ingest((&state, &access), (&source, &sender), (Route::Events, request))
+        .await
+        .unwrap_or_else(Problem::into_response)
+}
+
+/// Takes log records of OTLP over HTTP (protobuf or JSON, optionally gzip) for a source of type `otlp`. Exporters
+/// append `/v1/logs` to the address of their collector: `http://HOST/v1/sources/NAME`.
+#[utoipa::path(
+    post, path = "/v1/sources/{name}/v1/logs",
+    params(("name" = String, Path, description = "A source of type otlp")),
+    request_body(content(
+        (String = "application/x-protobuf"), (serde_json::Value = "application/json"),
+    )),
+    responses(
+        (status = 200, description =
+            "ExportLogsServiceResponse, in the encoding of the request, with what was refused"),
+        (status = 401, body = Problem), (status = 403, body = Problem),
+        (status = 404, body = Problem, description = "There is no such source of type otlp"),
+        (status = 413, body = Problem, description = "The body is too large"),
+        (status = 429, body = Problem, description =
+            "A queue is full, or most of what this sender sent had to be refused; nothing was taken"),
+    )
+)]
+pub(super) async fn post_otlp_logs(
+    State(state): State<Arc<IngestState>>,
+    State(access): State<Access>,
+    Ingest(sender): Ingest,
+    Path(source): Path<String>,
+    request: Request,
+) -> Response {
+    ingest((&state, &access), (&source, &sender), (Route::OtlpLogs, request))
         .await
         .unwrap_or_else(Problem::into_response)
 }
@@ -159,16 +164,18 @@ pub(super) async fn post_source_events(
 async fn ingest(
     (state, access): (&Arc<IngestState>, &Access),
     (source, sender): (&str, &str),
-    request: Request,
+    (route, request): (Route, Request),
 ) -> Result<Response, Problem> {
-    if !state.decoders.contains_key(source) {
-        return Err(no_source());
-    }
+    let configured = state.sources.get(source).ok_or_else(no_source)?;
     access.tokens.admit_to_source(sender, source)?;
     let (parts, body) = request.into_parts();
+    let envelope = envelope::of_request(configured, route, &parts.headers)?;
     let gzip = is_gzip(&parts.headers)?;
-    let decoded = decode_body(state, (source, sender), &parts.headers, body, gzip).await?;
-    Ok(take(state, (source, sender), decoded).await)
+    let by = (source, sender);
+    let decoded = decode_body(state, by, envelope, &parts.headers, (body, gzip)).await?;
+    let arrived = decoded.arrived;
+    let answer = take(state, by, decoded).await?;
+    Ok(envelope::answer(envelope, &parts.headers, answer, arrived))
 }
 
 fn no_source() -> Problem {
@@ -203,9 +210,9 @@ struct DecodedBody {
 async fn decode_body(
     state: &Arc<IngestState>,
     (source, sender_name): (&str, &str),
+    envelope: Envelope,
     headers: &HeaderMap,
-    body: Body,
-    gzip: bool,
+    (body, gzip): (Body, bool),
 ) -> Result<DecodedBody, Problem> {
     let sender = state.decoding.sender(sender_name);
     if !sender.may_send(clock::now()) {
@@ -221,7 +228,8 @@ async fn decode_body(
     let _held = sender.body().await;
     let packed = axum::body::to_bytes(body, bytes_max).await.map_err(|_| too_large(bytes_max))?;
     // A key that was used again for something else names another request.
-    let key = headers.get(IDEMPOTENCY_KEY).cloned();
+    let key = headers.get(IDEMPOTENCY_KEY).or_else(|| envelope::request_id(envelope, headers));
+    let key = key.cloned();
     let (of, name, state_there) = (Arc::clone(&sender), sender_name.to_owned(), Arc::clone(state));
     let source = source.to_owned();
     let decode = move || {
@@ -236,8 +244,8 @@ async fn decode_body(
             let parts = [source.as_bytes(), name.as_bytes(), key.as_bytes(), &body];
             state.seed.hash_all(&parts)
         };
-        let decoder = state.decoders.get(&source).ok_or_else(no_source)?;
-        Ok(decode(&state, decoder, &of, (&body, key.map(hash))))
+        let source = state.sources.get(&source).ok_or_else(no_source)?;
+        decode(&state, (&source.decoder, envelope), &of, (&body, key.map(hash)))
     };
     state.decoding.run(&sender, decode).await?
 }
@@ -280,16 +288,21 @@ fn unpack(packed: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
 /// Decodes a body. Blocks.
 fn decode(
     state: &IngestState,
-    decoder: &Decoder,
+    (decoder, envelope): (&Decoder, Envelope),
     sender: &Sender,
     (body, key): (&[u8], Option<u64>),
-) -> DecodedBody {
+) -> Result<DecodedBody, Problem> {
     let arrived = clock::now();
     let limits = Limits::at(arrived);
     let mut decoded = Decoded::default();
-    body::decode(decoder, body, &limits, &state.fingerprints, |line, answer| {
+    let by = (&limits, &*state.fingerprints);
+    let read = unwrap(envelope, decoder, body, by, &mut |line, answer| {
         decoded.add(line as u64, answer, state.seed);
     });
+    read.map_err(|_| {
+        sender.wasted(body.len() as u64, arrived);
+        Problem::bad_request("the body is not of its media type; nothing was taken")
+    })?;
     let refused = decoded.refusals.count();
     if refused > 0 {
         // The refused share of the bytes, and something for each.
@@ -297,20 +310,18 @@ fn decode(
         sender.wasted(bytes + refused * RECORD_COST, arrived);
     }
     let request = ingest::Request::new(arrived, key, decoded.take_batches());
-    DecodedBody { arrived, request, decoded }
+    Ok(DecodedBody { arrived, request, decoded })
 }
 
 async fn take(
     state: &Arc<IngestState>,
     (source, sender): (&str, &str),
     body: DecodedBody,
-) -> Response {
+) -> Result<(StatusCode, Answer), Problem> {
     let DecodedBody { arrived, request, decoded } = body;
     let number = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
-    let durable = match state.source.take(request).await {
-        Ok(durable) => durable,
-        Err(error) => return not_taken(state, error).into_response(),
-    };
+    let taken = state.source.take(request).await;
+    let durable = taken.map_err(|error| not_taken(state, error))?;
     if !durable {
         state.records.not_durable.inc_by(decoded.accepted as u64);
     }
@@ -355,7 +366,7 @@ async fn take(
     }
     let answer = Answer { accepted, durable, refused, lines };
     let status = if durable { StatusCode::OK } else { StatusCode::ACCEPTED };
-    (status, Json(answer)).into_response()
+    Ok((status, answer))
 }
 
 fn not_taken(state: &IngestState, error: NotTaken) -> Problem {

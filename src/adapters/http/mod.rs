@@ -1,5 +1,6 @@
 //! The HTTP API: a handler file per resource.
 
+pub mod answer;
 pub mod auth;
 pub mod authorization;
 pub mod body;
@@ -10,6 +11,7 @@ pub mod connections;
 pub mod credentials;
 pub mod decisions;
 pub mod decoding;
+pub mod envelope;
 pub mod events;
 pub mod extract;
 pub mod findings;

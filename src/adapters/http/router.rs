@@ -99,6 +99,7 @@ fn open_api_router() -> OpenApiRouter<States> {
     OpenApiRouter::with_openapi(Document::openapi())
         .routes(routes!(super::events::post_events))
         .routes(routes!(super::events::post_source_events))
+        .routes(routes!(super::events::post_otlp_logs))
         .routes(routes!(super::check::get_check))
         .routes(routes!(super::changes::get_changes))
         .routes(routes!(super::credentials::list_credentials))
@@ -157,6 +158,9 @@ pub fn router(api: Api) -> Router {
         .fallback(super::problem::not_found)
         .method_not_allowed_fallback(super::problem::method_not_allowed)
         .layer(CatchPanicLayer::new())
-        .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
+        .layer(SetSensitiveRequestHeadersLayer::new([
+            AUTHORIZATION,
+            axum::http::HeaderName::from_static(super::auth::FIREHOSE_KEY),
+        ]))
         .with_state(States(Arc::new(api)))
 }

@@ -40,6 +40,13 @@ pub enum RecordPlace<'a> {
         /// Where the line begins. Unit: bytes, unpacked.
         offset: u64,
     },
+    /// A message, or a line of standard input.
+    Message {
+        /// The name of the source.
+        source: &'a str,
+        /// Its number since the start, from 1.
+        number: u64,
+    },
     /// A line or element of an HTTP body.
     Request {
         /// The number of the request since the start.

@@ -9,16 +9,22 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 /// The tables, by name.
-const TABLES: [(&str, &str); 14] = [
+const TABLES: [(&str, &str); 20] = [
     ("apisix", include_str!("../../../formats/apisix.toml")),
     ("auth0", include_str!("../../../formats/auth0.toml")),
+    ("aws_alb", include_str!("../../../formats/aws_alb.toml")),
     ("aws_api_gateway", include_str!("../../../formats/aws_api_gateway.toml")),
     ("caddy", include_str!("../../../formats/caddy.toml")),
     ("cloudflare", include_str!("../../../formats/cloudflare.toml")),
+    ("cloudfront", include_str!("../../../formats/cloudfront.toml")),
+    ("ecs", include_str!("../../../formats/ecs.toml")),
     ("envoy", include_str!("../../../formats/envoy.toml")),
+    ("haproxy", include_str!("../../../formats/haproxy.toml")),
+    ("keycloak", include_str!("../../../formats/keycloak.toml")),
     ("kong", include_str!("../../../formats/kong.toml")),
     ("kubernetes_audit", include_str!("../../../formats/kubernetes_audit.toml")),
     ("litellm", include_str!("../../../formats/litellm.toml")),
+    ("middleware", include_str!("../../../formats/middleware.toml")),
     ("nginx", include_str!("../../../formats/nginx.toml")),
     ("ocsf", include_str!("../../../formats/ocsf.toml")),
     ("okta", include_str!("../../../formats/okta.toml")),

@@ -3,6 +3,7 @@
 use super::values::one_of;
 use crate::config::reader::Section;
 use crate::config::value::{InvalidValue, Value};
+use crate::formats::events::log_format::LogFormat;
 use crate::formats::events::mapping::Mapping;
 use crate::formats::events::place::{Origin, Part, Pattern, Place};
 use crate::formats::events::pointer::Pointer;
@@ -23,6 +24,9 @@ pub(in crate::config) struct MappedFields {
     outcomes: HashMap<String, Outcome>,
     default_outcome: Option<Outcome>,
     only: Option<Vec<(Pointer, Vec<String>)>>,
+    line: Option<LogFormat>,
+    skip: Option<Pattern>,
+    is_dotted: Option<bool>,
     details: Vec<(Field, Place)>,
 }
 
@@ -44,6 +48,9 @@ impl MappedFields {
         base.outcomes.extend(self.outcomes);
         Mapping {
             only: self.only.unwrap_or(base.only),
+            line: self.line.or(base.line),
+            skip: self.skip.or(base.skip),
+            is_dotted: self.is_dotted.unwrap_or(base.is_dotted),
             credential: self.credential.unwrap_or(base.credential),
             time: self.time.unwrap_or(base.time),
             kind: self.kind.or(base.kind),
@@ -72,6 +79,13 @@ pub(in crate::config) fn fields(section: Section<'_>) -> MappedFields {
     };
     let outcomes = words.names().into_iter().filter_map(meaning).collect();
     let only = only(section.section("only"));
+    let line = section.get("line", |value| {
+        LogFormat::from_pattern(value.text()?).map_err(|error| {
+            InvalidValue::new(error.to_string(), "write '(?P<time>[^\\t]+)\\t(?P<status>[0-9]+)'")
+        })
+    });
+    let skip = section.get("skip", |value| pattern(value.text()?));
+    let is_dotted = section.get("dotted", Value::flag);
     section.finish();
     MappedFields {
         credential,
@@ -82,6 +96,9 @@ pub(in crate::config) fn fields(section: Section<'_>) -> MappedFields {
         outcomes,
         default_outcome,
         only,
+        line,
+        skip,
+        is_dotted,
         details,
     }
 }
@@ -157,7 +174,7 @@ fn part(value: &DeValue<'_>) -> Result<Part, InvalidValue> {
         let entry = table.iter().find(|(name, _)| name.get_ref() == key);
         entry.map(|(_, value)| Value::File(value.get_ref()))
     };
-    let keys = ["at", "value", "match", "format", "fingerprint"];
+    let keys = ["at", "value", "query", "match", "escaped", "format", "fingerprint"];
     if let Some((name, _)) = table.iter().find(|(name, _)| !keys.contains(&&**name.get_ref())) {
         return Err(InvalidValue::new(
             format!("a place has no `{}`", name.get_ref()),
@@ -174,15 +191,11 @@ fn part(value: &DeValue<'_>) -> Result<Part, InvalidValue> {
             ));
         }
     };
-    if let Some(pattern) = text_of("match") {
-        let pattern = Pattern::parse(pattern.text()?).map_err(|error| {
-            InvalidValue::new(
-                format!("invalid regular expression: {error}"),
-                "see https://docs.rs/regex/latest/regex/#syntax",
-            )
-        })?;
-        part.pattern = Some(pattern);
+    if let Some(names) = text_of("query") {
+        part.query = names.texts()?.into_iter().map(str::to_owned).collect();
     }
+    part.pattern = text_of("match").map(|text| pattern(text.text()?)).transpose()?;
+    part.is_escaped = text_of("escaped").map(Value::flag).transpose()?.unwrap_or(false);
     if let Some(format) = text_of("format") {
         let text = format.text()?;
         part.time_format = TimeFormat::parse(text).ok_or_else(|| {
@@ -197,4 +210,13 @@ fn part(value: &DeValue<'_>) -> Result<Part, InvalidValue> {
     }
     part.fingerprint = text_of("fingerprint").map(Value::flag).transpose()?;
     Ok(part)
+}
+
+fn pattern(text: &str) -> Result<Pattern, InvalidValue> {
+    Pattern::parse(text).map_err(|error| {
+        InvalidValue::new(
+            format!("invalid regular expression: {error}"),
+            "see https://docs.rs/regex/latest/regex/#syntax",
+        )
+    })
 }

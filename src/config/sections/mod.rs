@@ -11,4 +11,5 @@ pub mod servers;
 pub mod sources;
 pub mod state;
 pub mod stores;
+pub mod syslog;
 pub mod values;

@@ -3,7 +3,9 @@
 use super::catalog;
 use super::mapping::{MappedFields, fields, verified};
 use super::servers::networks;
+use super::syslog::syslog;
 use super::values::{kind, one_of, some_text};
+use crate::adapters::http::envelope::HttpSource;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::start::Start;
@@ -17,6 +19,7 @@ use crate::formats::events::address::TrustedProxies;
 use crate::formats::events::decoder::{Decoder, Format};
 use crate::formats::events::log_format::LogFormat;
 use crate::formats::events::mapping::Mapping;
+use crate::formats::events::otlp::RecordPart;
 use crate::formats::events::place::{Origin, Part, Place};
 use crate::formats::events::pointer::Pointer;
 use crate::formats::events::prices::Prices;
@@ -92,11 +95,17 @@ fn is_source_name(name: &str) -> bool {
 }
 
 fn source(name: &str, section: Section<'_>, prices: &Arc<Prices>, sources: &mut Sources) {
-    let types = ["http", "file", "kafka"];
+    let types = ["http", "otlp", "file", "stdin", "syslog", "kafka"];
     let known = |text: &str| types.into_iter().find(|one| *one == text);
     let written = section.get("type", |value| one_of(value, known, &types));
     let kind = written.unwrap_or("http");
-    for (key, needed) in [("paths", "file"), ("brokers", "kafka"), ("topics", "kafka")] {
+    for (key, needed) in [
+        ("record", "otlp"),
+        ("paths", "file"),
+        ("listen", "syslog"),
+        ("brokers", "kafka"),
+        ("topics", "kafka"),
+    ] {
         if written.is_none() && section.has(key) {
             section.report_at(
                 key,
@@ -120,6 +129,22 @@ fn source(name: &str, section: Section<'_>, prices: &Arc<Prices>, sources: &mut 
             let files = file(&section, decoder.clone());
             sources.files.extend(files.map(|files| (name.to_owned(), files)));
         }
+        "stdin" => {
+            if decoder.format.reads_documents() {
+                documents(&section);
+            }
+            if let Some((other, _)) = &sources.stdin {
+                section.report(InvalidValue::new(
+                    format!("`{other}` reads standard input, too"),
+                    "leave out one of them",
+                ));
+            }
+            sources.stdin = Some((name.to_owned(), decoder.clone()));
+        }
+        "syslog" => {
+            let syslog = syslog(&section, decoder.clone());
+            sources.syslog.extend(syslog.map(|syslog| (name.to_owned(), syslog)));
+        }
         "kafka" => {
             let kafka = kafka(&section, name, decoder.clone());
             if sources.kafka.is_some() {
@@ -131,7 +156,8 @@ fn source(name: &str, section: Section<'_>, prices: &Arc<Prices>, sources: &mut 
             sources.kafka = kafka;
         }
         _ => {
-            sources.http.insert(name.to_owned(), decoder.clone());
+            let otlp = (kind == "otlp").then(|| record_part(&section));
+            sources.http.insert(name.to_owned(), HttpSource { decoder: decoder.clone(), otlp });
         }
     }
     sources.decoders.insert(name.to_owned(), decoder);
@@ -311,15 +337,25 @@ fn file(section: &Section<'_>, decoder: Decoder) -> Option<tail::Params> {
         section.report_missing(&["paths"]);
     }
     if decoder.format.reads_documents() {
-        section.report_at(
-            "format",
-            InvalidValue::new(
-                "a file that grows has a record a line, these are documents",
-                "send them to an http source, or run `tripline replay`",
-            ),
-        );
+        documents(section);
     }
     Some(tail::Params { paths: paths?, start: start(section), decoder })
+}
+
+fn documents(section: &Section<'_>) {
+    section.report_at(
+        "format",
+        InvalidValue::new(
+            "a source that goes on has a record a line, these are documents",
+            "send them to an http source, or run `tripline replay`",
+        ),
+    );
+}
+
+fn record_part(section: &Section<'_>) -> RecordPart {
+    let parse = |name: &str| RecordPart::ALL.into_iter().find(|one| one.as_str() == name);
+    let names = RecordPart::ALL.map(RecordPart::as_str);
+    section.read("record", |value| one_of(value, parse, &names)).unwrap_or_default()
 }
 
 fn start(section: &Section<'_>) -> Start {

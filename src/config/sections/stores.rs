@@ -1,7 +1,7 @@
 //! Auth stores: where decisions are carried out.
 
 use super::receivers;
-use super::values::{by_kind, bytes_of_file, kinds, secret_file, some_text};
+use super::values::{by_kind, certificates_file, kinds, private_key_file, secret_file, some_text};
 use crate::adapters::egress;
 use crate::adapters::enforce::auth_store::{self, KindOfStore};
 use crate::adapters::enforce::redis::connection;
@@ -14,8 +14,6 @@ use crate::config::reader::Section;
 use crate::config::value::{InvalidValue, Value};
 use crate::model::credential::Kind;
 use hashbrown::HashMap;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::SecretString;
 use std::time::Duration;
 
@@ -124,7 +122,7 @@ fn owned_texts(value: Value<'_>) -> Result<Vec<String>, InvalidValue> {
 fn certificates(redis: &Section<'_>) -> Option<TlsCertificates> {
     let root_cert = redis.get("ca_file", certificates_file);
     let client_cert = redis.get("client_cert_file", certificates_file);
-    let client_key = redis.get("client_key_file", key_file);
+    let client_key = redis.get("client_key_file", private_key_file);
     if client_cert.is_some() != client_key.is_some() {
         redis.report_missing(&["client_cert_file", "client_key_file"]);
     }
@@ -133,28 +131,6 @@ fn certificates(redis: &Section<'_>) -> Option<TlsCertificates> {
         .map(|(client_cert, client_key)| ClientTlsConfig { client_cert, client_key });
     let any = root_cert.is_some() || client_tls.is_some();
     any.then_some(TlsCertificates { client_tls, root_cert })
-}
-
-/// A file of certificates in PEM.
-fn certificates_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
-    let bytes = bytes_of_file(value)?;
-    let mut found = CertificateDer::pem_slice_iter(&bytes).peekable();
-    if found.peek().is_some() && found.all(|one| one.is_ok()) {
-        return Ok(bytes);
-    }
-    Err(InvalidValue::new("the file holds no PEM certificates", "name one that begins -----BEGIN"))
-}
-
-/// A file with a private key in PEM.
-fn key_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
-    let bytes = bytes_of_file(value)?;
-    match PrivateKeyDer::from_pem_slice(&bytes) {
-        Ok(_) => Ok(bytes),
-        Err(_) => Err(InvalidValue::new(
-            "the file holds no PEM private key",
-            "name one that begins -----BEGIN PRIVATE KEY-----",
-        )),
-    }
 }
 
 fn wrong_template(error: &TemplateError) -> InvalidValue {

@@ -7,6 +7,8 @@ use crate::config::value::{InvalidValue, Value};
 use crate::formats::secrets::secret::{is_replaced, kind_nearby};
 use crate::model::credential::{Kind, Kinds};
 use crate::model::decision::Mode;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use secrecy::SecretString;
 use std::path::PathBuf;
 
@@ -92,6 +94,28 @@ pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
         ));
     }
     Ok(bytes)
+}
+
+/// A file of certificates in PEM.
+pub(super) fn certificates_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
+    let bytes = bytes_of_file(value)?;
+    let mut found = CertificateDer::pem_slice_iter(&bytes).peekable();
+    if found.peek().is_some() && found.all(|one| one.is_ok()) {
+        return Ok(bytes);
+    }
+    Err(InvalidValue::new("the file holds no PEM certificates", "name one that begins -----BEGIN"))
+}
+
+/// A file with a private key in PEM.
+pub(super) fn private_key_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
+    let bytes = bytes_of_file(value)?;
+    match PrivateKeyDer::from_pem_slice(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(InvalidValue::new(
+            "the file holds no PEM private key",
+            "name one that begins -----BEGIN PRIVATE KEY-----",
+        )),
+    }
 }
 
 /// A file that holds a fingerprint key.

@@ -86,11 +86,13 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "sources.<nginx>.type",
-        kind: Kind::Choice(&["http", "file", "kafka"]),
+        kind: Kind::Choice(&["http", "otlp", "file", "stdin", "syslog", "kafka"]),
         default: Some(r#""http""#),
         example: None,
         doc: "Where events come from. The source `default` takes POST /v1/events, and is there without a \
-              section; another one of http takes POST /v1/sources/NAME/events. file follows log files. \
+              section; another one of http takes POST /v1/sources/NAME/events. otlp takes log records of \
+              OpenTelemetry over HTTP, at /v1/sources/NAME/v1/logs. file follows log files. \
+              stdin reads lines of standard input. syslog receives messages over UDP, TCP or TLS. \
               kafka reads records that are keyed by credential, so that one instance sees all of its \
               uses.",
     },
@@ -164,12 +166,58 @@ pub(super) const SETTINGS: &[Setting] = &[
               bearer token, as far as they are in it.",
     },
     Setting {
+        path: "sources.<nginx>.record",
+        kind: Kind::Choice(&["body", "attributes", "whole"]),
+        default: Some(r#""body""#),
+        example: None,
+        doc: "For type = \"otlp\": which part of a log record is a record of the format: its body, its \
+              attributes as an object, or all of it, for a mapping with places like /attributes/http.route, \
+              /resource/service.name and /time_unix_nano.",
+    },
+    Setting {
         path: "sources.<nginx>.paths",
         kind: Kind::Texts,
         default: None,
         example: Some(r#"["/var/log/nginx/*.log"]"#),
         doc: "For type = \"file\": the files to follow, through rotation; `*` stands for any part of a file's \
               name. Required.",
+    },
+    Setting {
+        path: "sources.<nginx>.listen",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""udp://127.0.0.1:5514""#),
+        doc: "For type = \"syslog\": where it listens, by udp://, tcp:// or tls://. A message's text is a record \
+              of the format; its header is dropped. Required.",
+    },
+    Setting {
+        path: "sources.<nginx>.senders",
+        kind: Kind::Texts,
+        default: None,
+        example: Some(r#"["10.0.0.0/8"]"#),
+        doc: "For type = \"syslog\": the networks from which messages are taken. Without it: loopback alone. An \
+              address over UDP can be forged: take them over TLS from machines that you don't trust.",
+    },
+    Setting {
+        path: "sources.<nginx>.certificate_file",
+        kind: Kind::File,
+        default: None,
+        example: Some(r#""/etc/tripline/syslog.pem""#),
+        doc: "For tls://: the certificate, with those between it and its authority, in PEM.",
+    },
+    Setting {
+        path: "sources.<nginx>.key_file",
+        kind: Kind::File,
+        default: None,
+        example: Some(r#""/etc/tripline/syslog.key""#),
+        doc: "For tls://: the private key of the certificate, in PEM.",
+    },
+    Setting {
+        path: "sources.<nginx>.client_ca_file",
+        kind: Kind::File,
+        default: None,
+        example: Some(r#""/etc/tripline/gateways-ca.pem""#),
+        doc: "For tls://: the authority of the senders' certificates, in PEM. Without it senders need none.",
     },
     Setting {
         path: "sources.<nginx>.start",
@@ -228,8 +276,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: None,
         example: Some(r#"["/auth/key_id", { at = "/headers/x-api-key", fingerprint = true }]"#),
         doc: "Your own JSON, for format = \"mapping\". Each field has a place: a JSON pointer (RFC 6901); a \
-              table with `at` (a pointer) or `value` (the same for all records), and if needed `match` (a \
-              regular expression, whose first group is the value), `format` (of a time), `fingerprint` \
+              table with `at` (a pointer) or `value` (the same for all records), and if needed `query` (names \
+              of parameters, whose values are taken from the URL there), `match` (a regular expression, whose first \
+              group is the value), `escaped` (true: %20 is a space), `format` (of a time), `fingerprint` \
               (true: the value is a raw secret; false: an id, though it looks drawn at random); or a list of these, of which the first that holds a value counts. \
               This is the place of the credential. Required.",
     },
@@ -263,8 +312,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Table,
         default: None,
         example: Some(r#"{ "/type" = "response", "/stage" = ["a", "b"] }"#),
-        doc: "Values that a record must have, by JSON pointers, one of the texts at each; others are passed \
-              over, as those that report one request twice.",
+        doc: "Values that a record must have, by JSON pointers, one of the texts at each or in the \
+              list there; others are passed over, as those that report one request twice.",
     },
     Setting {
         path: "sources.<nginx>.mapping.line",

@@ -86,7 +86,7 @@ pub struct Decoder {
     pub raw_secrets: bool,
     /// The tenant of credentials whose record names none.
     pub tenant: Option<String>,
-    /// What tokens of models cost.
+    /// Prices of tokens, by model.
     pub prices: Arc<Prices>,
 }
 

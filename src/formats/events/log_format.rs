@@ -1,4 +1,5 @@
-//! The lines of a server whose format is in its configuration: nginx's `log_format`, Apache's `LogFormat`.
+//! The lines of a server whose format is in its configuration: nginx's `log_format`, Apache's `LogFormat`; or that
+//! a regular expression reads.
 //!
 //! ```text
 //!  $remote_addr - $remote_user [$time_local] "$request" $status
@@ -55,6 +56,12 @@ pub enum LogFormatError {
     /// It is too large.
     #[error("it is too large")]
     TooLarge,
+    /// A regular expression without a name for any part.
+    #[error("it names no part, like (?P<status>[0-9]+)")]
+    NoName,
+    /// No regular expression.
+    #[error("invalid regular expression: {0}")]
+    Pattern(String),
 }
 
 /// A part of a format.
@@ -68,7 +75,8 @@ enum Piece {
 #[derive(Clone, Debug)]
 pub struct LogFormat {
     text: String,
-    names: Vec<String>,
+    /// Those of the groups, in their order; a group of a regular expression may have none.
+    names: Vec<Option<String>>,
     pattern: Regex,
 }
 
@@ -112,7 +120,7 @@ impl LogFormat {
                             if time == "time_local" && ["] \"", " \""].contains(&begin_of(text))
                     );
                     pattern.push_str(&value(name, (before, after), is_apache, is_before_time)?);
-                    names.push(name.clone());
+                    names.push(Some(name.clone()));
                 }
             }
         }
@@ -125,11 +133,35 @@ impl LogFormat {
         Ok(Self { text: text.to_owned(), names, pattern })
     }
 
+    /// Reads a regular expression whose named groups are the variables; it has to match a line as a whole.
+    ///
+    /// That a client can't move a value into another's place is up to its author.
+    ///
+    /// # Errors
+    /// When it is none, names no group or is too large.
+    pub fn from_pattern(text: &str) -> Result<Self, LogFormatError> {
+        let whole = format!("^(?:{text})$");
+        let pattern = RegexBuilder::new(&whole).size_limit(FORMAT_BYTES_MAX).build();
+        let pattern = pattern.map_err(|error| {
+            if matches!(error, regex::Error::CompiledTooBig(_)) {
+                LogFormatError::TooLarge
+            } else {
+                LogFormatError::Pattern(error.to_string())
+            }
+        })?;
+        let names: Vec<_> =
+            pattern.capture_names().skip(1).map(|name| name.map(str::to_owned)).collect();
+        if names.iter().all(Option::is_none) {
+            return Err(LogFormatError::NoName);
+        }
+        Ok(Self { text: text.to_owned(), names, pattern })
+    }
+
     /// The variables of a line, by nginx's names; none if it is no line of the format.
     pub(in crate::formats) fn read(&self, line: &str) -> Option<Value> {
         let groups = self.pattern.captures(line.trim_end_matches(['\r', '\n']))?;
         let values = self.names.iter().zip(groups.iter().skip(1)).filter_map(|(name, group)| {
-            Some((name.clone(), Value::String(group?.as_str().to_owned())))
+            Some((name.clone()?, Value::String(group?.as_str().to_owned())))
         });
         Some(Value::Object(values.collect::<Map<_, _>>()))
     }
@@ -335,6 +367,21 @@ mod tests {
             LogFormat::parse("log_format a escape=none '$status';").err(),
             Some(LogFormatError::Unescaped)
         );
+    }
+
+    #[test]
+    fn a_regular_expression_names_the_parts_of_a_line_and_matches_it_as_a_whole() {
+        let format = LogFormat::from_pattern(r"(?P<time>\S+)\t(?:a|(b))(?:\t(?P<agent>[^\t]*))?")
+            .expect("a format");
+        assert_eq!(format.read("1\tb\tx y\n"), Some(json!({"time": "1", "agent": "x y"})));
+        assert_eq!(format.read("1\ta"), Some(json!({"time": "1"})));
+        for other in ["1\ta\tx\ty", " 1\ta", "1\tc"] {
+            assert_eq!(format.read(other), None, "{other}");
+        }
+        let error = |text: &str| LogFormat::from_pattern(text).expect_err(text);
+        assert_eq!(error(r"(\S+) .*"), LogFormatError::NoName);
+        assert_eq!(error("(?P<a>(?:x{1000}){1000})"), LogFormatError::TooLarge);
+        assert!(matches!(error("("), LogFormatError::Pattern(_)));
     }
 
     proptest! {

@@ -3,8 +3,8 @@
 use super::context::Context;
 use super::details::{self, clean};
 use super::log_format::LogFormat;
-use super::place::{Part, Place};
-use super::pointer::Pointer;
+use super::place::{Part, Pattern, Place};
+use super::pointer::{Pointer, without_dots};
 use super::refusal::{Refusal, of_json};
 use super::repair::{read_json, read_text};
 use super::scalar::Scalar;
@@ -23,7 +23,11 @@ pub struct Mapping {
     pub name: &'static str,
     /// The format of lines that are no JSON: their variables are the fields of a record.
     pub line: Option<LogFormat>,
-    /// Values that a record must have, one of the texts at each pointer; others are passed over.
+    /// Which lines are passed over: those that hold no record, as headers.
+    pub skip: Option<Pattern>,
+    /// Whether a name with dots in a record is several nested ones.
+    pub is_dotted: bool,
+    /// Values that a record must have, one of the texts at each pointer, or in the list there; others are passed over.
     pub only: Vec<(Pointer, Vec<String>)>,
     /// The credential's id, or its secret.
     pub credential: Place,
@@ -53,6 +57,8 @@ impl Mapping {
         Self {
             name: "mapping",
             line: None,
+            skip: None,
+            is_dotted: false,
             only: Vec::new(),
             credential: credential.into(),
             time: time.into(),
@@ -70,8 +76,14 @@ impl Mapping {
     /// Whether a record is one of those that are wanted.
     fn wants(&self, record: &Value) -> bool {
         self.only.iter().all(|(pointer, texts)| {
-            let value = pointer.find(record).map_or(Scalar::Null, Scalar::from);
-            value.text().is_some_and(|text| texts.iter().any(|wanted| *wanted == *text))
+            let is_wanted = |value: &Value| {
+                let text = Scalar::from(value).text();
+                text.is_some_and(|text| texts.iter().any(|wanted| *wanted == *text))
+            };
+            pointer.find(record).is_some_and(|value| match value.as_array() {
+                Some(values) => values.iter().any(is_wanted),
+                None => is_wanted(value),
+            })
         })
     }
 }
@@ -91,20 +103,31 @@ pub fn decode<'a>(
     let (further, is_unwanted) = (RefCell::new(Vec::new()), Cell::new(false));
     let events = |record: &Value| {
         is_unwanted.set(!mapping.wants(record));
-        let mut credentials = mapping
-            .credential
-            .credentials(record, context.fingerprints.is_for_raw_secrets())
-            .into_iter();
+        let all_are_secrets = context.fingerprints.is_for_raw_secrets();
+        let credentials = mapping.credential.credentials(record, all_are_secrets);
+        // The gateway looked at one of several secrets; none can say which. A fingerprint takes the secret, the
+        // claims of a JWT are anyone's to write.
+        let apart = (credentials.len() > 1).then(|| context.fingerprints.without_claims());
+        let fingerprints = apart.as_ref().unwrap_or(context.fingerprints);
+        let context = &Context { fingerprints, ..*context };
+        let mut credentials = credentials.into_iter();
         let first = event(mapping, record, credentials.next(), context);
         let others = credentials.map(|other| event(mapping, record, Some(other), context));
         further.replace(others.collect());
         first
     };
     let answer = if let Some(format) = &mapping.line {
-        read_text(record, |line| events(&format.read(line).ok_or(Refusal::MalformedLine)?))
+        read_text(record, |line| {
+            is_unwanted.set(mapping.skip.as_ref().is_some_and(|skip| skip.is_in(line)));
+            match format.read(line) {
+                Some(record) if !is_unwanted.get() => events(&record),
+                Some(_) | None => Err(Refusal::MalformedLine),
+            }
+        })
     } else {
         read_json(record, |text| {
             let value: Value = serde_json::from_str(text).map_err(|error| of_json(text, &error))?;
+            let value = if mapping.is_dotted { without_dots(value) } else { value };
             if value.is_object() { events(&value) } else { Err(Refusal::WrongType) }
         })
     };

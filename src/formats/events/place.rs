@@ -1,6 +1,7 @@
 //! Where a field is in an operator's own JSON: a list of parts, of which the first that holds a value counts.
 
 use super::pointer::Pointer;
+use super::query::{parameters, unescaped};
 use super::scalar::{Scalar, is_absent};
 use super::time_format::TimeFormat;
 use regex::{Regex, RegexBuilder};
@@ -31,6 +32,11 @@ impl Pattern {
         RegexBuilder::new(text).size_limit(PATTERN_BYTES_MAX).build().map(Self)
     }
 
+    /// Whether it is in a text.
+    pub(in crate::formats) fn is_in(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+
     /// The part of a text.
     fn find<'a>(&self, text: &'a str) -> Option<&'a str> {
         let groups = self.0.captures(text)?;
@@ -52,8 +58,12 @@ pub enum Origin {
 pub struct Part {
     /// Where it takes its value from.
     pub origin: Origin,
+    /// The parameters of a URL whose values are meant; none: the text itself is.
+    pub query: Vec<String>,
     /// Which part of a text is the value.
     pub pattern: Option<Pattern>,
+    /// Whether `%20` is a space in the value.
+    pub is_escaped: bool,
     /// How a time is written. Default: RFC 3339, or integer milliseconds, also as a text.
     pub time_format: TimeFormat,
     /// Whether the value is a raw secret, whatever it looks like, or an id, though it looks drawn at random. None:
@@ -63,17 +73,43 @@ pub struct Part {
 
 impl From<Origin> for Part {
     fn from(origin: Origin) -> Self {
-        Self { origin, pattern: None, time_format: TimeFormat::default(), fingerprint: None }
+        Self {
+            origin,
+            query: Vec::new(),
+            pattern: None,
+            is_escaped: false,
+            time_format: TimeFormat::default(),
+            fingerprint: None,
+        }
     }
 }
 
 impl Part {
-    /// Its value in a record; null if there is none.
-    fn find<'a>(&'a self, record: &'a Value) -> Scalar<'a> {
+    /// Its values in a record: one, which is null where there is none, but for parameters of a URL.
+    fn values<'a>(&'a self, record: &'a Value) -> impl Iterator<Item = Scalar<'a>> {
         let value = match &self.origin {
             Origin::Pointer(pointer) => pointer.find(record).map_or(Scalar::Null, Scalar::from),
             Origin::Constant(text) => Scalar::Text(Cow::Borrowed(text)),
         };
+        let (alone, several) = if self.query.is_empty() {
+            (Some(value), Vec::new())
+        } else {
+            (None, value.text().map_or_else(Vec::new, |url| parameters(&url, &self.query)))
+        };
+        let several = several.into_iter().map(|value| Scalar::Text(Cow::Owned(value)));
+        alone.into_iter().chain(several).map(|value| self.read(value))
+    }
+
+    /// The part of a text that is meant, as it was before it was escaped.
+    fn read<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
+        let value = self.matched(value);
+        if let (true, Scalar::Text(text)) = (self.is_escaped, &value) {
+            return Scalar::Text(Cow::Owned(unescaped(text).into_owned()));
+        }
+        value
+    }
+
+    fn matched<'a>(&self, value: Scalar<'a>) -> Scalar<'a> {
         let Some(pattern) = &self.pattern else { return value };
         let found = if let Scalar::Text(Cow::Borrowed(text)) = value {
             pattern.find(text).map(Cow::Borrowed)
@@ -104,11 +140,9 @@ impl Place {
 
     /// The values in a record, each with its part; an empty text and `-` are none.
     fn all<'a>(&'a self, record: &'a Value) -> impl Iterator<Item = (Scalar<'a>, &'a Part)> {
-        self.0.iter().filter_map(|part| {
-            let value = part.find(record);
-            let is_none =
-                value.is_null() || matches!(&value, Scalar::Text(text) if is_absent(text));
-            (!is_none).then_some((value, part))
+        let values = |part: &'a Part| part.values(record).map(move |value| (value, part));
+        self.0.iter().flat_map(values).filter(|(value, _)| {
+            !value.is_null() && !matches!(value, Scalar::Text(text) if is_absent(text))
         })
     }
 
@@ -180,14 +214,34 @@ mod tests {
             ..at("/a")
         };
         let found = |pattern: &str, value: serde_json::Value| {
-            with(pattern).find(&json!({ "a": value })).text().map(Cow::into_owned)
+            let record = json!({ "a": value });
+            let part = with(pattern);
+            part.values(&record).next().and_then(Scalar::text).map(Cow::into_owned)
         };
         let header = json!("Bearer abc");
         assert_eq!(found("^Bearer (.+)$", header.clone()).as_deref(), Some("abc"));
         assert_eq!(found("^[A-Z]", header.clone()).as_deref(), Some("B"));
         assert_eq!(found("^Basic (.+)$", header), None);
         assert_eq!(found("^4", json!(401)).as_deref(), Some("4"));
-        assert_eq!(with("x").find(&json!({"a": {"x": 1}})), Scalar::Null);
+        assert_eq!(found("x", json!({"x": 1})), None);
+    }
+
+    #[test]
+    fn parameters_of_a_url_are_a_value_each_and_escapes_are_undone() {
+        let query = vec!["key".to_owned(), "token".to_owned()];
+        let place = Place::new(vec![Part { query, fingerprint: Some(true), ..at("/url") }]);
+        let found = |url: &str| {
+            let record = json!({ "url": url });
+            let values = place.credentials(&record, false).into_iter();
+            let values = values.filter_map(|(value, _)| value.text().map(Cow::into_owned));
+            values.collect::<Vec<_>>()
+        };
+        assert_eq!(found("/v1?key=a%2Bb&token=c&key="), ["a+b", "c"]);
+        assert!(found("/v1?page=1").is_empty() && place.find(&json!({"url": 7})).is_none());
+        let part = Part { is_escaped: true, ..at("/a") };
+        let record = json!({"a": "Mozilla/5.0%20(X11)"});
+        let value = part.values(&record).next().and_then(Scalar::text);
+        assert_eq!(value.as_deref(), Some("Mozilla/5.0 (X11)"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What tokens of a model cost, for events that say how many but not for how much.
+//! The price of a model's tokens, for events that say how many but not for how much.
 
 use crate::model::event::AuthEvent;
 use crate::model::money::Money;

@@ -36,11 +36,17 @@ pub enum Refusal {
     InvalidField,
     /// It is no line of the access log's format.
     MalformedLine,
+    /// It comes from an address that may not send to its source.
+    UnknownSender,
+    /// The base64 in its envelope can't be read.
+    InvalidBase64,
+    /// The protobuf of its log record can't be read.
+    InvalidProtobuf,
 }
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::Empty,
         Self::TooLarge,
         Self::InvalidUtf8,
@@ -55,6 +61,9 @@ impl Refusal {
         Self::InvalidCredential,
         Self::InvalidField,
         Self::MalformedLine,
+        Self::UnknownSender,
+        Self::InvalidBase64,
+        Self::InvalidProtobuf,
     ];
 
     /// The name on the wire and in metrics.
@@ -74,6 +83,9 @@ impl Refusal {
             Self::InvalidCredential => "invalid_credential",
             Self::InvalidField => "invalid_field",
             Self::MalformedLine => "malformed_line",
+            Self::UnknownSender => "unknown_sender",
+            Self::InvalidBase64 => "invalid_base64",
+            Self::InvalidProtobuf => "invalid_protobuf",
         }
     }
 
@@ -104,8 +116,14 @@ impl Refusal {
                  accepted, rejected or throttled; names have at most 256 bytes and no control \
                  characters"
             }
+            Self::UnknownSender => "add its network to `senders` of the source, if it may send",
+            Self::InvalidBase64 => {
+                "send base64 with padding (RFC 4648, 4) in `data` or `data_base64`"
+            }
+            Self::InvalidProtobuf => "send a LogRecord of OTLP 1, nested less than 100 levels deep",
             Self::MalformedLine => {
-                "log in the combined or the common format, or say the format as `log_format` of the source"
+                "log in the combined or the common format, or say the format as `log_format` of the source, or \
+                 as `line` of its mapping"
             }
         }
     }
@@ -125,6 +143,9 @@ impl From<IdError> for Refusal {
         }
     }
 }
+
+/// A record as it is cut out of what holds it, or why it can't be.
+pub type Record<'a> = Result<&'a [u8], Refusal>;
 
 /// The bounds of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -132,6 +132,8 @@ pub struct Fingerprinter {
     every_credential: bool,
     /// Whether every credential that is named is one, unless it is a fingerprint.
     every_name: bool,
+    /// Whether a JWT is known by its fingerprint as well, and not by its `jti`.
+    ignores_claims: bool,
 }
 
 impl std::fmt::Debug for Fingerprinter {
@@ -144,7 +146,13 @@ impl Fingerprinter {
     /// Fingerprints under that key. All instances of a fleet need the same one.
     pub fn new(key: Vec<u8>) -> Self {
         let key = Arc::new(SecretSlice::from(key));
-        Self { key, rules: Rules::Random, every_credential: false, every_name: false }
+        Self {
+            key,
+            rules: Rules::Random,
+            every_credential: false,
+            every_name: false,
+            ignores_claims: false,
+        }
     }
 
     /// Takes ids and names that look drawn at random for what they are said to be, if `random_ids`;
@@ -172,6 +180,13 @@ impl Fingerprinter {
     #[must_use]
     pub fn for_raw_secrets(&self) -> Self {
         Self { every_credential: true, ..self.clone() }
+    }
+
+    /// One that knows a JWT by its fingerprint: its claims are worth nothing where it is not what the gateway
+    /// asked for. [`Self::candidates`] has both names.
+    #[must_use]
+    pub fn without_claims(&self) -> Self {
+        Self { ignores_claims: true, ..self.clone() }
     }
 
     /// The credential that a person or a gateway names: `kind:id`, the id of an API key, or the
@@ -267,7 +282,8 @@ impl Fingerprinter {
         let secret = bare(secret);
         let token = without_spaces(secret);
         if is_jwt(&token) {
-            return self.of_claims(&token, jwt::claims(&token));
+            let claims = if self.ignores_claims { Claims::default() } else { jwt::claims(&token) };
+            return self.of_claims(&token, claims);
         }
         let id = self.fingerprint(one_spelling(&token).unwrap_or(Cow::Borrowed(secret)).as_bytes());
         Identified { kind: None, id, subject: None, expires: None }

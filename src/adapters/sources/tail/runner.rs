@@ -5,21 +5,15 @@ use super::lines::split;
 use super::params::Params;
 use super::positions::{Position, Positions};
 use super::source::SourceFiles;
-use crate::adapters::channels::NotTaken;
 use crate::adapters::clock;
 use crate::adapters::sources::decoded::Decoded;
-use crate::adapters::sources::ingest::{Request, Source};
-use crate::adapters::sources::metrics::SourceMetrics;
-use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
-use crate::data_plane::batch::HashSeed;
+use crate::adapters::sources::intake::Intake;
+use crate::adapters::sources::rejects::RecordPlace;
 use crate::formats::events::refusal::Limits;
-use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::time::EventTime;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -27,31 +21,12 @@ use tokio::runtime::Handle;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// How often folders are listed. Chosen: a new file is seen within a second or so.
 const LIST_INTERVAL: Duration = Duration::from_millis(500);
-/// How long it is waited where a queue is full.
-const FULL_WAIT: Duration = Duration::from_millis(20);
-
-/// What the thread needs besides its sources.
-#[derive(Debug)]
-pub struct Shared {
-    /// Stands for secrets.
-    pub fingerprints: Arc<Fingerprinter>,
-    /// The hash seed of the data plane.
-    pub seed: HashSeed,
-    /// Counters of all sources.
-    pub records: SourceMetrics,
-    /// Where the places of refused lines go.
-    pub rejects: Arc<RejectLog>,
-    /// The runtime of the event log's answers.
-    pub runtime: Handle,
-    /// Whether tripline is stopping.
-    pub stopping: Arc<AtomicBool>,
-}
-
 /// The thread's state.
 #[derive(Debug)]
 pub struct Runner {
-    shared: Shared,
-    ingest: Arc<Source>,
+    intake: Intake,
+    /// The runtime of the event log's answers.
+    runtime: Handle,
     positions: Positions,
     sources: Vec<SourceFiles>,
     listed_at: Option<Instant>,
@@ -65,14 +40,14 @@ impl Runner {
     pub fn open(
         sources: BTreeMap<String, Params>,
         folder: &Path,
-        (shared, ingest): (Shared, Arc<Source>),
+        (intake, runtime): (Intake, Handle),
     ) -> io::Result<Self> {
         let positions = Positions::open(folder)?;
         let sources = sources
             .into_iter()
-            .map(|(name, params)| SourceFiles::new(&name, params, positions.of(&name), shared.seed))
+            .map(|(name, params)| SourceFiles::new(&name, params, positions.of(&name), intake.seed))
             .collect();
-        Ok(Self { shared, ingest, positions, sources, listed_at: None })
+        Ok(Self { intake, runtime, positions, sources, listed_at: None })
     }
 
     /// Follows all files until tripline stops. Blocks.
@@ -83,7 +58,7 @@ impl Runner {
             begun.extend(source.find_renamed(now));
             note(&mut self.positions, source, begun, now);
         }
-        while !self.shared.stopping.load(Ordering::Relaxed) {
+        while !self.intake.is_stopping() {
             if !self.poll() {
                 std::thread::sleep(POLL_INTERVAL);
             }
@@ -93,7 +68,7 @@ impl Runner {
     /// Looks at each file once; returns whether there is more to read.
     fn poll(&mut self) -> bool {
         let now = clock::now();
-        let Self { shared, ingest, positions, sources, listed_at } = self;
+        let Self { intake, runtime, positions, sources, listed_at } = self;
         let lists = listed_at.is_none_or(|at| at.elapsed() >= LIST_INTERVAL);
         if lists {
             *listed_at = Some(Instant::now());
@@ -113,7 +88,7 @@ impl Runner {
             source.followers.sort_by_key(|follower| follower.newest);
             let (mut ended, mut failed) = (Vec::new(), Vec::new());
             for at in 0..source.followers.len() {
-                match step((shared, ingest), positions, source, at) {
+                match step((intake, runtime), positions, source, at) {
                     Ok(Step::More) => has_more = true,
                     Ok(Step::Waits) => {}
                     Ok(Step::Ended) => ended.push(at),
@@ -135,7 +110,7 @@ impl Runner {
             }
             let unread: u64 =
                 source.followers.iter().filter_map(|follower| follower.unread().ok()).sum();
-            shared.records.show_files(&source.name, (source.followers.len(), unread, faults));
+            intake.records.show_files(&source.name, (source.followers.len(), unread, faults));
         }
         has_more
     }
@@ -162,7 +137,7 @@ enum Step {
 
 /// Reads a chunk of a file, and hands it over.
 fn step(
-    (shared, ingest): (&Shared, &Source),
+    by: (&Intake, &Handle),
     positions: &mut Positions,
     source: &mut SourceFiles,
     at: usize,
@@ -186,13 +161,7 @@ fn step(
     let ended = is_done || again.is_some();
     let used =
         split(&chunk.text, (&mut passing_over, ended), limits.record_bytes_max, |start, line| {
-            let place = chunk.from + start;
-            match line {
-                Ok(line) => decoder.decode(line, &limits, &shared.fingerprints, &mut |answer| {
-                    decoded.add(place, answer, shared.seed);
-                }),
-                Err(refusal) => decoded.add(place, Err(refusal), shared.seed),
-            }
+            by.0.decode(decoder, (chunk.from + start, line), &limits, &mut decoded);
         });
     if used == 0 {
         return Ok(if is_done { Step::Ended } else { Step::Waits });
@@ -202,9 +171,9 @@ fn step(
     let position = follower.position;
     let next = Position { at: to, to: None, passing_over, ..position };
     let handed_over = chunk.text.get(..used).unwrap_or_default();
-    let next = follower.advance(next, handed_over, shared.seed);
+    let next = follower.advance(next, handed_over, by.0.seed);
     let newest = decoded.newest;
-    let written = hand_over((shared, ingest), positions, &file, (position, next), decoded);
+    let written = hand_over(by, positions, &file, (position, next), decoded);
     let HandedOver::Taken(fault) = written else { return Ok(Step::Waits) };
     (follower.position, follower.grew_at) = (next, now);
     follower.newest = follower.newest.max(newest);
@@ -225,41 +194,24 @@ enum HandedOver {
 /// Hands a chunk over once, from one position to the next. Where positions can't be written it is handed over all the
 /// same: what is watched twice after a crash is less bad than what is never seen.
 fn hand_over(
-    (shared, ingest): (&Shared, &Source),
+    (intake, runtime): (&Intake, &Handle),
     positions: &mut Positions,
     (name, file): &(&str, String),
     (position, next): (Position, Position),
-    mut decoded: Decoded,
+    decoded: Decoded,
 ) -> HandedOver {
     let (from, to) = (position.at, next.at);
     let mut fault = positions.set(name, Position { to: Some(to), ..position }).err();
-    let arrived = clock::now();
-    let batches = decoded.take_batches();
-    let key = shared.seed.hash_all(&[
+    let key = intake.seed.hash_all(&[
         b"tail",
         name.as_bytes(),
         &position.content.to_le_bytes(),
         &from.to_le_bytes(),
         &to.to_le_bytes(),
     ]);
-    let durable = loop {
-        let request = Request::new(arrived, Some(key), batches.clone());
-        match shared.runtime.block_on(ingest.take(request)) {
-            Ok(durable) => break durable,
-            Err(NotTaken::Full) if !shared.stopping.load(Ordering::Relaxed) => {
-                std::thread::sleep(FULL_WAIT);
-            }
-            Err(NotTaken::Full | NotTaken::Stopping) => return HandedOver::Stopping,
-        }
-    };
-    if !durable {
-        shared.records.not_durable.inc_by(decoded.accepted as u64);
-    }
-    decoded.count(name, arrived, &shared.records);
-    for (offset, refusal) in &decoded.refusals.first {
-        let place = RecordPlace::Offset { source: name, file, offset: *offset };
-        let written = shared.rejects.write(&letter(place, *refusal, arrived), arrived);
-        shared.records.count_reject(written);
+    let place = |offset| RecordPlace::Offset { source: name, file, offset };
+    if runtime.block_on(intake.take(name, Some(key), decoded, place)).is_err() {
+        return HandedOver::Stopping;
     }
     fault = fault.or(positions.set(name, next).err());
     HandedOver::Taken(fault)

@@ -1,0 +1,94 @@
+//! The way in for sources with a thread of their own: they decode, and hand over batch by batch, waiting while
+//! a queue is full.
+
+use super::decoded::Decoded;
+use super::ingest::{Request, Source};
+use super::metrics::SourceMetrics;
+use super::rejects::{RecordPlace, RejectLog, letter};
+use crate::adapters::channels::NotTaken;
+use crate::adapters::clock;
+use crate::data_plane::batch::HashSeed;
+use crate::formats::events::decoder::Decoder;
+use crate::formats::events::refusal::{Limits, Refusal};
+use crate::formats::secrets::secret::Fingerprinter;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How long it is waited where a queue is full.
+const FULL_WAIT: Duration = Duration::from_millis(20);
+
+/// State that the threads of sources share with the rest.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    /// Takes events to the data plane and the event log.
+    pub ingest: Arc<Source>,
+    /// Stands for secrets.
+    pub fingerprints: Arc<Fingerprinter>,
+    /// The hash seed of the data plane.
+    pub seed: HashSeed,
+    /// Counters of all sources.
+    pub records: SourceMetrics,
+    /// Where the places of refused records go.
+    pub rejects: Arc<RejectLog>,
+    /// Whether tripline is stopping.
+    pub stopping: Arc<AtomicBool>,
+}
+
+/// tripline is stopping: nothing was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopping;
+
+impl Intake {
+    /// Whether tripline is stopping.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Decodes the record at that place.
+    pub fn decode(
+        &self,
+        decoder: &Decoder,
+        (place, record): (u64, Result<&[u8], Refusal>),
+        limits: &Limits,
+        decoded: &mut Decoded,
+    ) {
+        match record {
+            Ok(record) => decoder.decode(record, limits, &self.fingerprints, &mut |answer| {
+                decoded.add(place, answer, self.seed);
+            }),
+            Err(refusal) => decoded.add(place, Err(refusal), self.seed),
+        }
+    }
+
+    /// Hands over what was decoded of a source's records, once for a key; says where each record stood.
+    ///
+    /// # Errors
+    /// When tripline is stopping.
+    pub async fn take<'a>(
+        &self,
+        source: &str,
+        key: Option<u64>,
+        mut decoded: Decoded,
+        place: impl Fn(u64) -> RecordPlace<'a>,
+    ) -> Result<(), Stopping> {
+        let arrived = clock::now();
+        let batches = decoded.take_batches();
+        let durable = loop {
+            match self.ingest.take(Request::new(arrived, key, batches.clone())).await {
+                Ok(durable) => break durable,
+                Err(NotTaken::Full) if !self.is_stopping() => tokio::time::sleep(FULL_WAIT).await,
+                Err(NotTaken::Full | NotTaken::Stopping) => return Err(Stopping),
+            }
+        };
+        if !durable {
+            self.records.not_durable.inc_by(decoded.accepted as u64);
+        }
+        decoded.count(source, arrived, &self.records);
+        for (number, refusal) in &decoded.refusals.first {
+            let written = self.rejects.write(&letter(place(*number), *refusal, arrived), arrived);
+            self.records.count_reject(written);
+        }
+        Ok(())
+    }
+}

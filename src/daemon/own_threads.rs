@@ -1,0 +1,39 @@
+//! The threads of the sources that have one of their own: files, standard input, syslog.
+
+use super::start_error::{StartError, spawn};
+use crate::adapters::sources::intake::Intake;
+use crate::adapters::sources::stdin;
+use crate::adapters::sources::syslog::receiver::Receiver;
+use crate::adapters::sources::tail::runner::Runner;
+use crate::config::settings::Settings;
+use std::thread::JoinHandle;
+use tokio::runtime::Handle;
+
+/// Starts a thread for all sources of a type, where there are any; gives those that end as tripline stops.
+///
+/// # Errors
+/// When the positions in files can't be read or written, an address can't be bound, or no thread can be had.
+pub(super) fn start(
+    settings: &Settings,
+    intake: &Intake,
+) -> Result<Vec<JoinHandle<()>>, StartError> {
+    let mut threads = Vec::new();
+    let sources = &settings.sources;
+    if !sources.files.is_empty() {
+        let folder = settings.data_dir.join("tail");
+        let shared = (intake.clone(), Handle::current());
+        let runner = Runner::open(sources.files.clone(), &folder, shared)
+            .map_err(|source| StartError::Path { path: folder, source })?;
+        threads.push(spawn("tail", move || runner.run())?);
+    }
+    if !sources.syslog.is_empty() {
+        let receiver = Receiver::bind(&sources.syslog, intake)?;
+        threads.push(spawn("syslog", move || receiver.run())?);
+    }
+    if let Some((name, decoder)) = sources.stdin.clone() {
+        let (intake, runtime) = (intake.clone(), Handle::current());
+        // It is not waited for: it may be waiting for input that never comes.
+        drop(spawn("stdin", move || stdin::read(&name, &decoder, &intake, &runtime))?);
+    }
+    Ok(threads)
+}

@@ -1,0 +1,100 @@
+//! The query of a URL: `api_key=k%2B1&page=2`, as a log has it, which may have escaped it once more.
+
+use std::borrow::Cow;
+
+/// How often a text is unescaped at most. Chosen: a client escapes once, and `CloudFront` what the client sent; one more
+/// to be safe.
+const ROUNDS_MAX: usize = 3;
+
+/// A text in which `%2B` is a plus, however often it was escaped.
+pub(in crate::formats) fn unescaped(text: &str) -> Cow<'_, str> {
+    let mut out = Cow::Borrowed(text);
+    for _ in 0..ROUNDS_MAX {
+        let Some(next) = unescaped_once(&out) else { break };
+        out = Cow::Owned(next);
+    }
+    out
+}
+
+fn unescaped_once(text: &str) -> Option<String> {
+    let mut parts = text.split('%');
+    let mut out = parts.next()?.as_bytes().to_vec();
+    let mut changed = false;
+    for part in parts {
+        let code = part.get(..2).filter(|code| code.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        if let Some(code) = code.and_then(|code| u8::from_str_radix(code, 16).ok()) {
+            out.push(code);
+            out.extend_from_slice(part.get(2..).unwrap_or_default().as_bytes());
+            changed = true;
+        } else {
+            out.push(b'%');
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+    changed.then(|| String::from_utf8_lossy(&out).into_owned())
+}
+
+/// The values of the parameters of those names in a URL or its query: of each name the first and the last, as servers
+/// take one of these, and a client must not hide one behind the other.
+pub(in crate::formats) fn parameters(url: &str, names: &[String]) -> Vec<String> {
+    let query = url.split_once('?').map_or(url, |(_, query)| query);
+    let query = query.split('#').next().unwrap_or(query);
+    let mut found: Vec<String> = Vec::new();
+    for name in names {
+        let values = || {
+            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.filter(|(key, _)| unescaped(key) == **name).map(|(_, value)| value)
+        };
+        for value in values().next().into_iter().chain(values().next_back()) {
+            let value = unescaped(value).into_owned();
+            if !found.contains(&value) {
+                found.push(value);
+            }
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parameters, unescaped};
+    use proptest::prelude::*;
+
+    #[test]
+    fn escapes_are_undone_however_often_they_were_made() {
+        for (escaped, text) in [
+            ("a%20b", "a b"),
+            ("a%2520b", "a b"),
+            ("100%", "100%"),
+            ("%4", "%4"),
+            ("%zz%41", "%zzA"),
+            ("%c3%a4", "\u{e4}"),
+            ("%ff", "\u{fffd}"),
+        ] {
+            assert_eq!(unescaped(escaped), text);
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_found_in_every_spelling_and_hidden_by_no_other() {
+        let names = ["api_key".to_owned(), "token".to_owned()];
+        let found = |url: &str| parameters(url, &names).join(" ");
+        assert_eq!(found("https://a:443/v1?x=1&api_key=k1#api_key=k2"), "k1");
+        assert_eq!(found("x=1&api%5fkey=%6b1"), "k1");
+        assert_eq!(found("api%255Fkey=%256B1"), "k1");
+        assert_eq!(found("/v1?api_key=a&api_key=b&api_key=c&token=t&x=%26api_key=d"), "a c t");
+        assert_eq!(found("/v1?my_api_key=a&api_key&token"), "");
+        assert_eq!(found("/v1?api_key=a=b%26c"), "a=b&c");
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_is_found_as_it_was_escaped(value in "\\PC{1,20}", before in "[a-z=&?]{0,10}") {
+            prop_assume!(!value.contains('%'));
+            let escape = |text: String, byte| text + &format!("%{byte:02x}");
+            let escaped = value.bytes().fold(String::new(), escape);
+            let url = format!("/v1?{before}&key={escaped}");
+            prop_assert_eq!(parameters(&url, &["key".to_owned()]).pop(), Some(value));
+        }
+    }
+}
