@@ -36,6 +36,7 @@ mod http_events;
 mod http_front;
 mod http_operators;
 mod http_schema;
+mod integrations;
 mod journal;
 mod kafka;
 mod kafka_rekey;
