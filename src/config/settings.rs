@@ -9,6 +9,7 @@ use crate::adapters::http::unix_socket;
 use crate::adapters::notify::receiver;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
+use crate::adapters::sources::redis_stream;
 use crate::adapters::sources::rejects;
 use crate::adapters::sources::syslog::params as syslog;
 use crate::adapters::sources::tail::params as tail;
@@ -57,6 +58,8 @@ pub struct Sources {
     pub http: BTreeMap<String, HttpSource>,
     /// Those that receive syslog.
     pub syslog: BTreeMap<String, syslog::Params>,
+    /// Those that read streams of Redis.
+    pub redis_streams: BTreeMap<String, redis_stream::Params>,
     /// The one that reads standard input.
     pub stdin: Option<(String, Decoder)>,
     /// Those that follow files.

@@ -1,7 +1,9 @@
-//! The threads of the sources that have one of their own: files, standard input, syslog.
+//! The threads of the sources that have one of their own: files, standard input, syslog,
+//! streams of Redis.
 
 use super::start_error::{StartError, spawn};
 use crate::adapters::sources::intake::Intake;
+use crate::adapters::sources::redis_stream::Readers;
 use crate::adapters::sources::stdin;
 use crate::adapters::sources::syslog::receiver::Receiver;
 use crate::adapters::sources::tail::runner::Runner;
@@ -29,6 +31,10 @@ pub(super) fn start(
     if !sources.syslog.is_empty() {
         let receiver = Receiver::bind(&sources.syslog, intake)?;
         threads.push(spawn("syslog", move || receiver.run())?);
+    }
+    if !sources.redis_streams.is_empty() {
+        let readers = Readers::new(&sources.redis_streams, intake)?;
+        threads.push(spawn("redis-stream", move || readers.run())?);
     }
     if let Some((name, decoder)) = sources.stdin.clone() {
         let (intake, runtime) = (intake.clone(), Handle::current());

@@ -5,6 +5,7 @@ use crate::adapters::checkpoint::store::Withheld;
 use crate::adapters::egress::EgressSetupError;
 use crate::adapters::enforce::auth_store::AuthStoreError;
 use crate::adapters::enforce::embedded::store::EmbeddedError;
+use crate::adapters::enforce::redis::connection::ServerAddressError;
 use crate::adapters::host::threads;
 use crate::adapters::journal::error::JournalError;
 use crate::adapters::metrics::registrar::MetricsError;
@@ -38,6 +39,9 @@ pub enum StartError {
     /// An address of a syslog source can't be bound.
     #[error(transparent)]
     Syslog(#[from] BindError),
+    /// A Redis with a stream of events can't be used.
+    #[error(transparent)]
+    RedisStream(#[from] ServerAddressError),
     /// The Unix socket can't be bound.
     #[error("can't listen on the socket {}; set admin.socket to another short path", path.display())]
     Socket {

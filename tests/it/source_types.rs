@@ -2,7 +2,8 @@
 
 use crate::support::child::Process;
 use crate::support::daemon::{Daemon, event, now_ms, uses};
-use crate::support::{free_port, skipped, until};
+use crate::support::redis_server::RedisServer;
+use crate::support::{free_port, pause, skipped, until};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::pem::PemObject;
@@ -14,6 +15,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+use tripline::sim::random::Random;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -387,4 +389,94 @@ fn write_token(path: &Path, token: &str) {
     use std::os::unix::fs::PermissionsExt;
     std::fs::write(path, token).expect("writes");
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("permits");
+}
+
+fn stream_config(url: &str) -> String {
+    format!(
+        "checkpoints.interval = \"24h\"\n[sources.queue]\ntype = \"redis_stream\"\nurl = \"{url}\"\nstream = \"auth-events\"\n"
+    )
+}
+
+#[test]
+fn a_stream_of_redis_is_read_once_over_twenty_kills() {
+    if skipped("redis") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let redis = RedisServer::start();
+    let config = stream_config(&redis.url());
+    let add = |name: &str| -> String {
+        redis.ask(&["XADD", "auth-events", "*", "event", &event(name, now_ms())])
+    };
+    let mut written = 0;
+    let mut random = Random::of(11, &[]);
+    for _ in 0..20 {
+        let daemon = Daemon::start(&folder, &config);
+        for _ in 0..100 + random.below(200) {
+            add(&format!("key_{written}"));
+            written += 1;
+        }
+        pause(Duration::from_millis(u64::from(random.below(100))));
+        daemon.kill();
+    }
+    let daemon = Daemon::start(&folder, &config);
+    let pending = || -> i64 {
+        let groups: Vec<std::collections::BTreeMap<String, redis::Value>> =
+            redis.ask(&["XINFO", "GROUPS", "auth-events"]);
+        let of = |name: &str| match groups.first().and_then(|group| group.get(name)) {
+            Some(redis::Value::Int(count)) => *count,
+            _ => -1,
+        };
+        of("pending") + of("lag")
+    };
+    until("all is acknowledged", PATIENCE, || (pending() == 0).then_some(()));
+    let data = daemon.data();
+    assert_eq!(daemon.terminate(), Some(0));
+    let taken = crate::tail::taken(&data);
+    let wrong: Vec<_> = (0..written)
+        .map(|number| format!("key_{number}"))
+        .filter(|name| taken.get(name) != Some(&1))
+        .collect();
+    assert_eq!(wrong, [""; 0], "lost or doubled of {written}");
+}
+
+#[test]
+fn a_stream_outlives_redis_and_its_own_deletion_and_takes_over_what_others_left() {
+    if skipped("redis") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut redis = RedisServer::start();
+    let other = ["XREADGROUP", "GROUP", "tripline", "gone", "STREAMS", "auth-events", ">"];
+    let make = ["XGROUP", "CREATE", "auth-events", "tripline", "0", "MKSTREAM"];
+    let _made: String = redis.ask(&make);
+    let add = |redis: &RedisServer, field: &str, text: &str| {
+        let _id: String = redis.ask(&["XADD", "auth-events", "*", field, text]);
+    };
+    add(&redis, "event", &event("key_left", now_ms()));
+    let _read: redis::Value = redis.ask(&other);
+    // As if the other consumer were gone for two minutes.
+    let left: Vec<Vec<redis::Value>> =
+        redis.ask(&["XPENDING", "auth-events", "tripline", "-", "+", "1"]);
+    let Some(redis::Value::BulkString(id)) = left.first().and_then(|entry| entry.first()) else {
+        panic!("nothing pends: {left:?}");
+    };
+    let id = String::from_utf8(id.clone()).expect("an id");
+    let idle = ["XCLAIM", "auth-events", "tripline", "gone", "0", &id, "IDLE", "120000", "JUSTID"];
+    let _claimed: redis::Value = redis.ask(&idle);
+    let daemon = Daemon::start(&folder, &stream_config(&redis.url()));
+    reaches(&daemon, &taken("queue"), 1.0);
+    add(&redis, "event", "no json");
+    add(&redis, "other", "x");
+    add(&redis, "event", &event("key_1", now_ms()));
+    reaches(&daemon, &taken("queue"), 2.0);
+    reaches(&daemon, &refused("queue", "invalid_json"), 1.0);
+    reaches(&daemon, &refused("queue", "empty"), 1.0);
+    let _deleted: i64 = redis.ask(&["DEL", "auth-events"]);
+    add(&redis, "event", &event("key_2", now_ms()));
+    reaches(&daemon, &taken("queue"), 3.0);
+    redis.restart();
+    add(&redis, "event", &event("key_3", now_ms()));
+    reaches(&daemon, &taken("queue"), 4.0);
+    assert_eq!(daemon.terminate(), Some(0));
 }

@@ -39,7 +39,7 @@ fn config(paths: &str, more: &str) -> String {
 }
 
 /// How often each credential is in the event log of a daemon that has ended.
-fn taken(data: &Path) -> BTreeMap<String, u32> {
+pub(crate) fn taken(data: &Path) -> BTreeMap<String, u32> {
     let key = key_material::fingerprint_key(&data.join("fingerprint.key")).expect("a key");
     let metrics = EventLogMetrics::register(&Registrar::default()).expect("metrics");
     let seed = key_material::seed_of(&key);

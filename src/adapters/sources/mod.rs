@@ -7,6 +7,7 @@ pub mod ingest;
 pub mod intake;
 pub mod kafka;
 pub mod metrics;
+pub mod redis_stream;
 pub mod rejects;
 pub mod start;
 pub mod stdin;

@@ -47,6 +47,13 @@ pub enum RecordPlace<'a> {
         /// Its number since the start, from 1.
         number: u64,
     },
+    /// An entry of a stream of Redis.
+    Entry {
+        /// The name of the source.
+        source: &'a str,
+        /// Its id.
+        entry: &'a str,
+    },
     /// A line or element of an HTTP body.
     Request {
         /// The number of the request since the start.

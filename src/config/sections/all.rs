@@ -7,6 +7,8 @@ use super::sources::sources;
 use super::state::{checkpoints, event_log, findings};
 use super::stores::auth_stores;
 use super::values::{key_file, path, secrets_as_names};
+use crate::adapters::enforce::auth_store::{self, KindOfStore};
+use crate::adapters::enforce::redis::connection::ServerAddress;
 use crate::adapters::http::unix_socket;
 use crate::config::reader::Section;
 use crate::config::settings::Settings;
@@ -17,7 +19,6 @@ use std::collections::BTreeSet;
 
 /// Reads the whole file.
 pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
-    let sources = sources(root.section("sources"), root.section("prices"));
     let data_dir = root.read("data_dir", path).unwrap_or_default();
     let (socket, mode) = admin(root.section("admin"));
     let path_of_socket = match socket {
@@ -26,6 +27,8 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
         None => Some(data_dir.join("tripline.sock")),
     };
     let egress = egress(root.section("egress"));
+    let stores = auth_stores(&root.section("auth_store"), &egress);
+    let sources = sources(root.section("sources"), root.section("prices"), redis_of(&stores));
     let fingerprint_key_file = root.get("fingerprint_key_file", key_file);
     let random_ids = root.flag("random_ids");
     secrets_as_names(root, random_ids);
@@ -50,7 +53,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
             tenant_sums,
             ..super::response::control(root)
         },
-        stores: auth_stores(&root.section("auth_store"), &egress),
+        stores,
         receivers: super::notify::receivers(&root.section("notify"), &egress),
         egress,
         fingerprint_key_file,
@@ -65,6 +68,14 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
     finish_root(root);
     let named_tenants = tenants_of(&settings);
     Settings { partition: partition::Params { named_tenants, ..settings.partition }, ..settings }
+}
+
+/// Where the Redis of the auth store is, if there is one.
+fn redis_of(stores: &[auth_store::Params]) -> Option<&ServerAddress> {
+    stores.iter().find_map(|store| match &store.of {
+        KindOfStore::Redis(params) => Some(&params.place),
+        KindOfStore::Webhook(_) | KindOfStore::OAuth(_) | KindOfStore::SharedSignals(_) => None,
+    })
 }
 
 /// The tenants that rules are about.

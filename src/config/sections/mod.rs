@@ -6,6 +6,7 @@ pub mod detection;
 pub mod mapping;
 pub mod notify;
 pub mod receivers;
+pub mod redis_stream;
 pub mod response;
 pub mod servers;
 pub mod sources;

@@ -2,9 +2,11 @@
 
 use super::catalog;
 use super::mapping::{MappedFields, fields, verified};
+use super::redis_stream::redis_stream;
 use super::servers::networks;
 use super::syslog::syslog;
 use super::values::{kind, one_of, some_text};
+use crate::adapters::enforce::redis::connection::ServerAddress;
 use crate::adapters::http::envelope::HttpSource;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
@@ -35,7 +37,12 @@ const SOURCE_NAME_BYTES_MAX: usize = 64;
 const SOURCES_MAX: usize = 64;
 
 /// Reads all sources. That of the name `default` takes `POST /v1/events`, whether it is there or not.
-pub(super) fn sources(all: Section<'_>, prices: Section<'_>) -> Sources {
+/// `redis` is that of the auth store.
+pub(super) fn sources(
+    all: Section<'_>,
+    prices: Section<'_>,
+    redis: Option<&ServerAddress>,
+) -> Sources {
     let prices = Arc::new(prices_of(prices));
     let mut names = all.names_of_tables();
     if names.len() > SOURCES_MAX {
@@ -57,7 +64,7 @@ pub(super) fn sources(all: Section<'_>, prices: Section<'_>) -> Sources {
                 format!("use a-z, 0-9, _ and -, at most {SOURCE_NAME_BYTES_MAX} of them"),
             ));
         }
-        source(&name, section, &prices, &mut sources);
+        source(&name, section, (&prices, redis), &mut sources);
     }
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, files) in &sources.files {
@@ -94,28 +101,18 @@ fn is_source_name(name: &str) -> bool {
     (1..=SOURCE_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_good)
 }
 
-fn source(name: &str, section: Section<'_>, prices: &Arc<Prices>, sources: &mut Sources) {
-    let types = ["http", "otlp", "file", "stdin", "syslog", "kafka"];
+fn source(
+    name: &str,
+    section: Section<'_>,
+    (prices, redis): (&Arc<Prices>, Option<&ServerAddress>),
+    sources: &mut Sources,
+) {
+    let types = ["http", "otlp", "file", "stdin", "syslog", "kafka", "redis_stream"];
     let known = |text: &str| types.into_iter().find(|one| *one == text);
     let written = section.get("type", |value| one_of(value, known, &types));
     let kind = written.unwrap_or("http");
-    for (key, needed) in [
-        ("record", "otlp"),
-        ("paths", "file"),
-        ("listen", "syslog"),
-        ("brokers", "kafka"),
-        ("topics", "kafka"),
-    ] {
-        if written.is_none() && section.has(key) {
-            section.report_at(
-                key,
-                InvalidValue::new(
-                    format!("`{key}` has no effect without a type"),
-                    format!("add type = \"{needed}\""),
-                ),
-            );
-            return;
-        }
+    if written.is_none() && lacks_type(&section) {
+        return;
     }
     if name == DEFAULT_SOURCE && kind != "http" {
         section.report(InvalidValue::new(
@@ -145,6 +142,10 @@ fn source(name: &str, section: Section<'_>, prices: &Arc<Prices>, sources: &mut 
             let syslog = syslog(&section, decoder.clone());
             sources.syslog.extend(syslog.map(|syslog| (name.to_owned(), syslog)));
         }
+        "redis_stream" => {
+            let stream = redis_stream(&section, decoder.clone(), redis);
+            sources.redis_streams.extend(stream.map(|stream| (name.to_owned(), stream)));
+        }
         "kafka" => {
             let kafka = kafka(&section, name, decoder.clone());
             if sources.kafka.is_some() {
@@ -162,6 +163,29 @@ fn source(name: &str, section: Section<'_>, prices: &Arc<Prices>, sources: &mut 
     }
     sources.decoders.insert(name.to_owned(), decoder);
     section.finish();
+}
+
+/// Whether a section without a type has a setting of one, which is a mistake.
+fn lacks_type(section: &Section<'_>) -> bool {
+    let of_types = [
+        ("record", "otlp"),
+        ("paths", "file"),
+        ("listen", "syslog"),
+        ("brokers", "kafka"),
+        ("topics", "kafka"),
+        ("stream", "redis_stream"),
+    ];
+    let found = of_types.into_iter().find(|(key, _)| section.has(key));
+    if let Some((key, needed)) = found {
+        section.report_at(
+            key,
+            InvalidValue::new(
+                format!("`{key}` has no effect without a type"),
+                format!("add type = \"{needed}\""),
+            ),
+        );
+    }
+    found.is_some()
 }
 
 /// How the records of a source are read.
@@ -358,7 +382,7 @@ fn record_part(section: &Section<'_>) -> RecordPart {
     section.read("record", |value| one_of(value, parse, &names)).unwrap_or_default()
 }
 
-fn start(section: &Section<'_>) -> Start {
+pub(super) fn start(section: &Section<'_>) -> Start {
     let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);
     let start = section.read("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
     start.unwrap_or_default()

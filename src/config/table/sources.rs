@@ -86,7 +86,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "sources.<nginx>.type",
-        kind: Kind::Choice(&["http", "otlp", "file", "stdin", "syslog", "kafka"]),
+        kind: Kind::Choice(&["http", "otlp", "file", "stdin", "syslog", "kafka", "redis_stream"]),
         default: Some(r#""http""#),
         example: None,
         doc: "Where events come from. The source `default` takes POST /v1/events, and is there without a \
@@ -94,7 +94,7 @@ pub(super) const SETTINGS: &[Setting] = &[
               OpenTelemetry over HTTP, at /v1/sources/NAME/v1/logs. file follows log files. \
               stdin reads lines of standard input. syslog receives messages over UDP, TCP or TLS. \
               kafka reads records that are keyed by credential, so that one instance sees all of its \
-              uses.",
+              uses. redis_stream reads a stream of Redis as a consumer of a group.",
     },
     Setting {
         path: "sources.<nginx>.format",
@@ -246,7 +246,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: Some(r#""tripline""#),
         example: None,
-        doc: "The consumer group.",
+        doc: "The consumer group, of Kafka or Redis.",
     },
     Setting {
         path: "sources.<nginx>.rejects_topic",
@@ -260,8 +260,39 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: None,
         example: Some(r#""tripline-1""#),
-        doc: "Static membership: a restart moves no partitions. Another one for each instance, and the \
+        doc: "For type = \"kafka\", static membership: a restart moves no partitions. For type = \
+              \"redis_stream\", the consumer, by default tripline. Another one for each instance, and the \
               same after a restart.",
+    },
+    Setting {
+        path: "sources.<nginx>.stream",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""auth-events""#),
+        doc: "For type = \"redis_stream\": the key of the stream. Required.",
+    },
+    Setting {
+        path: "sources.<nginx>.field",
+        kind: Kind::Text,
+        default: Some(r#""event""#),
+        example: None,
+        doc: "For type = \"redis_stream\": the field of an entry that holds the record: XADD auth-events MAXLEN '~' \
+              1000000 '*' event '{…}'.",
+    },
+    Setting {
+        path: "sources.<nginx>.url_file",
+        kind: Kind::File,
+        default: None,
+        example: Some(r#""/etc/tripline/events-redis.url""#),
+        doc: "For type = \"redis_stream\": file with the address of Redis, redis://user:password@host:port/db. \
+              Without it the Redis of [auth_store.redis], with its Sentinels, Cluster and certificates.",
+    },
+    Setting {
+        path: "sources.<nginx>.url",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""redis://127.0.0.1:6379""#),
+        doc: "The same, where it holds no secret.",
     },
     Setting {
         path: "sources.<nginx>.stall_after",

@@ -115,7 +115,7 @@ struct ConnectionState {
 }
 
 /// A connection that is made when it is needed.
-pub(super) struct Link {
+pub(crate) struct Link {
     way: ConnectMode,
     config: AsyncConnectionConfig,
     held: Mutex<ConnectionState>,
@@ -123,7 +123,7 @@ pub(super) struct Link {
 
 /// An open connection. Clones share it.
 #[derive(Clone)]
-pub(super) enum Live {
+pub(crate) enum Live {
     /// To one server.
     One(MultiplexedConnection),
     /// To a Cluster.
@@ -160,7 +160,7 @@ impl ConnectionLike for Live {
 
 impl Link {
     /// Prepares a connection; none is made yet.
-    pub(super) fn new(place: &ServerAddress) -> Result<Self, ServerAddressError> {
+    pub(crate) fn new(place: &ServerAddress) -> Result<Self, ServerAddressError> {
         let url = place.url.expose_secret();
         let info = url.into_connection_info().map_err(|_| ServerAddressError::Url)?;
         place.check_together(&info)?;
@@ -183,7 +183,7 @@ impl Link {
     }
 
     /// The connection and its number; made if there is none.
-    pub(super) async fn connection(&self) -> Result<(Live, u64), RedisError> {
+    pub(crate) async fn connection(&self) -> Result<(Live, u64), RedisError> {
         let mut held = self.held.lock().await;
         if let Some(live) = &held.live {
             return Ok((live.clone(), held.count));
@@ -231,7 +231,7 @@ impl Link {
     }
 
     /// Drops the connection of that number where the error says that a new one may do better.
-    pub(super) async fn record(&self, error: &RedisError, number: u64) {
+    pub(crate) async fn record(&self, error: &RedisError, number: u64) {
         let moved = matches!(
             error.kind(),
             ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown)
