@@ -19,5 +19,6 @@ pub mod journal;
 pub mod metrics;
 pub mod notify;
 pub mod recent_events;
+pub mod redis_connection;
 pub mod sources;
 pub mod storage;

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tempfile::TempDir;
 use tripline::adapters::enforce::answer::{Pulse, Reading};
-use tripline::adapters::enforce::redis::connection::{ServerAddress, Topology};
 use tripline::adapters::enforce::redis::store::{
     CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands, Params, RedisStore,
 };
 use tripline::adapters::enforce::template::{Command, Template};
+use tripline::adapters::redis_connection::{ServerAddress, Topology};
 use tripline::control_plane::instance_summary::InstanceSummary;
 use tripline::control_plane::policy::revocation_limit::Allowed;
 use tripline::model::credential::{Credential, Kind};

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. Below `adapters` each adapter is a layer of its own.
-const LAYERS: [&str; 30] = [
+const LAYERS: [&str; 31] = [
     "model",
     "collections",
     "stats",
@@ -19,6 +19,7 @@ const LAYERS: [&str; 30] = [
     "adapters::metrics",
     "adapters::storage",
     "adapters::egress",
+    "adapters::redis_connection",
     "adapters::health",
     "adapters::recent_events",
     "adapters::channels",

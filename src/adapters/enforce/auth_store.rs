@@ -47,7 +47,7 @@ pub enum KindOfStore {
 pub enum AuthStoreError {
     /// Redis.
     #[error(transparent)]
-    Redis(#[from] super::redis::connection::ServerAddressError),
+    Redis(#[from] crate::adapters::redis_connection::ServerAddressError),
 }
 
 impl Params {

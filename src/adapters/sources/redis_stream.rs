@@ -13,7 +13,7 @@ use super::intake::{Intake, Stopping};
 use super::rejects::RecordPlace;
 use super::start::Start;
 use crate::adapters::clock;
-use crate::adapters::enforce::redis::connection::{Link, Live, ServerAddress, ServerAddressError};
+use crate::adapters::redis_connection::{Link, Live, ServerAddress, ServerAddressError};
 use crate::formats::events::decoder::Decoder;
 use crate::formats::events::refusal::{Limits, Refusal};
 use ::redis::streams::{StreamAutoClaimReply, StreamId, StreamReadReply};

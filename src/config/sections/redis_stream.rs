@@ -1,8 +1,7 @@
 //! A source of type `redis_stream`.
 
-use super::sources::start;
-use super::values::{secret_file, some_text};
-use crate::adapters::enforce::redis::connection::{ServerAddress, Topology};
+use super::values::{secret_file, some_text, start};
+use crate::adapters::redis_connection::{ServerAddress, Topology};
 use crate::adapters::sources::redis_stream::Params;
 use crate::config::reader::Section;
 use crate::config::value::{InvalidValue, Value};

@@ -5,12 +5,11 @@ use super::mapping::{MappedFields, fields, verified};
 use super::redis_stream::redis_stream;
 use super::servers::networks;
 use super::syslog::syslog;
-use super::values::{kind, one_of, some_text};
-use crate::adapters::enforce::redis::connection::ServerAddress;
+use super::values::{kind, one_of, some_text, start};
 use crate::adapters::http::envelope::HttpSource;
+use crate::adapters::redis_connection::ServerAddress;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
-use crate::adapters::sources::start::Start;
 use crate::adapters::sources::tail::params as tail;
 use crate::adapters::sources::tail::pattern::{PathPattern, PatternError};
 use crate::config::reader::Section;
@@ -380,12 +379,6 @@ fn record_part(section: &Section<'_>) -> RecordPart {
     let parse = |name: &str| RecordPart::ALL.into_iter().find(|one| one.as_str() == name);
     let names = RecordPart::ALL.map(RecordPart::as_str);
     section.read("record", |value| one_of(value, parse, &names)).unwrap_or_default()
-}
-
-pub(super) fn start(section: &Section<'_>) -> Start {
-    let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);
-    let start = section.read("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
-    start.unwrap_or_default()
 }
 
 fn kafka(section: &Section<'_>, source: &str, decoder: Decoder) -> Option<consumer::Params> {

@@ -4,12 +4,11 @@ use super::receivers;
 use super::values::{by_kind, certificates_file, kinds, private_key_file, secret_file, some_text};
 use crate::adapters::egress;
 use crate::adapters::enforce::auth_store::{self, KindOfStore};
-use crate::adapters::enforce::redis::connection;
-use crate::adapters::enforce::redis::connection::Topology;
 use crate::adapters::enforce::redis::store::{
     self, ClientTlsConfig, GUARD_KEY, OwnCommands, TlsCertificates,
 };
 use crate::adapters::enforce::template::{Command, Template, TemplateError};
+use crate::adapters::redis_connection::{self, Topology};
 use crate::config::reader::Section;
 use crate::config::value::{InvalidValue, Value};
 use crate::model::credential::Kind;
@@ -69,7 +68,7 @@ fn redis_store(redis: Section<'_>) -> Option<auth_store::Params> {
 }
 
 /// Where Redis is, and how its servers stand together.
-fn place(redis: &Section<'_>) -> connection::ServerAddress {
+fn place(redis: &Section<'_>) -> redis_connection::ServerAddress {
     let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
     let (url, from_file) = (redis.get("url", secret), redis.get("url_file", secret_file));
     if url.is_some() && from_file.is_some() {
@@ -93,7 +92,7 @@ fn place(redis: &Section<'_>) -> connection::ServerAddress {
     });
     let timeout_ms = u64::try_from(redis.duration_ms("response_timeout")).unwrap_or(0);
     let password = redis.get("sentinel_password_file", secret_file);
-    let place = connection::ServerAddress {
+    let place = redis_connection::ServerAddress {
         url: url.clone().unwrap_or_else(|| SecretString::from(String::new())),
         nodes: redis.get("nodes", owned_texts).unwrap_or_default(),
         topology: match sentinel {

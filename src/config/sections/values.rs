@@ -1,5 +1,6 @@
 //! Readers of single values that several sections share.
 
+use crate::adapters::sources::start::Start;
 use crate::adapters::storage::key_material::KEY_BYTES;
 use crate::config::mask;
 use crate::config::reader::Section;
@@ -94,6 +95,13 @@ pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
         ));
     }
     Ok(bytes)
+}
+
+/// Where reading begins.
+pub(super) fn start(section: &Section<'_>) -> Start {
+    let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);
+    let start = section.read("start", |value| one_of(value, parse, &Start::ALL.map(Start::as_str)));
+    start.unwrap_or_default()
 }
 
 /// A file of certificates in PEM.

@@ -4,13 +4,13 @@
 //! An entry whose generation, decision or status can't be one of tripline's is taken to hold nothing,
 //! whatever its generation: it is written again. `transition.lua` judges by the same rules.
 
-use super::connection::Live;
 use super::store::{READS_AT_ONCE, RedisStore, one};
 use crate::adapters::enforce::answer::Reading;
 use crate::adapters::enforce::redis::entry::FIELDS;
 use crate::adapters::enforce::redis::entry::Row;
 use crate::adapters::enforce::redis::entry::nothing_of_ours;
 use crate::adapters::enforce::redis::entry::read_row;
+use crate::adapters::redis_connection::Live;
 use crate::model::credential::Credential;
 use crate::model::decision::{EnforcementState, Holding};
 use ::redis::{Cmd, RedisError};

@@ -1,6 +1,5 @@
 //! Redis as an auth store, and as the place of what instances share.
 
-pub mod connection;
 pub mod entry;
 pub mod faults;
 pub mod holdings;

@@ -4,10 +4,10 @@
 //! itself. The stream and the channel say that this credential is active, in a generation below
 //! every other: who listens has nothing to do.
 
-use super::connection::Live;
 use super::store::{PULSE_KEY, RedisStore, one};
 use super::token::INSTANCES_KEY;
 use crate::adapters::clock;
+use crate::adapters::redis_connection::Live;
 use crate::model::credential::{Credential, Kind};
 use ::redis::{Cmd, InfoDict, RedisError, cmd};
 use std::collections::BTreeMap;

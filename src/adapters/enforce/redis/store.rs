@@ -4,14 +4,14 @@
 //! operator's own commands or writes the hash, and reports the change stream. A delivery whose
 //! answer was lost is repeated and answered `already`.
 
-use super::connection::ServerAddress;
-use super::connection::ServerAddressError;
+use crate::adapters::redis_connection::ServerAddress;
+use crate::adapters::redis_connection::ServerAddressError;
 pub use ::redis::{ClientTlsConfig, TlsCertificates};
 
-use super::connection::{Link, Live};
 use super::faults::Faults;
 use crate::adapters::enforce::answer::Pulse;
 use crate::adapters::enforce::template::{Command, Template};
+use crate::adapters::redis_connection::{Link, Live};
 use crate::model::credential::Kind;
 use crate::model::decision::{Decision, Delivery, Order, Receipt, Status};
 use crate::model::finding::Action;
