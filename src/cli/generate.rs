@@ -6,6 +6,7 @@ use crate::adapters::metrics::registrar::MetricsError;
 use crate::config::sections::catalog;
 use crate::config::table::render;
 use crate::daemon::metrics::Metrics;
+use crate::formats::events::schema as event;
 use clap::builder::PossibleValuesParser;
 use clap::{Command, Subcommand};
 use std::io::{self, Write};
@@ -16,8 +17,12 @@ use std::path::{Path, PathBuf};
 pub enum Generate {
     /// The configuration with every setting, its default and why, on standard output.
     Config,
-    /// A JSON Schema of the configuration, for editors, on standard output.
-    Schema,
+    /// A JSON Schema of the configuration, for editors, or of an auth event, on standard output.
+    Schema {
+        /// Of what.
+        #[arg(default_value = "config", value_parser = ["config", "event"])]
+        of: String,
+    },
     /// The mapping of a format of events, to start from, on standard output.
     Format {
         /// Its name.
@@ -123,7 +128,8 @@ pub fn run(what: &Generate, mut command: Command) -> Exit {
         Generate::Format { name } => {
             print_generated(catalog::format(name).map_or("", |format| format.text))
         }
-        Generate::Schema => print_generated(&schema()),
+        Generate::Schema { of } if of == "event" => print_generated(&event_schema()),
+        Generate::Schema { .. } => print_generated(&schema()),
         Generate::Prometheus => print_generated(PROMETHEUS),
         Generate::Openapi => print_generated(&crate::adapters::http::router::open_api()),
         Generate::Completions { shell } => {
@@ -197,11 +203,16 @@ fn reference(folder: &Path, command: Command) -> Result<(), GenerateError> {
     write(&folder.join("command-line.md"), &command_line(command))?;
     write(&folder.join("settings.md"), &render::markdown())?;
     write(&folder.join("settings.schema.json"), &format!("{}\n", schema()))?;
+    write(&folder.join("event.schema.json"), &format!("{}\n", event_schema()))?;
     write(&folder.join("openapi.json"), &format!("{}\n", crate::adapters::http::router::open_api()))
 }
 
 fn schema() -> String {
     serde_json::to_string_pretty(&render::schema()).unwrap_or_default()
+}
+
+fn event_schema() -> String {
+    serde_json::to_string_pretty(&event::json_schema()).unwrap_or_default()
 }
 
 /// The help of every command.

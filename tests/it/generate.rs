@@ -27,15 +27,35 @@ fn the_reference_is_that_of_this_binary() {
     let folder = tempfile::tempdir().expect("a folder");
     let done = generate(&["reference", &folder.path().display().to_string()]);
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
-    for name in
-        ["settings.md", "settings.schema.json", "metrics.md", "command-line.md", "openapi.json"]
-    {
+    for name in [
+        "settings.md",
+        "settings.schema.json",
+        "event.schema.json",
+        "metrics.md",
+        "command-line.md",
+        "openapi.json",
+    ] {
         let written = std::fs::read_to_string(folder.path().join(name)).expect("was written");
         let is_same = written == repository(&format!("docs/reference/{name}"));
         assert!(
             is_same,
             "docs/reference/{name} is old: tripline generate reference docs/reference"
         );
+    }
+}
+
+#[test]
+fn the_fields_of_an_event_are_on_their_page_as_they_are_in_the_code() {
+    let page = repository("docs/events.md");
+    let table = tripline::formats::events::schema::table();
+    assert!(page.contains(&table), "docs/events.md is to hold:\n{table}");
+    let done = generate(&["schema", "event"]);
+    let schema: Value = serde_json::from_slice(&done.stdout).expect("JSON");
+    for line in page.lines().filter(|line| line.starts_with(r#"{"time":"#)) {
+        let example: Value = serde_json::from_str(line).expect("JSON");
+        for name in example.as_object().expect("an object").keys() {
+            assert!(schema["properties"][name].is_object(), "{name} of the example");
+        }
     }
 }
 

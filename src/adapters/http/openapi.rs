@@ -1,9 +1,12 @@
 //! The description of the API: what holds of many operations is said once, here.
 
+use crate::formats::events::schema::json_schema;
 use serde_json::{Map, Value, json};
 
 const PROBLEM: &str = "#/components/schemas/Problem";
 const LINES: &str = "A JSON object a line, or one JSON array of them; see docs/events.md";
+/// The schema of a line, or of an element. A body is not held against it as a whole.
+const EVENT: &str = "#/components/schemas/AuthEvent";
 const METHODS: [&str; 2] = ["get", "post"];
 /// Gateways ask with the method of the request.
 const METHODS_OF_CHECK: [&str; 6] = ["post", "put", "patch", "delete", "options", "head"];
@@ -14,17 +17,22 @@ pub(super) fn complete(mut document: Value) -> Value {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut);
     for (path, item) in paths.into_iter().flatten() {
         for method in METHODS {
-            if path == "/v1/events"
+            if matches!(path.as_str(), "/v1/events" | "/v1/sources/{name}/events")
                 && let Some(body) = item.pointer_mut("/post/requestBody")
             {
                 // Nothing is as good as no line, and each line is refused or taken by itself.
                 set(body, "required", Value::Bool(false));
                 if let Some(content) = body.pointer_mut("/content/application~1x-ndjson") {
-                    set(content, "schema", json!({ "description": LINES }));
+                    set(
+                        content,
+                        "schema",
+                        json!({ "description": LINES, "x-items": { "$ref": EVENT } }),
+                    );
                 }
             }
             if let Some(operation) = item.get_mut(method) {
                 complete_operation(path, operation);
+                set(operation, "security", security(path));
             }
         }
         if path == "/v1/check"
@@ -37,7 +45,44 @@ pub(super) fn complete(mut document: Value) -> Value {
             }
         }
     }
+    if let Some(components) = document.pointer_mut("/components") {
+        set(components, "securitySchemes", security_schemes());
+    }
+    let schemas = document.pointer_mut("/components/schemas");
+    if let Some(schemas) = schemas {
+        set(schemas, "AuthEvent", json_schema());
+    }
     document
+}
+
+/// How callers show who they are.
+fn security_schemes() -> Value {
+    json!({
+        "token": {
+            "type": "http", "scheme": "bearer",
+            "description": "A token of [http.tokens]. Without tokens, and over the Unix socket, none is needed.",
+        },
+        "gateway": {
+            "type": "apiKey", "in": "header", "name": "X-Tripline-Token",
+            "description": "A token of the role `check`, where `Authorization` is that of the gateway's client.",
+        },
+        "firehose": {
+            "type": "apiKey", "in": "header", "name": "X-Amz-Firehose-Access-Key",
+            "description": "A token of the role `ingest`, as Amazon Data Firehose sends it.",
+        },
+    })
+}
+
+/// The schemes of an operation, each by itself.
+fn security(path: &str) -> Value {
+    match path {
+        "/livez" | "/readyz" | "/metrics" | "/.well-known/jwks.json" => json!([]),
+        "/v1/check" | "/v1/changes" => json!([{ "token": [] }, { "gateway": [] }, {}]),
+        "/v1/events" | "/v1/sources/{name}/events" => {
+            json!([{ "token": [] }, { "firehose": [] }, {}])
+        }
+        _ => json!([{ "token": [] }, {}]),
+    }
 }
 
 fn set(object: &mut Value, name: &str, value: Value) {

@@ -19,6 +19,7 @@ pub mod query;
 pub mod refusal;
 pub mod repair;
 pub mod scalar;
+pub mod schema;
 pub mod split;
 pub mod syslog;
 pub mod time_format;
