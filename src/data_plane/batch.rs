@@ -3,7 +3,7 @@
 use super::feature_extraction::{Seed, facts_of};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use crate::model::event::{AuthEvent, Outcome};
-use crate::model::features::{Facts, RequestCost};
+use crate::model::features::{CostUnit, Facts, RequestCost};
 use crate::model::time::EventTime;
 use crate::stats::codec::{Codec, Input, count};
 use compact_str::CompactString;
@@ -52,7 +52,13 @@ impl Codec for Facts {
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
         let (values, (prefix, cost)) = Codec::decode(input)?;
-        Some(Self { values, prefix, cost: RequestCost::from_bits(cost) })
+        // The event log of layout 1 knew tokens alone.
+        let cost = if input.version() < 2 {
+            RequestCost::new(u64::from(cost), CostUnit::Tokens)
+        } else {
+            RequestCost::from_bits(cost)
+        };
+        Some(Self { values, prefix, cost })
     }
 }
 

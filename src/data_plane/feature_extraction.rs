@@ -83,7 +83,8 @@ fn of_model(endpoint: u32, model: &str) -> u32 {
 
 /// The cost in money where it is known, else in tokens.
 fn cost_of(event: &AuthEvent<'_>) -> RequestCost {
-    event.spend.map_or_else(
+    // A gateway that doesn't know a model's price says 0.
+    event.spend.filter(|spend| spend.micros() > 0 || event.tokens.is_none()).map_or_else(
         || RequestCost::new(event.tokens.unwrap_or(0), CostUnit::Tokens),
         |spend| RequestCost::new(spend.micros(), CostUnit::MoneyMicros),
     )
@@ -197,6 +198,7 @@ mod tests {
         assert_eq!((tokens.amount(), tokens.unit()), (1_000, CostUnit::Tokens));
         let money = of(Some(1_000), Some(0.02));
         assert_eq!((money.amount(), money.unit()), (20_000, CostUnit::MoneyMicros));
+        assert_eq!(of(Some(1_000), Some(0.0)), tokens, "a price that is not known");
         assert_eq!(of(Some(u64::MAX), None).amount(), (1 << 31) - 1);
         assert_eq!(of(None, None), RequestCost::default());
     }

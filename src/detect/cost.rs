@@ -1,11 +1,12 @@
 //! `cost`: far more money, or far more units (LLM tokens say), than this credential ever used in a minute,
 //! whatever the number of requests.
 //!
-//! Money counts where it is known: from the first event with money on, tokens of that credential are counted
-//! no more. Score: the cost of the running minute over `max(peak, peak_min)`. Evidence: that the greatest of
-//! `m` minutes is passed by that ratio, under a Pareto tail of index 2 (chosen: costs have heavy
-//! tails): `ln m + 2 ln ratio`. It alerts at most, and once a cost of that unit was known in `mature_hours`
-//! used hours. Cost: an addition and a comparison by event.
+//! From its first event with money on, the cost of a credential is money: its units are converted by
+//! `token_price`, those learned and those that come without money. A client chooses its model, and so whether its
+//! request has a price: it must hide nothing by that. Score: the cost of the running minute over `max(peak,
+//! least)`. Evidence: that the greatest of `m` minutes is passed by that ratio, under a Pareto tail of index 2
+//! (chosen: costs have heavy tails): `ln m + 2 ln ratio`. It alerts at most, and once costs were known in
+//! `mature_hours` used hours. Cost: an addition and a comparison by event.
 
 use super::evidence::{Evidence, grouped};
 use crate::model::features::{CostUnit, RequestCost};
@@ -23,6 +24,8 @@ pub struct Params {
     pub units_min: f32,
     /// The least peak of money that is compared with. Unit: money a minute. Default: 1.
     pub spend_min: f32,
+    /// Money for a million units whose price is not known. Default: 10, about a dear model's in dollars.
+    pub token_price: f32,
     /// The ratio to observe. Default: 3.
     pub observe_ratio: f32,
     /// The ratio to alert. Default: 6.
@@ -31,7 +34,13 @@ pub struct Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { units_min: 20_000.0, spend_min: 1.0, observe_ratio: 3.0, alert_ratio: 6.0 }
+        Self {
+            units_min: 20_000.0,
+            spend_min: 1.0,
+            token_price: 10.0,
+            observe_ratio: 3.0,
+            alert_ratio: 6.0,
+        }
     }
 }
 
@@ -93,14 +102,21 @@ pub struct Spending {
 
 impl Cost {
     /// Counts the cost of a request.
-    pub fn add(&mut self, known: &mut Known, cost: RequestCost) {
+    pub fn add(&mut self, known: &mut Known, cost: RequestCost, params: &Params) {
+        let mut amount = cost.amount() as f32;
         if cost.unit() != known.unit() && cost.amount() > 0 {
+            // Money for a million units is millionths of money for one.
+            let price = params.token_price;
             if cost.unit() == CostUnit::Tokens {
-                return;
+                amount *= price;
+            } else {
+                let dear = |learned: Compact| Compact::at_least(learned.value() * price);
+                (self.now, self.peak, self.held) =
+                    (self.now * price, dear(self.peak), dear(self.held));
+                known.0 |= Known::MONEY;
             }
-            (*self, *known) = (Self::default(), Known(Known::MONEY));
         }
-        self.now += cost.amount() as f32;
+        self.now += amount;
     }
 
     /// Whether it is worth asking; `hours_min`: in how many used hours there must have been costs.
@@ -193,17 +209,18 @@ impl Evidence for Spending {
                 ("cost", format!("{} units", grouped(self.cost)), grouped(self.peak))
             }
             CostUnit::MoneyMicros => {
-                ("spent", format!("{:.2} of money", self.cost), format!("{:.2}", self.peak))
+                ("spent", format!("{:.2}", self.cost), format!("{:.2}", self.peak))
             }
         };
+        let is_of_peak = self.peak * self.ratio >= self.cost * 0.999;
+        let of = match (is_of_peak, self.unit) {
+            (true, _) => "times its peak",
+            (false, CostUnit::Tokens) => "times the least peak that counts, [cost] units_min",
+            (false, CostUnit::MoneyMicros) => "times the least peak that counts, [cost] spend_min",
+        };
         format!(
-            "{verb} {cost} within a minute, where {peak} were the most so far; that is {:.1} times {}",
-            self.ratio,
-            if self.peak * self.ratio >= self.cost * 0.999 {
-                "its peak"
-            } else {
-                "the minimum baseline"
-            },
+            "{verb} {cost} within a minute, where {peak} was the most so far; that is {:.1} {of}",
+            self.ratio
         )
     }
 
@@ -251,29 +268,37 @@ impl Codec for Spending {
 #[cfg(test)]
 mod tests {
     use super::{Cost, Known, Params, Spending, evaluate};
+    use crate::detect::evidence::Evidence;
     use crate::model::features::{CostUnit, RequestCost};
     use crate::model::finding::Action;
 
-    #[derive(Default)]
+    #[derive(Clone, Copy, Default)]
     struct Key {
         cost: Cost,
         known: Known,
     }
 
     impl Key {
-        fn uses(&mut self, of_minute: RequestCost, hours: u32) {
+        fn uses(mut self, of_minute: RequestCost, hours: u32) -> Self {
             for _ in 0..hours {
                 for _ in 0..60 {
-                    self.cost.add(&mut self.known, of_minute);
+                    self.cost.add(&mut self.known, of_minute, &Params::default());
                     self.cost.minute_ends(false);
                 }
                 self.cost.hour_begins(&mut self.known);
             }
+            self
         }
 
-        fn seen(mut self, now: RequestCost) -> Option<(Action, Spending)> {
-            self.cost.add(&mut self.known, now);
+        fn seen(mut self, now: &[RequestCost]) -> Option<(Action, Spending)> {
+            for cost in now {
+                self.cost.add(&mut self.known, *cost, &Params::default());
+            }
             evaluate((self.cost, self.known), (1_500, 24), &Params::default())
+        }
+
+        fn is_alerted(self, now: &[RequestCost]) -> bool {
+            self.seen(now).is_some_and(|(action, _)| action == Action::Alert)
         }
     }
 
@@ -285,41 +310,50 @@ mod tests {
         RequestCost::new(thousandths * 1_000, CostUnit::MoneyMicros)
     }
 
-    fn spender() -> Key {
-        let mut key = Key::default();
-        key.uses(money(2_000), 25);
-        key
-    }
-
     #[test]
     fn money_is_compared_with_its_own_peak() {
-        assert_eq!(spender().seen(money(5_900)), None);
-        let (action, seen) = spender().seen(money(100_000)).expect("remarkable");
+        let key = Key::default().uses(money(2_000), 25);
+        assert_eq!(key.seen(&[money(5_900)]), None);
+        let (action, seen) = key.seen(&[money(100_000)]).expect("remarkable");
         assert_eq!((action, seen.unit), (Action::Alert, CostUnit::MoneyMicros));
         assert!((seen.cost - 100.0).abs() < 0.01 && (49.0..51.0).contains(&seen.ratio), "{seen:?}");
+        let said = seen.summary();
+        assert!(said.contains("spent 100.00 within a minute, where 2.00 was the most"), "{said}");
     }
 
     #[test]
-    fn tokens_of_a_key_whose_money_is_known_are_not_counted() {
-        assert_eq!(spender().seen(tokens(1 << 30)), None);
+    fn one_request_with_a_price_hides_nothing_that_has_none() {
+        let units = Key::default().uses(tokens(60_000), 27);
+        let flood = tokens(3_000_000);
+        assert!(units.is_alerted(&[flood]));
+        assert!(units.is_alerted(&[money(1), flood]), "priced within the minute");
+        assert!(units.uses(money(1), 1).is_alerted(&[flood]), "priced an hour before");
+        let priced = Key::default().uses(money(150), 27);
+        assert!(priced.is_alerted(&[flood]), "a model that has no price");
     }
 
     #[test]
-    fn the_first_day_of_money_at_a_key_that_only_had_tokens_is_learned_from() {
-        let mut key = Key::default();
-        key.uses(tokens(50_000), 25);
-        key.uses(money(2_000), 23);
-        assert_eq!(key.seen(money(500_000)), None);
+    fn prices_that_are_written_down_alert_on_no_honest_key() {
+        // A minute of 60,000 tokens of models from 0.1 to 10 for a million.
+        let units = Key::default().uses(tokens(60_000), 27);
+        for thousandths in [6, 60, 600] {
+            let priced = units.uses(money(thousandths), 30);
+            assert_eq!(priced.seen(&[money(2 * thousandths)]), None);
+        }
+    }
+
+    #[test]
+    fn the_first_day_of_costs_is_learned_from() {
+        assert_eq!(Key::default().uses(money(2_000), 23).seen(&[money(500_000)]), None);
+        assert_eq!(Key::default().seen(&[money(500_000)]), None);
     }
 
     #[test]
     fn little_money_is_never_remarkable() {
-        let cheap = || {
-            let mut key = Key::default();
-            key.uses(money(1), 25);
-            key
-        };
-        assert_eq!(cheap().seen(money(2_900)), None);
-        assert_eq!(cheap().seen(money(3_100)).map(|(action, _)| action), Some(Action::Observe));
+        let cheap = Key::default().uses(money(1), 25);
+        assert_eq!(cheap.seen(&[money(2_900)]), None);
+        let (action, seen) = cheap.seen(&[money(3_100)]).expect("remarkable");
+        assert_eq!(action, Action::Observe);
+        assert!(seen.summary().ends_with("[cost] spend_min"), "{}", seen.summary());
     }
 }

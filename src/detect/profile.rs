@@ -187,7 +187,7 @@ impl Profile {
                 self.known.count_new();
             }
         }
-        self.cost.add(&mut self.cost_known, facts.cost);
+        self.cost.add(&mut self.cost_known, facts.cost, &params.cost);
         let networks = self.networks.record(facts.prefix);
         let endpoints = self.endpoints.record(facts.endpoint());
         let due = is_asked_at(self.windows.count(Window::S1));

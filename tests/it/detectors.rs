@@ -414,7 +414,7 @@ fn cost_in_money() {
     let finding = fleet.told(Detector::Cost);
     assert_eq!(finding.action, Action::Alert);
     assert!(
-        finding.summary.contains("of money within a minute, where 0.60"),
+        finding.summary.contains("within a minute, where 0.60 was the most so far"),
         "{}",
         finding.summary
     );

@@ -94,6 +94,7 @@ fn ramp(section: Section<'_>, params: &mut ramp::Params) {
 fn cost(section: Section<'_>, params: &mut cost::Params) {
     params.units_min = narrow(section.number("units_min"));
     params.spend_min = narrow(section.number("spend_min"));
+    params.token_price = narrow(section.number("token_price"));
     section.finish();
 }
 

@@ -177,14 +177,23 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: Some("20000"),
         example: None,
         doc: "Units a minute (LLM tokens say) below which no credential's peak is taken to lie: 3 times of it \
-              observe, 6 times alert.",
+              observe, 6 times alert. Costs are judged once a credential had some in mature_hours used hours.",
     },
     Setting {
         path: "cost.spend_min",
         kind: number(0.000_001, 1e9),
         default: Some("1"),
         example: None,
-        doc: "The same for money, in the currency of the events' `spend` and of [prices].",
+        doc: "The same for money, in the currency of the events' `spend` and of [prices]: set it to what a minute \
+              of a small credential may cost.",
+    },
+    Setting {
+        path: "cost.token_price",
+        kind: number(0.000_001, 1e9),
+        default: Some("10"),
+        example: None,
+        doc: "Money for a million tokens of an event without a price, where its credential had events with one: \
+              take that of a dear model, as a client chooses its model.",
     },
     Setting {
         path: "detectors.disabled",

@@ -2,6 +2,7 @@
 
 use crate::model::event::AuthEvent;
 use crate::model::money::Money;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// Tokens that a price is for.
@@ -20,6 +21,7 @@ impl Prices {
     pub fn new(prices: impl IntoIterator<Item = (String, Money)>) -> Self {
         let mut all = Self::default();
         for (name, price) in prices {
+            let name = name.to_ascii_lowercase();
             match name.strip_suffix('*') {
                 Some(prefix) => all.prefixes.push((prefix.to_owned(), price)),
                 None => drop(all.exact.insert(name, price)),
@@ -39,8 +41,19 @@ impl Prices {
     }
 
     fn of(&self, model: &str) -> Option<Money> {
+        let lower = lower(model);
+        let model = lower.as_ref();
         let by_prefix = || self.prefixes.iter().find(|(prefix, _)| model.starts_with(prefix));
         self.exact.get(model).copied().or_else(|| by_prefix().map(|(_, price)| *price))
+    }
+}
+
+/// A text without capitals; most models have none.
+fn lower(text: &str) -> Cow<'_, str> {
+    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(text.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -64,6 +77,7 @@ mod tests {
     fn a_name_comes_before_the_longest_beginning_of_it() {
         let million = Some(1_000_000);
         assert_eq!(spend("gpt-4o", million, None), Some(2.5));
+        assert_eq!(spend("GPT-4o", million, None), Some(2.5));
         assert_eq!(spend("gpt-4-turbo", million, None), Some(30.0));
         assert_eq!(spend("claude", Some(500), None), Some(0.0005));
     }
