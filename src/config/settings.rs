@@ -82,6 +82,14 @@ impl Sources {
         self.files.iter().find(|(_, files)| follows(files)).map(|(name, _)| name.as_str())
     }
 
+    /// The source that accepts connections at that address, if one does.
+    pub fn listening_at(&self, address: SocketAddr) -> Option<&str> {
+        let is_there = |params: &syslog::Params| {
+            !matches!(params.transport, syslog::Transport::Udp) && params.listen == address
+        };
+        self.syslog.iter().find(|(_, params)| is_there(params)).map(|(name, _)| name.as_str())
+    }
+
     /// The name of the only source that is configured; `default` where there are several, or none.
     pub fn only(&self) -> &str {
         let mut names = self.decoders.keys().filter(|name| *name != DEFAULT_SOURCE);

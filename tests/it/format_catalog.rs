@@ -185,6 +185,30 @@ fn sources_that_contradict_themselves_are_mistakes() {
         ("[sources.a]\ntype = \"stdin\"\nformat = \"cloudtrail\"\n", "these are documents"),
         ("[sources.a]\ntype = \"otlp\"\nrecord = \"text\"\n", "unknown value `text`"),
         ("[sources.a]\nrecord = \"whole\"\n", "add type = \"otlp\""),
+        (
+            "[sources.a]\ntype = \"otlp\"\nrecord = \"whole\"\nformat = \"envoy\"\n",
+            "knows no field of a whole",
+        ),
+        (
+            "[sources.a]\ntype = \"otlp\"\nrecord = \"attributes\"\nformat = \"access_log\"\n",
+            "a line is the body",
+        ),
+        ("[sources.a]\ntype = \"syslog\"\nlisten = \"udp://127.0.0.1:0\"\n", "port 0"),
+        (
+            "[sources.a]\ntype = \"syslog\"\nlisten = \"udp://127.0.0.1:1\"\nformat = \"cloudtrail\"\n",
+            "documents",
+        ),
+        (
+            "[sources.a]\ntype = \"syslog\"\nlisten = \"udp://127.0.0.1:1\"\n[sources.b]\ntype = \"syslog\"\n\
+             listen = \"udp://127.0.0.1:1\"\n",
+            "`b` and `a` listen on the same address",
+        ),
+        (
+            "[http]\nlisten = \"127.0.0.1:9\"\n[sources.a]\ntype = \"syslog\"\nlisten = \"tcp://127.0.0.1:9\"\n",
+            "listens where [http] does",
+        ),
+        ("[prices]\ngpt-4.1 = 8\n", "quote the whole name"),
+        ("[prices]\n\"gpt-4*o\" = 8\n", "at its end"),
     ] {
         let error = loader::check("it", config, BTreeMap::new()).expect_err(config);
         assert!(error.to_string().contains(message), "{config}{error}");

@@ -3,6 +3,8 @@
 use crate::support::child::Process;
 use crate::support::daemon::Daemon;
 use crate::support::{free_port, skipped, until};
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -87,6 +89,20 @@ fn ask(port: u16, key: Option<&str>) -> Option<u16> {
     request.header("user-agent", "curl/8.5").send().ok().map(|answer| answer.status().as_u16())
 }
 
+/// A request with an agent that is no UTF-8; the gateway must let it through.
+fn ask_with(port: u16, agent: &[u8]) {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+    let head = format!(
+        "GET /v1/items HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nX-Api-Key: {KEY}\r\nUser-Agent: "
+    );
+    stream
+        .write_all(&[head.as_bytes(), agent, b"\r\nConnection: close\r\n\r\n"].concat())
+        .expect("sends");
+    let mut answer = Vec::new();
+    let _read = stream.read_to_end(&mut answer);
+    assert!(answer.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&answer));
+}
+
 fn answers(name: &str, port: u16) {
     let answer = || ask(port, Some(KEY)).filter(|status| *status == 200);
     until(&format!("{name} answers"), PATIENCE, answer);
@@ -95,9 +111,10 @@ fn answers(name: &str, port: u16) {
 fn is_watched(daemon: &Daemon, name: &str, port: u16) {
     let ask = |key| ask(port, key);
     (0..200).for_each(|_| assert_eq!(ask(Some(KEY)), Some(200)));
+    ask_with(port, b"curl/\xff");
     assert_eq!(ask(None), Some(200), "one without a credential");
     let metric = format!("tripline_source_events_total{{source=\"{name}\"}}");
-    until("all events are taken", PATIENCE, || (daemon.metric(&metric) >= 201.0).then_some(()));
+    until("all events are taken", PATIENCE, || (daemon.metric(&metric) >= 202.0).then_some(()));
     let refused =
         format!("tripline_records_refused_total{{reason=\"no_credential\",source=\"{name}\"}}");
     until("the request without one is refused", PATIENCE, || {
@@ -194,27 +211,6 @@ fn envoy(folder: &Path, port: u16, (clusters, theirs): (&str, &str)) -> Command 
     command.args(["--file-flush-interval-msec", "500", "-c"]);
     command.arg(folder.join("envoy.yaml"));
     command
-}
-
-#[test]
-fn traefik_pushes_over_otlp_as_the_page_says_and_its_keys_are_watched() {
-    let ours = block("Traefik over OTLP", "toml");
-    is_received("traefik", ("Traefik over OTLP", &ours), |folder, port, theirs| {
-        let theirs = theirs.replace("accessLog:", "accessLog:\n  addInternals: true");
-        let dynamic = "http:\n  routers:\n    all:\n      rule: PathPrefix(`/`)\n      service: ping@internal\n";
-        write(&folder.join("dynamic.yaml"), dynamic);
-        let text = format!(
-            "entryPoints:\n  web:\n    address: \"127.0.0.1:{port}\"\nping:\n  manualRouting: true\n\
-             providers:\n  file:\n    filename: {}\n{theirs}\n",
-            folder.join("dynamic.yaml").display()
-        );
-        write(&folder.join("traefik.yaml"), &text);
-        let mut command = tool("traefik");
-        command.arg(format!("--configFile={}", folder.join("traefik.yaml").display()));
-        // It sends what it has once a second then.
-        command.env("OTEL_BLRP_SCHEDULE_DELAY", "1000");
-        command
-    });
 }
 
 #[test]

@@ -12,6 +12,7 @@ use crate::adapters::http::unix_socket;
 use crate::adapters::redis_connection::ServerAddress;
 use crate::config::reader::Section;
 use crate::config::settings::Settings;
+use crate::config::value::InvalidValue;
 use crate::control_plane;
 use crate::data_plane::partition;
 use crate::model::finding::Detector;
@@ -65,6 +66,12 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
         findings: findings(root.section("findings")),
         rejects: rejects(root.section("rejects")),
     };
+    if let Some(name) = settings.sources.listening_at(settings.http.listen) {
+        root.report(InvalidValue::new(
+            format!("[sources.{name}] listens where [http] does, at {}", settings.http.listen),
+            "give each a port of its own",
+        ));
+    }
     finish_root(root);
     let named_tenants = tenants_of(&settings);
     Settings { partition: partition::Params { named_tenants, ..settings.partition }, ..settings }

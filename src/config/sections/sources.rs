@@ -5,11 +5,12 @@ use super::mapping::{MappedFields, fields, verified};
 use super::redis_stream::redis_stream;
 use super::servers::networks;
 use super::syslog::syslog;
-use super::values::{kind, one_of, some_text, start};
+use super::values::{documents, kind, one_of, some_text, start};
 use crate::adapters::http::envelope::HttpSource;
 use crate::adapters::redis_connection::ServerAddress;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
+use crate::adapters::sources::syslog::params as syslog;
 use crate::adapters::sources::tail::params as tail;
 use crate::adapters::sources::tail::pattern::{PathPattern, PatternError};
 use crate::config::reader::Section;
@@ -28,7 +29,9 @@ use crate::formats::events::verified::{Verified, VerifiedRule};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
 use crate::model::money::Money;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use toml::de::DeValue;
 
 /// The longest name of a source. Unit: bytes. Chosen: it is a part of paths and a label of metrics.
 const SOURCE_NAME_BYTES_MAX: usize = 64;
@@ -82,13 +85,44 @@ pub(super) fn sources(
             }
         }
     }
+    let mut bound: BTreeMap<(bool, SocketAddr), &str> = BTreeMap::new();
+    for (name, params) in &sources.syslog {
+        let is_udp = matches!(params.transport, syslog::Transport::Udp);
+        if let Some(other) = bound.insert((is_udp, params.listen), name) {
+            all.report_at(
+                name,
+                InvalidValue::new(
+                    format!("`{name}` and `{other}` listen on the same address"),
+                    "give each a port of its own",
+                ),
+            );
+        }
+    }
     all.finish();
     sources
 }
 
 /// Prices by model.
 fn prices_of(section: Section<'_>) -> Prices {
-    let price = |name: String| Some((section.number_or_none(&name).and_then(Money::of)?, name));
+    let price = |name: String| {
+        section.get(&name, |value| match value {
+            Value::File(DeValue::Table(_)) => Err(InvalidValue::new(
+                format!("`{name}` is the begin of a name with a point"),
+                format!("quote the whole name: \"{name}.…\" = 8"),
+            )),
+            Value::File(_) | Value::Environment(_) => Ok(()),
+        })?;
+        if name.trim_end_matches('*').contains('*') {
+            section.report_at(
+                &name,
+                InvalidValue::new(
+                    "a `*` stands for the rest of a name, at its end",
+                    "write \"gpt-4*\", or one name for each model",
+                ),
+            );
+        }
+        Some((section.number_or_none(&name).and_then(Money::of)?, name))
+    };
     let prices: Vec<_> = section.names().into_iter().filter_map(price).collect();
     section.finish();
     Prices::new(prices.into_iter().map(|(price, name)| (name, price)))
@@ -156,7 +190,7 @@ fn source(
             sources.kafka = kafka;
         }
         _ => {
-            let otlp = (kind == "otlp").then(|| record_part(&section));
+            let otlp = (kind == "otlp").then(|| record_part(&section, &decoder.format));
             sources.http.insert(name.to_owned(), HttpSource { decoder: decoder.clone(), otlp });
         }
     }
@@ -206,6 +240,9 @@ fn decoder(section: &Section<'_>) -> Decoder {
     let has_mapping = mapping.is_there();
     let own = fields(mapping);
     let raw_secrets = section.flag("fingerprint_credentials");
+    let several = ["each", "first"];
+    let is_one = |text: &str| several.into_iter().find(|one| *one == text);
+    let several = section.get("several_secrets", |value| one_of(value, is_one, &several));
     let proxies = section.get("trusted_proxies", networks).map(TrustedProxies::new);
     let has_line = line.is_some();
     let format = match name {
@@ -224,12 +261,19 @@ fn decoder(section: &Section<'_>) -> Decoder {
         }
         name => mapped(section, name, (own, has_mapping), (default_kind, verified.clone())),
     };
+    let format = match format {
+        Format::Mapping(mapping) => {
+            Format::Mapping(Box::new(Mapping { takes_first: several == Some("first"), ..*mapping }))
+        }
+        Format::Native | Format::CloudTrail | Format::AccessLog(_) => format,
+    };
     let is_mapping = matches!(format, Format::Mapping(_));
     let decides_itself = matches!(format, Format::Native | Format::CloudTrail);
     for (key, is_set, is_wrong) in [
         ("mapping", has_mapping, !is_mapping || name == "access_log"),
         ("log_format", has_line, name != "access_log"),
         ("credential", credential.is_some(), name != "access_log"),
+        ("several_secrets", several.is_some(), !is_mapping),
         ("kind", default_kind.is_some(), decides_itself),
         ("verified", verified.is_some(), decides_itself),
     ] {
@@ -365,20 +409,30 @@ fn file(section: &Section<'_>, decoder: Decoder) -> Option<tail::Params> {
     Some(tail::Params { paths: paths?, start: start(section), decoder })
 }
 
-fn documents(section: &Section<'_>) {
-    section.report_at(
-        "format",
-        InvalidValue::new(
-            "a source that goes on has a record a line, these are documents",
-            "send them to an http source, or run `tripline replay`",
-        ),
-    );
-}
-
-fn record_part(section: &Section<'_>) -> RecordPart {
+fn record_part(section: &Section<'_>, format: &Format) -> RecordPart {
     let parse = |name: &str| RecordPart::ALL.into_iter().find(|one| one.as_str() == name);
     let names = RecordPart::ALL.map(RecordPart::as_str);
-    section.read("record", |value| one_of(value, parse, &names)).unwrap_or_default()
+    let part = section.read("record", |value| one_of(value, parse, &names)).unwrap_or_default();
+    let is_line = |mapping: &Mapping| mapping.line.is_some();
+    let reads_lines = match format {
+        Format::AccessLog(_) => true,
+        Format::Mapping(mapping) => is_line(mapping),
+        Format::Native | Format::CloudTrail => false,
+    };
+    let wrong = match part {
+        RecordPart::Attributes | RecordPart::Whole if reads_lines => {
+            Some("this format reads lines, and a line is the body")
+        }
+        RecordPart::Whole if format.as_str() != "mapping" => {
+            Some("this format knows no field of a whole log record")
+        }
+        RecordPart::Body | RecordPart::Attributes | RecordPart::Whole => None,
+    };
+    if let Some(wrong) = wrong {
+        let remedy = "write body or attributes, or format = \"mapping\" with places of your own";
+        section.report_at("record", InvalidValue::new(wrong, remedy));
+    }
+    part
 }
 
 fn kafka(section: &Section<'_>, source: &str, decoder: Decoder) -> Option<consumer::Params> {

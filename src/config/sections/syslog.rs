@@ -1,7 +1,7 @@
 //! A source of type `syslog`.
 
 use super::servers::networks;
-use super::values::{certificates_file, private_key_file};
+use super::values::{certificates_file, documents, private_key_file};
 use crate::adapters::sources::syslog::params::{Params, Transport};
 use crate::config::mask;
 use crate::config::reader::Section;
@@ -33,12 +33,23 @@ pub(super) fn syslog(section: &Section<'_>, decoder: Decoder) -> Option<Params> 
         section.report_missing(&["listen"]);
     }
     let (protocol, address) = listen?;
-    if !address.ip().is_loopback() && senders.is_empty() {
+    if address.port() == 0 {
+        section.report_at(
+            "listen",
+            InvalidValue::new("port 0 is another one at each start", "write udp://127.0.0.1:5514"),
+        );
+    }
+    if decoder.format.reads_documents() {
+        documents(section);
+    }
+    let asks_for_certificate = protocol == Protocol::Tls && clients.is_some();
+    if !address.ip().is_loopback() && senders.is_empty() && !asks_for_certificate {
         section.report_at(
             "listen",
             InvalidValue::new(
                 format!("anyone who reaches {address} may send events: syslog knows no tokens"),
-                "name the networks of your gateways as `senders`, or listen on 127.0.0.1",
+                "name the networks of your gateways as `senders`, listen on 127.0.0.1, or take messages from \
+                 holders of a certificate: tls:// with client_ca_file",
             ),
         );
     }
@@ -65,7 +76,7 @@ pub(super) fn syslog(section: &Section<'_>, decoder: Decoder) -> Option<Params> 
         (Protocol::Udp, _, _) => Transport::Udp,
         (Protocol::Tcp, _, _) => Transport::Tcp,
     };
-    Some(Params { transport, listen: address, senders, decoder })
+    Some(Params { transport, listen: address, senders, asks_for_certificate, decoder })
 }
 
 fn listen(value: Value<'_>) -> Result<(Protocol, SocketAddr), InvalidValue> {

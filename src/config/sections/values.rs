@@ -97,6 +97,17 @@ pub(super) fn bytes_of_file(value: Value<'_>) -> Result<Vec<u8>, InvalidValue> {
     Ok(bytes)
 }
 
+/// Reports that a source can't read documents.
+pub(super) fn documents(section: &Section<'_>) {
+    section.report_at(
+        "format",
+        InvalidValue::new(
+            "a source that goes on has a record a line, these are documents",
+            "send them to an http source, or run `tripline replay`",
+        ),
+    );
+}
+
 /// Where reading begins.
 pub(super) fn start(section: &Section<'_>) -> Start {
     let parse = |name: &str| Start::ALL.into_iter().find(|one| one.as_str() == name);

@@ -147,6 +147,16 @@ pub(super) const SETTINGS: &[Setting] = &[
               known by its fingerprint alone.",
     },
     Setting {
+        path: "sources.<nginx>.several_secrets",
+        kind: Kind::Choice(&["each", "first"]),
+        default: Some(r#""each""#),
+        example: None,
+        doc: "Of a request with several secrets (an API key and a bearer token, say): each is a credential, a JWT \
+              among them known by its fingerprint; or the first of the places in mapping.credential alone, as the \
+              gateway looks at no other. With each, who holds a stolen JWT has no history where a junk key is \
+              sent along: log the header that the gateway checks alone, or say first.",
+    },
+    Setting {
         path: "sources.<nginx>.credential",
         kind: Kind::Choice(&["user", "address"]),
         default: Some(r#""user""#),
@@ -195,7 +205,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Texts,
         default: None,
         example: Some(r#"["10.0.0.0/8"]"#),
-        doc: "For type = \"syslog\": the networks from which messages are taken. Without it: loopback alone. An \
+        doc: "For type = \"syslog\": the networks from which messages are taken. Without it: loopback alone, or all \
+              where client_ca_file asks for a certificate. An \
               address over UDP can be forged: take them over TLS from machines that you don't trust.",
     },
     Setting {
@@ -388,7 +399,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: number(0.0, 1e9),
         default: None,
         example: Some("2.5"),
-        doc: "Money for a million tokens of a model, by its name as events have it; `\"gpt-4*\"` stands for all \
-              that begin so. For events with tokens and a model, but no spend: their spend is calculated.",
+        doc: "Money for a million tokens of a model, by its name as events have it, whatever its case; \
+              `\"gpt-4*\"` stands for all that begin so. Quote a name with a point. For events with tokens and a model, but no spend: their spend is calculated.",
     },
 ];

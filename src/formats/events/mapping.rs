@@ -31,6 +31,8 @@ pub struct Mapping {
     pub only: Vec<(Pointer, Vec<String>)>,
     /// The credential's id, or its secret.
     pub credential: Place,
+    /// Whether of several secrets of a request the first one counts alone, as the gateway looks at no other.
+    pub takes_first: bool,
     /// The event time.
     pub time: Place,
     /// The kind where no field says it.
@@ -61,6 +63,7 @@ impl Mapping {
             is_dotted: false,
             only: Vec::new(),
             credential: credential.into(),
+            takes_first: false,
             time: time.into(),
             default_kind: Kind::default(),
             kind: None,
@@ -104,7 +107,10 @@ pub fn decode<'a>(
     let events = |record: &Value| {
         is_unwanted.set(!mapping.wants(record));
         let all_are_secrets = context.fingerprints.is_for_raw_secrets();
-        let credentials = mapping.credential.credentials(record, all_are_secrets);
+        let mut credentials = mapping.credential.credentials(record, all_are_secrets);
+        if mapping.takes_first {
+            credentials.truncate(1);
+        }
         // The gateway looked at one of several secrets; none can say which. A fingerprint takes the secret, the
         // claims of a JWT are anyone's to write.
         let apart = (credentials.len() > 1).then(|| context.fingerprints.without_claims());

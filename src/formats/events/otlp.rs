@@ -1,20 +1,26 @@
 //! Log records of OTLP (OpenTelemetry's protocol) in protobuf and JSON, as records of a format.
 //!
-//! Source: `opentelemetry-proto`, `ExportLogsServiceRequest`. **Invariant**: a request is walked through, not
-//! held as a tree: one log record at a time is unfolded, and none of more bytes than a record may have.
+//! Source: `opentelemetry-proto`, `ExportLogsServiceRequest`. **Invariants**: a request is walked through, not
+//! held as a tree: one log record at a time is unfolded, and none of more bytes than a record may have. All
+//! records of a request together are unfolded to a bounded multiple of it. Text that is no UTF-8 hides no record: a
+//! client chooses its user agent.
 
+use super::otlp_message::{Body, Decoded, LooseList, LooseRecord, loose_object, object, text};
 use super::refusal::{Limits, Record, Refusal};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Number, Value, json};
+use serde_json::{Map, Value};
+
+/// How many times of a request's bytes its records may be unfolded to, and how many bytes besides. Chosen: a
+/// record of some fields with the resource of its service is ten times as long at most.
+const UNFOLDED_RATIO: usize = 32;
+const UNFOLDED_BYTES: usize = 1 << 20;
+/// The longest resource and scope. Unit: bytes. Chosen: they name a service.
+const ORIGIN_BYTES_MAX: usize = 64 << 10;
 
 /// The encoding of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,10 +62,10 @@ impl RecordPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotOtlp;
 
-/// Where a log record comes from.
+/// Where log records come from, as the parts of a whole record.
 #[derive(Debug, Default)]
 struct Origin {
-    resource: Map<String, Value>,
+    resource: String,
     scope: String,
 }
 
@@ -73,25 +79,31 @@ pub fn records(
     limits: &Limits,
     each: &mut dyn FnMut(Record<'_>),
 ) -> Result<(), NotOtlp> {
+    let mut left = body.len().saturating_mul(UNFOLDED_RATIO).saturating_add(UNFOLDED_BYTES);
     let mut give = |bytes: &[u8], origin: &Origin| {
-        let unfolded = if bytes.len() > limits.record_bytes_max {
-            Err(Refusal::TooLarge)
-        } else {
-            let record = match encoding {
-                Encoding::Protobuf => {
-                    LogRecord::decode(bytes).map_err(|_| Refusal::InvalidProtobuf)
-                }
-                Encoding::Json => serde_json::from_slice(bytes).map_err(|_| Refusal::WrongType),
-            };
-            record.and_then(|record| record_of(record, part, origin))
+        let around = origin.resource.len() + origin.scope.len();
+        let unfolded = match left.checked_sub(bytes.len() + around) {
+            Some(rest) if bytes.len() <= limits.record_bytes_max => {
+                left = rest;
+                let record = match encoding {
+                    Encoding::Protobuf => LooseRecord::decode(bytes)
+                        .map(Decoded::from)
+                        .map_err(|_| Refusal::InvalidProtobuf),
+                    Encoding::Json => serde_json::from_slice::<LogRecord>(bytes)
+                        .map(Decoded::from)
+                        .map_err(|_| Refusal::WrongType),
+                };
+                record.and_then(|record| record_of(record, part, origin))
+            }
+            Some(_) | None => Err(Refusal::TooLarge),
         };
         each(unfolded.as_deref().map_err(|refusal| *refusal));
     };
     match encoding {
-        Encoding::Protobuf => of_protobuf(body, &mut give),
+        Encoding::Protobuf => of_protobuf(body, part, &mut give),
         // An array would be read as the fields in their order.
         Encoding::Json if !body.trim_ascii_start().starts_with(b"{") => Err(NotOtlp),
-        Encoding::Json => of_json(body, &mut give).map_err(|_| NotOtlp),
+        Encoding::Json => of_json(body, part, &mut give),
     }
 }
 
@@ -118,33 +130,43 @@ fn messages(mut bytes: &[u8], each: &mut EachField<'_>) -> Result<(), NotOtlp> {
     Ok(())
 }
 
-/// The first field of that number; empty where there is none.
-fn message(bytes: &[u8], wanted: u32) -> Result<Vec<u8>, NotOtlp> {
-    let mut found = Vec::new();
+/// The first field of that number, empty where there is none; none that is too long for what an origin is.
+fn of_origin(bytes: &[u8], wanted: u32) -> Result<Vec<u8>, NotOtlp> {
+    let mut found = None;
     messages(bytes, &mut |number, message| {
-        if number == wanted && found.is_empty() {
-            found.extend_from_slice(message);
+        if number == wanted && found.is_none() {
+            found = Some(if message.len() > ORIGIN_BYTES_MAX { &[][..] } else { message }.to_vec());
         }
         Ok(())
     })?;
-    Ok(found)
+    Ok(found.unwrap_or_default())
 }
 
-fn of_protobuf(body: &[u8], give: &mut dyn FnMut(&[u8], &Origin)) -> Result<(), NotOtlp> {
+fn of_protobuf(
+    body: &[u8],
+    part: RecordPart,
+    give: &mut dyn FnMut(&[u8], &Origin),
+) -> Result<(), NotOtlp> {
+    let is_whole = part == RecordPart::Whole;
     // resource_logs of the request, scope_logs of each, log_records of each; before them resource and scope.
     messages(body, &mut |number, resource_logs| {
         if number != 1 {
             // OTLP has no other field here: this is something else.
             return Err(NotOtlp);
         }
-        let resource = Resource::decode(&*message(resource_logs, 1)?).map_err(|_| NotOtlp)?;
-        let mut origin = Origin { resource: object(resource.attributes), scope: String::new() };
+        let mut origin = Origin::default();
+        if is_whole {
+            let resource = LooseList::decode(&*of_origin(resource_logs, 1)?);
+            let resource = resource.map_err(|_| NotOtlp)?;
+            origin.resource = written(&loose_object(resource.values));
+        }
         messages(resource_logs, &mut |number, scope_logs| {
             if number != 2 {
                 return Ok(());
             }
-            let name = message(&message(scope_logs, 1)?, 1)?;
-            origin.scope = String::from_utf8_lossy(&name).into_owned();
+            if is_whole {
+                origin.scope = text(of_origin(&of_origin(scope_logs, 1)?, 1)?);
+            }
             messages(scope_logs, &mut |number, record| {
                 if number == 2 {
                     give(record, &origin);
@@ -165,8 +187,8 @@ struct Request<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ResourceLogs<'a> {
-    #[serde(default)]
-    resource: Option<Resource>,
+    #[serde(borrow, default)]
+    resource: Option<&'a RawValue>,
     #[serde(borrow, default)]
     scope_logs: Vec<&'a RawValue>,
 }
@@ -174,8 +196,8 @@ struct ResourceLogs<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ScopeLogs<'a> {
-    #[serde(default)]
-    scope: Option<Scope>,
+    #[serde(borrow, default)]
+    scope: Option<&'a RawValue>,
     #[serde(borrow, default)]
     log_records: Vec<&'a RawValue>,
 }
@@ -186,14 +208,33 @@ struct Scope {
     name: String,
 }
 
-fn of_json(body: &[u8], give: &mut dyn FnMut(&[u8], &Origin)) -> serde_json::Result<()> {
-    for resource_logs in serde_json::from_slice::<Request<'_>>(body)?.resource_logs {
-        let logs: ResourceLogs<'_> = serde_json::from_str(resource_logs.get())?;
-        let resource = logs.resource.map(|resource| object(resource.attributes));
-        let mut origin = Origin { resource: resource.unwrap_or_default(), scope: String::new() };
+/// A part of JSON; none that is too long for what an origin is.
+fn read<'a, T: Deserialize<'a>>(part: Option<&'a RawValue>) -> Result<Option<T>, NotOtlp> {
+    let part = part.filter(|part| part.get().len() <= ORIGIN_BYTES_MAX);
+    part.map(|part| serde_json::from_str(part.get())).transpose().map_err(|_| NotOtlp)
+}
+
+fn of_json(
+    body: &[u8],
+    part: RecordPart,
+    give: &mut dyn FnMut(&[u8], &Origin),
+) -> Result<(), NotOtlp> {
+    let is_whole = part == RecordPart::Whole;
+    let request: Request<'_> = serde_json::from_slice(body).map_err(|_| NotOtlp)?;
+    for resource_logs in request.resource_logs {
+        let logs: ResourceLogs<'_> =
+            serde_json::from_str(resource_logs.get()).map_err(|_| NotOtlp)?;
+        let mut origin = Origin::default();
+        if is_whole {
+            let resource: Option<Resource> = read(logs.resource)?;
+            origin.resource = written(&object(resource.unwrap_or_default().attributes));
+        }
         for scope_logs in logs.scope_logs {
-            let logs: ScopeLogs<'_> = serde_json::from_str(scope_logs.get())?;
-            origin.scope = logs.scope.map(|scope| scope.name).unwrap_or_default();
+            let logs: ScopeLogs<'_> =
+                serde_json::from_str(scope_logs.get()).map_err(|_| NotOtlp)?;
+            if is_whole {
+                origin.scope = read(logs.scope)?.map(|Scope { name }| name).unwrap_or_default();
+            }
             for record in logs.log_records {
                 give(record.get().as_bytes(), &origin);
             }
@@ -202,49 +243,49 @@ fn of_json(body: &[u8], give: &mut dyn FnMut(&[u8], &Origin)) -> serde_json::Res
     Ok(())
 }
 
-fn record_of(record: LogRecord, part: RecordPart, origin: &Origin) -> Result<Vec<u8>, Refusal> {
-    let body = record.body.and_then(|body| body.value);
-    let object = match part {
-        RecordPart::Body => match body {
-            Some(Any::StringValue(text)) => return Ok(text.into_bytes()),
-            None => return Err(Refusal::Empty),
-            Some(body) => json_of(Some(body)),
-        },
-        RecordPart::Attributes => Value::Object(object(record.attributes)),
-        RecordPart::Whole => json!({
-            "time_unix_nano": record.time_unix_nano,
-            "observed_time_unix_nano": record.observed_time_unix_nano,
-            "severity_text": record.severity_text,
-            "event_name": record.event_name,
-            "body": json_of(body),
-            "attributes": object(record.attributes),
-            "resource": origin.resource,
-            "scope": origin.scope,
-        }),
+fn written(object: &Map<String, Value>) -> String {
+    serde_json::to_string(object).unwrap_or_default()
+}
+
+/// A whole log record.
+#[derive(Serialize)]
+struct Whole<'a> {
+    time_unix_nano: u64,
+    observed_time_unix_nano: u64,
+    severity_text: &'a str,
+    event_name: &'a str,
+    body: Value,
+    attributes: Map<String, Value>,
+    resource: &'a RawValue,
+    scope: &'a str,
+}
+
+fn record_of(record: Decoded, part: RecordPart, origin: &Origin) -> Result<Vec<u8>, Refusal> {
+    let written = match (part, record.body) {
+        (RecordPart::Body, None) => return Err(Refusal::Empty),
+        (RecordPart::Body, Some(Body::Text(text))) => return Ok(text),
+        (RecordPart::Body, Some(Body::Other(body))) => serde_json::to_vec(&body),
+        (RecordPart::Attributes, _) => serde_json::to_vec(&record.attributes),
+        (RecordPart::Whole, body) => {
+            let resource =
+                serde_json::from_str(&origin.resource).map_err(|_| Refusal::WrongType)?;
+            serde_json::to_vec(&Whole {
+                time_unix_nano: record.times.0,
+                observed_time_unix_nano: record.times.1,
+                severity_text: &record.names.0,
+                event_name: &record.names.1,
+                body: match body {
+                    None => Value::Null,
+                    Some(Body::Text(bytes)) => Value::String(text(bytes)),
+                    Some(Body::Other(body)) => body,
+                },
+                attributes: record.attributes,
+                resource,
+                scope: &origin.scope,
+            })
+        }
     };
-    serde_json::to_vec(&object).map_err(|_| Refusal::WrongType)
-}
-
-fn object(attributes: Vec<KeyValue>) -> Map<String, Value> {
-    let value = |value: Option<AnyValue>| json_of(value.and_then(|value| value.value));
-    attributes.into_iter().map(|one| (one.key, value(one.value))).collect()
-}
-
-fn json_of(value: Option<Any>) -> Value {
-    match value {
-        None | Some(Any::StringValueStrindex(_)) => Value::Null,
-        Some(Any::StringValue(text)) => Value::String(text),
-        Some(Any::BoolValue(flag)) => Value::Bool(flag),
-        Some(Any::IntValue(number)) => Value::Number(number.into()),
-        Some(Any::DoubleValue(number)) => {
-            Number::from_f64(number).map_or(Value::Null, Value::Number)
-        }
-        Some(Any::ArrayValue(array)) => {
-            array.values.into_iter().map(|value| json_of(value.value)).collect()
-        }
-        Some(Any::KvlistValue(list)) => Value::Object(object(list.values)),
-        Some(Any::BytesValue(bytes)) => Value::String(STANDARD.encode(bytes)),
-    }
+    written.map_err(|_| Refusal::WrongType)
 }
 
 #[cfg(test)]
@@ -333,6 +374,48 @@ mod tests {
             &mut |record| assert!(record.is_err()),
         );
         assert!(matches!(read, Ok(()) | Err(NotOtlp)));
+    }
+
+    /// A field of a message that is bytes.
+    fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+        let mut out = vec![number << 3 | 2];
+        prost::encoding::encode_varint(bytes.len() as u64, &mut out);
+        out.extend_from_slice(bytes);
+        out
+    }
+
+    fn request(resource: &[u8], records: &[Vec<u8>]) -> Vec<u8> {
+        let logs = records.iter().flat_map(|record| field(2, record)).collect::<Vec<_>>();
+        field(1, &[field(1, resource), field(2, &logs)].concat())
+    }
+
+    #[test]
+    fn text_that_is_no_utf_8_hides_no_record() {
+        let attribute = |key: &[u8], value: &[u8]| {
+            field(6, &[field(1, key), field(2, &field(1, value))].concat())
+        };
+        let records = [attribute(b"agent", b"curl/\xff"), field(5, &field(1, b"{\"a\":\"\xff\"}"))];
+        let body = request(&attribute(b"na\xffme", b"\xff")[2..], &records);
+        let attributes = read(&body, Encoding::Protobuf, RecordPart::Attributes);
+        assert_eq!(attributes[0].as_deref(), Ok("{\"agent\":\"curl/\u{fffd}\"}"));
+        let bodies = read(&body, Encoding::Protobuf, RecordPart::Body);
+        assert_eq!(
+            bodies[1].as_deref(),
+            Ok("{\"a\":\"\u{fffd}\"}"),
+            "left to the format, as bytes"
+        );
+    }
+
+    #[test]
+    fn a_resource_is_not_written_without_bound() {
+        let attribute = [field(1, b"name"), field(2, &field(1, &[b'x'; 1_000]))].concat();
+        let body = request(&field(1, &attribute), &vec![Vec::new(); 10_000]);
+        let all = read(&body, Encoding::Protobuf, RecordPart::Whole);
+        let refused = all.iter().filter(|record| **record == Err(Refusal::TooLarge)).count();
+        assert!(all.len() == 10_000 && refused > 5_000 && refused < 9_900, "{refused}");
+        let honest = vec![field(5, &field(1, &[b'x'; 100])); 10_000];
+        let body = request(&field(1, &attribute), &honest);
+        assert!(read(&body, Encoding::Protobuf, RecordPart::Whole).iter().all(Result::is_ok));
     }
 
     proptest! {

@@ -39,6 +39,8 @@ impl Pointer {
     }
 }
 
+/// Dotted names of a record that are taken apart; others stay as they are. Chosen: more than any product writes.
+const NESTED_MAX: usize = 1_000;
 /// The most names that one name with dots is. Chosen: twice what the Elastic Common Schema has.
 const DOTTED_NAMES_MAX: usize = 8;
 
@@ -47,22 +49,36 @@ const DOTTED_NAMES_MAX: usize = 8;
 ///
 /// A name never leaves the object that it is in. A value that is there by its nested names wins.
 pub(in crate::formats) fn without_dots(record: Value) -> Value {
+    let mut left = NESTED_MAX;
+    nested(record, &mut left)
+}
+
+/// `left`: how many names may still be taken apart.
+fn nested(record: Value, left: &mut usize) -> Value {
     match record {
         Value::Object(map) => {
-            let (dotted, nested): (Map<_, _>, Map<_, _>) =
+            let (dotted, plain): (Map<_, _>, Map<_, _>) =
                 map.into_iter().partition(|(name, _)| is_dotted(name));
-            let nested = nested.into_iter().map(|(name, value)| (name, without_dots(value)));
-            let mut out: Map<_, _> = nested.collect();
+            let plain = plain.into_iter().map(|(name, value)| (name, nested(value, left)));
+            let mut out: Map<_, _> = plain.collect();
             for (name, value) in dotted {
+                let value = nested(value, left);
+                let Some(rest) = left.checked_sub(1) else {
+                    out.insert(name, value);
+                    continue;
+                };
+                *left = rest;
                 let (outer, inner) = name.split_once('.').unwrap_or((&name, ""));
-                let inner = inner.rsplit('.').fold(without_dots(value), |value, name| {
+                let inner = inner.rsplit('.').fold(value, |value, name| {
                     Value::Object(Map::from_iter([(name.to_owned(), value)]))
                 });
                 merge(&mut out, outer.to_owned(), inner);
             }
             Value::Object(out)
         }
-        Value::Array(items) => Value::Array(items.into_iter().map(without_dots).collect()),
+        Value::Array(items) => {
+            Value::Array(items.into_iter().map(|item| nested(item, left)).collect())
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => record,
     }
 }

@@ -37,7 +37,10 @@ fn unescaped_once(text: &str) -> Option<String> {
 /// The values of the parameters of those names in a URL or its query: of each name the first and the last, as servers
 /// take one of these, and a client must not hide one behind the other.
 pub(in crate::formats) fn parameters(url: &str, names: &[String]) -> Vec<String> {
-    let query = url.split_once('?').map_or(url, |(_, query)| query);
+    // What is a query already may have another question mark.
+    let path = |text: &str| !text.contains(['=', '&']);
+    let query =
+        url.split_once('?').filter(|(before, _)| path(before)).map_or(url, |(_, query)| query);
     let query = query.split('#').next().unwrap_or(query);
     let mut found: Vec<String> = Vec::new();
     for name in names {
@@ -81,6 +84,9 @@ mod tests {
         let found = |url: &str| parameters(url, &names).join(" ");
         assert_eq!(found("https://a:443/v1?x=1&api_key=k1#api_key=k2"), "k1");
         assert_eq!(found("x=1&api%5fkey=%6b1"), "k1");
+        assert_eq!(found("api_key=k1&z=?"), "k1");
+        assert_eq!(found("api_key=k1&z=a?b=c"), "k1");
+        assert_eq!(found("z=?&api_key=k1"), "k1");
         assert_eq!(found("api%255Fkey=%256B1"), "k1");
         assert_eq!(found("/v1?api_key=a&api_key=b&api_key=c&token=t&x=%26api_key=d"), "a c t");
         assert_eq!(found("/v1?my_api_key=a&api_key&token"), "");
@@ -89,12 +95,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_value_is_found_as_it_was_escaped(value in "\\PC{1,20}", before in "[a-z=&?]{0,10}") {
+        fn a_value_is_found_as_it_was_escaped(value in "\\PC{1,20}", before in "[a-z=&?]{0,10}", after in "(&[a-z?=]{0,6}){0,2}") {
             prop_assume!(!value.contains('%'));
             let escape = |text: String, byte| text + &format!("%{byte:02x}");
             let escaped = value.bytes().fold(String::new(), escape);
-            let url = format!("/v1?{before}&key={escaped}");
-            prop_assert_eq!(parameters(&url, &["key".to_owned()]).pop(), Some(value));
+            for begin in ["/v1?", ""] {
+                let url = format!("{begin}{before}&key={escaped}{after}");
+                prop_assert_eq!(parameters(&url, &["key".to_owned()]).pop(), Some(value.clone()));
+            }
         }
     }
 }

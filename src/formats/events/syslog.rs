@@ -5,28 +5,33 @@ use chrono::Utc;
 use std::borrow::Cow;
 use syslog_loose::{Variant, parse_message_with_year_exact_tz};
 
-/// The year of a header that has none. It is read by no one.
-const YEAR: i32 = 1970;
+/// The year of a header that has none, a leap year: the time is read by no one, but must be one.
+const YEAR: i32 = 1972;
 
-/// The message of a frame; a frame without a header is one itself.
+/// The message of a frame; a frame without a header is one itself, but for its priority.
 pub fn message(frame: &[u8]) -> Cow<'_, [u8]> {
-    let frame = frame.strip_suffix(b"\n").unwrap_or(frame);
-    let of = |text: &str| {
-        let read =
-            parse_message_with_year_exact_tz(text, |_| YEAR, Some(Utc), Variant::Either).ok()?;
-        let start = text.len().checked_sub(read.msg.len())?;
-        text.ends_with(read.msg).then_some(start)
-    };
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n' | 0);
+    let end = frame.iter().rposition(|byte| !is_end(byte)).map_or(0, |last| last + 1);
+    let frame = frame.get(..end).unwrap_or_default();
     match String::from_utf8_lossy(frame) {
-        Cow::Borrowed(text) => {
-            let start = of(text).unwrap_or(0);
-            Cow::Borrowed(frame.get(start..).unwrap_or_default())
-        }
+        Cow::Borrowed(text) => Cow::Borrowed(frame.get(start_of(text)..).unwrap_or_default()),
         Cow::Owned(text) => {
-            let start = of(&text).unwrap_or(0);
-            Cow::Owned(text.get(start..).unwrap_or_default().as_bytes().to_vec())
+            Cow::Owned(text.get(start_of(&text)..).unwrap_or_default().as_bytes().to_vec())
         }
     }
+}
+
+/// Where the message begins.
+fn start_of(text: &str) -> usize {
+    let read = parse_message_with_year_exact_tz(text, |_| YEAR, Some(Utc), Variant::Either);
+    // It is a part of the text, which may have white space behind it.
+    let start = read.ok().map(|read| read.msg.as_ptr().addr().wrapping_sub(text.as_ptr().addr()));
+    start.filter(|start| text.is_char_boundary(*start)).unwrap_or_else(|| {
+        let priority = text.strip_prefix('<').and_then(|rest| rest.split_once('>'));
+        let is_number =
+            |text: &str| text.len() <= 3 && text.bytes().all(|byte| byte.is_ascii_digit());
+        priority.filter(|(number, _)| is_number(number)).map_or(0, |(number, _)| number.len() + 2)
+    })
 }
 
 #[cfg(test)]
@@ -44,10 +49,14 @@ mod tests {
             "<165>1 2026-12-01T05:00:00.003Z gw nginx 8710 - - ",
             "<165>1 2026-12-01T05:00:00.003Z gw nginx - access [id@32473 a=\"b\"] ",
             "<165>1 2026-12-01T05:00:00+01:00 gw app 8710 ID47 - ",
+            "<190>Feb 29 05:00:00 gw nginx: ",
+            "<134>",
         ] {
-            let frame = format!("{header}{record}\n");
-            let read = message(frame.as_bytes());
-            assert_eq!(String::from_utf8_lossy(&read), record, "{header}");
+            for end in ["", "\n", "\r\n", "\n\n", "\0", " ", "\u{3000}"] {
+                let frame = format!("{header}{record}{end}");
+                let read = message(frame.as_bytes());
+                assert_eq!(String::from_utf8_lossy(&read).trim_end(), record, "{header}{end:?}");
+            }
         }
     }
 

@@ -13,6 +13,8 @@ pub struct Frames {
     skip: usize,
     /// Whether all up to the next line feed is passed over.
     passing_over: bool,
+    /// How many of the bytes that are held have no line feed.
+    searched: usize,
 }
 
 impl Frames {
@@ -57,13 +59,16 @@ impl Frames {
             }
             Count::Unfinished if !self.passing_over => None,
             Count::Of(..) | Count::Unfinished | Count::Not => {
-                let Some(end) = memchr::memchr(b'\n', text) else {
+                let from = std::mem::take(&mut self.searched).min(text.len());
+                let behind = text.get(from..).unwrap_or_default();
+                let Some(end) = memchr::memchr(b'\n', behind).map(|at| from + at) else {
                     if self.passing_over || text.len() > bytes_max {
                         if !std::mem::replace(&mut self.passing_over, true) {
                             each(Err(Refusal::TooLarge));
                         }
                         return Some(&[]);
                     }
+                    self.searched = text.len();
                     return None;
                 };
                 let (line, rest) = text.split_at(end);
@@ -77,6 +82,11 @@ impl Frames {
                 rest.get(1..)
             }
         }
+    }
+
+    /// Whether a frame was begun, and has no end yet.
+    pub const fn is_partial(&self) -> bool {
+        !self.held.is_empty() || self.skip > 0 || self.passing_over
     }
 
     /// The stream has ended: what is left of it is a frame, if it can be one.

@@ -24,8 +24,10 @@ pub struct Params {
     pub transport: Transport,
     /// Where it listens.
     pub listen: SocketAddr,
-    /// The networks from which messages are taken; none: loopback.
+    /// The networks from which messages are taken; none: loopback, or all where a certificate is asked for.
     pub senders: Vec<IpNet>,
+    /// Whether senders show a certificate.
+    pub asks_for_certificate: bool,
     /// How the messages are read.
     pub decoder: Decoder,
 }
@@ -35,7 +37,7 @@ impl Params {
     pub fn takes_from(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         if self.senders.is_empty() {
-            return address.is_loopback();
+            return self.asks_for_certificate || address.is_loopback();
         }
         self.senders.iter().any(|network| network.contains(&address))
     }

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | more than the queues take | a stream is read later; datagrams are dropped by the system, and counted |
 //! | from an address that may not send | a datagram is refused, a connection closed |
-//! | more connections than there may be | the new one is closed |
+//! | more connections than there may be, half of them of one address | the new one is closed |
+//! | a frame that goes on for too long | its connection is closed |
 
 use super::framing::Frames;
 use super::params::{Params, Transport};
@@ -14,9 +15,11 @@ use crate::adapters::sources::intake::{Intake, Stopping};
 use crate::adapters::sources::rejects::RecordPlace;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::formats::events::syslog::message;
+use crate::model::time::EventTime;
+use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -32,10 +35,19 @@ const DATAGRAM_BYTES_MAX: usize = 65_535;
 const DATAGRAMS_MAX: usize = 1_000;
 /// How much of a stream is read at once. Unit: bytes.
 const CHUNK_BYTES: usize = 64 << 10;
-/// Connections of one source. Chosen: each holds a record at most.
+/// Connections of one source, and those of one address among them. Chosen: each holds a frame at most.
 const CONNECTIONS_MAX: usize = 256;
+const CONNECTIONS_OF_ADDRESS_MAX: usize = CONNECTIONS_MAX / 2;
+/// Handshakes at once: they take no place of a connection.
+const HANDSHAKES_MAX: usize = 64;
+/// The longest frame. Unit: bytes. Chosen: four times the longest of `HAProxy`.
+const FRAME_BYTES_MAX: usize = 256 << 10;
 /// How long a handshake may take.
 const HANDSHAKE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a frame that was begun may take for its next bytes.
+const FRAME_WITHIN: Duration = Duration::from_secs(30);
+/// How often refused connections are in the log. Unit: milliseconds.
+const REPORT_EVERY_MS: i64 = 60_000;
 /// How often it is looked whether tripline stops.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long to wait where no connection can be accepted: files ran out. Chosen.
@@ -59,6 +71,26 @@ struct Listening {
     intake: Intake,
     /// Messages since the start.
     messages: AtomicU64,
+    /// Connections, by address.
+    connections: Mutex<BTreeMap<IpAddr, usize>>,
+    /// When refused connections were last in the log, and how many there were since.
+    refused: Mutex<(EventTime, u64)>,
+}
+
+/// A connection's place; it is free again where this is dropped.
+#[derive(Debug)]
+struct Place(Arc<Listening>, IpAddr);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut connections = self.0.connections.lock();
+        if let Some(count) = connections.get_mut(&self.1) {
+            *count -= 1;
+            if *count == 0 {
+                connections.remove(&self.1);
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -101,6 +133,8 @@ impl Receiver {
                 params: params.clone(),
                 intake: intake.clone(),
                 messages: AtomicU64::new(0),
+                connections: Mutex::default(),
+                refused: Mutex::new((EventTime::MIN, 0)),
             };
             Ok((Arc::new(listening), socket))
         };
@@ -188,8 +222,33 @@ impl Listening {
         }
     }
 
+    /// A place for a connection from that address, if there is one.
+    fn place(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let mut connections = self.connections.lock();
+        let all: usize = connections.values().sum();
+        let of_address = connections.get(&address).copied().unwrap_or(0);
+        if all >= CONNECTIONS_MAX || of_address >= CONNECTIONS_OF_ADDRESS_MAX {
+            return None;
+        }
+        connections.insert(address, of_address + 1);
+        drop(connections);
+        Some(Place(Arc::clone(self), address))
+    }
+
+    /// Says in the log, once a minute, that connections were refused.
+    fn report(&self, sender: SocketAddr, why: &str) {
+        let now = clock::now();
+        let mut refused = self.refused.lock();
+        refused.1 += 1;
+        if now.ms_since(refused.0) >= REPORT_EVERY_MS {
+            tracing::warn!(source = self.name, %sender, why, connections = refused.1,
+                "a syslog connection is closed");
+            *refused = (now, 0);
+        }
+    }
+
     async fn streams(self: &Arc<Self>, listener: &TcpListener) {
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
         loop {
             let (stream, sender) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -208,44 +267,60 @@ impl Listening {
                 }
                 continue;
             }
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-                tracing::warn!(
-                    source = self.name,
-                    connections = CONNECTIONS_MAX,
-                    "a syslog connection is closed: there are too many"
-                );
-                continue;
-            };
+            // A gateway that vanished is noticed. A connection is as good without.
+            let _set = rustix::net::sockopt::set_socket_keepalive(&stream, true);
             let listening = Arc::clone(self);
-            tokio::spawn(async move {
-                let _held = place;
-                match &listening.params.transport {
-                    Transport::Tls(config) => {
-                        let accepting = TlsAcceptor::from(Arc::clone(config)).accept(stream);
-                        match timeout(HANDSHAKE_WITHIN, accepting).await {
-                            Ok(Ok(stream)) => listening.stream(stream).await,
-                            Ok(Err(error)) => {
-                                tracing::warn!(source = listening.name, %sender, %error,
-                                    "a syslog connection is closed: no TLS");
-                            }
-                            Err(_) => {}
+            match &self.params.transport {
+                Transport::Tls(config) => {
+                    let Ok(handshake) = Arc::clone(&handshakes).try_acquire_owned() else {
+                        self.report(sender, "too many handshakes");
+                        continue;
+                    };
+                    let accepting = TlsAcceptor::from(Arc::clone(config)).accept(stream);
+                    tokio::spawn(async move {
+                        let accepted = timeout(HANDSHAKE_WITHIN, accepting).await;
+                        drop(handshake);
+                        match accepted {
+                            Ok(Ok(stream)) => listening.connection(stream, sender).await,
+                            Ok(Err(error)) => listening.report(sender, &error.to_string()),
+                            Err(_) => listening.report(sender, "the handshake took too long"),
                         }
-                    }
-                    Transport::Tcp | Transport::Udp => listening.stream(stream).await,
+                    });
                 }
-            });
+                Transport::Tcp | Transport::Udp => {
+                    tokio::spawn(async move { listening.connection(stream, sender).await });
+                }
+            }
+        }
+    }
+
+    /// Gives a connection a place, and reads it.
+    async fn connection(self: Arc<Self>, stream: impl AsyncRead + Unpin, sender: SocketAddr) {
+        match self.place(sender.ip().to_canonical()) {
+            Some(_held) => self.stream(stream, sender).await,
+            None => self.report(sender, "there are too many"),
         }
     }
 
     /// Reads a connection until its sender ends it.
-    async fn stream(&self, mut stream: impl AsyncRead + Unpin) {
+    async fn stream(&self, mut stream: impl AsyncRead + Unpin, sender: SocketAddr) {
         let (mut frames, mut chunk) = (Frames::default(), vec![0; CHUNK_BYTES]);
-        // A sender that breaks off has sent all that it did.
-        while let Ok(read @ 1..) = stream.read(&mut chunk).await {
+        loop {
+            let reading = stream.read(&mut chunk);
+            let read = if frames.is_partial() {
+                let Ok(read) = timeout(FRAME_WITHIN, reading).await else {
+                    return self.report(sender, "a frame has no end");
+                };
+                read
+            } else {
+                reading.await
+            };
+            // A sender that breaks off has sent all that it did.
+            let Ok(read @ 1..) = read else { break };
             let limits = Limits::at(clock::now());
             let mut decoded = Decoded::default();
             let bytes = chunk.get(..read).unwrap_or_default();
-            frames.push(bytes, limits.record_bytes_max, &mut |frame| {
+            frames.push(bytes, FRAME_BYTES_MAX, &mut |frame| {
                 self.add(frame, &limits, &mut decoded);
             });
             if self.take(decoded).await.is_err() {
