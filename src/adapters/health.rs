@@ -164,7 +164,12 @@ impl Recent {
             let found = format!("{} of the last minute answered 429", count(requests, "request"));
             warning(Part::Queue, "queue-full", found)
         });
-        let refused = rose(|one| one.refused).map(|records| {
+        // Requests without a credential are usual.
+        let at_fault = |one: &Measurements| {
+            let harmless = one.sources.iter().map(|source| source.without_credential).sum();
+            one.refused.saturating_sub(harmless)
+        };
+        let refused = rose(at_fault).map(|records| {
             let found = format!("{records} rejected in the last minute");
             warning(Part::Records, "records-refused", found)
         });
@@ -200,13 +205,16 @@ impl Recent {
             };
             self.risen(now, of_it).map_or(0, |(by, _)| by)
         };
-        // Requests without a credential are usual, unless nothing else ever came.
-        let refused = match source.events {
-            0 => rose(|one| one.refused),
-            _ => rose(|one| one.refused - one.without_credential),
-        };
+        let refused = rose(|one| one.refused - one.without_credential);
+        let never_read = source.events == 0 && source.refused > 0;
         let issue = if rose(|one| one.file_errors) > 0 {
             critical(Part::Source, "files-unreadable", "can't read its files".to_owned())
+        } else if never_read && source.refused == source.without_credential {
+            let found = format!("none of {} records names a credential", source.refused);
+            critical(Part::Source, "records-refused", found)
+        } else if never_read {
+            let found = format!("{} records came, and none could be read", source.refused);
+            critical(Part::Source, "records-refused", found)
         } else if refused > 0 && rose(|one| one.events) == 0 {
             let found = format!("all {refused} records of the last minute were refused");
             critical(Part::Source, "records-refused", found)
@@ -391,6 +399,8 @@ mod tests {
         finds(Part::Source, true, blind, |now, at| {
             now.sources = vec![source((7, total(1, at), 0))];
         });
+        let junk = "7 records came, and none could be read";
+        finds(Part::Source, true, junk, |now, _| now.sources = vec![source((0, 7, 0))]);
         let without = |events| {
             move |now: &mut Measurements, at| {
                 let without_credential = total(1, at);
@@ -398,7 +408,8 @@ mod tests {
                 now.sources = vec![SourceJson { without_credential, ..some }];
             }
         };
-        finds(Part::Source, true, blind, without(0));
+        let keyless = "none of 119 records names a credential";
+        finds(Part::Source, true, keyless, without(0));
         assert_eq!(found_after(without(7)), [], "requests without a credential are usual");
         assert_eq!(
             found_after(|now, at| now.sources = vec![source((total(1, at), total(1, at), 0))]),

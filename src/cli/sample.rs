@@ -2,6 +2,7 @@
 
 use crate::adapters::clock;
 use crate::adapters::sources::file::{Layout, Records};
+use crate::adapters::storage::key_material::KEY_BYTES;
 use crate::config::sections::catalog;
 use crate::config::settings::Settings;
 use crate::formats::events::access_log::AccessLog;
@@ -26,7 +27,8 @@ const GUESSED_BY: usize = 50;
 pub(super) fn describe(settings: &Settings, path: &Path) -> io::Result<Sample> {
     let mut sample = Sample::default();
     let limits = Limits::at(clock::now());
-    let fingerprints = Fingerprinter::new(vec![0; 32]).with_random_ids(settings.random_ids);
+    let (fingerprints, is_own) = fingerprints(settings);
+    sample.has_own_key = is_own;
     let decoder = &settings.decoder;
     let mut records = Records::of_format(path, &decoder.format, |raw| raw)?;
     while records
@@ -35,8 +37,30 @@ pub(super) fn describe(settings: &Settings, path: &Path) -> io::Result<Sample> {
     }
     if sample.is_mostly_refused() {
         sample.guess = guess(path, decoder.format.as_str());
+        let others = settings.sources.decoders.iter();
+        let others = others.filter(|(name, _)| **name != settings.decoder_source);
+        for (name, other) in others {
+            let mut records = Records::of_format(path, &other.format, |raw| raw)?;
+            let mut events = 0;
+            records.decode_on(other, (&limits, &fingerprints), |_, it| {
+                events += u64::from(it.is_ok());
+            })?;
+            if events > 0 {
+                sample.others.push(name.clone());
+            }
+        }
     }
     Ok(sample)
+}
+
+/// The fingerprints that the daemon makes, where its key is there and may be read; and whether it was.
+fn fingerprints(settings: &Settings) -> (Fingerprinter, bool) {
+    let path = settings.fingerprint_key_file.clone();
+    let path = path.unwrap_or_else(|| settings.data_dir.join("fingerprint.key"));
+    let key = std::fs::read(path).ok().filter(|key| key.len() >= KEY_BYTES);
+    let is_own = key.is_some();
+    let key = key.unwrap_or_else(|| vec![0; KEY_BYTES]);
+    (Fingerprinter::new(key).with_random_ids(settings.random_ids), is_own)
 }
 
 /// How the records of a file are understood.
@@ -48,6 +72,11 @@ pub(super) struct Sample {
     verified: u64,
     refused: BTreeMap<&'static str, (u64, u64, Refusal)>,
     guess: Option<&'static str>,
+    /// Other sources of the configuration that read it.
+    others: Vec<String>,
+    /// Whether fingerprints are those that the daemon makes.
+    has_own_key: bool,
+    has_fingerprints: bool,
 }
 
 impl Sample {
@@ -56,6 +85,7 @@ impl Sample {
             Ok(event) => {
                 self.events += 1;
                 self.verified += u64::from(event.verified);
+                self.has_fingerprints |= event.held_secret;
             }
             Err(refusal) => {
                 self.refused.entry(refusal.as_str()).or_insert((0, line, *refusal)).0 += 1;
@@ -99,6 +129,15 @@ impl Sample {
             let _written = writeln!(
                 text,
                 "this looks like the format {format}: --format {format}, or format = \"{format}\" in its section"
+            );
+        }
+        if !self.others.is_empty() {
+            let others = self.others.join(", ");
+            let _written = writeln!(text, "as records of {others} it is read: --source NAME");
+        }
+        if self.has_fingerprints && !self.has_own_key {
+            text.push_str(
+                "the daemon will name these secrets by other fingerprints: its key is not here\n",
             );
         }
         let severe = settings.control.modes.most_severe();
@@ -158,7 +197,7 @@ fn shown(line: u64, event: &AuthEvent<'_>) -> String {
         );
     }
     if event.held_secret {
-        text.push_str("   a secret was replaced by its fingerprint, which another fingerprint key makes another\n");
+        text.push_str("   a secret was replaced by its fingerprint\n");
     }
     text
 }

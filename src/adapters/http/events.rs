@@ -337,7 +337,8 @@ async fn take(
              sender's clock"
         );
     }
-    if decoded.counters.secrets > 0 {
+    let expects = state.sources.get(source).is_some_and(|it| it.decoder.expects_secrets());
+    if decoded.counters.secrets > 0 && !expects {
         tracing::warn!(
             events = decoded.counters.secrets,
             "a sender names credentials by their secrets; they were replaced by fingerprints"

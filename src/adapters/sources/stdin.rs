@@ -41,7 +41,11 @@ pub fn read(name: &str, decoder: &Decoder, intake: &Intake, runtime: &Handle) {
             return;
         }
         if ended {
-            tracing::info!(source = name, lines = number, "standard input has ended");
+            tracing::warn!(
+                source = name,
+                lines = number,
+                "standard input has ended: nothing more comes from this source"
+            );
             return;
         }
     }

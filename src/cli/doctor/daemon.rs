@@ -125,8 +125,8 @@ fn judge(area: &Area, facts: &Facts) -> Vec<Check> {
 
 /// The issues that the daemon itself reports.
 fn tell(area: &Area, issue: &IssueJson) -> Check {
-    let found = match &issue.store {
-        Some(store) => format!("{store}: {}", issue.found),
+    let found = match issue.store.as_ref().or(issue.source.as_ref()) {
+        Some(name) => format!("{name}: {}", issue.found),
         None => issue.found.clone(),
     };
     let remedy = format!("docs/runbooks/{}.md", issue.runbook);

@@ -153,7 +153,8 @@ fn source(
             "give the source another name",
         ));
     }
-    let decoder = Decoder { prices: Arc::clone(prices), ..decoder(&section) };
+    let prices = Arc::clone(prices);
+    let decoder = Decoder { prices, is_syslog: kind == "syslog", ..decoder(&section) };
     match kind {
         "file" => {
             let files = file(&section, decoder.clone());

@@ -6,6 +6,7 @@ use super::context::Context;
 use super::mapping::{self, Mapping};
 use super::prices::Prices;
 use super::refusal::{Limits, Refusal};
+use super::syslog::message;
 use super::{cloudtrail, native};
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::event::{AuthEvent, Field};
@@ -86,6 +87,8 @@ pub struct Decoder {
     pub raw_secrets: bool,
     /// The tenant of credentials whose record names none.
     pub tenant: Option<String>,
+    /// Whether records have the header of syslog before them.
+    pub is_syslog: bool,
     /// Prices of tokens, by model.
     pub prices: Arc<Prices>,
 }
@@ -113,6 +116,15 @@ impl Format {
 }
 
 impl Decoder {
+    /// Whether its credentials are raw secrets as a matter of course.
+    pub fn expects_secrets(&self) -> bool {
+        let of_mapping = match &self.format {
+            Format::Mapping(mapping) => mapping.credential.has_secrets(),
+            Format::Native | Format::CloudTrail | Format::AccessLog(_) => false,
+        };
+        self.raw_secrets || of_mapping
+    }
+
     /// Decodes one record, with one answer for each event that it holds; none where a mapping passes it over.
     pub fn decode<'a>(
         &self,
@@ -138,6 +150,7 @@ impl Decoder {
                 event
             }));
         };
+        let record = if self.is_syslog { message(record) } else { record };
         match &self.format {
             Format::Native => each(native::decode(record, &context)),
             Format::CloudTrail => cloudtrail::decode(record, &context, each),

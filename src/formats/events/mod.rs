@@ -12,7 +12,7 @@ pub mod log_format;
 pub mod mapping;
 pub mod native;
 pub mod otlp;
-mod otlp_message;
+pub mod otlp_message;
 pub mod place;
 pub mod pointer;
 pub mod prices;

@@ -154,6 +154,11 @@ impl Place {
         self.all(record).next()
     }
 
+    /// Whether a part of it is said to hold raw secrets.
+    pub(in crate::formats) fn has_secrets(&self) -> bool {
+        self.0.iter().any(|part| part.fingerprint == Some(true))
+    }
+
     /// The credentials of a request: the first one, and where that is a raw secret, each other raw secret
     /// (`all_are_secrets`: as which the source has all that do not say otherwise). A
     /// client chooses which headers it sends, and must not hide one credential behind another.

@@ -14,7 +14,6 @@ use crate::adapters::sources::decoded::Decoded;
 use crate::adapters::sources::intake::{Intake, Stopping};
 use crate::adapters::sources::rejects::RecordPlace;
 use crate::formats::events::refusal::{Limits, Refusal};
-use crate::formats::events::syslog::message;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -188,9 +187,7 @@ impl Listening {
 
     fn add(&self, frame: Result<&[u8], Refusal>, limits: &Limits, decoded: &mut Decoded) {
         let number = self.messages.fetch_add(1, Ordering::Relaxed) + 1;
-        let message = frame.map(message);
-        let record = message.as_deref().map_err(|refusal| *refusal);
-        self.intake.decode(&self.params.decoder, (number, record), limits, decoded);
+        self.intake.decode(&self.params.decoder, (number, frame), limits, decoded);
     }
 
     async fn take(&self, decoded: Decoded) -> Result<(), Stopping> {
