@@ -14,6 +14,7 @@ pub(super) struct Answer {
     /// Lines refused.
     pub(super) refused: u64,
     /// The first hundred of them.
+    #[schema(max_items = 100)]
     pub(super) lines: Vec<RefusedLine>,
 }
 
@@ -33,8 +34,10 @@ impl Answer {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct RefusedLine {
     /// Its number, from 1.
+    #[schema(minimum = 1)]
     pub(super) line: u64,
-    /// Why.
+    /// The reason.
+    #[schema(value_type = Refusal)]
     pub(super) reason: &'static str,
     /// The remedy.
     pub(super) remedy: &'static str,

@@ -24,7 +24,7 @@ pub(super) struct BudgetQuery {
 /// The proven bound on false actions, by kind of credential.
 #[utoipa::path(
     get, path = "/v1/budget", params(BudgetQuery),
-    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+    responses((status = 200, body = Vec<CohortJson>), (status = 401, body = Problem))
 )]
 pub(super) async fn show_budget(
     State(control): State<ControlPlane>,

@@ -11,6 +11,9 @@ use super::extract::Query;
 use super::problem::Problem;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::enforce::embedded::table::Changed;
+use crate::model::credential::Kind;
+use crate::model::decision::{DecisionId, Status};
+use crate::model::finding::FindingId;
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::ACCEPT;
@@ -23,9 +26,9 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
-/// How many changes an answer has at most.
+/// How many changes an answer has at most. The schema of the answer has it as `max_items`.
 const PAGE_MAX: u32 = 1000;
 /// How many streams there are at once of gateways, and as many of people. Chosen: gateways are few.
 const STREAMS_MAX: usize = 256;
@@ -85,18 +88,32 @@ pub(super) struct ChangesQuery {
 }
 
 /// A change of a credential: the newest one.
-#[derive(Debug, Serialize)]
-struct ChangeJson {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Change)]
+pub(super) struct ChangeJson {
+    /// The kind of the credential.
+    #[schema(value_type = Kind)]
     kind: &'static str,
+    /// The id of the credential.
     id: String,
-    /// `active`, `throttled`, `suspended` or `revoked`.
+    /// Its status from now on.
+    #[schema(value_type = Status)]
     status: &'static str,
-    /// When it ends by itself.
+    /// When that ends by itself; null: never.
+    #[schema(required, format = DateTime)]
     until: Option<String>,
+    /// The rank of the decision among those on this credential; a lower one is out of date.
     generation: u64,
+    /// The decision behind it.
+    #[schema(value_type = DecisionId)]
     decision: String,
+    /// The finding behind that decision; null where a person or an expiry ordered it.
+    #[schema(required, value_type = Option<FindingId>)]
     finding: Option<String>,
+    /// The reason for the decision.
     reason: String,
+    /// When the decision was made.
+    #[schema(format = DateTime)]
     at: String,
 }
 
@@ -117,10 +134,13 @@ impl From<&Changed> for ChangeJson {
 }
 
 /// Changes since a cursor.
-#[derive(Debug, Serialize)]
-struct ChangesJson {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Changes)]
+pub(super) struct ChangesJson {
     /// Whether what follows begins from the start: forget what you hold.
     reset: bool,
+    /// The changes, oldest first.
+    #[schema(max_items = 1000)]
     changes: Vec<ChangeJson>,
     /// The cursor of the next question.
     next: String,
@@ -174,7 +194,7 @@ impl Reader {
     get, path = "/v1/changes", params(ChangesQuery),
     responses(
         (status = 200, description = "What changed; as events, where that is accepted",
-            content((Object = "application/json"), (String = "text/event-stream"))),
+            content((ChangesJson = "application/json"), (String = "text/event-stream"))),
         (status = 401, body = Problem),
         (status = 503, body = Problem, description = "Too many streams")
     )

@@ -57,7 +57,7 @@ pub(super) struct CredentialsQuery {
 /// The busiest credentials of the last minute, and those out of service.
 #[utoipa::path(
     get, path = "/v1/credentials", params(CredentialsQuery),
-    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+    responses((status = 200, body = Vec<CredentialJson>), (status = 401, body = Problem))
 )]
 pub(super) async fn list_credentials(
     State(state): State<Arc<CredentialsState>>,
@@ -95,7 +95,7 @@ fn describe(
 #[utoipa::path(
     get, path = "/v1/credentials/{id}",
     params(("id" = String, Path, description = "kind:id, or the id of an API key")),
-    responses((status = 200, body = Object), (status = 404, body = Problem))
+    responses((status = 200, body = CredentialJson), (status = 404, body = Problem))
 )]
 pub(super) async fn show_credential(
     State(state): State<Arc<CredentialsState>>,
@@ -122,7 +122,7 @@ pub(super) async fn show_credential(
 #[utoipa::path(
     post, path = "/v1/credentials/{id}/suspend", request_body = OrderBody,
     params(("id" = String, Path)),
-    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem),
+    responses((status = 200, body = OrderResult), (status = 400, body = Problem), (status = 403, body = Problem),
         (status = 409, body = Problem, description = "Something more severe is in force"))
 )]
 pub(super) async fn suspend(
@@ -138,7 +138,7 @@ pub(super) async fn suspend(
 #[utoipa::path(
     post, path = "/v1/credentials/{id}/revoke", request_body = OrderBody,
     params(("id" = String, Path)),
-    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
+    responses((status = 200, body = OrderResult), (status = 400, body = Problem), (status = 403, body = Problem))
 )]
 pub(super) async fn revoke(
     State(state): State<Arc<CredentialsState>>,
@@ -153,7 +153,7 @@ pub(super) async fn revoke(
 #[utoipa::path(
     post, path = "/v1/credentials/{id}/restore", request_body = OrderBody,
     params(("id" = String, Path)),
-    responses((status = 200, body = Object), (status = 400, body = Problem), (status = 403, body = Problem))
+    responses((status = 200, body = OrderResult), (status = 400, body = Problem), (status = 403, body = Problem))
 )]
 pub(super) async fn restore(
     State(state): State<Arc<CredentialsState>>,

@@ -14,16 +14,21 @@ use crate::adapters::journal::history::History;
 use crate::adapters::recent_events::RecentEvents;
 use crate::control_plane::approvals::PendingApproval;
 use crate::formats::api::decision::DecisionJson;
+use crate::formats::api::schema::one_of;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId, Vote};
+use crate::model::decision::{Decision, DecisionId, Receipt, Vote};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use utoipa::IntoParams;
+use utoipa::openapi::schema::{Object, ObjectBuilder};
+use utoipa::{IntoParams, ToSchema};
+
+/// Stands for the answer of a store that has not answered yet.
+const WAITING: &str = "waiting";
 
 /// State of the handlers about decisions and approvals.
 #[derive(Debug)]
@@ -54,7 +59,7 @@ pub(super) struct DecisionsQuery {
 /// Decisions, newest first: of one credential all that the journal has, otherwise the newest.
 #[utoipa::path(
     get, path = "/v1/decisions", params(DecisionsQuery),
-    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+    responses((status = 200, body = Vec<DecisionAnswer>), (status = 401, body = Problem))
 )]
 pub(super) async fn list_decisions(
     State(state): State<Arc<DecisionsState>>,
@@ -75,14 +80,26 @@ pub(super) async fn list_decisions(
 }
 
 /// A decision, and how far the stores are with it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DecisionAtStores)]
 pub(super) struct DecisionAnswer {
     #[serde(flatten)]
     decision: DecisionJson,
     /// The answer of each store, or `waiting`; left out of old decisions and those that no store
     /// reported of.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, schema_with = receipts_schema)]
     stores: Option<BTreeMap<String, &'static str>>,
+}
+
+/// The answers by store.
+fn receipts_schema() -> Object {
+    let words = Receipt::ALL.map(Receipt::as_str).into_iter().chain([WAITING]);
+    let answer = one_of("The answer of the store; `waiting`: it is due.", words);
+    let description = "The answer of each store that takes the credential, by its name; absent of old \
+         decisions and of those that are not carried out.";
+    let map = ObjectBuilder::new().additional_properties(Some(answer));
+    map.description(Some(description)).build()
 }
 
 impl DecisionAnswer {
@@ -90,7 +107,7 @@ impl DecisionAnswer {
         let told = state.stores.iter().filter(|store| store.takes(&decision.credential));
         let receipts = state.recent.receipts(decision.id).filter(|_| decision.carried_out);
         let stores = receipts.map(|receipts| {
-            let answered = |name: &str| receipts.get(name).map_or("waiting", |one| one.as_str());
+            let answered = |name: &str| receipts.get(name).map_or(WAITING, |one| one.as_str());
             told.map(|store| (store.name().to_owned(), answered(store.name()))).collect()
         });
         Self { decision: DecisionJson(decision), stores }
@@ -131,7 +148,7 @@ fn unreadable() -> Problem {
 /// One decision, however old.
 #[utoipa::path(
     get, path = "/v1/decisions/{id}", params(("id" = String, Path)),
-    responses((status = 200, body = Object), (status = 404, body = Problem))
+    responses((status = 200, body = DecisionAnswer), (status = 404, body = Problem))
 )]
 pub(super) async fn show_decision(
     State(state): State<Arc<DecisionsState>>,
@@ -149,11 +166,13 @@ fn no_decision() -> Problem {
 }
 
 /// A revocation that waits for people.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PendingApproval)]
 pub(super) struct PendingApprovalJson {
     /// The decision made meanwhile.
     decision: DecisionJson,
     /// Until when people may say yes or no.
+    #[schema(format = DateTime)]
     until: String,
     /// The names of those who agreed and may operate now.
     agreed: Vec<String>,
@@ -175,7 +194,7 @@ impl From<PendingApproval> for PendingApprovalJson {
 /// The revocations that wait for people, the most urgent first.
 #[utoipa::path(
     get, path = "/v1/approvals",
-    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+    responses((status = 200, body = Vec<PendingApprovalJson>), (status = 401, body = Problem))
 )]
 pub(super) async fn list_approvals(
     State(state): State<Arc<DecisionsState>>,
@@ -189,7 +208,7 @@ pub(super) async fn list_approvals(
 #[utoipa::path(
     post, path = "/v1/decisions/{id}/approve", request_body = OrderBody,
     params(("id" = String, Path)),
-    responses((status = 200, body = Object), (status = 404, body = Problem), (status = 409, body = Problem))
+    responses((status = 200, body = OrderResult), (status = 404, body = Problem), (status = 409, body = Problem))
 )]
 pub(super) async fn approve(
     State(state): State<Arc<DecisionsState>>,
@@ -204,7 +223,7 @@ pub(super) async fn approve(
 #[utoipa::path(
     post, path = "/v1/decisions/{id}/reject", request_body = OrderBody,
     params(("id" = String, Path)),
-    responses((status = 200, body = Object), (status = 404, body = Problem), (status = 409, body = Problem))
+    responses((status = 200, body = OrderResult), (status = 404, body = Problem), (status = 409, body = Problem))
 )]
 pub(super) async fn reject(
     State(state): State<Arc<DecisionsState>>,

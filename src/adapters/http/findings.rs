@@ -43,7 +43,7 @@ pub(super) struct FindingsQuery {
 /// Findings, newest first, of before the start too; of those that are open the most severe first.
 #[utoipa::path(
     get, path = "/v1/findings", params(FindingsQuery),
-    responses((status = 200, body = Vec<Object>), (status = 401, body = Problem))
+    responses((status = 200, body = Vec<FindingJson>), (status = 401, body = Problem))
 )]
 pub(super) async fn list_findings(
     State(state): State<Arc<FindingsState>>,
@@ -96,7 +96,7 @@ async fn from_archive<T: Send + 'static>(
 /// One finding.
 #[utoipa::path(
     get, path = "/v1/findings/{id}", params(("id" = String, Path)),
-    responses((status = 200, body = Object), (status = 404, body = Problem))
+    responses((status = 200, body = FindingJson), (status = 404, body = Problem))
 )]
 pub(super) async fn show_finding(
     State(state): State<Arc<FindingsState>>,

@@ -1,5 +1,7 @@
 //! The description of the API: what holds of many operations is said once, here.
 
+use super::auth::Role;
+use crate::formats::api::schema::one_of;
 use crate::formats::events::schema::json_schema;
 use serde_json::{Map, Value, json};
 
@@ -7,6 +9,8 @@ const PROBLEM: &str = "#/components/schemas/Problem";
 const LINES: &str = "A JSON object a line, or one JSON array of them; see docs/events.md";
 /// The schema of a line, or of an element. A body is not held against it as a whole.
 const EVENT: &str = "#/components/schemas/AuthEvent";
+/// Where an operation says what its stream is.
+const EVENT_STREAM: &str = "/get/responses/200/content/text~1event-stream";
 const METHODS: [&str; 2] = ["get", "post"];
 /// Gateways ask with the method of the request.
 const METHODS_OF_CHECK: [&str; 6] = ["post", "put", "patch", "delete", "options", "head"];
@@ -48,11 +52,89 @@ pub(super) fn complete(mut document: Value) -> Value {
     if let Some(components) = document.pointer_mut("/components") {
         set(components, "securitySchemes", security_schemes());
     }
-    let schemas = document.pointer_mut("/components/schemas");
-    if let Some(schemas) = schemas {
-        set(schemas, "AuthEvent", json_schema());
+    if let Some(schemas) = document.pointer_mut("/components/schemas") {
+        complete_schemas(schemas);
+    }
+    for (path, events) in [("/v1/stream", news()), ("/v1/changes", changes())] {
+        let content = document.pointer_mut("/paths").and_then(|paths| paths.get_mut(path));
+        let content = content.and_then(|item| item.pointer_mut(EVENT_STREAM));
+        if let Some(content) = content {
+            set(content, "schema", event_stream(&events));
+        }
+    }
+    let otlp = document.pointer_mut("/paths/~1v1~1sources~1{name}~1v1~1logs/post/responses/200");
+    if let Some(answer) = otlp {
+        let json = json!({ "$ref": "#/components/schemas/ExportLogsServiceResponse" });
+        let protobuf = json!({ "type": "string", "format": "binary" });
+        let content = json!({
+            "application/json": { "schema": json },
+            "application/x-protobuf": { "schema": protobuf },
+        });
+        set(answer, "content", content);
     }
     document
+}
+
+/// Adds the schemas whose types are of no answer, or of another crate.
+fn complete_schemas(schemas: &mut Value) {
+    set(schemas, "AuthEvent", json_schema());
+    set(schemas, "ExportLogsServiceResponse", otlp_answer());
+    set(schemas, "Role", json!(one_of("A right of a token.", Role::ALL.map(Role::as_str))));
+    // The status is written by a layer that knows no roles.
+    if let Some(roles) = schemas.pointer_mut("/DaemonStatus/properties/roles") {
+        set(roles, "items", json!({ "$ref": "#/components/schemas/Role" }));
+    }
+}
+
+/// The answer to OTLP in JSON.
+fn otlp_answer() -> Value {
+    json!({
+        "description": "The answer that the protocol of OpenTelemetry has.",
+        "type": "object",
+        "required": ["partialSuccess"],
+        "properties": { "partialSuccess": {
+            "description": "What was refused; null: nothing.",
+            "type": ["object", "null"],
+            "required": ["rejectedLogRecords", "errorMessage"],
+            "properties": {
+                "rejectedLogRecords": {
+                    "description": "Records refused.",
+                    "type": "integer",
+                    "minimum": 0,
+                },
+                "errorMessage": {
+                    "description": "The fault of the first of them, and the remedy.",
+                    "type": "string",
+                },
+            },
+        } },
+    })
+}
+
+/// The events of `/v1/stream`, and the schema of the data of each.
+fn news() -> Value {
+    json!({
+        "finding": { "$ref": "#/components/schemas/Finding" },
+        "decision": { "$ref": "#/components/schemas/Decision" },
+        "missed": { "type": "object", "maxProperties": 0 },
+    })
+}
+
+/// The events of `/v1/changes`.
+fn changes() -> Value {
+    json!({
+        "change": { "$ref": "#/components/schemas/Change" },
+        "reset": { "type": "object", "maxProperties": 0 },
+    })
+}
+
+/// The schema of a stream. OpenAPI 3.1 has no word for the data of its events.
+fn event_stream(events: &Value) -> Value {
+    json!({
+        "type": "string",
+        "description": "Server-sent events; `data` is JSON, of the schema that `x-event-data` has for the name of the event.",
+        "x-event-data": events,
+    })
 }
 
 /// How callers show who they are.
@@ -152,10 +234,78 @@ fn name_problem(content: &mut Map<String, Value>) {
 mod tests {
     use serde_json::Value;
 
+    fn document() -> Value {
+        serde_json::from_str(&crate::adapters::http::router::open_api()).expect("JSON")
+    }
+
+    /// Where a schema has no type, or a property no description; `place` names it.
+    fn gaps(place: &str, schema: &Value, found: &mut Vec<String>) {
+        let parts = ["$ref", "enum", "oneOf", "anyOf", "allOf", "type"];
+        let is_typed = parts.iter().any(|part| schema.get(part).is_some());
+        let fields = ["properties", "additionalProperties"];
+        let is_open =
+            schema["type"] == "object" && fields.iter().all(|part| schema.get(part).is_none());
+        if !is_typed || is_open || (schema["type"] == "array" && schema.get("items").is_none()) {
+            found.push(place.to_owned());
+        }
+        for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+            let place = format!("{place}.{name}");
+            let mut parts = property["oneOf"].as_array().into_iter().flatten().chain([property]);
+            if !parts.any(|part| part["description"].is_string()) {
+                found.push(format!("{place} has no description"));
+            }
+            gaps(&place, property, found);
+        }
+        for word in ["oneOf", "anyOf", "allOf"] {
+            for part in schema[word].as_array().into_iter().flatten() {
+                gaps(&format!("{place} ({word})"), part, found);
+            }
+        }
+        for part in ["items", "additionalProperties"] {
+            if let Some(part) = schema.get(part).filter(|part| part.is_object()) {
+                gaps(&format!("{place}[]"), part, found);
+            }
+        }
+    }
+
+    #[test]
+    fn every_json_answer_has_a_schema_with_a_name_and_every_field_a_type_and_a_description() {
+        let document = document();
+        let mut found = Vec::new();
+        for (name, schema) in document["components"]["schemas"].as_object().expect("schemas") {
+            gaps(name, schema, &mut found);
+        }
+        let mut answers = 0;
+        for (path, item) in document["paths"].as_object().expect("paths") {
+            for (method, operation) in item.as_object().expect("methods") {
+                for (status, response) in operation["responses"].as_object().expect("responses") {
+                    let schema = &response["content"]["application/json"]["schema"];
+                    let is_named = schema.get("$ref").or_else(|| schema["items"].get("$ref"));
+                    match is_named {
+                        Some(_) => answers += 1,
+                        None if schema.is_null() => {}
+                        None => found.push(format!("{method} {path}: {status}")),
+                    }
+                }
+            }
+        }
+        assert!(found.is_empty(), "{found:#?}");
+        assert!(answers >= 20, "{answers}");
+    }
+
+    #[test]
+    fn every_reference_leads_to_a_schema() {
+        let document = document();
+        let text = document.to_string();
+        let references = text.split("\"$ref\":\"#").skip(1).map(|rest| rest.split('"').next());
+        for reference in references.flatten() {
+            assert!(document.pointer(reference).is_some(), "{reference}");
+        }
+    }
+
     #[test]
     fn every_operation_names_its_errors_and_their_media_type() {
-        let document: Value =
-            serde_json::from_str(&crate::adapters::http::router::open_api()).expect("JSON");
+        let document = document();
         let paths = document["paths"].as_object().expect("paths");
         let mut errors = 0;
         for (path, item) in paths {

@@ -8,9 +8,11 @@ use crate::adapters::recent_events::RecentEvents;
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::secrets::secret::{Fingerprinter, kind_nearby};
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, Order};
+use crate::model::decision::{Decision, DecisionId, Order, Status};
+use crate::model::finding::FindingId;
 use serde::Serialize;
 use std::time::Duration;
+use utoipa::ToSchema;
 
 /// How many rows an answer has at most.
 const ROWS_MAX: usize = 1000;
@@ -27,34 +29,42 @@ pub(super) fn most(wanted: Option<usize>) -> usize {
 }
 
 /// The result of an order.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct OrderResult {
     /// Whether anything changed.
     pub(super) changed: bool,
-    /// The decision that was made.
+    /// The decision that was made; null: none was needed.
+    #[schema(required)]
     pub(super) decision: Option<DecisionJson>,
-    /// For what it counts as a voice, where people have to agree.
+    /// The approval that it counts as, where people have to agree; absent: it is none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) voice: Option<VoiceJson>,
     /// The credential's status before.
+    #[schema(value_type = Status)]
     pub(super) before: &'static str,
-    /// Whether tripline knows the credential that is ordered about: it was used, or decided on, recently.
+    /// Whether tripline knows the credential that is ordered about: it was used, or decided on, recently;
+    /// absent: that is not known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) known: Option<bool>,
     /// The stores that can't do it.
     pub(super) cannot: Vec<String>,
-    /// Stores that could not write to disk, and why. The journal has the order, and `/v1/check` follows it,
-    /// now or, where it says so, soon.
+    /// Stores that could not write to disk, and the fault; absent: there is none. The journal has the
+    /// order, and `/v1/check` follows it, now or, where it says so, soon.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) not_written: Vec<String>,
     /// Findings that go on: nothing is done on them for a while, as a person restored.
+    #[schema(value_type = Vec<FindingId>)]
     pub(super) open_findings: Vec<String>,
 }
 
-/// A voice that was counted.
-#[derive(Debug, Serialize)]
+/// An approval that was counted.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Approval)]
 pub(super) struct VoiceJson {
-    /// For which decision.
+    /// The decision.
+    #[schema(value_type = DecisionId)]
     decision: String,
     /// How many more people have to agree.
     missing: u8,

@@ -7,9 +7,10 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+use utoipa::ToSchema;
 
 /// The result of a reload.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Reloaded {
     /// Sections that changed and hold now.
     pub applied: Vec<String>,
@@ -27,7 +28,7 @@ pub type Reloads = mpsc::Sender<Asked>;
 /// Reads the configuration again. One with mistakes changes nothing.
 #[utoipa::path(
     post, path = "/v1/reload",
-    responses((status = 200, body = Object), (status = 403, body = Problem), (status = 422, body = Problem))
+    responses((status = 200, body = Reloaded), (status = 403, body = Problem), (status = 422, body = Problem))
 )]
 pub(super) async fn reload(
     State(reloads): State<Reloads>,

@@ -104,7 +104,7 @@ pub async fn sample_health(state: Weak<StatusState>) {
 /// How the daemon is, and what the asking account may do.
 #[utoipa::path(
     get, path = "/v1/status",
-    responses((status = 200, body = Object), (status = 401, body = super::problem::Problem))
+    responses((status = 200, body = StatusJson), (status = 401, body = super::problem::Problem))
 )]
 pub(super) async fn status(
     State(state): State<Arc<StatusState>>,

@@ -14,7 +14,7 @@ use axum::http::StatusCode;
 #[utoipa::path(
     get, path = "/v1/tenants",
     responses(
-        (status = 200, body = Object),
+        (status = 200, body = TenantsJson),
         (status = 401, body = Problem),
         (status = 503, body = Problem)
     )

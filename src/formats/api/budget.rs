@@ -2,34 +2,44 @@
 
 use crate::control_plane::policy::budget::{BUDGETED, Budgets, Claim, Proof, Proofs};
 use crate::model::credential::Kind;
+use crate::model::finding::Action;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// The proof for one action.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Proof)]
 pub struct ProofJson {
     /// The action.
+    #[schema(value_type = Action)]
     pub action: String,
     /// Findings that would have justified it, had the credential been mature; those of each other
     /// tenant count as one.
     pub open_findings: u64,
-    /// The bound on false ones that holds at 95 %; none while too little was used.
+    /// The bound on false ones that holds at 95 %; null while too little was used.
     /// Unit: per credential-day of use.
+    #[schema(required, minimum = 0)]
     pub certified: Option<f64>,
-    /// The budget; none: the action is not held back. Unit: per credential-day of use.
+    /// The budget; null: the action is not held back. Unit: per credential-day of use.
+    #[schema(required, minimum = 0)]
     pub budget: Option<f64>,
     /// Whether the action is open.
     pub open: bool,
     /// How much longer credentials must be used without a false alarm until it is.
     /// Unit: credential-days of use.
+    #[schema(minimum = 0)]
     pub credential_days_missing: f64,
 }
 
 /// The proofs of one kind, for the credentials of one tenant or those without one.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Cohort)]
 pub struct CohortJson {
     /// The kind of its credentials.
+    #[schema(value_type = Kind)]
     pub cohort: String,
     /// How long all credentials of the kind were used. Unit: credential-days, each 24 hours of use.
+    #[schema(minimum = 0)]
     pub credential_days: f64,
     /// Bursts that ended and that no one confirmed; those of each other tenant count as one.
     pub open_findings: u64,

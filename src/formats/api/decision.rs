@@ -1,39 +1,74 @@
 //! A decision and an enforcement state as JSON, by the contract.
 
 use super::finding::{Measures, known, read_credential, read_time, read_time_if};
+use super::schema::written_as;
+use crate::model::credential::Kind;
 use crate::model::decision::{Decision, DecisionId, Generation, Mode, Order, Safeguard};
 use crate::model::finding::{Action, FindingId};
 use serde::de::Deserializer;
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use utoipa::ToSchema;
 
-#[derive(Serialize, Deserialize)]
+/// The complete order about one credential. It never changes.
+#[derive(Serialize, Deserialize, ToSchema)]
 struct DecisionFields<'a> {
+    /// Its id, by which stores know a repeated delivery.
+    #[schema(value_type = DecisionId)]
     id: Cow<'a, str>,
+    /// The finding that justified it; null where a person or an expiry ordered it.
+    #[schema(required, value_type = Option<FindingId>)]
     finding: Option<String>,
+    /// The id of the credential that it is about.
     credential: Cow<'a, str>,
+    /// The kind of that credential.
+    #[schema(value_type = Kind)]
     kind: Cow<'a, str>,
+    /// The tenant of that credential; null: unknown.
+    #[schema(required)]
     tenant: Option<Cow<'a, str>>,
+    /// Its rank among the decisions on this credential, from 1; 0 where it is not carried out.
     generation: u64,
+    /// The order after the safeguards; where it is not carried out, the one that would be.
+    #[schema(value_type = Order)]
     action: Cow<'a, str>,
+    /// The most severe action that the evidence justified.
+    #[schema(value_type = Action)]
     wanted: Cow<'a, str>,
+    /// The mode in force.
     #[serde(alias = "posture")]
+    #[schema(value_type = Mode)]
     mode: Cow<'a, str>,
+    /// Whether stores are to carry it out.
     carried_out: bool,
+    /// The safeguards that lowered it, in the order in which they did.
+    #[schema(value_type = Vec<Safeguard>)]
     held_by: Vec<Cow<'a, str>>,
+    /// When it ends by itself; null: never.
+    #[schema(required, format = DateTime)]
     until: Option<String>,
+    /// When it was made.
+    #[schema(format = DateTime)]
     at: String,
+    /// When the credential ends by itself; absent: unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     expires: Option<String>,
+    /// The author: `tripline`, or the name of a person.
     by: Cow<'a, str>,
+    /// The summary of the finding, or the reason that the person gave.
     reason: Cow<'a, str>,
+    /// The numbers from which it can be recomputed, by name; the unit is last in the name.
+    #[schema(value_type = BTreeMap<String, f64>)]
     evidence: Measures,
 }
 
 /// A decision that serde can read and write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecisionJson(pub Decision);
+
+written_as!(DecisionJson, DecisionFields<'_>, "Decision");
 
 impl Serialize for DecisionJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,5 +1,6 @@
 //! A finding as JSON, by the contract.
 
+use super::schema::written_as;
 use crate::formats::time::rfc3339;
 use crate::model::credential::{Credential, Kind};
 use crate::model::finding::{Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use utoipa::ToSchema;
 
 /// Numbers under names, in their order.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,30 +68,60 @@ pub(in crate::formats) fn known<T, E: Error>(found: Option<T>, what: &str) -> Re
     found.ok_or_else(|| E::custom(format_args!("unknown {what}")))
 }
 
-#[derive(Serialize, Deserialize)]
+/// One detector's result about one stretch of abnormal use; it is updated while that lasts.
+#[derive(Serialize, Deserialize, ToSchema)]
 struct FindingFields<'a> {
+    /// Its id.
+    #[schema(value_type = FindingId)]
     id: Cow<'a, str>,
+    /// The id of the credential that it is about.
     credential: Cow<'a, str>,
+    /// The kind of that credential.
+    #[schema(value_type = Kind)]
     kind: Cow<'a, str>,
+    /// The tenant of that credential; null: unknown.
+    #[schema(required)]
     tenant: Option<Cow<'a, str>>,
+    /// The detector that found it.
+    #[schema(value_type = Detector)]
     detector: Cow<'a, str>,
+    /// The most severe action that was justified so far.
+    #[schema(value_type = Action)]
     action: Cow<'a, str>,
+    /// When it opened, by the time of the events.
+    #[schema(format = DateTime)]
     opened: String,
+    /// When each action was first justified, by the time of the events.
+    #[schema(value_type = BTreeMap<Action, EventTime>)]
     reached: BTreeMap<Cow<'a, str>, String>,
+    /// The gates that it passed so far.
     #[serde(default)]
+    #[schema(required, value_type = Vec<Gate>)]
     gates: Vec<Cow<'a, str>>,
+    /// When it last changed, by the time of the events.
+    #[schema(format = DateTime)]
     updated: String,
+    /// When it closed, by the time of the events; null: it is open.
+    #[schema(required, format = DateTime)]
     closed: Option<String>,
+    /// Strength of the claim. Unit: nats, the negative logarithm of a tail probability.
     evidence_nats: f64,
+    /// A sentence for the person on call.
     summary: Cow<'a, str>,
+    /// The numbers from which the claim can be recomputed, by name; the unit is last in the name.
+    #[schema(value_type = BTreeMap<String, f64>)]
     evidence: Measures,
+    /// When the credential ends by itself; absent: unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, format = DateTime)]
     expires: Option<String>,
 }
 
 /// A finding that serde can read and write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindingJson(pub Finding);
+
+written_as!(FindingJson, FindingFields<'_>, "Finding");
 
 impl Serialize for FindingJson {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -4,5 +4,6 @@ pub mod budget;
 pub mod decision;
 pub mod finding;
 pub mod profile;
+pub mod schema;
 pub mod status;
 pub mod tenants;

@@ -1,60 +1,79 @@
 //! A credential as people see it, as JSON.
 
 use crate::data_plane::partition_view::View;
-use crate::model::credential::Credential;
+use crate::model::credential::{Credential, Kind};
 use crate::model::decision::{Decision, Status};
+use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 /// A credential as it is now.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Credential)]
 pub struct CredentialJson {
     /// Its id.
     pub credential: String,
     /// Its kind.
+    #[schema(value_type = Kind)]
     pub kind: String,
-    /// The tenant.
+    /// The tenant; null: unknown.
+    #[schema(required)]
     pub tenant: Option<String>,
     /// The status that gateways see.
+    #[schema(value_type = Status)]
     pub status: String,
-    /// When that ends by itself.
+    /// When that ends by itself; null: never.
+    #[schema(required, format = DateTime)]
     pub until: Option<String>,
-    /// The rank of the newest decision on it.
+    /// The rank of the newest decision on it, from 1; 0: there is none.
     pub generation: u64,
-    /// The author of that decision.
+    /// The author of that decision; null: there is none.
+    #[schema(required)]
     pub by: Option<String>,
-    /// Why.
+    /// The reason for that decision; null: there is none.
+    #[schema(required)]
     pub reason: Option<String>,
-    /// The finding behind it.
+    /// The finding behind that decision; null: there is none.
+    #[schema(required, value_type = Option<FindingId>)]
     pub finding: Option<String>,
-    /// When it was first seen.
+    /// When it was first seen; null: it is not remembered.
+    #[schema(required, format = DateTime)]
     pub first_seen: Option<String>,
-    /// When it was last seen.
+    /// When it was last seen; null: it is not remembered.
+    #[schema(required, format = DateTime)]
     pub last_seen: Option<String>,
-    /// Its absolute limit. Unit: requests per minute; 0: none.
+    /// Its absolute limit; null: it is not remembered. Unit: requests per minute; 0: none.
+    #[schema(required)]
     pub limit_per_min: Option<u32>,
     /// Whether an operator wrote that limit down. The built-in one throttles at most.
     #[serde(default)]
+    #[schema(required)]
     pub limit_is_written: Option<bool>,
     /// Its windows, next to what is usual.
     pub windows: Vec<WindowJson>,
-    /// The counts of the last 60 seconds, oldest first; the last is of the newest second.
+    /// The counts of the last 60 seconds, oldest first; the last is of the newest second. Unit: requests.
     #[serde(default)]
+    #[schema(required, max_items = 60)]
     pub per_second: Vec<u32>,
-    /// Its findings whose finding runs.
+    /// The ids of its open findings.
+    #[schema(value_type = Vec<FindingId>)]
     pub open_findings: Vec<String>,
 }
 
 /// A window, next to what is usual.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = Window)]
 pub struct WindowJson {
     /// Its length. Unit: seconds.
     pub window_s: u32,
-    /// The count in it.
+    /// The count in it. Unit: requests.
     pub count: u32,
-    /// The expected count.
+    /// The expected count. Unit: requests.
+    #[schema(minimum = 0)]
     pub expected: f64,
-    /// The most so far in it.
+    /// The most so far in it. Unit: requests.
+    #[schema(minimum = 0)]
     pub peak: f64,
 }
 

@@ -1,27 +1,34 @@
 //! How the daemon is, as JSON: what the console, `tripline top` and `tripline doctor` show.
 
+use crate::model::decision::{Mode, Order};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// How the daemon is. Counts are totals since its start unless they say otherwise.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[schema(as = DaemonStatus)]
 pub struct StatusJson {
     /// The version that runs.
     pub version: String,
     /// The time of the answer.
+    #[schema(format = DateTime)]
     pub now: String,
     /// When the daemon started.
+    #[schema(format = DateTime)]
     pub started: String,
     /// Since when the configuration holds as a whole: the start, or a reload that needs no restart.
     #[serde(default)]
+    #[schema(required, format = DateTime)]
     pub configured: Option<String>,
     /// The default mode.
+    #[schema(value_type = Mode)]
     pub mode: String,
     /// The issues, the most severe first. Empty: the daemon is healthy.
     pub issues: Vec<IssueJson>,
-    /// The caller.
+    /// The name of the caller.
     pub account: String,
-    /// Their roles.
+    /// The roles of the caller.
     pub roles: Vec<String>,
     /// Events applied.
     pub events: u64,
@@ -38,6 +45,7 @@ pub struct StatusJson {
     /// Credentials with an open finding now.
     pub open_incidents: u64,
     /// Decisions that were carried out, by order; of alerts those that were made.
+    #[schema(value_type = BTreeMap<Order, u64>)]
     pub decisions: BTreeMap<String, u64>,
     /// Decisions that a safeguard lowered.
     pub held: u64,
@@ -45,6 +53,7 @@ pub struct StatusJson {
     pub approvals: u64,
     /// Credentials out of service now.
     #[serde(default)]
+    #[schema(required)]
     pub out_of_service: u64,
     /// Credentials with an enforcement state, those restored recently included.
     pub enforced_credentials: u64,
@@ -52,11 +61,14 @@ pub struct StatusJson {
     pub revocation_tokens: i64,
     /// All instances together.
     #[serde(default)]
+    #[schema(required)]
     pub fleet: FleetJson,
     /// The sources.
     #[serde(default)]
+    #[schema(required)]
     pub sources: Vec<SourceJson>,
-    /// The Kafka source, where there is one.
+    /// The Kafka source; null: there is none.
+    #[schema(required)]
     pub kafka: Option<KafkaJson>,
     /// The journal.
     pub journal: JournalJson,
@@ -66,11 +78,12 @@ pub struct StatusJson {
     pub event_log_bytes: u64,
     /// When the partition that waits longest for a checkpoint got its last one by this process; before
     /// that one, since when it is owned.
+    #[schema(required, format = DateTime)]
     pub checkpoint: Option<String>,
 }
 
 /// A part of the daemon that may not be well, in the order in which they are reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
     /// Invariants.
@@ -120,15 +133,18 @@ impl Part {
 }
 
 /// An issue for a person.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Issue)]
 pub struct IssueJson {
-    /// The issue.
+    /// The part that has it.
     pub part: Part,
-    /// Which store, where it is one.
+    /// The name of the store; absent: it is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub store: Option<String>,
-    /// Which source, where it is one.
+    /// The name of the source; absent: it is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub source: Option<String>,
     /// Whether detection or response stalls, or what was learned is at risk.
     pub critical: bool,
@@ -146,7 +162,8 @@ impl StatusJson {
 }
 
 /// All instances together, as far as this one learns of them through Redis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Fleet)]
 pub struct FleetJson {
     /// How many there are.
     pub instances: u64,
@@ -155,7 +172,8 @@ pub struct FleetJson {
 }
 
 /// A source of events. Counts are totals since the start.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Source)]
 pub struct SourceJson {
     /// Its name.
     pub name: String,
@@ -165,16 +183,20 @@ pub struct SourceJson {
     pub refused: u64,
     /// Those of them that name no credential, as requests without one do.
     #[serde(default)]
+    #[schema(required)]
     pub without_credential: u64,
-    /// When it last took an event.
+    /// When it last took an event; null: not since the start.
+    #[schema(required, format = DateTime)]
     pub last_event: Option<String>,
     /// Attempts to read a file, or its folder, that failed; of a source of files.
     #[serde(default)]
+    #[schema(required)]
     pub file_errors: u64,
 }
 
 /// The Kafka source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Kafka)]
 pub struct KafkaJson {
     /// Partitions that this instance owns.
     pub partitions: u64,
@@ -185,7 +207,8 @@ pub struct KafkaJson {
 }
 
 /// The journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Journal)]
 pub struct JournalJson {
     /// Whether it can be written; while not, nothing is carried out.
     pub writable: bool,
@@ -194,7 +217,8 @@ pub struct JournalJson {
 }
 
 /// An auth store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Store)]
 pub struct StoreJson {
     /// Its name.
     pub name: String,
@@ -202,7 +226,8 @@ pub struct StoreJson {
     pub waiting: u64,
     /// Whether it answers.
     pub up: bool,
-    /// The fault that keeps decisions from it, in its own words.
+    /// The fault that keeps decisions from it, in its own words; absent: there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub fault: Option<String>,
 }
