@@ -54,6 +54,8 @@ pub struct Sources {
     pub has_default: bool,
     /// How the records of each are read, of whatever type it is.
     pub decoders: BTreeMap<String, Decoder>,
+    /// The most events a minute that each may take, where that is bounded.
+    pub rates: BTreeMap<String, u32>,
     /// Those that take requests.
     pub http: BTreeMap<String, HttpSource>,
     /// Those that receive syslog.

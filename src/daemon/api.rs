@@ -21,6 +21,7 @@ use crate::adapters::http::stream::StreamState;
 use crate::adapters::journal::history::History;
 use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::sources::ingest::Source;
+use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::RejectLog;
 use crate::adapters::storage::finding_archive::FindingArchive;
 use crate::config::settings::Settings;
@@ -67,6 +68,8 @@ pub(super) struct Builder<'a> {
     pub(super) seed: HashSeed,
     /// Where the places of refused events go.
     pub(super) rejects: Arc<RejectLog>,
+    /// The rates of sources.
+    pub(super) bounds: Arc<RateBounds>,
     /// Settings that a reload changes.
     pub(super) follows: &'a LiveSettings,
 }
@@ -92,6 +95,7 @@ impl Builder<'_> {
                 metrics: metrics.http.clone(),
                 records: metrics.sources.clone(),
                 about: Arc::clone(&about),
+                bounds: self.bounds,
                 requests: 0.into(),
             }),
             check: Arc::new(CheckState {

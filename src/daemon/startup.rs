@@ -38,6 +38,7 @@ use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::sources::ingest::Source;
 use crate::adapters::sources::intake::Intake;
 use crate::adapters::sources::kafka::consumer;
+use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::RejectLog;
 use crate::adapters::storage::budget_store::BudgetStore;
 use crate::adapters::storage::disk_reserve::Reserve;
@@ -98,22 +99,21 @@ impl Daemon {
         let stopping = Arc::new(AtomicBool::new(false));
         let archive = decides.archive.clone();
         let archiving = archive.start().map_err(StartError::Thread)?;
-        let revocation_limit_is_shared = decides.revocation_limit.is_some();
+        let is_shared = decides.revocation_limit.is_some();
         let decides = start_control_plane(decides, opened.stores.clone(), &opened.metrics)?;
         let control = decides.control;
 
         let (kafka, writes) = opened.share(&settings, control.clone(), &stopping);
         let partition = Arc::clone(&kafka.partition);
-        let intake = opened.intake(&stopping);
+        let bounds = Arc::new(RateBounds::new(&settings.sources.rates));
+        let intake = opened.intake(&bounds, &stopping);
         let kept = (opened.snapshots, opened.event_log);
         let watches = super::shard::start(&settings, kept, kafka).await?;
-        let mut tasks = decides.tasks;
-        tasks.extend([writes, watches.writes]);
+        let tasks = decides.tasks.into_iter().chain([writes, watches.writes]).collect();
 
         let planes = (watches.data.clone(), control.clone());
         let by = (&opened.fingerprints, &opened.metrics.reload);
-        let follows =
-            LiveSettings::new(&settings, planes.clone(), partition, revocation_limit_is_shared, by);
+        let follows = LiveSettings::new(&settings, planes.clone(), partition, is_shared, by);
         let (reloads, asked) = mpsc::channel(1);
         let source_threads = super::own_threads::start(&settings, &intake(&watches.source))?;
         let planes_here = super::api::Planes {
@@ -134,6 +134,7 @@ impl Daemon {
             fingerprints: opened.fingerprints,
             seed: opened.seed,
             rejects: Arc::clone(&opened.rejects),
+            bounds,
             follows: &follows,
         };
         let api = api.build(reloads.clone(), opened.keys);
@@ -320,13 +321,17 @@ impl Resources {
     }
 
     /// The way in for sources with threads of their own.
-    fn intake(&self, stopping: &Arc<AtomicBool>) -> impl FnOnce(&Arc<Source>) -> Intake + use<> {
+    fn intake(
+        &self,
+        bounds: &Arc<RateBounds>,
+        stopping: &Arc<AtomicBool>,
+    ) -> impl FnOnce(&Arc<Source>) -> Intake + use<> {
         let (fingerprints, seed) = (Arc::clone(&self.fingerprints), self.seed);
         let (records, rejects) = (self.metrics.sources.clone(), Arc::clone(&self.rejects));
-        let stopping = Arc::clone(stopping);
+        let (bounds, stopping) = (Arc::clone(bounds), Arc::clone(stopping));
         move |ingest| {
             let ingest = Arc::clone(ingest);
-            Intake { ingest, fingerprints, seed, records, rejects, stopping }
+            Intake { ingest, fingerprints, seed, records, rejects, bounds, stopping }
         }
     }
 

@@ -480,3 +480,28 @@ fn a_stream_outlives_redis_and_its_own_deletion_and_takes_over_what_others_left(
     reaches(&daemon, &taken("queue"), 4.0);
     assert_eq!(daemon.terminate(), Some(0));
 }
+
+#[test]
+fn a_source_that_exceeds_its_rate_waits_and_the_others_do_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("events.ndjson");
+    std::fs::write(&log, uses("key_file", now_ms(), 600)).expect("writes");
+    let config = format!(
+        "[sources.flood]\nrate_max = \"600/min\"\n[sources.quiet]\n\
+         [sources.log]\ntype = \"file\"\npaths = [\"{}\"]\nrate_max = \"600/min\"\n",
+        log.display()
+    );
+    let daemon = Daemon::start(&folder, &config);
+    let send = |source: &str, events: usize| {
+        let path = format!("/v1/sources/{source}/events");
+        daemon.send("POST", &path, &[], uses("key_1", now_ms(), events))
+    };
+    let answers: Vec<u16> = (0..10).map(|_| send("flood", 30).0).collect();
+    assert_eq!(answers.first(), Some(&200));
+    let (status, answer) = send("flood", 30);
+    assert!(status == 429 && answer.contains("raise rate_max"), "{answers:?}: {answer}");
+    assert_eq!(send("quiet", 1_000).0, 200);
+    assert!(daemon.metric("tripline_source_rate_exceeded_total{source=\"flood\"}") >= 1.0);
+    reaches(&daemon, &taken("log"), 600.0);
+    until("it may send again", PATIENCE, || (send("flood", 1).0 == 200).then_some(()));
+}

@@ -16,6 +16,7 @@ use crate::adapters::sources::ingest;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::ingest::Source;
 use crate::adapters::sources::metrics::SourceMetrics;
+use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
 use crate::data_plane::batch::HashSeed;
 use crate::formats::events::decoder::Decoder;
@@ -67,6 +68,8 @@ pub struct IngestState {
     pub records: SourceMetrics,
     /// Settings: how far ahead of the clock an event may be.
     pub about: Arc<RwLock<About>>,
+    /// The rates of sources.
+    pub bounds: Arc<RateBounds>,
     /// Requests with events since the start.
     pub requests: AtomicU64,
 }
@@ -320,6 +323,15 @@ async fn take(
 ) -> Result<(StatusCode, Answer), Problem> {
     let DecodedBody { arrived, request, decoded } = body;
     let number = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    if let Err(wait_ms) = state.bounds.take(source, decoded.accepted, arrived) {
+        state.records.count_rate_bound(source);
+        let seconds = wait_ms / 1_000 + 1;
+        let detail = format!(
+            "nothing was taken: send the same events again in {seconds} s, or raise rate_max of the source"
+        );
+        let title = "the source exceeds its rate";
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, title, detail));
+    }
     let taken = state.source.take(request).await;
     let durable = taken.map_err(|error| not_taken(state, error))?;
     if !durable {

@@ -4,6 +4,7 @@
 use super::decoded::Decoded;
 use super::ingest::{Request, Source};
 use super::metrics::SourceMetrics;
+use super::rate_bound::RateBounds;
 use super::rejects::{RecordPlace, RejectLog, letter};
 use crate::adapters::channels::NotTaken;
 use crate::adapters::clock;
@@ -18,6 +19,9 @@ use std::time::Duration;
 /// How long it is waited where a queue is full.
 const FULL_WAIT: Duration = Duration::from_millis(20);
 
+/// How long it is waited at once where a source exceeds its rate: tripline may be stopping.
+const BOUND_WAIT_MAX: Duration = Duration::from_millis(100);
+
 /// State that the threads of sources share with the rest.
 #[derive(Clone, Debug)]
 pub struct Intake {
@@ -31,6 +35,8 @@ pub struct Intake {
     pub records: SourceMetrics,
     /// Where the places of refused records go.
     pub rejects: Arc<RejectLog>,
+    /// The rates of sources.
+    pub bounds: Arc<RateBounds>,
     /// Whether tripline is stopping.
     pub stopping: Arc<AtomicBool>,
 }
@@ -72,6 +78,17 @@ impl Intake {
         mut decoded: Decoded,
         place: impl Fn(u64) -> RecordPlace<'a>,
     ) -> Result<(), Stopping> {
+        let mut is_bound = false;
+        while let Err(wait_ms) = self.bounds.take(source, decoded.accepted, clock::now()) {
+            if !std::mem::replace(&mut is_bound, true) {
+                self.records.count_rate_bound(source);
+            }
+            if self.is_stopping() {
+                return Err(Stopping);
+            }
+            let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
+            tokio::time::sleep(wait.min(BOUND_WAIT_MAX)).await;
+        }
         let arrived = clock::now();
         let batches = decoded.take_batches();
         let durable = loop {

@@ -22,6 +22,7 @@ pub struct SourceMetrics {
     taken: IntCounterVec,
     last_at: GaugeVec,
     pub refused: IntCounterVec,
+    rate_bound: IntCounterVec,
     files: IntGaugeVec,
     unread_bytes: IntGaugeVec,
     file_errors: IntCounterVec,
@@ -33,6 +34,16 @@ pub struct SourceMetrics {
     pub not_durable: IntCounter,
     /// Senders of events from ahead of the clock: no label, as their names are free.
     pub fast_clocks: FastClocks,
+}
+
+fn rate_bound(registrar: &Registrar, sources: &[&str]) -> Result<IntCounterVec, MetricsError> {
+    registrar.counters(
+        "source_rate_exceeded_total",
+        "Batches and requests that came faster than the rate_max of their source: they wait, or are \
+         answered 429.",
+        "source",
+        sources.iter().copied(),
+    )
 }
 
 impl SourceMetrics {
@@ -67,6 +78,7 @@ impl SourceMetrics {
                 ["source", "reason"],
                 [sources, &Refusal::ALL.map(Refusal::as_str)],
             )?,
+            rate_bound: rate_bound(r, sources)?,
             files: r.gauges(
                 "source_files",
                 "Files that a source follows.",
@@ -158,6 +170,11 @@ impl SourceMetrics {
         }
         self.taken.with_label_values(&[source]).inc_by(events);
         self.last_at.with_label_values(&[source]).set(now.ms() as f64 / 1000.0);
+    }
+
+    /// Counts a batch or a request that came faster than its source may.
+    pub fn count_rate_bound(&self, source: &str) {
+        self.rate_bound.with_label_values(&[source]).inc();
     }
 
     /// Shows how many files a source follows, how many bytes it has not read, and counts failed attempts.

@@ -7,6 +7,7 @@ pub mod ingest;
 pub mod intake;
 pub mod kafka;
 pub mod metrics;
+pub mod rate_bound;
 pub mod redis_stream;
 pub mod rejects;
 pub mod start;

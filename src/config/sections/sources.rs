@@ -15,6 +15,7 @@ use crate::adapters::sources::tail::params as tail;
 use crate::adapters::sources::tail::pattern::{PathPattern, PatternError};
 use crate::config::reader::Section;
 use crate::config::settings::Sources;
+use crate::config::units::rate_per_min;
 use crate::config::value::{InvalidValue, Value};
 use crate::formats::events::access_log::{AccessLog, Field};
 use crate::formats::events::address::TrustedProxies;
@@ -194,6 +195,15 @@ fn source(
             let otlp = (kind == "otlp").then(|| record_part(&section, &decoder.format));
             sources.http.insert(name.to_owned(), HttpSource { decoder: decoder.clone(), otlp });
         }
+    }
+    if kind == "kafka" {
+        if section.has("rate_max") {
+            let remedy = "remove it: Kafka keeps what is not read yet";
+            section.report_at("rate_max", InvalidValue::new("Kafka has no such bound", remedy));
+        }
+    } else {
+        let rate = section.get("rate_max", rate_per_min).filter(|rate| *rate > 0);
+        sources.rates.extend(rate.map(|rate| (name.to_owned(), rate)));
     }
     sources.decoders.insert(name.to_owned(), decoder);
     section.finish();

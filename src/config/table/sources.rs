@@ -1,6 +1,6 @@
 //! The data folder, the HTTP API, and sources: HTTP, Kafka, files, and how records are read.
 
-use super::setting::{FORMATS, KINDS, ROLES};
+use super::setting::{FORMATS, KINDS, LIMIT, ROLES};
 use super::setting::{Kind, Setting, duration, number, size};
 
 /// The settings, in the order of the file.
@@ -145,6 +145,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         example: None,
         doc: "Whether every credential is a secret as callers send it, whatever it looks like, and is \
               known by its fingerprint alone.",
+    },
+    Setting {
+        path: "sources.<nginx>.rate_max",
+        kind: LIMIT,
+        default: Some(r#""none""#),
+        example: None,
+        doc: "The most events that the source takes, and two seconds of it at once, so that a flood of it leaves room \
+              for the others: requests beyond are answered 429, files, streams and connections are read later, \
+              datagrams are dropped by the system. Not for kafka.",
     },
     Setting {
         path: "sources.<nginx>.several_secrets",
