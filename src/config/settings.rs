@@ -11,6 +11,7 @@ use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::redis_stream;
 use crate::adapters::sources::rejects;
+use crate::adapters::sources::sqs::params as sqs;
 use crate::adapters::sources::syslog::params as syslog;
 use crate::adapters::sources::tail::params as tail;
 use crate::adapters::storage::finding_archive;
@@ -60,6 +61,8 @@ pub struct Sources {
     pub http: BTreeMap<String, HttpSource>,
     /// Those that receive syslog.
     pub syslog: BTreeMap<String, syslog::Params>,
+    /// Those that read objects of S3.
+    pub sqs: BTreeMap<String, sqs::Params>,
     /// Those that read streams of Redis.
     pub redis_streams: BTreeMap<String, redis_stream::Params>,
     /// The one that reads standard input.

@@ -1,9 +1,11 @@
 //! The threads of the sources that have one of their own: files, standard input, syslog,
-//! streams of Redis.
+//! streams of Redis, queues of SQS.
 
 use super::start_error::{StartError, spawn};
 use crate::adapters::sources::intake::Intake;
 use crate::adapters::sources::redis_stream::Readers;
+#[cfg(feature = "cloud")]
+use crate::adapters::sources::sqs::reader as sqs;
 use crate::adapters::sources::stdin;
 use crate::adapters::sources::syslog::receiver::Receiver;
 use crate::adapters::sources::tail::runner::Runner;
@@ -35,6 +37,11 @@ pub(super) fn start(
     if !sources.redis_streams.is_empty() {
         let readers = Readers::new(&sources.redis_streams, intake)?;
         threads.push(spawn("redis-stream", move || readers.run())?);
+    }
+    #[cfg(feature = "cloud")]
+    if !sources.sqs.is_empty() {
+        let readers = sqs::Readers::new(&sources.sqs, intake)?;
+        threads.push(spawn("sqs", move || readers.run())?);
     }
     if let Some((name, decoder)) = sources.stdin.clone() {
         let (intake, runtime) = (intake.clone(), Handle::current());

@@ -42,6 +42,10 @@ pub enum StartError {
     /// A Redis with a stream of events can't be used.
     #[error(transparent)]
     RedisStream(#[from] ServerAddressError),
+    /// A bucket or a queue can't be used.
+    #[cfg(feature = "cloud")]
+    #[error(transparent)]
+    Sqs(#[from] crate::adapters::sources::sqs::reader::SetupError),
     /// The Unix socket can't be bound.
     #[error("can't listen on the socket {}; set admin.socket to another short path", path.display())]
     Socket {

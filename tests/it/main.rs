@@ -61,6 +61,8 @@ mod secrets;
 mod simulation;
 mod source_recipes;
 mod source_types;
+#[cfg(feature = "cloud")]
+mod sqs;
 #[cfg(feature = "failpoints")]
 mod stalled_shard;
 mod stores_heal;

@@ -54,6 +54,15 @@ pub enum RecordPlace<'a> {
         /// Its id.
         entry: &'a str,
     },
+    /// A record of an object in S3.
+    Object {
+        /// The name of the source.
+        source: &'a str,
+        /// Its key.
+        object: &'a str,
+        /// From 1.
+        record: u64,
+    },
     /// A line or element of an HTTP body.
     Request {
         /// The number of the request since the start.

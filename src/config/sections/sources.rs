@@ -4,6 +4,7 @@ use super::catalog;
 use super::mapping::{MappedFields, fields, verified};
 use super::redis_stream::redis_stream;
 use super::servers::networks;
+use super::sqs::sqs;
 use super::syslog::syslog;
 use super::values::{documents, kind, one_of, some_text, start};
 use crate::adapters::http::envelope::HttpSource;
@@ -141,7 +142,7 @@ fn source(
     (prices, redis): (&Arc<Prices>, Option<&ServerAddress>),
     sources: &mut Sources,
 ) {
-    let types = ["http", "otlp", "file", "stdin", "syslog", "kafka", "redis_stream"];
+    let types = ["http", "otlp", "file", "stdin", "syslog", "kafka", "redis_stream", "sqs"];
     let known = |text: &str| types.into_iter().find(|one| *one == text);
     let written = section.get("type", |value| one_of(value, known, &types));
     let kind = written.unwrap_or("http");
@@ -176,6 +177,10 @@ fn source(
         "syslog" => {
             let syslog = syslog(&section, decoder.clone());
             sources.syslog.extend(syslog.map(|syslog| (name.to_owned(), syslog)));
+        }
+        "sqs" => {
+            let sqs = sqs(&section, decoder.clone());
+            sources.sqs.extend(sqs.map(|sqs| (name.to_owned(), sqs)));
         }
         "redis_stream" => {
             let stream = redis_stream(&section, decoder.clone(), redis);
@@ -218,6 +223,7 @@ fn lacks_type(section: &Section<'_>) -> bool {
         ("brokers", "kafka"),
         ("topics", "kafka"),
         ("stream", "redis_stream"),
+        ("queue_url", "sqs"),
     ];
     let found = of_types.into_iter().find(|(key, _)| section.has(key));
     if let Some((key, needed)) = found {

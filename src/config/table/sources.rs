@@ -86,7 +86,16 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         path: "sources.<nginx>.type",
-        kind: Kind::Choice(&["http", "otlp", "file", "stdin", "syslog", "kafka", "redis_stream"]),
+        kind: Kind::Choice(&[
+            "http",
+            "otlp",
+            "file",
+            "stdin",
+            "syslog",
+            "kafka",
+            "redis_stream",
+            "sqs",
+        ]),
         default: Some(r#""http""#),
         example: None,
         doc: "Where events come from. The source `default` takes POST /v1/events, and is there without a \
@@ -94,7 +103,8 @@ pub(super) const SETTINGS: &[Setting] = &[
               OpenTelemetry over HTTP, at /v1/sources/NAME/v1/logs. file follows log files. \
               stdin reads lines of standard input. syslog receives messages over UDP, TCP or TLS. \
               kafka reads records that are keyed by credential, so that one instance sees all of its \
-              uses. redis_stream reads a stream of Redis as a consumer of a group.",
+              uses. redis_stream reads a stream of Redis as a consumer of a group. sqs \
+              reads the objects of S3 that notifications in a queue name.",
     },
     Setting {
         path: "sources.<nginx>.format",
@@ -313,6 +323,35 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: None,
         example: Some(r#""redis://127.0.0.1:6379""#),
         doc: "The same, where it holds no secret.",
+    },
+    Setting {
+        path: "sources.<nginx>.queue_url",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""https://sqs.eu-central-1.amazonaws.com/123456789012/trail""#),
+        doc: "For type = \"sqs\" (a build with --features cloud): the queue to which S3 sends its notifications, alone \
+              or by SNS. Credentials are those of the environment, the container or the machine. Required.",
+    },
+    Setting {
+        path: "sources.<nginx>.bucket",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""trail""#),
+        doc: "For type = \"sqs\": the bucket. Notifications about another one are passed over. Required.",
+    },
+    Setting {
+        path: "sources.<nginx>.region",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""eu-central-1""#),
+        doc: "For type = \"sqs\": the region of both, where queue_url doesn't name it.",
+    },
+    Setting {
+        path: "sources.<nginx>.s3_endpoint",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""https://s3.example.com""#),
+        doc: "For type = \"sqs\": where S3 is, if that isn't AWS.",
     },
     Setting {
         path: "sources.<nginx>.stall_after",

@@ -11,6 +11,7 @@ pub mod envelope;
 pub mod log_format;
 pub mod mapping;
 pub mod native;
+pub mod notification;
 pub mod otlp;
 pub mod otlp_message;
 pub mod place;
