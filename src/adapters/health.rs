@@ -207,13 +207,14 @@ impl Recent {
         };
         let refused = rose(|one| one.refused - one.without_credential);
         let never_read = source.events == 0 && source.refused > 0;
+        let came = count(source.refused, "record");
         let issue = if rose(|one| one.file_errors) > 0 {
             critical(Part::Source, "files-unreadable", "can't read its files".to_owned())
         } else if never_read && source.refused == source.without_credential {
-            let found = format!("none of {} records names a credential", source.refused);
+            let found = format!("no credential is named in {came}");
             critical(Part::Source, "records-refused", found)
         } else if never_read {
-            let found = format!("{} records came, and none could be read", source.refused);
+            let found = format!("{came} came, and none could be read");
             critical(Part::Source, "records-refused", found)
         } else if refused > 0 && rose(|one| one.events) == 0 {
             let found = format!("all {refused} records of the last minute were refused");
@@ -408,7 +409,7 @@ mod tests {
                 now.sources = vec![SourceJson { without_credential, ..some }];
             }
         };
-        let keyless = "none of 119 records names a credential";
+        let keyless = "no credential is named in 119 records";
         finds(Part::Source, true, keyless, without(0));
         assert_eq!(found_after(without(7)), [], "requests without a credential are usual");
         assert_eq!(

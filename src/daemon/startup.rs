@@ -35,8 +35,8 @@ use crate::adapters::journal::history::History;
 use crate::adapters::metrics::oldest::Oldest;
 use crate::adapters::notify::receiver::Receiver;
 use crate::adapters::recent_events::RecentEvents;
+use crate::adapters::sources::event_sink::EventSink;
 use crate::adapters::sources::ingest::Source;
-use crate::adapters::sources::intake::Intake;
 use crate::adapters::sources::kafka::consumer;
 use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::RejectLog;
@@ -106,7 +106,7 @@ impl Daemon {
         let (kafka, writes) = opened.share(&settings, control.clone(), &stopping);
         let partition = Arc::clone(&kafka.partition);
         let bounds = Arc::new(RateBounds::new(&settings.sources.rates));
-        let intake = opened.intake(&bounds, &stopping);
+        let sink = opened.sink(&bounds, &stopping);
         let kept = (opened.snapshots, opened.event_log);
         let watches = super::shard::start(&settings, kept, kafka).await?;
         let tasks = decides.tasks.into_iter().chain([writes, watches.writes]).collect();
@@ -115,7 +115,7 @@ impl Daemon {
         let by = (&opened.fingerprints, &opened.metrics.reload);
         let follows = LiveSettings::new(&settings, planes.clone(), partition, is_shared, by);
         let (reloads, asked) = mpsc::channel(1);
-        let source_threads = super::own_threads::start(&settings, &intake(&watches.source))?;
+        let source_threads = super::source_threads::start(&settings, &sink(&watches.source))?;
         let planes_here = super::api::Planes {
             data: watches.data.clone(),
             source: watches.source,
@@ -321,17 +321,17 @@ impl Resources {
     }
 
     /// The way in for sources with threads of their own.
-    fn intake(
+    fn sink(
         &self,
         bounds: &Arc<RateBounds>,
         stopping: &Arc<AtomicBool>,
-    ) -> impl FnOnce(&Arc<Source>) -> Intake + use<> {
+    ) -> impl FnOnce(&Arc<Source>) -> EventSink + use<> {
         let (fingerprints, seed) = (Arc::clone(&self.fingerprints), self.seed);
         let (records, rejects) = (self.metrics.sources.clone(), Arc::clone(&self.rejects));
         let (bounds, stopping) = (Arc::clone(bounds), Arc::clone(stopping));
         move |ingest| {
             let ingest = Arc::clone(ingest);
-            Intake { ingest, fingerprints, seed, records, rejects, bounds, stopping }
+            EventSink { ingest, fingerprints, seed, records, rejects, bounds, stopping }
         }
     }
 

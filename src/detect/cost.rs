@@ -5,17 +5,16 @@
 //! `token_price`, those learned and those that come without money. A client chooses its model, and so whether its
 //! request has a price: it must hide nothing by that. Score: the cost of the running minute over `max(peak,
 //! least)`. Evidence: that the greatest of `m` minutes is passed by that ratio, under a Pareto tail of index 2
-//! (chosen: costs have heavy tails): `ln m + 2 ln ratio`. It alerts at most, and once costs were known in
-//! `mature_hours` used hours. Cost: an addition and a comparison by event.
+//! (chosen: costs have heavy tails): `ln m + 2 ln ratio`. It alerts at most, and from `mature_hours`
+//! used hours after its first cost on. Cost: an addition and a comparison by event.
 
 use super::evidence::{Evidence, grouped};
 use crate::model::features::{CostUnit, RequestCost};
 use crate::model::finding::{Action, Measure};
+use crate::model::money::MICROS;
 use crate::stats::codec::{Codec, Input};
 use crate::stats::compact::{Compact, faded};
-
-/// Millionths of a unit of money.
-const MICROS: f64 = 1e6;
+use crate::stats::rate::narrow;
 
 /// Parameters of a remarkable cost.
 #[derive(Clone, Copy, Debug)]
@@ -49,12 +48,12 @@ impl Params {
     fn peak_min(&self, unit: CostUnit) -> f32 {
         match unit {
             CostUnit::Tokens => self.units_min,
-            CostUnit::MoneyMicros => self.spend_min * 1e6,
+            CostUnit::MoneyMicros => self.spend_min * narrow(MICROS),
         }
     }
 }
 
-/// The unit of the costs, and in how many used hours there were some, up to 127. Shape: one byte, apart from
+/// The unit of the costs, and how many used hours began since the first of them, up to 127. Shape: one byte, apart from
 /// [`Cost`] for the sake of alignment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Known(u8);
@@ -119,7 +118,8 @@ impl Cost {
         self.now += amount;
     }
 
-    /// Whether it is worth asking; `hours_min`: in how many used hours there must have been costs.
+    /// Whether it is worth asking; `hours_min`: how many used hours must have begun since the first
+    /// cost.
     pub fn may_speak(self, known: Known, hours_min: u8, params: &Params) -> bool {
         let least = params.peak_min(known.unit());
         self.now >= params.observe_ratio * self.peak.value().max(least)

@@ -105,8 +105,8 @@ impl Profile {
             Detector::Endpoints => endpoints::evaluate(self.endpoints, &params.endpoints)
                 .map(|(action, seen)| (action, Observation::Endpoints(seen))),
             Detector::Cost => {
-                let known = (self.age_s() / 60, params.rate_hours);
-                cost::evaluate((self.cost, self.cost_known), known, &params.cost)
+                let ages = (self.age_s() / 60, params.rate_hours);
+                cost::evaluate((self.cost, self.cost_known), ages, &params.cost)
                     .map(|(action, seen)| (action, Observation::Cost(seen)))
             }
             Detector::Cadence => {

@@ -1,9 +1,9 @@
 //! Amounts of money, in the one currency of the operator's prices and events.
 
-/// Parts of a unit of money.
-const MICROS: f64 = 1e6;
+/// Millionths of a unit of money.
+pub const MICROS: f64 = 1e6;
 /// The largest amount. Unit: money. Chosen: beyond any bill, and exact as a double.
-const MAX: f64 = 1e9;
+pub const MAX: f64 = 1e9;
 
 /// An amount of money. Unit: millionths; at most a thousand million units of money.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

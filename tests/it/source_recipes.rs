@@ -20,6 +20,14 @@ fn block(heading: &str, language: &str) -> String {
     block.split("\n```").next().expect("its end").to_owned()
 }
 
+/// The next block of that language.
+fn second_block(heading: &str, language: &str) -> String {
+    let page = include_str!("../../docs/guides/sources.md");
+    let (_, section) = page.split_once(&format!("\n## {heading}\n")).expect("a section");
+    let block = section.split(&format!("```{language}\n")).nth(2).expect("a block");
+    block.split("\n```").next().expect("its end").to_owned()
+}
+
 /// The same, with another folder in the place of `/var/log/…`.
 fn recipe(heading: &str, language: &str, folder: &Path) -> String {
     let block = block(heading, language);
@@ -220,10 +228,8 @@ fn envoy_pushes_over_otlp_as_the_page_says_and_its_keys_are_watched() {
         let (_, address) = theirs.split_once("uri: \"http://").expect("an address");
         let address = address.split('/').next().expect("an address");
         let (host, collector) = address.split_once(':').expect("a port");
-        let cluster = format!(
-            "  clusters:\n  - name: tripline\n    type: STATIC\n    load_assignment: {{cluster_name: tripline, endpoints: \
-             [{{lb_endpoints: [{{endpoint: {{address: {{socket_address: {{address: {host}, port_value: {collector}}}}}}}}}]}}]}}\n"
-        );
+        let cluster = second_block("Envoy over OTLP", "yaml").replace("7878", collector);
+        let cluster = indented(&cluster.replace("127.0.0.1", host), 2);
         envoy(folder, port, (&cluster, theirs))
     });
 }

@@ -16,18 +16,9 @@ pub(super) struct Answer {
     /// The first hundred of them.
     #[schema(max_items = 100)]
     pub(super) lines: Vec<RefusedLine>,
-}
-
-impl Answer {
-    /// How many records were at fault, and the fault of the first of them. A request without a credential is
-    /// none: there is nothing to mend.
-    pub(super) fn fault(&self) -> Option<(u64, String)> {
-        let is_fault = |line: &&RefusedLine| line.reason != Refusal::NoCredential.as_str();
-        let first = self.lines.iter().find(is_fault)?;
-        let harmless = self.lines.len() - self.lines.iter().filter(is_fault).count();
-        let message = format!("record {}: {}; {}", first.line, first.reason, first.remedy);
-        Some((self.refused.saturating_sub(harmless as u64), message))
-    }
+    /// How many records were at fault, and the fault of the first of them; for protocols that ask for it.
+    #[serde(skip)]
+    pub(super) fault: Option<(u64, String)>,
 }
 
 /// A refused line.

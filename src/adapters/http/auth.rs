@@ -168,7 +168,7 @@ impl Tokens {
             return admit_local(headers);
         }
         let token = headers.get(AUTHORIZATION).and_then(bearer).or_else(|| {
-            // It can't send another header.
+            // Firehose can't send another header.
             let key = headers.get(FIREHOSE_KEY).filter(|_| role == Role::Ingest);
             key.and_then(|key| key.to_str().ok())
         });

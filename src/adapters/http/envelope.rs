@@ -108,11 +108,10 @@ pub(super) fn answer(
             Json(json!({ "requestId": id, "timestamp": now.ms() })).into_response()
         }
         Envelope::Otlp(encoding, _) => {
-            let partial =
-                answer.fault().map(|(rejected, error_message)| ExportLogsPartialSuccess {
-                    rejected_log_records: i64::try_from(rejected).unwrap_or(i64::MAX),
-                    error_message,
-                });
+            let partial = answer.fault.map(|(rejected, error_message)| ExportLogsPartialSuccess {
+                rejected_log_records: i64::try_from(rejected).unwrap_or(i64::MAX),
+                error_message,
+            });
             let response = ExportLogsServiceResponse { partial_success: partial };
             match encoding {
                 Encoding::Protobuf => {

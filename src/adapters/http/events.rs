@@ -20,7 +20,7 @@ use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
 use crate::data_plane::batch::HashSeed;
 use crate::formats::events::decoder::Decoder;
-use crate::formats::events::envelope::{Envelope, decode as unwrap};
+use crate::formats::events::envelope::{Envelope, decode as decode_envelope};
 use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::time::EventTime;
@@ -299,7 +299,7 @@ fn decode(
     let limits = Limits::at(arrived);
     let mut decoded = Decoded::default();
     let by = (&limits, &*state.fingerprints);
-    let read = unwrap(envelope, decoder, body, by, &mut |line, answer| {
+    let read = decode_envelope(envelope, decoder, body, by, &mut |line, answer| {
         decoded.add(line as u64, answer, state.seed);
     });
     read.map_err(|_| {
@@ -323,20 +323,19 @@ async fn take(
 ) -> Result<(StatusCode, Answer), Problem> {
     let DecodedBody { arrived, request, decoded } = body;
     let number = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
-    if let Err(wait_ms) = state.bounds.take(source, decoded.accepted, arrived) {
+    if let Some(wait) = state.bounds.wait(source, arrived) {
         state.records.count_rate_bound(source);
-        let seconds = wait_ms / 1_000 + 1;
-        let detail = format!(
-            "nothing was taken: send the same events again in {seconds} s, or raise rate_max of the source"
-        );
+        let detail =
+            "nothing was taken: send the same events again later, or raise rate_max of the source";
         let title = "the source exceeds its rate";
-        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, title, detail));
+        return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, title, detail).retry_after(wait));
     }
     let taken = state.source.take(request).await;
     let durable = taken.map_err(|error| not_taken(state, error))?;
     if !durable {
         state.records.not_durable.inc_by(decoded.accepted as u64);
     }
+    state.bounds.charge(source, decoded.accepted, arrived);
     decoded.count(source, arrived, &state.records);
     let ahead_ms = decoded.newest.ms_since(arrived);
     if ahead_ms > state.about.read().skew_ms_max
@@ -364,6 +363,7 @@ async fn take(
     });
     let lines = named.collect();
     let refused = refusals.count();
+    let fault = refusals.fault();
     if refused > 0 {
         let state = Arc::clone(state);
         let noted = tokio::task::spawn_blocking(move || {
@@ -377,7 +377,7 @@ async fn take(
             tracing::error!("rejected records were not logged");
         }
     }
-    let answer = Answer { accepted, durable, refused, lines };
+    let answer = Answer { accepted, durable, refused, lines, fault };
     let status = if durable { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, answer))
 }

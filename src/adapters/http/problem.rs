@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 /// An error. Shape: problem details of RFC 9457.
@@ -18,11 +19,19 @@ pub(super) struct Problem {
     title: &'static str,
     /// The remedy.
     detail: String,
+    /// When to send again. Unit: seconds.
+    #[serde(skip)]
+    retry_after_s: u64,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
-        Self { status: status.as_u16(), title, detail: detail.into() }
+        Self { status: status.as_u16(), title, detail: detail.into(), retry_after_s: 1 }
+    }
+
+    /// The same, to be sent again after that time.
+    pub(super) fn retry_after(self, wait: Duration) -> Self {
+        Self { retry_after_s: wait.as_secs() + 1, ..self }
     }
 
     pub(super) fn bad_request(detail: impl Into<String>) -> Self {
@@ -33,6 +42,7 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after_s = self.retry_after_s;
         let kind = [(CONTENT_TYPE, "application/problem+json")];
         let mut response = (status, kind, Json(self)).into_response();
         let headers = response.headers_mut();
@@ -47,7 +57,7 @@ impl IntoResponse for Problem {
                 headers.insert(WWW_AUTHENTICATE, axum::http::HeaderValue::from_static("Bearer"));
             }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                headers.insert(RETRY_AFTER, axum::http::HeaderValue::from_static("1"));
+                headers.insert(RETRY_AFTER, retry_after_s.into());
             }
             _ => {}
         }

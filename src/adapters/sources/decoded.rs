@@ -18,7 +18,7 @@ pub struct Decoded {
     slots: Vec<Batch>,
     /// How many events there are.
     pub accepted: usize,
-    /// What was repaired.
+    /// Repairs.
     pub counters: DecodeCounters,
     /// The time of the newest event.
     pub newest: EventTime,
@@ -85,6 +85,18 @@ impl Refusals {
         if let Some(count) = self.by_reason.get_mut(refusal as usize) {
             *count += 1;
         }
+    }
+
+    /// How many records are at fault, and the fault of the first of them. A request without a credential is none:
+    /// there is nothing to mend.
+    pub fn fault(&self) -> Option<(u64, String)> {
+        let harmless = self.by_reason.get(Refusal::NoCredential as usize).copied().unwrap_or(0);
+        let at_fault = self.count() - harmless;
+        let first = self.first.iter().find(|(_, refusal)| *refusal != Refusal::NoCredential);
+        let message = first.map(|(place, refusal)| {
+            format!("record {place}: {}; {}", refusal.as_str(), refusal.remedy())
+        });
+        (at_fault > 0).then(|| (at_fault, message.unwrap_or_default()))
     }
 
     /// How many there are.

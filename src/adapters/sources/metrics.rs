@@ -145,7 +145,11 @@ impl SourceMetrics {
             SourceJson {
                 name: name.clone(),
                 events,
-                refused: Refusal::ALL.into_iter().map(refused).sum(),
+                refused: Refusal::ALL
+                    .into_iter()
+                    .filter(|reason| *reason != Refusal::UnknownSender)
+                    .map(refused)
+                    .sum(),
                 without_credential: refused(Refusal::NoCredential),
                 last_event: (events > 0).then(|| EventTime::from_ms(last_ms()).to_string()),
                 file_errors: if follows_files {

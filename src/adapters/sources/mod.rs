@@ -1,10 +1,10 @@
 //! Sources: where events come from, and what happens to records that are refused.
 
 pub mod decoded;
+pub mod event_sink;
 pub mod fast_clocks;
 pub mod file;
 pub mod ingest;
-pub mod intake;
 pub mod kafka;
 pub mod metrics;
 pub mod rate_bound;

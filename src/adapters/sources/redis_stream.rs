@@ -9,7 +9,7 @@
 //! ```
 
 use super::decoded::Decoded;
-use super::intake::{Intake, Stopping};
+use super::event_sink::{EventSink, Stopping};
 use super::rejects::RecordPlace;
 use super::start::Start;
 use crate::adapters::clock;
@@ -59,7 +59,7 @@ struct Reader {
     name: String,
     params: Params,
     link: Link,
-    intake: Intake,
+    sink: EventSink,
     state: State,
     /// When entries of others were last looked for.
     claimed_at: Option<Instant>,
@@ -83,7 +83,7 @@ impl Readers {
     /// When an address can't be used.
     pub(crate) fn new(
         sources: &BTreeMap<String, Params>,
-        intake: &Intake,
+        sink: &EventSink,
     ) -> Result<Self, ServerAddressError> {
         let reader = |(name, params): (&String, &Params)| {
             let place = ServerAddress { response_timeout: ANSWER_WITHIN, ..params.place.clone() };
@@ -91,7 +91,7 @@ impl Readers {
                 name: name.clone(),
                 params: params.clone(),
                 link: Link::new(&place)?,
-                intake: intake.clone(),
+                sink: sink.clone(),
                 state: State::Begin,
                 claimed_at: None,
                 reported_at: None,
@@ -115,7 +115,7 @@ impl Readers {
 
 impl Reader {
     async fn run(mut self) {
-        while !self.intake.is_stopping() {
+        while !self.sink.is_stopping() {
             let failed = match self.link.connection().await {
                 Ok((mut live, number)) => match self.turn(&mut live).await {
                     Ok(Ok(())) => {
@@ -207,23 +207,26 @@ impl Reader {
         let count = (entries.len() as u64).to_le_bytes();
         let batch = [first.id.as_bytes(), last.id.as_bytes(), &count];
         let of = [b"redis_stream", self.name.as_bytes(), stream.as_bytes()];
-        let key = self.intake.seed.hash_all(&[of.as_slice(), &batch].concat());
+        let key = self.sink.seed.hash_all(&[of.as_slice(), &batch].concat());
         let limits = Limits::at(clock::now());
         let mut decoded = Decoded::default();
         for (number, entry) in (0..).zip(&entries) {
             let record = match entry.map.get(field) {
                 Some(Value::BulkString(bytes)) => Ok(bytes.as_slice()),
                 Some(_) => Err(Refusal::WrongType),
-                None => Err(Refusal::Empty),
+                None => Err(Refusal::InvalidEnvelope),
             };
-            self.intake.decode(decoder, (number, record), &limits, &mut decoded);
+            self.sink.decode(decoder, (number, record), &limits, &mut decoded);
         }
         let place = |number: u64| {
             let entry = usize::try_from(number).ok().and_then(|number| entries.get(number));
             RecordPlace::Entry { source: &self.name, entry: entry.map_or("", |entry| &entry.id) }
         };
-        if self.intake.take(&self.name, Some(key), decoded, place).await.is_err() {
-            return Ok(Err(Stopping));
+        match self.sink.take(&self.name, Some(key), decoded, place).await {
+            Ok(true) => {}
+            // The disk is full: it is read again after a restart.
+            Ok(false) => return Ok(Ok(())),
+            Err(stopping) => return Ok(Err(stopping)),
         }
         let mut acknowledge = cmd("XACK");
         acknowledge.arg(stream).arg(group);

@@ -1,7 +1,7 @@
 //! Standard input: a record a line, as from `kubectl logs --follow … | tripline run`.
 
 use super::decoded::Decoded;
-use super::intake::Intake;
+use super::event_sink::EventSink;
 use super::rejects::RecordPlace;
 use super::tail::lines::split;
 use crate::adapters::clock;
@@ -14,11 +14,11 @@ use tokio::runtime::Handle;
 const CHUNK_BYTES: usize = 256 << 10;
 
 /// Reads until the input ends, or tripline stops. Blocks, also while nothing comes.
-pub fn read(name: &str, decoder: &Decoder, intake: &Intake, runtime: &Handle) {
+pub fn read(name: &str, decoder: &Decoder, sink: &EventSink, runtime: &Handle) {
     let mut input = std::io::stdin().lock();
     let (mut text, mut chunk) = (Vec::new(), vec![0; CHUNK_BYTES]);
     let (mut passing_over, mut number) = (false, 0);
-    while !intake.is_stopping() {
+    while !sink.is_stopping() {
         let read = match input.read(&mut chunk) {
             Ok(read) => read,
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
@@ -33,11 +33,11 @@ pub fn read(name: &str, decoder: &Decoder, intake: &Intake, runtime: &Handle) {
         let ended = read == 0;
         let used = split(&text, (&mut passing_over, ended), limits.record_bytes_max, |_, line| {
             number += 1;
-            intake.decode(decoder, (number, line), &limits, &mut decoded);
+            sink.decode(decoder, (number, line), &limits, &mut decoded);
         });
         text.drain(..used);
         let place = |number| RecordPlace::Message { source: name, number };
-        if runtime.block_on(intake.take(name, None, decoded, place)).is_err() {
+        if runtime.block_on(sink.take(name, None, decoded, place)).is_err() {
             return;
         }
         if ended {

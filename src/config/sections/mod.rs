@@ -11,7 +11,7 @@ pub mod response;
 pub mod servers;
 pub mod sources;
 pub mod sqs;
-mod state;
+pub mod state;
 pub mod stores;
 pub mod syslog;
 pub mod values;

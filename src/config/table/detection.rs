@@ -177,7 +177,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: Some("20000"),
         example: None,
         doc: "Units a minute (LLM tokens say) below which no credential's peak is taken to lie: 3 times of it \
-              observe, 6 times alert. Costs are judged once a credential had some in mature_hours used hours.",
+              observe, 6 times alert. Costs are judged from mature_hours used hours after a credential's first on.",
     },
     Setting {
         path: "cost.spend_min",

@@ -118,12 +118,11 @@ struct CloudEvent<'a> {
 
 /// The data of one event.
 fn cloud_event(bytes: &[u8], each: &mut dyn FnMut(Record<'_>)) {
-    let Ok(event) = serde_json::from_slice::<CloudEvent<'_>>(bytes) else {
-        return each(Err(Refusal::InvalidJson));
+    let event = match serde_json::from_slice::<CloudEvent<'_>>(bytes) {
+        Ok(event) if event.specversion.starts_with("1.") => event,
+        Err(error) if !error.is_data() => return each(Err(Refusal::InvalidJson)),
+        Ok(_) | Err(_) => return each(Err(Refusal::InvalidEnvelope)),
     };
-    if !event.specversion.starts_with("1.") {
-        return each(Err(Refusal::WrongType));
-    }
     match (event.data, event.data_base64) {
         (Some(data), None) if data.get().starts_with('"') => {
             match serde_json::from_str::<Cow<'_, str>>(data.get()) {
@@ -136,8 +135,7 @@ fn cloud_event(bytes: &[u8], each: &mut dyn FnMut(Record<'_>)) {
             Ok(data) => each(Ok(&data)),
             Err(_) => each(Err(Refusal::InvalidBase64)),
         },
-        (None, None) => each(Err(Refusal::Empty)),
-        (Some(_), Some(_)) => each(Err(Refusal::WrongType)),
+        (None, None) | (Some(_), Some(_)) => each(Err(Refusal::InvalidEnvelope)),
     }
 }
 
@@ -193,12 +191,15 @@ mod tests {
         let batch = format!(r#"[{good},{{"specversion":"0.3"}},{{"x"}},{good}]"#);
         let all = read(Envelope::CloudEvents, &batch).expect("a batch");
         assert_eq!(all.first(), Some(&key_1(1)));
-        assert_eq!(all.get(1), Some(&(2, Err(Refusal::WrongType))));
+        assert_eq!(all.get(1), Some(&(2, Err(Refusal::InvalidEnvelope))));
         assert_eq!(all.get(2), Some(&(3, Err(Refusal::InvalidJson))));
         assert_eq!(all.get(3), Some(&key_1(4)));
         assert_eq!(read(Envelope::CloudEvents, EVENT), Err(NotSuch));
         let empty = cloud_event(r#""subject":"x""#);
-        assert_eq!(read(Envelope::CloudEvent, &empty), Ok(vec![(1, Err(Refusal::Empty))]));
+        assert_eq!(
+            read(Envelope::CloudEvent, &empty),
+            Ok(vec![(1, Err(Refusal::InvalidEnvelope))])
+        );
     }
 
     #[test]

@@ -365,15 +365,21 @@ mod tests {
         let all = read(request.as_bytes(), Encoding::Json, RecordPart::Body);
         assert_eq!((all[0].clone(), all[1].as_deref()), (Err(Refusal::TooLarge), Ok("good")));
         let request = format!(
-            r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{deep}}}]}}]}}]}}"#
+            r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":"good"}}}},{{"body":{deep}}}]}}]}}]}}"#
         );
-        let read = records(
-            request.as_bytes(),
-            (Encoding::Json, RecordPart::Body),
-            &Limits::default(),
-            &mut |record| assert!(record.is_err()),
+        let mut seen = Vec::new();
+        let by = (Encoding::Json, RecordPart::Body);
+        let answer = records(request.as_bytes(), by, &Limits::default(), &mut |record| {
+            seen.push(record.map(<[u8]>::to_vec));
+        });
+        assert_eq!((answer, seen), (Ok(()), vec![Ok(b"good".to_vec()), Err(Refusal::WrongType)]));
+        let deep = (0..200).fold(field(1, b"x"), |inner, _| field(5, &field(1, &inner)));
+        let body = request_of(&[field(5, &deep), field(5, &field(1, b"good"))]);
+        let all = read(&body, Encoding::Protobuf, RecordPart::Body);
+        assert_eq!(
+            (all[0].clone(), all[1].as_deref()),
+            (Err(Refusal::InvalidProtobuf), Ok("good"))
         );
-        assert!(matches!(read, Ok(()) | Err(NotOtlp)));
     }
 
     /// A field of a message that is bytes.
@@ -387,6 +393,10 @@ mod tests {
     fn request(resource: &[u8], records: &[Vec<u8>]) -> Vec<u8> {
         let logs = records.iter().flat_map(|record| field(2, record)).collect::<Vec<_>>();
         field(1, &[field(1, resource), field(2, &logs)].concat())
+    }
+
+    fn request_of(records: &[Vec<u8>]) -> Vec<u8> {
+        request(b"", records)
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub enum Refusal {
     MalformedLine,
     /// It comes from an address that may not send to its source.
     UnknownSender,
+    /// Its envelope has no record where one is expected.
+    InvalidEnvelope,
     /// The base64 in its envelope can't be read.
     InvalidBase64,
     /// The protobuf of its log record can't be read.
@@ -46,7 +48,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// Every reason.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::Empty,
         Self::TooLarge,
         Self::InvalidUtf8,
@@ -62,6 +64,7 @@ impl Refusal {
         Self::InvalidField,
         Self::MalformedLine,
         Self::UnknownSender,
+        Self::InvalidEnvelope,
         Self::InvalidBase64,
         Self::InvalidProtobuf,
     ];
@@ -84,6 +87,7 @@ impl Refusal {
             Self::InvalidField => "invalid_field",
             Self::MalformedLine => "malformed_line",
             Self::UnknownSender => "unknown_sender",
+            Self::InvalidEnvelope => "invalid_envelope",
             Self::InvalidBase64 => "invalid_base64",
             Self::InvalidProtobuf => "invalid_protobuf",
         }
@@ -117,6 +121,10 @@ impl Refusal {
                  characters"
             }
             Self::UnknownSender => "add its network to `senders` of the source, if it may send",
+            Self::InvalidEnvelope => {
+                "a CloudEvent is of version 1 and has `data` or `data_base64`; an entry of Redis has the `field` of its \
+                 source"
+            }
             Self::InvalidBase64 => {
                 "send base64 with padding (RFC 4648, 4) in `data` or `data_base64`"
             }

@@ -1,7 +1,8 @@
 //! The fields of an auth event: the table from which its reference and its JSON Schema are made.
 
-use crate::model::credential::Kind;
+use crate::model::credential::{ID_BYTES_MAX, Kind, NAME_BYTES_MAX};
 use crate::model::event::{Field, Outcome};
+use crate::model::money;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -55,25 +56,38 @@ impl Shape {
         }
     }
 
-    fn json_schema(&self) -> Map<String, Value> {
+    /// With `null` where the field may be left out.
+    fn json_schema(&self, is_required: bool) -> Map<String, Value> {
         let schema = match self {
-            Self::Time => json!({ "anyOf": [
-                { "type": "string", "format": "date-time" },
-                { "type": "integer", "description": "Milliseconds since 1970." },
-            ] }),
-            Self::Id => json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
-            Self::Name => json!({ "type": ["string", "null"], "maxLength": 256 }),
-            Self::Text | Self::Address => json!({ "type": ["string", "null"] }),
-            Self::Word(words) => json!({ "enum": words }),
-            Self::Whole(u64::MAX) => json!({ "type": ["integer", "null"], "minimum": 0 }),
+            // Milliseconds since 1970, or RFC 3339.
+            Self::Time => json!({ "type": ["string", "integer"] }),
+            Self::Id => json!({ "type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX }),
+            Self::Name => json!({ "type": "string", "maxLength": NAME_BYTES_MAX }),
+            Self::Text | Self::Address => json!({ "type": "string" }),
+            Self::Word(words) => json!({ "type": "string", "enum": words }),
+            Self::Whole(u64::MAX) => json!({ "type": ["integer", "string"], "minimum": 0 }),
             Self::Whole(max) => {
-                json!({ "type": ["integer", "null"], "minimum": 0, "maximum": max })
+                json!({ "type": ["integer", "string"], "minimum": 0, "maximum": max })
             }
-            Self::Money => json!({ "type": ["number", "null"], "minimum": 0, "maximum": 1e9 }),
+            Self::Money => {
+                json!({ "type": ["number", "string"], "minimum": 0, "maximum": money::MAX })
+            }
             Self::Flag => json!({ "type": "boolean" }),
-            Self::Country => json!({ "type": ["string", "null"], "pattern": "^[A-Za-z]{2}$" }),
+            Self::Country => json!({ "type": "string", "pattern": "^[A-Za-z]{2}$" }),
         };
-        schema.as_object().cloned().unwrap_or_default()
+        let mut schema = schema.as_object().cloned().unwrap_or_default();
+        if !is_required {
+            let types = match schema.remove("type") {
+                Some(Value::Array(types)) => types,
+                one => one.into_iter().collect(),
+            };
+            let types = types.into_iter().chain(std::iter::once("null".into())).collect();
+            schema.insert("type".to_owned(), Value::Array(types));
+            if let Some(Value::Array(words)) = schema.get_mut("enum") {
+                words.push(Value::Null);
+            }
+        }
+        schema
     }
 }
 
@@ -201,8 +215,9 @@ pub fn json_schema() -> Value {
     let mut properties = Map::new();
     let mut required = Vec::new();
     for EventField { name, shape, default, meaning } in fields() {
-        let mut schema = shape.json_schema();
-        let description = if default == REQUIRED {
+        let is_required = default == REQUIRED;
+        let mut schema = shape.json_schema(is_required);
+        let description = if is_required {
             required.push(name);
             format!("{meaning}.")
         } else {

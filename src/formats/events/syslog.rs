@@ -1,5 +1,5 @@
 //! The message of a syslog frame (RFC 5424, RFC 3164, and what programs make of them), which is a record of
-//! the source's format. The header is dropped: its time has no date in one case, and no client's in none.
+//! the source's format. The header is dropped: the record has a time of its own.
 
 use chrono::Utc;
 use syslog_loose::{Variant, parse_message_with_year_exact_tz};

@@ -120,10 +120,9 @@ function healthOf(status) {
     const value = !up ? 'unreachable' : waiting ? `${number(waiting)} pending` : 'settled';
     add('store', name, value, `${name} has all decisions, or is receiving them now.`, { store: name });
   }
-  for (const { name, events, refused, last_event: last } of status.sources) {
+  for (const { name, events, last_event: last } of status.sources) {
     if (name === 'default' && !last && !issueOf('source', null, name)) continue;
-    const words = last ? `The newest event came ${span(now() - Date.parse(last))} ago.` : refused
-      ? `${many(refused, 'record')} came since the start, and none could be read.` : 'No event came since the start.';
+    const words = last ? `The newest event came ${span(now() - Date.parse(last))} ago.` : 'No event came since the start.';
     add('source', `source ${name}`, `${compact(events)} events`, words, { level: last ? 'good' : 'calm', source: name });
   }
   if (kafka) {

@@ -3,7 +3,7 @@
 //! A message is deleted once all events of its objects are durable; until then it comes again. Each part of an
 //! object is handed over under a key of its own, so that what was taken before a kill counts once.
 //!
-//! | what a message is | what happens |
+//! | a message | its fate |
 //! |---|---|
 //! | a notification of S3, alone or by SNS | its objects are read |
 //! | about another bucket, a digest of `CloudTrail`, a test of S3 | deleted |
@@ -13,7 +13,7 @@ use super::params::Params;
 use crate::adapters::clock;
 use crate::adapters::host::error_chain::error_chain;
 use crate::adapters::sources::decoded::Decoded;
-use crate::adapters::sources::intake::{Intake, Stopping};
+use crate::adapters::sources::event_sink::{EventSink, Stopping};
 use crate::adapters::sources::rejects::RecordPlace;
 use crate::formats::events::body;
 use crate::formats::events::notification::{S3Object, objects_of};
@@ -62,6 +62,8 @@ enum SqsError {
     Aws(#[from] object_store::Error),
     #[error("the message is no notification of S3")]
     NoNotification,
+    #[error("the disk is full or failing")]
+    NotDurable,
     #[error("the object has more than {OBJECT_BYTES_MAX} bytes")]
     TooLarge,
     #[error("can't unpack the object")]
@@ -72,7 +74,7 @@ enum SqsError {
 struct Reader {
     name: String,
     params: Params,
-    intake: Intake,
+    sink: EventSink,
     client: reqwest::Client,
     credentials: AwsCredentialProvider,
     bucket: AmazonS3,
@@ -100,7 +102,7 @@ impl Readers {
     /// When a bucket or a client can't be set up.
     pub(crate) fn new(
         sources: &BTreeMap<String, Params>,
-        intake: &Intake,
+        sink: &EventSink,
     ) -> Result<Self, SetupError> {
         let reader = |(name, params): (&String, &Params)| {
             let mut bucket = AmazonS3Builder::from_env()
@@ -114,7 +116,7 @@ impl Readers {
             Ok(Reader {
                 name: name.clone(),
                 params: params.clone(),
-                intake: intake.clone(),
+                sink: sink.clone(),
                 client: reqwest::Client::builder().timeout(ANSWER_WITHIN).build()?,
                 credentials: bucket.credentials().clone(),
                 bucket,
@@ -138,9 +140,9 @@ impl Readers {
 
 impl Reader {
     async fn run(mut self) {
-        let intake = self.intake.clone();
+        let sink = self.sink.clone();
         let stops = async {
-            while !intake.is_stopping() {
+            while !sink.is_stopping() {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         };
@@ -219,11 +221,13 @@ impl Reader {
                 version.as_bytes(),
                 &number.to_le_bytes(),
             ];
-            let key = self.intake.seed.hash_all(&parts);
+            let key = self.sink.seed.hash_all(&parts);
             let place =
                 |record| RecordPlace::Object { source: &self.name, object: &object.key, record };
-            if self.intake.take(&self.name, Some(key), decoded, place).await.is_err() {
-                return Ok(Err(Stopping));
+            match self.sink.take(&self.name, Some(key), decoded, place).await {
+                Ok(true) => {}
+                Ok(false) => return Err(SqsError::NotDurable),
+                Err(stopping) => return Ok(Err(stopping)),
             }
         }
         Ok(Ok(()))
@@ -233,9 +237,9 @@ impl Reader {
     fn decode(&self, text: &[u8]) -> Vec<Decoded> {
         let limits = Limits::at(clock::now());
         let (mut parts, mut part) = (Vec::new(), Decoded::default());
-        let fingerprints = &self.intake.fingerprints;
+        let fingerprints = &self.sink.fingerprints;
         body::decode(&self.params.decoder, text, &limits, fingerprints, |number, answer| {
-            part.add(number as u64, answer, self.intake.seed);
+            part.add(number as u64, answer, self.sink.seed);
             if part.accepted >= EVENTS_MAX {
                 parts.push(std::mem::take(&mut part));
             }

@@ -2,16 +2,16 @@
 //!
 //! | what comes | what happens |
 //! |---|---|
-//! | more than the queues take | a stream is read later; datagrams are dropped by the system, and counted |
+//! | more than the queues take | a stream is read later; datagrams are dropped by the system |
 //! | from an address that may not send | a datagram is refused, a connection closed |
 //! | more connections than there may be, half of them of one address | the new one is closed |
-//! | a frame that goes on for too long | its connection is closed |
+//! | a frame whose next bytes don't come | its connection is closed |
 
 use super::framing::Frames;
 use super::params::{Params, Transport};
 use crate::adapters::clock;
 use crate::adapters::sources::decoded::Decoded;
-use crate::adapters::sources::intake::{Intake, Stopping};
+use crate::adapters::sources::event_sink::{EventSink, Stopping};
 use crate::adapters::sources::rejects::RecordPlace;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::model::time::EventTime;
@@ -67,7 +67,7 @@ pub struct BindError {
 struct Listening {
     name: String,
     params: Params,
-    intake: Intake,
+    sink: EventSink,
     /// Messages since the start.
     messages: AtomicU64,
     /// Connections, by address.
@@ -109,7 +109,7 @@ impl Receiver {
     ///
     /// # Errors
     /// The first that can't be bound.
-    pub fn bind(sources: &BTreeMap<String, Params>, intake: &Intake) -> Result<Self, BindError> {
+    pub fn bind(sources: &BTreeMap<String, Params>, sink: &EventSink) -> Result<Self, BindError> {
         let bind = |(name, params): (&String, &Params)| {
             let address = params.listen;
             let socket = match params.transport {
@@ -130,7 +130,7 @@ impl Receiver {
             let listening = Listening {
                 name: name.clone(),
                 params: params.clone(),
-                intake: intake.clone(),
+                sink: sink.clone(),
                 messages: AtomicU64::new(0),
                 connections: Mutex::default(),
                 refused: Mutex::new((EventTime::MIN, 0)),
@@ -150,9 +150,9 @@ impl Receiver {
         };
         runtime.block_on(async {
             let mut tasks = tokio::task::JoinSet::new();
-            let mut intake = None;
+            let mut sink = None;
             for (listening, socket) in self.bound {
-                intake = Some(listening.intake.clone());
+                sink = Some(listening.sink.clone());
                 match socket {
                     Socket::Datagrams(socket) => {
                         tasks.spawn(async move {
@@ -172,7 +172,7 @@ impl Receiver {
                     }
                 }
             }
-            while intake.as_ref().is_some_and(|intake| !intake.is_stopping()) {
+            while sink.as_ref().is_some_and(|sink| !sink.is_stopping()) {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
             tasks.shutdown().await;
@@ -187,12 +187,12 @@ impl Listening {
 
     fn add(&self, frame: Result<&[u8], Refusal>, limits: &Limits, decoded: &mut Decoded) {
         let number = self.messages.fetch_add(1, Ordering::Relaxed) + 1;
-        self.intake.decode(&self.params.decoder, (number, frame), limits, decoded);
+        self.sink.decode(&self.params.decoder, (number, frame), limits, decoded);
     }
 
     async fn take(&self, decoded: Decoded) -> Result<(), Stopping> {
         let place = |number| RecordPlace::Message { source: &self.name, number };
-        self.intake.take(&self.name, None, decoded, place).await
+        self.sink.take(&self.name, None, decoded, place).await.map(|_durable| ())
     }
 
     async fn datagrams(&self, socket: &UdpSocket) {
@@ -234,12 +234,17 @@ impl Listening {
 
     /// Says in the log, once a minute, that connections were refused.
     fn report(&self, sender: SocketAddr, why: &str) {
+        tracing::debug!(source = self.name, %sender, why, "a syslog connection is closed");
         let now = clock::now();
         let mut refused = self.refused.lock();
         refused.1 += 1;
         if now.ms_since(refused.0) >= REPORT_EVERY_MS {
-            tracing::warn!(source = self.name, %sender, why, connections = refused.1,
-                "a syslog connection is closed");
+            tracing::warn!(
+                source = self.name,
+                why,
+                connections = refused.1,
+                "a syslog connection is closed"
+            );
             *refused = (now, 0);
         }
     }
@@ -250,7 +255,7 @@ impl Listening {
             let (stream, sender) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    self.failed(&error);
+                    self.report(self.params.listen, &error.to_string());
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                     continue;
                 }

@@ -129,7 +129,7 @@ pub struct Follower {
     unpacked: u64,
     /// The bytes before the position, as many as a head has; none of a packed file.
     before: Option<Vec<u8>>,
-    /// What was unpacked and not yet handed over.
+    /// Bytes that were unpacked and not yet handed over.
     held: Vec<u8>,
     /// Why nothing more can be unpacked, once what is held was handed over.
     failed: Option<io::Error>,

@@ -7,7 +7,7 @@ use super::positions::{Position, Positions};
 use super::source::SourceFiles;
 use crate::adapters::clock;
 use crate::adapters::sources::decoded::Decoded;
-use crate::adapters::sources::intake::Intake;
+use crate::adapters::sources::event_sink::EventSink;
 use crate::adapters::sources::rejects::RecordPlace;
 use crate::formats::events::refusal::Limits;
 use crate::model::time::EventTime;
@@ -24,7 +24,7 @@ const LIST_INTERVAL: Duration = Duration::from_millis(500);
 /// The thread's state.
 #[derive(Debug)]
 pub struct Runner {
-    intake: Intake,
+    sink: EventSink,
     /// The runtime of the event log's answers.
     runtime: Handle,
     positions: Positions,
@@ -40,14 +40,14 @@ impl Runner {
     pub fn open(
         sources: BTreeMap<String, Params>,
         folder: &Path,
-        (intake, runtime): (Intake, Handle),
+        (sink, runtime): (EventSink, Handle),
     ) -> io::Result<Self> {
         let positions = Positions::open(folder)?;
         let sources = sources
             .into_iter()
-            .map(|(name, params)| SourceFiles::new(&name, params, positions.of(&name), intake.seed))
+            .map(|(name, params)| SourceFiles::new(&name, params, positions.of(&name), sink.seed))
             .collect();
-        Ok(Self { intake, runtime, positions, sources, listed_at: None })
+        Ok(Self { sink, runtime, positions, sources, listed_at: None })
     }
 
     /// Follows all files until tripline stops. Blocks.
@@ -58,7 +58,7 @@ impl Runner {
             begun.extend(source.find_renamed(now));
             note(&mut self.positions, source, begun, now);
         }
-        while !self.intake.is_stopping() {
+        while !self.sink.is_stopping() {
             if !self.poll() {
                 std::thread::sleep(POLL_INTERVAL);
             }
@@ -68,7 +68,7 @@ impl Runner {
     /// Looks at each file once; returns whether there is more to read.
     fn poll(&mut self) -> bool {
         let now = clock::now();
-        let Self { intake, runtime, positions, sources, listed_at } = self;
+        let Self { sink, runtime, positions, sources, listed_at } = self;
         let lists = listed_at.is_none_or(|at| at.elapsed() >= LIST_INTERVAL);
         if lists {
             *listed_at = Some(Instant::now());
@@ -88,7 +88,7 @@ impl Runner {
             source.followers.sort_by_key(|follower| follower.newest);
             let (mut ended, mut failed) = (Vec::new(), Vec::new());
             for at in 0..source.followers.len() {
-                match step((intake, runtime), positions, source, at) {
+                match step((sink, runtime), positions, source, at) {
                     Ok(Step::More) => has_more = true,
                     Ok(Step::Waits) => {}
                     Ok(Step::Ended) => ended.push(at),
@@ -110,7 +110,7 @@ impl Runner {
             }
             let unread: u64 =
                 source.followers.iter().filter_map(|follower| follower.unread().ok()).sum();
-            intake.records.show_files(&source.name, (source.followers.len(), unread, faults));
+            sink.records.show_files(&source.name, (source.followers.len(), unread, faults));
         }
         has_more
     }
@@ -137,13 +137,18 @@ enum Step {
 
 /// Reads a chunk of a file, and hands it over.
 fn step(
-    by: (&Intake, &Handle),
+    by: (&EventSink, &Handle),
     positions: &mut Positions,
     source: &mut SourceFiles,
     at: usize,
 ) -> io::Result<Step> {
     let now = clock::now();
     let SourceFiles { name, params, followers, .. } = source;
+    if by.0.bounds.wait(name, now).is_some() {
+        // The thread is that of all files.
+        by.0.records.count_rate_bound(name);
+        return Ok(Step::Waits);
+    }
     let Some(follower) = followers.get_mut(at) else { return Ok(Step::Waits) };
     let again = follower.position.to;
     let is_quiet = SourceFiles::is_quiet(follower, now);
@@ -194,7 +199,7 @@ enum HandedOver {
 /// Hands a chunk over once, from one position to the next. Where positions can't be written it is handed over all the
 /// same: what is watched twice after a crash is less bad than what is never seen.
 fn hand_over(
-    (intake, runtime): (&Intake, &Handle),
+    (sink, runtime): (&EventSink, &Handle),
     positions: &mut Positions,
     (name, file): &(&str, String),
     (position, next): (Position, Position),
@@ -202,7 +207,7 @@ fn hand_over(
 ) -> HandedOver {
     let (from, to) = (position.at, next.at);
     let mut fault = positions.set(name, Position { to: Some(to), ..position }).err();
-    let key = intake.seed.hash_all(&[
+    let key = sink.seed.hash_all(&[
         b"tail",
         name.as_bytes(),
         &position.content.to_le_bytes(),
@@ -210,7 +215,7 @@ fn hand_over(
         &to.to_le_bytes(),
     ]);
     let place = |offset| RecordPlace::Offset { source: name, file, offset };
-    if runtime.block_on(intake.take(name, Some(key), decoded, place)).is_err() {
+    if runtime.block_on(sink.take(name, Some(key), decoded, place)).is_err() {
         return HandedOver::Stopping;
     }
     fault = fault.or(positions.set(name, next).err());

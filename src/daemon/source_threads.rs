@@ -2,7 +2,7 @@
 //! streams of Redis, queues of SQS.
 
 use super::start_error::{StartError, spawn};
-use crate::adapters::sources::intake::Intake;
+use crate::adapters::sources::event_sink::EventSink;
 use crate::adapters::sources::redis_stream::Readers;
 #[cfg(feature = "cloud")]
 use crate::adapters::sources::sqs::reader as sqs;
@@ -19,34 +19,34 @@ use tokio::runtime::Handle;
 /// When the positions in files can't be read or written, an address can't be bound, or no thread can be had.
 pub(super) fn start(
     settings: &Settings,
-    intake: &Intake,
+    sink: &EventSink,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let mut threads = Vec::new();
     let sources = &settings.sources;
     if !sources.files.is_empty() {
         let folder = settings.data_dir.join("tail");
-        let shared = (intake.clone(), Handle::current());
+        let shared = (sink.clone(), Handle::current());
         let runner = Runner::open(sources.files.clone(), &folder, shared)
             .map_err(|source| StartError::Path { path: folder, source })?;
         threads.push(spawn("tail", move || runner.run())?);
     }
     if !sources.syslog.is_empty() {
-        let receiver = Receiver::bind(&sources.syslog, intake)?;
+        let receiver = Receiver::bind(&sources.syslog, sink)?;
         threads.push(spawn("syslog", move || receiver.run())?);
     }
     if !sources.redis_streams.is_empty() {
-        let readers = Readers::new(&sources.redis_streams, intake)?;
+        let readers = Readers::new(&sources.redis_streams, sink)?;
         threads.push(spawn("redis-stream", move || readers.run())?);
     }
     #[cfg(feature = "cloud")]
     if !sources.sqs.is_empty() {
-        let readers = sqs::Readers::new(&sources.sqs, intake)?;
+        let readers = sqs::Readers::new(&sources.sqs, sink)?;
         threads.push(spawn("sqs", move || readers.run())?);
     }
     if let Some((name, decoder)) = sources.stdin.clone() {
-        let (intake, runtime) = (intake.clone(), Handle::current());
+        let (sink, runtime) = (sink.clone(), Handle::current());
         // It is not waited for: it may be waiting for input that never comes.
-        drop(spawn("stdin", move || stdin::read(&name, &decoder, &intake, &runtime))?);
+        drop(spawn("stdin", move || stdin::read(&name, &decoder, &sink, &runtime))?);
     }
     Ok(threads)
 }

@@ -1,5 +1,5 @@
-//! The way in for sources with a thread of their own: they decode, and hand over batch by batch, waiting while
-//! a queue is full.
+//! Where sources with a thread of their own send their events, batch by batch: it waits while a queue is full,
+//! or a source exceeds its rate.
 
 use super::decoded::Decoded;
 use super::ingest::{Request, Source};
@@ -24,7 +24,7 @@ const BOUND_WAIT_MAX: Duration = Duration::from_millis(100);
 
 /// State that the threads of sources share with the rest.
 #[derive(Clone, Debug)]
-pub struct Intake {
+pub struct EventSink {
     /// Takes events to the data plane and the event log.
     pub ingest: Arc<Source>,
     /// Stands for secrets.
@@ -45,7 +45,7 @@ pub struct Intake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopping;
 
-impl Intake {
+impl EventSink {
     /// Whether tripline is stopping.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
@@ -67,7 +67,8 @@ impl Intake {
         }
     }
 
-    /// Hands over what was decoded of a source's records, once for a key; says where each record stood.
+    /// Hands over what was decoded of a source's records, once for a key; `place` says where each record stood. Says
+    /// whether the events are durable; they are watched in any case.
     ///
     /// # Errors
     /// When tripline is stopping.
@@ -77,16 +78,15 @@ impl Intake {
         key: Option<u64>,
         mut decoded: Decoded,
         place: impl Fn(u64) -> RecordPlace<'a>,
-    ) -> Result<(), Stopping> {
+    ) -> Result<bool, Stopping> {
         let mut is_bound = false;
-        while let Err(wait_ms) = self.bounds.take(source, decoded.accepted, clock::now()) {
+        while let Some(wait) = self.bounds.wait(source, clock::now()) {
             if !std::mem::replace(&mut is_bound, true) {
                 self.records.count_rate_bound(source);
             }
             if self.is_stopping() {
                 return Err(Stopping);
             }
-            let wait = Duration::from_millis(u64::try_from(wait_ms).unwrap_or(0));
             tokio::time::sleep(wait.min(BOUND_WAIT_MAX)).await;
         }
         let arrived = clock::now();
@@ -101,11 +101,12 @@ impl Intake {
         if !durable {
             self.records.not_durable.inc_by(decoded.accepted as u64);
         }
+        self.bounds.charge(source, decoded.accepted, arrived);
         decoded.count(source, arrived, &self.records);
         for (number, refusal) in &decoded.refusals.first {
             let written = self.rejects.write(&letter(place(*number), *refusal, arrived), arrived);
             self.records.count_reject(written);
         }
-        Ok(())
+        Ok(durable)
     }
 }
