@@ -10,7 +10,7 @@ use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::enforce::metrics::EnforceMetrics;
 use crate::adapters::event_log::metrics::EventLogMetrics;
-use crate::adapters::health::{Measurements, Recent};
+use crate::adapters::health::recent::{Measurements, Recent};
 use crate::adapters::journal::metrics::JournalMetrics;
 use crate::adapters::metrics::oldest::Oldest;
 use crate::adapters::sources::kafka::metrics::ConsumerMetrics;
@@ -186,6 +186,7 @@ fn measure(state: &StatusState) -> Measurements {
     };
     Measurements {
         at: clock::now(),
+        started: about.started,
         violations: sum(&metrics.decisions.violations, Invariant::ALL.map(Invariant::as_str)),
         journal_is_writable: state.durable.load(Ordering::Relaxed),
         beats: metrics.heartbeat_at.by_stage(),

@@ -1,4 +1,4 @@
-//! The way in for what comes by HTTP: to the data plane at once, and to the event log.
+//! The way in for all sources but Kafka: to the data plane at once, and to the event log.
 //!
 //! A request that names itself by an idempotency key is taken once, however often it is sent: also
 //! when tripline was killed before it could answer. The newest keys are remembered, and those of
@@ -16,8 +16,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The source that takes `POST /v1/events`.
-pub const DEFAULT_SOURCE: &str = "default";
+pub use crate::formats::api::status::DEFAULT_SOURCE;
+
 /// How often it is looked whether a request that was sent before is durable by now.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 

@@ -5,6 +5,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
+/// The name of the source that takes `POST /v1/events`; it is there in any case.
+pub const DEFAULT_SOURCE: &str = "default";
+
 /// How the daemon is. Counts are totals since its start unless they say otherwise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = DaemonStatus)]

@@ -1,16 +1,11 @@
-//! How the daemon itself does: what a person should look at, judged once for the console,
-//! `tripline top`, `tripline doctor` and readers of `/v1/status`.
+//! The issues of the daemon, for the console, `tripline top`, `tripline doctor` and readers of `/v1/status`.
 //!
 //! **Does not** wake anyone: that is for alerts, which have more patience.
 
-use crate::formats::api::status::{IssueJson, KafkaJson, Part, SourceJson, StoreJson};
-use crate::model::time::EventTime;
-use std::collections::VecDeque;
+use super::recent::{KEPT_MS, Measurements, Recent, count, critical, warning};
+use super::sources::of_source;
+use crate::formats::api::status::{IssueJson, KafkaJson, Part, StoreJson};
 
-/// How long it is remembered how it was. Unit: milliseconds. Chosen: longer than anything that is reported
-/// only once it lasts.
-const KEPT_MS: i64 = 120_000;
-const MINUTE_MS: i64 = 60_000;
 /// For how long a store may settle none of its deliveries. Unit: milliseconds. Chosen: several
 /// tries.
 const STORE_MS: i64 = 5_000;
@@ -22,8 +17,6 @@ const BROKERS_MS: i64 = 10_000;
 /// How long no partition may be owned. Unit: milliseconds. Chosen: a rebalance takes less, with what is
 /// read back in it.
 const UNASSIGNED_MS: i64 = 90_000;
-/// An issue that lasts longer than the samples would never be reported.
-const _: () = assert!(STORE_MS < KEPT_MS && BROKERS_MS < KEPT_MS && UNASSIGNED_MS < KEPT_MS);
 /// Records not yet applied that are many, whatever the rate. Chosen.
 const LAG_MANY: u64 = 10_000;
 /// How many seconds of events not yet applied are many. Chosen.
@@ -33,96 +26,16 @@ const UNVERIFIED_MIN: u64 = 100;
 /// How many intervals a checkpoint may be late, and how long beyond. Unit: milliseconds. Chosen.
 const CHECKPOINT_INTERVALS: i64 = 3;
 const CHECKPOINT_MS: i64 = 10_000;
-
-/// A sample of health. Counts are totals since the start.
-#[derive(Clone, Debug)]
-pub struct Measurements {
-    /// When.
-    pub at: EventTime,
-    /// Invariants that would have been broken.
-    pub violations: u64,
-    /// Whether the journal can be written.
-    pub journal_is_writable: bool,
-    /// When each stage last showed that its threads live.
-    pub beats: Vec<(&'static str, EventTime)>,
-    /// The auth stores.
-    pub stores: Vec<StoreJson>,
-    /// The deliveries that each of them has settled, in the same order.
-    pub settled: Vec<u64>,
-    /// Events that a crash would lose.
-    pub not_kept: u64,
-    /// Requests answered 429 as a queue was full.
-    pub queue_full: u64,
-    /// Records refused.
-    pub refused: u64,
-    /// Events applied.
-    pub applied: u64,
-    /// Those of them whose caller did not prove to hold the credential.
-    pub unverified: u64,
-    /// The sender whose clock is furthest ahead, if its events are not counted for that, and by how
-    /// much. Unit: milliseconds.
-    pub fast_clock: Option<(String, i64)>,
-    /// The sources.
-    pub sources: Vec<SourceJson>,
-    /// The Kafka source, where there is one.
-    pub kafka: Option<KafkaJson>,
-    /// Events of Kafka taken.
-    pub kafka_events: u64,
-    /// When the partition that waits longest for a checkpoint got its last one.
-    pub checkpoint: Option<EventTime>,
-    /// How often each gets one. Unit: milliseconds.
-    pub checkpoint_interval_ms: i64,
-    /// Credentials with a baseline that were forgotten for want of memory.
-    pub forgotten: u64,
-    /// Uses of unknown credentials that were not counted for want of memory.
-    pub deferred: u64,
-    /// Credentials that were not taken in, as all others had an open finding.
-    pub not_watched: u64,
-    /// Revocations that the revocation limit has left; none where it may never let any through.
-    pub revocation_tokens: Option<i64>,
-}
-
-/// How it was recently.
-#[derive(Clone, Debug, Default)]
-pub struct Recent {
-    kept: VecDeque<Measurements>,
-}
+/// An issue that lasts longer than the samples would never be reported.
+const _: () = assert!(STORE_MS < KEPT_MS && BROKERS_MS < KEPT_MS && UNASSIGNED_MS < KEPT_MS);
 
 impl Recent {
-    /// Takes down how it is.
-    pub fn record(&mut self, now: Measurements) {
-        // A clock that was set back leaves nothing to compare with.
-        self.kept.retain(|one| (0..KEPT_MS).contains(&now.at.ms_since(one.at)));
-        self.kept.push_back(now);
-    }
-
-    /// For how long something has been so without a break, as far as it is remembered; none if it
-    /// is not so. Unit: milliseconds.
-    fn since_ms(&self, now: &Measurements, is_so: impl Fn(&Measurements) -> bool) -> Option<i64> {
-        let before = self.kept.iter().rev().filter(|one| one.at <= now.at);
-        let first = std::iter::once(now).chain(before).take_while(|one| is_so(one)).last();
-        first.map(|first| now.at.ms_since(first.at))
-    }
-
-    /// By how much a total rose within the last minute, and in how many seconds; none where nothing was
-    /// taken down in it.
-    fn risen(
-        &self,
-        now: &Measurements,
-        total: impl Fn(&Measurements) -> u64,
-    ) -> Option<(u64, f64)> {
-        let since =
-            self.kept.iter().find(|one| (1..=MINUTE_MS).contains(&now.at.ms_since(one.at)))?;
-        let seconds = now.at.ms_since(since.at) as f64 / 1000.0;
-        Some((total(now).saturating_sub(total(since)), seconds))
-    }
-
     /// The issues, the most severe first.
     pub fn issues(&self, now: &Measurements) -> Vec<IssueJson> {
         let mut issues: Vec<IssueJson> = of_itself(now).collect();
         issues.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));
         issues.extend(self.of_sources(now));
-        issues.extend(now.sources.iter().filter_map(|source| self.of_source(now, source)));
+        issues.extend(now.sources.iter().filter_map(|source| of_source(self, now, source)));
         issues.extend(now.kafka.and_then(|kafka| self.of_kafka(now, kafka)));
         issues.sort_by_key(|one| (!one.critical, one.part));
         issues
@@ -197,34 +110,6 @@ impl Recent {
         [not_kept, full, refused, unverified, memory].into_iter().flatten()
     }
 
-    /// Whether one source is blind.
-    fn of_source(&self, now: &Measurements, source: &SourceJson) -> Option<IssueJson> {
-        let rose = |total: fn(&SourceJson) -> u64| {
-            let of_it = |one: &Measurements| {
-                one.sources.iter().find(|it| it.name == source.name).map_or(0, total)
-            };
-            self.risen(now, of_it).map_or(0, |(by, _)| by)
-        };
-        let refused = rose(|one| one.refused - one.without_credential);
-        let never_read = source.events == 0 && source.refused > 0;
-        let came = count(source.refused, "record");
-        let issue = if rose(|one| one.file_errors) > 0 {
-            critical(Part::Source, "files-unreadable", "can't read its files".to_owned())
-        } else if never_read && source.refused == source.without_credential {
-            let found = format!("no credential is named in {came}");
-            critical(Part::Source, "records-refused", found)
-        } else if never_read {
-            let found = format!("{came} came, and none could be read");
-            critical(Part::Source, "records-refused", found)
-        } else if refused > 0 && rose(|one| one.events) == 0 {
-            let found = format!("all {refused} records of the last minute were refused");
-            critical(Part::Source, "records-refused", found)
-        } else {
-            return None;
-        };
-        Some(IssueJson { source: Some(source.name.clone()), ..issue })
-    }
-
     fn of_kafka(&self, now: &Measurements, kafka: KafkaJson) -> Option<IssueJson> {
         let owns_none = |one: &Measurements| one.kafka.is_some_and(|kafka| kafka.partitions == 0);
         let is_down = |one: &Measurements| one.kafka.is_some_and(|kafka| !kafka.up);
@@ -242,14 +127,6 @@ impl Recent {
             let found = format!("{} behind", count(kafka.lag, "record"));
             warning(Part::Kafka, "consumer-lag-high", found)
         })
-    }
-}
-
-impl Measurements {
-    /// The deliveries that a store has settled.
-    fn settled_by(&self, name: &str) -> Option<u64> {
-        let mut stores = self.stores.iter().zip(&self.settled);
-        stores.find(|(store, _)| store.name == name).map(|(_, settled)| *settled)
     }
 }
 
@@ -290,40 +167,22 @@ fn of_itself(now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
     [violations, journal, silent, late, empty, fast].into_iter().flatten()
 }
 
-fn count(number: u64, of: &str) -> String {
-    format!("{number} {of}{}", if number == 1 { "" } else { "s" })
-}
-
-fn warning(part: Part, runbook: &str, found: String) -> IssueJson {
-    IssueJson {
-        part,
-        store: None,
-        source: None,
-        critical: false,
-        found,
-        runbook: runbook.to_owned(),
-    }
-}
-
-fn critical(part: Part, runbook: &str, found: String) -> IssueJson {
-    IssueJson { critical: true, ..warning(part, runbook, found) }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{Measurements, Recent};
-    use crate::formats::api::status::{KafkaJson, Part, SourceJson, StoreJson};
+    use crate::formats::api::status::{KafkaJson, Part, StoreJson};
     use crate::model::time::EventTime;
 
     /// A count that rises by so many in each second.
-    fn total(per_s: u64, second: i64) -> u64 {
+    pub(in crate::adapters::health) fn total(per_s: u64, second: i64) -> u64 {
         per_s * u64::try_from(second + 60).unwrap_or(0)
     }
 
-    fn well(second: i64) -> Measurements {
+    pub(in crate::adapters::health) fn well(second: i64) -> Measurements {
         let at = EventTime::from_s(1_800_000_000 + second);
         Measurements {
             at,
+            started: EventTime::from_s(1_800_000_000 - 86_400),
             violations: 0,
             journal_is_writable: true,
             beats: vec![("control_plane", at.plus_ms(-900)), ("kafka", at)],
@@ -350,7 +209,9 @@ mod tests {
     }
 
     /// The issues after two minutes of which each second was like that: from -60 to 59.
-    fn found_after(minute: impl Fn(&mut Measurements, i64)) -> Vec<(Part, bool, String)> {
+    pub(in crate::adapters::health) fn found_after(
+        minute: impl Fn(&mut Measurements, i64),
+    ) -> Vec<(Part, bool, String)> {
         let mut recent = Recent::default();
         let at = |second| {
             let mut measurements = well(second);
@@ -367,7 +228,12 @@ mod tests {
     }
 
     #[track_caller]
-    fn finds(part: Part, critical: bool, words: &str, change: impl Fn(&mut Measurements, i64)) {
+    pub(in crate::adapters::health) fn finds(
+        part: Part,
+        critical: bool,
+        words: &str,
+        change: impl Fn(&mut Measurements, i64),
+    ) {
         let found = found_after(change);
         assert_eq!(found, [(part, critical, words.to_owned())]);
     }
@@ -385,40 +251,6 @@ mod tests {
         assert_eq!(found(&at(50, 100, 100)), [none]);
         assert_eq!(found(&at(50, 101, 100)), [""; 0]);
         assert_eq!(found(&at(50, 99, 99)), [""; 0]);
-    }
-
-    #[test]
-    fn a_source_that_is_blind_is_named() {
-        let source = |(events, refused, file_errors)| SourceJson {
-            name: "web".to_owned(),
-            events,
-            refused,
-            file_errors,
-            ..SourceJson::default()
-        };
-        let blind = "all 60 records of the last minute were refused";
-        finds(Part::Source, true, blind, |now, at| {
-            now.sources = vec![source((7, total(1, at), 0))];
-        });
-        let junk = "7 records came, and none could be read";
-        finds(Part::Source, true, junk, |now, _| now.sources = vec![source((0, 7, 0))]);
-        let without = |events| {
-            move |now: &mut Measurements, at| {
-                let without_credential = total(1, at);
-                let some = source((events, without_credential, 0));
-                now.sources = vec![SourceJson { without_credential, ..some }];
-            }
-        };
-        let keyless = "no credential is named in 119 records";
-        finds(Part::Source, true, keyless, without(0));
-        assert_eq!(found_after(without(7)), [], "requests without a credential are usual");
-        assert_eq!(
-            found_after(|now, at| now.sources = vec![source((total(1, at), total(1, at), 0))]),
-            []
-        );
-        finds(Part::Source, true, "can't read its files", |now, at| {
-            now.sources = vec![source((total(1, at), 0, total(10, at)))];
-        });
     }
 
     #[test]
