@@ -45,20 +45,21 @@ pub struct Metrics {
 
 impl Metrics {
     /// Registers the metrics of every subsystem, with a 0 for each known label; `stores` and
-    /// `sources` are the names of the auth stores and the sources, `files` of the sources that follow files.
+    /// `sources` are the names of the auth stores and the sources, `files` of the sources that follow files, `read` of
+    /// these and of others that tripline reads from.
     ///
     /// # Errors
     /// When two metrics have one name.
     pub fn register(
         stores: &[&str],
         sources: &[&str],
-        files: &[&str],
+        (files, read): (&[&str], &[&str]),
     ) -> Result<Self, MetricsError> {
         let r = &Registrar::default();
         Ok(Self {
             exposition: r.exposition(),
             process: ProcessMetrics::register(r)?,
-            sources: SourceMetrics::register(r, sources, files)?,
+            sources: SourceMetrics::register(r, sources, (files, read))?,
             consumer: ConsumerMetrics::register(r)?,
             shards: ShardMetrics::register(r)?,
             profiles: ProfileMetrics::register(r)?,
@@ -84,7 +85,9 @@ impl Metrics {
         let stores: Vec<&str> = stores.iter().map(AuthStore::name).collect();
         let all: Vec<&str> = sources.decoders.keys().map(String::as_str).collect();
         let files: Vec<&str> = sources.files.keys().map(String::as_str).collect();
-        Self::register(&stores, &all, &files)
+        let others = sources.redis_streams.keys().chain(sources.sqs.keys());
+        let read: Vec<&str> = files.iter().copied().chain(others.map(String::as_str)).collect();
+        Self::register(&stores, &all, (&files, &read))
     }
 
     /// The handles of a thread of the data plane.
@@ -131,8 +134,9 @@ mod tests {
 
     #[test]
     fn every_known_label_is_there_from_the_start() {
-        let metrics = Metrics::register(&["embedded", "redis"], &["default"], &["default"])
-            .expect("no name twice");
+        let metrics =
+            Metrics::register(&["embedded", "redis"], &["default"], (&["default"], &["default"]))
+                .expect("no name twice");
         let text = metrics.exposition.text(Format::Text, false);
         for line in [
             "tripline_records_refused_total{reason=\"no_credential\",source=\"default\"} 0",

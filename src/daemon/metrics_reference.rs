@@ -17,7 +17,7 @@ impl Metrics {
     /// # Errors
     /// When two metrics have one name.
     pub fn reference() -> Result<String, MetricsError> {
-        let metrics = Self::register(&["embedded"], &["default"], &["default"])?;
+        let metrics = Self::register(&["embedded"], &["default"], (&["default"], &["default"]))?;
         // A metric without labels at a start has no family either.
         metrics.notify.notifications.with_label_values(&["main", "delivered"]);
         metrics.enforce.reconciled_at.with_label_values(&["embedded"]);

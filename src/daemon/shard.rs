@@ -350,7 +350,7 @@ mod tests {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let _entered = runtime.enter();
         let folder = tempfile::tempdir().expect("a folder");
-        let metrics = Metrics::register(&[], &[], &[]).expect("metrics");
+        let metrics = Metrics::register(&[], &[], (&[], &[])).expect("metrics");
         let snapshots = Snapshots::open(folder.path(), &metrics.checkpoint).expect("a folder");
         let (writer, _writes) = snapshots.start();
         let slots = (0..2).map(|number| Slot {

@@ -20,7 +20,7 @@ const WITHOUT_DATA: [(&str, &str); 6] = [
     ("ALERTS", "nothing may fire"),
     ("tripline_source_files", "no files are followed"),
     ("tripline_source_unread_bytes", "no files are followed"),
-    ("tripline_source_file_errors", "no files are followed"),
+    ("tripline_source_read_errors", "no files are followed"),
 ];
 
 fn folder(name: &str) -> PathBuf {

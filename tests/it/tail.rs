@@ -244,7 +244,7 @@ fn what_is_no_log_is_said_and_the_other_files_are_read() {
         let issues = status["issues"].as_array()?.clone();
         issues
             .into_iter()
-            .find(|issue| issue["source"] == "web" && issue["found"] == "can't read its files")
+            .find(|issue| issue["source"] == "web" && issue["found"] == "can't be read")
     });
     append(&at("good.log"), &line("key_2"));
     reaches(&daemon, 2.0);
@@ -308,7 +308,7 @@ fn a_file_that_is_packed_slowly_is_read_once_it_is_whole_and_holds_no_other_up()
     fs::write(folder.path().join("access.log.gz"), begin).expect("writes");
     let daemon = Daemon::start(&folder, &config);
     until("the half is found to be one", PATIENCE, || {
-        (daemon.metric("tripline_source_file_errors_total{source=\"web\"}") > 0.5).then_some(())
+        (daemon.metric("tripline_source_read_errors_total{source=\"web\"}") > 0.5).then_some(())
     });
     append(&other, &line("key_other"));
     until("another file is read", PATIENCE, || {

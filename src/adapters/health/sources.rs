@@ -23,8 +23,8 @@ pub(super) fn of_source(
     let refused = rose(|one| one.refused - one.without_credential);
     let never_read = source.events == 0 && source.refused > 0;
     let came = count(source.refused, "record");
-    let issue = if rose(|one| one.file_errors) > 0 {
-        critical(Part::Source, "files-unreadable", "can't read its files".to_owned())
+    let issue = if rose(|one| one.read_errors) > 0 {
+        critical(Part::Source, "source-unreadable", "can't be read".to_owned())
     } else if never_read && source.refused == source.without_credential {
         let found = format!("no credential is named in {came}");
         critical(Part::Source, "records-refused", found)
@@ -63,11 +63,11 @@ mod tests {
 
     #[test]
     fn a_source_that_is_blind_is_named() {
-        let source = |(events, refused, file_errors)| SourceJson {
+        let source = |(events, refused, read_errors)| SourceJson {
             name: "web".to_owned(),
             events,
             refused,
-            file_errors,
+            read_errors,
             ..SourceJson::default()
         };
         let blind = "all 60 records of the last minute were refused";
@@ -90,7 +90,7 @@ mod tests {
             found_after(|now, at| now.sources = vec![source((total(1, at), total(1, at), 0))]),
             []
         );
-        finds(Part::Source, true, "can't read its files", |now, at| {
+        finds(Part::Source, true, "can't be read", |now, at| {
             now.sources = vec![source((total(1, at), 0, total(10, at)))];
         });
     }

@@ -67,6 +67,24 @@ impl EventSink {
         }
     }
 
+    /// Waits while a source exceeds its rate.
+    ///
+    /// # Errors
+    /// When tripline is stopping.
+    pub async fn wait_for_rate(&self, source: &str) -> Result<(), Stopping> {
+        let mut is_bound = false;
+        while let Some(wait) = self.bounds.wait(source, clock::now()) {
+            if !std::mem::replace(&mut is_bound, true) {
+                self.records.count_rate_bound(source);
+            }
+            if self.is_stopping() {
+                return Err(Stopping);
+            }
+            tokio::time::sleep(wait.min(BOUND_WAIT_MAX)).await;
+        }
+        Ok(())
+    }
+
     /// Hands over what was decoded of a source's records, once for a key; `place` says where each record stood. Says
     /// whether the events are durable; they are watched in any case.
     ///
@@ -79,16 +97,7 @@ impl EventSink {
         mut decoded: Decoded,
         place: impl Fn(u64) -> RecordPlace<'a>,
     ) -> Result<bool, Stopping> {
-        let mut is_bound = false;
-        while let Some(wait) = self.bounds.wait(source, clock::now()) {
-            if !std::mem::replace(&mut is_bound, true) {
-                self.records.count_rate_bound(source);
-            }
-            if self.is_stopping() {
-                return Err(Stopping);
-            }
-            tokio::time::sleep(wait.min(BOUND_WAIT_MAX)).await;
-        }
+        self.wait_for_rate(source).await?;
         let arrived = clock::now();
         let batches = decoded.take_batches();
         let durable = loop {

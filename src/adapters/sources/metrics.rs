@@ -18,14 +18,14 @@ const LAG_S: [f64; 11] = [0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0, 600.0
 #[expect(missing_docs, reason = "each handle is named after its metric, which has a help text")]
 pub struct SourceMetrics {
     names: Vec<String>,
-    names_of_files: Vec<String>,
+    names_of_read: Vec<String>,
     taken: IntCounterVec,
     last_at: GaugeVec,
     pub refused: IntCounterVec,
     rate_bound: IntCounterVec,
     files: IntGaugeVec,
     unread_bytes: IntGaugeVec,
-    file_errors: IntCounterVec,
+    read_errors: IntCounterVec,
     fields_repaired: IntCounterVec,
     secrets_replaced: IntCounter,
     pub lag: Histogram,
@@ -47,20 +47,21 @@ fn rate_bound(registrar: &Registrar, sources: &[&str]) -> Result<IntCounterVec, 
 }
 
 impl SourceMetrics {
-    /// Registers its metrics, for sources of these names; `files` are those that follow files.
+    /// Registers its metrics, for sources of these names; `files` are those that follow files, `read`
+    /// these and others that tripline reads from.
     ///
     /// # Errors
     /// When two metrics have one name.
     pub fn register(
         registrar: &Registrar,
         sources: &[&str],
-        files: &[&str],
+        (files, read): (&[&str], &[&str]),
     ) -> Result<Self, MetricsError> {
         let r = registrar;
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
         Ok(Self {
             names: owned(sources),
-            names_of_files: owned(files),
+            names_of_read: owned(read),
             taken: r.counters(
                 "source_events_total",
                 "Events taken, by source.",
@@ -91,11 +92,11 @@ impl SourceMetrics {
                 "source",
                 files.iter().copied(),
             )?,
-            file_errors: r.counters(
-                "source_file_errors_total",
-                "Attempts to read a file, or its folder, that failed.",
+            read_errors: r.counters(
+                "source_read_errors_total",
+                "Attempts to read a file, a stream of Redis or a queue that failed.",
                 "source",
-                files.iter().copied(),
+                read.iter().copied(),
             )?,
             fields_repaired: r.counters(
                 "event_fields_repaired_total",
@@ -141,7 +142,7 @@ impl SourceMetrics {
             let events = self.taken(name);
             #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
             let last_ms = || (self.last_at.with_label_values(&[name]).get() * 1000.0) as i64;
-            let follows_files = self.names_of_files.contains(name);
+            let is_read = self.names_of_read.contains(name);
             SourceJson {
                 name: name.clone(),
                 events,
@@ -152,8 +153,8 @@ impl SourceMetrics {
                     .sum(),
                 without_credential: refused(Refusal::NoCredential),
                 last_event: (events > 0).then(|| EventTime::from_ms(last_ms()).to_string()),
-                file_errors: if follows_files {
-                    self.file_errors.with_label_values(&[name]).get()
+                read_errors: if is_read {
+                    self.read_errors.with_label_values(&[name]).get()
                 } else {
                     0
                 },
@@ -181,12 +182,17 @@ impl SourceMetrics {
         self.rate_bound.with_label_values(&[source]).inc();
     }
 
+    /// Counts a failed attempt to read from a source.
+    pub fn count_read_error(&self, source: &str) {
+        self.read_errors.with_label_values(&[source]).inc();
+    }
+
     /// Shows how many files a source follows, how many bytes it has not read, and counts failed attempts.
     pub fn show_files(&self, source: &str, (files, unread, faults): (usize, u64, u64)) {
         let whole = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.files.with_label_values(&[source]).set(whole(files as u64));
         self.unread_bytes.with_label_values(&[source]).set(whole(unread));
-        self.file_errors.with_label_values(&[source]).inc_by(faults);
+        self.read_errors.with_label_values(&[source]).inc_by(faults);
     }
 
     /// Counts a rejected record that is not in the log.

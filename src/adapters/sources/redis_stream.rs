@@ -1,7 +1,7 @@
 //! Streams of Redis, read as a consumer of a group.
 //!
-//! An entry is acknowledged once its event is durable. At most one batch of a consumer is not: after a kill it is
-//! read again as the same batch, whose key the event log knows, and counts once.
+//! An entry is acknowledged once its event is durable, or watched where the disk is full. At most one batch of a
+//! consumer is not: after a kill it is read again as the same batch, whose key the event log knows, and counts once.
 //!
 //! ```text
 //!   begin (make the group) ── pending: own entries, and those of consumers that went away ── new entries
@@ -130,6 +130,7 @@ impl Reader {
                 },
                 Err(error) => error,
             };
+            self.sink.records.count_read_error(&self.name);
             // A stream that was deleted takes its group along.
             self.state = State::Begin;
             if self.reported_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
@@ -155,8 +156,9 @@ impl Reader {
                 let mut create = cmd("XGROUP");
                 create.arg("CREATE").arg(stream).arg(group).arg(from).arg("MKSTREAM");
                 let made: Result<(), RedisError> = create.query_async(live).await;
+                // Who may not make a group can read one that is there.
                 if let Err(error) = made
-                    && error.code() != Some("BUSYGROUP")
+                    && !matches!(error.code(), Some("BUSYGROUP" | "NOPERM"))
                 {
                     return Err(error);
                 }
@@ -164,6 +166,10 @@ impl Reader {
                 Ok(Ok(()))
             }
             State::Pending | State::New => {
+                // Before it is read: another consumer would take over what waits here for long.
+                if self.sink.wait_for_rate(&self.name).await.is_err() {
+                    return Ok(Err(Stopping));
+                }
                 let is_due = |at: Instant| at.elapsed().as_millis() >= IDLE_MS as u128;
                 if self.state == State::New && self.claimed_at.is_none_or(is_due) {
                     self.claimed_at = Some(Instant::now());
@@ -222,11 +228,10 @@ impl Reader {
             let entry = usize::try_from(number).ok().and_then(|number| entries.get(number));
             RecordPlace::Entry { source: &self.name, entry: entry.map_or("", |entry| &entry.id) }
         };
-        match self.sink.take(&self.name, Some(key), decoded, place).await {
-            Ok(true) => {}
-            // The disk is full: it is read again after a restart.
-            Ok(false) => return Ok(Ok(())),
-            Err(stopping) => return Ok(Err(stopping)),
+        // Where the disk is full they are watched all the same, and a crash would lose them: read again they would count
+        // twice.
+        if let Err(stopping) = self.sink.take(&self.name, Some(key), decoded, place).await {
+            return Ok(Err(stopping));
         }
         let mut acknowledge = cmd("XACK");
         acknowledge.arg(stream).arg(group);

@@ -42,7 +42,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Check> {
             Err(error) => area.failed(
                 "files",
                 format!("can't read {}: {error}", newest.display()),
-                "let tripline's user read the file and enter its folder: docs/runbooks/files-unreadable.md",
+                "let tripline's user read the file and enter its folder: docs/runbooks/source-unreadable.md",
             ),
         });
     }

@@ -194,7 +194,7 @@ pub struct SourceJson {
     /// Attempts to read a file, or its folder, that failed; of a source of files.
     #[serde(default)]
     #[schema(required)]
-    pub file_errors: u64,
+    pub read_errors: u64,
 }
 
 /// The Kafka source.

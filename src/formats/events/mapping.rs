@@ -108,8 +108,10 @@ pub fn decode<'a>(
         is_unwanted.set(!mapping.wants(record));
         let all_are_secrets = context.fingerprints.is_for_raw_secrets();
         let mut credentials = mapping.credential.credentials(record, all_are_secrets);
-        if mapping.takes_first {
-            credentials.truncate(1);
+        if mapping.takes_first
+            && let Some(first) = credentials.first().map(|(_, part)| *part)
+        {
+            credentials.retain(|(_, part)| std::ptr::eq(*part, first));
         }
         // The gateway looked at one of several secrets; none can say which. A fingerprint takes the secret, the
         // claims of a JWT are anyone's to write.

@@ -169,7 +169,9 @@ impl Place {
     ) -> Vec<(Scalar<'a>, &'a Part)> {
         let is_secret = |part: &Part| part.fingerprint.unwrap_or(all_are_secrets);
         let mut found: Vec<(Scalar<'a>, &Part)> = Vec::new();
-        for (value, part) in self.all(record) {
+        let is_value = |value: &Scalar<'_>| !matches!(value, Scalar::Nested);
+        let has_value = self.all(record).any(|(value, _)| is_value(&value));
+        for (value, part) in self.all(record).filter(|(value, _)| is_value(value) || !has_value) {
             let goes_on = found.first().is_none_or(|(_, first)| is_secret(first));
             let is_new = found.iter().all(|(other, _)| *other != value);
             if found.is_empty() || (goes_on && is_secret(part) && is_new) {

@@ -35,27 +35,48 @@ fn unescaped_once(text: &str) -> Option<String> {
 }
 
 /// The values of the parameters of those names in a URL or its query: of each name the first and the last, as servers
-/// take one of these, and a client must not hide one behind the other.
+/// take one of these, and a client must not hide one behind the other. Where servers differ in what they read (`;`
+/// between parameters, names in capitals, what is behind a `#`), each reading counts: one too many is the safe side.
 pub(in crate::formats) fn parameters(url: &str, names: &[String]) -> Vec<String> {
-    // What is a query already may have another question mark.
-    let path = |text: &str| !text.contains(['=', '&']);
-    let query =
-        url.split_once('?').filter(|(before, _)| path(before)).map_or(url, |(_, query)| query);
-    let query = query.split('#').next().unwrap_or(query);
     let mut found: Vec<String> = Vec::new();
-    for name in names {
-        let values = || {
-            let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-            pairs.filter(|(key, _)| unescaped(key) == **name).map(|(_, value)| value)
-        };
-        for value in values().next().into_iter().chain(values().next_back()) {
-            let value = unescaped(value).into_owned();
-            if !found.contains(&value) {
-                found.push(value);
+    for query in queries(url) {
+        for between in [&['&'][..], &['&', ';']] {
+            for name in names.iter().map(|name| spelled(name)) {
+                let values = || {
+                    let pairs = query.split(between).filter_map(|pair| pair.split_once('='));
+                    pairs.filter(|(key, _)| spelled(key) == name).map(|(_, value)| value)
+                };
+                for value in values().next().into_iter().chain(values().next_back()) {
+                    let value = unescaped(value).into_owned();
+                    if !found.contains(&value) {
+                        found.push(value);
+                    }
+                }
             }
         }
     }
     found
+}
+
+/// The readings of a URL's query, or of a text that is one already.
+fn queries(url: &str) -> Vec<&str> {
+    let behind = url.split_once('?').map(|(_, query)| query);
+    let is_url = url.starts_with('/')
+        || url.split_once("://").is_some_and(|(scheme, _)| !scheme.contains(['?', '=', '&']));
+    let whole = (!is_url || behind.is_none()).then_some(url);
+    let mut queries: Vec<&str> = Vec::new();
+    for query in behind.into_iter().chain(whole) {
+        let cut = query.split('#').next().unwrap_or(query);
+        queries.extend([cut, query].into_iter().take(1 + usize::from(cut.len() < query.len())));
+    }
+    queries
+}
+
+/// A name as the most lenient servers take it: whatever its case, and with `_` for a point, a space and a plus.
+fn spelled(name: &str) -> String {
+    let name = unescaped(name);
+    let plain = |char: char| if matches!(char, '.' | ' ' | '+') { '_' } else { char };
+    name.trim_start_matches([' ', '+']).chars().map(plain).collect::<String>().to_lowercase()
 }
 
 #[cfg(test)]
@@ -82,7 +103,19 @@ mod tests {
     fn a_parameter_is_found_in_every_spelling_and_hidden_by_no_other() {
         let names = ["api_key".to_owned(), "token".to_owned()];
         let found = |url: &str| parameters(url, &names).join(" ");
-        assert_eq!(found("https://a:443/v1?x=1&api_key=k1#api_key=k2"), "k1");
+        assert_eq!(found("https://a:443/v1?x=1&api_key=k1#y"), "k1 k1#y");
+        for url in [
+            "/v1/items;x=1?api_key=k1",
+            "/v1/a=b?api_key=k1",
+            "/v1/a&b?api_key=k1",
+            "?x=#&api_key=k1",
+            "?a=1;api_key=k1",
+            "?API_KEY=k1",
+            "?api.key=k1",
+            "?+api_key=k1",
+        ] {
+            assert!(found(url).split(' ').any(|value| value == "k1"), "{url}: {}", found(url));
+        }
         assert_eq!(found("x=1&api%5fkey=%6b1"), "k1");
         assert_eq!(found("api_key=k1&z=?"), "k1");
         assert_eq!(found("api_key=k1&z=a?b=c"), "k1");
@@ -101,7 +134,8 @@ mod tests {
             let escaped = value.bytes().fold(String::new(), escape);
             for begin in ["/v1?", ""] {
                 let url = format!("{begin}{before}&key={escaped}{after}");
-                prop_assert_eq!(parameters(&url, &["key".to_owned()]).pop(), Some(value.clone()));
+                let found = parameters(&url, &["key".to_owned()]);
+                prop_assert!(found.contains(&value), "{url}: {found:?}");
             }
         }
     }

@@ -62,8 +62,8 @@ enum SqsError {
     Aws(#[from] object_store::Error),
     #[error("the message is no notification of S3")]
     NoNotification,
-    #[error("the disk is full or failing")]
-    NotDurable,
+    #[error("the key of the object is none that can be asked for")]
+    Key,
     #[error("the object has more than {OBJECT_BYTES_MAX} bytes")]
     TooLarge,
     #[error("can't unpack the object")]
@@ -149,7 +149,7 @@ impl Reader {
         let reads = async {
             loop {
                 match self.turn().await {
-                    Ok(Ok(())) => self.reported_at = None,
+                    Ok(Ok(())) => {}
                     Ok(Err(Stopping)) => return,
                     Err(error) => self.report(&error).await,
                 }
@@ -160,6 +160,7 @@ impl Reader {
     }
 
     async fn report(&mut self, error: &SqsError) {
+        self.sink.records.count_read_error(&self.name);
         if self.reported_at.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
             self.reported_at = Some(Instant::now());
             tracing::warn!(source = self.name, error = error_chain(error), "can't read from SQS");
@@ -175,6 +176,9 @@ impl Reader {
             "WaitTimeSeconds": WAIT_S,
             "VisibilityTimeout": VISIBILITY_S,
         });
+        if self.sink.wait_for_rate(&self.name).await.is_err() {
+            return Ok(Err(Stopping));
+        }
         let received = self.ask("ReceiveMessage", &wanted).await?;
         for message in received.get("Messages").and_then(Value::as_array).into_iter().flatten() {
             let text = |name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -199,7 +203,7 @@ impl Reader {
 
     /// Reads an object, and hands its events over.
     async fn read(&self, object: &S3Object) -> Result<Result<(), Stopping>, SqsError> {
-        let Ok(path) = Path::parse(&object.key) else { return Ok(Ok(())) };
+        let path = Path::parse(&object.key).map_err(|_| SqsError::Key)?;
         let found = match self.bucket.get(&path).await {
             Ok(found) => found,
             // It was removed meanwhile.
@@ -224,10 +228,8 @@ impl Reader {
             let key = self.sink.seed.hash_all(&parts);
             let place =
                 |record| RecordPlace::Object { source: &self.name, object: &object.key, record };
-            match self.sink.take(&self.name, Some(key), decoded, place).await {
-                Ok(true) => {}
-                Ok(false) => return Err(SqsError::NotDurable),
-                Err(stopping) => return Ok(Err(stopping)),
+            if let Err(stopping) = self.sink.take(&self.name, Some(key), decoded, place).await {
+                return Ok(Err(stopping));
             }
         }
         Ok(Ok(()))
