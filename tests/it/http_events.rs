@@ -442,4 +442,6 @@ fn a_source_has_its_own_path_format_and_counts_and_a_token_may_be_bound_to_it() 
         (daemon.metric("tripline_events_unverified_total") >= 1.0).then_some(())
     });
     assert!(daemon.metric("tripline_events_total") < 3.5, "the third request was sent again");
+    let counted = daemon.metric("tripline_source_events_total{source=\"one\"}");
+    assert!(counted < 1.5, "it is counted once: {counted}");
 }

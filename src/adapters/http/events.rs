@@ -14,7 +14,7 @@ use crate::adapters::clock;
 use crate::adapters::sources::decoded::Decoded;
 use crate::adapters::sources::ingest;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
-use crate::adapters::sources::ingest::Source;
+use crate::adapters::sources::ingest::{Source, Taken};
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
@@ -331,12 +331,14 @@ async fn take(
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, title, detail).retry_after(wait));
     }
     let taken = state.source.take(request).await;
-    let durable = taken.map_err(|error| not_taken(state, error))?;
-    if !durable {
-        state.records.not_durable.inc_by(decoded.accepted as u64);
+    let Taken { durable, before } = taken.map_err(|error| not_taken(state, error))?;
+    if !before {
+        if !durable {
+            state.records.not_durable.inc_by(decoded.accepted as u64);
+        }
+        state.bounds.charge(source, decoded.accepted, arrived);
+        decoded.count(source, arrived, &state.records);
     }
-    state.bounds.charge(source, decoded.accepted, arrived);
-    decoded.count(source, arrived, &state.records);
     let ahead_ms = decoded.newest.ms_since(arrived);
     if ahead_ms > state.about.read().skew_ms_max
         && state.records.fast_clocks.record(sender, ahead_ms, arrived)
@@ -364,7 +366,7 @@ async fn take(
     let lines = named.collect();
     let refused = refusals.count();
     let fault = refusals.fault();
-    if refused > 0 {
+    if refused > 0 && !before {
         let state = Arc::clone(state);
         let noted = tokio::task::spawn_blocking(move || {
             for (line, refusal) in &refusals.first {

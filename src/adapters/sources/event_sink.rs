@@ -100,14 +100,17 @@ impl EventSink {
         self.wait_for_rate(source).await?;
         let arrived = clock::now();
         let batches = decoded.take_batches();
-        let durable = loop {
+        let taken = loop {
             match self.ingest.take(Request::new(arrived, key, batches.clone())).await {
-                Ok(durable) => break durable,
+                Ok(taken) => break taken,
                 Err(NotTaken::Full) if !self.is_stopping() => tokio::time::sleep(FULL_WAIT).await,
                 Err(NotTaken::Full | NotTaken::Stopping) => return Err(Stopping),
             }
         };
-        if !durable {
+        if taken.before {
+            return Ok(taken.durable);
+        }
+        if !taken.durable {
             self.records.not_durable.inc_by(decoded.accepted as u64);
         }
         self.bounds.charge(source, decoded.accepted, arrived);
@@ -116,6 +119,6 @@ impl EventSink {
             let written = self.rejects.write(&letter(place(*number), *refusal, arrived), arrived);
             self.records.count_reject(written);
         }
-        Ok(durable)
+        Ok(taken.durable)
     }
 }

@@ -87,6 +87,15 @@ impl Keys {
     }
 }
 
+/// A request was taken, now or before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Whether it is durable, as the configuration wants it; it is watched in any case.
+    pub durable: bool,
+    /// Whether one of the same key was taken before, and nothing of this one.
+    pub before: bool,
+}
+
 /// The outcome of a request.
 #[derive(Debug)]
 enum Handover {
@@ -104,18 +113,17 @@ impl Source {
         Self { data, log, order: Arc::new(Mutex::new(Order { next: replayed.next, keys })) }
     }
 
-    /// Takes a request: all of it or nothing, and nothing where one of the same key was taken. Says
-    /// whether it is durable, as the configuration wants it; it is watched in any case.
+    /// Takes a request: all of it or nothing, and nothing where one of the same key was taken.
     ///
     /// # Errors
     /// When a queue is full or tripline is stopping.
-    pub async fn take(&self, request: Request) -> Result<bool, NotTaken> {
+    pub async fn take(&self, request: Request) -> Result<Taken, NotTaken> {
         let Request { arrived, key, batches, draft } = request;
         if batches.is_empty() {
-            return Ok(true);
+            return Ok(Taken { durable: true, before: false });
         }
-        match (self.hand_over(batches, draft, (arrived, key))?, key) {
-            (Handover::Over(appended), None) => Ok(appended.is_durable().await),
+        let durable = match (self.hand_over(batches, draft, (arrived, key))?, key) {
+            (Handover::Over(appended), None) => appended.is_durable().await,
             (Handover::Over(appended), Some(key)) => {
                 // Also for a sender who has gone away, and will ask again.
                 let order = Arc::clone(&self.order);
@@ -124,10 +132,13 @@ impl Source {
                     order.lock().keys.record(key, durable);
                     durable
                 });
-                Ok(noted.await.unwrap_or(false))
+                noted.await.unwrap_or(false)
             }
-            (Handover::Before(key), _) => Ok(self.was_durable(key).await),
-        }
+            (Handover::Before(key), _) => {
+                return Ok(Taken { durable: self.was_durable(key).await, before: true });
+            }
+        };
+        Ok(Taken { durable, before: false })
     }
 
     /// Waits until it is known whether the request of that key is durable.

@@ -37,7 +37,9 @@ elif command == "put":
 elif command == "send":
     url, body = arguments
     sqs.send_message(QueueUrl=url, MessageBody=body)
-elif command == "left":
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+elif command in ("left", "hidden"):
+    # Hidden messages were received and neither deleted nor given back.
+    names = ["ApproximateNumberOfMessagesNotVisible"]
+    names += ["ApproximateNumberOfMessages"] if command == "left" else []
     found = sqs.get_queue_attributes(QueueUrl=arguments[0], AttributeNames=names)["Attributes"]
     print(sum(int(found[name]) for name in names))
