@@ -7,10 +7,12 @@
 
 use super::otlp_message::{Body, Decoded, LooseList, LooseRecord, loose_object, object, text};
 use super::refusal::{Limits, Record, Refusal};
+use super::repair::repaired_json;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -89,9 +91,11 @@ pub fn records(
                     Encoding::Protobuf => LooseRecord::decode(bytes)
                         .map(Decoded::from)
                         .map_err(|_| Refusal::InvalidProtobuf),
-                    Encoding::Json => serde_json::from_slice::<LogRecord>(bytes)
+                    Encoding::Json => std::str::from_utf8(bytes)
+                        .ok()
+                        .and_then(parsed::<LogRecord>)
                         .map(Decoded::from)
-                        .map_err(|_| Refusal::WrongType),
+                        .ok_or(Refusal::WrongType),
                 };
                 record.and_then(|record| record_of(record, part, origin))
             }
@@ -208,10 +212,15 @@ struct Scope {
     name: String,
 }
 
-/// A part of JSON; none that is too long for what an origin is.
-fn read<'a, T: Deserialize<'a>>(part: Option<&'a RawValue>) -> Result<Option<T>, NotOtlp> {
-    let part = part.filter(|part| part.get().len() <= ORIGIN_BYTES_MAX);
-    part.map(|part| serde_json::from_str(part.get())).transpose().map_err(|_| NotOtlp)
+/// JSON, repaired where it can't be read as it is: a client chose its texts.
+fn parsed<T: DeserializeOwned>(json: &str) -> Option<T> {
+    let read = |json: &str| serde_json::from_str(json).ok();
+    read(json).or_else(|| repaired_json(json).and_then(|json| read(&json)))
+}
+
+/// A part of JSON; none that is too long for what an origin is, or that can't be read: its records count without.
+fn origin_part<T: DeserializeOwned>(part: Option<&RawValue>) -> Option<T> {
+    part.map(RawValue::get).filter(|part| part.len() <= ORIGIN_BYTES_MAX).and_then(parsed)
 }
 
 fn of_json(
@@ -220,20 +229,28 @@ fn of_json(
     give: &mut dyn FnMut(&[u8], &Origin),
 ) -> Result<(), NotOtlp> {
     let is_whole = part == RecordPart::Whole;
-    let request: Request<'_> = serde_json::from_slice(body).map_err(|_| NotOtlp)?;
+    let text = String::from_utf8_lossy(body);
+    let repaired;
+    let request: Request<'_> = if let Ok(request) = serde_json::from_str(&text) {
+        request
+    } else {
+        repaired = repaired_json(&text).ok_or(NotOtlp)?;
+        serde_json::from_str(&repaired).map_err(|_| NotOtlp)?
+    };
     for resource_logs in request.resource_logs {
         let logs: ResourceLogs<'_> =
             serde_json::from_str(resource_logs.get()).map_err(|_| NotOtlp)?;
         let mut origin = Origin::default();
         if is_whole {
-            let resource: Option<Resource> = read(logs.resource)?;
-            origin.resource = written(&object(resource.unwrap_or_default().attributes));
+            let resource: Resource = origin_part(logs.resource).unwrap_or_default();
+            origin.resource = written(&object(resource.attributes));
         }
         for scope_logs in logs.scope_logs {
             let logs: ScopeLogs<'_> =
                 serde_json::from_str(scope_logs.get()).map_err(|_| NotOtlp)?;
             if is_whole {
-                origin.scope = read(logs.scope)?.map(|Scope { name }| name).unwrap_or_default();
+                origin.scope =
+                    origin_part(logs.scope).map(|Scope { name }| name).unwrap_or_default();
             }
             for record in logs.log_records {
                 give(record.get().as_bytes(), &origin);
@@ -414,6 +431,39 @@ mod tests {
             Ok("{\"a\":\"\u{fffd}\"}"),
             "left to the format, as bytes"
         );
+    }
+
+    #[test]
+    fn broken_text_in_json_hides_no_record_either() {
+        for text in [&b"curl/\xff"[..], b"curl/\\ud800", b"curl/\\x22", b"curl/\x01"] {
+            let resource = [
+                &b"{\"attributes\":[{\"key\":\"name\",\"value\":{\"stringValue\":\""[..],
+                text,
+                b"\"}}]}",
+            ];
+            let record = |text| {
+                [
+                    &b"{\"attributes\":[{\"key\":\"agent\",\"value\":{\"stringValue\":\""[..],
+                    text,
+                    b"\"}}]}",
+                ]
+                .concat()
+            };
+            let body = [
+                &b"{\"resourceLogs\":[{\"resource\":"[..],
+                &resource.concat(),
+                b",\"scopeLogs\":[{\"scope\":5,\"logRecords\":[",
+                &record(text),
+                b",",
+                &record(b"plain"),
+                b"]}]}]}",
+            ];
+            for part in [RecordPart::Attributes, RecordPart::Whole] {
+                let all = read(&body.concat(), Encoding::Json, part);
+                assert!(all.len() == 2 && all.iter().all(Result::is_ok), "{text:?}: {all:?}");
+                assert!(all[0].as_deref().is_ok_and(|it| it.contains("curl/")), "{all:?}");
+            }
+        }
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn decode_repaired(
 
 /// JSON without what no JSON reader takes: raw control characters, unknown escapes and lone
 /// surrogates in strings, `NaN` and infinities between them. `None` where there is nothing of that.
-fn repaired_json(text: &str) -> Option<String> {
+pub(super) fn repaired_json(text: &str) -> Option<String> {
     let mut out = String::with_capacity(text.len() + 16);
     let mut rest = text;
     let mut changed = false;
