@@ -12,7 +12,6 @@ WAIT_MAX_S, TIMEOUT_S, TEXT_MAX, EVENT_BYTES_MAX = 30.0, 10.0, 1_024, 32_768
 SECRETS = ("secret", "api_key")
 FIELDS = SECRETS + ("credential", "kind", "tenant", "subject", "family", "outcome", "verified", "reason",
                     "model", "tokens", "spend", "expires", "issued", "id", "asn", "country")
-log = logging.getLogger("tripline")
 
 
 class Tripline:
@@ -101,7 +100,7 @@ class Tripline:
             setattr(self, name, getattr(self, name) + count)
         if time.monotonic() - self._warned.get(name, float("-inf")) >= 60:
             self._warned[name] = time.monotonic()
-            log.warning("%s: %s so far, now %s", name, getattr(self, name), why)
+            logging.getLogger("tripline").warning("%s: %s so far, now %s", name, getattr(self, name), why)
 
     def close(self):
         """Sends the rest of the queue, for `close_timeout` seconds at most. Blocks."""
@@ -131,8 +130,7 @@ class Tripline:
 
     def _deliver(self, body, count):
         # The same key with each retry, so that events whose answer was lost count once.
-        headers = {**self._authorization, "Idempotency-Key": str(uuid.uuid4())}
-        backoff = 0.25
+        headers, backoff = {**self._authorization, "Idempotency-Key": str(uuid.uuid4())}, 0.25
         while time.monotonic() < self._deadline:
             status, after, answer = self._post(body, {**headers, "Content-Type": "application/x-ndjson"})
             if 200 <= status < 300:
