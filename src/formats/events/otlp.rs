@@ -5,7 +5,7 @@
 //! records of a request together are unfolded to a bounded multiple of it. Text that is no UTF-8 hides no record: a
 //! client chooses its user agent.
 
-use super::otlp_message::{Body, Decoded, LooseList, LooseRecord, loose_object, object, text};
+use super::otlp_message::{LooseAny, LooseList, LooseRecord, json_of, loose, object, text};
 use super::refusal::{Limits, Record, Refusal};
 use super::repair::repaired_json;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -88,13 +88,13 @@ pub fn records(
             Some(rest) if bytes.len() <= limits.record_bytes_max => {
                 left = rest;
                 let record = match encoding {
-                    Encoding::Protobuf => LooseRecord::decode(bytes)
-                        .map(Decoded::from)
-                        .map_err(|_| Refusal::InvalidProtobuf),
+                    Encoding::Protobuf => {
+                        LooseRecord::decode(bytes).map_err(|_| Refusal::InvalidProtobuf)
+                    }
                     Encoding::Json => std::str::from_utf8(bytes)
                         .ok()
                         .and_then(parsed::<LogRecord>)
-                        .map(Decoded::from)
+                        .and_then(|record| loose(&record))
                         .ok_or(Refusal::WrongType),
                 };
                 record.and_then(|record| record_of(record, part, origin))
@@ -162,7 +162,7 @@ fn of_protobuf(
         if is_whole {
             let resource = LooseList::decode(&*of_origin(resource_logs, 1)?);
             let resource = resource.map_err(|_| NotOtlp)?;
-            origin.resource = written(&loose_object(resource.values));
+            origin.resource = written(&object(resource.values));
         }
         messages(resource_logs, &mut |number, scope_logs| {
             if number != 2 {
@@ -242,8 +242,9 @@ fn of_json(
             serde_json::from_str(resource_logs.get()).map_err(|_| NotOtlp)?;
         let mut origin = Origin::default();
         if is_whole {
-            let resource: Resource = origin_part(logs.resource).unwrap_or_default();
-            origin.resource = written(&object(resource.attributes));
+            let resource = origin_part(logs.resource).and_then(|it: Resource| loose(&it));
+            let LooseList { values } = resource.unwrap_or_default();
+            origin.resource = written(&object(values));
         }
         for scope_logs in logs.scope_logs {
             let logs: ScopeLogs<'_> =
@@ -277,26 +278,23 @@ struct Whole<'a> {
     scope: &'a str,
 }
 
-fn record_of(record: Decoded, part: RecordPart, origin: &Origin) -> Result<Vec<u8>, Refusal> {
-    let written = match (part, record.body) {
+fn record_of(record: LooseRecord, part: RecordPart, origin: &Origin) -> Result<Vec<u8>, Refusal> {
+    let written = match (part, record.body.and_then(|body| body.value)) {
         (RecordPart::Body, None) => return Err(Refusal::Empty),
-        (RecordPart::Body, Some(Body::Text(text))) => return Ok(text),
-        (RecordPart::Body, Some(Body::Other(body))) => serde_json::to_vec(&body),
-        (RecordPart::Attributes, _) => serde_json::to_vec(&record.attributes),
+        // It may be no UTF-8 yet: the source's format repairs and counts that.
+        (RecordPart::Body, Some(LooseAny::Text(text))) => return Ok(text),
+        (RecordPart::Body, body) => serde_json::to_vec(&json_of(body)),
+        (RecordPart::Attributes, _) => serde_json::to_vec(&object(record.attributes)),
         (RecordPart::Whole, body) => {
             let resource =
                 serde_json::from_str(&origin.resource).map_err(|_| Refusal::WrongType)?;
             serde_json::to_vec(&Whole {
-                time_unix_nano: record.times.0,
-                observed_time_unix_nano: record.times.1,
-                severity_text: &record.names.0,
-                event_name: &record.names.1,
-                body: match body {
-                    None => Value::Null,
-                    Some(Body::Text(bytes)) => Value::String(text(bytes)),
-                    Some(Body::Other(body)) => body,
-                },
-                attributes: record.attributes,
+                time_unix_nano: record.time_unix_nano,
+                observed_time_unix_nano: record.observed_time_unix_nano,
+                severity_text: &text(record.severity_text),
+                event_name: &text(record.event_name),
+                body: json_of(body),
+                attributes: object(record.attributes),
                 resource,
                 scope: &origin.scope,
             })
