@@ -11,7 +11,7 @@ use crate::adapters::sources::syslog::receiver::Receiver;
 use crate::adapters::sources::tail::runner::Runner;
 use crate::config::settings::Settings;
 use std::thread::JoinHandle;
-use tokio::runtime::Handle;
+use tokio::runtime::{Builder, Handle};
 
 /// Starts a thread for all sources of a type, where there are any; gives those that end as tripline stops.
 ///
@@ -32,16 +32,16 @@ pub(super) fn start(
     }
     if !sources.syslog.is_empty() {
         let receiver = Receiver::bind(&sources.syslog, sink)?;
-        threads.push(spawn("syslog", move || receiver.run())?);
+        threads.push(spawn_async("syslog", || receiver.run())?);
     }
     if !sources.redis_streams.is_empty() {
         let readers = Readers::new(&sources.redis_streams, sink)?;
-        threads.push(spawn("redis-stream", move || readers.run())?);
+        threads.push(spawn_async("redis-stream", || readers.run())?);
     }
     #[cfg(feature = "cloud")]
     if !sources.sqs.is_empty() {
         let readers = sqs::Readers::new(&sources.sqs, sink)?;
-        threads.push(spawn("sqs", move || readers.run())?);
+        threads.push(spawn_async("sqs", || readers.run())?);
     }
     if let Some((name, decoder)) = sources.stdin.clone() {
         let (sink, runtime) = (sink.clone(), Handle::current());
@@ -49,4 +49,13 @@ pub(super) fn start(
         drop(spawn("stdin", move || stdin::read(&name, &decoder, &sink, &runtime))?);
     }
     Ok(threads)
+}
+
+/// Starts a thread with a runtime of its own.
+fn spawn_async<F: Future<Output = ()>>(
+    name: &str,
+    reads: impl FnOnce() -> F + Send + 'static,
+) -> Result<JoinHandle<()>, StartError> {
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
+    spawn(name, move || runtime.block_on(reads()))
 }

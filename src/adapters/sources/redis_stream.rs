@@ -100,16 +100,9 @@ impl Readers {
         sources.iter().map(reader).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Reads until tripline stops. Blocks.
-    pub(crate) fn run(self) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        match runtime {
-            Ok(runtime) => runtime.block_on(async {
-                let readers = self.0.into_iter().map(Reader::run);
-                futures_util::future::join_all(readers).await;
-            }),
-            Err(error) => tracing::error!(%error, "can't read streams of Redis"),
-        }
+    /// Reads until tripline stops.
+    pub(crate) async fn run(self) {
+        futures_util::future::join_all(self.0.into_iter().map(Reader::run)).await;
     }
 }
 

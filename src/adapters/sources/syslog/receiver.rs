@@ -140,43 +140,35 @@ impl Receiver {
         Ok(Self { bound: sources.iter().map(bind).collect::<Result<_, _>>()? })
     }
 
-    /// Receives until tripline stops. Blocks.
-    pub fn run(self) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let Ok(runtime) =
-            runtime.inspect_err(|error| tracing::error!(%error, "syslog: no runtime"))
-        else {
-            return;
-        };
-        runtime.block_on(async {
-            let mut tasks = tokio::task::JoinSet::new();
-            let mut sink = None;
-            for (listening, socket) in self.bound {
-                sink = Some(listening.sink.clone());
-                match socket {
-                    Socket::Datagrams(socket) => {
-                        tasks.spawn(async move {
-                            match UdpSocket::from_std(socket) {
-                                Ok(socket) => listening.datagrams(&socket).await,
-                                Err(error) => listening.failed(&error),
-                            }
-                        });
-                    }
-                    Socket::Streams(socket) => {
-                        tasks.spawn(async move {
-                            match TcpListener::from_std(socket) {
-                                Ok(socket) => listening.streams(&socket).await,
-                                Err(error) => listening.failed(&error),
-                            }
-                        });
-                    }
+    /// Receives until tripline stops.
+    pub async fn run(self) {
+        let mut tasks = tokio::task::JoinSet::new();
+        let mut sink = None;
+        for (listening, socket) in self.bound {
+            sink = Some(listening.sink.clone());
+            match socket {
+                Socket::Datagrams(socket) => {
+                    tasks.spawn(async move {
+                        match UdpSocket::from_std(socket) {
+                            Ok(socket) => listening.datagrams(&socket).await,
+                            Err(error) => listening.failed(&error),
+                        }
+                    });
+                }
+                Socket::Streams(socket) => {
+                    tasks.spawn(async move {
+                        match TcpListener::from_std(socket) {
+                            Ok(socket) => listening.streams(&socket).await,
+                            Err(error) => listening.failed(&error),
+                        }
+                    });
                 }
             }
-            while sink.as_ref().is_some_and(|sink| !sink.is_stopping()) {
-                tokio::time::sleep(LOOK_EVERY).await;
-            }
-            tasks.shutdown().await;
-        });
+        }
+        while sink.as_ref().is_some_and(|sink| !sink.is_stopping()) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        tasks.shutdown().await;
     }
 }
 
