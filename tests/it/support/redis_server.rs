@@ -45,8 +45,10 @@ impl RedisServer {
         self.port
     }
 
-    /// Starts it again on the same port, empty.
+    /// Kills one that runs, and starts it again on the same port, empty.
     pub fn restart(&mut self) {
+        // Before the next one binds: else that ends, and nothing answers.
+        self.kill();
         // There is none unless a replica was fed.
         let _none = std::fs::remove_file(self.folder.path().join("dump.rdb"));
         let mut command = Command::new("redis-server");
