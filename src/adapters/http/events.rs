@@ -331,13 +331,10 @@ async fn take(
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, title, detail).retry_after(wait));
     }
     let taken = state.source.take(request).await;
-    let Taken { durable, before } = taken.map_err(|error| not_taken(state, error))?;
+    let taken = taken.map_err(|error| not_taken(state, error))?;
+    let Taken { durable, before } = taken;
     if !before {
-        if !durable {
-            state.records.not_durable.inc_by(decoded.accepted as u64);
-        }
-        state.bounds.charge(source, decoded.accepted, arrived);
-        decoded.count(source, arrived, &state.records);
+        decoded.count(source, (taken, arrived), &state.records, &state.bounds);
     }
     let ahead_ms = decoded.newest.ms_since(arrived);
     if ahead_ms > state.about.read().skew_ms_max

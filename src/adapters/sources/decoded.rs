@@ -1,6 +1,8 @@
 //! The events of some records, by the thread that owns their credentials, and the records that were refused.
 
+use super::ingest::Taken;
 use super::metrics::SourceMetrics;
+use super::rate_bound::RateBounds;
 use crate::adapters::channels::{DataPlane, SLOTS};
 use crate::data_plane::batch::{Batch, HashSeed};
 use crate::formats::events::decoder::DecodeCounters;
@@ -61,9 +63,19 @@ impl Decoded {
         (0..).zip(slots).filter(|(_, batch)| !batch.is_empty()).collect()
     }
 
-    /// Counts what a source took and refused.
-    pub fn count(&self, source: &str, now: EventTime, metrics: &SourceMetrics) {
-        metrics.count_taken(source, self.accepted as u64, now);
+    /// Counts what a source took and refused, and charges its rate.
+    pub fn count(
+        &self,
+        source: &str,
+        (taken, arrived): (Taken, EventTime),
+        metrics: &SourceMetrics,
+        bounds: &RateBounds,
+    ) {
+        if !taken.durable {
+            metrics.not_durable.inc_by(self.accepted as u64);
+        }
+        bounds.charge(source, self.accepted, arrived);
+        metrics.count_taken(source, self.accepted as u64, arrived);
         metrics.add_decoded(&self.counters);
         self.refusals.count_in(source, metrics);
     }

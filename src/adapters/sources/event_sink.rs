@@ -85,8 +85,8 @@ impl EventSink {
         Ok(())
     }
 
-    /// Hands over what was decoded of a source's records, once for a key; `place` says where each record stood. Says
-    /// whether the events are durable; they are watched in any case.
+    /// Hands over what was decoded of a source's records, once for a key; `place` says where each record stood. They are
+    /// watched even where the disk is full.
     ///
     /// # Errors
     /// When tripline is stopping.
@@ -96,7 +96,7 @@ impl EventSink {
         key: Option<u64>,
         mut decoded: Decoded,
         place: impl Fn(u64) -> RecordPlace<'a>,
-    ) -> Result<bool, Stopping> {
+    ) -> Result<(), Stopping> {
         self.wait_for_rate(source).await?;
         let arrived = clock::now();
         let batches = decoded.take_batches();
@@ -108,17 +108,13 @@ impl EventSink {
             }
         };
         if taken.before {
-            return Ok(taken.durable);
+            return Ok(());
         }
-        if !taken.durable {
-            self.records.not_durable.inc_by(decoded.accepted as u64);
-        }
-        self.bounds.charge(source, decoded.accepted, arrived);
-        decoded.count(source, arrived, &self.records);
+        decoded.count(source, (taken, arrived), &self.records, &self.bounds);
         for (number, refusal) in &decoded.refusals.first {
             let written = self.rejects.write(&letter(place(*number), *refusal, arrived), arrived);
             self.records.count_reject(written);
         }
-        Ok(taken.durable)
+        Ok(())
     }
 }

@@ -184,7 +184,7 @@ impl Listening {
 
     async fn take(&self, decoded: Decoded) -> Result<(), Stopping> {
         let place = |number| RecordPlace::Message { source: &self.name, number };
-        self.sink.take(&self.name, None, decoded, place).await.map(|_durable| ())
+        self.sink.take(&self.name, None, decoded, place).await
     }
 
     async fn datagrams(&self, socket: &UdpSocket) {
