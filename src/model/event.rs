@@ -57,6 +57,56 @@ pub const fn is_success(status: Option<u16>) -> bool {
     matches!(status, Some(200..=299))
 }
 
+/// A gateway's reason for refusing a credential that is genuine. Other reasons are text alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// The credential's end has passed.
+    Expired,
+    /// The credential's life has not begun.
+    NotYetValid,
+    /// The credential was taken out of service.
+    Revoked,
+    /// A refresh token that was used up before.
+    Reused,
+    /// The credential isn't allowed from that address.
+    DeniedAddress,
+    /// The credential doesn't have the right to do that.
+    Scope,
+    /// The credential's quota is used up.
+    OverQuota,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 7] = [
+        Self::Expired,
+        Self::NotYetValid,
+        Self::Revoked,
+        Self::Reused,
+        Self::DeniedAddress,
+        Self::Scope,
+        Self::OverQuota,
+    ];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::Revoked => "revoked",
+            Self::Reused => "reused",
+            Self::DeniedAddress => "denied_address",
+            Self::Scope => "scope",
+            Self::OverQuota => "over_quota",
+        }
+    }
+
+    /// The reason of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
 /// A field of an event that decides nothing, and so is repaired or left out where it can't be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
@@ -80,11 +130,13 @@ pub enum Field {
     Issued,
     Expires,
     Family,
+    Issuer,
+    Gateway,
 }
 
 impl Field {
     /// Every field that may be repaired, in the order of their numbers.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 19] = [
         Self::Text,
         Self::Id,
         Self::Tenant,
@@ -102,6 +154,8 @@ impl Field {
         Self::Issued,
         Self::Expires,
         Self::Family,
+        Self::Issuer,
+        Self::Gateway,
     ];
 
     /// Its name in the contract and in metrics; `text` for the record as a whole.
@@ -124,6 +178,8 @@ impl Field {
             Self::Issued => "issued",
             Self::Expires => "expires",
             Self::Family => "family",
+            Self::Issuer => "issuer",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -202,8 +258,12 @@ pub struct AuthEvent<'a> {
     pub issued: Option<EventTime>,
     /// When the credential ends by itself.
     pub expires: Option<EventTime>,
-    /// The id that ties the refresh tokens of one grant.
+    /// The id that ties the tokens of one grant.
     pub family: Option<Cow<'a, str>>,
+    /// The authority that issued the credential.
+    pub issuer: Option<Cow<'a, str>>,
+    /// The gateway that answered.
+    pub gateway: Option<Cow<'a, str>>,
     /// Whether the record held a raw secret, which was replaced by its fingerprint or its `jti`.
     pub held_secret: bool,
     /// The fields that could not be read as they were.
@@ -236,9 +296,16 @@ impl<'a> AuthEvent<'a> {
             issued: None,
             expires: None,
             family: None,
+            issuer: None,
+            gateway: None,
             held_secret: false,
             repairs: Repairs::default(),
         }
+    }
+
+    /// The reason, where it is one of the vocabulary.
+    pub fn known_reason(&self) -> Option<Reason> {
+        Reason::parse(self.reason.as_deref()?)
     }
 
     /// Sets what the gateway said, which implies whether the caller was verified.
@@ -273,6 +340,8 @@ impl<'a> AuthEvent<'a> {
             issued: self.issued,
             expires: self.expires,
             family: own(self.family),
+            issuer: own(self.issuer),
+            gateway: own(self.gateway),
             held_secret: self.held_secret,
             repairs: self.repairs,
         }

@@ -36,6 +36,8 @@ pub(in crate::formats) fn set<'a>(
         Field::Endpoint => keep(&mut event.endpoint, text(value)),
         Field::Model => keep(&mut event.model, text(value)),
         Field::Family => keep(&mut event.family, text(value)),
+        Field::Issuer => keep(&mut event.issuer, text(value)),
+        Field::Gateway => keep(&mut event.gateway, text(value)),
         Field::Ip => {
             let client = text(value).and_then(|text| context.proxies.client(&text));
             keep(&mut event.ip, client)
@@ -103,26 +105,30 @@ pub(in crate::formats) fn clean(
         event.kind = found.kind.unwrap_or(event.kind);
         event.expires = event.expires.or(found.expires);
         event.subject = event.subject.take().or(found.subject.map(Cow::Owned));
+        event.issuer = event.issuer.take().or(found.issuer.map(Cow::Owned));
+        event.issued = event.issued.or(found.issued);
     }
     check_id(&event.credential)?;
     if let Some(endpoint) = &mut event.endpoint {
         cut_query(endpoint);
     }
-    // Id, tenant, subject and family name things; the others are what clients happen to send.
+    // The first six name things; the others are what clients happen to send.
     let texts = [
         (&mut event.id, Field::Id),
         (&mut event.tenant, Field::Tenant),
         (&mut event.subject, Field::Subject),
         (&mut event.family, Field::Family),
+        (&mut event.issuer, Field::Issuer),
+        (&mut event.gateway, Field::Gateway),
         (&mut event.reason, Field::Reason),
         (&mut event.user_agent, Field::UserAgent),
         (&mut event.method, Field::Method),
         (&mut event.endpoint, Field::Endpoint),
         (&mut event.model, Field::Model),
     ];
-    for (slot, field) in texts {
+    for (place, (slot, field)) in texts.into_iter().enumerate() {
         let Some(text) = slot else { continue };
-        let is_name = matches!(field, Field::Id | Field::Tenant | Field::Subject | Field::Family);
+        let is_name = place < 6;
         if text.len() > TEXT_BYTES_MAX {
             // The cost of an event is bounded, whatever its client sends.
             event.repairs.add(field);

@@ -53,6 +53,8 @@ impl Name {
             "issued" => Self::Detail(Field::Issued),
             "expires" => Self::Detail(Field::Expires),
             "family" => Self::Detail(Field::Family),
+            "issuer" => Self::Detail(Field::Issuer),
+            "gateway" => Self::Detail(Field::Gateway),
             _ => return None,
         })
     }
@@ -246,6 +248,10 @@ struct EventFields<'a> {
     expires: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     family: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gateway: Option<&'a str>,
 }
 
 /// Writes an event as a line of the contract, with all that is known of it.
@@ -274,6 +280,8 @@ pub fn encode(event: &AuthEvent<'_>) -> String {
         issued: event.issued.map(|time| time.to_string()),
         expires: event.expires.map(|time| time.to_string()),
         family: event.family.as_deref(),
+        issuer: event.issuer.as_deref(),
+        gateway: event.gateway.as_deref(),
     };
     serde_json::to_string(&written).unwrap_or_default()
 }

@@ -184,15 +184,33 @@ fn detail(field: Field) -> Option<EventField> {
         Field::Expires => {
             (Shape::Time, "unknown", "when the credential expires: no state is kept for longer")
         }
-        Field::Issued => (Shape::Time, "unknown", "when the credential was issued. Not used yet"),
+        Field::Issued => (
+            Shape::Time,
+            "of a JWT its `iat`, else unknown",
+            "when the credential was issued: a use before it is a finding, and sessions grow too old by it",
+        ),
         Field::Id => (Shape::Name, "unknown", "your id of the event. Checked, not used yet"),
         Field::Subject => (Shape::Name, "unknown", "the acting user. Checked, not used yet"),
-        Field::Family => {
-            (Shape::Name, "unknown", "the grant of a refresh token. Checked, not used yet")
-        }
-        Field::Reason => {
-            (Shape::Text, "unknown", "the reason for the gateway's answer. Not used yet")
-        }
+        Field::Family => (
+            Shape::Name,
+            "unknown",
+            "the grant of a refresh token and of the access tokens made by it",
+        ),
+        Field::Issuer => (
+            Shape::Name,
+            "of a JWT its `iss`, else unknown",
+            "the authority that issued the credential",
+        ),
+        Field::Gateway => (
+            Shape::Name,
+            "the name of the source",
+            "the gateway that answered: findings and `tripline_enforcement_lag_seconds` name it",
+        ),
+        Field::Reason => (
+            Shape::Text,
+            "unknown",
+            "of the gateway's answer: `expired`, `not_yet_valid`, `revoked`, `reused`, `denied_address`, `scope`, `over_quota`, or any text",
+        ),
     };
     Some(EventField { name: field.as_str(), shape, default, meaning })
 }

@@ -28,11 +28,22 @@ pub(in crate::formats) struct Claims {
     pub(in crate::formats) lenient_ids: Vec<String>,
     /// The actor, from the last `sub`; a number as its digits.
     pub(in crate::formats) subject: Option<String>,
+    /// The issuer, from the last `iss`.
+    pub(in crate::formats) issuer: Option<String>,
+    /// When it was issued, the earliest if it says so twice. Unit: seconds since 1970.
+    pub(in crate::formats) issued: Option<f64>,
     /// When it ends, the latest if it says so twice. Unit: seconds since 1970. None where any can't
     /// be read: a token is not taken to end earlier than a service believes.
     pub(in crate::formats) expires: Option<f64>,
     /// Whether it is too large, or has too many readings, for all of them to be here.
     pub(in crate::formats) is_cut: bool,
+}
+
+fn numeric_date(value: &Value<'_>) -> Option<f64> {
+    match value {
+        Value::Bare(bare) => bare.parse().ok().filter(|seconds: &f64| seconds.is_finite()),
+        Value::Text(_) | Value::List(_) | Value::Object => None,
+    }
 }
 
 /// Three parts, the first of which is a JSON object: a signed token.
@@ -211,11 +222,16 @@ impl Reading {
                 Value::Bare(bare) if bare.parse::<i64>().is_ok() => Some(bare.into_owned()),
                 Value::Bare(_) | Value::List(_) | Value::Object => self.claims.subject.take(),
             };
+        } else if name == "iss" {
+            if let Value::Text(text) = value {
+                self.claims.issuer = Some(text);
+            }
+        } else if name == "iat" {
+            let read = numeric_date(&value);
+            let issued = self.claims.issued;
+            self.claims.issued = issued.map_or(read, |one| read.map(|other| one.min(other)));
         } else if name == "exp" {
-            let read = match value {
-                Value::Bare(bare) => bare.parse::<f64>().ok().filter(|s| s.is_finite()),
-                Value::Text(_) | Value::List(_) | Value::Object => None,
-            };
+            let read = numeric_date(&value);
             self.unreadable_expiry |= read.is_none();
             self.claims.expires = match (self.claims.expires, read) {
                 (Some(one), Some(other)) => Some(one.max(other)),
@@ -377,6 +393,19 @@ mod tests {
             let read = of(payload);
             assert_eq!(read.ids, ["j"], "{payload}");
             assert_eq!((read.subject.as_deref(), read.expires), (subject, expires), "{payload}");
+        }
+    }
+
+    #[test]
+    fn issuer_and_time_of_issue_are_read() {
+        for (payload, issuer, issued) in [
+            (r#"{"iss":"https://a","iat":7}"#, Some("https://a"), Some(7.0)),
+            (r#"{"iss":7,"iat":"7"}"#, None, None),
+            (r#"{"iss":"a","iss":"b","iat":9,"iat":7.5}"#, Some("b"), Some(7.5)),
+            (r#"{"iat":9,"iat":"x"}"#, None, None),
+        ] {
+            let read = of(payload);
+            assert_eq!((read.issuer.as_deref(), read.issued), (issuer, issued), "{payload}");
         }
     }
 

@@ -10,7 +10,7 @@
 use super::jwt::{self, Claims, is_jwt};
 use super::scan::{self, Rules, SECRET_BYTES_MIN};
 use super::spelling::{bare, is_token_with_spaces, one_spelling, signed_part, without_spaces};
-use crate::model::credential::{Credential, ID_BYTES_MAX, IdError, Kind, check_id};
+use crate::model::credential::{Credential, IdError, Kind, check_id};
 use crate::model::time::EventTime;
 use base64::alphabet::URL_SAFE;
 use base64::engine::DecodePaddingMode;
@@ -97,6 +97,10 @@ pub struct Identified {
     pub id: String,
     /// The actor, from a JWT's `sub`.
     pub subject: Option<String>,
+    /// The issuer, from a JWT's `iss`.
+    pub issuer: Option<String>,
+    /// When it was issued, from a JWT's `iat`.
+    pub issued: Option<EventTime>,
     /// When it ends, from a JWT's `exp`.
     pub expires: Option<EventTime>,
 }
@@ -286,7 +290,7 @@ impl Fingerprinter {
             return self.of_claims(&token, claims);
         }
         let id = self.fingerprint(one_spelling(&token).unwrap_or(Cow::Borrowed(secret)).as_bytes());
-        Identified { kind: None, id, subject: None, expires: None }
+        Identified { kind: None, id, subject: None, issuer: None, issued: None, expires: None }
     }
 
     /// All that a secret presented by a caller may be known as. Services differ in what they read
@@ -330,18 +334,25 @@ impl Fingerprinter {
         // Of two, the last: so do the readers of nearly all services.
         let id = claims.ids.iter().rev().map(|id| self.named_as_id(id).1);
         let id = id.into_iter().find(|id| check_id(id).is_ok()).map(Cow::into_owned);
-        let seconds = claims.expires.filter(|s| (0.0..4.1e9).contains(s));
-        #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
-        let expires = seconds.map(|s| EventTime::from_ms((s * 1000.0) as i64));
-        let subject = claims.subject.filter(|sub| sub.len() <= ID_BYTES_MAX);
-        let subject = subject.filter(|sub| check_id(sub).is_ok());
+        // An address of a realm looks random at times, a secret never names an issuer.
+        let name = |text: Option<String>, rules| {
+            text.filter(|name| check_id(name).is_ok() && scan::find(name, 0, rules).is_none())
+        };
         Identified {
             kind: Some(Kind::Jwt),
             id: id.unwrap_or_else(|| self.fingerprint(signed_part(token).as_bytes())),
-            subject: subject.filter(|sub| scan::find(sub, 0, self.rules).is_none()),
-            expires,
+            subject: name(claims.subject, self.rules),
+            issuer: name(claims.issuer, Rules::Known),
+            issued: claims.issued.and_then(numeric_date),
+            expires: claims.expires.and_then(numeric_date),
         }
     }
+}
+
+/// A `NumericDate` of RFC 7519, up to the year 2099.
+fn numeric_date(seconds: f64) -> Option<EventTime> {
+    #[expect(clippy::cast_possible_truncation, reason = "bounded by the filter")]
+    (0.0..4.1e9).contains(&seconds).then(|| EventTime::from_ms((seconds * 1000.0) as i64))
 }
 
 /// Whether an id is what [`Fingerprinter::fingerprint`] makes.
