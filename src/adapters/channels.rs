@@ -20,11 +20,13 @@ use crate::model::decision::{
     Decision, DecisionId, EnforcementState, Holding, Status, TokenGrant, Vote,
 };
 use crate::model::finding::FindingId;
+use crate::model::proof::Mark;
 use crate::model::signal::{HoursOfUse, MinuteTotals, ShardId, Signal};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 use futures_util::future::join_all;
 use hashbrown::HashSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,6 +55,11 @@ pub enum DataMessage {
     LookUp(Credential, oneshot::Sender<Option<View>>),
     /// A question about the busiest credentials.
     Busiest(usize, oneshot::Sender<Vec<View>>),
+    /// A mark of a credential, known besides its events, as of that time; the answer says whether it is
+    /// remembered.
+    Mark(Credential, Mark, EventTime, oneshot::Sender<bool>),
+    /// A question about credentials that were seen lately from the network of an address.
+    SeenFrom(IpAddr, oneshot::Sender<Vec<(Credential, EventTime)>>),
     /// Go by these from now on, but for the memory.
     Params(Arc<partition::Params>),
     /// Time passes.
@@ -270,6 +277,47 @@ impl DataPlane {
         let is_whole = answers.iter().all(Result::is_ok);
         let found = answers.into_iter().flatten().flatten().max_by_key(|view| view.last_seen);
         if found.is_none() && !is_whole { Err(ThreadStalled) } else { Ok(found) }
+    }
+
+    /// Tells every thread what is known of a credential besides its events, as of `now`; gives whether any of
+    /// them remembers it.
+    ///
+    /// # Errors
+    /// When one does not answer: it may hear it later.
+    pub async fn mark(
+        &self,
+        credential: Credential,
+        mark: Mark,
+        now: EventTime,
+    ) -> Result<bool, ThreadStalled> {
+        let ask = async |thread: &mpsc::Sender<DataMessage>| {
+            let (reply, answer) = oneshot::channel();
+            let told = DataMessage::Mark(credential.clone(), mark.clone(), now, reply);
+            thread.send(told).await.ok()?;
+            answer.await.ok()
+        };
+        let answers = self.threads.iter().map(|thread| timeout(ANSWER_WAIT, ask(thread)));
+        let answers = join_all(answers).await;
+        let is_whole = answers.iter().all(Result::is_ok);
+        let is_known = answers.into_iter().flatten().flatten().any(|is_known| is_known);
+        if is_whole || is_known { Ok(is_known) } else { Err(ThreadStalled) }
+    }
+
+    /// Credentials that were seen lately from the network of an address, over all threads that answer soon;
+    /// the newest first.
+    pub async fn seen_from(&self, address: IpAddr) -> Vec<(Credential, EventTime)> {
+        let ask = async |thread: &mpsc::Sender<DataMessage>| {
+            let (reply, answer) = oneshot::channel();
+            thread.send(DataMessage::SeenFrom(address, reply)).await.ok()?;
+            answer.await.ok()
+        };
+        let answers = self.threads.iter().map(|thread| timeout(ANSWER_WAIT, ask(thread)));
+        let mut seen: Vec<_> =
+            join_all(answers).await.into_iter().flatten().flatten().flatten().collect();
+        seen.sort_by(|(one, at), (other, then)| then.cmp(at).then_with(|| one.cmp(other)));
+        let mut named = HashSet::new();
+        seen.retain(|(credential, _)| named.insert(credential.clone()));
+        seen
     }
 
     /// The busiest credentials of the last minute, over all threads that answer soon: one that stands

@@ -22,3 +22,4 @@ pub mod recent_events;
 pub mod redis_connection;
 pub mod sources;
 pub mod storage;
+pub mod watchlist;

@@ -13,8 +13,8 @@ use super::simulate::{self, SimulateArgs};
 use super::support::dump;
 use super::top::app;
 use super::{
-    budget, credentials, decisions, demo, explain, findings, generate, health, journal, notify,
-    rekey, reload, replay, run, tenants,
+    budget, canary, credentials, decisions, demo, explain, findings, generate, health, journal,
+    notify, rekey, reload, replay, run, tenants,
 };
 use crate::adapters::clock;
 use crate::adapters::host::logging;
@@ -64,6 +64,15 @@ pub enum Command {
         /// The command.
         #[command(subcommand)]
         command: credentials::Credentials,
+    },
+    /// Add, list and remove canaries: credentials that no one has a reason to use.
+    Canary {
+        /// Where the daemon is.
+        #[command(flatten)]
+        connection: Connection,
+        /// The command.
+        #[command(subcommand)]
+        command: canary::Canary,
     },
     /// List, show and follow findings.
     Findings {
@@ -249,6 +258,7 @@ pub fn run(cli: Cli) -> Exit {
             args.records.load().map_or_else(|exit| exit, |settings| backtest::run(&args, &settings))
         }
         Command::Credentials { connection, command } => credentials::run(&connection, command),
+        Command::Canary { connection, command } => canary::run(&connection, command),
         Command::Findings { connection, command } => findings::run(&connection, command),
         Command::Decisions { connection, command } => decisions::run(&connection, command),
         Command::Notify { command: notify::Notify::Test { config, receiver } } => {

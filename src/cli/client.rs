@@ -280,6 +280,11 @@ impl Client {
         Ok(answer)
     }
 
+    /// Takes something away; the answer says whether it was there.
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, ClientError> {
+        read(self.send(self.request(reqwest::Method::DELETE, path)).await?).await
+    }
+
     /// Asks, and gives status and body whatever the status is.
     pub(crate) async fn ask(
         &self,

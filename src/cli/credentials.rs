@@ -8,6 +8,7 @@ use super::render::{held_by, name, text};
 use crate::formats::api::profile::CredentialJson;
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Actions on credentials.
@@ -18,6 +19,9 @@ pub enum Credentials {
         /// The most rows.
         #[arg(long, default_value_t = 20)]
         limit: u32,
+        /// Those alone that were seen lately from the network (/24 or /48) of this address.
+        #[arg(long)]
+        from: Option<IpAddr>,
     },
     /// Show one credential: its windows against its baseline, and its enforcement state.
     Show {
@@ -61,8 +65,9 @@ pub fn run(connection: &Connection, command: Credentials) -> Exit {
     block_on(async move {
         let client = Client::new(connection)?;
         match command {
-            Credentials::List { limit } => {
-                let found = client.get(&format!("/v1/credentials?limit={limit}")).await?;
+            Credentials::List { limit, from } => {
+                let from = from.map(|address| format!("&from={address}")).unwrap_or_default();
+                let found = client.get(&format!("/v1/credentials?limit={limit}{from}")).await?;
                 client.write(&found, credentials_table);
             }
             Credentials::Show { id } => {

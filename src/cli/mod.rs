@@ -4,6 +4,7 @@
 pub mod args;
 pub mod backtest;
 pub mod budget;
+pub mod canary;
 pub mod client;
 pub mod credentials;
 pub mod decisions;

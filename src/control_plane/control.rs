@@ -312,7 +312,7 @@ impl Control {
             mode = mode.min(Mode::Alert);
         }
         // It holds from the first second.
-        let contract = finding.is_contract();
+        let contract = finding.needs_no_proof();
         verdict::Circumstances {
             mode,
             catch_up: still.catch_up,
@@ -518,6 +518,7 @@ mod tests {
             evidence_nats: 700.0,
             summary: String::new(),
             evidence: vec![Measure::new("count", 1.0)],
+            place: None,
             expires: None,
         };
         Signal {

@@ -27,7 +27,7 @@ impl Safeguards {
     pub fn on_signal(&mut self, signal: &Signal, active: u64, params: &common_cause::Params) {
         let finding = &signal.finding;
         let is_burst = finding.detector == Detector::Burst;
-        let is_built_in_limit = finding.detector == Detector::Limit && !finding.is_contract();
+        let is_built_in_limit = finding.detector == Detector::Limit && !finding.needs_no_proof();
         if is_burst || is_built_in_limit {
             self.ledger.on_finding(finding, signal.change == Change::Closed);
         }
@@ -56,9 +56,9 @@ impl Safeguards {
         }
     }
 
-    /// The actions that are open for a finding; a contract needs no proof.
+    /// The actions that are open for a finding; a contract and a fact need no proof.
     pub fn open(&self, finding: &Finding, budgets: &Budgets) -> Open {
-        if finding.is_contract() {
+        if finding.needs_no_proof() {
             return Open::ALL;
         }
         let proof = self.ledger.proof(finding.credential.kind(), finding.tenant.as_deref());
@@ -70,10 +70,14 @@ impl Safeguards {
     }
 
     /// Whether what is found may have a cause in common with much that its like do. A broken limit is a
-    /// contract: others that burst, which a thief could arrange, excuse it for seconds alone.
+    /// contract: others that burst, which a thief could arrange, excuse it for seconds alone. A fact is
+    /// no burst.
     pub fn suppresses(&self, finding: &Finding) -> bool {
+        if finding.detector.is_proof() {
+            return false;
+        }
         let lasted_ms = finding.updated.ms_since(finding.opened);
-        if finding.is_contract() && lasted_ms >= CONTRACT_EXCUSED_MS {
+        if finding.needs_no_proof() && lasted_ms >= CONTRACT_EXCUSED_MS {
             return false;
         }
         let fleet = self.fleets.get(finding.credential.kind() as usize);

@@ -6,6 +6,7 @@ use crate::adapters::channels::{ControlPlane, DataPlane};
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::http::auth::Access;
+use crate::adapters::http::canaries::CanariesState;
 use crate::adapters::http::changes::{ChangesState, Listeners};
 use crate::adapters::http::check::CheckState;
 use crate::adapters::http::credentials::CredentialsState;
@@ -24,6 +25,7 @@ use crate::adapters::sources::ingest::Source;
 use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::RejectLog;
 use crate::adapters::storage::finding_archive::FindingArchive;
+use crate::adapters::watchlist::Watchlist;
 use crate::config::settings::Settings;
 use crate::data_plane::batch::HashSeed;
 use crate::formats::outbound::security_event::JwkSet;
@@ -40,6 +42,8 @@ pub(super) struct Planes {
     pub(super) source: Arc<Source>,
     /// The channel to the control plane.
     pub(super) control: ControlPlane,
+    /// Canaries and leaks.
+    pub(super) watchlist: Watchlist,
     /// Recent findings and decisions.
     pub(super) recent: Arc<RecentEvents>,
     /// Findings of before.
@@ -78,7 +82,8 @@ impl Builder<'_> {
     /// Gives each handler what it needs.
     pub(super) fn build(self, reloads: Reloads, keys: JwkSet) -> Api {
         let Self { settings, planes, metrics, fingerprints, seed, rejects, .. } = self;
-        let Planes { data, source, control, recent, archive, history, durable, stopping } = planes;
+        let Planes { data, source, control, watchlist, recent, archive, history, .. } = planes;
+        let (durable, stopping) = (planes.durable, planes.stopping);
         let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
         let (embedded, stores) = self.stores;
         let listeners = Listeners::default();
@@ -117,11 +122,8 @@ impl Builder<'_> {
                 stores: stores.clone(),
                 fingerprints: Arc::clone(&fingerprints),
             }),
-            findings: Arc::new(FindingsState {
-                archive,
-                recent: Arc::clone(&recent),
-                fingerprints: Arc::clone(&fingerprints),
-            }),
+            canaries: Arc::new(CanariesState::new(watchlist, &fingerprints)),
+            findings: Arc::new(FindingsState::new(archive, &recent, &fingerprints)),
             decisions: Arc::new(DecisionsState {
                 control: control.clone(),
                 recent: Arc::clone(&recent),

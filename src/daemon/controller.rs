@@ -97,6 +97,8 @@ pub(super) struct ControlThread {
     pub(super) durable: Arc<AtomicBool>,
     /// The revocation limit that all instances share.
     pub(super) revocation_limit: Option<SharedRevocationLimit>,
+    /// The way to the watchlist, which follows what is carried out.
+    pub(super) watchlist: mpsc::UnboundedSender<Arc<Decision>>,
     /// The receivers.
     pub(super) notifiers: Notifiers,
     /// The usage of the threads of the data plane.
@@ -453,6 +455,8 @@ impl ControlThread {
             self.notifiers.notify(&News::Decision(Arc::clone(&decision)));
         }
         if decision.carried_out {
+            // It ends only after this thread.
+            let _ended = self.watchlist.send(Arc::clone(&decision));
             for store in &self.stores {
                 if store.kinds.has(decision.credential.kind()) {
                     let (decision, arrived) = (Arc::clone(&decision), Some(arrived));

@@ -18,3 +18,4 @@ pub mod source_threads;
 pub mod start_error;
 pub mod startup;
 pub mod ticker;
+pub mod watchlist;

@@ -53,6 +53,9 @@ pub(super) async fn start(
 ) -> Result<DataHandle, StartError> {
     let params = Arc::clone(&kafka.partition.read());
     let mut slots = restored(&snapshots, &params, kafka.seed).await?;
+    for slot in &mut slots {
+        slot.driver.partition_mut().set_markers(kafka.markers.read().clone());
+    }
     recall(&mut slots, &kafka.control).await;
     let (writer, writes) = snapshots.start();
     let kept = slots.iter().map(|slot| Arc::clone(&slot.kept)).collect();
@@ -192,6 +195,19 @@ impl Owner {
                 views.sort_by_key(|view| std::cmp::Reverse(view.last_minute()));
                 views.truncate(most);
                 let _gone = reply.send(views);
+            }
+            DataMessage::Mark(credential, mark, now, reply) => {
+                let mut is_known = false;
+                for Slot { number, driver, .. } in &mut self.slots {
+                    let (known_here, output) = driver.mark(&credential, mark.clone(), now);
+                    is_known |= known_here;
+                    self.reporter.report(ShardId::Slot(*number), output, now);
+                }
+                let _gone = reply.send(is_known);
+            }
+            DataMessage::SeenFrom(address, reply) => {
+                let of = |one: &Slot| one.driver.partition().seen_from(address);
+                let _gone = reply.send(self.slots.iter().flat_map(of).collect());
             }
             DataMessage::Params(params) => {
                 for one in &mut self.slots {

@@ -58,6 +58,15 @@ pub enum StartError {
     /// The journal can't be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The watchlist can't be opened, and is nowhere else.
+    #[error("can't use {}", path.display())]
+    Watchlist {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// The findings of before can't be opened.
     #[error("can't use {}", path.display())]
     Findings {

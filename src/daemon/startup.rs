@@ -14,6 +14,7 @@ use super::recovery::Recovered;
 use super::reload::{LiveSettings, Reloader};
 use super::shared_tokens::SharedRevocationLimit;
 use super::ticker::MaintainedFiles;
+use super::watchlist::OpenedWatchlist;
 use crate::adapters::channels::{ControlMessage, ControlPlane, DataMessage, DataPlane};
 use crate::adapters::checkpoint::store::Snapshots;
 use crate::adapters::clock;
@@ -53,6 +54,7 @@ use crate::data_plane::batch::HashSeed;
 use crate::data_plane::partition;
 use crate::formats::outbound::security_event::JwkSet;
 use crate::formats::secrets::secret::Fingerprinter;
+use crate::model::decision::Decision;
 use parking_lot::RwLock;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -109,7 +111,8 @@ impl Daemon {
         let sink = opened.sink(&bounds, &stopping);
         let kept = (opened.snapshots, opened.event_log);
         let watches = super::shard::start(&settings, kept, kafka).await?;
-        let tasks = decides.tasks.into_iter().chain([writes, watches.writes]).collect();
+        let (watchlist, following) = opened.watched.start(&watches.data, decides.carried_out);
+        let tasks = decides.tasks.into_iter().chain([writes, watches.writes, following]).collect();
 
         let planes = (watches.data.clone(), control.clone());
         let by = (&opened.fingerprints, &opened.metrics.reload);
@@ -120,6 +123,7 @@ impl Daemon {
             data: watches.data.clone(),
             source: watches.source,
             control: control.clone(),
+            watchlist,
             recent: decides.board,
             archive: archive.clone(),
             history: decides.history,
@@ -136,16 +140,13 @@ impl Daemon {
             rejects: Arc::clone(&opened.rejects),
             bounds,
             follows: &follows,
-        };
-        let api = api.build(reloads.clone(), opened.keys);
+        }
+        .build(reloads.clone(), opened.keys);
         tokio::spawn(status::sample_health(Arc::downgrade(&api.status)));
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let server = serve(listener, opened.socket, &router::router(api), &opened.metrics.http)?;
         let ticker = tokio::spawn(super::ticker::run(planes, opened.kept_up));
-        tracing::info!(
-            %address, data_dir = %settings.data_dir.display(),
-            mode = %settings.control.modes.default, "tripline is running"
-        );
+        announce(address, &settings);
         Ok(Self {
             address,
             server,
@@ -219,6 +220,13 @@ impl Daemon {
     }
 }
 
+fn announce(address: SocketAddr, settings: &Settings) {
+    tracing::info!(
+        %address, data_dir = %settings.data_dir.display(),
+        mode = %settings.control.modes.default, "tripline is running"
+    );
+}
+
 /// The resources of the control plane.
 struct ControlResources {
     past: Recovered,
@@ -235,6 +243,7 @@ struct Resources {
     keys: JwkSet,
     embedded: EmbeddedStore,
     stores: Vec<AuthStore>,
+    watched: OpenedWatchlist,
     snapshots: Snapshots,
     shared_snapshots: Snapshots,
     event_log: EventLog,
@@ -272,8 +281,7 @@ impl Resources {
         let receivers = settings.receivers.iter().cloned();
         let receivers = receivers.map(|one| Receiver::open(one, egress.clone()));
         let receivers = receivers.collect::<Result<_, _>>()?;
-        let keys = stores.iter().filter_map(AuthStore::transmitter);
-        let keys = keys.flat_map(|transmitter| transmitter.keys().keys).collect();
+        let keys = published_keys(&stores);
         let mut past = Recovered::read(&settings, &folder.join("journal.ndjson"), &stores)?;
         super::heal::heal(&embedded, &past);
         let (ledger_file, ledger) = BudgetStore::open(&folder.join("ledger.json"));
@@ -289,21 +297,22 @@ impl Resources {
         snapshots.set_reserve(reserve.clone());
         metrics.policy.show_mode(settings.control.modes.default);
         let archive = open_archive(&settings, &metrics.storage)?;
-        let kept = reserve.clone();
+        let watched = OpenedWatchlist::open(folder, &past.control, seed)?;
         let decides = ControlResources {
             past,
             ledger: ledger_file,
             revocation_limit,
             receivers,
             archive,
-            reserve: kept,
+            reserve: reserve.clone(),
         };
         let opened = Self {
             // Only who has the journal may take the place of the socket.
             socket: bind_socket(&settings.admin)?,
-            keys: JwkSet { keys },
+            keys,
             embedded,
             stores,
+            watched,
             event_log: EventLog::open(&events, settings.event_log, seed, &metrics.event_log)
                 .map_err(at(&events))?,
             shared_snapshots: match &settings.checkpoints_url {
@@ -350,6 +359,7 @@ impl Resources {
             runtime: Handle::current(),
             partition: Arc::new(RwLock::new(Arc::new(partition_params(settings)))),
             seed: self.seed,
+            markers: Arc::clone(&self.watched.markers),
             fingerprints: Arc::clone(&self.fingerprints),
             control,
             metrics: self.metrics.consumer.clone(),
@@ -360,6 +370,12 @@ impl Resources {
         };
         (shared, writes)
     }
+}
+
+/// The keys by which receivers know what the stores sign.
+fn published_keys(stores: &[AuthStore]) -> JwkSet {
+    let transmitters = stores.iter().filter_map(AuthStore::transmitter);
+    JwkSet { keys: transmitters.flat_map(|transmitter| transmitter.keys().keys).collect() }
 }
 
 /// The embedded store, and those of the configuration.
@@ -399,6 +415,8 @@ struct ControlHandle {
     board: Arc<RecentEvents>,
     history: History,
     durable: Arc<AtomicBool>,
+    /// The decisions that are carried out from now on.
+    carried_out: mpsc::UnboundedReceiver<Arc<Decision>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
     thread: JoinHandle<()>,
 }
@@ -425,6 +443,7 @@ fn start_control_plane(
         tokio::spawn(super::instances::share(store.clone(), control.clone(), metrics));
         SharedRevocationLimit { store, control: control.clone(), runtime: Handle::current() }
     });
+    let (watchlist, carried_out) = mpsc::unbounded_channel();
     let mut thread = ControlThread {
         control: past.control,
         journal: past.journal,
@@ -434,6 +453,7 @@ fn start_control_plane(
         archive,
         stores,
         revocation_limit,
+        watchlist,
         notifiers,
         metrics: controller_metrics(metrics),
         durable: Arc::clone(&durable),
@@ -443,7 +463,7 @@ fn start_control_plane(
     };
     thread.show(clock::now());
     let thread = spawn("control", move || thread.run(messages))?;
-    Ok(ControlHandle { control, board, history: past.history, durable, tasks, thread })
+    Ok(ControlHandle { control, board, history: past.history, durable, carried_out, tasks, thread })
 }
 
 /// The groups that the thread of the control plane sets.

@@ -2,13 +2,15 @@
 
 use super::feature_extraction::{Seed, facts_of};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
-use crate::model::event::{AuthEvent, Outcome};
+use crate::model::event::{AuthEvent, Outcome, Reason};
 use crate::model::features::{CostUnit, Facts, RequestCost};
+use crate::model::proof::{Claims, Country, Family};
 use crate::model::time::EventTime;
 use crate::stats::codec::{Codec, Input, count};
 use compact_str::CompactString;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
+use std::net::IpAddr;
 
 /// The seed of the hash by which credentials are found: secret, so that no one can choose ids
 /// that collide.
@@ -39,6 +41,25 @@ impl HashSeed {
         hasher.finish()
     }
 
+    /// The seed of the hashes of features.
+    pub(crate) const fn features(self) -> Seed {
+        Seed(self.0, self.1)
+    }
+
+    /// The family of an event.
+    pub fn family(self, event: &AuthEvent<'_>) -> Family {
+        let family = event.family.as_deref();
+        family.map_or(Family::NONE, |family| Family::new(self.hash_all(&[family.as_bytes()])))
+    }
+
+    /// The hash by which an event finds its shard: the tokens of one grant share one.
+    pub fn shard(self, event: &AuthEvent<'_>) -> u64 {
+        match event.family.as_deref() {
+            Some(family) => self.hash_all(&[family.as_bytes()]),
+            None => self.hash(event.kind, &event.credential),
+        }
+    }
+
     /// Reports what was written under one seed from what was under another.
     pub fn mark(self) -> u64 {
         self.hash(Kind::ApiKey, "the mark of a checkpoint")
@@ -62,6 +83,10 @@ impl Codec for Facts {
     }
 }
 
+/// The first layout of the event log that knows claims.
+const CLAIMS_SINCE: u16 = 3;
+
+crate::codec!(each Reason);
 crate::codec!(Stretch { start, length });
 
 /// A stretch of the batch's text.
@@ -80,12 +105,16 @@ pub struct Row {
     pub offset: i64,
     /// The hash of its credential.
     pub hash: u64,
-    /// When the credential ends by itself.
-    pub expires: Option<EventTime>,
+    /// The fields that can be proof.
+    pub claims: Claims,
+    /// Where the request came from; not kept over a restart.
+    pub address: Option<IpAddr>,
     /// Who, from where, to what.
     pub facts: Facts,
     credential: Stretch,
     tenant: Option<Stretch>,
+    gateway: Option<Stretch>,
+    issuer: Option<Stretch>,
     /// The credential's kind.
     pub kind: Kind,
     /// The gateway's outcome.
@@ -125,14 +154,25 @@ impl Batch {
         let credential = self.keep(&event.credential);
         let tenant = event.tenant.as_deref().filter(|tenant| tenant.len() <= NAME_BYTES_MAX);
         let tenant = tenant.map(|tenant| self.keep(tenant));
+        let gateway = event.gateway.as_deref().map(|gateway| self.keep(gateway));
+        let issuer = event.issuer.as_deref().map(|issuer| self.keep(issuer));
         self.rows.push(Row {
             time: event.time,
             offset,
             hash,
-            expires: event.expires,
-            facts: facts_of(event, Seed(seed.0, seed.1)),
+            claims: Claims {
+                issued: event.issued,
+                expires: event.expires,
+                reason: event.known_reason(),
+                family: seed.family(event),
+                country: Country::of(event.country),
+            },
+            address: event.ip,
+            facts: facts_of(event, seed.features()),
             credential,
             tenant,
+            gateway,
+            issuer,
             kind: event.kind,
             outcome: event.outcome,
             verified: event.verified,
@@ -165,6 +205,16 @@ impl Batch {
         row.tenant.map(|tenant| self.read(tenant))
     }
 
+    /// The gateway that answered.
+    pub fn gateway(&self, row: &Row) -> Option<&str> {
+        row.gateway.map(|gateway| self.read(gateway))
+    }
+
+    /// The issuer of the credential.
+    pub fn issuer(&self, row: &Row) -> Option<&str> {
+        row.issuer.map(|issuer| self.read(issuer))
+    }
+
     /// How many events it holds.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -193,7 +243,9 @@ impl Batch {
             for row in rows {
                 let credential = piece.keep(self.credential(row));
                 let tenant = self.tenant(row).map(|tenant| piece.keep(tenant));
-                piece.rows.push(Row { credential, tenant, ..*row });
+                let gateway = self.gateway(row).map(|gateway| piece.keep(gateway));
+                let issuer = self.issuer(row).map(|issuer| piece.keep(issuer));
+                piece.rows.push(Row { credential, tenant, gateway, issuer, ..*row });
             }
             piece
         })
@@ -210,10 +262,13 @@ impl Batch {
         out.extend_from_slice(self.text.as_bytes());
         count(self.rows.len()).encode(out);
         for row in &self.rows {
-            (row.time, row.expires).encode(out);
+            (row.time, row.claims.expires).encode(out);
             row.facts.encode(out);
             (row.credential, row.tenant).encode(out);
             (row.kind, Use(row.outcome, row.verified)).encode(out);
+            (row.claims.issued, row.claims.reason).encode(out);
+            (row.claims.family.to_bytes(), row.claims.country).encode(out);
+            (row.gateway, row.issuer).encode(out);
         }
     }
 
@@ -229,14 +284,25 @@ impl Batch {
             let (kind, Use(outcome, verified)) = Codec::decode(input)?;
             let id = batch.read(credential);
             let hash = seed.hash(kind, (!id.is_empty()).then_some(id)?);
+            let mut claims = Claims { expires, ..Claims::default() };
+            let (mut gateway, mut issuer) = (None, None);
+            if input.version() >= CLAIMS_SINCE {
+                (claims.issued, claims.reason) = Codec::decode(input)?;
+                let (family, country) = Codec::decode(input)?;
+                (claims.family, claims.country) = (Family::from_bytes(family), country);
+                (gateway, issuer) = Codec::decode(input)?;
+            }
             batch.rows.push(Row {
                 time,
                 offset,
                 hash,
-                expires,
+                claims,
+                address: None,
                 facts,
                 credential,
                 tenant,
+                gateway,
+                issuer,
                 kind,
                 outcome,
                 verified,

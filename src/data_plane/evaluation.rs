@@ -80,16 +80,19 @@ impl Partition {
                 // The first finding of a finding already says when the credential ends.
                 let at = self.open_findings_of(number);
                 if let Some(open_findings) = at.and_then(|at| self.open_findings.get_mut(at)) {
-                    open_findings.expires = row.expires.or(open_findings.expires);
+                    open_findings.expires = row.claims.expires.or(open_findings.expires);
                 }
                 self.on_detection(number, detection, time);
             }
         }
         if is_open || !recorded.asks.is_empty() {
-            self.note_use(number, row.expires);
+            self.note_use(number, row.claims.expires);
         }
         if wants_heat {
             self.heat(number);
+        }
+        if recorded.new_network {
+            self.see(row);
         }
     }
 
@@ -145,7 +148,7 @@ impl Partition {
     }
 
     /// Brings a detection to the credential's findings.
-    fn on_detection(&mut self, number: u32, detection: Detection, time: EventTime) {
+    pub(super) fn on_detection(&mut self, number: u32, detection: Detection, time: EventTime) {
         let Some(at) = self.open_findings_of(number) else {
             return;
         };
@@ -175,7 +178,7 @@ impl Partition {
     }
 
     /// Where the credential's findings are kept, from now on.
-    fn open_findings_of(&mut self, number: u32) -> Option<u32> {
+    pub(super) fn open_findings_of(&mut self, number: u32) -> Option<u32> {
         let profile = &mut self.profiles.get_mut(number)?.profile;
         Some(profile.open_finding().unwrap_or_else(|| {
             let at = self.open_findings.insert(number);
@@ -222,6 +225,8 @@ impl Partition {
         let entry = self.profiles.get(number)?;
         let credential = Credential::new(entry.profile.kind(), &entry.id).ok()?;
         let detection = &open_finding.strongest;
+        let open = self.open_findings.get(at);
+        let place = open.and_then(|open| open.place(detection.detector())).cloned();
         Some(Finding {
             id: FindingId::of(&credential, detection.detector(), open_finding.opened),
             credential,
@@ -236,7 +241,8 @@ impl Partition {
             evidence_nats: detection.evidence_nats(),
             summary: detection.summary(),
             evidence: detection.measures(),
-            expires: self.open_findings.get(at).and_then(|open_findings| open_findings.expires),
+            place,
+            expires: open.and_then(|open| open.expires),
         })
     }
 

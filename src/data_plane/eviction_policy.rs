@@ -3,7 +3,7 @@
 use crate::collections::slab::Slab;
 use crate::data_plane::profile_entry::ColdEntry;
 use crate::data_plane::profile_entry::Entry;
-use crate::detect::profile::Identity;
+use crate::detect::identity::Identity;
 use crate::stats::codec::Codec;
 use crate::stats::codec::Input;
 use crate::stats::doorkeeper::Doorkeeper;

@@ -18,8 +18,8 @@ pub(crate) struct Seed(pub(crate) u64, pub(crate) u64);
 
 /// The features of `event`.
 pub(crate) fn facts_of(event: &AuthEvent<'_>, seed: Seed) -> Facts {
-    let prefix = event.ip.map_or(0, |ip| number(prefix_of(ip), seed));
-    let network = event.asn.map_or(prefix, |asn| number(u64::from(asn) | 1 << 62, seed));
+    let prefix = event.ip.map_or(0, |ip| network_hash(ip, seed));
+    let network = event.asn.map_or(prefix, |asn| asn_hash(asn, seed));
     let country = event.country.map_or(0, |name| number(u64::from(u16::from_be_bytes(name)), seed));
     let agent = event.user_agent.as_deref().map_or(0, |agent| agent_family(agent, seed));
     let endpoint = event
@@ -28,6 +28,16 @@ pub(crate) fn facts_of(event: &AuthEvent<'_>, seed: Seed) -> Facts {
         .map_or(0, |path| endpoint_class(event.method.as_deref().unwrap_or(""), path, seed));
     let endpoint = event.model.as_deref().map_or(endpoint, |model| of_model(endpoint, model));
     Facts { values: [network, country, agent, endpoint], prefix, cost: cost_of(event) }
+}
+
+/// The hash of the /24 or /48 of an address.
+pub(crate) fn network_hash(address: IpAddr, seed: Seed) -> u32 {
+    number(prefix_of(address), seed)
+}
+
+/// The hash of an autonomous system.
+pub(crate) fn asn_hash(asn: u32, seed: Seed) -> u32 {
+    number(u64::from(asn) | 1 << 62, seed)
 }
 
 /// The /24 of an address of version 4, the /48 of one of version 6.

@@ -7,6 +7,7 @@ use crate::model::finding::{Action, Detector};
 use crate::model::signal::Change;
 use crate::model::time::EventTime;
 use crate::stats::codec::{Codec, Input};
+use compact_str::CompactString;
 use hashbrown::HashMap;
 
 /// After this long an open finding no longer keeps its credential from learning.
@@ -23,6 +24,8 @@ pub struct OpenIncidents {
     suspected: Option<EventTime>,
     peaks: Peaks,
     most_severe: Action,
+    /// Where facts were seen.
+    places: Vec<(Detector, CompactString)>,
     /// When the credential ends by itself, as last said by an event.
     pub expires: Option<EventTime>,
 }
@@ -35,6 +38,7 @@ impl OpenIncidents {
             suspected: None,
             peaks: Peaks::default(),
             most_severe: Action::Observe,
+            places: Vec::new(),
             expires: None,
         }
     }
@@ -42,6 +46,17 @@ impl OpenIncidents {
     /// The open finding of `detector`.
     pub fn of(&self, detector: Detector) -> Option<&OpenFinding> {
         self.by_detector.get(detector as usize)?.as_ref()
+    }
+
+    /// Where the fact of `detector` was seen last.
+    pub fn place(&self, detector: Detector) -> Option<&CompactString> {
+        self.places.iter().find(|(of, _)| *of == detector).map(|(_, place)| place)
+    }
+
+    /// Notes where the fact of `detector` was seen.
+    pub fn set_place(&mut self, detector: Detector, place: CompactString) {
+        self.places.retain(|(of, _)| *of != detector);
+        self.places.push((detector, place));
     }
 
     /// Whether learning is frozen at `now`: from the first suspicion until all is closed, or
@@ -200,7 +215,35 @@ impl OpenFindingTable {
     }
 }
 
-crate::codec!(OpenIncidents { number, by_detector, suspected, peaks, most_severe, expires });
+/// How many detectors there were before facts were found, and the first layout that knows those.
+const DETECTORS_BEFORE: usize = 11;
+const FACTS_SINCE: u16 = 7;
+
+impl Codec for OpenIncidents {
+    fn encode(&self, out: &mut Vec<u8>) {
+        (self.number, self.by_detector).encode(out);
+        (self.suspected, self.peaks).encode(out);
+        (self.most_severe, self.expires).encode(out);
+        self.places.encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        let knows_facts = input.version() >= FACTS_SINCE;
+        let number = Codec::decode(input)?;
+        let by_detector = if knows_facts {
+            Codec::decode(input)?
+        } else {
+            let before: [Option<OpenFinding>; DETECTORS_BEFORE] = Codec::decode(input)?;
+            let mut all = [None; Detector::ALL.len()];
+            all.iter_mut().zip(before).for_each(|(slot, open)| *slot = open);
+            all
+        };
+        let (suspected, peaks) = Codec::decode(input)?;
+        let (most_severe, expires) = Codec::decode(input)?;
+        let places = if knows_facts { Codec::decode(input)? } else { Vec::new() };
+        Some(Self { number, by_detector, suspected, peaks, most_severe, places, expires })
+    }
+}
 
 impl Codec for OpenFindingTable {
     fn encode(&self, out: &mut Vec<u8>) {

@@ -9,15 +9,19 @@
 use super::batch::{Batch, HashSeed, Row};
 use super::cohort_priors::{Cohorts, FleetFailures};
 use super::counters::Counters;
+use super::grants::GrantTable;
+use super::markers::MarkerTable;
 use super::open_findings::OpenFindingTable;
 use super::profile_table::ProfileTable;
+use super::sightings::{Sighting, Sightings};
 use super::tenant_assignment::Moving;
 use super::tenant_usage::{NO_TENANT, Tenants};
+use crate::detect::identity::Identity;
 use crate::detect::params;
-use crate::detect::profile::{Identity, Profile};
+use crate::detect::profile::Profile;
 use crate::model::credential::Kind;
 use crate::model::event::Outcome;
-use crate::model::signal::{Exposure, MinuteTotals, Signal, UserOfHour};
+use crate::model::signal::{Exposure, LateUse, MinuteTotals, Signal, UserOfHour};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 use std::collections::BTreeSet;
@@ -115,6 +119,15 @@ pub(super) struct BusiestMinute {
     pub(super) minute: u32,
 }
 
+/// A profile as it was before an event.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    /// Whether it was known.
+    pub(super) is_known: bool,
+    /// The newest second in which it was used.
+    pub(super) last_second: u32,
+}
+
 /// One partition of the data plane.
 #[derive(Clone, Debug)]
 pub struct Partition {
@@ -124,6 +137,13 @@ pub struct Partition {
     pub(super) open_findings: OpenFindingTable,
     pub(super) tenants: Tenants,
     pub(super) moving: Moving,
+    pub(super) markers: MarkerTable,
+    pub(super) grants: GrantTable,
+    pub(super) sightings: Sightings,
+    /// Hashes of networks where one user appears at many places.
+    pub(super) shared_networks: Vec<u32>,
+    /// Those since they were last taken.
+    pub(super) late_uses: Vec<LateUse>,
     pub(super) cohorts: Cohorts,
     pub(super) failing: FleetFailures,
     pub(super) next_offset: i64,
@@ -151,13 +171,19 @@ pub struct Partition {
 impl Partition {
     /// An empty partition.
     pub fn new(params: std::sync::Arc<Params>, seed: HashSeed) -> Self {
-        Self {
-            profiles: ProfileTable::new(params.memory_bytes, seed),
+        let bytes = params.memory_bytes;
+        let mut partition = Self {
+            profiles: ProfileTable::new(bytes, seed),
             tenants: Tenants::new(params.tenants_bytes),
             params,
             seed,
             open_findings: OpenFindingTable::default(),
             moving: Moving::default(),
+            markers: MarkerTable::default(),
+            grants: GrantTable::sized_for(bytes),
+            sightings: Sightings::sized_for(bytes),
+            shared_networks: Vec::new(),
+            late_uses: Vec::new(),
             cohorts: Cohorts::default(),
             failing: FleetFailures::default(),
             next_offset: 0,
@@ -178,13 +204,16 @@ impl Partition {
             users_of_hours: Vec::new(),
             counters: Counters::default(),
             ended_minute: None,
-        }
+        };
+        partition.hash_shared_networks();
+        partition
     }
 
     /// Goes by other parameters from now on. The size of the profile table stays as it was.
     /// Cost: touches every profile.
     pub fn set_params(&mut self, params: std::sync::Arc<Params>) {
         self.params = params;
+        self.hash_shared_networks();
         self.tenants.set_rules(|name| self.params.named_tenants.contains(name));
         let (limits, tenants) = (&self.params.profile.limits, &self.tenants);
         self.profiles.set_limits(|identity, id| {
@@ -254,6 +283,11 @@ impl Partition {
     /// The newest minute (since 1970) that ended since the last call, and what tenants took of it.
     pub(super) const fn take_ended_minute(&mut self) -> Option<(u32, MinuteTotals)> {
         self.ended_minute.take()
+    }
+
+    /// The late uses since the last call.
+    pub(super) fn take_late_uses(&mut self) -> Vec<LateUse> {
+        std::mem::take(&mut self.late_uses)
     }
 
     /// The memory that its credentials and tenants take. Unit: bytes.
@@ -342,18 +376,37 @@ impl Partition {
             // an outage.
             if let Some(number) = known {
                 self.failing.count(true);
-                self.watch_failed(number, time, false);
+                self.see(row);
+                if !self.is_refused_by_order(row) {
+                    self.watch_failed(number, time, false);
+                }
+            }
+            if self.is_canary(row) {
+                // It is presented, by whomever: there is no use that it could be held against.
+                self.see(row);
+                if let Some(number) = known.or_else(|| self.admit(batch, row, time)) {
+                    self.state_canary(number, row);
+                }
             }
         } else if found.is_some() && known.is_none() {
             // It sleeps on: there is no room to wake it.
             self.counters.refused += 1;
-        } else if let Some(number) = known.or_else(|| self.admit(batch, row, time)) {
+        } else if let Some(number) = known.or_else(|| self.admit_expected(batch, row, time)) {
             self.follow_tenant(number, batch, row);
+            let last = self.profiles.get(number).map(|entry| entry.profile.windows().newest());
+            let before = Before { is_known: known.is_some(), last_second: last.unwrap_or(0) };
             self.watch(number, row, time);
-            if rejected {
+            if rejected && !self.is_refused_by_order(row) {
                 self.watch_failed(number, time, true);
             }
+            self.state_facts(number, batch, row, before);
         }
+    }
+
+    /// Remembers from where a credential was seen.
+    pub(super) fn see(&mut self, row: &Row) {
+        let (hash, network, second) = (row.hash, row.facts.prefix, row.time.second());
+        self.sightings.record(Sighting { hash, network, second });
     }
 
     /// Does what is due as event time moves on.
@@ -376,13 +429,17 @@ impl Partition {
         self.end_minute(second / 60);
     }
 
-    /// Takes in a credential that was never seen, or was forgotten.
+    /// Takes in a credential that was never seen, or was forgotten, if it is expected or known by name.
+    #[cold]
+    fn admit_expected(&mut self, batch: &Batch, row: &Row, time: EventTime) -> Option<u32> {
+        let is_expected = self.profiles.expects(row.hash, batch.credential(row))
+            || self.markers.get(row.hash).is_some();
+        if is_expected { self.admit(batch, row, time) } else { None }
+    }
+
     #[cold]
     fn admit(&mut self, batch: &Batch, row: &Row, time: EventTime) -> Option<u32> {
         let (id, tenant) = (batch.credential(row), batch.tenant(row));
-        if !self.profiles.expects(row.hash, id) {
-            return None;
-        }
         let params = &self.params.profile;
         let limit = params.limits.of(row.kind, id, tenant);
         let number = tenant.and_then(|tenant| {

@@ -10,6 +10,7 @@
 
 use super::batch::HashSeed;
 use super::counters::Counters;
+use super::grants::GrantTable;
 use super::partition::Params;
 use super::partition::{BusiestMinute, Partition};
 use super::profile_snapshot;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 /// Which version of the layout is written. Rises whenever a type of it changes; older ones are
 /// read on.
-pub const VERSION: u16 = 6;
+pub const VERSION: u16 = 7;
 
 crate::codec!(BusiestMinute { hash, requests, minute });
 
@@ -60,6 +61,7 @@ impl Partition {
         self.tenants.encode(out);
         self.cohorts.encode(out);
         self.failing.encode(out);
+        self.grants.encode(out);
         self.profiles.begin_saving(out);
         head
     }
@@ -120,6 +122,10 @@ impl Restoring {
         partition.tenants = tenants.within(partition.params.tenants_bytes);
         partition.cohorts = Codec::decode(input)?;
         partition.failing = Codec::decode(input)?;
+        if input.version() >= 7 {
+            let grants: GrantTable = Codec::decode(input)?;
+            partition.grants = grants.within(bytes_max);
+        }
         let profiles = profile_snapshot::Restoring::begin(bytes_max, seed, input)?;
         partition.counters = Counters::default();
         let version = input.version();

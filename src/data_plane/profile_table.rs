@@ -1,8 +1,8 @@
 //! The profile table: the bounded table of profiles.
 //!
 //! ```text
-//!  index: 32 bits of the hash -> number     warm:  profiles, 320 bytes
-//!                                           cold: what is left after an hour of silence, 108
+//!  index: 32 bits of the hash -> number     warm:  profiles, 336 bytes
+//!                                           cold: what is left after an hour of silence, 116
 //! ```
 //! Profiles lie in slabs that never move, so growth copies nothing. The index maps 32 bits of the
 //! credential's hash to the profile's number; the id at the profile settles the rest. A credential that is
@@ -23,11 +23,13 @@ use super::snapshot_progress::Saving;
 use super::unproven_table::UnprovenTable;
 use crate::collections::slab::Slab;
 use crate::detect::cold_profile::{ColdProfile, SILENCE_S};
+use crate::detect::identity::Identity;
 use crate::detect::params::Params;
-use crate::detect::profile::{Identity, Profile, Recorded};
+use crate::detect::profile::{Profile, Recorded};
 use crate::detect::unproven::day_of;
 use crate::model::credential::Kind;
 use crate::model::features::Facts;
+use crate::model::proof::Family;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 
@@ -267,6 +269,33 @@ impl ProfileTable {
         if let Ok(found) = self.index.find_entry(spread(tag), is_it) {
             found.remove();
         }
+    }
+
+    /// The family of the credential of that number.
+    pub fn family(&self, number: u32) -> Option<Family> {
+        if number & COLD == 0 {
+            return self.get(number).map(|entry| entry.profile.family());
+        }
+        self.cold.get(number & !COLD).map(|cold_entry| cold_entry.cold.family())
+    }
+
+    /// The credentials of a family: their numbers, kinds, and the second (since 1970) in which each was last
+    /// used. Cost: looks at every profile.
+    pub fn of_family(&self, family: Family) -> Vec<(u32, Kind, u32)> {
+        let places = self.warm.places().max(self.cold.places());
+        let numbers = (0..places).chain((0..places).map(|number| number | COLD));
+        let of = |number: u32| {
+            if self.family(number)? != family {
+                return None;
+            }
+            if number & COLD == 0 {
+                let profile = &self.get(number)?.profile;
+                return Some((number, profile.kind(), profile.windows().newest()));
+            }
+            let cold = &self.cold.get(number & !COLD)?.cold;
+            Some((number, cold.identity().kind, cold.last_seen()))
+        };
+        numbers.filter_map(of).collect()
     }
 
     /// The identity of each, and the second (since 1970) in which it was last used.

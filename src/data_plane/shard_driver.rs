@@ -14,7 +14,9 @@ use super::batch::{Batch, HashSeed};
 use super::counters::Counters;
 use super::partition::Params;
 use super::partition::{Clock, Partition};
-use crate::model::signal::{MinuteTotals, Signal, UserOfHour};
+use crate::model::credential::Credential;
+use crate::model::proof::Mark;
+use crate::model::signal::{LateUse, MinuteTotals, Signal, UserOfHour};
 use crate::model::time::EventTime;
 use std::sync::Arc;
 
@@ -50,6 +52,8 @@ pub struct ShardOutput {
     pub hours: Vec<UserOfHour>,
     /// The newest minute (since 1970) that ended, and what tenants took of it.
     pub ended_minute: Option<(u32, MinuteTotals)>,
+    /// Uses that gateways let pass although their credential was out of service.
+    pub late_uses: Vec<LateUse>,
 }
 
 /// How much a shard holds.
@@ -123,12 +127,24 @@ impl ShardDriver {
         self.collect()
     }
 
+    /// Takes what is known of a credential besides its events, at `now`; gives whether it is remembered.
+    pub fn mark(
+        &mut self,
+        credential: &Credential,
+        mark: Mark,
+        now: EventTime,
+    ) -> (bool, ShardOutput) {
+        let is_known = self.partition.mark(credential, mark, now);
+        (is_known, self.collect())
+    }
+
     fn collect(&mut self) -> ShardOutput {
         let signals = self.partition.drain_signals().collect();
         let counters = self.partition.take_counters();
         let ended_minute = self.partition.take_ended_minute();
         let hours = self.partition.take_users_of_hours();
-        ShardOutput { signals, counters, hours, ended_minute }
+        let late_uses = self.partition.take_late_uses();
+        ShardOutput { signals, counters, hours, ended_minute, late_uses }
     }
 
     /// The partition, to look at.

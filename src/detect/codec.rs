@@ -4,6 +4,7 @@ use super::detection::Observation;
 use crate::codec;
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector, Gate, Gates, Reached};
+use crate::model::proof::{Country, Family};
 use crate::model::time::EventTime;
 use crate::stats::codec::{Codec, Input};
 
@@ -18,6 +19,32 @@ impl Codec for EventTime {
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
         i64::decode(input).map(Self::from_ms)
+    }
+}
+
+/// The first layout of checkpoints that knows families.
+const FAMILIES_SINCE: u16 = 7;
+
+impl Codec for Family {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.to_bytes().encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        if input.version() < FAMILIES_SINCE {
+            return Some(Self::NONE);
+        }
+        Codec::decode(input).map(Self::from_bytes)
+    }
+}
+
+impl Codec for Country {
+    fn encode(&self, out: &mut Vec<u8>) {
+        self.number().encode(out);
+    }
+
+    fn decode(input: &mut Input<'_>) -> Option<Self> {
+        u16::decode(input).map(Self::from_number)
     }
 }
 
@@ -67,6 +94,11 @@ impl Codec for Observation {
             Self::Cadence(seen) => seen.encode(out),
             Self::Dormant(seen) => seen.encode(out),
             Self::TenantFlood(seen) => seen.encode(out),
+            Self::Leak(seen) => seen.encode(out),
+            Self::Validity(seen) => seen.encode(out),
+            Self::Reuse(seen) => seen.encode(out),
+            Self::Session(seen) => seen.encode(out),
+            Self::Canary(seen) => seen.encode(out),
         }
     }
 
@@ -83,6 +115,11 @@ impl Codec for Observation {
             Detector::Cadence => Self::Cadence(Codec::decode(input)?),
             Detector::Dormant => Self::Dormant(Codec::decode(input)?),
             Detector::TenantFlood => Self::TenantFlood(Codec::decode(input)?),
+            Detector::Leak => Self::Leak(Codec::decode(input)?),
+            Detector::Validity => Self::Validity(Codec::decode(input)?),
+            Detector::Reuse => Self::Reuse(Codec::decode(input)?),
+            Detector::Session => Self::Session(Codec::decode(input)?),
+            Detector::Canary => Self::Canary(Codec::decode(input)?),
         })
     }
 }

@@ -6,12 +6,15 @@ use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
 use super::familiarity::Graduates;
+use super::identity::Identity;
 use super::limit::Limit;
 use super::params::Params;
-use super::profile::{Identity, Profile};
+use super::profile::Profile;
 use super::ramp::{self, Ramp};
+use super::session::Trace;
 use super::timestamp_resolution::TimestampResolution;
 use super::{baseline, cost, familiarity};
+use crate::model::proof::Family;
 use crate::stats::compact::Compact;
 use crate::stats::rate::Prior;
 
@@ -19,7 +22,7 @@ use crate::stats::rate::Prior;
 /// windows are empty and its probation is over.
 pub const SILENCE_S: u32 = 3600;
 
-/// A profile cold. Shape: 108 bytes.
+/// A profile cold. Shape: 116 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct ColdProfile {
     baseline: baseline::Learned,
@@ -35,6 +38,7 @@ pub struct ColdProfile {
     networks: u8,
     endpoints: u8,
     resolution: TimestampResolution,
+    family: Family,
 }
 
 impl ColdProfile {
@@ -58,6 +62,7 @@ impl ColdProfile {
             networks: profile.networks.learned(),
             endpoints: profile.endpoints.learned(),
             resolution: profile.resolution,
+            family: profile.trace.family,
         };
         (cold, graduates)
     }
@@ -80,7 +85,13 @@ impl ColdProfile {
         profile.networks = Cardinality::of(self.networks);
         profile.endpoints = Cardinality::of(self.endpoints);
         profile.resolution = self.resolution;
+        profile.trace = Trace::of(self.family);
         profile
+    }
+
+    /// The family that ties it to other tokens of its grant.
+    pub const fn family(&self) -> Family {
+        self.family
     }
 
     /// The identity.
@@ -112,15 +123,17 @@ crate::codec!(ColdProfile {
     networks,
     endpoints,
     resolution,
-    cost_known
+    cost_known,
+    family
 });
 
 #[cfg(test)]
 mod tests {
     use super::{Cadence, ColdProfile, SILENCE_S};
+    use crate::detect::identity::Identity;
     use crate::detect::limit::Limit;
     use crate::detect::params::Params;
-    use crate::detect::profile::{Identity, Profile};
+    use crate::detect::profile::Profile;
     use crate::detect::window::Window;
     use crate::model::credential::Kind;
     use crate::model::features::{Aspect, CostUnit, Facts, RequestCost};
@@ -131,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_sleeping_profile_is_small() {
-        assert!(size_of::<ColdProfile>() <= 112, "{}", size_of::<ColdProfile>());
+        assert!(size_of::<ColdProfile>() <= 116, "{}", size_of::<ColdProfile>());
         assert_eq!(Cadence::default().learned(), 0);
     }
 

@@ -12,7 +12,11 @@ use super::fan_out::FanOut;
 use super::limit::Passed;
 use super::origin::{NewSource, new_things};
 use super::ramp::Climb;
+use super::reuse::Reuse;
+use super::session::Odd;
 use super::tenant_flood::Flood;
+use super::validity::InvalidUse;
+use super::witness::{Leaked, Presented};
 use crate::model::finding::{Action, Detector, Gates, Measure};
 
 /// The observation, by detector.
@@ -40,6 +44,16 @@ pub enum Observation {
     Dormant(Woken),
     /// Its tenant takes far more of the fleet than usual.
     TenantFlood(Flood),
+    /// Its secret leaked.
+    Leak(Leaked),
+    /// Used where or when it isn't valid.
+    Validity(InvalidUse),
+    /// Its grant was stolen.
+    Reuse(Reuse),
+    /// A session that isn't used as one.
+    Session(Odd),
+    /// A canary was presented.
+    Canary(Presented),
 }
 
 impl Observation {
@@ -57,6 +71,11 @@ impl Observation {
             Self::Cadence(_) => Detector::Cadence,
             Self::Dormant(_) => Detector::Dormant,
             Self::TenantFlood(_) => Detector::TenantFlood,
+            Self::Leak(_) => Detector::Leak,
+            Self::Validity(_) => Detector::Validity,
+            Self::Reuse(_) => Detector::Reuse,
+            Self::Session(_) => Detector::Session,
+            Self::Canary(_) => Detector::Canary,
         }
     }
 
@@ -73,6 +92,11 @@ impl Observation {
             Self::Cadence(seen) => seen,
             Self::Dormant(seen) => seen,
             Self::TenantFlood(seen) => seen,
+            Self::Leak(seen) => seen,
+            Self::Validity(seen) => seen,
+            Self::Reuse(seen) => seen,
+            Self::Session(seen) => seen,
+            Self::Canary(seen) => seen,
         }
     }
 }
@@ -102,19 +126,24 @@ impl Detection {
     }
 
     /// Whether the credential must learn nothing while it lasts: there is more use than ever, or
-    /// people are notified. A detection that strangers can cause, by failing or by the share that others
-    /// take, is no suspicion (invariant S-10).
+    /// people are notified. A detection that strangers can cause, by failing, by a made-up report or by the
+    /// share that others take, is no suspicion (invariant S-10); nor is one that tells of a gateway.
     pub fn is_suspicion(&self) -> bool {
         match self.observation {
-            Observation::Limit(_) | Observation::Burst(_) => true,
+            Observation::Limit(_) | Observation::Burst(_) | Observation::Reuse(_) => true,
+            Observation::Leak(leaked) => leaked.is_proof,
             Observation::Ramp(_)
             | Observation::Cost(_)
             | Observation::Origin(_)
             | Observation::FanOut(_)
             | Observation::Endpoints(_)
             | Observation::Cadence(_)
-            | Observation::Dormant(_) => self.action >= Action::Alert,
-            Observation::Failures(_) | Observation::TenantFlood(_) => false,
+            | Observation::Dormant(_)
+            | Observation::Session(_) => self.action >= Action::Alert,
+            Observation::Failures(_)
+            | Observation::TenantFlood(_)
+            | Observation::Validity(_)
+            | Observation::Canary(_) => false,
         }
     }
 

@@ -120,8 +120,14 @@ impl Profile {
                 let seen = dormant::evaluate(sleep, second, first, nats, &params.dormant);
                 seen.map(|(action, seen)| (action, Observation::Dormant(seen)))
             }
-            // These are not about an authenticated request of one credential.
-            Detector::Failures | Detector::TenantFlood => None,
+            // Facts are stated where they are learned; the others are about no verified request.
+            Detector::Failures
+            | Detector::TenantFlood
+            | Detector::Leak
+            | Detector::Validity
+            | Detector::Reuse
+            | Detector::Session
+            | Detector::Canary => None,
         }
     }
 

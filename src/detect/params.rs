@@ -1,7 +1,7 @@
 //! Parameters of the detectors.
 
 use super::{baseline, burst, cadence, context, cost, dormant, endpoints, limit};
-use super::{failures, fan_out, origin, ramp, tenant_flood};
+use super::{failures, fan_out, origin, ramp, reuse, session, tenant_flood, validity};
 use crate::model::finding::{Action, Detectors};
 
 /// Parameters of the detectors.
@@ -33,6 +33,12 @@ pub struct Params {
     pub dormant: dormant::Params,
     /// Parameters of a tenant's flood.
     pub tenant_flood: tenant_flood::Params,
+    /// Parameters of a use that isn't valid.
+    pub validity: validity::Params,
+    /// Parameters of a refresh token that comes back.
+    pub reuse: reuse::Params,
+    /// Parameters of a session that isn't used as one.
+    pub session: session::Params,
     /// The conditions under which a rate takes a credential out of service.
     pub weigh: context::Params,
     /// The detectors that say nothing.
@@ -66,6 +72,9 @@ impl Default for Params {
             cadence: cadence::Params::default(),
             dormant: dormant::Params::default(),
             tenant_flood: tenant_flood::Params::default(),
+            validity: validity::Params::default(),
+            reuse: reuse::Params::default(),
+            session: session::Params::default(),
             weigh: context::Params::default(),
             disabled: Detectors::default(),
             learns_s: 3600,

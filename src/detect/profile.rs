@@ -12,10 +12,12 @@ use super::cost::Cost;
 use super::dormant::Sleep;
 use super::failures::Failures;
 use super::familiarity::{Familiar, Graduates};
+use super::identity::{Identity, Marks};
 use super::limit::Limit;
 use super::novel::Novel;
 use super::peaks::Peaks;
 use super::ramp::Ramp;
+use super::session::Trace;
 use super::timestamp_resolution::TimestampResolution;
 use super::unproven::UnprovenValues;
 use super::window::{Placed, Window, Windows};
@@ -23,12 +25,12 @@ use super::{burst, cost, limit};
 use crate::model::credential::Kind;
 use crate::model::features::{Aspect, Facts};
 use crate::model::finding::{Detector, Detectors};
+use crate::model::proof::Family;
 use crate::model::time::EventTime;
-use crate::stats::codec::{Codec, Input};
 use crate::stats::cusum::Usual;
 use crate::stats::rate::Prior;
 
-/// Everything remembered of one credential but its id. Shape: 320 bytes.
+/// Everything remembered of one credential but its id. Shape: 336 bytes.
 #[derive(Clone, Debug)]
 pub struct Profile {
     pub(super) windows: Windows,
@@ -44,52 +46,8 @@ pub struct Profile {
     pub(super) failures: Failures,
     pub(super) resolution: TimestampResolution,
     pub(super) identity: Identity,
+    pub(super) trace: Trace,
     marks: Marks,
-}
-
-/// Whether a profile is on the partition's list of the busiest (the highest bit), and the number of its open
-/// incidents in the partition's list. Shape: 4 bytes.
-#[derive(Clone, Copy, Debug)]
-struct Marks(u32);
-
-impl Marks {
-    const HOT: u32 = 1 << 31;
-    /// No finding.
-    const CALM: u32 = Self::HOT - 1;
-
-    const fn new(is_hot: bool, open_finding: u32) -> Self {
-        Self(open_finding & Self::CALM | if is_hot { Self::HOT } else { 0 })
-    }
-
-    const fn is_hot(self) -> bool {
-        self.0 & Self::HOT != 0
-    }
-
-    const fn open_finding(self) -> u32 {
-        self.0 & Self::CALM
-    }
-}
-
-/// A profile's identity. Shape: 12 bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct Identity {
-    /// The second (since 1970) in which it was first seen.
-    pub first_seen: u32,
-    /// Its absolute limit.
-    pub limit: Limit,
-    /// The number of its tenant in the partition's list.
-    pub tenant: u16,
-    /// Its kind.
-    pub kind: Kind,
-    /// In how many hours it was used; at most 255.
-    pub hours: u8,
-}
-
-impl Identity {
-    /// Of a credential first seen at `second`.
-    pub const fn new(kind: Kind, tenant: u16, limit: Limit, second: u32) -> Self {
-        Self { first_seen: second, limit, tenant, kind, hours: 1 }
-    }
 }
 
 /// The outcome of an event.
@@ -105,6 +63,8 @@ pub struct Recorded {
     pub unproven: Novel,
     /// The values that are no longer new, and have to prove themselves from now on.
     pub graduates: Graduates,
+    /// Whether it comes from a network that was not used in this stretch of ten minutes.
+    pub new_network: bool,
     /// Whether it is the first of its credential in an hour of the clock.
     pub begins_hour: bool,
     /// Whether it is the first of its credential in a day of UTC.
@@ -136,6 +96,7 @@ impl Profile {
             failures: Failures::default(),
             resolution: TimestampResolution::default(),
             identity,
+            trace: Trace::default(),
             marks: Marks::new(false, Marks::CALM),
         }
     }
@@ -175,8 +136,16 @@ impl Profile {
             .map_or(Novel::default(), |values| values.among(unknown, facts))
             .union(graduates.among(unknown, facts));
         let novel = unknown.without(unproven);
-        let recorded =
-            Recorded { placed, asks, novel, unproven, graduates, begins_hour, begins_day };
+        let recorded = Recorded {
+            placed,
+            asks,
+            novel,
+            unproven,
+            graduates,
+            new_network: false,
+            begins_hour,
+            begins_day,
+        };
         if placed == Placed::TooLate {
             return recorded;
         }
@@ -210,7 +179,7 @@ impl Profile {
                 due && self.cost.may_speak(self.cost_known, params.rate_hours, &params.cost),
             )
             .with(Detector::Dormant, due && self.sleep.just_slept_days(second) > 0);
-        Recorded { asks, ..recorded }
+        Recorded { asks, new_network: networks, ..recorded }
     }
 
     /// These values have proven themselves: they are known from now on.
@@ -329,6 +298,16 @@ impl Profile {
         self.identity.tenant = tenant;
     }
 
+    /// The family that ties it to other tokens of its grant.
+    pub const fn family(&self) -> Family {
+        self.trace.family
+    }
+
+    /// What proof needs to remember of it, to change.
+    pub const fn trace_mut(&mut self) -> &mut Trace {
+        &mut self.trace
+    }
+
     /// Changes its absolute limit.
     pub const fn set_limit(&mut self, limit: Limit) {
         self.identity.limit = limit;
@@ -426,19 +405,6 @@ impl Profile {
     }
 }
 
-crate::codec!(Identity { first_seen, limit, tenant, kind, hours });
-impl Codec for Marks {
-    fn encode(&self, out: &mut Vec<u8>) {
-        (self.open_finding(), self.is_hot()).encode(out);
-    }
-
-    fn decode(input: &mut Input<'_>) -> Option<Self> {
-        // Before layout 6 no finding was all ones: the lower ones are.
-        let (open_finding, is_hot) = Codec::decode(input)?;
-        Some(Self::new(is_hot, open_finding))
-    }
-}
-
 crate::codec!(Profile {
     windows,
     baseline,
@@ -453,7 +419,8 @@ crate::codec!(Profile {
     resolution,
     identity,
     marks,
-    cost_known
+    cost_known,
+    trace
 });
 
 #[cfg(test)]
@@ -500,7 +467,7 @@ mod tests {
 
     #[test]
     fn a_profile_is_small() {
-        assert!(size_of::<Profile>() <= 320, "{}", size_of::<Profile>());
+        assert!(size_of::<Profile>() <= 336, "{}", size_of::<Profile>());
         assert_eq!(size_of::<Option<Profile>>(), size_of::<Profile>());
     }
 

@@ -83,11 +83,21 @@ pub enum Detector {
     Dormant,
     /// Its tenant takes far more of the fleet than usual.
     TenantFlood,
+    /// Its secret was found where others can read it.
+    Leak,
+    /// Used outside its life, after it was taken out of service, or from a denied address.
+    Validity,
+    /// A used-up refresh token came back, or its family was ended by that.
+    Reuse,
+    /// A session at two places at once, or longer than it may live.
+    Session,
+    /// A credential that no one has a reason to use was presented.
+    Canary,
 }
 
 impl Detector {
     /// Every detector.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Limit,
         Self::Burst,
         Self::Ramp,
@@ -99,6 +109,11 @@ impl Detector {
         Self::Cadence,
         Self::Dormant,
         Self::TenantFlood,
+        Self::Leak,
+        Self::Validity,
+        Self::Reuse,
+        Self::Session,
+        Self::Canary,
     ];
 
     /// The name on the wire and in metrics.
@@ -115,12 +130,23 @@ impl Detector {
             Self::Cadence => "cadence",
             Self::Dormant => "dormant",
             Self::TenantFlood => "tenant_flood",
+            Self::Leak => "leak",
+            Self::Validity => "validity",
+            Self::Reuse => "reuse",
+            Self::Session => "session",
+            Self::Canary => "canary",
         }
     }
 
     /// The detector of that name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|detector| detector.as_str() == name)
+    }
+
+    /// Whether it states a fact rather than how unusual a use is: such a finding waits for no baseline
+    /// and needs no false-action budget.
+    pub const fn is_proof(self) -> bool {
+        matches!(self, Self::Leak | Self::Validity | Self::Reuse | Self::Session | Self::Canary)
     }
 }
 
@@ -338,6 +364,8 @@ pub struct Finding {
     pub summary: String,
     /// The numbers from which the claim can be recomputed.
     pub evidence: Vec<Measure>,
+    /// Where a fact was seen: the place of a leak, or the gateway that let a use pass.
+    pub place: Option<CompactString>,
     /// When the credential ends by itself, where known.
     pub expires: Option<EventTime>,
 }
@@ -346,11 +374,13 @@ impl Finding {
     /// The number that says whether an operator wrote the limit down: 1, or 0 for the built-in one.
     pub const LIMIT_WRITTEN: &str = "limit_written";
 
-    /// Whether an operator agreed on what was passed: a limit that was written down. The built-in limit
-    /// was agreed on with no one, and needs a proof as what is learned does.
-    pub fn is_contract(&self) -> bool {
+    /// Whether it needs neither a baseline nor a false-action budget: a limit that an operator wrote
+    /// down, or a fact. The built-in limit was agreed on with no one, and needs a proof as what is
+    /// learned does.
+    pub fn needs_no_proof(&self) -> bool {
         let is_built_in = |one: &Measure| one.name == Self::LIMIT_WRITTEN && one.value == 0.0;
-        self.detector == Detector::Limit && !self.evidence.iter().any(is_built_in)
+        let is_limit = self.detector == Detector::Limit;
+        self.detector.is_proof() || is_limit && !self.evidence.iter().any(is_built_in)
     }
 }
 

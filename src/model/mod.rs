@@ -9,6 +9,7 @@ pub mod features;
 pub mod finding;
 pub mod invariant;
 pub mod money;
+pub mod proof;
 pub mod signal;
 pub mod steady_clock;
 pub mod time;

@@ -49,6 +49,20 @@ pub struct Signal {
     pub seen: Exposure,
 }
 
+/// An accepted use of a credential that was taken out of service before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LateUse {
+    /// The gateway that let it pass.
+    pub gateway: CompactString,
+    /// How long after. Unit: milliseconds.
+    pub lag_ms: i64,
+}
+
+impl LateUse {
+    /// The gateway of events that name none.
+    pub const UNKNOWN: &str = "unknown";
+}
+
 /// A partition's exposure up to an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Exposure {

@@ -40,6 +40,7 @@ fn signal(id: &str, action: Action, opened: EventTime, change: Change) -> Signal
         evidence_nats: 700.0,
         summary: "made 20,000 requests in 10 s".to_owned(),
         evidence: vec![Measure::new("count", 20_000.0)],
+        place: None,
         expires: None,
     };
     Signal { finding, change, catch_up: false, again: false, seen: Exposure::default() }

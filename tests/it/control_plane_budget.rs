@@ -44,6 +44,7 @@ fn signal(id: &str, detector: Detector, action: Action, change: Change, times: [
         evidence_nats: 60.0,
         summary: "made 20,000 requests in 60 s".to_owned(),
         evidence: vec![Measure::new("count", 20_000.0)],
+        place: None,
         expires: None,
     };
     Signal { finding, change, catch_up: false, again: false, seen: Exposure::default() }

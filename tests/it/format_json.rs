@@ -37,6 +37,7 @@ fn finding() -> impl Strategy<Value = Finding> {
     (whose, detectors, actions, time(), time(), ends, ".{0,60}", measures()).prop_map(
         |(whose, detector, action, opened, updated, (closed, expires), summary, evidence)| {
             let (credential, tenant) = whose;
+            let is_placed = closed.is_some();
             let mut reached = Reached::default();
             reached.record(action, opened);
             Finding {
@@ -53,6 +54,7 @@ fn finding() -> impl Strategy<Value = Finding> {
                 evidence_nats: 21.5,
                 summary,
                 evidence,
+                place: is_placed.then(|| "https://example.com/leak".into()),
                 expires,
             }
         },
@@ -144,6 +146,7 @@ fn the_names_are_those_of_the_contract() {
         evidence_nats: 21.5,
         summary: "made 10 requests".to_owned(),
         evidence: vec![Measure::new("count", 10.0)],
+        place: None,
         expires: None,
     };
     let id = finding.id;

@@ -23,6 +23,7 @@ mod durability;
 mod egress;
 mod end_to_end;
 mod event_log;
+mod facts;
 mod faults;
 mod format_borders;
 mod format_catalog;

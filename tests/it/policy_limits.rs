@@ -46,6 +46,7 @@ fn signal(id: &str, tenant: Option<&str>, detector: Detector, action: Action) ->
         evidence_nats: 60.0,
         summary: "made 20,000 requests in 60 s".to_owned(),
         evidence: vec![Measure::new("count", 20_000.0)],
+        place: None,
         expires: None,
     };
     let change = Change::Opened;

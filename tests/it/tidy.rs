@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. Below `adapters` each adapter is a layer of its own.
-const LAYERS: [&str; 31] = [
+const LAYERS: [&str; 32] = [
     "model",
     "collections",
     "stats",
@@ -23,6 +23,7 @@ const LAYERS: [&str; 31] = [
     "adapters::health",
     "adapters::recent_events",
     "adapters::channels",
+    "adapters::watchlist",
     "adapters::console",
     "adapters::data_plane",
     "adapters::control_plane",

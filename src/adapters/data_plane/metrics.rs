@@ -11,7 +11,12 @@ use crate::data_plane::counters::Counters;
 use crate::data_plane::eviction_policy::Evictions;
 use crate::data_plane::shard_driver::ShardUsage;
 use crate::model::finding::{Action, Detector, Finding};
-use prometheus::{IntCounter, IntCounterVec, IntGauge};
+use crate::model::signal::LateUse;
+use compact_str::CompactString;
+use parking_lot::Mutex;
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 /// The handles of one thread.
 #[derive(Clone, Debug)]
@@ -41,6 +46,7 @@ pub struct ShardMetrics {
     pub evicted: IntCounterVec,
     pub deferred: IntCounter,
     pub admission_refused: IntCounter,
+    late_uses: LateUseMetrics,
     pub findings: FindingMetrics,
 }
 
@@ -90,6 +96,7 @@ impl ShardMetrics {
                 "credentials_refused_total",
                 "Credentials not taken in as all others had open incidents.",
             )?,
+            late_uses: LateUseMetrics::register(r)?,
             findings: FindingMetrics::register(r)?,
         })
     }
@@ -97,6 +104,13 @@ impl ShardMetrics {
     /// Events applied since the start.
     pub fn events_applied(&self) -> u64 {
         self.events.get()
+    }
+
+    /// Observes uses that gateways let pass although their credential was out of service.
+    pub fn observe_late_uses(&self, late: &[LateUse]) {
+        for late in late {
+            self.late_uses.observe(late);
+        }
     }
 
     /// Adds the counters of a shard.
@@ -120,6 +134,44 @@ impl ShardMetrics {
         self.deferred.inc_by(deferred);
         self.admission_refused.inc_by(counters.refused);
         self.findings.add(counters);
+    }
+}
+
+/// So many gateways are told apart; the others are counted together. Chosen: a metric's labels are bounded.
+const GATEWAYS_MAX: usize = 64;
+/// The gateways beyond [`GATEWAYS_MAX`].
+const OTHERS: &str = "others";
+/// From what a promise of a second allows to a cache of an hour. Unit: seconds.
+const LAG_BOUNDS: [f64; 10] = [0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
+
+/// How long gateways let credentials pass that were taken out of service.
+#[derive(Clone, Debug)]
+struct LateUseMetrics {
+    lag: HistogramVec,
+    gateways: Arc<Mutex<BTreeSet<CompactString>>>,
+}
+
+impl LateUseMetrics {
+    fn register(registrar: &Registrar) -> Result<Self, MetricsError> {
+        let lag = registrar.histograms(
+            "enforcement_lag_seconds",
+            "Accepted uses of credentials out of service, by how long after that, and by the gateway \
+             that let them pass.",
+            ("gateway", [OTHERS]),
+            &LAG_BOUNDS,
+        )?;
+        Ok(Self { lag, gateways: Arc::default() })
+    }
+
+    fn observe(&self, late: &LateUse) {
+        let mut gateways = self.gateways.lock();
+        let is_known = gateways.contains(&late.gateway);
+        let is_named = is_known || gateways.len() < GATEWAYS_MAX;
+        if is_named && !is_known {
+            gateways.insert(late.gateway.clone());
+        }
+        let gateway = if is_named { late.gateway.as_str() } else { OTHERS };
+        self.lag.with_label_values(&[gateway]).observe(late.lag_ms as f64 / 1000.0);
     }
 }
 

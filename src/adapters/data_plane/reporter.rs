@@ -46,7 +46,8 @@ impl Reporter {
     /// Reports what a shard has to say; its events `arrived` then. Blocks while the control plane is
     /// busy.
     pub fn report(&mut self, shard: ShardId, output: ShardOutput, arrived: EventTime) {
-        let ShardOutput { signals, counters, hours, ended_minute } = output;
+        let ShardOutput { signals, counters, hours, ended_minute, late_uses } = output;
+        self.metrics.shards.observe_late_uses(&late_uses);
         self.metrics.shards.add(&counters);
         for user in hours {
             *self.hours.entry(user).or_default() += 1;

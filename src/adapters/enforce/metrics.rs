@@ -1,6 +1,6 @@
 //! Metrics of auth stores: deliveries, outboxes, and how a store compares with the journal.
 
-use crate::adapters::metrics::registrar::{MetricsError, Registrar};
+use crate::adapters::metrics::registrar::{LATENCY_S, MetricsError, Registrar};
 use crate::model::decision::Receipt;
 use prometheus::{GaugeVec, HistogramVec, IntCounterVec, IntGaugeVec};
 
@@ -30,11 +30,11 @@ impl EnforceMetrics {
                 ["store", "receipt"],
                 [stores, &Receipt::ALL.map(Receipt::as_str)],
             )?,
-            seconds: r.latencies(
+            seconds: r.histograms(
                 "enforcement_seconds",
                 "Time from the arrival of the event to the store's receipt.",
-                "store",
-                stores.iter().copied(),
+                ("store", stores.iter().copied()),
+                &LATENCY_S,
             )?,
             outbox: r.gauges(
                 "outbox_pending",

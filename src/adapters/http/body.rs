@@ -52,6 +52,12 @@ const fn turns_text(char: char) -> bool {
     matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// Whether a text is one line that people can read, and not empty.
+pub(super) fn is_line(text: &str) -> bool {
+    let length = (1..=REASON_CHARS_MAX).contains(&text.chars().count());
+    length && !text.chars().any(|char| char.is_control() || turns_text(char))
+}
+
 impl OrderBody {
     /// Checks what was said by the holder of `account`. Secrets in it are replaced by fingerprints.
     pub(super) fn heard(
@@ -61,13 +67,9 @@ impl OrderBody {
     ) -> Result<OrderReason, Problem> {
         let clean = |text: &str| fingerprints.clean_text(text).unwrap_or_else(|| text.to_owned());
         let reason = self.reason.trim().to_owned();
-        let fits = |text: &str| {
-            let length = (1..=REASON_CHARS_MAX).contains(&text.chars().count());
-            length && !text.chars().any(|char| char.is_control() || turns_text(char))
-        };
         if reason.is_empty()
-            || !fits(&self.reason)
-            || self.by.as_deref().is_some_and(|by| !fits(by))
+            || !is_line(&self.reason)
+            || self.by.as_deref().is_some_and(|by| !is_line(by))
         {
             return Err(Problem::bad_request(
                 "say why, in `reason`: 1 to 1000 characters on one line",
@@ -105,6 +107,8 @@ impl<T: serde::de::DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> 
             )
         })?;
         let read = serde_json::from_slice(&bytes);
-        read.map(Self).map_err(|_| Problem::bad_request("send {\"reason\": \"why\"}"))
+        read.map(Self).map_err(|_| {
+            Problem::bad_request("its fields are not those of the description, see /openapi.json")
+        })
     }
 }

@@ -23,6 +23,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use hashbrown::{HashMap, HashSet};
 use serde::Deserialize;
+use std::net::IpAddr;
 use std::sync::Arc;
 use utoipa::IntoParams;
 
@@ -52,6 +53,9 @@ pub struct CredentialsState {
 pub(super) struct CredentialsQuery {
     /// Maximum number; default 100, at most 1000.
     limit: Option<usize>,
+    /// Those alone that were seen lately from the network (/24 or /48) of this address, the newest first.
+    #[param(value_type = Option<String>, example = "203.0.113.7")]
+    from: Option<IpAddr>,
 }
 
 /// The busiest credentials of the last minute, and those out of service.
@@ -65,6 +69,9 @@ pub(super) async fn list_credentials(
     Query(wanted): Query<CredentialsQuery>,
 ) -> Json<Vec<CredentialJson>> {
     let most = most(wanted.limit);
+    if let Some(address) = wanted.from {
+        return Json(seen_from(&state, address, most).await);
+    }
     let (busiest, gone) = (state.data.busiest(most).await, state.embedded.out_of_service(most));
     let views: HashMap<&Credential, &View> =
         busiest.iter().map(|view| (&view.credential, view)).collect();
@@ -79,6 +86,18 @@ pub(super) async fn list_credentials(
         describe(&state, credential, view, newest.get(credential))
     };
     Json(shown.into_iter().map(describe).collect())
+}
+
+/// Credentials that were seen lately from the network of an address.
+async fn seen_from(state: &CredentialsState, address: IpAddr, most: usize) -> Vec<CredentialJson> {
+    let mut described = Vec::new();
+    for (credential, _) in state.data.seen_from(address).await.into_iter().take(most) {
+        // What a thread that stalls knows of it is left out.
+        let view = state.data.look_up(&credential).await.ok().flatten();
+        let newest = state.recent.newest_about([&credential]);
+        described.push(describe(state, &credential, view.as_ref(), newest.get(&credential)));
+    }
+    described
 }
 
 fn describe(

@@ -21,12 +21,21 @@ use utoipa::IntoParams;
 /// State of the handlers about findings.
 #[derive(Debug)]
 pub struct FindingsState {
-    /// Recent findings and decisions.
-    pub recent: Arc<RecentEvents>,
-    /// Findings of before.
-    pub archive: FindingArchive,
-    /// Stands for secrets.
-    pub fingerprints: Arc<Fingerprinter>,
+    recent: Arc<RecentEvents>,
+    archive: FindingArchive,
+    fingerprints: Arc<Fingerprinter>,
+}
+
+impl FindingsState {
+    /// Of recent findings and those of before.
+    pub fn new(
+        archive: FindingArchive,
+        recent: &Arc<RecentEvents>,
+        fingerprints: &Arc<Fingerprinter>,
+    ) -> Self {
+        let (recent, fingerprints) = (Arc::clone(recent), Arc::clone(fingerprints));
+        Self { recent, archive, fingerprints }
+    }
 }
 
 /// Which findings are wanted.

@@ -5,6 +5,7 @@ pub mod auth;
 pub mod authorization;
 pub mod body;
 pub mod budget;
+pub mod canaries;
 pub mod changes;
 pub mod check;
 pub mod connections;

@@ -11,7 +11,7 @@ const LINES: &str = "A JSON object a line, or one JSON array of them; see docs/e
 const EVENT: &str = "#/components/schemas/AuthEvent";
 /// Where an operation says what its stream is.
 const EVENT_STREAM: &str = "/get/responses/200/content/text~1event-stream";
-const METHODS: [&str; 2] = ["get", "post"];
+const METHODS: [&str; 3] = ["get", "post", "delete"];
 /// Gateways ask with the method of the request.
 const METHODS_OF_CHECK: [&str; 6] = ["post", "put", "patch", "delete", "options", "head"];
 

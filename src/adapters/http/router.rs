@@ -1,6 +1,7 @@
 //! The HTTP API: events in, answers to gateways, and what people read and order.
 
 use super::auth::Access;
+use super::canaries::CanariesState;
 use super::changes::ChangesState;
 use super::check::CheckState;
 use super::credentials::CredentialsState;
@@ -50,6 +51,8 @@ pub struct Api {
     pub changes: Arc<ChangesState>,
     /// Of `/v1/credentials`.
     pub credentials: Arc<CredentialsState>,
+    /// Of `/v1/canaries`.
+    pub canaries: Arc<CanariesState>,
     /// Of `/v1/findings`.
     pub findings: Arc<FindingsState>,
     /// Of `/v1/decisions` and `/v1/approvals`.
@@ -85,7 +88,7 @@ parts!(
     access: Access, ingest: Arc<IngestState>, check: Arc<CheckState>, changes: Arc<ChangesState>,
     credentials: Arc<CredentialsState>, findings: Arc<FindingsState>,
     decisions: Arc<DecisionsState>, stream: Arc<StreamState>, status: Arc<StatusState>,
-    health: Arc<HealthState>, control: ControlPlane, reloads: Reloads, keys: Arc<JwkSet>
+    canaries: Arc<CanariesState>, health: Arc<HealthState>, control: ControlPlane, reloads: Reloads, keys: Arc<JwkSet>
 );
 
 #[derive(OpenApi)]
@@ -107,6 +110,9 @@ fn open_api_router() -> OpenApiRouter<States> {
         .routes(routes!(super::credentials::suspend))
         .routes(routes!(super::credentials::revoke))
         .routes(routes!(super::credentials::restore))
+        .routes(routes!(super::canaries::list_canaries))
+        .routes(routes!(super::canaries::add_canary))
+        .routes(routes!(super::canaries::remove_canary))
         .routes(routes!(super::findings::list_findings))
         .routes(routes!(super::findings::show_finding))
         .routes(routes!(super::decisions::list_decisions))

@@ -158,15 +158,15 @@ impl Registrar {
         self.add(Histogram::with_opts(opts)?)
     }
 
-    /// Registers a histogram of [`LATENCY_S`] by one label, with a 0 for each known value.
-    pub fn latencies<'a>(
+    /// Registers a histogram by one label with these upper bounds of buckets, with a 0 for each known value.
+    pub fn histograms<'a>(
         &self,
         name: &str,
         help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = &'a str>,
+        (label, values): (&str, impl IntoIterator<Item = &'a str>),
+        bounds: &[f64],
     ) -> Result<HistogramVec, MetricsError> {
-        let opts = HistogramOpts::new(full(name), help).buckets(LATENCY_S.to_vec());
+        let opts = HistogramOpts::new(full(name), help).buckets(bounds.to_vec());
         let metric = self.add(HistogramVec::new(opts, &[label])?)?;
         for value in values {
             metric.with_label_values(&[value]);

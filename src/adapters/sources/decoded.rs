@@ -48,7 +48,7 @@ impl Decoded {
                 self.accepted += 1;
                 self.counters.add(&event);
                 self.newest = self.newest.max(event.time);
-                let slot = DataPlane::slot(seed.hash(event.kind, &event.credential));
+                let slot = DataPlane::slot(seed.shard(&event));
                 if let Some(batch) = self.slots.get_mut(slot) {
                     batch.push(&event, 0, seed);
                 }

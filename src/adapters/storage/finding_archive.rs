@@ -363,6 +363,7 @@ mod tests {
             evidence_nats: 20.0,
             summary: "made many requests".repeat(10),
             evidence: Vec::new(),
+            place: None,
             expires: None,
         }
     }

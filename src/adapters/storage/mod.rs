@@ -6,3 +6,4 @@ pub mod finding_archive;
 pub mod key_material;
 pub mod metrics;
 pub mod sqlite;
+pub mod watch_store;

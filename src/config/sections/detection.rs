@@ -69,6 +69,7 @@ pub(super) fn profile(root: &Section<'_>) -> (detect::params::Params, BTreeMap<S
     ramp(root.section("ramp"), &mut params.ramp);
     cost(root.section("cost"), &mut params.cost);
     detectors(root.section("detectors"), &mut params);
+    super::proof::proof(root, &mut params);
     (params, sums.into_iter().collect())
 }
 

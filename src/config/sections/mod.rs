@@ -5,6 +5,7 @@ pub mod catalog;
 pub mod detection;
 pub mod mapping;
 pub mod notify;
+pub mod proof;
 pub mod receivers;
 pub mod redis_stream;
 pub mod response;

@@ -1,16 +1,19 @@
 //! All settings, in the order of the file.
 
 use super::setting::Setting;
-use super::{detection, response, sources, state, stores};
+use super::{detection, proof, response, sources, state, stores};
 
 /// The sections whose changes are applied while tripline runs; the rest is read at a start.
-pub const LIVE_SECTIONS: [&str; 13] = [
+pub const LIVE_SECTIONS: [&str; 16] = [
     "mode",
     "limits",
     "burst",
     "ramp",
     "cost",
     "detectors",
+    "validity",
+    "refresh_tokens",
+    "sessions",
     "actions",
     "revocation_limit",
     "approval",
@@ -28,6 +31,7 @@ pub fn settings() -> impl Iterator<Item = &'static Setting> {
     let parts = [
         sources::SETTINGS,
         detection::SETTINGS,
+        proof::SETTINGS,
         response::SETTINGS,
         stores::SETTINGS,
         state::SETTINGS,

@@ -149,6 +149,11 @@ pub(super) const DETECTORS: &[&str] = &[
     "cadence",
     "dormant",
     "tenant_flood",
+    "leak",
+    "validity",
+    "reuse",
+    "session",
+    "canary",
 ];
 
 impl Setting {

@@ -309,6 +309,7 @@ mod tests {
                 evidence_nats: 1.0,
                 summary: String::new(),
                 evidence: vec![],
+                place: None,
                 expires: None,
             }),
         )

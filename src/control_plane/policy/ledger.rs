@@ -266,6 +266,7 @@ mod tests {
             evidence_nats: 30.0,
             summary: String::new(),
             evidence: Vec::new(),
+            place: None,
             expires: None,
         }
     }

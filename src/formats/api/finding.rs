@@ -111,6 +111,10 @@ struct FindingFields<'a> {
     /// The numbers from which the claim can be recomputed, by name; the unit is last in the name.
     #[schema(value_type = BTreeMap<String, f64>)]
     evidence: Measures,
+    /// Where a fact was seen: the place of a leak, or the gateway that let a use pass; absent: unknown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    place: Option<Cow<'a, str>>,
     /// When the credential ends by itself; absent: unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, format = DateTime)]
@@ -144,6 +148,7 @@ impl Serialize for FindingJson {
             evidence_nats: finding.evidence_nats,
             summary: Cow::Borrowed(&finding.summary),
             evidence: Measures(finding.evidence.clone()),
+            place: finding.place.as_deref().map(Cow::Borrowed),
             expires: finding.expires.map(|time| time.to_string()),
         }
         .serialize(serializer)
@@ -182,6 +187,7 @@ impl<'de> Deserialize<'de> for FindingJson {
             evidence_nats: written.evidence_nats,
             summary: written.summary.into_owned(),
             evidence: written.evidence.0,
+            place: written.place.map(|place| place.as_ref().into()),
             expires: read_time_if(written.expires.as_deref())?,
         }))
     }

@@ -203,7 +203,7 @@ fn detail(field: Field) -> Option<EventField> {
         ),
         Field::Gateway => (
             Shape::Name,
-            "the name of the source",
+            "unknown",
             "the gateway that answered: findings and `tripline_enforcement_lag_seconds` name it",
         ),
         Field::Reason => (

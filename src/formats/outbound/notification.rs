@@ -207,6 +207,7 @@ pub fn test_finding(now: EventTime) -> Option<Finding> {
         summary: "TEST of tripline's notifications: nothing happened, nothing is to be done"
             .to_owned(),
         evidence: Vec::new(),
+        place: None,
         expires: None,
     })
 }

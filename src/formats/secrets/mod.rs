@@ -2,6 +2,7 @@
 
 pub mod forms;
 pub mod jwt;
+pub mod nearby;
 pub mod randomness;
 pub mod scan;
 pub mod secret;

@@ -14,7 +14,7 @@ use crate::stats::codec::{Codec, Input, count};
 
 const MAGIC: &[u8; 8] = b"TRIPLNEL";
 /// Which version of the layout is written; older ones are read on.
-const VERSION: u16 = 2;
+const VERSION: u16 = 3;
 /// How long the begin of a segment is. Unit: bytes.
 pub const HEAD_BYTES: usize = 8 + 2 + 8 + 4;
 

@@ -28,4 +28,10 @@ impl Random {
     pub fn index(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).expect("small")
     }
+
+    /// One of a list.
+    pub fn one_of<T: Copy>(&mut self, list: &[T]) -> T {
+        let index = self.index(list.len());
+        *list.get(index).expect("below its length")
+    }
 }

@@ -21,6 +21,7 @@ use crate::adapters::data_plane::metrics::ThreadMetrics;
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::sources::rejects::RejectLog;
 use crate::adapters::sources::start::Start;
+use crate::adapters::watchlist::SharedMarkers;
 use crate::data_plane::batch::HashSeed;
 use crate::data_plane::partition;
 use crate::formats::events::decoder::Decoder;
@@ -107,6 +108,8 @@ impl Params {
 pub struct Shared {
     /// Parameters of partitions that are taken over from now on.
     pub partition: Arc<RwLock<Arc<partition::Params>>>,
+    /// Markers of credentials, known besides their events.
+    pub markers: SharedMarkers,
     /// The hash seed.
     pub seed: HashSeed,
     /// The substitute for secrets.

@@ -94,6 +94,8 @@ impl Worker {
                         // It may have been between two owners as these were reported.
                         held.driver.partition_mut().set_params(Arc::clone(params));
                     }
+                    let markers = self.shared.markers.read().clone();
+                    held.driver.partition_mut().set_markers(markers);
                     owned.push(OwnedPartition {
                         place,
                         queue,
@@ -284,6 +286,19 @@ impl Worker {
                 let of = |one: &mut OwnedPartition| one.held.driver.partition_mut().busiest(most);
                 let views: Vec<View> = owned.iter_mut().flat_map(of).collect();
                 let _gone = reply.send(views);
+            }
+            DataMessage::Mark(credential, mark, now, reply) => {
+                let mut is_known = false;
+                for one in &mut *owned {
+                    let (known_here, output) = one.held.driver.mark(&credential, mark.clone(), now);
+                    is_known |= known_here;
+                    self.reporter.report(one.shard(), output, now);
+                }
+                let _gone = reply.send(is_known);
+            }
+            DataMessage::SeenFrom(address, reply) => {
+                let of = |one: &OwnedPartition| one.held.driver.partition().seen_from(address);
+                let _gone = reply.send(owned.iter().flat_map(of).collect());
             }
             DataMessage::Params(params) => {
                 for one in &mut *owned {

@@ -1,0 +1,264 @@
+//! From an event, or from what others know, to findings that state a fact: a leak, a canary, a use that
+//! isn't valid, a grant or a session of which someone has a copy.
+
+use super::batch::{Batch, Row};
+use super::feature_extraction::network_hash;
+use super::markers::MarkerTable;
+use super::partition::{Before, Partition};
+use super::sightings::Sighting;
+use crate::data_plane::profile_entry::Entry;
+use crate::detect::detection::{Detection, Observation};
+use crate::detect::reuse::{Client, Grant, Refresh, Reuse};
+use crate::detect::session::{self, Place};
+use crate::detect::validity;
+use crate::detect::witness::{Leaked, Presented};
+use crate::model::credential::{Credential, Kind};
+use crate::model::event::{Outcome, Reason};
+use crate::model::features::Aspect;
+use crate::model::finding::{Action, Detector};
+use crate::model::proof::{Family, Leak, Mark};
+use crate::model::signal::LateUse;
+use crate::model::time::EventTime;
+use compact_str::CompactString;
+
+/// The most tokens of a grant that end with it. Chosen: far more than live at once.
+const MEMBERS_MAX: usize = 256;
+/// The most late uses that one batch reports.
+const LATE_USES_MAX: usize = 1024;
+/// The most sightings that are given.
+const SIGHTINGS_MAX: usize = 1000;
+
+impl Partition {
+    /// States what a verified use of the credential of that number proves. Cost: a few comparisons for one
+    /// that proves nothing.
+    pub(super) fn state_facts(&mut self, number: u32, batch: &Batch, row: &Row, before: Before) {
+        self.state_validity(number, batch, row);
+        if self.params.profile.session.kinds.has(row.kind) {
+            self.state_session(number, row, before);
+        }
+        if !row.claims.family.is_none() {
+            self.state_reuse(number, row, before);
+        }
+        if let Some(marker) = self.markers.get(row.hash) {
+            let leak = marker.leak.as_deref().cloned();
+            let is_canary = marker.is_canary;
+            if let Some(leak) = leak.filter(|_| row.outcome == Outcome::Accepted) {
+                self.state_leak(number, leak, !before.is_known, row.time);
+            }
+            if is_canary {
+                self.state_canary(number, row);
+            }
+        }
+    }
+
+    /// Whether a refused request was refused as the credential is out of service, or has ended: no one
+    /// guesses.
+    pub(super) fn is_refused_by_order(&self, row: &Row) -> bool {
+        let by_reason = matches!(row.claims.reason, Some(Reason::Revoked | Reason::Expired));
+        row.verified && by_reason || self.markers.get(row.hash).is_some_and(|it| it.ended.is_some())
+    }
+
+    /// Whether the credential of a row is a canary.
+    pub(super) fn is_canary(&self, row: &Row) -> bool {
+        self.markers.get(row.hash).is_some_and(|marker| marker.is_canary)
+    }
+
+    /// States that a canary was presented, and from where.
+    #[cold]
+    pub(super) fn state_canary(&mut self, number: u32, row: &Row) {
+        let accepted = row.outcome == Outcome::Accepted;
+        let place = row.address.map(|address| CompactString::from(address.to_string()));
+        let seen = (Action::Alert, Observation::Canary(Presented { accepted }));
+        self.state(number, seen, place, row.time);
+    }
+
+    fn state_validity(&mut self, number: u32, batch: &Batch, row: &Row) {
+        let ended = self.markers.get(row.hash).and_then(|marker| marker.ended);
+        if let Some(ended) = ended.filter(|_| row.outcome == Outcome::Accepted) {
+            self.count_late_use(batch, row, ended);
+        }
+        let params = &self.params.profile.validity;
+        let found = validity::evaluate((row.time, row.outcome), &row.claims, ended, params);
+        if let Some((action, seen)) = found {
+            let gateway = batch.gateway(row).map(CompactString::from);
+            self.state(number, (action, Observation::Validity(seen)), gateway, row.time);
+        }
+    }
+
+    #[cold]
+    fn count_late_use(&mut self, batch: &Batch, row: &Row, ended: EventTime) {
+        let lag_ms = row.time.ms_since(ended);
+        if lag_ms > 0 && self.late_uses.len() < LATE_USES_MAX {
+            let gateway = CompactString::from(batch.gateway(row).unwrap_or(LateUse::UNKNOWN));
+            self.late_uses.push(LateUse { gateway, lag_ms });
+        }
+    }
+
+    fn state_session(&mut self, number: u32, row: &Row, before: Before) {
+        if row.outcome != Outcome::Accepted {
+            return;
+        }
+        let second = row.time.second();
+        let params = &self.params.profile.session;
+        let [network, _, agent, _] = row.facts.values;
+        let is_shared = self.shared_networks.contains(&network);
+        let Some(Entry { profile, .. }) = self.profiles.get_mut(number) else { return };
+        let issued = row.claims.issued.map(EventTime::second);
+        let since = issued.unwrap_or(profile.identity().first_seen);
+        let idle_s = second.saturating_sub(before.last_second);
+        let aged = session::evaluate_age(idle_s, second.saturating_sub(since), params);
+        let place = Place::new(row.claims.country, agent, network);
+        let moved =
+            if is_shared { None } else { profile.trace_mut().record(place, second, params) };
+        for (action, odd) in [aged, moved].into_iter().flatten() {
+            self.state(number, (action, Observation::Session(odd)), None, row.time);
+        }
+    }
+
+    fn state_reuse(&mut self, number: u32, row: &Row, before: Before) {
+        let (family, time) = (row.claims.family, row.time);
+        if let Some(Entry { profile, .. }) = self.profiles.get_mut(number) {
+            profile.trace_mut().family = family;
+        }
+        let ended = self.grants.get(family).and_then(Grant::ended);
+        if let Some(ended) = ended {
+            if row.outcome == Outcome::Accepted {
+                let reuse = Reuse::Ended(time.ms_since(ended).max(0) as f64 / 1000.0);
+                let action = self.params.profile.reuse.action;
+                self.state(number, (action, Observation::Reuse(reuse)), None, time);
+            }
+            return;
+        }
+        if row.kind != Kind::RefreshToken {
+            return;
+        }
+        let refresh = Refresh {
+            hash: row.hash,
+            time,
+            by: Client::of(&row.facts),
+            outcome: row.outcome,
+            reason: row.claims.reason,
+            was_used: before.is_known,
+        };
+        let found = self.grants.entry(family).record(&refresh, &self.params.profile.reuse);
+        let Some((action, reuse)) = found else { return };
+        let seen = (action, Observation::Reuse(reuse));
+        if action.is_enforced() && !self.params.profile.disabled.has(Detector::Reuse) {
+            self.end_grant(family, number, seen, time);
+        } else {
+            self.state(number, seen, None, time);
+        }
+    }
+
+    /// Ends a grant: each token of it that is remembered, the refresh tokens first and the one that is still
+    /// good before those that are used up.
+    #[cold]
+    fn end_grant(
+        &mut self,
+        family: Family,
+        presented: u32,
+        seen: (Action, Observation),
+        time: EventTime,
+    ) {
+        self.grants.entry(family).end(time);
+        let mut members = self.profiles.of_family(family);
+        members.sort_by_key(|(number, kind, last_seen)| {
+            let is_last = *number == presented;
+            (is_last, *kind != Kind::RefreshToken, std::cmp::Reverse(*last_seen), *number)
+        });
+        members.truncate(MEMBERS_MAX);
+        for (number, ..) in members {
+            let params = &self.params.profile;
+            if let Some(number) = self.profiles.warm(number, time.second(), params) {
+                self.state(number, seen, None, time);
+            }
+        }
+        self.release_evicted();
+    }
+
+    fn state_leak(&mut self, number: u32, leak: Leak, before_use: bool, time: EventTime) {
+        let Leak { place, is_proof } = leak;
+        let action = if is_proof { Action::Revoke } else { Action::Alert };
+        let seen = (action, Observation::Leak(Leaked { is_proof, before_use }));
+        self.state(number, seen, Some(place), time);
+    }
+
+    /// Takes a mark at `now`. Whether the credential is remembered, so that it concerns someone.
+    pub(super) fn mark(&mut self, credential: &Credential, mark: Mark, now: EventTime) -> bool {
+        let (kind, id) = (credential.kind(), credential.id());
+        let hash = self.seed.hash(kind, id);
+        let found = self.profiles.find(hash, kind, id);
+        self.now = self.now.max(now);
+        let by_person = mark == Mark::InService { by_person: true };
+        if let Some(number) = found.filter(|_| by_person)
+            && let Some(family) = self.profiles.family(number)
+            && let Some(grant) = self.grants.get_mut(family)
+        {
+            grant.restore();
+        }
+        let leak = if let Mark::Leaked(leak) = &mark { Some(leak.clone()) } else { None };
+        self.markers.set(hash, mark);
+        let params = &self.params.profile;
+        let warm = found.and_then(|number| self.profiles.warm(number, now.second(), params));
+        self.release_evicted();
+        if let Some((leak, number)) = leak.zip(warm) {
+            self.state_leak(number, leak, false, now);
+        }
+        found.is_some()
+    }
+
+    /// Takes all markers, as after a restart, whose findings were stated before.
+    pub fn set_markers(&mut self, markers: MarkerTable) {
+        self.markers = markers;
+    }
+
+    /// Credentials that were seen lately from the network of that address, and when last.
+    pub fn seen_from(&self, address: std::net::IpAddr) -> Vec<(Credential, EventTime)> {
+        let network = network_hash(address, self.seed.features());
+        let mut newest = hashbrown::HashMap::new();
+        for Sighting { hash, second, .. } in self.sightings.from(network) {
+            let last = newest.entry(*hash).or_insert(*second);
+            *last = (*last).max(*second);
+        }
+        let mut seen: Vec<_> = newest.into_iter().collect();
+        seen.sort_unstable_by_key(|(hash, second)| (std::cmp::Reverse(*second), *hash));
+        seen.truncate(SIGHTINGS_MAX);
+        let named = seen.into_iter().filter_map(|(hash, second)| {
+            let (kind, id) = self.profiles.name_of(hash)?;
+            Some((Credential::new(kind, id).ok()?, EventTime::from_s(i64::from(second))))
+        });
+        named.collect()
+    }
+
+    /// Brings a fact to the credential's findings, and where it was seen.
+    #[cold]
+    fn state(
+        &mut self,
+        number: u32,
+        seen: (Action, Observation),
+        place: Option<CompactString>,
+        time: EventTime,
+    ) {
+        let detection = Detection::new(seen);
+        if self.params.profile.disabled.has(detection.detector()) {
+            return;
+        }
+        let at = self.open_findings_of(number);
+        if let Some(open) = at.and_then(|at| self.open_findings.get_mut(at))
+            && let Some(place) = place
+        {
+            open.set_place(detection.detector(), place);
+        }
+        self.on_detection(number, detection, time);
+    }
+
+    /// The hashes of networks where one user appears at many places.
+    pub(super) fn hash_shared_networks(&mut self) {
+        let asns = &self.params.profile.session.shared_asns;
+        let seed = self.seed.features();
+        let hash = |asn: &u32| super::feature_extraction::asn_hash(*asn, seed);
+        self.shared_networks = asns.iter().map(hash).collect();
+    }
+}
+
+const _: () = assert!(Aspect::Network as usize == 0 && Aspect::Agent as usize == 2);
