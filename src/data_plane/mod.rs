@@ -14,6 +14,7 @@ pub mod evaluation;
 pub mod eviction;
 pub mod eviction_policy;
 pub mod feature_extraction;
+pub mod lifetimes;
 pub mod open_findings;
 pub mod partition;
 pub mod partition_checkpoint;
