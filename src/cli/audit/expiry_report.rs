@@ -219,7 +219,8 @@ fn counted(count: u64, kind: Option<Kind>) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
-/// A span of time in its two largest units: `45s`, `1h`, `2h 30min`, `90d`. Unit: milliseconds.
+/// A span of time in the two largest units that it has, so that a second over an hour is seen: `45s`, `1h 1s`,
+/// `2h 30min`, `90d`. Unit: milliseconds.
 pub fn span(ms: i64) -> String {
     const UNITS: [(&str, i64); 5] =
         [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
@@ -228,13 +229,8 @@ pub fn span(ms: i64) -> String {
     for (unit, length) in UNITS {
         let whole = rest / length;
         rest %= length;
-        if whole > 0 {
+        if whole > 0 && parts.len() < 2 {
             parts.push(format!("{whole}{unit}"));
-        } else if !parts.is_empty() {
-            break;
-        }
-        if parts.len() == 2 {
-            break;
         }
     }
     if parts.is_empty() { "0s".to_owned() } else { parts.join(" ") }
@@ -286,7 +282,7 @@ mod tests {
     #[test]
     fn spans_and_counts_read_as_people_write_them() {
         let spans = [0, 250, 45_000, 3_600_000, 9_000_500, 7_776_000_000, 86_460_000];
-        let said = ["0s", "250ms", "45s", "1h", "2h 30min", "90d", "1d"];
+        let said = ["0s", "250ms", "45s", "1h", "2h 30min", "90d", "1d 1min"];
         assert_eq!(spans.map(span), said);
         assert_eq!(counted(1, Some(Kind::Jwt)), "1 JWT");
         assert_eq!(counted(2, Some(Kind::ApiKey)), "2 API keys");
