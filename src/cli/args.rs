@@ -1,5 +1,6 @@
 //! The command line: one table from which help, man pages and completions come.
 
+use super::audit::expiry::{self, AuditCommand};
 use super::backtest::{self, BacktestArgs};
 use super::client::{self, Connection};
 use super::doctor::checks;
@@ -182,6 +183,12 @@ pub enum Command {
         #[command(subcommand)]
         command: LimitsCommand,
     },
+    /// Audit files of events: whether credentials are used within their life.
+    Audit {
+        /// The command.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Validate a configuration and report every error; show how records are understood. Exit code 78 if the
     /// configuration has an error, 1 if no record of the sample is read.
     Check(CheckArgs),
@@ -279,6 +286,9 @@ pub fn run(cli: Cli) -> Exit {
         Command::Tenants { connection } => tenants::tenants(&connection),
         Command::Limits { command: LimitsCommand::Suggest(args) } => {
             args.records.load().map_or_else(|exit| exit, |settings| suggest::run(&args, &settings))
+        }
+        Command::Audit { command: AuditCommand::Expiry(args) } => {
+            args.records.load().map_or_else(|exit| exit, |settings| expiry::run(&args, &settings))
         }
         Command::Generate { what } => generate::run(&what, Cli::command()),
         Command::Test { scenarios, output } => run_scenarios(&scenarios, output),

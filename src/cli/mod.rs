@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "commands do I/O and read the clock")]
 
 pub mod args;
+pub mod audit;
 pub mod backtest;
 pub mod budget;
 pub mod canary;

@@ -16,6 +16,7 @@ pub mod eviction_policy;
 pub mod facts;
 pub mod feature_extraction;
 pub mod grants;
+pub mod lifetimes;
 pub mod markers;
 pub mod open_findings;
 pub mod partition;

@@ -6,6 +6,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests use files, processes and the clock")]
 
 mod approvals;
+mod audit_expiry;
 mod auth_stores;
 mod budget_api;
 mod checkpoints;
