@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. Below `adapters` each adapter is a layer of its own.
-const LAYERS: [&str; 31] = [
+const LAYERS: [&str; 33] = [
     "model",
     "collections",
     "stats",
@@ -32,6 +32,8 @@ const LAYERS: [&str; 31] = [
     "adapters::sources",
     "adapters::enforce",
     "adapters::notify",
+    "adapters::watchlist",
+    "adapters::leaks",
     "adapters::http",
     "config",
     "daemon",
