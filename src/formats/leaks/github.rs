@@ -14,6 +14,7 @@ use rustls::pki_types::SubjectPublicKeyInfoDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use utoipa::ToSchema;
 
 /// The most keys of a list. Chosen: GitHub has one or two.
 const KEYS_MAX: usize = 100;
@@ -95,8 +96,7 @@ pub fn public_keys(list: &[u8]) -> Result<Vec<(String, PublicKey)>, NoKeys> {
 /// A token with the type that GitHub knows it by.
 #[derive(Debug)]
 pub struct GithubReport {
-    /// The report.
-    pub report: LeakReport,
+    report: LeakReport,
     /// The type as it was sent, for the answer.
     token_type: String,
 }
@@ -118,7 +118,8 @@ pub fn parse(body: &[u8]) -> Result<Vec<GithubReport>, ReportError> {
 }
 
 /// The answer about a token.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = LeakFeedback)]
 pub struct Feedback {
     /// SHA-256 of the token, in hexadecimal.
     pub token_hash: String,
@@ -128,12 +129,26 @@ pub struct Feedback {
     pub label: &'static str,
 }
 
+/// The part of the answer that is known before its label.
+#[derive(Clone, Debug)]
+pub struct Unlabelled {
+    token_hash: String,
+    token_type: String,
+}
+
 impl GithubReport {
-    /// The answer about it.
-    pub fn feedback(&self, is_known: bool) -> Feedback {
-        let label = if is_known { "true_positive" } else { "false_positive" };
+    /// The part of the answer that needs the token, and the report.
+    pub fn split(self) -> (Unlabelled, LeakReport) {
         let token_hash = hex(&Sha256::digest(self.report.exposed()));
-        Feedback { token_hash, token_type: self.token_type.clone(), label }
+        (Unlabelled { token_hash, token_type: self.token_type }, self.report)
+    }
+}
+
+impl Unlabelled {
+    /// The answer.
+    pub fn label(self, is_known: bool) -> Feedback {
+        let label = if is_known { "true_positive" } else { "false_positive" };
+        Feedback { token_hash: self.token_hash, token_type: self.token_type, label }
     }
 }
 
@@ -214,8 +229,9 @@ mod tests {
 
     #[test]
     fn the_answer_names_a_token_by_its_hash() {
-        let read = parse(BODY.as_bytes()).expect("reports");
-        let answer = serde_json::to_value(read[0].feedback(true)).expect("JSON");
+        let read = parse(BODY.as_bytes()).expect("reports").remove(0);
+        let (unlabelled, _) = read.split();
+        let answer = serde_json::to_value(unlabelled.clone().label(true)).expect("JSON");
         assert_eq!(
             answer,
             serde_json::json!({
@@ -224,6 +240,6 @@ mod tests {
                 "label": "true_positive",
             })
         );
-        assert_eq!(read[0].feedback(false).label, "false_positive");
+        assert_eq!(unlabelled.label(false).label, "false_positive");
     }
 }

@@ -5,9 +5,10 @@
 
 use super::report::{Fields, LeakReport, ReportError, elements};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 /// The answer of `GET /v1/revocable_token_types`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RevocableTypes {
     /// The types, as GitLab's analyzer names them.
     pub types: Vec<String>,
