@@ -14,6 +14,7 @@ use crate::adapters::http::decoding::Decoding;
 use crate::adapters::http::events::IngestState;
 use crate::adapters::http::findings::FindingsState;
 use crate::adapters::http::health::HealthState;
+use crate::adapters::http::leaks::LeakState;
 use crate::adapters::http::reload::Reloads;
 use crate::adapters::http::router::Api;
 use crate::adapters::http::status::{About, StatusMetrics, StatusState};
@@ -76,7 +77,7 @@ pub(super) struct Builder<'a> {
 
 impl Builder<'_> {
     /// Gives each handler what it needs.
-    pub(super) fn build(self, reloads: Reloads, keys: JwkSet) -> Api {
+    pub(super) fn build(self, reloads: Reloads, keys: JwkSet, leaks: LeakState) -> Api {
         let Self { settings, planes, metrics, fingerprints, seed, rejects, .. } = self;
         let Planes { data, source, control, recent, archive, history, durable, stopping } = planes;
         let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
@@ -144,6 +145,7 @@ impl Builder<'_> {
             }),
             control,
             reloads,
+            leaks: Arc::new(leaks),
             keys: Arc::new(keys),
         }
     }

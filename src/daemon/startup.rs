@@ -25,6 +25,7 @@ use crate::adapters::enforce::redis::store::RedisStore;
 use crate::adapters::event_log::appender::Appender;
 use crate::adapters::event_log::log::EventLog;
 use crate::adapters::host::open_files;
+use crate::adapters::http::leaks::LeakState;
 use crate::adapters::http::listeners::Server;
 use crate::adapters::http::metrics::HttpMetrics;
 use crate::adapters::http::reload::Reloads;
@@ -137,7 +138,7 @@ impl Daemon {
             bounds,
             follows: &follows,
         };
-        let api = api.build(reloads.clone(), opened.keys);
+        let api = api.build(reloads.clone(), opened.keys, opened.leaks);
         tokio::spawn(status::sample_health(Arc::downgrade(&api.status)));
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let server = serve(listener, opened.socket, &router::router(api), &opened.metrics.http)?;
@@ -240,6 +241,7 @@ struct Resources {
     event_log: EventLog,
     metrics: Metrics,
     fingerprints: Arc<Fingerprinter>,
+    leaks: LeakState,
     seed: HashSeed,
     rejects: Arc<RejectLog>,
     kept_up: MaintainedFiles,
@@ -278,8 +280,7 @@ impl Resources {
         super::heal::heal(&embedded, &past);
         let (ledger_file, ledger) = BudgetStore::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
-        let checkpoints = folder.join("checkpoints");
-        let events = folder.join("events");
+        let (checkpoints, events) = (folder.join("checkpoints"), folder.join("events"));
         let metrics = Metrics::register_for(&settings.sources, &stores)?;
         let limit = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         metrics.profiles.bytes_max.set(limit(settings.partition.all_bytes() as u64));
@@ -289,14 +290,14 @@ impl Resources {
         snapshots.set_reserve(reserve.clone());
         metrics.policy.show_mode(settings.control.modes.default);
         let archive = open_archive(&settings, &metrics.storage)?;
-        let kept = reserve.clone();
+        let leaks = super::leaks::open(&settings, &egress, &fingerprints, &metrics)?;
         let decides = ControlResources {
             past,
             ledger: ledger_file,
             revocation_limit,
             receivers,
             archive,
-            reserve: kept,
+            reserve: reserve.clone(),
         };
         let opened = Self {
             // Only who has the journal may take the place of the socket.
@@ -311,6 +312,7 @@ impl Resources {
                 None => snapshots.clone(),
             },
             snapshots,
+            leaks,
             metrics,
             fingerprints,
             seed,
