@@ -273,12 +273,11 @@ async fn webhook_report(state: &LeakState, request: Request) -> Result<LeakAnswe
     if sent_s.to_string() != sent || !signer.verifies(signature, id, sent_s, &body) {
         return Err(not_signed());
     }
-    guard.admit(id, sent_s, now_s).map_err(not_admitted)?;
-    let reported = match scanners::parse(&body) {
-        Ok(reports) => state.report(Reporter::Webhook, reports).await,
-        Err(error) => Err(no_report(error)),
-    };
-    let outcomes = reported.inspect_err(|_| guard.forget(id))?;
+    // Forgotten where the report is not taken, or the request ends before that.
+    let admission = guard.admit(id, sent_s, now_s).map_err(not_admitted)?;
+    let reports = scanners::parse(&body).map_err(no_report)?;
+    let outcomes = state.report(Reporter::Webhook, reports).await?;
+    admission.keep();
     let known = outcomes.iter().filter(|outcome| **outcome == LeakOutcome::Known).count();
     Ok(LeakAnswer { known, unknown: outcomes.len() - known })
 }

@@ -31,12 +31,35 @@ pub enum Refused {
 #[derive(Debug, Default)]
 pub struct ReplayGuard(Mutex<BTreeMap<String, i64>>);
 
+/// A message that is being taken. Unless it is kept, its id is forgotten: its sender may send it again.
+#[derive(Debug)]
+#[must_use]
+pub struct Admission<'a> {
+    guard: &'a ReplayGuard,
+    id: Option<String>,
+}
+
+impl Admission<'_> {
+    /// The message was taken.
+    pub fn keep(mut self) {
+        self.id = None;
+    }
+}
+
+impl Drop for Admission<'_> {
+    fn drop(&mut self) {
+        if let Some(id) = &self.id {
+            self.guard.0.lock().remove(id);
+        }
+    }
+}
+
 impl ReplayGuard {
     /// Takes a message of that id and time. Both times in seconds since 1970.
     ///
     /// # Errors
     /// When it must not be taken.
-    pub fn admit(&self, id: &str, sent_s: i64, now_s: i64) -> Result<(), Refused> {
+    pub fn admit(&self, id: &str, sent_s: i64, now_s: i64) -> Result<Admission<'_>, Refused> {
         Self::check_time(sent_s, now_s)?;
         if id.is_empty() || id.len() > ID_BYTES_MAX {
             return Err(Refused::Id);
@@ -51,7 +74,7 @@ impl ReplayGuard {
         }
         // The sender may sign it anew, with a later time, under the same id.
         seen.insert(id.to_owned(), now_s.max(sent_s).saturating_add(WINDOW_S));
-        Ok(())
+        Ok(Admission { guard: self, id: Some(id.to_owned()) })
     }
 
     /// Whether a message of that time may be taken.
@@ -62,37 +85,36 @@ impl ReplayGuard {
         let off = now_s.saturating_sub(sent_s).saturating_abs();
         if off > WINDOW_S { Err(Refused::Time) } else { Ok(()) }
     }
-
-    /// Forgets a message that could not be taken after all: its sender may send it again.
-    pub fn forget(&self, id: &str) {
-        self.0.lock().remove(id);
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{IDS_MAX, Refused, ReplayGuard, WINDOW_S};
+    use super::{Admission, IDS_MAX, Refused, ReplayGuard, WINDOW_S};
+
+    fn take(guard: &ReplayGuard, id: &str, sent_s: i64, now_s: i64) -> Result<(), Refused> {
+        guard.admit(id, sent_s, now_s).map(Admission::keep)
+    }
 
     #[test]
     fn a_message_is_taken_once_as_long_as_its_time_is_good() {
         let guard = ReplayGuard::default();
         let now = 1_800_000_000;
-        assert_eq!(guard.admit("m1", now - WINDOW_S, now), Ok(()));
-        assert_eq!(guard.admit("m1", now, now), Err(Refused::Replayed));
-        assert_eq!(guard.admit("m2", now + WINDOW_S, now), Ok(()));
+        assert_eq!(take(&guard, "m1", now - WINDOW_S, now), Ok(()));
+        assert_eq!(take(&guard, "m1", now, now), Err(Refused::Replayed));
+        assert_eq!(take(&guard, "m2", now + WINDOW_S, now), Ok(()));
         for later in [1, WINDOW_S, 2 * WINDOW_S] {
-            let again = guard.admit("m2", now + WINDOW_S, now + later);
+            let again = take(&guard, "m2", now + WINDOW_S, now + later);
             assert_eq!(again, Err(Refused::Replayed), "{later}");
         }
-        let over = guard.admit("m2", now + WINDOW_S, now + 2 * WINDOW_S + 1);
+        let over = take(&guard, "m2", now + WINDOW_S, now + 2 * WINDOW_S + 1);
         assert_eq!(over, Err(Refused::Time));
         for off in [WINDOW_S + 1, -WINDOW_S - 1] {
-            assert_eq!(guard.admit("m3", now + off, now), Err(Refused::Time));
+            assert_eq!(take(&guard, "m3", now + off, now), Err(Refused::Time));
         }
-        assert_eq!(guard.admit("m3", i64::MIN, now), Err(Refused::Time));
-        assert_eq!(guard.admit("", now, now), Err(Refused::Id));
-        guard.forget("m1");
-        assert_eq!(guard.admit("m1", now, now), Ok(()));
+        assert_eq!(take(&guard, "m3", i64::MIN, now), Err(Refused::Time));
+        assert_eq!(take(&guard, "", now, now), Err(Refused::Id));
+        drop(guard.admit("m4", now, now));
+        assert_eq!(take(&guard, "m4", now, now), Ok(()), "it was not taken whole");
     }
 
     #[test]
@@ -100,11 +122,11 @@ mod tests {
         let guard = ReplayGuard::default();
         let now = 1_800_000_000;
         for number in 0..IDS_MAX {
-            assert_eq!(guard.admit(&format!("m{number}"), now, now), Ok(()));
+            assert_eq!(take(&guard, &format!("m{number}"), now, now), Ok(()));
         }
-        assert_eq!(guard.admit("one more", now, now), Err(Refused::Full));
-        assert_eq!(guard.admit("m7", now, now), Err(Refused::Replayed));
+        assert_eq!(take(&guard, "one more", now, now), Err(Refused::Full));
+        assert_eq!(take(&guard, "m7", now, now), Err(Refused::Replayed));
         let later = now + WINDOW_S + 1;
-        assert_eq!(guard.admit("one more", later, later), Ok(()));
+        assert_eq!(take(&guard, "one more", later, later), Ok(()));
     }
 }

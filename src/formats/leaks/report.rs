@@ -86,9 +86,30 @@ fn clean(text: &str, secret: &str, bytes_max: usize) -> String {
     // More than this is not looked into: the rest would be cut off anyway.
     let text = plain(cut(text, 2 * SECRET_BYTES_MAX));
     let secret = plain(secret);
+    // A secret in an address may be written with `%`.
+    let decoded = percent_decoded(&text);
+    let text = if decoded.contains(&secret) { decoded } else { text };
     let text = if secret.is_empty() { text } else { text.replace(&secret, REMOVED) };
     let text = without_secrets(&text, |_| REMOVED.to_owned()).unwrap_or(text);
     cut(text.trim(), bytes_max).to_owned()
+}
+
+/// A text with `%2F` and the like as the characters that they stand for.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| *first == b'%');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        if let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            decoded.push(byte);
+            rest = after.get(2..).unwrap_or(&[]);
+        } else {
+            decoded.push(*first);
+            rest = after;
+        }
+    }
+    String::from_utf8_lossy(&decoded).chars().filter(|char| !char.is_control()).collect()
 }
 
 /// The beginning of a text, at most so long.
@@ -149,6 +170,8 @@ mod tests {
             ("plain", "https://x/plain?y", Some("https://x/***?y")),
             ("plain", "https://x/pl\u{0}ain", Some("https://x/***")),
             ("other", "a ghp_PLANTED0123456789abcdefghijklmnopqr b", Some("a *** b")),
+            ("a b/c", "https://x?k=a%20b%2fc&y=%2f", Some("https://x?k=***&y=/")),
+            ("x1", "50 % of 7 %zz %", Some("50 % of 7 %zz %")),
             ("x1", "a\nb\u{202e}c\u{85}d", Some("abcd")),
             ("x1", " \r\n ", None),
         ] {
