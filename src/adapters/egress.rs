@@ -10,8 +10,8 @@
 
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, Url};
+use reqwest::header::{ETAG, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, Url};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -119,6 +119,8 @@ pub struct Answer {
     pub body: Vec<u8>,
     /// How long the server asks to be left alone.
     pub retry_after: Option<Duration>,
+    /// The version of the content (`ETag`), for the next question about it.
+    pub version: Option<HeaderValue>,
 }
 
 impl Answer {
@@ -230,24 +232,22 @@ impl Egress {
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<Answer, EgressError> {
-        let encrypted = target.is_encrypted();
         self.check(target)?;
-        let client = if encrypted { &self.encrypted } else { &self.plain };
-        let sent = client.post(target.0.clone()).headers(headers).body(body).send().await;
-        let mut response = sent.map_err(|error| fault(&error, target))?;
-        let mut answer = Answer {
-            status: response.status().as_u16(),
-            body: Vec::new(),
-            retry_after: seconds(response.headers()),
-        };
-        while answer.body.len() < ANSWER_BYTES_MAX {
-            match response.chunk().await.map_err(|error| fault(&error, target))? {
-                Some(chunk) => answer.body.extend_from_slice(&chunk),
-                None => break,
-            }
-        }
-        answer.body.truncate(ANSWER_BYTES_MAX);
-        Ok(answer)
+        let client = self.client(target);
+        read(client.post(target.0.clone()).headers(headers).body(body), target).await
+    }
+
+    /// Gets what is at that address; gives the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When the address is not allowed, or there is no answer.
+    pub async fn get(&self, target: &Target, headers: HeaderMap) -> Result<Answer, EgressError> {
+        self.check(target)?;
+        read(self.client(target).get(target.0.clone()).headers(headers), target).await
+    }
+
+    fn client(&self, target: &Target) -> &Client {
+        if target.is_encrypted() { &self.encrypted } else { &self.plain }
     }
 
     /// A literal address is not resolved, so the resolver does not see it.
@@ -265,7 +265,7 @@ impl Egress {
     /// When the address is not allowed, or there is no answer.
     pub async fn reach(&self, target: &Target, reads: bool) -> Result<u16, EgressError> {
         self.check(target)?;
-        let client = if target.is_encrypted() { &self.encrypted } else { &self.plain };
+        let client = self.client(target);
         let method = if reads { reqwest::Method::GET } else { reqwest::Method::HEAD };
         let sent = client.request(method, target.0.clone()).send().await;
         Ok(sent.map_err(|error| fault(&error, target))?.status().as_u16())
@@ -295,6 +295,25 @@ impl Egress {
             false => Err(EgressError::NotAllowed(target.clone())),
         }
     }
+}
+
+/// Sends a request, and reads the answer as far as it is bounded.
+async fn read(request: RequestBuilder, target: &Target) -> Result<Answer, EgressError> {
+    let mut response = request.send().await.map_err(|error| fault(&error, target))?;
+    let mut answer = Answer {
+        status: response.status().as_u16(),
+        body: Vec::new(),
+        retry_after: seconds(response.headers()),
+        version: response.headers().get(ETAG).cloned(),
+    };
+    while answer.body.len() < ANSWER_BYTES_MAX {
+        match response.chunk().await.map_err(|error| fault(&error, target))? {
+            Some(chunk) => answer.body.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    answer.body.truncate(ANSWER_BYTES_MAX);
+    Ok(answer)
 }
 
 fn authorities(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, EgressSetupError> {

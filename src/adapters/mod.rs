@@ -16,6 +16,7 @@ pub mod health;
 pub mod host;
 pub mod http;
 pub mod journal;
+pub mod leaks;
 pub mod metrics;
 pub mod notify;
 pub mod recent_events;

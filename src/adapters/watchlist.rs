@@ -14,6 +14,7 @@ use crate::data_plane::batch::HashSeed;
 use crate::data_plane::markers::MarkerTable;
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, EnforcementState, Status};
+use crate::model::leak::{LeakOutcome, LeakedSecret, PLACE_BYTES_MAX};
 use crate::model::proof::{Leak, Mark};
 use crate::model::time::EventTime;
 use compact_str::{CompactString, format_compact};
@@ -21,33 +22,8 @@ use parking_lot::RwLock;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// The longest place of a leak. Unit: bytes.
-const PLACE_BYTES_MAX: usize = 256;
-
 /// The markers as of now, for shards that are taken over later.
 pub type SharedMarkers = Arc<RwLock<MarkerTable>>;
-
-/// A secret that was reported as leaked, without the secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeakedSecret {
-    /// The names under which it may be known, the likeliest first.
-    pub candidates: Vec<Credential>,
-    /// Who reported it.
-    pub reporter: CompactString,
-    /// Where it was found; empty: unknown.
-    pub place: CompactString,
-    /// Whether these names are the secret's own: anyone can write a claim into a JWT.
-    pub is_proof: bool,
-}
-
-/// Whether a reported secret is a credential that was used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeakOutcome {
-    /// It was: there is a finding.
-    Known,
-    /// It was not, as far as is remembered: its first use will be one.
-    Unknown,
-}
 
 /// The watchlist could not be changed.
 #[derive(Debug, thiserror::Error)]

@@ -6,6 +6,7 @@ use crate::adapters::event_log::log;
 use crate::adapters::http::auth::Role;
 use crate::adapters::http::envelope::HttpSource;
 use crate::adapters::http::unix_socket;
+use crate::adapters::leaks::params as leaks;
 use crate::adapters::notify::receiver;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::kafka::consumer;
@@ -134,6 +135,8 @@ pub struct Settings {
     pub receivers: Vec<receiver::Params>,
     /// Parameters of requests to other servers.
     pub egress: egress::Params,
+    /// Who may report leaked secrets, and how these are known.
+    pub leaks: leaks::Params,
     /// The key of fingerprints; none: one is made in the data folder.
     pub fingerprint_key_file: Option<PathBuf>,
     /// Whether ids, tenants and subjects that look drawn at random are ids, and no secrets.

@@ -1,5 +1,6 @@
 //! The HTTP API of a running daemon: each handler gets what it needs.
 
+use super::leaks::OpenedLeaks;
 use super::metrics::Metrics;
 use super::reload::LiveSettings;
 use crate::adapters::channels::{ControlPlane, DataPlane};
@@ -80,13 +81,14 @@ pub(super) struct Builder<'a> {
 
 impl Builder<'_> {
     /// Gives each handler what it needs.
-    pub(super) fn build(self, reloads: Reloads, keys: JwkSet) -> Api {
+    pub(super) fn build(self, reloads: Reloads, keys: JwkSet, leaks: OpenedLeaks) -> Api {
         let Self { settings, planes, metrics, fingerprints, seed, rejects, .. } = self;
         let Planes { data, source, control, watchlist, recent, archive, history, .. } = planes;
         let (durable, stopping) = (planes.durable, planes.stopping);
         let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
         let (embedded, stores) = self.stores;
         let listeners = Listeners::default();
+        let leaks = Arc::new(leaks.state(settings, watchlist.clone(), &metrics));
         Api {
             access: Access { tokens: Arc::clone(&tokens), fingerprints: Arc::clone(&fingerprints) },
             ingest: Arc::new(IngestState {
@@ -146,6 +148,7 @@ impl Builder<'_> {
             }),
             control,
             reloads,
+            leaks,
             keys: Arc::new(keys),
         }
     }

@@ -9,6 +9,7 @@ use crate::adapters::enforce::metrics::EnforceMetrics;
 use crate::adapters::event_log::metrics::EventLogMetrics;
 use crate::adapters::http::metrics::HttpMetrics;
 use crate::adapters::journal::metrics::JournalMetrics;
+use crate::adapters::leaks::metrics::LeakMetrics;
 use crate::adapters::metrics::exposition::Exposition;
 use crate::adapters::metrics::oldest::Oldest;
 use crate::adapters::metrics::registrar::{MetricsError, Registrar};
@@ -40,6 +41,7 @@ pub struct Metrics {
     pub enforce: EnforceMetrics,
     pub notify: NotifyMetrics,
     pub http: HttpMetrics,
+    pub leaks: LeakMetrics,
     pub reload: ReloadMetrics,
 }
 
@@ -73,6 +75,7 @@ impl Metrics {
             enforce: EnforceMetrics::register(r, stores)?,
             notify: NotifyMetrics::register(r)?,
             http: HttpMetrics::register(r)?,
+            leaks: LeakMetrics::register(r)?,
             reload: ReloadMetrics::register(r)?,
         })
     }

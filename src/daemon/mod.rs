@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod heal;
 pub mod http_shards;
 pub mod instances;
+pub mod leaks;
 pub mod metrics;
 pub mod metrics_reference;
 pub mod notifier;

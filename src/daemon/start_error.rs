@@ -39,7 +39,7 @@ pub enum StartError {
     /// An address of a syslog source can't be bound.
     #[error(transparent)]
     Syslog(#[from] BindError),
-    /// A Redis with a stream of events can't be used.
+    /// A Redis with a stream of events, or with names of secrets, can't be used.
     #[error(transparent)]
     RedisStream(#[from] ServerAddressError),
     /// A bucket or a queue can't be used.

@@ -8,6 +8,7 @@
 
 use super::controller::{ControlThread, ControllerMetrics, StoreOutbox};
 use super::delivery::Backlog;
+use super::leaks::OpenedLeaks;
 use super::metrics::Metrics;
 use super::notifier::Notifiers;
 use super::recovery::Recovered;
@@ -141,7 +142,7 @@ impl Daemon {
             bounds,
             follows: &follows,
         }
-        .build(reloads.clone(), opened.keys);
+        .build(reloads.clone(), opened.keys, opened.leaks);
         tokio::spawn(status::sample_health(Arc::downgrade(&api.status)));
         tokio::spawn(Reloader::new(settings.file.clone(), follows).run(asked));
         let server = serve(listener, opened.socket, &router::router(api), &opened.metrics.http)?;
@@ -249,6 +250,7 @@ struct Resources {
     event_log: EventLog,
     metrics: Metrics,
     fingerprints: Arc<Fingerprinter>,
+    leaks: OpenedLeaks,
     seed: HashSeed,
     rejects: Arc<RejectLog>,
     kept_up: MaintainedFiles,
@@ -278,16 +280,13 @@ impl Resources {
         settings.control.operators = Some(super::reload::operators(&settings, &fingerprints));
         let revocation_limit =
             super::shared_tokens::shared_among(&stores, &mut settings.control.revocation_limit);
-        let receivers = settings.receivers.iter().cloned();
-        let receivers = receivers.map(|one| Receiver::open(one, egress.clone()));
-        let receivers = receivers.collect::<Result<_, _>>()?;
+        let receivers = open_receivers(&settings, &egress)?;
         let keys = published_keys(&stores);
         let mut past = Recovered::read(&settings, &folder.join("journal.ndjson"), &stores)?;
         super::heal::heal(&embedded, &past);
         let (ledger_file, ledger) = BudgetStore::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
-        let checkpoints = folder.join("checkpoints");
-        let events = folder.join("events");
+        let (checkpoints, events) = (folder.join("checkpoints"), folder.join("events"));
         let metrics = Metrics::register_for(&settings.sources, &stores)?;
         let limit = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
         metrics.profiles.bytes_max.set(limit(settings.partition.all_bytes() as u64));
@@ -298,6 +297,7 @@ impl Resources {
         metrics.policy.show_mode(settings.control.modes.default);
         let archive = open_archive(&settings, &metrics.storage)?;
         let watched = OpenedWatchlist::open(folder, &past.control, seed)?;
+        let leaks = OpenedLeaks::open(&settings, &egress, &fingerprints)?;
         let decides = ControlResources {
             past,
             ledger: ledger_file,
@@ -320,6 +320,7 @@ impl Resources {
                 None => snapshots.clone(),
             },
             snapshots,
+            leaks,
             metrics,
             fingerprints,
             seed,
@@ -370,6 +371,12 @@ impl Resources {
         };
         (shared, writes)
     }
+}
+
+fn open_receivers(settings: &Settings, egress: &Egress) -> Result<Vec<Receiver>, StartError> {
+    let receivers = settings.receivers.iter().cloned();
+    let opened = receivers.map(|one| Receiver::open(one, egress.clone()));
+    Ok(opened.collect::<Result<_, _>>()?)
 }
 
 /// The keys by which receivers know what the stores sign.

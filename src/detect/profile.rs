@@ -303,7 +303,7 @@ impl Profile {
         self.trace.family
     }
 
-    /// What proof needs to remember of it, to change.
+    /// Its memory for proof, to change.
     pub const fn trace_mut(&mut self) -> &mut Trace {
         &mut self.trace
     }

@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod events;
+pub mod leaks;
 pub mod outbound;
 pub mod printable;
 pub mod secrets;

@@ -8,6 +8,7 @@ pub mod event;
 pub mod features;
 pub mod finding;
 pub mod invariant;
+pub mod leak;
 pub mod money;
 pub mod proof;
 pub mod signal;

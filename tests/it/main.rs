@@ -43,6 +43,7 @@ mod journal;
 mod kafka;
 mod kafka_rekey;
 mod kafka_state;
+mod leaks;
 mod limits_suggest;
 mod nginx_logs;
 mod notifications;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. Below `adapters` each adapter is a layer of its own.
-const LAYERS: [&str; 32] = [
+const LAYERS: [&str; 33] = [
     "model",
     "collections",
     "stats",
@@ -33,6 +33,7 @@ const LAYERS: [&str; 32] = [
     "adapters::sources",
     "adapters::enforce",
     "adapters::notify",
+    "adapters::leaks",
     "adapters::http",
     "config",
     "daemon",

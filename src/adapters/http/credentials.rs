@@ -92,7 +92,7 @@ pub(super) async fn list_credentials(
 async fn seen_from(state: &CredentialsState, address: IpAddr, most: usize) -> Vec<CredentialJson> {
     let mut described = Vec::new();
     for (credential, _) in state.data.seen_from(address).await.into_iter().take(most) {
-        // What a thread that stalls knows of it is left out.
+        // A stalled thread is left out.
         let view = state.data.look_up(&credential).await.ok().flatten();
         let newest = state.recent.newest_about([&credential]);
         described.push(describe(state, &credential, view.as_ref(), newest.get(&credential)));

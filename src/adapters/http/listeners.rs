@@ -5,6 +5,7 @@
 //! people who order.
 
 use super::connections::{Activity, Bounds, Closed, ConnectionSlot, Connections, IDLE_MS_MAX};
+use super::remote_address::RemoteAddress;
 use super::unix_socket::Peer;
 use crate::adapters::clock;
 use axum::Router;
@@ -186,7 +187,7 @@ impl Door {
                             continue;
                         };
                         self.count(Closed::Displaced, displaced.into());
-                        tokio::spawn(self.connection(stream, place, who.peer));
+                        tokio::spawn(self.connection(stream, place, who));
                     }
                     (Err(error), _) => {
                         if !is_of_one_connection(&error) {
@@ -209,13 +210,14 @@ impl Door {
         &self,
         stream: S,
         place: ConnectionSlot,
-        peer: Option<Peer>,
+        AcceptedPeer { address, peer }: AcceptedPeer,
     ) -> impl Future<Output = ()> + Send + use<S> {
         let (router, stop) = (self.router.clone(), self.stop.clone());
         async move {
             let activity = Arc::clone(place.activity());
             let service = TowerToHyperService::new(router);
             let service = service_fn(|mut request: hyper::Request<Incoming>| {
+                request.extensions_mut().insert(RemoteAddress(address));
                 if let Some(peer) = &peer {
                     request.extensions_mut().insert(ConnectInfo(peer.clone()));
                 }

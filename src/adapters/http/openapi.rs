@@ -148,6 +148,10 @@ fn security_schemes() -> Value {
             "type": "apiKey", "in": "header", "name": "X-Tripline-Token",
             "description": "A token of the role `check`, where `Authorization` is that of the gateway's client.",
         },
+        "gitlab": {
+            "type": "apiKey", "in": "header", "name": "Authorization",
+            "description": "The token of [leaks.gitlab], with or without `Bearer`.",
+        },
         "firehose": {
             "type": "apiKey", "in": "header", "name": "X-Amz-Firehose-Access-Key",
             "description": "A token of the role `ingest`, as Amazon Data Firehose sends it.",
@@ -158,7 +162,15 @@ fn security_schemes() -> Value {
 /// The schemes of an operation, each by itself.
 fn security(path: &str) -> Value {
     match path {
-        "/livez" | "/readyz" | "/metrics" | "/.well-known/jwks.json" => json!([]),
+        // Reports of leaks are signed, or prove themselves by the secret.
+        "/livez"
+        | "/readyz"
+        | "/metrics"
+        | "/.well-known/jwks.json"
+        | "/v1/leaks"
+        | "/v1/leaks/github"
+        | "/v1/leaks/self" => json!([]),
+        "/v1/revocable_token_types" | "/v1/revoke_tokens" => json!([{ "gitlab": [] }]),
         "/v1/check" | "/v1/changes" => json!([{ "token": [] }, { "gateway": [] }, {}]),
         "/v1/events" | "/v1/sources/{name}/events" => {
             json!([{ "token": [] }, { "firehose": [] }, {}])

@@ -9,6 +9,7 @@ use super::decisions::DecisionsState;
 use super::events::IngestState;
 use super::findings::FindingsState;
 use super::health::HealthState;
+use super::leaks::LeakState;
 use super::reload::Reloads;
 use super::status::StatusState;
 use super::stream::StreamState;
@@ -67,6 +68,8 @@ pub struct Api {
     pub control: ControlPlane,
     /// Of `/v1/reload`.
     pub reloads: Reloads,
+    /// Of `/v1/leaks` and `/v1/revoke_tokens`.
+    pub leaks: Arc<LeakState>,
     /// Of `/.well-known/jwks.json`.
     pub keys: Arc<JwkSet>,
 }
@@ -88,7 +91,8 @@ parts!(
     access: Access, ingest: Arc<IngestState>, check: Arc<CheckState>, changes: Arc<ChangesState>,
     credentials: Arc<CredentialsState>, findings: Arc<FindingsState>,
     decisions: Arc<DecisionsState>, stream: Arc<StreamState>, status: Arc<StatusState>,
-    canaries: Arc<CanariesState>, health: Arc<HealthState>, control: ControlPlane, reloads: Reloads, keys: Arc<JwkSet>
+    canaries: Arc<CanariesState>, health: Arc<HealthState>, control: ControlPlane, reloads: Reloads,
+    leaks: Arc<LeakState>, keys: Arc<JwkSet>
 );
 
 #[derive(OpenApi)]
@@ -124,6 +128,11 @@ fn open_api_router() -> OpenApiRouter<States> {
         .routes(routes!(super::tenants::list_tenants))
         .routes(routes!(super::status::status))
         .routes(routes!(super::reload::reload))
+        .routes(routes!(super::leaks::post_github))
+        .routes(routes!(super::leaks::revocable_token_types))
+        .routes(routes!(super::leaks::revoke_tokens))
+        .routes(routes!(super::leaks::post_leaks))
+        .routes(routes!(super::leaks::post_self))
         .routes(routes!(super::jwks::jwks))
         .routes(routes!(super::health::metrics))
         .routes(routes!(super::health::livez))

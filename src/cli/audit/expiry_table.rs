@@ -83,7 +83,7 @@ fn row(group: &ExpiryGroup) -> [String; 14] {
     ]
 }
 
-/// What has no end, and what is wrong.
+/// Credentials without end, and breaches.
 fn conclusion(report: &ExpiryReport) -> String {
     let mut text = String::new();
     // An API key without an end is usual.

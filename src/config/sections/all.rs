@@ -30,6 +30,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
     let egress = egress(root.section("egress"));
     let stores = auth_stores(&root.section("auth_store"), &egress);
     let sources = sources(root.section("sources"), root.section("prices"), redis_of(&stores));
+    let leaks = super::leaks::leaks(&root.section("leaks"), &egress, redis_of(&stores));
     let fingerprint_key_file = root.get("fingerprint_key_file", key_file);
     let random_ids = root.flag("random_ids");
     secrets_as_names(root, random_ids);
@@ -56,6 +57,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
         },
         stores,
         receivers: super::notify::receivers(&root.section("notify"), &egress),
+        leaks,
         egress,
         fingerprint_key_file,
         random_ids,

@@ -3,6 +3,7 @@
 pub mod all;
 pub mod catalog;
 pub mod detection;
+pub mod leaks;
 pub mod mapping;
 pub mod notify;
 pub mod proof;

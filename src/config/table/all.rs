@@ -1,7 +1,7 @@
 //! All settings, in the order of the file.
 
 use super::setting::Setting;
-use super::{detection, proof, response, sources, state, stores};
+use super::{detection, leaks, proof, response, sources, state, stores};
 
 /// The sections whose changes are applied while tripline runs; the rest is read at a start.
 pub const LIVE_SECTIONS: [&str; 16] = [
@@ -34,6 +34,7 @@ pub fn settings() -> impl Iterator<Item = &'static Setting> {
         proof::SETTINGS,
         response::SETTINGS,
         stores::SETTINGS,
+        leaks::SETTINGS,
         state::SETTINGS,
     ];
     parts.into_iter().flatten()

@@ -3,6 +3,7 @@
 
 pub mod all;
 pub mod detection;
+pub mod leaks;
 pub mod proof;
 pub mod render;
 pub mod response;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 const WIDTH: usize = 106;
 
 /// Sections that are off unless they are in the file.
-const OPTIONAL: [&str; 2] = ["auth_store", "notify"];
+const OPTIONAL: [&str; 3] = ["auth_store", "leaks", "notify"];
 
 const HEAD: &str = "tripline's configuration. Every line that begins with `#=` is a default: remove the mark to \
     change it. Check a file with `tripline check FILE`: it reports every mistake at once.\n\

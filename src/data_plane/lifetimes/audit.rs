@@ -22,7 +22,7 @@ pub const CREDENTIALS_MAX: usize = 1_000_000;
 /// commonly grant.
 pub const SKEW_MS: i64 = 60_000;
 
-/// What an audit needs to know.
+/// Parameters of an audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Params {
     /// How far clocks of issuers and gateways may differ: a use is outside its credential's life if it is
