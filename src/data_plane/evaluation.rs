@@ -82,7 +82,7 @@ impl Partition {
                 if let Some(open_findings) = at.and_then(|at| self.open_findings.get_mut(at)) {
                     open_findings.expires = row.claims.expires.or(open_findings.expires);
                 }
-                self.on_detection(number, detection, time);
+                self.on_detection(number, detection, time, false);
             }
         }
         if is_open || !recorded.asks.is_empty() {
@@ -110,7 +110,7 @@ impl Partition {
             let detection = profile.failing(time.second(), fleet, params);
             if let Some(detection) = detection.filter(|_| !params.disabled.has(Detector::Failures))
             {
-                self.on_detection(number, detection, time);
+                self.on_detection(number, detection, time, false);
             }
         }
     }
@@ -143,12 +143,18 @@ impl Partition {
         }
         let time = EventTime::from_s(i64::from(minute) * 60);
         for (number, detection) in floods {
-            self.on_detection(number, detection, time);
+            self.on_detection(number, detection, time, false);
         }
     }
 
-    /// Brings a detection to the credential's findings.
-    pub(super) fn on_detection(&mut self, number: u32, detection: Detection, time: EventTime) {
+    /// Brings a detection to the credential's findings; `is_news`: it is reported in any case.
+    pub(super) fn on_detection(
+        &mut self,
+        number: u32,
+        detection: Detection,
+        time: EventTime,
+        is_news: bool,
+    ) {
         let Some(at) = self.open_findings_of(number) else {
             return;
         };
@@ -163,7 +169,8 @@ impl Partition {
             profile.forget_held();
             self.profiles.suspect(number, time.second());
         }
-        let Some(change) = open_findings.add(detection, time) else {
+        let change = open_findings.add(detection, time);
+        let Some(change) = change.or_else(|| is_news.then_some(Change::Updated)) else {
             return;
         };
         let Some(open_finding) = open_findings.of(detection.detector()).copied() else {
@@ -214,7 +221,8 @@ impl Partition {
         }
         // A source that is behind as a whole is being caught up with. In one that is not, a sender
         // that is behind the others by less than the longest window speaks of the present.
-        let catch_up = self.now.ms_since(self.newest_event) > self.params.catch_up_ms
+        let newest = self.newest_event.max(finding.updated);
+        let catch_up = self.now.ms_since(newest) > self.params.catch_up_ms
             || self.newest_event.ms_since(finding.updated) > PAST_MS;
         let again = self.again || change == Change::Recalled;
         let seen = self.seen();
@@ -226,7 +234,7 @@ impl Partition {
         let credential = Credential::new(entry.profile.kind(), &entry.id).ok()?;
         let detection = &open_finding.strongest;
         let open = self.open_findings.get(at);
-        let place = open.and_then(|open| open.place(detection.detector())).cloned();
+        let place = open.and_then(|open| open.place(detection.detector()));
         Some(Finding {
             id: FindingId::of(&credential, detection.detector(), open_finding.opened),
             credential,
@@ -268,12 +276,17 @@ impl Partition {
                     Some((open_findings.number, open_findings.close_one(watermark)?))
                 })
             {
-                self.counters.closed += 1;
-                self.emit(number, at, &open_finding, Change::Closed);
-                self.calm(at, number, open_finding.strongest.detector());
+                self.close(number, at, open_finding);
             }
         }
         self.next_close = self.open_findings.next_close().unwrap_or(EventTime::MAX);
+    }
+
+    /// Reports that a finding closed, and takes its lesson.
+    pub(super) fn close(&mut self, number: u32, at: u32, open_finding: OpenFinding) {
+        self.counters.closed += 1;
+        self.emit(number, at, &open_finding, Change::Closed);
+        self.calm(at, number, open_finding.strongest.detector());
     }
 
     /// Takes the lesson of a finding that closed, and forgets the findings of a credential once

@@ -201,10 +201,27 @@ impl Partition {
         let params = &self.params.profile;
         let warm = found.and_then(|number| self.profiles.warm(number, now.second(), params));
         self.release_evicted();
+        if let Some(number) = warm.filter(|_| by_person) {
+            self.close_facts(number, now);
+        }
         if let Some((leak, number)) = leak.zip(warm) {
             self.state_leak(number, leak, false, now);
         }
         found.is_some()
+    }
+
+    /// Closes the findings that justified to take a credential out of service, as a person has put it back.
+    fn close_facts(&mut self, number: u32, now: EventTime) {
+        for detector in [Detector::Leak, Detector::Reuse, Detector::Session] {
+            let at = self.profiles.get(number).and_then(|entry| entry.profile.open_finding());
+            let Some((at, open)) = at.and_then(|at| Some((at, self.open_findings.get_mut(at)?)))
+            else {
+                return;
+            };
+            if let Some(open_finding) = open.take(detector) {
+                self.close(number, at, open_finding.ended_at(now));
+            }
+        }
     }
 
     /// Takes all markers, as after a restart, whose findings were stated before.
@@ -244,12 +261,9 @@ impl Partition {
             return;
         }
         let at = self.open_findings_of(number);
-        if let Some(open) = at.and_then(|at| self.open_findings.get_mut(at))
-            && let Some(place) = place
-        {
-            open.set_place(detection.detector(), place);
-        }
-        self.on_detection(number, detection, time);
+        let open = at.and_then(|at| self.open_findings.get_mut(at));
+        let news = open.zip(place).map(|(open, at)| open.add_place(detection.detector(), at));
+        self.on_detection(number, detection, time, news.unwrap_or(false));
     }
 
     /// The hashes of networks where one user appears at many places.

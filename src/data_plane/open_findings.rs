@@ -14,6 +14,9 @@ use hashbrown::HashMap;
 /// Unit: milliseconds. Default: 24 h.
 pub const FROZEN_MS_MAX: i64 = 86_400_000;
 
+/// So many places of one finding are told apart. Chosen: a page that people read.
+const PLACES_MAX: usize = 8;
+
 /// The open incidents of one credential, one a detector at most.
 #[derive(Clone, Debug)]
 pub struct OpenIncidents {
@@ -48,15 +51,22 @@ impl OpenIncidents {
         self.by_detector.get(detector as usize)?.as_ref()
     }
 
-    /// Where the fact of `detector` was seen last.
-    pub fn place(&self, detector: Detector) -> Option<&CompactString> {
-        self.places.iter().find(|(of, _)| *of == detector).map(|(_, place)| place)
+    /// Where the fact of `detector` was seen: the first places, one after the other.
+    pub fn place(&self, detector: Detector) -> Option<CompactString> {
+        let places = self.places.iter().filter(|(of, _)| *of == detector);
+        let joined = places.map(|(_, place)| place.as_str()).collect::<Vec<_>>().join(", ");
+        (!joined.is_empty()).then(|| joined.into())
     }
 
-    /// Notes where the fact of `detector` was seen.
-    pub fn set_place(&mut self, detector: Detector, place: CompactString) {
-        self.places.retain(|(of, _)| *of != detector);
-        self.places.push((detector, place));
+    /// Notes where the fact of `detector` was seen; says whether that is news.
+    pub fn add_place(&mut self, detector: Detector, place: CompactString) -> bool {
+        let known = self.places.iter().filter(|(of, _)| *of == detector);
+        let is_news =
+            known.clone().count() < PLACES_MAX && known.clone().all(|(_, at)| *at != place);
+        if is_news {
+            self.places.push((detector, place));
+        }
+        is_news
     }
 
     /// Whether learning is frozen at `now`: from the first suspicion until all is closed, or
@@ -111,6 +121,11 @@ impl OpenIncidents {
     /// The credential's lesson once all is over: nothing, if a severe action was justified.
     pub fn lessons(&self) -> Option<Peaks> {
         (self.most_severe < Action::Suspend).then_some(self.peaks)
+    }
+
+    /// Takes out the open finding of `detector`.
+    pub fn take(&mut self, detector: Detector) -> Option<OpenFinding> {
+        self.by_detector.get_mut(detector as usize)?.take()
     }
 
     /// Takes out a finding that closes by `now`.

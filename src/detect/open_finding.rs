@@ -78,6 +78,12 @@ impl OpenFinding {
         None
     }
 
+    /// The same, as if it had been calm for long enough by `now`.
+    #[must_use]
+    pub const fn ended_at(self, now: EventTime) -> Self {
+        Self { abnormal: now.plus_ms(-CALM_MS), ..self }
+    }
+
     /// When it closes, if it stays calm until then.
     pub fn closes_at(&self) -> EventTime {
         self.abnormal.plus_ms(CALM_MS)

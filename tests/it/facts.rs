@@ -116,6 +116,15 @@ fn a_reported_key_is_a_finding_at_once_and_says_where_it_was_found() {
 }
 
 #[test]
+fn a_report_is_of_the_present_however_long_no_event_came() {
+    let mut world = world();
+    world.send(&event(Kind::ApiKey, "k", 0));
+    assert!(world.mark("k", leak(true), 30 * 24 * HOUR_MS));
+    assert_eq!(world.found(Detector::Leak), ["api_key:k revoke"]);
+    assert!(!world.signals[0].catch_up);
+}
+
+#[test]
 fn a_key_that_leaked_before_its_first_use_is_revoked_at_that() {
     let mut world = world();
     assert!(!world.mark("k", leak(true), 0), "no one has it yet");

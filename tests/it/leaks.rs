@@ -24,7 +24,7 @@ const IDENTIFIER: &str = "bcb53661c06b4728e59d897fb6165d5c9cda0fd9cdf9d09ead4581
 const SIGNATURE: &str = "MEQCIQDaMKqrGnE27S0kgMrEK0eYBmyG0LeZismAEz/BgZyt7AIfXt9fErtRS4XaeSt/AO1RtBY66YcAdjxji410VQV4xg==";
 const KEYS: &str = r#"{"public_keys":[{"key_identifier":"bcb53661c06b4728e59d897fb6165d5c9cda0fd9cdf9d09ead458168deb7518c","key":"-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYAGMWO8XgCamYKMJS6jc/qgvSlAd\nAjPuDPRcXU22YxgBrz+zoN19MzuRyW87qEt9/AmtoNP5GrobzUvQSyJFVw==\n-----END PUBLIC KEY-----\n","is_current":true}]}"#;
 
-const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const GITLAB_TOKEN: &str = "token-of-gitlab-0123456789abcdef";
 const JSON: (&str, &str) = ("content-type", "application/json");
 /// The last letters are what is sought; the second is of no known form.
@@ -64,7 +64,12 @@ fn github(daemon: &Daemon, (identifier, signature): (&str, &str), body: &[u8]) -
 }
 
 /// Sends a report signed as the message `id` at `sent_s`; a part may be another than what was signed.
-fn webhook(daemon: &Daemon, (id, sent_s): (&str, i64), signed: &str, body: &str) -> (u16, String) {
+pub(crate) fn webhook(
+    daemon: &Daemon,
+    (id, sent_s): (&str, i64),
+    signed: &str,
+    body: &str,
+) -> (u16, String) {
     let signer = Signer::parse(WEBHOOK_SECRET).expect("a secret");
     let signature = signer.sign(id, sent_s, signed.as_bytes());
     let sent = sent_s.to_string();

@@ -53,6 +53,7 @@ mod policy_limits;
 mod process;
 mod process_limits;
 mod prometheus;
+mod proof;
 mod readme;
 mod redis;
 mod redis_servers;
