@@ -11,6 +11,7 @@ use crate::control_plane::params::PersonOrder;
 use crate::control_plane::policy::budget::{Budgets, Proofs};
 use crate::control_plane::tenant_ranking::Ranking;
 use crate::data_plane::batch::Batch;
+use crate::data_plane::lifetimes::audit::LifetimeAudit;
 use crate::data_plane::partition;
 use crate::data_plane::partition_view::View;
 use crate::data_plane::shard_driver::ShardUsage;
@@ -60,6 +61,8 @@ pub enum DataMessage {
     Mark(Credential, Mark, EventTime, oneshot::Sender<bool>),
     /// A question about credentials that were seen lately from the network of an address.
     SeenFrom(IpAddr, oneshot::Sender<Vec<(Credential, EventTime)>>),
+    /// A question about the lifetimes of credentials.
+    Lifetimes(oneshot::Sender<LifetimeAudit>),
     /// Go by these from now on, but for the memory.
     Params(Arc<partition::Params>),
     /// Time passes.
@@ -301,6 +304,20 @@ impl DataPlane {
         let is_whole = answers.iter().all(Result::is_ok);
         let is_known = answers.into_iter().flatten().flatten().any(|is_known| is_known);
         if is_whole || is_known { Ok(is_known) } else { Err(ThreadStalled) }
+    }
+
+    /// The lifetimes of credentials, over all threads that answer soon, and whether all did.
+    pub async fn lifetimes(&self) -> (LifetimeAudit, bool) {
+        let ask = async |thread: &mpsc::Sender<DataMessage>| {
+            let (reply, answer) = oneshot::channel();
+            thread.send(DataMessage::Lifetimes(reply)).await.ok()?;
+            answer.await.ok()
+        };
+        let answers = self.threads.iter().map(|thread| timeout(ANSWER_WAIT, ask(thread)));
+        let answers = join_all(answers).await;
+        let is_whole = answers.iter().all(Result::is_ok);
+        let parts: Vec<LifetimeAudit> = answers.into_iter().flatten().flatten().collect();
+        (LifetimeAudit::merged(&parts), is_whole)
     }
 
     /// Credentials that were seen lately from the network of an address, over all threads that answer soon;

@@ -17,6 +17,7 @@ use crate::adapters::sources::kafka::manager;
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::config::settings::Settings;
 use crate::data_plane::batch::Batch;
+use crate::data_plane::lifetimes::audit::LifetimeAudit;
 use crate::data_plane::partition::Clock;
 use crate::data_plane::partition_view::View;
 use crate::data_plane::shard_driver::{Backlog, ShardUsage};
@@ -204,6 +205,10 @@ impl Owner {
                     self.reporter.report(ShardId::Slot(*number), output, now);
                 }
                 let _gone = reply.send(is_known);
+            }
+            DataMessage::Lifetimes(reply) => {
+                let parts = self.slots.iter().map(|one| one.driver.partition().lifetimes());
+                let _gone = reply.send(LifetimeAudit::merged(parts));
             }
             DataMessage::SeenFrom(address, reply) => {
                 let of = |one: &Slot| one.driver.partition().seen_from(address);

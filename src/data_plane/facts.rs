@@ -3,6 +3,8 @@
 
 use super::batch::{Batch, Row};
 use super::feature_extraction::network_hash;
+use super::lifetimes::audit::LifetimeAudit;
+use super::lifetimes::lifetime_use::LifetimeUse;
 use super::markers::MarkerTable;
 use super::partition::{Before, Partition};
 use super::sightings::Sighting;
@@ -32,7 +34,10 @@ impl Partition {
     /// States what a verified use of the credential of that number proves. Cost: a few comparisons for one
     /// that proves nothing.
     pub(super) fn state_facts(&mut self, number: u32, batch: &Batch, row: &Row, before: Before) {
-        self.state_validity(number, batch, row);
+        let is_invalid = self.state_validity(number, batch, row);
+        if is_invalid || !before.is_known || row.claims.reason.is_some() {
+            self.audit_lifetime(batch, row);
+        }
         if self.params.profile.session.kinds.has(row.kind) {
             self.state_session(number, row, before);
         }
@@ -72,7 +77,33 @@ impl Partition {
         self.state(number, seen, place, row.time);
     }
 
-    fn state_validity(&mut self, number: u32, batch: &Batch, row: &Row) {
+    #[cold]
+    fn audit_lifetime(&mut self, batch: &Batch, row: &Row) {
+        let ended = self.markers.get(row.hash).and_then(|marker| marker.ended);
+        if ended.is_some() {
+            self.lifetimes.set_out_of_service(row.hash, ended);
+        }
+        self.lifetimes.record(&LifetimeUse {
+            time: row.time,
+            kind: row.kind,
+            credential: row.hash,
+            issuer: batch.issuer(row),
+            gateway: batch.gateway(row),
+            issued: row.claims.issued,
+            expires: row.claims.expires,
+            outcome: row.outcome,
+            verified: row.verified,
+            reason: row.claims.reason,
+        });
+    }
+
+    /// First uses of credentials since the start, and those outside their life.
+    pub const fn lifetimes(&self) -> &LifetimeAudit {
+        &self.lifetimes
+    }
+
+    /// Says whether a use isn't valid.
+    fn state_validity(&mut self, number: u32, batch: &Batch, row: &Row) -> bool {
         let ended = self.markers.get(row.hash).and_then(|marker| marker.ended);
         if let Some(ended) = ended.filter(|_| row.outcome == Outcome::Accepted) {
             self.count_late_use(batch, row, ended);
@@ -83,6 +114,7 @@ impl Partition {
             let gateway = batch.gateway(row).map(CompactString::from);
             self.state(number, (action, Observation::Validity(seen)), gateway, row.time);
         }
+        found.is_some()
     }
 
     #[cold]
@@ -197,6 +229,9 @@ impl Partition {
             grant.restore();
         }
         let leak = if let Mark::Leaked(leak) = &mark { Some(leak.clone()) } else { None };
+        if matches!(mark, Mark::InService { .. }) {
+            self.lifetimes.set_out_of_service(hash, None);
+        }
         self.markers.set(hash, mark);
         let params = &self.params.profile;
         let warm = found.and_then(|number| self.profiles.warm(number, now.second(), params));

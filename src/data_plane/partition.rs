@@ -10,6 +10,8 @@ use super::batch::{Batch, HashSeed, Row};
 use super::cohort_priors::{Cohorts, FleetFailures};
 use super::counters::Counters;
 use super::grants::GrantTable;
+use super::lifetimes;
+use super::lifetimes::audit::LifetimeAudit;
 use super::markers::MarkerTable;
 use super::open_findings::OpenFindingTable;
 use super::profile_table::ProfileTable;
@@ -30,6 +32,9 @@ use std::collections::BTreeSet;
 const AHEAD: usize = 32;
 /// How many of the busiest credentials are kept at hand.
 pub(super) const HOT_MAX: usize = 64;
+/// The lifetime of one credential is known in so many bytes of the profile table; that is 2 % more memory at
+/// most, which does not count among those bytes. Unit: bytes.
+const LIFETIME_BYTES_EACH: usize = 1024;
 /// How often some of the credentials are looked at, whether they fell silent. Unit: seconds.
 const SETTLE_S: u32 = 5;
 /// In how many such looks each credential is looked at once: an hour.
@@ -140,6 +145,8 @@ pub struct Partition {
     pub(super) markers: MarkerTable,
     pub(super) grants: GrantTable,
     pub(super) sightings: Sightings,
+    /// First uses of credentials, and those outside their life.
+    pub(super) lifetimes: LifetimeAudit,
     /// Hashes of networks where one user appears at many places.
     pub(super) shared_networks: Vec<u32>,
     /// Those since they were last taken.
@@ -171,7 +178,7 @@ pub struct Partition {
 impl Partition {
     /// An empty partition.
     pub fn new(params: std::sync::Arc<Params>, seed: HashSeed) -> Self {
-        let bytes = params.memory_bytes;
+        let (bytes, skew_ms) = (params.memory_bytes, params.profile.validity.skew_ms);
         let mut partition = Self {
             profiles: ProfileTable::new(bytes, seed),
             tenants: Tenants::new(params.tenants_bytes),
@@ -182,6 +189,11 @@ impl Partition {
             markers: MarkerTable::default(),
             grants: GrantTable::sized_for(bytes),
             sightings: Sightings::sized_for(bytes),
+            lifetimes: LifetimeAudit::new(lifetimes::audit::Params {
+                skew_ms,
+                credentials_max: bytes / LIFETIME_BYTES_EACH,
+                ..lifetimes::audit::Params::default()
+            }),
             shared_networks: Vec::new(),
             late_uses: Vec::new(),
             cohorts: Cohorts::default(),

@@ -1,12 +1,14 @@
 //! `tripline audit expiry`, as operators and their CI use it: from files of events to an exit code.
 
-use crate::support::daemon::BINARY;
+use crate::support::daemon::{BINARY, Daemon, now_ms};
+use crate::support::until;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 fn command(folder: &Path, arguments: &str) -> Command {
     let mut command = Command::new(BINARY);
@@ -227,4 +229,37 @@ fn the_guide_shows_real_output() {
     let done = audit(folder.path(), arguments.expect("the command"));
     assert_eq!(text(&done.stdout), block(&page, "text"));
     assert_eq!(done.status.code(), Some(1));
+}
+
+#[test]
+fn a_running_daemon_reports_what_it_saw_since_its_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, "");
+    let socket = daemon.socket().display().to_string();
+    let live = || report(folder.path(), &format!("--live --socket {socket}"));
+    let hour = 3_600_000;
+    let token = |credential: &str, from: i64| {
+        json!({
+            "time": now_ms(), "credential": credential, "kind": "jwt", "outcome": "accepted",
+            "issued": now_ms() + from, "expires": now_ms() + from + hour,
+            "issuer": "https://id.example", "gateway": "edge",
+        })
+    };
+    daemon.post_events(&format!("{}\n", token("good", 0)));
+    let (code, whole) = until("the first use is counted", Duration::from_secs(20), || {
+        Some(live()).filter(|(_, report)| report["uses"] == 1)
+    });
+    assert_eq!((code, &whole["groups"][0]["lifetime"]["max_s"]), (Some(0), &3600.into()));
+    let late = format!("{}\n", token("late", -2 * hour));
+    daemon.post_events(&late.repeat(60));
+    let (code, found) = until("all late uses are counted", Duration::from_secs(20), || {
+        Some(live()).filter(|(_, report)| report["uses"] == 61)
+    });
+    assert_eq!(code, Some(1));
+    assert_eq!(found["groups"][0]["after_expiry"]["uses"], 60);
+    let told = text(&audit(folder.path(), &format!("--live --socket {socket}")).stdout);
+    assert!(
+        told.contains("edge accepted 60 uses of 1 JWT of https://id.example after expiry"),
+        "{told}"
+    );
 }

@@ -1,6 +1,7 @@
 //! The HTTP API: a handler file per resource.
 
 pub mod answer;
+pub mod audit;
 pub mod auth;
 pub mod authorization;
 pub mod body;

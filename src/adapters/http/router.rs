@@ -114,6 +114,7 @@ fn open_api_router() -> OpenApiRouter<States> {
         .routes(routes!(super::credentials::suspend))
         .routes(routes!(super::credentials::revoke))
         .routes(routes!(super::credentials::restore))
+        .routes(routes!(super::audit::audit_expiry))
         .routes(routes!(super::canaries::list_canaries))
         .routes(routes!(super::canaries::add_canary))
         .routes(routes!(super::canaries::remove_canary))

@@ -3,10 +3,9 @@
 //! The files are read once; a second time only where a revocation came after later uses of the files, as
 //! where each gateway has a file of its own.
 
-use super::expiry_report::{ExpiryReport, Reading};
 use super::expiry_table::table;
 use crate::adapters::storage::key_material::REPLAY_SEED;
-use crate::cli::client::Output;
+use crate::cli::client::{Client, Connection, Output, block_on};
 use crate::cli::exit::Exit;
 use crate::cli::output::{print_out, print_problem};
 use crate::cli::record_format::RecordArgs;
@@ -15,6 +14,7 @@ use crate::config::settings::Settings;
 use crate::config::units::{DURATIONS, duration_of};
 use crate::data_plane::lifetimes::audit::{LifetimeAudit, Params};
 use crate::data_plane::lifetimes::lifetime_use::LifetimeUse;
+use crate::formats::api::expiry::{ExpiryReport, Reading};
 use crate::model::credential::Kind;
 use crate::model::event::Field;
 use crate::sim::event_files;
@@ -39,8 +39,15 @@ pub enum AuditCommand {
 #[derive(Clone, Debug, Args)]
 pub struct ExpiryArgs {
     /// Files of events; `-` is standard input; `.gz` and `.zst` are unpacked.
-    #[arg(required = true)]
+    #[arg(required_unless_present = "live", conflicts_with = "live")]
     pub files: Vec<PathBuf>,
+    /// Ask the running daemon instead: credentials that it saw since its start, by their first use and by those
+    /// outside their life.
+    #[arg(long, conflicts_with = "lifetime_max")]
+    pub live: bool,
+    /// Where the daemon is, and the output format.
+    #[command(flatten)]
+    pub connection: Connection,
     /// How records are read.
     #[command(flatten)]
     pub records: RecordArgs,
@@ -52,9 +59,6 @@ pub struct ExpiryArgs {
     /// wrong.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     pub skew: i64,
-    /// Output format.
-    #[arg(short, long, value_enum, default_value = "table")]
-    pub output: Output,
 }
 
 impl ExpiryArgs {
@@ -86,24 +90,47 @@ fn lifetime_max(text: &str) -> Result<(Kind, i64), String> {
 
 /// Runs the command.
 pub fn run(args: &ExpiryArgs, settings: &Settings) -> Exit {
+    if args.live {
+        return live(args);
+    }
     let bar = replay::progress_bar(&args.files);
     let read = read(settings, args, &bar);
     bar.finish_and_clear();
     match read {
-        Ok(report) => {
-            print_out(&match args.output {
-                Output::Table => table(&report),
-                Output::Json => serde_json::to_string_pretty(&report).unwrap_or_default(),
-            });
-            say_what_is_missing(&report);
-            let is_clean = report.breaches.is_empty() && report.doubts.is_empty();
-            if is_clean { Exit::Good } else { Exit::Findings }
-        }
+        Ok(report) => shown(&report, args),
         Err((path, error)) => {
             print_problem(&format!("can't read {}: {error}", path.display()));
             Exit::Findings
         }
     }
+}
+
+/// Shows a report; says whether there is a breach, or one may be missing.
+fn shown(report: &ExpiryReport, args: &ExpiryArgs) -> Exit {
+    print_out(&match args.connection.output {
+        Output::Table => table(report),
+        Output::Json => serde_json::to_string_pretty(report).unwrap_or_default(),
+    });
+    say_what_is_missing(report);
+    let is_clean = report.breaches.is_empty() && report.doubts.is_empty();
+    if is_clean { Exit::Good } else { Exit::Findings }
+}
+
+/// The report of the running daemon.
+fn live(args: &ExpiryArgs) -> Exit {
+    let mut outcome = Exit::Good;
+    let asked = block_on(async {
+        let client = Client::new(&args.connection)?;
+        let report = client.get("/v1/audit/expiry").await?;
+        outcome = if let Ok(report) = serde_json::from_value(report) {
+            shown(&report, args)
+        } else {
+            print_problem("the daemon's report can't be read: is it another version of tripline?");
+            Exit::Findings
+        };
+        Ok(())
+    });
+    if asked == Exit::Good { outcome } else { asked }
 }
 
 /// Whether a file can be read twice; pipes and standard input can't.
@@ -143,7 +170,8 @@ fn read_into(
         let is_repaired = |field| event.repairs.has(field);
         unreadable += u64::from(is_repaired(Field::Issued) || is_repaired(Field::Expires));
     })?;
-    Ok(Reading { records, unreadable, changed: false })
+    let (events, refused) = (records.events, records.refused);
+    Ok(Reading { events, refused, unreadable, changed: false })
 }
 
 /// Says why the numbers may be too low.

@@ -1,7 +1,7 @@
 //! The report of `tripline audit expiry` for people.
 
-use super::expiry_report::{ExpiryGroup, ExpiryReport, LifetimeJson, span};
 use crate::cli::top::text::{clean, fit, width};
+use crate::formats::api::expiry::{ExpiryGroup, ExpiryReport, LifetimeJson, span};
 use crate::model::credential::Kind;
 use std::fmt::Write as _;
 
@@ -34,7 +34,7 @@ pub fn table(report: &ExpiryReport) -> String {
         report.uses,
         report.events,
         report.refused,
-        span(report.skew_ms)
+        report.skew()
     );
     let rows: Vec<_> =
         std::iter::once(TITLES.map(str::to_owned)).chain(report.groups.iter().map(row)).collect();
@@ -66,7 +66,7 @@ fn row(group: &ExpiryGroup) -> [String; 14] {
     };
     let rejections = group.rejections.iter().map(|(reason, count)| format!("{count} {reason}"));
     [
-        group.kind.unwrap_or("others").to_owned(),
+        group.kind.clone().unwrap_or_else(|| "others".to_owned()),
         name(&group.issuer),
         name(&group.gateway),
         group.credentials.to_string(),
@@ -87,8 +87,9 @@ fn row(group: &ExpiryGroup) -> [String; 14] {
 fn conclusion(report: &ExpiryReport) -> String {
     let mut text = String::new();
     // An API key without an end is usual.
-    let is_unusual =
-        |group: &&ExpiryGroup| group.without_end > 0 && group.kind != Some(Kind::ApiKey.as_str());
+    let is_unusual = |group: &&ExpiryGroup| {
+        group.without_end > 0 && group.kind.as_deref() != Some(Kind::ApiKey.as_str())
+    };
     for group in report.groups.iter().filter(is_unusual) {
         let of = group.credentials_of(group.without_end);
         let at = group.gateway.as_deref().unwrap_or("other gateways");

@@ -85,6 +85,20 @@ impl LifetimeAudit {
         Self { params: self.params, revocations: self.revocations.clone(), ..Self::default() }
     }
 
+    /// The audit of these parts together, as of shards.
+    pub fn merged<'a>(parts: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut parts = parts.into_iter().peekable();
+        let skew_ms = parts.peek().map_or(SKEW_MS, |part| part.params.skew_ms);
+        let mut merged = Self::new(Params { skew_ms, ..Params::default() });
+        parts.for_each(|part| merged.merge(part));
+        merged
+    }
+
+    /// The parameters.
+    pub const fn params(&self) -> &Params {
+        &self.params
+    }
+
     /// Takes a use; one that is not verified proves nothing, and is counted alone.
     pub fn record(&mut self, one: &LifetimeUse<'_>) {
         if !one.verified {
@@ -132,6 +146,16 @@ impl LifetimeAudit {
         let is_late = self.params.gap(Some(one.time), self.newest).is_some();
         self.late_revocations += u64::from(is_earlier && is_late);
         self.revocations.add(one.credential, one.time, self.params.credentials_max)
+    }
+
+    /// Takes it that a credential was taken out of service then, or is in service.
+    pub fn set_out_of_service(&mut self, credential: u64, since: Option<EventTime>) {
+        match since {
+            Some(since) => {
+                self.revocations.add(credential, since, self.params.credentials_max);
+            }
+            None => self.revocations.remove(credential),
+        }
     }
 
     /// Adds another part, of the same parameters. Exact while no limit is reached, and all uses of a

@@ -118,6 +118,13 @@ impl Revocations {
         true
     }
 
+    /// Forgets that a credential was rejected.
+    pub fn remove(&mut self, credential: u64) {
+        if let Ok(held) = self.0.find_entry(credential, |held| held.0 == credential) {
+            held.remove();
+        }
+    }
+
     /// All, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u64, EventTime)> {
         self.0.iter().copied()

@@ -2,6 +2,7 @@
 
 pub mod budget;
 pub mod decision;
+pub mod expiry;
 pub mod finding;
 pub mod profile;
 pub mod schema;

@@ -15,6 +15,7 @@ use crate::adapters::data_plane::reporter::Reporter;
 use crate::adapters::sources::rejects;
 use crate::adapters::sources::rejects::{RejectResult, letter};
 use crate::data_plane::batch::Batch;
+use crate::data_plane::lifetimes::audit::LifetimeAudit;
 use crate::data_plane::partition::{self, Clock, Partition};
 use crate::data_plane::partition_view::View;
 use crate::data_plane::shard_driver::{Backlog, ShardUsage};
@@ -295,6 +296,10 @@ impl Worker {
                     self.reporter.report(one.shard(), output, now);
                 }
                 let _gone = reply.send(is_known);
+            }
+            DataMessage::Lifetimes(reply) => {
+                let parts = owned.iter().map(|one| one.held.driver.partition().lifetimes());
+                let _gone = reply.send(LifetimeAudit::merged(parts));
             }
             DataMessage::SeenFrom(address, reply) => {
                 let of = |one: &OwnedPartition| one.held.driver.partition().seen_from(address);

@@ -1,14 +1,14 @@
-//! The report of `tripline audit expiry`, as JSON has it.
+//! The report of an audit of lifetimes as JSON: of files, or of the running daemon.
 
 use crate::data_plane::lifetimes::audit::Params;
 use crate::data_plane::lifetimes::report::{GroupReport, LifetimeReport, Lifetimes, Misuse};
 use crate::model::credential::Kind;
-use crate::sim::event_files::RecordCounts;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 /// The report.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ExpiryReport {
     /// Events.
     pub events: u64,
@@ -28,9 +28,6 @@ pub struct ExpiryReport {
     pub changed: bool,
     /// How far clocks may differ. Unit: seconds.
     pub skew_s: f64,
-    /// The same, exact. Unit: milliseconds.
-    #[serde(skip)]
-    pub skew_ms: i64,
     /// Whether any kind has a longest lifetime.
     #[serde(skip)]
     pub has_policy: bool,
@@ -39,14 +36,16 @@ pub struct ExpiryReport {
     /// Each breach in a sentence.
     pub breaches: Vec<String>,
     /// Why there may be breaches that are not found; none: the numbers are whole.
-    pub doubts: Vec<&'static str>,
+    pub doubts: Vec<String>,
 }
 
 /// How the files were read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// How many records there were.
-    pub records: RecordCounts,
+    /// Events.
+    pub events: u64,
+    /// Records that were refused.
+    pub refused: u64,
     /// Events whose `issued` or `expires` can't be read.
     pub unreadable: u64,
     /// Whether a second reading found other records.
@@ -54,10 +53,11 @@ pub struct Reading {
 }
 
 /// Credentials of one kind and issuer at one gateway.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct ExpiryGroup {
     /// Their kind; none: all groups beyond 256.
-    pub kind: Option<&'static str>,
+    #[schema(value_type = Option<Kind>)]
+    pub kind: Option<String>,
     /// Their issuer.
     pub issuer: Option<String>,
     /// The gateway, by default the name of the source.
@@ -81,11 +81,11 @@ pub struct ExpiryGroup {
     /// Accepted uses after the credential was rejected as revoked, at any gateway.
     pub after_revocation: MisuseJson,
     /// Verified rejections by reason; `other` is a reason outside the vocabulary, or none.
-    pub rejections: BTreeMap<&'static str, u64>,
+    pub rejections: BTreeMap<String, u64>,
 }
 
 /// How long credentials live. Unit: seconds, rounded up.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub struct LifetimeJson {
     /// Credentials whose lifetime is known.
     pub credentials: u64,
@@ -105,7 +105,7 @@ impl From<Lifetimes> for LifetimeJson {
 }
 
 /// Accepted uses outside the life of their credentials.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, ToSchema)]
 pub struct MisuseJson {
     /// How many uses.
     pub uses: u64,
@@ -130,8 +130,8 @@ impl ExpiryReport {
     /// The report of an audit.
     pub fn new(found: &LifetimeReport, params: &Params, reading: Reading) -> Self {
         let mut report = Self {
-            events: reading.records.events,
-            refused: reading.records.refused,
+            events: reading.events,
+            refused: reading.refused,
             unreadable: reading.unreadable,
             uses: found.uses,
             unverified: found.unverified,
@@ -139,7 +139,6 @@ impl ExpiryReport {
             late_revocations: found.late_revocations,
             changed: reading.changed,
             skew_s: seconds(params.skew_ms),
-            skew_ms: params.skew_ms,
             has_policy: params.lifetime_max_ms.iter().any(Option::is_some),
             groups: found.groups.iter().map(|group| ExpiryGroup::new(group, params)).collect(),
             breaches: found.groups.iter().flat_map(|group| breaches(group, params)).collect(),
@@ -149,7 +148,13 @@ impl ExpiryReport {
         report
     }
 
-    fn doubts(&self) -> Vec<&'static str> {
+    /// How far clocks may differ, in words.
+    pub fn skew(&self) -> String {
+        #[expect(clippy::cast_possible_truncation, reason = "a duration of the configuration")]
+        span((self.skew_s * 1000.0) as i64)
+    }
+
+    fn doubts(&self) -> Vec<String> {
         let doubts = [
             (self.events == 0, "there are no events, so nothing is shown"),
             (
@@ -169,7 +174,8 @@ impl ExpiryReport {
             ),
             (self.changed, "the files changed while they were read: save them first"),
         ];
-        doubts.into_iter().filter_map(|(holds, doubt)| holds.then_some(doubt)).collect()
+        let held = doubts.into_iter().filter(|(holds, _)| *holds);
+        held.map(|(_, doubt)| doubt.to_owned()).collect()
     }
 }
 
@@ -180,7 +186,7 @@ impl ExpiryGroup {
         let reasons = of.rejections.iter();
         let most = name.and_then(|name| params.lifetime_max_ms(name.kind));
         Self {
-            kind: name.map(|name| name.kind.as_str()),
+            kind: name.map(|name| name.kind.as_str().to_owned()),
             issuer: name.and_then(|name| text(&name.issuer)),
             gateway: name.and_then(|name| text(&name.gateway)),
             uses: of.uses,
@@ -193,14 +199,16 @@ impl ExpiryGroup {
             before_issue: of.before_issue.into(),
             after_revocation: of.after_revocation.into(),
             rejections: reasons
-                .map(|(reason, count)| (reason.map_or("other", |one| one.as_str()), *count))
+                .map(|(reason, count)| {
+                    (reason.map_or("other", |one| one.as_str()).to_owned(), *count)
+                })
                 .collect(),
         }
     }
 
     /// The credentials of a group, so many of them: `3 JWTs of https://id.example`.
     pub fn credentials_of(&self, count: u64) -> String {
-        let kind = self.kind.and_then(Kind::parse);
+        let kind = self.kind.as_deref().and_then(Kind::parse);
         let issuer = self.issuer.as_ref().map(|issuer| format!(" of {issuer}"));
         format!("{}{}", counted(count, kind), issuer.unwrap_or_default())
     }
