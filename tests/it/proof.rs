@@ -201,3 +201,30 @@ fn a_canary_is_added_found_with_its_neighbours_and_removed() {
     assert_eq!(tripline(&["canary", "remove", "key_trap"]), "key_trap: was no canary\n");
     assert!(tripline(&["canary", "list"]).contains("no canaries"));
 }
+
+#[test]
+fn a_session_at_two_places_is_ended_in_redis_where_it_is_hot() {
+    let server = RedisServer::start();
+    let folder = tempfile::tempdir().expect("a folder");
+    let redis = format!(
+        "[auth_store.redis]\nurl = \"{}\"\n\
+         [auth_store.redis.commands.session]\nrevoke = [\"DEL sess:{{id}}\"]\n",
+        server.url()
+    );
+    let daemon = Daemon::start(&folder, &config(&folder, &redis));
+    for session in ["s1", "s2"] {
+        server.ask::<()>(&["SET", &format!("sess:{session}"), "the user's state"]);
+    }
+    let at = |country: &str, agent: &str, ip: &str| json!({ "kind": "session", "country": country, "user_agent": agent, "ip": ip });
+    let (home, away) = (at("DE", "firefox", "192.0.2.1"), at("BR", "curl", "198.51.100.1"));
+    for place in [&home, &away, &home, &away] {
+        daemon.post_events(&uses("s1", place));
+        daemon.post_events(&uses("s2", &home));
+    }
+    until("the session is gone", PATIENCE, || {
+        (server.ask::<u8>(&["EXISTS", "sess:s1"]) == 0).then_some(())
+    });
+    let summary = finding(&daemon, "session").expect("a finding")["summary"].clone();
+    assert_eq!(summary, "is used in DE and BR by turns (2 returns), by another agent at each");
+    assert_eq!(server.ask::<u8>(&["EXISTS", "sess:s2"]), 1, "another session goes on");
+}
