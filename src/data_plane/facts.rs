@@ -23,8 +23,6 @@ use crate::model::signal::LateUse;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
 
-/// The most tokens of a grant that end with it. Chosen: far more than live at once.
-const MEMBERS_MAX: usize = 256;
 /// The most late uses that one batch reports.
 const LATE_USES_MAX: usize = 1024;
 /// The most sightings that are given.
@@ -149,9 +147,6 @@ impl Partition {
 
     fn state_reuse(&mut self, number: u32, row: &Row, before: Before) {
         let (family, time) = (row.claims.family, row.time);
-        if let Some(Entry { profile, .. }) = self.profiles.get_mut(number) {
-            profile.trace_mut().family = family;
-        }
         let ended = self.grants.get(family).and_then(Grant::ended);
         if let Some(ended) = ended {
             if row.outcome == Outcome::Accepted {
@@ -162,6 +157,7 @@ impl Partition {
             return;
         }
         if row.kind != Kind::RefreshToken {
+            self.grants.entry(family).add_access(row.hash);
             return;
         }
         let refresh = Refresh {
@@ -182,8 +178,8 @@ impl Partition {
         }
     }
 
-    /// Ends a grant: each token of it that is remembered, the refresh tokens first and the one that is still
-    /// good before those that are used up.
+    /// Ends a grant: the tokens of it that are remembered, the one that is still good first and the one that
+    /// was presented last.
     #[cold]
     fn end_grant(
         &mut self,
@@ -192,19 +188,18 @@ impl Partition {
         seen: (Action, Observation),
         time: EventTime,
     ) {
-        self.grants.entry(family).end(time);
-        let mut members = self.profiles.of_family(family);
-        members.sort_by_key(|(number, kind, last_seen)| {
-            let is_last = *number == presented;
-            (is_last, *kind != Kind::RefreshToken, std::cmp::Reverse(*last_seen), *number)
-        });
-        members.truncate(MEMBERS_MAX);
-        for (number, ..) in members {
+        let grant = self.grants.entry(family);
+        grant.end(time);
+        let tokens: Vec<u64> = grant.tokens().collect();
+        for hash in tokens {
             let params = &self.params.profile;
-            if let Some(number) = self.profiles.warm(number, time.second(), params) {
+            let found = self.profiles.number_of(hash).filter(|number| *number != presented);
+            let warm = found.and_then(|number| self.profiles.warm(number, time.second(), params));
+            if let Some(number) = warm {
                 self.state(number, seen, None, time);
             }
         }
+        self.state(presented, seen, None, time);
         self.release_evicted();
     }
 
@@ -222,11 +217,8 @@ impl Partition {
         let found = self.profiles.find(hash, kind, id);
         self.now = self.now.max(now);
         let by_person = mark == Mark::InService { by_person: true };
-        if let Some(number) = found.filter(|_| by_person)
-            && let Some(family) = self.profiles.family(number)
-            && let Some(grant) = self.grants.get_mut(family)
-        {
-            grant.restore();
+        if by_person {
+            self.grants.restore(hash);
         }
         let leak = if let Mark::Leaked(leak) = &mark { Some(leak.clone()) } else { None };
         if matches!(mark, Mark::InService { .. }) {

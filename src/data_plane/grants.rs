@@ -42,9 +42,11 @@ impl GrantTable {
         self.grants.get(&family.to_bytes()).map(|kept| &kept.grant)
     }
 
-    /// The same, to change.
-    pub fn get_mut(&mut self, family: Family) -> Option<&mut Grant> {
-        self.grants.get_mut(&family.to_bytes()).map(|kept| &mut kept.grant)
+    /// Takes back the end of the grants that a token belongs to. Cost: looks at every grant.
+    pub fn restore(&mut self, token: u64) {
+        let grants = self.grants.values_mut().map(|kept| &mut kept.grant);
+        let of_token = grants.filter(|grant| grant.tokens().any(|hash| hash == token));
+        of_token.for_each(Grant::restore);
     }
 
     /// The grant of a family, which is known from now on.

@@ -1,7 +1,7 @@
 //! Markers of credentials, known besides their events: canaries, leaks, and those out of service.
 //!
-//! Bounded: those out of service make room for newer ones; canaries and leaks are as many as the
-//! watchlist holds, which has its own bound.
+//! Bounded: of those out of service, and of leaks, the oldest make room for newer ones; canaries are as many as
+//! people add.
 //!
 //! **Does not** outlast a restart: the host says it again.
 
@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 
 /// So many credentials out of service are known by one partition. Chosen: about a megabyte.
 const OUT_OF_SERVICE_MAX: usize = 16_384;
+/// So many leaked credentials are known. Chosen: as many as the watchlist holds.
+const LEAKS_MAX: usize = 50_000;
 
 /// The marker of one credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,8 @@ pub struct MarkerTable {
     markers: HashMap<u64, Marker>,
     /// Those out of service, in the order in which they came.
     out_of_service: VecDeque<u64>,
+    /// Those that leaked, in the order in which they came.
+    leaked: VecDeque<u64>,
 }
 
 impl MarkerTable {
@@ -53,7 +57,9 @@ impl MarkerTable {
             Mark::Leaked(leak) => {
                 // A proof isn't weakened by a later report.
                 let is_proof = leak.is_proof || marker.leak.as_ref().is_some_and(|it| it.is_proof);
-                marker.leak = Some(Box::new(Leak { is_proof, ..leak }));
+                if marker.leak.replace(Box::new(Leak { is_proof, ..leak })).is_none() {
+                    self.leaked.push_back(hash);
+                }
             }
             Mark::OutOfService(at) => {
                 if marker.ended.replace(at).is_none() {
@@ -77,11 +83,20 @@ impl MarkerTable {
         while self.out_of_service.len() > OUT_OF_SERVICE_MAX
             && let Some(first) = self.out_of_service.pop_front()
         {
-            if let Some(marker) = self.markers.get_mut(&first) {
-                marker.ended = None;
-                if marker.is_empty() {
-                    self.markers.remove(&first);
-                }
+            self.forget(first, |marker| marker.ended = None);
+        }
+        while self.leaked.len() > LEAKS_MAX
+            && let Some(first) = self.leaked.pop_front()
+        {
+            self.forget(first, |marker| marker.leak = None);
+        }
+    }
+
+    fn forget(&mut self, hash: u64, part: impl FnOnce(&mut Marker)) {
+        if let Some(marker) = self.markers.get_mut(&hash) {
+            part(marker);
+            if marker.is_empty() {
+                self.markers.remove(&hash);
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  index: 32 bits of the hash -> number     warm:  profiles, 336 bytes
-//!                                           cold: what is left after an hour of silence, 116
+//!                                           cold: what is left after an hour of silence, 108
 //! ```
 //! Profiles lie in slabs that never move, so growth copies nothing. The index maps 32 bits of the
 //! credential's hash to the profile's number; the id at the profile settles the rest. A credential that is
@@ -29,7 +29,6 @@ use crate::detect::profile::{Profile, Recorded};
 use crate::detect::unproven::day_of;
 use crate::model::credential::Kind;
 use crate::model::features::Facts;
-use crate::model::proof::Family;
 use compact_str::CompactString;
 use hashbrown::HashTable;
 
@@ -133,13 +132,17 @@ impl ProfileTable {
 
     /// Kind and id of the credential with that hash.
     pub fn name_of(&self, hash: u64) -> Option<(Kind, &str)> {
+        self.name(self.number_of(hash)?)
+    }
+
+    /// The number of the credential with that hash, cold or warm.
+    pub fn number_of(&self, hash: u64) -> Option<u32> {
         let tag = tag_of(hash);
-        let named = |slot: &Slot| {
-            self.name(slot.number)
-                .filter(|(kind, id)| slot.tag == tag && self.seed.hash(*kind, id) == hash)
+        let is_it = |slot: &Slot| {
+            let named = self.name(slot.number).filter(|_| slot.tag == tag);
+            named.is_some_and(|(kind, id)| self.seed.hash(kind, id) == hash)
         };
-        let slot = self.index.find(spread(tag), |slot| named(slot).is_some())?;
-        named(slot)
+        self.index.find(spread(tag), is_it).map(|slot| slot.number)
     }
 
     pub(super) fn name(&self, number: u32) -> Option<(Kind, &str)> {
@@ -269,33 +272,6 @@ impl ProfileTable {
         if let Ok(found) = self.index.find_entry(spread(tag), is_it) {
             found.remove();
         }
-    }
-
-    /// The family of the credential of that number.
-    pub fn family(&self, number: u32) -> Option<Family> {
-        if number & COLD == 0 {
-            return self.get(number).map(|entry| entry.profile.family());
-        }
-        self.cold.get(number & !COLD).map(|cold_entry| cold_entry.cold.family())
-    }
-
-    /// The credentials of a family: their numbers, kinds, and the second (since 1970) in which each was last
-    /// used. Cost: looks at every profile.
-    pub fn of_family(&self, family: Family) -> Vec<(u32, Kind, u32)> {
-        let places = self.warm.places().max(self.cold.places());
-        let numbers = (0..places).chain((0..places).map(|number| number | COLD));
-        let of = |number: u32| {
-            if self.family(number)? != family {
-                return None;
-            }
-            if number & COLD == 0 {
-                let profile = &self.get(number)?.profile;
-                return Some((number, profile.kind(), profile.windows().newest()));
-            }
-            let cold = &self.cold.get(number & !COLD)?.cold;
-            Some((number, cold.identity().kind, cold.last_seen()))
-        };
-        numbers.filter_map(of).collect()
     }
 
     /// The identity of each, and the second (since 1970) in which it was last used.

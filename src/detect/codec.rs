@@ -4,7 +4,7 @@ use super::detection::Observation;
 use crate::codec;
 use crate::model::credential::Kind;
 use crate::model::finding::{Action, Detector, Gate, Gates, Reached};
-use crate::model::proof::{Country, Family};
+use crate::model::proof::Country;
 use crate::model::time::EventTime;
 use crate::stats::codec::{Codec, Input};
 
@@ -19,22 +19,6 @@ impl Codec for EventTime {
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
         i64::decode(input).map(Self::from_ms)
-    }
-}
-
-/// The first layout of checkpoints that knows families.
-const FAMILIES_SINCE: u16 = 7;
-
-impl Codec for Family {
-    fn encode(&self, out: &mut Vec<u8>) {
-        self.to_bytes().encode(out);
-    }
-
-    fn decode(input: &mut Input<'_>) -> Option<Self> {
-        if input.version() < FAMILIES_SINCE {
-            return Some(Self::NONE);
-        }
-        Codec::decode(input).map(Self::from_bytes)
     }
 }
 

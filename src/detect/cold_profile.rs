@@ -11,10 +11,8 @@ use super::limit::Limit;
 use super::params::Params;
 use super::profile::Profile;
 use super::ramp::{self, Ramp};
-use super::session::Trace;
 use super::timestamp_resolution::TimestampResolution;
 use super::{baseline, cost, familiarity};
-use crate::model::proof::Family;
 use crate::stats::compact::Compact;
 use crate::stats::rate::Prior;
 
@@ -22,7 +20,7 @@ use crate::stats::rate::Prior;
 /// windows are empty and its probation is over.
 pub const SILENCE_S: u32 = 3600;
 
-/// A profile cold. Shape: 116 bytes.
+/// A profile cold. Shape: 108 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct ColdProfile {
     baseline: baseline::Learned,
@@ -38,7 +36,6 @@ pub struct ColdProfile {
     networks: u8,
     endpoints: u8,
     resolution: TimestampResolution,
-    family: Family,
 }
 
 impl ColdProfile {
@@ -62,7 +59,6 @@ impl ColdProfile {
             networks: profile.networks.learned(),
             endpoints: profile.endpoints.learned(),
             resolution: profile.resolution,
-            family: profile.trace.family,
         };
         (cold, graduates)
     }
@@ -85,13 +81,7 @@ impl ColdProfile {
         profile.networks = Cardinality::of(self.networks);
         profile.endpoints = Cardinality::of(self.endpoints);
         profile.resolution = self.resolution;
-        profile.trace = Trace::of(self.family);
         profile
-    }
-
-    /// The family that ties it to other tokens of its grant.
-    pub const fn family(&self) -> Family {
-        self.family
     }
 
     /// The identity.
@@ -123,8 +113,7 @@ crate::codec!(ColdProfile {
     networks,
     endpoints,
     resolution,
-    cost_known,
-    family
+    cost_known
 });
 
 #[cfg(test)]
@@ -144,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_sleeping_profile_is_small() {
-        assert!(size_of::<ColdProfile>() <= 116, "{}", size_of::<ColdProfile>());
+        assert!(size_of::<ColdProfile>() <= 112, "{}", size_of::<ColdProfile>());
         assert_eq!(Cadence::default().learned(), 0);
     }
 

@@ -25,7 +25,6 @@ use super::{burst, cost, limit};
 use crate::model::credential::Kind;
 use crate::model::features::{Aspect, Facts};
 use crate::model::finding::{Detector, Detectors};
-use crate::model::proof::Family;
 use crate::model::time::EventTime;
 use crate::stats::cusum::Usual;
 use crate::stats::rate::Prior;
@@ -298,12 +297,7 @@ impl Profile {
         self.identity.tenant = tenant;
     }
 
-    /// The family that ties it to other tokens of its grant.
-    pub const fn family(&self) -> Family {
-        self.trace.family
-    }
-
-    /// Its memory for proof, to change.
+    /// Where it was used, as a session; to change.
     pub const fn trace_mut(&mut self) -> &mut Trace {
         &mut self.trace
     }

@@ -74,11 +74,18 @@ struct Token {
     by: Client,
 }
 
-/// The grant of one family. Shape: 80 bytes.
+/// So many access tokens of a grant are remembered: those that end with it at once. Others end at their next
+/// use. Chosen: more than are alive where each lives for an hour.
+const ACCESS_MAX: usize = 8;
+
+/// The grant of one family. Shape: 152 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     newest: Token,
     before: Token,
+    /// The newest access tokens by their hashes, in a ring; 0: none.
+    access: [u64; ACCESS_MAX],
+    next: u8,
     /// When it was ended.
     ended: Option<EventTime>,
 }
@@ -113,6 +120,25 @@ impl Grant {
     /// When it was ended.
     pub const fn ended(&self) -> Option<EventTime> {
         self.ended
+    }
+
+    /// Takes a use of an access token that belongs to it.
+    pub fn add_access(&mut self, hash: u64) {
+        if self.access.contains(&hash) {
+            return;
+        }
+        let place = usize::from(self.next) % ACCESS_MAX;
+        if let Some(slot) = self.access.get_mut(place) {
+            *slot = hash;
+        }
+        self.next = self.next.wrapping_add(1);
+    }
+
+    /// The tokens that are remembered, by their hashes: the refresh token that is good, the one before, the
+    /// access tokens.
+    pub fn tokens(&self) -> impl Iterator<Item = u64> {
+        let refresh = [self.newest.hash, self.before.hash];
+        refresh.into_iter().chain(self.access).filter(|hash| *hash != 0)
     }
 
     /// Ends it.
@@ -216,7 +242,7 @@ impl Codec for Reuse {
 
 crate::codec!(Client { agent, network, country });
 crate::codec!(Token { hash, at, by });
-crate::codec!(Grant { newest, before, ended });
+crate::codec!(Grant { newest, before, access, next, ended });
 
 #[cfg(test)]
 mod tests {

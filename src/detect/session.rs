@@ -15,7 +15,7 @@
 use super::evidence::{CERTAIN_NATS, Evidence, grouped};
 use crate::model::credential::{Kind, Kinds};
 use crate::model::finding::{Action, Measure};
-use crate::model::proof::{Country, Family};
+use crate::model::proof::Country;
 use crate::stats::codec::{Codec, Input};
 
 /// Parameters of a session that isn't used as one.
@@ -98,7 +98,7 @@ impl Place {
     }
 }
 
-/// The memory of a credential that proof needs. Shape: 16 bytes.
+/// Where a session was used. Shape: 12 bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Trace {
     /// The place, and in the highest 4 bits how often it returned.
@@ -107,8 +107,6 @@ pub struct Trace {
     before: u32,
     /// The minute (since 1970, modulo 65,536) of the last change of place.
     left: u16,
-    /// The family, which ties it to others.
-    pub family: Family,
 }
 
 const PLACE: u32 = (1 << 28) - 1;
@@ -147,11 +145,6 @@ pub enum Odd {
 }
 
 impl Trace {
-    /// With its family alone, as after an hour of silence.
-    pub fn of(family: Family) -> Self {
-        Self { family, ..Self::default() }
-    }
-
     /// Takes a use at `place` in that second.
     pub fn record(&mut self, place: Place, second: u32, params: &Params) -> Option<(Action, Odd)> {
         if place == Place::default() {
@@ -190,7 +183,6 @@ impl Codec for Trace {
     fn encode(&self, out: &mut Vec<u8>) {
         (self.here, self.before).encode(out);
         self.left.encode(out);
-        self.family.encode(out);
     }
 
     fn decode(input: &mut Input<'_>) -> Option<Self> {
@@ -198,8 +190,7 @@ impl Codec for Trace {
             return Some(Self::default());
         }
         let (here, before) = Codec::decode(input)?;
-        let (left, family) = (Codec::decode(input)?, Codec::decode(input)?);
-        Some(Self { here, before, left, family })
+        Some(Self { here, before, left: Codec::decode(input)? })
     }
 }
 
