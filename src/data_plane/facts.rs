@@ -43,7 +43,7 @@ impl Partition {
             let leak = marker.leak.as_deref().cloned();
             let is_canary = marker.is_canary;
             if let Some(leak) = leak.filter(|_| row.outcome == Outcome::Accepted) {
-                self.state_leak(number, leak, !before.is_known, row.time);
+                self.state_leak(number, leak, !before.was_used, row.time);
             }
             if is_canary {
                 self.state_canary(number, row);
@@ -115,21 +115,34 @@ impl Partition {
         }
     }
 
-    fn state_reuse(&mut self, number: u32, row: &Row, before: Before) {
-        let (family, time) = (row.claims.family, row.time);
+    /// Remembers a refresh token that was handed out, so that it ends with its grant though it was never
+    /// used. It is no use: nothing is counted or learned.
+    #[cold]
+    pub(super) fn record_issue(&mut self, number: u32, row: &Row, is_new: bool) {
+        if let Some(Entry { profile, .. }) = self.profiles.get_mut(number).filter(|_| is_new) {
+            profile.set_unused();
+        }
+        self.join_grant(number, row);
+    }
+
+    /// Ties a token to its grant. Whether that goes on; a token of one that was ended is a finding.
+    fn join_grant(&mut self, number: u32, row: &Row) -> bool {
+        let family = row.claims.family;
         if let Some(Entry { profile, .. }) = self.profiles.get_mut(number) {
             profile.trace_mut().family = family;
         }
-        let ended = self.grants.get(family).and_then(Grant::ended);
-        if let Some(ended) = ended {
-            if row.outcome == Outcome::Accepted {
-                let reuse = Reuse::Ended(time.ms_since(ended).max(0) as f64 / 1000.0);
-                let action = self.params.profile.reuse.action;
-                self.state(number, (action, Observation::Reuse(reuse)), None, time);
-            }
-            return;
+        let Some(ended) = self.grants.get(family).and_then(Grant::ended) else { return true };
+        if row.outcome == Outcome::Accepted {
+            let reuse = Reuse::Ended(row.time.ms_since(ended).max(0) as f64 / 1000.0);
+            let action = self.params.profile.reuse.action;
+            self.state(number, (action, Observation::Reuse(reuse)), None, row.time);
         }
-        if row.kind != Kind::RefreshToken {
+        false
+    }
+
+    fn state_reuse(&mut self, number: u32, row: &Row, before: Before) {
+        let (family, time) = (row.claims.family, row.time);
+        if !self.join_grant(number, row) || row.kind != Kind::RefreshToken {
             return;
         }
         let refresh = Refresh {
@@ -138,7 +151,7 @@ impl Partition {
             by: Client::of(&row.facts),
             outcome: row.outcome,
             reason: row.claims.reason,
-            was_used: before.is_known,
+            was_used: before.was_used,
         };
         let found = self.grants.entry(family).record(&refresh, &self.params.profile.reuse);
         let Some((action, reuse)) = found else { return };
@@ -162,9 +175,10 @@ impl Partition {
     ) {
         self.grants.entry(family).end(time);
         let mut members = self.profiles.of_family(family);
-        members.sort_by_key(|(number, kind, last_seen)| {
+        members.sort_by_key(|(number, identity, last_seen)| {
             let is_last = *number == presented;
-            (is_last, *kind != Kind::RefreshToken, std::cmp::Reverse(*last_seen), *number)
+            let is_access = identity.kind != Kind::RefreshToken;
+            (is_last, is_access, identity.is_used(), std::cmp::Reverse(*last_seen), *number)
         });
         members.truncate(MEMBERS_MAX);
         for (number, ..) in members {

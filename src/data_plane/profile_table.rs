@@ -279,9 +279,9 @@ impl ProfileTable {
         self.cold.get(number & !COLD).map(|cold_entry| cold_entry.cold.family())
     }
 
-    /// The credentials of a family: their numbers, kinds, and the second (since 1970) in which each was last
+    /// The credentials of a family: their numbers, identities, and the second (since 1970) in which each was last
     /// used. Cost: looks at every profile.
-    pub fn of_family(&self, family: Family) -> Vec<(u32, Kind, u32)> {
+    pub fn of_family(&self, family: Family) -> Vec<(u32, Identity, u32)> {
         let places = self.warm.places().max(self.cold.places());
         let numbers = (0..places).chain((0..places).map(|number| number | COLD));
         let of = |number: u32| {
@@ -290,10 +290,10 @@ impl ProfileTable {
             }
             if number & COLD == 0 {
                 let profile = &self.get(number)?.profile;
-                return Some((number, profile.kind(), profile.windows().newest()));
+                return Some((number, *profile.identity(), profile.windows().newest()));
             }
             let cold = &self.cold.get(number & !COLD)?.cold;
-            Some((number, cold.identity().kind, cold.last_seen()))
+            Some((number, *cold.identity(), cold.last_seen()))
         };
         numbers.filter_map(of).collect()
     }

@@ -10,6 +10,10 @@
 //! holds an *old* token could otherwise end a live grant by showing it; that is why an operator can let
 //! it alert only.
 //!
+//! The live token was handed out and, as a rule, not used yet when an older one comes back. Servers that say
+//! what they hand out (reason `issued`, which is no use) let it end with its grant; of others it is known at its
+//! first use alone, and ends then.
+//!
 //! A grant whose tokens never changed says nothing of this: its server doesn't rotate them. A server's
 //! refusal with the reason `reused` says so itself.
 //!
