@@ -56,6 +56,7 @@ mod prometheus;
 mod readme;
 mod redis;
 mod redis_servers;
+mod refresh_rotation;
 mod reload;
 mod roles;
 mod sample;
