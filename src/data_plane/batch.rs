@@ -123,6 +123,16 @@ pub struct Row {
     pub verified: bool,
 }
 
+impl Row {
+    /// Whether it says that a refresh token was handed out, which is no use of it.
+    pub fn is_issue(&self) -> bool {
+        self.kind == Kind::RefreshToken
+            && self.claims.reason == Some(Reason::Issued)
+            && self.outcome == Outcome::Accepted
+            && !self.claims.family.is_none()
+    }
+}
+
 /// An outcome, and whether the caller was verified, as one byte: 0 to 2 for the outcome where it
 /// implies that, 3 to 5 where the event states the contrary.
 struct Use(Outcome, bool);

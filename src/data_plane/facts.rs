@@ -33,7 +33,7 @@ impl Partition {
     /// that proves nothing.
     pub(super) fn state_facts(&mut self, number: u32, batch: &Batch, row: &Row, before: Before) {
         let is_invalid = self.state_validity(number, batch, row);
-        if is_invalid || !before.is_known || row.claims.reason.is_some() {
+        if is_invalid || !before.was_used || row.claims.reason.is_some() {
             self.audit_lifetime(batch, row);
         }
         if self.params.profile.session.kinds.has(row.kind) {
@@ -46,7 +46,7 @@ impl Partition {
             let leak = marker.leak.as_deref().cloned();
             let is_canary = marker.is_canary;
             if let Some(leak) = leak.filter(|_| row.outcome == Outcome::Accepted) {
-                self.state_leak(number, leak, !before.is_known, row.time);
+                self.state_leak(number, leak, !before.was_used, row.time);
             }
             if is_canary {
                 self.state_canary(number, row);
@@ -145,15 +145,33 @@ impl Partition {
         }
     }
 
+    /// Remembers a refresh token that was handed out, so that it ends with its grant though it was never
+    /// used. It is no use: nothing is counted or learned.
+    #[cold]
+    pub(super) fn record_issue(&mut self, number: u32, row: &Row, is_new: bool) {
+        if let Some(Entry { profile, .. }) = self.profiles.get_mut(number).filter(|_| is_new) {
+            profile.set_unused();
+        }
+        if self.is_of_live_grant(number, row) {
+            self.grants.entry(row.claims.family).set_issued(row.hash);
+        }
+    }
+
+    /// Whether the grant of a token goes on; a token of one that was ended is a finding.
+    fn is_of_live_grant(&mut self, number: u32, row: &Row) -> bool {
+        let ended = self.grants.get(row.claims.family).and_then(Grant::ended);
+        let Some(ended) = ended else { return true };
+        if row.outcome == Outcome::Accepted {
+            let reuse = Reuse::Ended(row.time.ms_since(ended).max(0) as f64 / 1000.0);
+            let action = self.params.profile.reuse.action;
+            self.state(number, (action, Observation::Reuse(reuse)), None, row.time);
+        }
+        false
+    }
+
     fn state_reuse(&mut self, number: u32, row: &Row, before: Before) {
         let (family, time) = (row.claims.family, row.time);
-        let ended = self.grants.get(family).and_then(Grant::ended);
-        if let Some(ended) = ended {
-            if row.outcome == Outcome::Accepted {
-                let reuse = Reuse::Ended(time.ms_since(ended).max(0) as f64 / 1000.0);
-                let action = self.params.profile.reuse.action;
-                self.state(number, (action, Observation::Reuse(reuse)), None, time);
-            }
+        if !self.is_of_live_grant(number, row) {
             return;
         }
         if row.kind != Kind::RefreshToken {
@@ -166,7 +184,7 @@ impl Partition {
             by: Client::of(&row.facts),
             outcome: row.outcome,
             reason: row.claims.reason,
-            was_used: before.is_known,
+            was_used: before.was_used,
         };
         let found = self.grants.entry(family).record(&refresh, &self.params.profile.reuse);
         let Some((action, reuse)) = found else { return };

@@ -127,8 +127,8 @@ pub(super) struct BusiestMinute {
 /// A profile as it was before an event.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
-    /// Whether it was known.
-    pub(super) is_known: bool,
+    /// Whether a use of it was known.
+    pub(super) was_used: bool,
     /// The newest second in which it was used.
     pub(super) last_second: u32,
 }
@@ -405,8 +405,14 @@ impl Partition {
             self.counters.refused += 1;
         } else if let Some(number) = known.or_else(|| self.admit_expected(batch, row, time)) {
             self.follow_tenant(number, batch, row);
-            let last = self.profiles.get(number).map(|entry| entry.profile.windows().newest());
-            let before = Before { is_known: known.is_some(), last_second: last.unwrap_or(0) };
+            if row.is_issue() {
+                self.record_issue(number, row, known.is_none());
+                return;
+            }
+            let entry = self.profiles.get(number);
+            let last = entry.map(|entry| entry.profile.windows().newest());
+            let was_used = known.and(entry).is_some_and(|it| it.profile.identity().is_used());
+            let before = Before { was_used, last_second: last.unwrap_or(0) };
             self.watch(number, row, time);
             if rejected && !self.is_refused_by_order(row) {
                 self.watch_failed(number, time, true);

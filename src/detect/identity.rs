@@ -38,7 +38,7 @@ pub struct Identity {
     pub tenant: u16,
     /// Its kind.
     pub kind: Kind,
-    /// In how many hours it was used; at most 255.
+    /// In how many hours it was used; at most 255. 0: it was handed out alone.
     pub hours: u8,
 }
 
@@ -46,6 +46,11 @@ impl Identity {
     /// Of a credential first seen at `second`.
     pub const fn new(kind: Kind, tenant: u16, limit: Limit, second: u32) -> Self {
         Self { first_seen: second, limit, tenant, kind, hours: 1 }
+    }
+
+    /// Whether it was ever used.
+    pub const fn is_used(&self) -> bool {
+        self.hours > 0
     }
 }
 

@@ -125,6 +125,7 @@ impl Profile {
                 }
             }
         }
+        self.identity.hours = self.identity.hours.max(1);
         let ms = time.ms_of_second();
         self.resolution.record(newest, second, ms);
         self.cadence.record(newest, second, ms);
@@ -285,6 +286,11 @@ impl Profile {
     /// The identity.
     pub const fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// Takes note that it was handed out, and not used yet.
+    pub const fn set_unused(&mut self) {
+        self.identity.hours = 0;
     }
 
     /// Its kind.

@@ -10,6 +10,10 @@
 //! holds an *old* token could otherwise end a live grant by showing it; that is why an operator can let
 //! it alert only.
 //!
+//! The live token was handed out and, as a rule, not used yet when an older one comes back. Servers that say
+//! what they hand out (reason `issued`, which is no use) let it end with its grant; of others it is known at its
+//! first use alone, and ends then.
+//!
 //! A grant whose tokens never changed says nothing of this: its server doesn't rotate them. A server's
 //! refusal with the reason `reused` says so itself.
 //!
@@ -78,11 +82,13 @@ struct Token {
 /// use. Chosen: more than are alive where each lives for an hour.
 const ACCESS_MAX: usize = 8;
 
-/// The grant of one family. Shape: 152 bytes.
+/// The grant of one family. Shape: 160 bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grant {
     newest: Token,
     before: Token,
+    /// The hash of the refresh token that was handed out last; 0: none.
+    issued: u64,
     /// The newest access tokens by their hashes, in a ring; 0: none.
     access: [u64; ACCESS_MAX],
     next: u8,
@@ -122,6 +128,11 @@ impl Grant {
         self.ended
     }
 
+    /// Takes it that a refresh token was handed out.
+    pub const fn set_issued(&mut self, hash: u64) {
+        self.issued = hash;
+    }
+
     /// Takes a use of an access token that belongs to it.
     pub fn add_access(&mut self, hash: u64) {
         if self.access.contains(&hash) {
@@ -134,11 +145,14 @@ impl Grant {
         self.next = self.next.wrapping_add(1);
     }
 
-    /// The tokens that are remembered, by their hashes: the refresh token that is good, the one before, the
-    /// access tokens.
+    /// The tokens that are remembered, each once, by their hashes: the refresh token that is good, the last two
+    /// that were used, the access tokens, the newest first. Older refresh tokens are used up.
     pub fn tokens(&self) -> impl Iterator<Item = u64> {
-        let refresh = [self.newest.hash, self.before.hash];
-        refresh.into_iter().chain(self.access).filter(|hash| *hash != 0)
+        let issued = if self.issued == self.newest.hash { 0 } else { self.issued };
+        let refresh = [issued, self.newest.hash, self.before.hash];
+        let (newer, older) = self.access.split_at(usize::from(self.next) % ACCESS_MAX);
+        let access = newer.iter().rev().chain(older.iter().rev()).copied();
+        refresh.into_iter().chain(access).filter(|hash| *hash != 0)
     }
 
     /// Ends it.
@@ -242,7 +256,7 @@ impl Codec for Reuse {
 
 crate::codec!(Client { agent, network, country });
 crate::codec!(Token { hash, at, by });
-crate::codec!(Grant { newest, before, access, next, ended });
+crate::codec!(Grant { newest, before, issued, access, next, ended });
 
 #[cfg(test)]
 mod tests {

@@ -57,7 +57,7 @@ pub const fn is_success(status: Option<u16>) -> bool {
     matches!(status, Some(200..=299))
 }
 
-/// A gateway's reason for refusing a credential that is genuine. Other reasons are text alone.
+/// The reason of an answer about a credential that is genuine. Other reasons are text alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reason {
     /// The credential's end has passed.
@@ -74,11 +74,13 @@ pub enum Reason {
     Scope,
     /// The credential's quota is used up.
     OverQuota,
+    /// The credential was handed out: a refresh token's first sight, and no use of it.
+    Issued,
 }
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Expired,
         Self::NotYetValid,
         Self::Revoked,
@@ -86,6 +88,7 @@ impl Reason {
         Self::DeniedAddress,
         Self::Scope,
         Self::OverQuota,
+        Self::Issued,
     ];
 
     /// The name on the wire.
@@ -98,6 +101,7 @@ impl Reason {
             Self::DeniedAddress => "denied_address",
             Self::Scope => "scope",
             Self::OverQuota => "over_quota",
+            Self::Issued => "issued",
         }
     }
 

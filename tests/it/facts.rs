@@ -244,6 +244,29 @@ fn a_server_that_refuses_a_used_up_token_proves_it_and_a_stranger_does_not() {
 }
 
 #[test]
+fn a_refresh_token_that_was_handed_out_and_never_used_ends_with_its_grant_and_its_first_use_is_none()
+ {
+    let mut world = world();
+    let issue = |id: &str, ms| AuthEvent { reason: Some("issued".into()), ..refresh(id, ms) };
+    world.send(&issue("r1", 0));
+    for (n, [used, next]) in [["r1", "r2"], ["r2", "r3"], ["r3", "r4"]].into_iter().enumerate() {
+        let ms = i64::try_from(n).expect("few") * HOUR_MS + HOUR_MS / 2;
+        world.send(&refresh(used, ms));
+        world.send(&issue(next, ms));
+        world.send(&refresh(used, ms + 40_000));
+    }
+    assert_eq!(world.found(Detector::Reuse), Vec::<String>::new(), "issues and lost responses");
+    let elsewhere = by(*b"BR", 9, "curl", refresh("r3", 4 * HOUR_MS));
+    world.send(&elsewhere);
+    let found = world.found(Detector::Reuse);
+    assert_eq!(found.first().map(String::as_str), Some("refresh_token:r4 revoke"), "{found:?}");
+    assert_eq!(found.len(), 3, "r1 is used up for long");
+    world.send(&issue("r5", 4 * HOUR_MS + 1000));
+    let last = world.found(Detector::Reuse).pop();
+    assert_eq!(last.as_deref(), Some("refresh_token:r5 revoke"), "after the end");
+}
+
+#[test]
 fn alert_alone_leaves_the_grant_to_its_owner() {
     let mut params = Params::default();
     params.profile.reuse.action = Action::Alert;

@@ -57,6 +57,7 @@ mod proof;
 mod readme;
 mod redis;
 mod redis_servers;
+mod refresh_rotation;
 mod reload;
 mod roles;
 mod sample;

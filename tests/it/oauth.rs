@@ -15,20 +15,25 @@ use tripline::adapters::enforce::auth_store::AuthStore;
 use tripline::model::decision::Receipt;
 
 /// What the server's clients have in common.
-const SECRET: &str = "secret-of-the-tests";
+pub const SECRET: &str = "secret-of-the-tests";
 const REVOKES: &str = "/token/revocation";
 const INTROSPECTS: &str = "/token/introspection";
 
 /// A real authorization server, and a folder with the secret of its clients.
-struct Server {
+pub struct Server {
     _process: Process,
-    base: String,
+    pub base: String,
     folder: tempfile::TempDir,
 }
 
 impl Server {
     /// Starts one; none where its tests are left out.
     fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// The same, with further arguments: a module that watches it, and where that sends events.
+    pub fn start_with(further: &[&str]) -> Option<Self> {
         if skipped("oidc") {
             return None;
         }
@@ -38,7 +43,7 @@ impl Server {
             concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/authorization_server/server.mjs");
         let installed = concat!(env!("CARGO_MANIFEST_DIR"), "/target/tools/authorization-server");
         let mut command = Command::new("node");
-        command.args([script, &port.to_string(), installed]).stdout(Stdio::null());
+        command.args([script, &port.to_string(), installed]).args(further).stdout(Stdio::null());
         let log = std::fs::File::create(folder.path().join("log")).expect("a log");
         let process = Process::start(command.stderr(log));
         let base = format!("http://127.0.0.1:{port}");
@@ -104,7 +109,7 @@ impl Server {
 }
 
 /// The `jti` of a token.
-fn jti(token: &str) -> String {
+pub fn jti(token: &str) -> String {
     let payload = token.split('.').nth(1).expect("a payload");
     let claims = URL_SAFE_NO_PAD.decode(payload).expect("base64");
     let claims: Value = serde_json::from_slice(&claims).expect("JSON");

@@ -209,7 +209,7 @@ fn detail(field: Field) -> Option<EventField> {
         Field::Reason => (
             Shape::Text,
             "unknown",
-            "of the gateway's answer: `expired`, `not_yet_valid`, `revoked`, `reused`, `denied_address`, `scope`, `over_quota`, or any text",
+            "of the gateway's answer: `expired`, `not_yet_valid`, `revoked`, `reused`, `denied_address`, `scope`, `over_quota`, `issued` (of a refresh token: handed out, which is no use), or any text",
         ),
     };
     Some(EventField { name: field.as_str(), shape, default, meaning })
