@@ -44,7 +44,15 @@ fn the_demo_tells_its_story_and_ends_by_itself() {
     let done = Command::new(BINARY).arg("demo").output().expect("runs");
     let said = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{said}");
-    for part in ["in the browser:", "in a terminal:", "revoked", "accepted again", "Success"] {
+    for part in [
+        "in the browser:",
+        "in a terminal:",
+        "revoked",
+        "accepted again",
+        "finding by leak",
+        "the grant is ended",
+        "Success",
+    ] {
         assert!(said.contains(part), "{part} is missing in {said}");
     }
 }
