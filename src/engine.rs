@@ -1,17 +1,24 @@
 //! A engine for one thread: a partition and the control plane behind it.
 //!
-//! **Invariant** D-1: the same events, parameters and seed give the same signals and decisions,
-//! byte for byte.
+//! **Invariant** D-1: the same events, marks, restores, parameters and seed give the same signals and
+//! decisions, byte for byte.
+//!
+//! **Does not** mark what its own control plane takes out of service: a replay reads what gateways did,
+//! and these obeyed no decision of it.
 
 use crate::control_plane;
 use crate::control_plane::control::Control;
+use crate::control_plane::params::PersonOrder;
 use crate::data_plane::batch::{Batch, HashSeed};
 use crate::data_plane::counters::Counters;
 use crate::data_plane::partition::{self, Clock, Partition};
-use crate::data_plane::shard_driver::ShardDriver;
-use crate::model::decision::Decision;
+use crate::data_plane::shard_driver::{ShardDriver, ShardOutput};
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, Order, Status};
+use crate::model::proof::Mark;
 use crate::model::signal::{HoursOfUse, Signal, UserOfHour};
 use crate::model::time::EventTime;
+use compact_str::CompactString;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -69,6 +76,51 @@ impl Engine {
     pub fn apply(&mut self, batch: &Batch, mut each: impl FnMut(Output)) {
         let Some(newest) = batch.newest() else { return };
         let output = self.driver.step(batch, Clock::Events);
+        self.judge(output, &mut each);
+        self.tick(newest, each);
+    }
+
+    /// Takes what is known of a credential besides its events, at `now`: after the events before it, and
+    /// before those after it. `each` gets what follows, in order.
+    pub fn mark(
+        &mut self,
+        credential: &Credential,
+        mark: Mark,
+        now: EventTime,
+        mut each: impl FnMut(Output),
+    ) {
+        let (_, output) = self.driver.mark(credential, mark, now);
+        self.judge(output, &mut each);
+        self.tick(now, each);
+    }
+
+    /// Puts a credential back into service at `now`, as a person's word.
+    pub fn restore(
+        &mut self,
+        credential: &Credential,
+        now: EventTime,
+        mut each: impl FnMut(Output),
+    ) {
+        self.tick(now, &mut each);
+        let by = CompactString::const_new("a person");
+        let order = PersonOrder {
+            credential: credential.clone(),
+            order: Order::Restore,
+            account: by.clone(),
+            by,
+            reason: String::new(),
+            lasts_ms: None,
+            held: Status::Active,
+        };
+        // Nothing in force is too severe to be restored.
+        if let Ok(Some(decision)) = self.control.on_person(order, now) {
+            each(Output::Decision(Box::new(decision)));
+        }
+        self.mark(credential, Mark::InService { by_person: true }, now, each);
+    }
+
+    /// Lets the control plane decide on the signals of an output.
+    fn judge(&mut self, output: ShardOutput, each: &mut impl FnMut(Output)) {
         self.counters.add(&output.counters);
         self.hours.extend(output.hours);
         for signal in output.signals {
@@ -88,7 +140,6 @@ impl Engine {
         if self.hours.len() >= HOURS_MAX {
             self.learn_hours(u64::MAX);
         }
-        self.tick(newest, each);
     }
 
     /// Tells the control plane of the hours of use up to the `seen`th.

@@ -39,8 +39,9 @@ pub struct Cli {
 /// The command.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a demonstration: a simulated fleet, a leaked key, detection, revocation, undo. Needs no
-    /// set-up and ends by itself; exit code 0 only if every step succeeded.
+    /// Run a demonstration: a simulated fleet, a stolen key, detection, revocation, undo; a leak report,
+    /// a copied refresh token. Needs no set-up and ends by itself; exit code 0 only if every step
+    /// succeeded.
     Demo(DemoArgs),
     /// Run the daemon. Without a configuration: HTTP source on 127.0.0.1:7878, embedded store in
     /// ./tripline-data, mode shadow.
@@ -249,7 +250,7 @@ pub fn run(cli: Cli) -> Exit {
     match cli.command {
         Command::Demo(args) => {
             logging::start("error");
-            demo::demo(args.port, args.stay)
+            demo::launch::demo(args.port, args.stay)
         }
         Command::Run { config } => {
             logging::start("info");

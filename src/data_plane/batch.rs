@@ -11,6 +11,7 @@ use compact_str::CompactString;
 use siphasher::sip::SipHasher13;
 use std::hash::Hasher;
 use std::net::IpAddr;
+use std::ops::Range;
 
 /// The seed of the hash by which credentials are found: secret, so that no one can choose ids
 /// that collide.
@@ -248,7 +249,13 @@ impl Batch {
 
     /// The same events in batches of at most `most` each.
     pub fn pieces(&self, most: usize) -> impl Iterator<Item = Self> {
-        self.rows.chunks(most.max(1)).map(|rows| {
+        self.pieces_of(0..self.rows.len(), most)
+    }
+
+    /// The events of that range, in batches of at most `most` each.
+    pub fn pieces_of(&self, range: Range<usize>, most: usize) -> impl Iterator<Item = Self> {
+        let rows = self.rows.get(range).unwrap_or_default();
+        rows.chunks(most.max(1)).map(|rows| {
             let mut piece = Self::default();
             for row in rows {
                 let credential = piece.keep(self.credential(row));

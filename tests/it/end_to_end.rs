@@ -119,8 +119,15 @@ fn the_demo_comes_true_within_a_minute() {
         .expect("the demo runs");
     let told = String::from_utf8_lossy(&done.stdout);
     assert!(done.status.success(), "{told}\n{}", String::from_utf8_lossy(&done.stderr));
-    for part in ["A quiet fleet", "finding by", "revoked:", "still answered 403", "accepted again"]
-    {
+    for part in [
+        "A quiet fleet",
+        "finding by",
+        "revoked:",
+        "still answered 403",
+        "accepted again",
+        "finding by leak: fp_",
+        "the grant is ended",
+    ] {
         assert!(told.contains(part), "{part} is missing in\n{told}");
     }
 }

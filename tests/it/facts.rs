@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tripline::data_plane::batch::{Batch, HashSeed};
 use tripline::data_plane::partition::{Clock, Params};
 use tripline::data_plane::shard_driver::ShardDriver;
+use tripline::engine::Engine;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::event::{AuthEvent, Outcome};
 use tripline::model::finding::{Action, Detector};
@@ -347,6 +348,44 @@ fn a_canary_alerts_however_it_is_presented_and_tells_who_else_was_there() {
     world.signals.clear();
     world.send(&event(Kind::ApiKey, "trap", HOUR_MS));
     assert!(world.signals.iter().all(|signal| signal.finding.closed.is_some()));
+}
+
+/// Events of one credential a minute apart, with marks and a restore between them, in batches of `most`.
+fn played(most: usize) -> Vec<String> {
+    let mut engine = Engine::new(Arc::default(), Arc::default(), SEED);
+    let mut said = Vec::new();
+    let at = |minute: i64| EventTime::from_ms(START_MS + minute * 60_000);
+    let name = Credential::parse("k").expect("a name");
+    for hour in 0..6 {
+        let mut batch = Batch::default();
+        for minute in 60 * hour..60 * (hour + 1) {
+            batch.push(&event(Kind::ApiKey, "k", minute * 60_000), minute, SEED);
+        }
+        for piece in batch.pieces(most) {
+            engine.apply(&piece, |output| said.push(format!("{output:?}")));
+        }
+        let now = at(60 * hour + 59);
+        let each = |output| said.push(format!("{output:?}"));
+        match hour {
+            0 => engine.mark(&name, Mark::OutOfService(now), now, each),
+            1 | 4 => engine.restore(&name, now, each),
+            2 => engine.mark(&name, leak(false), now, each),
+            3 => engine.mark(&name, leak(true), now, each),
+            _ => {}
+        }
+    }
+    said
+}
+
+#[test]
+fn the_same_events_marks_and_restores_give_the_same_however_they_are_cut() {
+    let whole = played(usize::MAX);
+    for part in ["taken out of service", "leak_proven", "Decision"] {
+        assert!(whole.iter().any(|one| one.contains(part)), "{part} is missing");
+    }
+    for most in [1, 7, 60] {
+        assert_eq!(played(most), whole, "{most}");
+    }
 }
 
 #[test]

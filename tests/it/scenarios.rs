@@ -17,12 +17,53 @@ fn written(text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
     (folder, path)
 }
 
+fn shipped() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config/scenarios")
+}
+
 #[test]
-fn the_shipped_scenario_comes_true() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let (code, out, err) = run(&root.join("config/scenarios/leaked_key.toml"));
-    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
-    assert_eq!(out.matches("ok      ").count(), 5, "{out}");
+fn every_shipped_scenario_comes_true() {
+    let files = std::fs::read_dir(shipped()).expect("a folder");
+    let mut count = 0;
+    for file in files {
+        let path = file.expect("an entry").path();
+        let name = path.display();
+        let text = std::fs::read_to_string(&path).expect("reads");
+        let command = format!(
+            "tripline test config/scenarios/{}",
+            path.file_name().expect("a name").display()
+        );
+        assert!(text.contains(&command), "{name} says how it is run");
+        let (code, out, err) = run(&path);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{name}: {out}");
+        let expected = text.lines().filter(|line| *line == "[[expect]]").count();
+        assert_eq!(out.matches("ok      ").count(), expected, "{name}: {out}");
+        count += 1;
+    }
+    assert!(count >= 7, "{count}");
+}
+
+/// What a shipped scenario shows, and something else in its place.
+const CHANGES: [(&str, &str, &str); 8] = [
+    ("leaked_key", "rate = \"6k/min\"", "rate = \"60/min\""),
+    ("leak_before_use", "at = \"1h\"", "at = \"30h\""),
+    ("leak_before_use", "proof = false", "proof = true"),
+    ("expired_token", "expires = \"0s\"", "expires = \"1h\""),
+    ("revoked_key_passes", "at = \"1h\"", "at = \"9h\""),
+    ("refresh_reuse", "family = \"grant_stolen\"\n", ""),
+    ("two_places", "country = \"BR\"", "country = \"DE\""),
+    ("canary", "[[canary]]\ncredential = \"key_trap\"", "[[canary]]\ncredential = \"other\""),
+];
+
+#[test]
+fn a_shipped_scenario_fails_without_what_it_shows() {
+    for (name, shown, other) in CHANGES {
+        let text = std::fs::read_to_string(shipped().join(format!("{name}.toml"))).expect("reads");
+        assert!(text.contains(shown), "{name}: {shown}");
+        let (_folder, path) = written(&text.replace(shown, other));
+        let (code, out, err) = run(&path);
+        assert_eq!(code, Some(1), "{name} without {shown}: {out}{err}");
+    }
 }
 
 #[test]
@@ -87,6 +128,15 @@ fn a_mistake_is_said_with_its_place_and_a_remedy() {
         ),
         ("[[expect]]\ncredential = \"k\"\nfinding = \"brust\"", "write one of limit, burst"),
         ("[[expect]]\ncredential = \"k\"\nwho = 1", "unknown field `who`"),
+        (
+            "[[use]]\ncredential = \"k\"\nlasts = \"1h\"\nrate = \"1/s\"\nissued = \"yesterday\"",
+            "with a minus for a time before the start",
+        ),
+        (
+            "[[leak]]\ncredential = \"k\"\nat = \"9000d\"\n[[expect]]\ncredential = \"k\"",
+            "10 years",
+        ),
+        ("[[restore]]\ncredential = \"k\"\n[[expect]]\ncredential = \"k\"", "missing field `at`"),
         ("events = [\"no.ndjson\"]\n[[expect]]\ncredential = \"k\"", "can't read"),
     ] {
         let (_folder, path) = written(text);

@@ -29,6 +29,18 @@ pub struct Scenario {
     /// Stretches of use.
     #[serde(default, rename = "use")]
     pub uses: Vec<Use>,
+    /// Reports of leaked secrets.
+    #[serde(default, rename = "leak")]
+    pub leaks: Vec<LeakReport>,
+    /// Canaries.
+    #[serde(default, rename = "canary")]
+    pub canaries: Vec<Canary>,
+    /// Credentials that are taken out of service.
+    #[serde(default)]
+    pub out_of_service: Vec<Moment>,
+    /// Credentials that a person puts back into service.
+    #[serde(default, rename = "restore")]
+    pub restores: Vec<Moment>,
     /// The expectations.
     #[serde(rename = "expect")]
     pub expectations: Vec<Expectation>,
@@ -55,6 +67,10 @@ pub struct Use {
     /// The outcome at the gateway.
     #[serde(default, deserialize_with = "outcome")]
     pub outcome: Outcome,
+    /// The gateway's reason for it.
+    pub reason: Option<String>,
+    /// Whether the caller holds the credential. Default: as the outcome implies.
+    pub verified: Option<bool>,
     /// Where it comes from.
     pub ip: Option<IpAddr>,
     /// How many networks it comes from, counted up from the /24 of `ip`.
@@ -69,6 +85,60 @@ pub struct Use {
     pub endpoint: Option<String>,
     /// The cost of each request.
     pub tokens: Option<u64>,
+    /// When the credential was issued, from the start of the scenario. Unit: milliseconds.
+    #[serde(default, deserialize_with = "moment_if")]
+    pub issued: Option<i64>,
+    /// When it ends by itself, from the start of the scenario. Unit: milliseconds.
+    #[serde(default, deserialize_with = "moment_if")]
+    pub expires: Option<i64>,
+    /// The grant that it belongs to.
+    pub family: Option<String>,
+    /// The authority that issued it.
+    pub issuer: Option<String>,
+    /// The gateway that answers.
+    pub gateway: Option<String>,
+}
+
+/// A report that the secret of a credential leaked.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeakReport {
+    /// Whose: `kind:id`, or the id of an API key.
+    #[serde(deserialize_with = "credential")]
+    pub credential: Credential,
+    /// When it comes, from the start of the scenario. Unit: milliseconds.
+    #[serde(default, deserialize_with = "duration")]
+    pub at: i64,
+    /// Where the secret was found.
+    #[serde(default = "somewhere")]
+    pub place: String,
+    /// Whether it proves that the secret is this credential's. Default: true.
+    #[serde(default = "yes")]
+    pub proof: bool,
+}
+
+/// A credential that no one has a reason to use.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Canary {
+    /// Whose: `kind:id`, or the id of an API key.
+    #[serde(deserialize_with = "credential")]
+    pub credential: Credential,
+    /// Since when, from the start of the scenario. Unit: milliseconds.
+    #[serde(default, deserialize_with = "duration")]
+    pub from: i64,
+}
+
+/// When something is done to a credential.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moment {
+    /// Whose: `kind:id`, or the id of an API key.
+    #[serde(deserialize_with = "credential")]
+    pub credential: Credential,
+    /// When, from the start of the scenario. Unit: milliseconds.
+    #[serde(deserialize_with = "duration")]
+    pub at: i64,
 }
 
 /// The expectation about one credential.
@@ -111,6 +181,10 @@ const fn one() -> u32 {
     1
 }
 
+fn somewhere() -> String {
+    "a report".to_owned()
+}
+
 fn read<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     parse: impl FnOnce(&str) -> Option<T>,
@@ -137,6 +211,16 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error>
 
 fn duration_if<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
     duration(deserializer).map(Some)
+}
+
+/// A time from the start of the scenario, which may lie before it.
+fn moment_if<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>, D::Error> {
+    let parse = |text: &str| match text.strip_prefix('-') {
+        Some(before) => duration_of(before).map(|ms| -ms),
+        None => duration_of(text),
+    };
+    let remedy = format!("{DURATIONS}, with a minus for a time before the start");
+    read(deserializer, parse, &remedy).map(Some)
 }
 
 fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {

@@ -4,3 +4,4 @@ pub mod expectation;
 pub mod format;
 pub mod runner;
 pub mod story;
+pub mod timeline;

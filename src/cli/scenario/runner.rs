@@ -5,6 +5,7 @@
 
 use super::expectation::Outcome;
 use super::format::{Scenario, Use};
+use super::timeline::{Step, moments_of, steps_of};
 use crate::adapters::sources::file::{Layout, Records};
 use crate::adapters::storage::key_material;
 use crate::cli::scenario::story::ScenarioResult;
@@ -17,6 +18,7 @@ use crate::engine::{Engine, Output};
 use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::event::AuthEvent;
+use crate::model::signal::Signal;
 use crate::model::time::EventTime;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -89,7 +91,7 @@ pub fn run(path: &Path) -> Result<Vec<Outcome>, ScenarioError> {
     }
     batch.sort_by_time();
     batch.number_from(0);
-    let story = play(&batch, &settings);
+    let story = play(&batch, steps_of(&scenario, start), &settings);
     Ok(scenario
         .expectations
         .iter()
@@ -97,18 +99,30 @@ pub fn run(path: &Path) -> Result<Vec<Outcome>, ScenarioError> {
         .collect())
 }
 
-fn play(batch: &Batch, settings: &Settings) -> ScenarioResult {
+/// Runs the events in order of time, and each step before the events of its time.
+fn play(batch: &Batch, steps: Vec<Step>, settings: &Settings) -> ScenarioResult {
     let partition = Arc::new(settings.partition.clone());
     let control = Arc::new(settings.control.clone());
     let mut engine = Engine::new(partition, control, key_material::REPLAY_SEED);
     let mut story = ScenarioResult::default();
-    for piece in batch.pieces(BATCH) {
-        engine.apply(&piece, |output| match output {
-            Output::Signal(signal) => {
-                story.findings.insert(signal.finding.id, signal.finding);
-            }
-            Output::Decision(decision) => story.decisions.push(*decision),
-        });
+    let mut record = |output| match output {
+        Output::Signal(signal) => {
+            let Signal { finding, .. } = *signal;
+            story.findings.insert(finding.id, finding);
+        }
+        Output::Decision(decision) => story.decisions.push(*decision),
+    };
+    let mut begin = 0;
+    for step in steps {
+        let end = batch.rows().partition_point(|row| row.time < step.at);
+        for piece in batch.pieces_of(begin..end, BATCH) {
+            engine.apply(&piece, &mut record);
+        }
+        step.apply(&mut engine, &mut record);
+        begin = end;
+    }
+    for piece in batch.pieces_of(begin..batch.len(), BATCH) {
+        engine.apply(&piece, &mut record);
     }
     story
 }
@@ -135,11 +149,25 @@ fn check(scenario: &Scenario) -> Result<(), String> {
         if requests_of(stretch) == 0 {
             return Err(format!("{credential}: so short a use, at that rate, makes no request"));
         }
+        let span = -SPAN_MS_MAX..=SPAN_MS_MAX;
+        let far = |ms: &i64| !span.contains(ms);
+        if stretch.issued.iter().chain(&stretch.expires).any(far) {
+            return Err(format!(
+                "{credential}: `issued` and `expires` must lie within 10 years of the start"
+            ));
+        }
+    }
+    for (at, credential) in moments_of(scenario) {
+        if at > SPAN_MS_MAX {
+            return Err(format!("{credential}: all must happen within 10 years of the start"));
+        }
     }
     for one in &scenario.expectations {
         let credential = &one.credential;
         let used = |stretch: &Use| stretch.credential == *credential;
-        if scenario.events.is_empty() && !scenario.uses.iter().any(used) {
+        let is_named = scenario.uses.iter().any(used)
+            || moments_of(scenario).any(|(_, named)| named == credential);
+        if scenario.events.is_empty() && !is_named {
             return Err(format!("{credential}: expected in [[expect]], but never used"));
         }
         let of_decision = one.carried_out.is_some() || one.held_by.is_some();
@@ -177,6 +205,13 @@ fn invent(stretch: &Use, start: EventTime, seed: u64, batch: &mut Batch) {
     event.kind = stretch.credential.kind();
     event.tenant = stretch.tenant.as_deref().map(Cow::Borrowed);
     event.set_outcome(stretch.outcome);
+    event.verified = stretch.verified.unwrap_or(event.verified);
+    event.reason = stretch.reason.as_deref().map(Cow::Borrowed);
+    event.issued = stretch.issued.map(|ms| start.plus_ms(ms));
+    event.expires = stretch.expires.map(|ms| start.plus_ms(ms));
+    event.family = stretch.family.as_deref().map(Cow::Borrowed);
+    event.issuer = stretch.issuer.as_deref().map(Cow::Borrowed);
+    event.gateway = stretch.gateway.as_deref().map(Cow::Borrowed);
     event.country = stretch.country;
     event.user_agent = stretch.user_agent.as_deref().map(Cow::Borrowed);
     event.endpoint = stretch.endpoint.as_deref().map(Cow::Borrowed);

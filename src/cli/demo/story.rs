@@ -1,36 +1,14 @@
-//! `tripline demo`: the main job, live, on this machine alone.
-//!
-//! A fleet of forty keys with 26 hours behind it; one key leaks and is used at 10,000 requests a
-//! minute. The demo is an ordinary client of an ordinary daemon: events go in over HTTP, a gateway
-//! asks `/v1/check`, a person restores. It ends with exit code 0 only if all of it came true; asked
-//! to stay, the fleet lives on, and now and then another key leaks, until a signal ends it.
+//! The story of the demo: a quiet fleet, a thief, the undo; then what needs no suspicion.
 
-use super::exit::Exit;
-use super::output::{print_error, print_out, print_problem};
+use super::stage::{DemoError, LEAKED, PATIENCE, Stage, line};
 use crate::adapters::clock;
-use crate::adapters::http::auth::Role;
-use crate::adapters::storage::key_material;
-use crate::config::loader;
-use crate::config::settings::{Settings, Token};
-use crate::daemon::startup::Daemon;
-use crate::data_plane::batch::HashSeed;
-use crate::formats::events::native;
-use crate::model::event::{AuthEvent, Outcome};
-use crate::model::time::EventTime;
-use secrecy::{ExposeSecret, SecretString};
+use crate::model::event::Outcome;
 use serde_json::Value;
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Keys in the fleet. Chosen.
 const FLEET: u32 = 40;
-/// The key that leaks.
-const LEAKED: &str = "key_07";
 /// How much of the past the fleet has. Unit: minutes. Chosen: more than the day after which a peak is
 /// trusted.
 const HISTORY_MIN: i64 = 26 * 60;
@@ -39,18 +17,7 @@ const STEP_MS: u64 = 100;
 /// The thief's rate. Unit: requests per minute.
 const THEFT_PER_MIN: f64 = 10_000.0;
 /// The limit of every key. Unit: requests per minute.
-const CONTRACT: &str = "1000/min";
-/// How long anything may take to come true.
-const PATIENCE: Duration = Duration::from_secs(15);
-
-/// The tenants of the keys: more than one, as the revocation limit lets through one revocation an hour for each.
-const TENANTS: [&str; 4] = ["acme", "bloom", "cargo", "delta"];
-
-/// The tenant of a key, by its last digit.
-fn tenant_of(key: &str) -> &'static str {
-    let last = key.bytes().last().map_or(0, usize::from);
-    TENANTS.get(last % TENANTS.len()).copied().unwrap_or("acme")
-}
+pub(super) const CONTRACT: &str = "1000/min";
 
 /// How long the fleet is quiet before the first leak; longer where people want to look on.
 const QUIET: Duration = Duration::from_secs(3);
@@ -58,144 +25,6 @@ const QUIET_TO_LOOK: Duration = Duration::from_secs(15);
 /// How long a thief goes on after a refusal, as the demo stays, and how long it is quiet then.
 const REFUSED: Duration = Duration::from_secs(5);
 const BETWEEN_LEAKS: Duration = Duration::from_secs(40);
-
-#[derive(Debug, thiserror::Error)]
-enum DemoError {
-    #[error("the daemon did not start")]
-    Start(#[from] crate::daemon::start_error::StartError),
-    #[error("a request failed")]
-    Http(#[from] reqwest::Error),
-    #[error("can't read the system's randomness")]
-    Random(#[source] std::io::Error),
-    #[error("can't use {}", path.display())]
-    Folder {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("the demo failed: {0}")]
-    Untrue(&'static str),
-}
-
-/// A small generator of pseudo-random numbers. Source: Vigna, "An experimental exploration of
-/// Marsaglia's xorshift generators, scrambled" (xorshift64*).
-struct Random(u64);
-
-impl Random {
-    fn unit(&mut self) -> f64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1_u64 << 53) as f64
-    }
-
-    /// How many events a Poisson stream has where `mean` are expected. Source: Knuth, TAOCP
-    /// vol. 2, 3.4.1.
-    fn poisson(&mut self, mean: f64) -> u32 {
-        let (limit, mut product, mut count) = ((-mean).exp(), self.unit(), 0);
-        while product > limit {
-            product *= self.unit();
-            count += 1;
-        }
-        count
-    }
-}
-
-/// The fleet and its thief, and the client that sends their events.
-struct Stage {
-    http: reqwest::Client,
-    /// Orders over the Unix socket, as a person does.
-    operator: reqwest::Client,
-    base: String,
-    /// The token of the demo, for its client and the console.
-    token: SecretString,
-    random: Random,
-    sent: u64,
-}
-
-/// Runs the demo; `stay`: it goes on after the story, until a signal.
-pub fn demo(port: u16, stay: bool) -> Exit {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            print_error(&error);
-            return Exit::Unavailable;
-        }
-    };
-    let (folder, token) = match own_folder().and_then(|folder| Ok((folder, own_token()?))) {
-        Ok(made) => made,
-        Err(error) => {
-            print_error(&error);
-            return Exit::Unavailable;
-        }
-    };
-    let Some(settings) = demo_settings(port, &folder, token.clone()) else {
-        print_problem("the demo's own settings are invalid");
-        return Exit::Configuration;
-    };
-    let played = runtime.block_on(play(settings, token, stay));
-    let cleared = std::fs::remove_dir_all(&folder);
-    if let Err(source) = cleared {
-        print_error(&DemoError::Folder { path: folder, source });
-    }
-    match played {
-        Ok(()) => Exit::Good,
-        Err(error) => {
-            print_error(&error);
-            Exit::Findings
-        }
-    }
-}
-
-/// A folder that was not there before, for this user alone: what someone else laid out is not used.
-fn own_folder() -> Result<PathBuf, DemoError> {
-    let HashSeed(number, _) = key_material::random_seed().map_err(DemoError::Random)?;
-    let path = std::env::temp_dir().join(format!("tripline-demo-{number:016x}"));
-    let made = std::fs::DirBuilder::new().mode(0o700).create(&path);
-    made.map(|()| path.clone()).map_err(|source| DemoError::Folder { path, source })
-}
-
-/// A token that no one can guess.
-fn own_token() -> Result<SecretString, DemoError> {
-    let HashSeed(one, two) = key_material::random_seed().map_err(DemoError::Random)?;
-    Ok(SecretString::from(format!("{one:016x}{two:016x}")))
-}
-
-fn demo_settings(port: u16, folder: &std::path::Path, secret: SecretString) -> Option<Settings> {
-    let text = format!("mode.default = \"revoke\"\nlimits.default = \"{CONTRACT}\"\n");
-    let mut settings = loader::check("demo", &text, BTreeMap::new()).ok()?;
-    folder.clone_into(&mut settings.data_dir);
-    settings.admin.path = Some(folder.join("tripline.sock"));
-    settings.http.listen = SocketAddr::from(([127, 0, 0, 1], port));
-    // The console may operate there: with a token that only this demo knows.
-    let roles = Role::ALL.to_vec();
-    settings.http.tokens = vec![Token { name: "demo".to_owned(), secret, roles, sources: None }];
-    Some(settings)
-}
-
-async fn play(settings: Settings, token: SecretString, stay: bool) -> Result<(), DemoError> {
-    let socket = settings.admin.path.clone();
-    let mut operator = reqwest::Client::builder();
-    if let Some(socket) = settings.admin.path.clone() {
-        operator = operator.unix_socket(socket);
-    }
-    let operator = operator.build()?;
-    let daemon = Box::pin(Daemon::start(settings)).await?;
-    let base = format!("http://{}", daemon.address());
-    let stage = Stage {
-        http: reqwest::Client::new(),
-        operator,
-        base,
-        token,
-        random: Random(0x7269_706c_696e_6521),
-        sent: 0,
-    };
-    stage.introduce(socket.as_deref());
-    let told = stage.tell(stay).await;
-    daemon.stop().await;
-    told
-}
 
 /// Waits for SIGINT or SIGTERM; for ever where they can't be heard.
 async fn ended() {
@@ -211,28 +40,8 @@ async fn ended() {
     }
 }
 
-fn line(at: Option<Duration>, text: &str) {
-    match at {
-        Some(at) => print_out(&format!("  {:>7.2} s  {text}", at.as_secs_f64())),
-        None => print_out(text),
-    }
-}
-
 impl Stage {
-    /// Says where to look.
-    fn introduce(&self, socket: Option<&std::path::Path>) {
-        line(None, &format!("tripline demo: a daemon, its metrics at {}/metrics", self.base));
-        let token = self.token.expose_secret();
-        line(None, &format!("   in the browser:  {}/#token={token}", self.base));
-        if let Some(socket) = socket {
-            let own = std::env::current_exe();
-            let own = own.as_deref().unwrap_or_else(|_| std::path::Path::new("tripline"));
-            let (own, socket) = (own.display(), socket.display());
-            line(None, &format!("   in a terminal:   {own} top --operate --socket {socket}"));
-        }
-    }
-
-    async fn tell(mut self, stay: bool) -> Result<(), DemoError> {
+    pub(super) async fn tell(mut self, stay: bool) -> Result<(), DemoError> {
         line(
             None,
             &format!(
@@ -288,6 +97,8 @@ impl Stage {
         if self.check().await? != 200 {
             return Err(DemoError::Untrue("the restored key was taken out of service again"));
         }
+        self.leak_report().await?;
+        self.token_reuse().await?;
         self.summary(refused).await?;
         if stay { self.stay().await } else { Ok(()) }
     }
@@ -421,84 +232,6 @@ impl Stage {
         self.send(events).await
     }
 
-    async fn send(
-        &mut self,
-        events: Vec<(EventTime, String, &'static str, Outcome)>,
-    ) -> Result<(), DemoError> {
-        let mut body = String::new();
-        self.sent += events.len() as u64;
-        for (time, key, address, outcome) in events {
-            let mut event = AuthEvent::new(time, Cow::Owned(key));
-            event.tenant = Some(Cow::Borrowed(tenant_of(&event.credential)));
-            event.ip = address.parse().ok();
-            event.set_outcome(outcome);
-            body.push_str(&native::encode(&event));
-            body.push('\n');
-        }
-        // The queue may be full for a moment while the history goes in.
-        for _ in 0..50 {
-            let request = self
-                .http
-                .post(format!("{}/v1/events", self.base))
-                .bearer_auth(self.token.expose_secret())
-                .body(body.clone());
-            let status = request.send().await?.status().as_u16();
-            match status {
-                200 => return Ok(()),
-                429 => tokio::time::sleep(Duration::from_millis(50)).await,
-                _ => return Err(DemoError::Untrue("events were refused")),
-            }
-        }
-        Err(DemoError::Untrue("the queue stayed full"))
-    }
-
-    async fn check(&self) -> Result<u16, DemoError> {
-        self.check_of(LEAKED).await
-    }
-
-    async fn check_of(&self, key: &str) -> Result<u16, DemoError> {
-        let request = self.http.get(format!("{}/v1/check", self.base));
-        let answer = request
-            .header("x-tripline-credential", format!("api_key:{key}"))
-            .header("x-tripline-token", self.token.expose_secret());
-        Ok(answer.send().await?.status().as_u16())
-    }
-
-    async fn until(
-        &self,
-        wanted: fn(u16) -> bool,
-        why: &'static str,
-    ) -> Result<Duration, DemoError> {
-        let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
-            if wanted(self.check().await?) {
-                return Ok(begun.elapsed());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        Err(DemoError::Untrue(why))
-    }
-
-    async fn findings(&self) -> Result<Vec<Value>, DemoError> {
-        Ok(self.read("/v1/findings").await?.json().await?)
-    }
-
-    async fn read(&self, path: &str) -> reqwest::Result<reqwest::Response> {
-        let request = self.http.get(format!("{}{path}", self.base));
-        request.bearer_auth(self.token.expose_secret()).send().await
-    }
-
-    async fn restore(&self) -> Result<(), DemoError> {
-        let url = format!("http://localhost/v1/credentials/api_key:{LEAKED}/restore");
-        let said = serde_json::json!({ "reason": "the leak was found and closed", "by": "demo" });
-        let answer: Value = self.operator.post(url).json(&said).send().await?.json().await?;
-        if answer.get("changed") == Some(&Value::Bool(true)) {
-            Ok(())
-        } else {
-            Err(DemoError::Untrue("there was nothing to restore"))
-        }
-    }
-
     async fn summary(&self, refused: Duration) -> Result<(), DemoError> {
         let decisions: Vec<Value> = self.read("/v1/decisions").await?.json().await?;
         line(
@@ -537,7 +270,7 @@ impl Stage {
             None,
             &format!(
                 "Success: stolen key refused {:.1} s after the theft began, and restored by one \
-                 call.",
+                 call; reported key and copied grant refused at once.",
                 refused.as_secs_f64()
             ),
         );
