@@ -89,7 +89,7 @@ impl Engine {
         now: EventTime,
         mut each: impl FnMut(Output),
     ) {
-        let (_, output) = self.driver.mark(credential, mark, now);
+        let output = self.driver.mark(credential, mark, now);
         self.judge(output, &mut each);
         self.tick(now, each);
     }

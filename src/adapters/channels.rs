@@ -56,9 +56,8 @@ pub enum DataMessage {
     LookUp(Credential, oneshot::Sender<Option<View>>),
     /// A question about the busiest credentials.
     Busiest(usize, oneshot::Sender<Vec<View>>),
-    /// A mark of a credential, known besides its events, as of that time; the answer says whether it is
-    /// remembered.
-    Mark(Credential, Mark, EventTime, oneshot::Sender<bool>),
+    /// A mark of a credential, known besides its events, as of that time.
+    Mark(Credential, Mark, EventTime, oneshot::Sender<()>),
     /// A question about credentials that were seen lately from the network of an address.
     SeenFrom(IpAddr, oneshot::Sender<Vec<(Credential, EventTime)>>),
     /// A question about the lifetimes of credentials.
@@ -282,28 +281,25 @@ impl DataPlane {
         if found.is_none() && !is_whole { Err(ThreadStalled) } else { Ok(found) }
     }
 
-    /// Tells every thread what is known of a credential besides its events, as of `now`; gives whether any of
-    /// them remembers it.
+    /// Marks a credential at every thread, as of `now`.
     ///
     /// # Errors
-    /// When one does not answer: it may hear it later.
+    /// When one does not answer: it may take the mark later.
     pub async fn mark(
         &self,
         credential: Credential,
         mark: Mark,
         now: EventTime,
-    ) -> Result<bool, ThreadStalled> {
+    ) -> Result<(), ThreadStalled> {
         let ask = async |thread: &mpsc::Sender<DataMessage>| {
             let (reply, answer) = oneshot::channel();
-            let told = DataMessage::Mark(credential.clone(), mark.clone(), now, reply);
-            thread.send(told).await.ok()?;
+            let message = DataMessage::Mark(credential.clone(), mark.clone(), now, reply);
+            thread.send(message).await.ok()?;
             answer.await.ok()
         };
         let answers = self.threads.iter().map(|thread| timeout(ANSWER_WAIT, ask(thread)));
         let answers = join_all(answers).await;
-        let is_whole = answers.iter().all(Result::is_ok);
-        let is_known = answers.into_iter().flatten().flatten().any(|is_known| is_known);
-        if is_whole || is_known { Ok(is_known) } else { Err(ThreadStalled) }
+        if answers.iter().all(Result::is_ok) { Ok(()) } else { Err(ThreadStalled) }
     }
 
     /// The lifetimes of credentials, over all threads that answer soon, and whether all did.

@@ -152,6 +152,9 @@ pub(crate) fn outcome(verb: &str, id: &str, done: &Value) -> String {
         }
         let before = text(done, "before");
         return match (verb, before.as_str()) {
+            ("restore", _) if is_withdrawn(done) => {
+                format!("{id}: the report of its leak is withdrawn; it is in service")
+            }
             ("restore", _) => {
                 format!("{id}: nothing to restore, it is in service; check its name")
             }
@@ -175,6 +178,9 @@ pub(crate) fn outcome(verb: &str, id: &str, done: &Value) -> String {
     if done.get("known") == Some(&Value::Bool(false)) {
         out.push_str("\n  no recent event names it; check its name");
     }
+    if is_withdrawn(done) {
+        out.push_str("\n  the report of its leak is withdrawn");
+    }
     let texts = |name: &str| {
         let all = done.get(name).and_then(Value::as_array).into_iter().flatten();
         all.filter_map(Value::as_str).collect::<Vec<_>>().join(", ")
@@ -197,6 +203,10 @@ pub(crate) fn outcome(verb: &str, id: &str, done: &Value) -> String {
         ));
     }
     out
+}
+
+fn is_withdrawn(done: &Value) -> bool {
+    done.get("leak_withdrawn") == Some(&Value::Bool(true))
 }
 
 fn credentials_table(found: &Value) -> String {

@@ -122,6 +122,7 @@ impl Builder<'_> {
                 recent: Arc::clone(&recent),
                 embedded: embedded.clone(),
                 stores: stores.clone(),
+                watchlist: watchlist.clone(),
                 fingerprints: Arc::clone(&fingerprints),
             }),
             canaries: Arc::new(CanariesState::new(watchlist, &fingerprints)),

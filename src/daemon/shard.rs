@@ -198,13 +198,11 @@ impl Owner {
                 let _gone = reply.send(views);
             }
             DataMessage::Mark(credential, mark, now, reply) => {
-                let mut is_known = false;
                 for Slot { number, driver, .. } in &mut self.slots {
-                    let (known_here, output) = driver.mark(&credential, mark.clone(), now);
-                    is_known |= known_here;
+                    let output = driver.mark(&credential, mark.clone(), now);
                     self.reporter.report(ShardId::Slot(*number), output, now);
                 }
-                let _gone = reply.send(is_known);
+                let _gone = reply.send(());
             }
             DataMessage::Lifetimes(reply) => {
                 let parts = self.slots.iter().map(|one| one.driver.partition().lifetimes());

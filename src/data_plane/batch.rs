@@ -47,10 +47,12 @@ impl HashSeed {
         Seed(self.0, self.1)
     }
 
-    /// The family of an event.
+    /// The family of an event, within its tenant: ids of grants are chosen by issuers, and one tenant's ends
+    /// no token of another.
     pub fn family(self, event: &AuthEvent<'_>) -> Family {
-        let family = event.family.as_deref();
-        family.map_or(Family::NONE, |family| Family::new(self.hash_all(&[family.as_bytes()])))
+        let tenant = event.tenant.as_deref().unwrap_or("").as_bytes();
+        let family = event.family.as_deref().map(str::as_bytes);
+        family.map_or(Family::NONE, |family| Family::new(self.hash_all(&[tenant, family])))
     }
 
     /// The hash by which an event finds its shard: the tokens of one grant share one.

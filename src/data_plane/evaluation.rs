@@ -247,7 +247,10 @@ impl Partition {
             updated: open_finding.told,
             closed: None,
             evidence_nats: detection.evidence_nats(),
-            summary: detection.summary(),
+            summary: match &place {
+                Some(place) => format!("{} ({place})", detection.summary()),
+                None => detection.summary(),
+            },
             evidence: detection.measures(),
             place,
             expires: open.and_then(|open| open.expires),
@@ -298,6 +301,7 @@ impl Partition {
         let Some(Entry { profile, .. }) = self.profiles.get_mut(number) else {
             return;
         };
+        open_findings.forget_places(closed);
         if closed != Detector::Failures {
             match open_findings.lessons() {
                 Some(peaks) => profile.absorb(&peaks),

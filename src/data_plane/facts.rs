@@ -45,10 +45,13 @@ impl Partition {
         if let Some(marker) = self.markers.get(row.hash) {
             let leak = marker.leak.as_deref().cloned();
             let is_canary = marker.is_canary;
-            if let Some(leak) = leak.filter(|_| row.outcome == Outcome::Accepted) {
+            // What is read again after a restart may be older than what is known by now.
+            let is_of_mark = !self.again || row.time >= marker.since;
+            let is_use = row.outcome != Outcome::Rejected || !self.is_refused_by_order(row);
+            if let Some(leak) = leak.filter(|_| is_use && is_of_mark) {
                 self.state_leak(number, leak, !before.was_used, row.time);
             }
-            if is_canary {
+            if is_canary && is_of_mark {
                 self.state_canary(number, row);
             }
         }
@@ -63,7 +66,8 @@ impl Partition {
 
     /// Whether the credential of a row is a canary.
     pub(super) fn is_canary(&self, row: &Row) -> bool {
-        self.markers.get(row.hash).is_some_and(|marker| marker.is_canary)
+        let marker = self.markers.get(row.hash);
+        marker.is_some_and(|marker| marker.is_canary && (!self.again || row.time >= marker.since))
     }
 
     /// States that a canary was presented, and from where.
@@ -107,7 +111,9 @@ impl Partition {
             self.count_late_use(batch, row, ended);
         }
         let params = &self.params.profile.validity;
-        let found = validity::evaluate((row.time, row.outcome), &row.claims, ended, params);
+        // A clock that is ahead makes no use late.
+        let time = row.time.min(self.arrived);
+        let found = validity::evaluate((time, row.outcome), &row.claims, ended, params);
         if let Some((action, seen)) = found {
             let gateway = batch.gateway(row).map(CompactString::from);
             self.state(number, (action, Observation::Validity(seen)), gateway, row.time);
@@ -117,7 +123,7 @@ impl Partition {
 
     #[cold]
     fn count_late_use(&mut self, batch: &Batch, row: &Row, ended: EventTime) {
-        let lag_ms = row.time.ms_since(ended);
+        let lag_ms = row.time.min(self.arrived).ms_since(ended);
         if lag_ms > 0 && self.late_uses.len() < LATE_USES_MAX {
             let gateway = CompactString::from(batch.gateway(row).unwrap_or(LateUse::UNKNOWN));
             self.late_uses.push(LateUse { gateway, lag_ms });
@@ -161,6 +167,8 @@ impl Partition {
     fn is_of_live_grant(&mut self, number: u32, row: &Row) -> bool {
         let ended = self.grants.get(row.claims.family).and_then(Grant::ended);
         let Some(ended) = ended else { return true };
+        // So that a person who restores this token finds its grant.
+        self.grants.entry(row.claims.family).add_access(row.hash);
         if row.outcome == Outcome::Accepted {
             let reuse = Reuse::Ended(row.time.ms_since(ended).max(0) as f64 / 1000.0);
             let action = self.params.profile.reuse.action;
@@ -184,7 +192,7 @@ impl Partition {
             by: Client::of(&row.facts),
             outcome: row.outcome,
             reason: row.claims.reason,
-            was_used: before.was_used,
+            used_at: before.was_used.then_some(before.last_second),
         };
         let found = self.grants.entry(family).record(&refresh, &self.params.profile.reuse);
         let Some((action, reuse)) = found else { return };
@@ -228,8 +236,8 @@ impl Partition {
         self.state(number, seen, Some(place), time);
     }
 
-    /// Takes a mark at `now`. Whether the credential is remembered, so that it concerns someone.
-    pub(super) fn mark(&mut self, credential: &Credential, mark: Mark, now: EventTime) -> bool {
+    /// Takes a mark at `now`.
+    pub(super) fn mark(&mut self, credential: &Credential, mark: Mark, now: EventTime) {
         let (kind, id) = (credential.kind(), credential.id());
         let hash = self.seed.hash(kind, id);
         let found = self.profiles.find(hash, kind, id);
@@ -242,7 +250,7 @@ impl Partition {
         if matches!(mark, Mark::InService { .. }) {
             self.lifetimes.set_out_of_service(hash, None);
         }
-        self.markers.set(hash, mark);
+        self.markers.set(hash, mark, now);
         let params = &self.params.profile;
         let warm = found.and_then(|number| self.profiles.warm(number, now.second(), params));
         self.release_evicted();
@@ -252,12 +260,11 @@ impl Partition {
         if let Some((leak, number)) = leak.zip(warm) {
             self.state_leak(number, leak, false, now);
         }
-        found.is_some()
     }
 
-    /// Closes the findings that justified to take a credential out of service, as a person has put it back.
+    /// Closes the findings that state facts, as a person has put the credential back into service.
     fn close_facts(&mut self, number: u32, now: EventTime) {
-        for detector in [Detector::Leak, Detector::Reuse, Detector::Session] {
+        for detector in Detector::ALL.into_iter().filter(|detector| detector.is_proof()) {
             let at = self.profiles.get(number).and_then(|entry| entry.profile.open_finding());
             let Some((at, open)) = at.and_then(|at| Some((at, self.open_findings.get_mut(at)?)))
             else {

@@ -69,6 +69,11 @@ impl OpenIncidents {
         is_news
     }
 
+    /// Forgets where the fact of `detector` was seen, as its finding closed.
+    pub fn forget_places(&mut self, detector: Detector) {
+        self.places.retain(|(of, _)| *of != detector);
+    }
+
     /// Whether learning is frozen at `now`: from the first suspicion until all is closed, or
     /// for a day.
     pub fn freezes(&self, now: EventTime) -> bool {

@@ -158,7 +158,7 @@ pub struct Partition {
     pub(super) newest: EventTime,
     /// The newest time of an event, whatever ticks say: the watermark of its source.
     pub(super) newest_event: EventTime,
-    arrived: EventTime,
+    pub(super) arrived: EventTime,
     pub(super) again: bool,
     pub(super) now: EventTime,
     pub(super) next_close: EventTime,
@@ -226,6 +226,7 @@ impl Partition {
     pub fn set_params(&mut self, params: std::sync::Arc<Params>) {
         self.params = params;
         self.hash_shared_networks();
+        self.lifetimes.set_skew(self.params.profile.validity.skew_ms);
         self.tenants.set_rules(|name| self.params.named_tenants.contains(name));
         let (limits, tenants) = (&self.params.profile.limits, &self.tenants);
         self.profiles.set_limits(|identity, id| {

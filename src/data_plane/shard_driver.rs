@@ -127,15 +127,10 @@ impl ShardDriver {
         self.collect()
     }
 
-    /// Takes what is known of a credential besides its events, at `now`; gives whether it is remembered.
-    pub fn mark(
-        &mut self,
-        credential: &Credential,
-        mark: Mark,
-        now: EventTime,
-    ) -> (bool, ShardOutput) {
-        let is_known = self.partition.mark(credential, mark, now);
-        (is_known, self.collect())
+    /// Takes a mark of a credential, known besides its events, at `now`.
+    pub fn mark(&mut self, credential: &Credential, mark: Mark, now: EventTime) -> ShardOutput {
+        self.partition.mark(credential, mark, now);
+        self.collect()
     }
 
     fn collect(&mut self) -> ShardOutput {

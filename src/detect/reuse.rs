@@ -109,8 +109,8 @@ pub struct Refresh {
     pub outcome: Outcome,
     /// The server's reason.
     pub reason: Option<Reason>,
-    /// Whether the token was used before.
-    pub was_used: bool,
+    /// When the token was last used before, where that is known. Unit: seconds since 1970.
+    pub used_at: Option<u32>,
 }
 
 /// A token of a grant that is no longer good.
@@ -168,7 +168,7 @@ impl Grant {
     /// Takes a use; gives the reuse that it proves. Whether the grant is to be ended, the caller decides by
     /// the action.
     pub fn record(&mut self, refresh: &Refresh, params: &Params) -> Option<(Action, Reuse)> {
-        let Refresh { hash, time, by, outcome, reason, was_used } = *refresh;
+        let Refresh { hash, time, by, outcome, reason, used_at } = *refresh;
         let says_reused = outcome == Outcome::Rejected && reason == Some(Reason::Reused);
         if !says_reused && outcome != Outcome::Accepted {
             return None;
@@ -176,12 +176,20 @@ impl Grant {
         let rotates = self.before.hash != 0;
         let seen = [self.newest, self.before].into_iter().find(|token| token.hash == hash);
         let Some(seen) = seen else {
-            if !was_used && !says_reused {
+            if used_at.is_none() && !says_reused {
                 (self.before, self.newest) = (self.newest, Token { hash, at: time, by });
                 return None;
             }
-            // Two tokens back or more, or a server that knows more than we do.
-            let is_old = was_used && rotates;
+            // Two tokens back or more, or a server that knows more than we do. One that is no newer than its
+            // last use was delivered again.
+            let apart_s = used_at.map(|used_at| i64::from(time.second()) - i64::from(used_at));
+            let is_repeated = apart_s.is_some_and(|apart_s| {
+                apart_s <= 0 || apart_s * 1000 <= params.grace_ms && by.is_same(self.newest.by)
+            });
+            if is_repeated {
+                return None;
+            }
+            let is_old = used_at.is_some() && rotates;
             let action = if is_old { params.action } else { params.action.min(Action::Alert) };
             return (is_old || says_reused).then_some((action, Reuse::UsedUp(None)));
         };
@@ -211,11 +219,17 @@ impl Evidence for Reuse {
 
     fn summary(&self) -> String {
         match self {
-            Self::UsedUp(Some(apart_s)) => format!(
-                "belongs to a grant of which a used-up refresh token came back {} s after its use, \
-                 from another client or too late for a repeated request",
-                grouped(*apart_s)
-            ),
+            Self::UsedUp(Some(apart_s)) => {
+                let after = if *apart_s < 1.0 {
+                    "within a second of its use".to_owned()
+                } else {
+                    format!("{} s after its use", grouped(*apart_s))
+                };
+                format!(
+                    "belongs to a grant of which a used-up refresh token came back {after}, from another \
+                     client or too late for a repeated request"
+                )
+            }
             Self::UsedUp(None) => {
                 "belongs to a grant of which a refresh token came back that was used up before"
                     .to_owned()
@@ -229,9 +243,8 @@ impl Evidence for Reuse {
 
     fn measures(&self) -> Vec<Measure> {
         match self {
-            Self::UsedUp(apart_s) => {
-                apart_s.iter().map(|apart_s| Measure::new("apart_s", *apart_s)).collect()
-            }
+            Self::UsedUp(Some(apart_s)) => vec![Measure::new("apart_s", *apart_s)],
+            Self::UsedUp(None) => vec![Measure::new("used_up", 1.0)],
             Self::Ended(ago_s) => vec![Measure::new("grant_ended_s", *ago_s)],
         }
     }
@@ -261,6 +274,7 @@ crate::codec!(Grant { newest, before, issued, access, next, ended });
 #[cfg(test)]
 mod tests {
     use super::{Action, Client, EventTime, Grant, Outcome, Params, Reason, Refresh};
+    use std::collections::BTreeMap;
 
     const OWNER: Client = Client { agent: 1, network: 1, country: 1 };
     const THIEF: Client = Client { agent: 2, network: 2, country: 2 };
@@ -268,7 +282,7 @@ mod tests {
     /// Uses of tokens as (token, second, client), all accepted; the most severe action.
     fn most(uses: &[(u64, i64, Client)]) -> Option<Action> {
         let mut grant = Grant::default();
-        let mut used = Vec::new();
+        let mut used = BTreeMap::new();
         let found = uses.iter().filter_map(|(hash, second, by)| {
             let refresh = Refresh {
                 hash: *hash,
@@ -276,9 +290,9 @@ mod tests {
                 by: *by,
                 outcome: Outcome::Accepted,
                 reason: None,
-                was_used: used.contains(hash),
+                used_at: used.get(hash).copied(),
             };
-            used.push(*hash);
+            used.insert(*hash, refresh.time.second());
             grant.record(&refresh, &Params::default())
         });
         found.map(|(action, _)| action).max()
@@ -311,6 +325,16 @@ mod tests {
     }
 
     #[test]
+    fn old_tokens_that_one_client_repeats_at_once_or_that_are_delivered_again_are_no_reuse() {
+        let at_once = [(1, 0, OWNER), (2, 1, OWNER), (3, 2, OWNER), (1, 5, OWNER)];
+        assert_eq!(most(&at_once), None);
+        let again = [(1, 0, OWNER), (2, 60, OWNER), (3, 120, OWNER), (1, 0, OWNER), (2, 60, OWNER)];
+        assert_eq!(most(&again), None);
+        let by_another = [(1, 0, OWNER), (2, 1, OWNER), (3, 2, OWNER), (1, 5, THIEF)];
+        assert_eq!(most(&by_another), Some(Action::Revoke));
+    }
+
+    #[test]
     fn what_is_not_known_of_a_client_is_held_against_no_one() {
         let unknown = Client::default();
         assert_eq!(most(&[(1, 0, OWNER), (2, 60, OWNER), (2, 65, unknown)]), None);
@@ -330,7 +354,7 @@ mod tests {
             by: THIEF,
             outcome: Outcome::Rejected,
             reason: Some(Reason::Reused),
-            was_used: false,
+            used_at: None,
         };
         let mut found =
             |refresh: &Refresh| grant.record(refresh, &Params::default()).map(|(action, _)| action);

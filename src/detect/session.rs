@@ -160,11 +160,17 @@ impl Trace {
             return None;
         }
         let minute = u16::try_from((second / 60) & 0xffff).unwrap_or(0);
-        let is_return = before != Place::default()
-            && !before.is_far(place)
-            && minute.wrapping_sub(self.left) <= params.return_min;
-        let returns = if is_return { (returns + 1).min(15) } else { 0 };
-        let held = !is_return || self.before & OTHER_AGENT != 0;
+        // Uses may come out of order.
+        let apart = minute.wrapping_sub(self.left);
+        let is_soon = apart.min(apart.wrapping_neg()) <= params.return_min;
+        let is_return = before != Place::default() && !before.is_far(place) && is_soon;
+        // A third place between takes no return back.
+        let returns = match (is_return, is_soon) {
+            (true, _) => (returns + 1).min(15),
+            (false, true) => returns,
+            (false, false) => 0,
+        };
+        let held = returns == 0 || self.before & OTHER_AGENT != 0;
         let other_agent = held && here.is_other_agent(place);
         self.here = place.0 | u32::from(returns) << 28;
         self.before = here.0 | if other_agent { OTHER_AGENT } else { 0 };
@@ -328,6 +334,20 @@ mod tests {
         assert_eq!(most(turns(here, there, 4), 60), Some(Action::Revoke));
         let same_agent = place(*b"BR", 1, 2);
         assert_eq!(most(turns(here, same_agent, 40), 60), Some(Action::Alert), "a tunnel");
+    }
+
+    #[test]
+    fn a_thief_who_changes_exits_or_whose_uses_come_late_is_at_two_places_all_the_same() {
+        let owner = place(*b"DE", 1, 1);
+        let exits = [*b"BR", *b"FR", *b"BR"].map(|country| place(country, 2, 2));
+        let uses = exits.into_iter().cycle().take(12).flat_map(|exit| [owner, exit]);
+        assert_eq!(most(uses, 60), Some(Action::Revoke));
+        let (mut trace, params) = (Trace::default(), Params::default());
+        let late = (0..12).filter_map(|n| {
+            let (at, lag) = if n % 2 == 0 { (owner, 0) } else { (exits[0], 61) };
+            trace.record(at, 1_700_000_000 + n * 10 - lag, &params)
+        });
+        assert_eq!(late.map(|(action, _)| action).max(), Some(Action::Revoke));
     }
 
     #[test]

@@ -94,6 +94,8 @@ pub enum Mark {
     NoCanary,
     /// Its secret was found where others can read it.
     Leaked(Leak),
+    /// The report of that was withdrawn.
+    NoLeak,
     /// It was taken out of service then.
     OutOfService(EventTime),
     /// It is in service: as a person decided if `by_person`, who takes back a leak and the end of a

@@ -98,6 +98,39 @@ fn a_reported_key_is_revoked_in_redis() {
 }
 
 #[test]
+fn a_report_of_another_tenant_s_key_goes_by_that_tenant_s_mode_and_limit() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let further = "[mode.tenant]\nquiet = \"shadow\"\n";
+    let config = config(&folder, further).replace("per_tenant_hour = 1000", "per_tenant_hour = 1");
+    let daemon = Daemon::start(&folder, &config);
+    let tenants = ["quiet", "acme", "acme", "bloom"];
+    for (number, tenant) in tenants.iter().enumerate() {
+        daemon.post_events(&uses(&secret(number), &json!({ "tenant": tenant })));
+    }
+    for number in 0..tenants.len() {
+        report(&daemon, &format!("m{number}"), &secret(number));
+    }
+    let decisions = until("all are decided", PATIENCE, || {
+        let all = daemon.get("/v1/decisions");
+        (all.as_array()?.len() == tenants.len()).then_some(all)
+    });
+    let of = |tenant: &str| {
+        let all = decisions.as_array().expect("a list").iter();
+        let mut actions: Vec<String> = all
+            .filter(|one| one["tenant"] == tenant)
+            .map(|one| {
+                format!("{} {}", one["action"].as_str().unwrap_or_default(), one["carried_out"])
+            })
+            .collect();
+        actions.sort();
+        actions
+    };
+    assert_eq!(of("quiet"), ["revoke false"], "its mode is shadow");
+    assert_eq!(of("acme"), ["revoke true", "suspend true"], "one an hour");
+    assert_eq!(of("bloom"), ["revoke true"]);
+}
+
+#[test]
 fn a_key_that_leaked_before_its_first_use_is_revoked_at_it_also_after_a_crash() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = config(&folder, "");
@@ -129,7 +162,7 @@ fn what_a_person_restored_after_a_leak_stays_in_service_over_restarts() {
     // The watchlist follows the order after it is in force.
     let watched = WatchStore::open(&daemon.data().join("watchlist.db")).expect("opens");
     until("the watchlist forgets it", PATIENCE, || {
-        watched.all().expect("read").is_empty().then_some(())
+        watched.leaks().expect("read").is_empty().then_some(())
     });
     assert_eq!(daemon.terminate(), Some(0));
     let daemon = Daemon::start(&folder, &config);
@@ -138,6 +171,37 @@ fn what_a_person_restored_after_a_leak_stays_in_service_over_restarts() {
     until("both are known", PATIENCE, || {
         (daemon.get("/v1/credentials").as_array()?.len() >= 2).then_some(())
     });
+    assert_eq!(check(&daemon, &secret(1)), 200);
+}
+
+#[test]
+fn a_false_report_is_withdrawn_with_all_names_of_its_secret_before_the_first_use() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let daemon = Daemon::start(&folder, &config(&folder, ""));
+    report(&daemon, "m1", &secret(1));
+    report(&daemon, "m2", &secret(2));
+    let watched = WatchStore::open(&daemon.data().join("watchlist.db")).expect("opens");
+    let before = watched.leaks().expect("read").len();
+    let socket = daemon.socket().display().to_string();
+    let mut command = Command::new(BINARY);
+    command.args([
+        "credentials",
+        "restore",
+        &secret(1),
+        "--reason",
+        "not ours",
+        "--socket",
+        &socket,
+    ]);
+    let done = command.output().expect("runs");
+    let told = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(told.contains("the report of its leak is withdrawn"), "{told}");
+    assert_eq!(watched.leaks().expect("read").len() * 2, before, "the other report stays");
+    for kind in ["session", "api_key"] {
+        daemon.post_events(&uses(&secret(1), &json!({ "kind": kind })));
+    }
+    daemon.post_events(&uses(&secret(2), &json!({})));
+    until("the other is refused", PATIENCE, || (check(&daemon, &secret(2)) == 403).then_some(()));
     assert_eq!(check(&daemon, &secret(1)), 200);
 }
 
@@ -161,9 +225,11 @@ fn a_gateway_that_lets_a_revoked_key_pass_alerts() {
     assert!(daemon.metric("tripline_enforcement_lag_seconds_count{gateway=\"edge-7\"}") >= 1.0);
     // After a restart it is still known to be out of service.
     assert_eq!(daemon.terminate(), Some(0));
-    let daemon = Daemon::start(&folder, &config(&folder, ""));
-    daemon.post_events(&uses("key_1", &json!({ "gateway": "edge-8", "time": now_ms() + 20_000 })));
+    let daemon =
+        Daemon::start(&folder, &config(&folder, "[validity]\nenforcement_grace = \"1s\"\n"));
     until("another gateway is named", PATIENCE, || {
+        daemon.post_events(&uses("key_1", &json!({ "gateway": "edge-8" })));
+        pause(Duration::from_millis(200));
         (finding(&daemon, "validity")?["place"] == "edge-7, edge-8").then_some(())
     });
 }

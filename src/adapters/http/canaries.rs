@@ -79,9 +79,8 @@ pub(super) async fn list_canaries(
     State(state): State<Arc<CanariesState>>,
     _reader: Reader,
 ) -> Result<Json<Vec<CanaryJson>>, Problem> {
-    let watched = state.watchlist.all().await?;
-    let canaries = watched.into_iter().filter(|watched| watched.leak.is_none());
-    let described = canaries.map(|canary| CanaryJson {
+    let canaries = state.watchlist.canaries().await?;
+    let described = canaries.into_iter().map(|canary| CanaryJson {
         credential: canary.credential.id().to_owned(),
         kind: canary.credential.kind().as_str(),
         note: canary.note,
@@ -93,7 +92,8 @@ pub(super) async fn list_canaries(
 /// Watches for a credential that no one has a reason to use: any presentation of it alerts.
 #[utoipa::path(
     post, path = "/v1/canaries", request_body = NewCanary,
-    responses((status = 200, body = CanaryJson), (status = 400, body = Problem), (status = 503, body = Problem))
+    responses((status = 200, body = CanaryJson), (status = 400, body = Problem), (status = 409, body = Problem),
+        (status = 503, body = Problem))
 )]
 pub(super) async fn add_canary(
     State(state): State<Arc<CanariesState>>,
@@ -130,6 +130,9 @@ pub(super) async fn remove_canary(
 
 impl From<WatchlistError> for Problem {
     fn from(error: WatchlistError) -> Self {
+        if matches!(error, WatchlistError::Full) {
+            return Self::new(StatusCode::CONFLICT, "the watchlist is full", error.to_string());
+        }
         tracing::error!(error = %error, cause = ?std::error::Error::source(&error), "the watchlist");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "the watchlist can't be used", error.to_string())
     }

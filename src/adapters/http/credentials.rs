@@ -11,13 +11,14 @@ use crate::adapters::clock;
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::recent_events::RecentEvents;
+use crate::adapters::watchlist::Watchlist;
 use crate::control_plane::params::PersonOrder;
 use crate::data_plane::partition_view::View;
 use crate::formats::api::profile::CredentialJson;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::credential::Credential;
 use crate::model::decision::{Decision, Order, Status};
-use crate::model::finding::Action;
+use crate::model::finding::{Action, FindingId};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -44,6 +45,8 @@ pub struct CredentialsState {
     pub embedded: EmbeddedStore,
     /// Where decisions are carried out.
     pub stores: Vec<AuthStore>,
+    /// Leaks, which a restore withdraws.
+    pub watchlist: Watchlist,
     /// Stands for secrets.
     pub fingerprints: Arc<Fingerprinter>,
 }
@@ -209,12 +212,18 @@ async fn order(
         return Err(not_known(&credential));
     }
     let view = view.ok().flatten();
-    let (mut cannot, mut open_findings) = (Vec::new(), Vec::new());
+    let (mut cannot, mut open_findings, mut leak_withdrawn) = (Vec::new(), Vec::new(), false);
     if order == Order::Restore {
         let kind = credential.kind();
         let cant = |one: &&AuthStore| one.takes(&credential) && !one.can_restore(kind);
         cannot.extend(state.stores.iter().filter(cant).map(|one| one.name().to_owned()));
-        open_findings.extend(view.into_iter().flat_map(|view| view.open).map(|id| id.to_string()));
+        // Those that state a fact close as it is restored.
+        let goes_on = |id: &FindingId| {
+            state.recent.finding(*id).is_none_or(|finding| !finding.detector.is_proof())
+        };
+        let open = view.into_iter().flat_map(|view| view.open).filter(goes_on);
+        open_findings.extend(open.map(|id| id.to_string()));
+        leak_withdrawn = state.watchlist.withdraw_leak(credential.clone()).await?;
     }
     let order = PersonOrder {
         credential,
@@ -227,13 +236,13 @@ async fn order(
     };
     let ordered = state.control.order(order).await.map_err(Problem::from)?;
     let done = OrderResult::settled(&state.embedded, &state.recent, ordered).await;
-    Ok(Json(OrderResult { known, cannot, open_findings, ..done }))
+    Ok(Json(OrderResult { known, cannot, leak_withdrawn, open_findings, ..done }))
 }
 
 fn not_known(credential: &Credential) -> Problem {
     let detail = format!(
         "nothing was ordered: no event named {credential} of late, and nothing was decided on it; if that is \
-         its name, order it with --unknown (without `only_known`)"
+         its name, order it with `--unknown` of the command line, or without `only_known` of the API"
     );
     Problem::new(StatusCode::CONFLICT, "it is not known", detail)
 }

@@ -55,6 +55,8 @@ pub(super) struct OrderResult {
     /// order, and `/v1/check` follows it, now or, where it says so, soon.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) not_written: Vec<String>,
+    /// Whether a report that its secret leaked was withdrawn.
+    pub(super) leak_withdrawn: bool,
     /// Findings that go on: nothing is done on them for a while, as a person restored.
     #[schema(value_type = Vec<FindingId>)]
     pub(super) open_findings: Vec<String>,

@@ -1,6 +1,7 @@
 //! Metrics of reported leaks.
 
 use crate::adapters::metrics::registrar::{MetricsError, Registrar};
+use crate::adapters::watchlist::HOLDER;
 use crate::model::leak::LeakOutcome;
 use prometheus::IntCounterVec;
 
@@ -33,7 +34,7 @@ impl Reporter {
             Self::Github => "github",
             Self::Gitlab => "gitlab",
             Self::Webhook => "webhook",
-            Self::Holder => "self",
+            Self::Holder => HOLDER,
         }
     }
 }

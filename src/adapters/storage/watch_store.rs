@@ -5,47 +5,56 @@
 use super::sqlite;
 use crate::adapters::host::private_files;
 use crate::model::credential::{Credential, Kind};
-use crate::model::proof::{Leak, Mark};
+use crate::model::proof::Leak;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, Row, ToSql, params};
 use std::path::Path;
 use std::sync::Arc;
 
 const VERSION: i64 = 1;
 
 const SCHEMA: &str = "
-    CREATE TABLE watched (
-        kind TEXT NOT NULL, credential TEXT NOT NULL, is_canary INTEGER NOT NULL, place TEXT NOT NULL,
-        is_proof INTEGER NOT NULL, since_ms INTEGER NOT NULL,
-        PRIMARY KEY (kind, credential, is_canary)
+    CREATE TABLE canaries (
+        kind TEXT NOT NULL, credential TEXT NOT NULL, note TEXT NOT NULL, since_ms INTEGER NOT NULL,
+        PRIMARY KEY (kind, credential)
     ) WITHOUT ROWID;
-    CREATE INDEX by_time ON watched (since_ms);
+    CREATE TABLE leaks (
+        kind TEXT NOT NULL, credential TEXT NOT NULL, report INTEGER NOT NULL, by_holder INTEGER NOT NULL,
+        place TEXT NOT NULL, is_proof INTEGER NOT NULL, since_ms INTEGER NOT NULL,
+        PRIMARY KEY (kind, credential)
+    ) WITHOUT ROWID;
+    CREATE INDEX by_report ON leaks (by_holder, report);
 ";
 
-/// So many credentials are watched for at most; the oldest leak makes room for a newer
-/// one, of those that holders of a secret reported before others. Chosen: about
-/// ten megabytes in memory.
-pub const WATCHED_MAX: i64 = 50_000;
+/// So many names of leaked secrets are watched for at most; the oldest report makes room for a newer one,
+/// those of holders before others. Chosen: some 8,000 secrets that were never used, and about 3 MB for each shard.
+pub const LEAKED_NAMES_MAX: i64 = 50_000;
+/// So many canaries are watched for at most. Chosen.
+pub const CANARIES_MAX: i64 = 10_000;
 
-/// A credential that is watched for.
+/// A credential that no one has a reason to use.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watched {
-    /// Which.
+pub struct CanaryEntry {
+    /// The credential.
     pub credential: Credential,
-    /// The leak of its secret; none: it is a canary.
-    pub leak: Option<Leak>,
-    /// Where the canary was put, as a person noted.
+    /// Where it was put, as a person noted.
     pub note: String,
-    /// Since when.
+    /// The time from which it is watched for.
     pub since: EventTime,
 }
 
-impl Watched {
-    /// The mark that shards know it by.
-    pub fn mark(&self) -> Mark {
-        self.leak.clone().map_or(Mark::Canary, Mark::Leaked)
-    }
+/// The names of one leaked secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeakEntry {
+    /// The names.
+    pub names: Vec<Credential>,
+    /// Where it was found.
+    pub leak: Leak,
+    /// Whether a holder of the secret reported it, whom anyone can be.
+    pub by_holder: bool,
+    /// When it was reported.
+    pub since: EventTime,
 }
 
 /// The file. Cheap to clone; each call blocks.
@@ -70,106 +79,216 @@ impl WatchStore {
         Ok(Self(Arc::new(Mutex::new(connection))))
     }
 
-    /// All that is watched for, oldest first.
+    /// The canaries, oldest first.
     ///
     /// # Errors
     /// When the file can't be read.
-    pub fn all(&self) -> rusqlite::Result<Vec<Watched>> {
+    pub fn canaries(&self) -> rusqlite::Result<Vec<CanaryEntry>> {
         let file = self.0.lock();
         let mut rows = file.prepare_cached(
-            "SELECT kind, credential, is_canary, place, is_proof, since_ms FROM watched ORDER BY since_ms",
+            "SELECT kind, credential, note, since_ms FROM canaries ORDER BY since_ms, credential",
         )?;
-        let watched = rows.query_map([], |row| Ok(read(row)))?;
-        Ok(watched.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
+        let canaries = rows.query_map([], |row| {
+            let since = EventTime::from_ms(row.get(3)?);
+            Ok(named(row)?.zip(Some((row.get(2)?, since))))
+        })?;
+        let canaries = canaries.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten();
+        Ok(canaries
+            .map(|(credential, (note, since))| CanaryEntry { credential, note, since })
+            .collect())
     }
 
-    /// Adds credentials: on disk once this returns.
+    /// The names of leaked secrets, each with where it was found, and when that was reported.
     ///
     /// # Errors
-    /// When the file can't be written: nothing was added.
-    pub fn add(&self, watched: &[Watched]) -> rusqlite::Result<()> {
-        let mut file = self.0.lock();
-        let writing = file.transaction()?;
-        for Watched { credential, leak, note, since } in watched {
-            let place = leak.as_ref().map_or(note.as_str(), |leak| leak.place.as_str());
-            let is_proof = leak.as_ref().is_some_and(|leak| leak.is_proof);
-            let is_canary = leak.is_none();
-            let (kind, id) = (credential.kind().as_str(), credential.id());
-            writing.execute(
-                "INSERT INTO watched (kind, credential, is_canary, place, is_proof, since_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
-                 place = ?4, is_proof = max(is_proof, ?5)",
-                params![kind, id, is_canary, place, is_proof, since.ms()],
-            )?;
-        }
-        writing.execute(
-            "DELETE FROM watched WHERE (kind, credential, is_canary) IN (
-                 SELECT kind, credential, is_canary FROM watched WHERE is_canary = 0
-                 ORDER BY place LIKE 'self%', since_ms DESC LIMIT -1 OFFSET ?1)",
-            params![WATCHED_MAX],
+    /// When the file can't be read.
+    pub fn leaks(&self) -> rusqlite::Result<Vec<(Credential, Leak, EventTime)>> {
+        let file = self.0.lock();
+        let mut rows = file.prepare_cached(
+            "SELECT kind, credential, place, is_proof, since_ms FROM leaks ORDER BY report",
         )?;
-        writing.commit()
+        let leaks = rows.query_map([], |row| {
+            let place: String = row.get(2)?;
+            let leak = Leak { place: place.into(), is_proof: row.get(3)? };
+            Ok(named(row)?.zip(Some((leak, EventTime::from_ms(row.get(4)?)))))
+        })?;
+        let leaks = leaks.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten();
+        Ok(leaks.map(|(name, (leak, since))| (name, leak, since)).collect())
     }
 
-    /// Takes one out: the canary, or the leak. Whether it was there.
+    /// Adds a canary: on disk once this returns. False if there are [`CANARIES_MAX`] already.
     ///
     /// # Errors
     /// When the file can't be written.
-    pub fn remove(&self, credential: &Credential, is_canary: bool) -> rusqlite::Result<bool> {
+    pub fn add_canary(&self, canary: &CanaryEntry) -> rusqlite::Result<bool> {
+        let CanaryEntry { credential, note, since } = canary;
+        let (kind, id) = (credential.kind().as_str(), credential.id());
+        let added = self.0.lock().execute(
+            "INSERT INTO canaries SELECT ?1, ?2, ?3, ?4 WHERE (SELECT count(*) FROM canaries) < ?5
+             ON CONFLICT DO UPDATE SET note = ?3",
+            params![kind, id, note, since.ms(), CANARIES_MAX],
+        )?;
+        Ok(added > 0)
+    }
+
+    /// Takes a canary out. Whether it was there.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn remove_canary(&self, credential: &Credential) -> rusqlite::Result<bool> {
         let (kind, id) = (credential.kind().as_str(), credential.id());
         let removed = self.0.lock().execute(
-            "DELETE FROM watched WHERE kind = ?1 AND credential = ?2 AND is_canary = ?3",
-            params![kind, id, is_canary],
+            "DELETE FROM canaries WHERE kind = ?1 AND credential = ?2",
+            params![kind, id],
         )?;
         Ok(removed > 0)
     }
+
+    /// Adds leaked secrets: on disk once this returns. Gives the names that had to make room.
+    ///
+    /// # Errors
+    /// When the file can't be written: nothing was added.
+    pub fn add_leaks(&self, leaks: &[LeakEntry]) -> rusqlite::Result<Vec<Credential>> {
+        let mut file = self.0.lock();
+        let writing = file.transaction()?;
+        for LeakEntry { names, leak, by_holder, since } in leaks {
+            let report: i64 =
+                writing.query_row("SELECT coalesce(max(report), 0) + 1 FROM leaks", [], |row| {
+                    row.get(0)
+                })?;
+            for name in names {
+                // A report that proves nothing takes the place of none that does.
+                writing.execute(
+                    "INSERT INTO leaks VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
+                     report = ?3, by_holder = min(by_holder, ?4), place = ?5, is_proof = ?6, since_ms = ?7
+                     WHERE ?6 >= is_proof",
+                    params![
+                        name.kind().as_str(),
+                        name.id(),
+                        report,
+                        by_holder,
+                        leak.place.as_str(),
+                        leak.is_proof,
+                        since.ms()
+                    ],
+                )?;
+            }
+        }
+        let dropped = names_of(
+            &writing,
+            "DELETE FROM leaks WHERE (kind, credential) IN (
+                 SELECT kind, credential FROM leaks ORDER BY by_holder, report DESC LIMIT -1 OFFSET ?1)
+             RETURNING kind, credential",
+            &[&LEAKED_NAMES_MAX],
+        )?;
+        writing.commit()?;
+        Ok(dropped)
+    }
+
+    /// Withdraws the report that named a credential. Gives all its names.
+    ///
+    /// # Errors
+    /// When the file can't be written.
+    pub fn withdraw_leak(&self, credential: &Credential) -> rusqlite::Result<Vec<Credential>> {
+        let (kind, id) = (credential.kind().as_str(), credential.id());
+        names_of(
+            &self.0.lock(),
+            "DELETE FROM leaks WHERE report IN (
+                 SELECT report FROM leaks WHERE kind = ?1 AND credential = ?2)
+             RETURNING kind, credential",
+            &[&kind, &id],
+        )
+    }
 }
 
-/// A row; none where it names no credential, as a hand may have written it.
-fn read(row: &Row<'_>) -> Option<Watched> {
-    let (kind, id): (String, String) = (row.get(0).ok()?, row.get(1).ok()?);
-    let (is_canary, place): (bool, String) = (row.get(2).ok()?, row.get(3).ok()?);
-    let (is_proof, since_ms) = (row.get(4).ok()?, row.get(5).ok()?);
-    let credential = Credential::new(Kind::parse(&kind)?, &id).ok()?;
-    let leak = (!is_canary).then(|| Leak { place: place.as_str().into(), is_proof });
-    let note = if is_canary { place } else { String::new() };
-    Some(Watched { credential, leak, note, since: EventTime::from_ms(since_ms) })
+/// The credentials that a statement gives.
+fn names_of(
+    file: &Connection,
+    statement: &str,
+    parameters: &[&dyn ToSql],
+) -> rusqlite::Result<Vec<Credential>> {
+    let mut rows = file.prepare_cached(statement)?;
+    let names = rows.query_map(parameters, named)?;
+    Ok(names.collect::<rusqlite::Result<Vec<_>>>()?.into_iter().flatten().collect())
+}
+
+/// The credential of a row's first columns; none where it names none, as a hand may have written it.
+fn named(row: &Row<'_>) -> rusqlite::Result<Option<Credential>> {
+    let (kind, id): (String, String) = (row.get(0)?, row.get(1)?);
+    Ok(Kind::parse(&kind).and_then(|kind| Credential::new(kind, &id).ok()))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Credential, EventTime, Leak, WatchStore, Watched};
+    use super::{
+        CanaryEntry, Credential, EventTime, LEAKED_NAMES_MAX, Leak, LeakEntry, WatchStore,
+    };
 
-    fn watched(id: &str, leak: Option<bool>, ms: i64) -> Watched {
-        let leak = leak.map(|is_proof| Leak { place: format!("at {id}").into(), is_proof });
-        let note = if leak.is_some() { String::new() } else { "in the wiki".to_owned() };
-        let credential = Credential::parse(id).expect("an id");
-        Watched { credential, leak, note, since: EventTime::from_ms(ms) }
+    fn store() -> (tempfile::TempDir, WatchStore) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = WatchStore::open(&folder.path().join("watchlist.db")).expect("opens");
+        (folder, store)
+    }
+
+    fn name(text: &str) -> Credential {
+        Credential::parse(text).expect("an id")
+    }
+
+    fn leak(names: impl IntoIterator<Item = String>, is_proof: bool, by_holder: bool) -> LeakEntry {
+        let leak = Leak { place: "a commit".into(), is_proof };
+        let names = names.into_iter().map(|text| name(&text)).collect();
+        LeakEntry { names, leak, by_holder, since: EventTime::from_ms(1) }
     }
 
     #[test]
-    fn what_is_watched_for_outlives_a_restart_until_it_is_taken_out() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("watchlist.db");
-        let all = [
-            watched("k1", None, 1),
-            watched("session:k1", Some(true), 2),
-            watched("k1", Some(false), 3),
-        ];
-        WatchStore::open(&path).expect("opens").add(&all).expect("written");
-        let store = WatchStore::open(&path).expect("opens again");
-        assert_eq!(store.all().expect("read"), all);
-        assert!(store.remove(&all[0].credential, true).expect("written"));
-        assert!(!store.remove(&all[0].credential, true).expect("written"), "once");
-        assert_eq!(store.all().expect("read"), all[1..]);
+    fn canaries_outlive_a_restart_until_they_are_taken_out() {
+        let (folder, store) = store();
+        let canary = CanaryEntry {
+            credential: name("session:k1"),
+            note: "in the wiki".to_owned(),
+            since: EventTime::from_ms(1),
+        };
+        assert!(store.add_canary(&canary).expect("written"));
+        let store = WatchStore::open(&folder.path().join("watchlist.db")).expect("opens again");
+        assert_eq!(store.canaries().expect("read"), std::slice::from_ref(&canary));
+        assert!(store.remove_canary(&canary.credential).expect("written"));
+        assert!(!store.remove_canary(&canary.credential).expect("written"), "once");
+    }
+
+    #[test]
+    fn a_report_is_withdrawn_with_all_its_names_and_no_other_is() {
+        let (_folder, store) = store();
+        let report = |names: [&str; 2]| leak(names.map(str::to_owned), true, false);
+        store
+            .add_leaks(&[report(["k1", "session:k1"]), report(["k2", "session:k2"])])
+            .expect("written");
+        let mut names = store.withdraw_leak(&name("session:k1")).expect("written");
+        names.sort();
+        assert_eq!(names, [name("k1"), name("session:k1")]);
+        assert_eq!(store.withdraw_leak(&name("k1")).expect("written"), []);
+        assert_eq!(store.leaks().expect("read").len(), 2);
     }
 
     #[test]
     fn a_later_report_that_proves_nothing_weakens_no_proof() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let store = WatchStore::open(&folder.path().join("w.db")).expect("opens");
-        store.add(&[watched("k1", Some(true), 1)]).expect("written");
-        store.add(&[watched("k1", Some(false), 2)]).expect("written");
-        assert_eq!(store.all().expect("read"), [watched("k1", Some(true), 1)]);
+        let (_folder, store) = store();
+        store.add_leaks(&[leak(["k1".to_owned()], true, false)]).expect("written");
+        let mut claimed = leak(["k1".to_owned()], false, true);
+        claimed.leak.place = "elsewhere".into();
+        store.add_leaks(&[claimed]).expect("written");
+        let leaks = store.leaks().expect("read");
+        assert!(leaks.len() == 1 && leaks[0].1.is_proof && leaks[0].1.place == "a commit");
+    }
+
+    #[test]
+    fn beyond_the_bound_the_oldest_reports_of_holders_make_room_before_those_of_others() {
+        let (_folder, store) = store();
+        let most = usize::try_from(LEAKED_NAMES_MAX).expect("many");
+        let many = |of: &'static str, count| (0..count).map(move |n| format!("{of}{n}"));
+        store.add_leaks(&[leak(many("genuine", 1), true, false)]).expect("written");
+        store.add_leaks(&[leak(many("first", 1), true, true)]).expect("written");
+        let dropped = store.add_leaks(&[leak(many("holder", most), true, true)]).expect("written");
+        assert!(dropped.contains(&name("first0")) && !dropped.contains(&name("genuine0")));
+        assert_eq!((dropped.len(), store.leaks().expect("read").len()), (2, most));
     }
 }

@@ -94,6 +94,11 @@ impl LifetimeAudit {
         merged
     }
 
+    /// Goes by another skew from now on. Unit: milliseconds.
+    pub const fn set_skew(&mut self, skew_ms: i64) {
+        self.params.skew_ms = skew_ms;
+    }
+
     /// The parameters.
     pub const fn params(&self) -> &Params {
         &self.params

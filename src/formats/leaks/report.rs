@@ -78,6 +78,9 @@ impl LeakReport {
     }
 }
 
+/// How often an address may be encoded over and over. Chosen.
+const DECODED_MAX: usize = 3;
+
 /// A text of others without control characters, without `secret` and what else looks like one.
 fn clean(text: &str, secret: &str, bytes_max: usize) -> String {
     let plain = |text: &str| -> String {
@@ -86,12 +89,27 @@ fn clean(text: &str, secret: &str, bytes_max: usize) -> String {
     // More than this is not looked into: the rest would be cut off anyway.
     let text = plain(cut(text, 2 * SECRET_BYTES_MAX));
     let secret = plain(secret);
-    // A secret in an address may be written with `%`.
-    let decoded = percent_decoded(&text);
-    let text = if decoded.contains(&secret) { decoded } else { text };
+    let text = decoded_if_telling(text, &secret);
     let text = if secret.is_empty() { text } else { text.replace(&secret, REMOVED) };
     let text = without_secrets(&text, |_| REMOVED.to_owned()).unwrap_or(text);
     cut(text.trim(), bytes_max).to_owned()
+}
+
+/// A text as it reads once `%` and `+` of an address are decoded, however often, if a secret shows then.
+fn decoded_if_telling(text: String, secret: &str) -> String {
+    let tells = |text: &str| {
+        !secret.is_empty() && text.contains(secret)
+            || without_secrets(text, |_| String::new()).is_some()
+    };
+    let mut decoded = text.clone();
+    for _ in 0..DECODED_MAX {
+        let spaced = percent_decoded(&decoded.replace('+', " "));
+        decoded = percent_decoded(&decoded);
+        if let Some(telling) = [&decoded, &spaced].into_iter().find(|text| tells(text)) {
+            return telling.clone();
+        }
+    }
+    text
 }
 
 /// A text with `%2F` and the like as the characters that they stand for.
@@ -109,7 +127,8 @@ fn percent_decoded(text: &str) -> String {
             rest = after;
         }
     }
-    String::from_utf8_lossy(&decoded).chars().filter(|char| !char.is_control()).collect()
+    let decoded = String::from_utf8_lossy(&decoded);
+    decoded.chars().filter(|char| !char.is_control() && !misleads(*char)).collect()
 }
 
 /// The beginning of a text, at most so long.

@@ -289,13 +289,11 @@ impl Worker {
                 let _gone = reply.send(views);
             }
             DataMessage::Mark(credential, mark, now, reply) => {
-                let mut is_known = false;
                 for one in &mut *owned {
-                    let (known_here, output) = one.held.driver.mark(&credential, mark.clone(), now);
-                    is_known |= known_here;
+                    let output = one.held.driver.mark(&credential, mark.clone(), now);
                     self.reporter.report(one.shard(), output, now);
                 }
-                let _gone = reply.send(is_known);
+                let _gone = reply.send(());
             }
             DataMessage::Lifetimes(reply) => {
                 let parts = owned.iter().map(|one| one.held.driver.partition().lifetimes());
