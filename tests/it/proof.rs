@@ -294,3 +294,39 @@ fn a_session_at_two_places_is_ended_in_redis_where_it_is_hot() {
     assert_eq!(summary, "is used in DE and BR by turns (2 returns), by another agent at each");
     assert_eq!(server.ask::<u8>(&["EXISTS", "sess:s2"]), 1, "another session goes on");
 }
+
+#[test]
+fn a_grant_that_a_person_restored_lives_on_after_a_crash() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = config(&folder, "");
+    let daemon = Daemon::start(&folder, &config);
+    let client = |country: &str, agent: &str| {
+        json!({
+            "kind": "refresh_token", "family": "grant_1", "country": country, "user_agent": agent,
+            "ip": if country == "DE" { "192.0.2.1" } else { "198.51.100.1" },
+        })
+    };
+    let (owner, thief) = (client("DE", "firefox"), client("BR", "curl"));
+    daemon.post_events(&uses("r1", &owner));
+    daemon.post_events(&uses("r2", &owner));
+    daemon.post_events(&uses("r1", &thief));
+    until("the grant is ended", PATIENCE, || {
+        (daemon.check("refresh_token:r2") == 403).then_some(())
+    });
+    daemon.order("restore", "refresh_token:r2");
+    until("it is in service", PATIENCE, || (daemon.check("refresh_token:r2") == 200).then_some(()));
+    daemon.kill();
+    let daemon = Daemon::start(&folder, &config);
+    until("what was restored is known", PATIENCE, || {
+        let open = daemon.get("/v1/findings?open=true");
+        open.as_array()?.iter().all(|one| one["credential"] != "r2").then_some(())
+    });
+    daemon.post_events(&uses("r3", &owner));
+    daemon.post_events(&uses("last", &json!({})));
+    until("both are known", PATIENCE, || {
+        let known =
+            |id: &str| daemon.send("GET", &format!("/v1/credentials/{id}"), &[], "").0 == 200;
+        (known("refresh_token:r3") && known("last")).then_some(())
+    });
+    assert_eq!((daemon.check("refresh_token:r2"), daemon.check("refresh_token:r3")), (200, 200));
+}
