@@ -241,7 +241,7 @@ impl Partition {
         let (kind, id) = (credential.kind(), credential.id());
         let hash = self.seed.hash(kind, id);
         let found = self.profiles.find(hash, kind, id);
-        self.now = self.now.max(now);
+        (self.now, self.again) = (self.now.max(now), false);
         let by_person = mark == Mark::InService { by_person: true };
         if by_person {
             self.grants.restore(hash);

@@ -10,13 +10,17 @@ const ROLES: [&str; 4] = ["ingest", "check", "read", "operate"];
 const ACCEPTS: &str = "text/event-stream, application/json";
 
 /// Every route, and the role that it needs; without one it is open to all.
-const ROUTES: [(&str, &str, Option<&str>); 32] = [
+const ROUTES: [(&str, &str, Option<&str>); 41] = [
     ("get", "/.well-known/jwks.json", None),
     ("get", "/livez", None),
     ("get", "/metrics", None),
     ("get", "/readyz", None),
     ("get", "/v1/approvals", Some("read")),
+    ("get", "/v1/audit/expiry", Some("read")),
     ("get", "/v1/budget", Some("read")),
+    ("get", "/v1/canaries", Some("read")),
+    ("post", "/v1/canaries", Some("operate")),
+    ("delete", "/v1/canaries/{id}", Some("operate")),
     ("get", "/v1/changes", Some("check")),
     ("delete", "/v1/check", Some("check")),
     ("get", "/v1/check", Some("check")),
@@ -39,6 +43,12 @@ const ROUTES: [(&str, &str, Option<&str>); 32] = [
     ("post", "/v1/sources/{name}/v1/logs", Some("ingest")),
     ("get", "/v1/findings", Some("read")),
     ("get", "/v1/findings/{id}", Some("read")),
+    // Reporters of leaks prove who they are by themselves, where there are any: see `leaks`.
+    ("post", "/v1/leaks", None),
+    ("post", "/v1/leaks/github", None),
+    ("post", "/v1/leaks/self", None),
+    ("get", "/v1/revocable_token_types", None),
+    ("post", "/v1/revoke_tokens", None),
     ("post", "/v1/reload", Some("operate")),
     ("get", "/v1/status", Some("read")),
     ("get", "/v1/stream", Some("read")),
