@@ -1,4 +1,4 @@
-//! The watchlist: what is known of credentials besides their events, kept on disk and told to every
+//! The watchlist: what is known of credentials besides their events, kept on disk and sent to every
 //! shard.
 //!
 //! ```text

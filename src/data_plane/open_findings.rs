@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 /// Unit: milliseconds. Default: 24 h.
 pub const FROZEN_MS_MAX: i64 = 86_400_000;
 
-/// So many places of one finding are told apart. Chosen: a page that people read.
+/// So many places of one finding are kept. Chosen: a page that people read.
 const PLACES_MAX: usize = 8;
 
 /// The open incidents of one credential, one a detector at most.

@@ -127,7 +127,7 @@ impl Detection {
 
     /// Whether the credential must learn nothing while it lasts: there is more use than ever, or
     /// people are notified. A detection that strangers can cause, by failing, by a made-up report or by the
-    /// share that others take, is no suspicion (invariant S-10); nor is one that tells of a gateway.
+    /// share that others take, is no suspicion (invariant S-10); nor is one about a gateway.
     pub fn is_suspicion(&self) -> bool {
         match self.observation {
             Observation::Limit(_) | Observation::Burst(_) | Observation::Reuse(_) => true,

@@ -137,7 +137,7 @@ impl ShardMetrics {
     }
 }
 
-/// So many gateways are told apart; the others are counted together. Chosen: a metric's labels are bounded.
+/// So many gateways have a series of their own; the others share one. Chosen: a metric's labels are bounded.
 const GATEWAYS_MAX: usize = 64;
 /// The gateways beyond [`GATEWAYS_MAX`].
 const OTHERS: &str = "others";

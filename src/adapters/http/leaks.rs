@@ -131,15 +131,16 @@ pub(super) struct SelfReportAnswer {
     )
 )]
 pub(super) async fn post_github(State(state): State<Arc<LeakState>>, request: Request) -> Response {
-    if state.github.is_none() {
-        return not_configured("github").into_response();
-    }
-    let answer = github_report(&state, request).await.map(Json);
+    let Some(keys) = &state.github else { return not_configured("github").into_response() };
+    let answer = github_report(&state, keys, request).await.map(Json);
     state.answer(Reporter::Github, answer)
 }
 
-async fn github_report(state: &LeakState, request: Request) -> Result<Vec<Feedback>, Problem> {
-    let keys = state.github.as_ref().ok_or_else(|| not_configured("github"))?;
+async fn github_report(
+    state: &LeakState,
+    keys: &GithubKeys,
+    request: Request,
+) -> Result<Vec<Feedback>, Problem> {
     let (parts, body) = request.into_parts();
     let identifier = text(&parts.headers, "github-public-key-identifier");
     let signature = text(&parts.headers, "github-public-key-signature");
@@ -201,15 +202,16 @@ pub(super) async fn revoke_tokens(
     State(state): State<Arc<LeakState>>,
     request: Request,
 ) -> Response {
-    if state.gitlab.is_none() {
-        return not_configured("gitlab").into_response();
-    }
-    let answer = gitlab_report(&state, request).await.map(|()| StatusCode::NO_CONTENT);
+    let Some(gitlab) = &state.gitlab else { return not_configured("gitlab").into_response() };
+    let answer = gitlab_report(&state, gitlab, request).await.map(|()| StatusCode::NO_CONTENT);
     state.answer(Reporter::Gitlab, answer)
 }
 
-async fn gitlab_report(state: &LeakState, request: Request) -> Result<(), Problem> {
-    let gitlab = state.gitlab.as_ref().ok_or_else(|| not_configured("gitlab"))?;
+async fn gitlab_report(
+    state: &LeakState,
+    gitlab: &Gitlab,
+    request: Request,
+) -> Result<(), Problem> {
     let (parts, body) = request.into_parts();
     gitlab.admit(&parts.headers)?;
     let body = whole(&parts.headers, body).await?;
@@ -253,15 +255,16 @@ impl Gitlab {
     )
 )]
 pub(super) async fn post_leaks(State(state): State<Arc<LeakState>>, request: Request) -> Response {
-    if state.webhook.is_none() {
-        return not_configured("webhook").into_response();
-    }
-    let answer = webhook_report(&state, request).await.map(Json);
+    let Some(webhook) = &state.webhook else { return not_configured("webhook").into_response() };
+    let answer = webhook_report(&state, webhook, request).await.map(Json);
     state.answer(Reporter::Webhook, answer)
 }
 
-async fn webhook_report(state: &LeakState, request: Request) -> Result<LeakAnswer, Problem> {
-    let (signer, guard) = state.webhook.as_ref().ok_or_else(|| not_configured("webhook"))?;
+async fn webhook_report(
+    state: &LeakState,
+    (signer, guard): &(Signer, ReplayGuard),
+    request: Request,
+) -> Result<LeakAnswer, Problem> {
     let (parts, body) = request.into_parts();
     let [id, sent, signature] = ["webhook-id", "webhook-timestamp", "webhook-signature"]
         .map(|name| text(&parts.headers, name));

@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The window. Unit: milliseconds.
 const WINDOW_MS: i64 = 60_000;
 
-/// The reports of the last minute: as many at most as are taken in all, whoever asks.
+/// The reports of the last minute: as many at most as are taken in all, from any address.
 #[derive(Debug)]
 pub struct RateWindow {
     rates: SelfServiceRates,

@@ -72,7 +72,7 @@ impl ReplayGuard {
         if seen.len() >= IDS_MAX {
             return Err(Refused::Full);
         }
-        // The sender may sign it anew, with a later time, under the same id.
+        // The sender may sign it again, with a later time, under the same id.
         seen.insert(id.to_owned(), now_s.max(sent_s).saturating_add(WINDOW_S));
         Ok(Admission { guard: self, id: Some(id.to_owned()) })
     }

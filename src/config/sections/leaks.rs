@@ -1,18 +1,19 @@
 //! Reports of leaked secrets: who may send them, and how secrets are known.
 
 use super::receivers::{signer, target};
+use super::redis_stream::redis_address;
 use super::values::{bytes_of_file, kind, one_of, secret_file, some_text};
 use crate::adapters::egress;
 use crate::adapters::leaks::keys::KeySource;
 use crate::adapters::leaks::lookups::{HttpLookup, KeyTemplate, RedisLookup};
 use crate::adapters::leaks::params::{GitlabParams, Params, SelfServiceRates};
-use crate::adapters::redis_connection::{ServerAddress, Topology};
+use crate::adapters::redis_connection::ServerAddress;
 use crate::config::reader::Section;
 use crate::config::value::{InvalidValue, Value};
 use crate::formats::leaks::github::public_keys;
 use crate::formats::leaks::hash::{Algorithm, Encoding, HashRule};
 use crate::formats::outbound::standard_webhook::Signer;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use std::time::Duration;
 
 /// The shortest token of GitLab. Unit: characters. Chosen: as tokens of the API.
@@ -141,27 +142,7 @@ fn redis_lookup(section: &Section<'_>, shared: Option<&ServerAddress>) -> Option
         KeyTemplate::parse(value.text()?)
             .map_err(|error| InvalidValue::new(error.to_string(), "write \"token:{sha256}\""))
     });
-    let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
-    let (url, from_file) = (section.get("url", secret), section.get("url_file", secret_file));
-    if url.is_some() && from_file.is_some() {
-        section.report(InvalidValue::new("url and url_file are both set", "leave out one of them"));
-    }
-    let own = url.or(from_file).map(|url| ServerAddress {
-        url,
-        nodes: Vec::new(),
-        topology: Topology::Single,
-        sentinel_user: None,
-        sentinel_password: None,
-        certificates: None,
-        response_timeout: RESPONSE_TIMEOUT,
-    });
-    if let Some(Err(error)) = own.as_ref().map(ServerAddress::check) {
-        section.report(InvalidValue::new(error.to_string(), "see docs/redis.md"));
-    }
-    let place = own.or_else(|| shared.cloned());
-    if place.is_none() {
-        section.report_missing(&["url"]);
-    }
+    let place = redis_address(section, shared, RESPONSE_TIMEOUT);
     Some(RedisLookup { place: place?, key: key? })
 }
 

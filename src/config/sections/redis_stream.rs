@@ -18,27 +18,7 @@ pub(super) fn redis_stream(
     decoder: Decoder,
     shared: Option<&ServerAddress>,
 ) -> Option<Params> {
-    let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
-    let (url, from_file) = (section.get("url", secret), section.get("url_file", secret_file));
-    if url.is_some() && from_file.is_some() {
-        section.report(InvalidValue::new("url and url_file are both set", "leave out one of them"));
-    }
-    let own = url.or(from_file).map(|url| ServerAddress {
-        url,
-        nodes: Vec::new(),
-        topology: Topology::Single,
-        sentinel_user: None,
-        sentinel_password: None,
-        certificates: None,
-        response_timeout: Duration::default(),
-    });
-    if let Some(Err(error)) = own.as_ref().map(ServerAddress::check) {
-        section.report(InvalidValue::new(error.to_string(), "see docs/redis.md"));
-    }
-    let place = own.or_else(|| shared.cloned());
-    if place.is_none() {
-        section.report_missing(&["url"]);
-    }
+    let place = redis_address(section, shared, Duration::default());
     let stream = section.get("stream", some_text);
     if stream.is_none() {
         section.report_missing(&["stream"]);
@@ -55,4 +35,34 @@ pub(super) fn redis_stream(
         start: start(section),
         decoder,
     })
+}
+
+/// Where a single Redis is that a section names; `shared`, that of the auth store, where it names none.
+pub(super) fn redis_address(
+    section: &Section<'_>,
+    shared: Option<&ServerAddress>,
+    response_timeout: Duration,
+) -> Option<ServerAddress> {
+    let secret = |value: Value<'_>| value.text().map(|text| SecretString::from(text.to_owned()));
+    let (url, from_file) = (section.get("url", secret), section.get("url_file", secret_file));
+    if url.is_some() && from_file.is_some() {
+        section.report(InvalidValue::new("url and url_file are both set", "leave out one of them"));
+    }
+    let own = url.or(from_file).map(|url| ServerAddress {
+        url,
+        nodes: Vec::new(),
+        topology: Topology::Single,
+        sentinel_user: None,
+        sentinel_password: None,
+        certificates: None,
+        response_timeout,
+    });
+    if let Some(Err(error)) = own.as_ref().map(ServerAddress::check) {
+        section.report(InvalidValue::new(error.to_string(), "see docs/redis.md"));
+    }
+    let place = own.or_else(|| shared.cloned());
+    if place.is_none() {
+        section.report_missing(&["url"]);
+    }
+    place
 }

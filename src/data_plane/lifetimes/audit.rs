@@ -94,7 +94,7 @@ impl LifetimeAudit {
         merged
     }
 
-    /// Goes by another skew from now on. Unit: milliseconds.
+    /// Changes the skew. Unit: milliseconds.
     pub const fn set_skew(&mut self, skew_ms: i64) {
         self.params.skew_ms = skew_ms;
     }
