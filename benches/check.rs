@@ -38,6 +38,7 @@ fn revocation(number: u32) -> Decision {
         credential,
         tenant: None,
         generation: Generation(1),
+        base: Generation(0),
         wanted: Action::Revoke,
         order,
         mode: Mode::Revoke,

@@ -115,12 +115,15 @@ pub enum ControlMessage {
     Receipt(StoreReceipt),
     /// A store refused a decision because it holds that already.
     Stale(Arc<Decision>, Holding),
-    /// A store holds newer decisions than the journal has.
-    Newer(Vec<(Credential, Holding)>),
+    /// A store that all instances write holds these; answered with how many of them are in force here from now
+    /// on that were not, once they are durable.
+    Held(Vec<(Credential, Holding)>, oneshot::Sender<u64>),
     /// A question about the enforcement state: from which place on, and how many places.
     EnforcementState(u32, u32, oneshot::Sender<(Vec<EnforcementState>, Option<u32>)>),
     /// A person's word on a decision that waits.
     Vote(Vote, oneshot::Sender<Result<OrderOutcome, VoteError>>),
+    /// People's words that were given at other instances.
+    Votes(Vec<Vote>),
     /// A question about what waits for people.
     PendingApprovals(oneshot::Sender<Vec<PendingApproval>>),
     /// Memory in use by one thread of the data plane.
@@ -378,6 +381,22 @@ impl ControlPlane {
     /// Sends to the control plane; waits while its queue is full. False once it ended.
     pub async fn send(&self, message: ControlMessage) -> bool {
         self.0.send(message).await.is_ok()
+    }
+
+    /// Hands over what a store holds that all instances write; returns how many decisions are in force here from
+    /// now on that were not, once they are durable. None once it ended.
+    pub async fn held(&self, held: Vec<(Credential, Holding)>) -> Option<u64> {
+        if held.is_empty() {
+            return Some(0);
+        }
+        let (reply, answer) = oneshot::channel();
+        self.send(ControlMessage::Held(held, reply)).await;
+        answer.await.ok()
+    }
+
+    /// Whether it ended.
+    pub fn is_ended(&self) -> bool {
+        self.0.is_closed()
     }
 
     /// Carries out what a person orders, or counts it as a voice for what waits.

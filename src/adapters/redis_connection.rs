@@ -6,9 +6,10 @@
 use ::redis::aio::{ConnectionLike, MultiplexedConnection};
 use ::redis::cluster::ClusterClient;
 use ::redis::cluster_async::ClusterConnection;
+use ::redis::cluster_routing::{RoutingInfo, SingleNodeRoutingInfo};
 use ::redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue,
     IntoConnectionInfo, Pipeline, RedisError, RedisFuture, ServerErrorKind, TlsCertificates,
     TlsMode, Value,
 };
@@ -154,6 +155,45 @@ impl ConnectionLike for Live {
         match self {
             Self::One(connection) => connection.get_db(),
             Self::Cluster(connection) => connection.get_db(),
+        }
+    }
+}
+
+impl Live {
+    /// The masters of a Cluster; of one server none.
+    pub(crate) async fn masters(&self) -> Result<Vec<(String, u16)>, RedisError> {
+        let Self::Cluster(connection) = self else { return Ok(Vec::new()) };
+        let mut asked = ::redis::cmd("CLUSTER");
+        asked.arg("SLOTS");
+        let answer: Value = asked.query_async(&mut connection.clone()).await?;
+        let Value::Array(ranges) = answer else { return Ok(Vec::new()) };
+        let mut masters = Vec::new();
+        // A slot range: its ends, then its nodes, the master first.
+        for range in ranges {
+            let Value::Array(parts) = range else { continue };
+            let Some(Value::Array(node)) = parts.into_iter().nth(2) else { continue };
+            let mut node = node.into_iter();
+            let (Some(host), Some(port)) = (node.next(), node.next()) else { continue };
+            let node = (String::from_redis_value(host)?, u16::from_redis_value(port)?);
+            if !masters.contains(&node) {
+                masters.push(node);
+            }
+        }
+        Ok(masters)
+    }
+
+    /// Asks a node of a Cluster, or the one server.
+    pub(crate) async fn ask_node(
+        &self,
+        node: Option<&(String, u16)>,
+        command: Cmd,
+    ) -> Result<Value, RedisError> {
+        match (self, node) {
+            (Self::Cluster(connection), Some((host, port))) => {
+                let at = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
+                connection.clone().route_command(command, RoutingInfo::SingleNode(at)).await
+            }
+            (live, _) => command.query_async(&mut live.clone()).await,
         }
     }
 }

@@ -9,11 +9,14 @@ use crate::model::credential::Credential;
 use crate::model::decision::{ApprovalTerms, Decision, DecisionId, Vote};
 use crate::model::time::EventTime;
 use compact_str::CompactString;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 /// How many may wait at once; beyond it no one is asked and the suspension stays one. Chosen: more
 /// than people can look at.
 const WAITING_MAX: usize = 10_000;
+
+/// How many votes are kept that came before the decision that they are on. Chosen.
+const EARLY_MAX: usize = 1_000;
 
 /// For how long a late vote is answered as late. Unit: milliseconds. Chosen: a day.
 const LATE_MS: i64 = 86_400_000;
@@ -90,6 +93,8 @@ pub struct PendingApproval {
     pub until: EventTime,
     /// The people who have agreed: the account, and the name people read.
     pub agreed: Vec<(CompactString, CompactString)>,
+    /// The newest voice that was given at this instance: when, and by which account.
+    pub newest_here: Option<(EventTime, CompactString)>,
 }
 
 impl PendingApproval {
@@ -126,13 +131,49 @@ pub enum Outcome {
 
 /// The revocations that wait, by the decision's id.
 #[derive(Clone, Debug, Default)]
-pub struct Approvals(BTreeMap<DecisionId, PendingApproval>);
+pub struct Approvals {
+    waiting: BTreeMap<DecisionId, PendingApproval>,
+    /// Votes of other instances that came before the decision that they are on.
+    early: VecDeque<Vote>,
+}
 
 impl Approvals {
     /// Lets a decision wait. Where too many do, only what a person ordered still waits.
     pub fn wait(&mut self, waiting: PendingApproval, by_person: bool) {
-        if by_person || self.0.len() < WAITING_MAX {
-            self.0.insert(waiting.decision.id, waiting);
+        if by_person || self.waiting.len() < WAITING_MAX {
+            let id = waiting.decision.id;
+            self.waiting.insert(id, waiting);
+            let (now, later) = std::mem::take(&mut self.early)
+                .into_iter()
+                .partition::<VecDeque<_>, _>(|vote| vote.decision == id);
+            self.early = later;
+            now.iter().for_each(|vote| self.recover(vote));
+        }
+    }
+
+    /// Takes a vote that was given at another instance. Returns the revocation if enough agreed with it and the
+    /// newest voice was given here: of all instances one orders it. One that comes before the decision that it
+    /// is on is kept for that.
+    ///
+    /// # Errors
+    /// Why it changes nothing, or not yet.
+    pub fn on_followed(
+        &mut self,
+        vote: &Vote,
+        operators: Option<&Operators>,
+    ) -> Result<Option<Box<PendingApproval>>, NoVote> {
+        let voted = (vote.at, vote.account.clone());
+        match self.count(vote, operators) {
+            Ok(Outcome::Agreed(waiting)) => {
+                Ok(Some(waiting).filter(|it| it.newest_here.as_ref().is_some_and(|at| *at > voted)))
+            }
+            Ok(Outcome::Waits(_) | Outcome::Rejected) => Ok(None),
+            Err(NoVote::NotWaiting) => {
+                self.early.truncate(EARLY_MAX - 1);
+                self.early.push_front(vote.clone());
+                Err(NoVote::NotWaiting)
+            }
+            Err(no_vote) => Err(no_vote),
         }
     }
 
@@ -142,12 +183,21 @@ impl Approvals {
     /// # Errors
     /// Why it changes nothing.
     pub fn vote(&mut self, vote: &Vote, operators: Option<&Operators>) -> Result<Outcome, NoVote> {
-        let waiting = self.0.get_mut(&vote.decision).ok_or(NoVote::NotWaiting)?;
+        let outcome = self.count(vote, operators)?;
+        if let Some(waiting) = self.waiting.get_mut(&vote.decision) {
+            let here = Some((vote.at, vote.account.clone()));
+            waiting.newest_here = waiting.newest_here.take().max(here);
+        }
+        Ok(outcome)
+    }
+
+    fn count(&mut self, vote: &Vote, operators: Option<&Operators>) -> Result<Outcome, NoVote> {
+        let waiting = self.waiting.get_mut(&vote.decision).ok_or(NoVote::NotWaiting)?;
         if vote.at >= waiting.until {
             return Err(NoVote::TooLate);
         }
         if !vote.agrees {
-            self.0.remove(&vote.decision);
+            self.waiting.remove(&vote.decision);
             return Ok(Outcome::Rejected);
         }
         let voice = |account: &CompactString| match operators {
@@ -163,7 +213,7 @@ impl Approvals {
         counted.keep_voices(operators);
         match counted.missing() {
             0 => {
-                self.0.remove(&vote.decision);
+                self.waiting.remove(&vote.decision);
                 Ok(Outcome::Agreed(Box::new(counted)))
             }
             missing => Ok(Outcome::Waits(missing)),
@@ -174,8 +224,8 @@ impl Approvals {
     /// itself but where it was a no.
     pub fn recover(&mut self, vote: &Vote) {
         if !vote.agrees {
-            self.0.remove(&vote.decision);
-        } else if let Some(waiting) = self.0.get_mut(&vote.decision)
+            self.waiting.remove(&vote.decision);
+        } else if let Some(waiting) = self.waiting.get_mut(&vote.decision)
             && vote.at < waiting.until
         {
             waiting.agreed.push((vote.account.clone(), vote.by.clone()));
@@ -184,31 +234,31 @@ impl Approvals {
 
     /// Takes back the settings under which a decision of the journal began to wait.
     pub fn set_terms(&mut self, terms: &ApprovalTerms) {
-        if let Some(waiting) = self.0.get_mut(&terms.decision) {
+        if let Some(waiting) = self.waiting.get_mut(&terms.decision) {
             (waiting.people, waiting.until) = (terms.people, terms.until);
         }
     }
 
     /// Returns the settings under which a decision waits; none if it does not.
     pub fn terms(&self, decision: DecisionId) -> Option<ApprovalTerms> {
-        let waiting = self.0.get(&decision)?;
+        let waiting = self.waiting.get(&decision)?;
         Some(ApprovalTerms { decision, people: waiting.people, until: waiting.until })
     }
 
     /// Lets nothing wait any more: no approval is asked for.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.waiting.clear();
     }
 
     /// Forgets what waits about a credential: something else was ordered.
     pub fn drop_of(&mut self, credential: &Credential) {
-        self.0.retain(|_, waiting| waiting.decision.credential != *credential);
+        self.waiting.retain(|_, waiting| waiting.decision.credential != *credential);
     }
 
     /// Forgets what waited for too long, a while after: until then a voter hears that they
     /// are late.
     pub fn forget(&mut self, now: EventTime) {
-        self.0.retain(|_, waiting| now.ms_since(waiting.until) < LATE_MS);
+        self.waiting.retain(|_, waiting| now.ms_since(waiting.until) < LATE_MS);
     }
 
     /// Returns the decision that waits about a credential at `now`.
@@ -216,18 +266,18 @@ impl Approvals {
         let waits = |waiting: &&PendingApproval| {
             waiting.decision.credential == *credential && now < waiting.until
         };
-        self.0.values().find(waits).map(|waiting| waiting.decision.id)
+        self.waiting.values().find(waits).map(|waiting| waiting.decision.id)
     }
 
     /// How many wait at `now`.
-    pub fn count(&self, now: EventTime) -> usize {
-        self.0.values().filter(|waiting| now < waiting.until).count()
+    pub fn len_at(&self, now: EventTime) -> usize {
+        self.waiting.values().filter(|waiting| now < waiting.until).count()
     }
 
     /// Returns what still waits at `now`, oldest first, with the voices that count.
     pub fn waiting(&self, now: EventTime, operators: Option<&Operators>) -> Vec<PendingApproval> {
         let mut found: Vec<PendingApproval> =
-            self.0.values().filter(|waiting| now < waiting.until).cloned().collect();
+            self.waiting.values().filter(|waiting| now < waiting.until).cloned().collect();
         for waiting in &mut found {
             waiting.keep_voices(operators);
         }
@@ -259,6 +309,7 @@ mod tests {
             credential,
             tenant: None,
             generation: Generation(1),
+            base: Generation(0),
             wanted: Action::Revoke,
             order,
             mode: Mode::Revoke,
@@ -276,8 +327,16 @@ mod tests {
     fn waiting(people: u8) -> (Approvals, DecisionId) {
         let (mut approvals, decision) = (Approvals::default(), decision());
         let id = decision.id;
-        approvals
-            .wait(PendingApproval { decision, people, until: at(1_000), agreed: vec![] }, false);
+        approvals.wait(
+            PendingApproval {
+                decision,
+                people,
+                until: at(1_000),
+                agreed: vec![],
+                newest_here: None,
+            },
+            false,
+        );
         (approvals, id)
     }
 
@@ -295,7 +354,7 @@ mod tests {
         let votes = |ms| {
             let (mut approvals, id) = waiting(2);
             approvals.recover(&Vote { at: at(ms), ..vote(id, "ada") });
-            approvals.0[&id].missing()
+            approvals.waiting[&id].missing()
         };
         assert_eq!([999, 1_000].map(votes), [1, 2]);
     }
@@ -305,7 +364,7 @@ mod tests {
         let left = |ms| {
             let (mut approvals, _) = waiting(2);
             approvals.forget(at(ms));
-            approvals.0.len()
+            approvals.waiting.len()
         };
         assert_eq!([999 + LATE_MS, 1_000 + LATE_MS].map(left), [1, 0]);
     }
@@ -322,9 +381,10 @@ mod tests {
                 (None, decision.order),
             );
             let (people, until) = (1, at(1_000));
-            let pending = PendingApproval { decision, people, until, agreed: vec![] };
+            let pending =
+                PendingApproval { decision, people, until, agreed: vec![], newest_here: None };
             approvals.wait(pending, by_person);
-            approvals.0.len()
+            approvals.waiting.len()
         };
         for generation in 1..=WAITING_MAX {
             wait(generation as u64, false);
@@ -373,8 +433,8 @@ mod tests {
         assert_eq!(approvals.terms(id), Some(terms));
         approvals.recover(&vote(id, "uid:1"));
         approvals.recover(&vote(id, "uid:2"));
-        assert_eq!(approvals.count(at(20)), 1, "what came of it follows in the journal");
+        assert_eq!(approvals.len_at(at(20)), 1, "what came of it follows in the journal");
         approvals.recover(&Vote { agrees: false, ..vote(id, "uid:3") });
-        assert_eq!(approvals.count(at(20)), 0);
+        assert_eq!(approvals.len_at(at(20)), 0);
     }
 }

@@ -27,7 +27,7 @@ use super::safeguards::Safeguards;
 use super::shared_tokens::SharedTokens;
 use crate::model::credential::Credential;
 use crate::model::decision::{
-    Decision, DecisionId, EnforcementState, Generation, Mode, Order, Safeguard, Status,
+    Decision, DecisionId, EnforcementState, Generation, InstanceId, Mode, Order, Safeguard, Status,
     TokenAnswer, TokenGrant,
 };
 use crate::model::finding::{Action, Finding, FindingId, Gate};
@@ -47,6 +47,7 @@ pub struct Control {
     revocation_limit: RevocationLimit,
     shared_tokens: SharedTokens,
     pub(super) safeguards: Safeguards,
+    pub(super) instance: InstanceId,
     active: u64,
     /// The usage of other instances.
     active_elsewhere: u64,
@@ -65,6 +66,7 @@ impl Control {
             revocation_limit: RevocationLimit::default(),
             shared_tokens: SharedTokens::default(),
             safeguards: Safeguards::default(),
+            instance: InstanceId::default(),
             active: 0,
             active_elsewhere: 0,
             violations: [0; Invariant::ALL.len()],
@@ -76,6 +78,11 @@ impl Control {
     pub fn set_started(&mut self, at: EventTime) {
         self.started = Some(at);
         self.forget_unasked();
+    }
+
+    /// Says which instance it is, by which it knows its own decisions at a store.
+    pub const fn set_instance(&mut self, instance: InstanceId) {
+        self.instance = instance;
     }
 
     /// Says how many credentials are in use, on which the size of the revocation limit depends.
@@ -351,6 +358,7 @@ impl Control {
             credential: finding.credential.clone(),
             tenant: finding.tenant.clone(),
             generation,
+            base: self.states.base(&finding.credential),
             wanted: finding.action,
             order: Order::Act(verdict.action),
             mode,
@@ -417,6 +425,7 @@ impl Control {
                 people: required_approvers,
                 until: decision.at.plus_ms(timeout_ms),
                 agreed: Vec::new(),
+                newest_here: None,
             };
             self.approvals.wait(waiting, by_person);
         }
@@ -443,11 +452,14 @@ impl Control {
         // Findings may still run: their next updates are judged again.
         self.decided.forget_credential(&in_force.credential);
         let generation = in_force.generation.next();
+        let over = in_force.until.unwrap_or(now);
         let decision = Decision {
-            id: DecisionId::of(&in_force.credential, generation, now, (None, Order::Restore)),
+            // Of its time, not of now: all instances that end it make one decision.
+            id: DecisionId::of(&in_force.credential, generation, over, (None, Order::Restore)),
             finding: None,
             tenant: None,
             generation,
+            base: in_force.base,
             wanted: Action::Observe,
             order: Order::Restore,
             mode: self.params.modes.of(in_force.credential.kind(), None),

@@ -12,6 +12,7 @@ pub mod control;
 pub mod dedup;
 pub mod enforcement_state;
 pub mod instance_summary;
+pub mod merge;
 pub mod notifications;
 pub mod operator;
 pub mod outbox;

@@ -1,6 +1,6 @@
 //! Orders of operators, and their votes.
 
-use super::approvals::{NoVote, Outcome};
+use super::approvals::{NoVote, Outcome, PendingApproval};
 use super::control::Control;
 use super::params::PersonOrder;
 use crate::model::credential::Credential;
@@ -126,11 +126,13 @@ impl Control {
             self.decided.forget_credential(&order.credential);
         }
         let generation = self.states.generation(&order.credential).next();
+        let base = self.states.base(&order.credential);
         let decision = Decision {
             id: DecisionId::of(&order.credential, generation, now, (finding, ordered)),
             finding,
             tenant: None,
             generation,
+            base,
             wanted,
             order: ordered,
             mode: self.params.modes.of(order.credential.kind(), None),
@@ -158,25 +160,43 @@ impl Control {
             Outcome::Rejected => return Ok(VoteResult::Rejected),
             Outcome::Agreed(waiting) => waiting,
         };
+        Ok(VoteResult::Revoked(Box::new(self.agreed(*waiting, vote.at))))
+    }
+
+    /// Takes a vote that was given at another instance; gives the revocation where it is this one's to order.
+    ///
+    /// # Errors
+    /// Why it changes nothing, or not yet.
+    pub fn on_followed_vote(&mut self, vote: &Vote) -> Result<Option<Decision>, NoVote> {
+        let operators = self.params.operators.as_deref();
+        let Some(waiting) = self.approvals.on_followed(vote, operators)? else { return Ok(None) };
+        let at = waiting.newest_here.as_ref().map_or(vote.at, |(at, _)| *at);
+        Ok(Some(self.agreed(*waiting, at)))
+    }
+
+    /// Orders a revocation to which enough people agreed.
+    fn agreed(&mut self, waiting: PendingApproval, at: EventTime) -> Decision {
         let asked = waiting.decision;
-        self.safeguards.ledger.confirm(&asked.credential, vote.at);
+        self.safeguards.ledger.confirm(&asked.credential, at);
         let names: Vec<&str> = waiting.agreed.iter().map(|(_, name)| name.as_str()).collect();
         let generation = self.states.generation(&asked.credential).next();
+        let base = self.states.base(&asked.credential);
         let order = Order::Act(Action::Revoke);
         let decision = Decision {
-            id: DecisionId::of(&asked.credential, generation, vote.at, (asked.finding, order)),
+            id: DecisionId::of(&asked.credential, generation, at, (asked.finding, order)),
             generation,
+            base,
             order,
             carried_out: true,
             held_by: Vec::new(),
             until: None,
-            at: vote.at,
-            expires: asked.expires.filter(|expires| *expires > vote.at),
+            at,
+            expires: asked.expires.filter(|expires| *expires > at),
             by: names.join(", ").into(),
             ..asked
         };
         self.record(&decision, true);
-        Ok(VoteResult::Revoked(Box::new(decision)))
+        decision
     }
 
     /// Takes back a vote of the journal; the decision that it led to follows it there.

@@ -136,7 +136,7 @@ impl Outbox {
     }
 
     /// Takes the store's answer to a delivery.
-    pub fn done(&mut self, delivered: &Due, delivery: Delivery, now_ms: u64) -> DeliveryResult {
+    pub fn done(&mut self, delivered: &Due, delivery: &Delivery, now_ms: u64) -> DeliveryResult {
         let receipt = delivery.receipt;
         let quiet_until_ms = now_ms.saturating_add(delivery.wait_ms.min(WAIT_MS_MAX));
         self.quiet_until_ms = self.quiet_until_ms.max(quiet_until_ms);
@@ -211,6 +211,7 @@ mod tests {
             credential,
             tenant: None,
             generation: Generation(generation),
+            base: Generation(0),
             wanted: Action::Revoke,
             order,
             mode: Mode::Revoke,
@@ -235,7 +236,7 @@ mod tests {
         for _ in 0..12 {
             let one = outbox.next(now).expect("due");
             assert!(outbox.next(now).is_none());
-            assert_eq!(outbox.done(&one, Receipt::Unreachable.into(), now), DeliveryResult::Again);
+            assert_eq!(outbox.done(&one, &Receipt::Unreachable.into(), now), DeliveryResult::Again);
             let at = outbox.deadline().expect("waits");
             pauses.push(at - now);
             assert!(outbox.next(at - 1).is_none());
@@ -244,7 +245,7 @@ mod tests {
         assert!((50..=100).contains(&pauses[0]), "{pauses:?}");
         assert!(pauses[11] >= 2_500 && pauses[11] <= 5_000, "{pauses:?}");
         let one = outbox.next(now).expect("due");
-        assert_eq!(outbox.done(&one, Receipt::Applied.into(), now), DeliveryResult::Settled);
+        assert_eq!(outbox.done(&one, &Receipt::Applied.into(), now), DeliveryResult::Settled);
         assert!(outbox.is_empty() && outbox.deadline().is_none());
     }
 
@@ -254,7 +255,7 @@ mod tests {
             let mut outbox = Outbox::default();
             outbox.push(due(1, 1), 0);
             let one = outbox.next(0).expect("due");
-            outbox.done(&one, Delivery { wait_ms: asked_ms, ..Receipt::Unreachable.into() }, 0);
+            outbox.done(&one, &Delivery { wait_ms: asked_ms, ..Receipt::Unreachable.into() }, 0);
             outbox.push(due(2, 1), 1);
             assert!(outbox.next(least - 1).is_none(), "nor asked about another credential");
             assert_eq!(outbox.deadline(), Some(least));
@@ -267,7 +268,7 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.push(due(1, 1), 0);
         let one = outbox.next(0).expect("due");
-        outbox.done(&one, Receipt::Refused.into(), 0);
+        outbox.done(&one, &Receipt::Refused.into(), 0);
         assert!(outbox.next(100).is_none());
         outbox.retry_now(100);
         assert!(outbox.next(100).is_some());
@@ -306,16 +307,16 @@ mod tests {
                         let before = in_force.insert(id, one.decision.generation.0);
                         prop_assert!(before.is_none_or(|held| held <= one.decision.generation.0));
                     }
-                    outbox.done(&one, receipt.into(), now);
+                    outbox.done(&one, &receipt.into(), now);
                 }
             }
             for one in under_way.drain(..) {
-                outbox.done(&one, Receipt::Unreachable.into(), now);
+                outbox.done(&one, &Receipt::Unreachable.into(), now);
             }
             while let Some(at) = outbox.deadline() {
                 let one = outbox.next(at).expect("due at its deadline");
                 in_force.insert(one.decision.credential.id().to_owned(), one.decision.generation.0);
-                outbox.done(&one, Receipt::Applied.into(), at);
+                outbox.done(&one, &Receipt::Applied.into(), at);
             }
             prop_assert_eq!(outbox.under_way(), 0);
             for (id, generation) in newest {

@@ -73,6 +73,7 @@ mod tests {
             credential,
             status,
             generation: Generation(generation),
+            base: Generation(0),
             until: until.map(EventTime::from_ms),
             expires: None,
             finding: None,

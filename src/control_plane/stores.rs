@@ -1,95 +1,218 @@
-//! Decisions that a store has and this instance's journal doesn't.
+//! Decisions of other instances: this one follows those that were made in knowledge of its own, and settles
+//! by the rule of [`super::merge`] which of two holds that were not.
+//!
+//! A store that all instances write gives the decisions on a credential one order: it refuses one that was made
+//! without knowledge of what it holds. So a conflict is seen by one instance alone, whose decision was
+//! refused; that instance settles it, and all follow the outcome.
 
 use super::control::Control;
+use super::merge::{self, Contender};
 use super::params::{OTHER, SELF};
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId, Holding, Order, Status};
+use crate::model::decision::{
+    Decision, DecisionId, EnforcementState, Generation, Holding, Order, Provenance, Safeguard,
+    Status,
+};
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
-use std::cmp::Ordering;
+
+/// A decision that comes of what a store holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Merged {
+    /// It is in force at the store, and from now on here.
+    Followed(Decision),
+    /// It is made above both: every store needs it.
+    Made(Decision),
+}
+
+impl Merged {
+    /// The decision.
+    pub const fn decision(&self) -> &Decision {
+        match self {
+            Self::Followed(decision) | Self::Made(decision) => decision,
+        }
+    }
+}
 
 impl Control {
-    /// A store refused `refused` because it holds another decision of that or a higher generation,
-    /// as when the journal was moved away or another instance decided before. A decision of tripline
-    /// by itself gives way to what is as severe, and undoes nothing that it did not do; what a person
-    /// ordered gives way to what is more severe, unless it is `restore`. Otherwise
-    /// gives the same order above that generation, unless something newer stands.
+    /// A store refused `refused` because it holds another decision, of that or a higher generation, or one
+    /// that was not known when it was made. Whichever of the two holds is in force from now on.
     pub fn on_stale(
         &mut self,
         refused: &Decision,
-        held: Holding,
+        held: &Holding,
         now: EventTime,
-    ) -> Option<Decision> {
-        let in_force = self.states.get(&refused.credential)?;
-        if in_force.decision != refused.id || held.generation < refused.generation {
+    ) -> Option<Merged> {
+        let mine = self.states.get(&refused.credential)?;
+        if mine.decision != refused.id {
             return None;
         }
-        let as_grave = held.status.is_some_and(|status| Some(status) >= refused.order.status());
-        let gives_way = as_grave || refused.order == Order::Restore;
-        let is_milder = refused.order != Order::Restore && held.status > refused.order.status();
-        if refused.by == OTHER || is_milder || (refused.by == SELF && gives_way) {
-            return self.on_newer(&refused.credential, held, now);
+        let generation = held.generation.max(mine.generation).next();
+        let theirs = held_contender(held, &mine);
+        if merge::prevails(contender(&mine), theirs, now) {
+            let cause = (refused.finding, refused.order);
+            let decision = Decision {
+                id: DecisionId::of(&refused.credential, generation, refused.at, cause),
+                generation,
+                base: held.generation,
+                ..refused.clone()
+            };
+            self.states.record(&decision, mine.by_person);
+            return Some(Merged::Made(decision));
         }
-        let generation = held.generation.next();
-        let cause = (refused.finding, refused.order);
+        if held.generation > mine.generation {
+            return Some(self.follow(&refused.credential, held, now));
+        }
+        // No store takes a decision that is no newer than its own: theirs is made again above both.
+        let theirs = self.decision_of(&refused.credential, held, Some(&mine), now);
+        let cause = (theirs.finding, theirs.order);
         let decision = Decision {
-            id: DecisionId::of(&refused.credential, generation, now, cause),
+            id: DecisionId::of(&refused.credential, generation, theirs.at, cause),
             generation,
-            at: now,
-            ..refused.clone()
+            base: held.generation,
+            ..theirs
         };
-        self.states.record(&decision, in_force.by_person);
-        Some(decision)
+        self.adopt(&decision);
+        Some(Merged::Made(decision))
     }
 
-    /// A store holds a newer decision than this journal has: another instance's. It becomes one of
-    /// this journal, so that this instance's other stores are notified, and follow it after a restart.
-    pub fn on_newer(
+    /// A store that all instances write holds a decision, as its change stream or a comparison says. It is
+    /// followed if it was made in knowledge of what is in force here. If not, what is in force here still
+    /// waits for its delivery: the store will refuse it, and [`Control::on_stale`] settles which holds.
+    pub fn on_held(
         &mut self,
         credential: &Credential,
-        held: Holding,
+        held: &Holding,
         now: EventTime,
-    ) -> Option<Decision> {
-        let in_force = self.states.get(credential)?;
-        let is_same = held.decision == Some(in_force.decision);
-        let is_more_severe = held.status > Some(in_force.in_force(now));
-        let generation = match held.generation.cmp(&in_force.generation) {
-            Ordering::Greater => held.generation,
-            // Two instances decided at once. The more severe decision is made again above both, as no
-            // store takes another of the same generation.
-            Ordering::Equal if !is_same && is_more_severe => held.generation.next(),
-            Ordering::Equal | Ordering::Less => return None,
+    ) -> Option<Merged> {
+        let Some(mine) = self.states.get(credential) else {
+            // There is nothing to put back into service.
+            let is_news = held.status.is_some_and(|status| status != Status::Active)
+                || held.provenance.as_ref().is_some_and(|one| is_person(&one.by));
+            return is_news.then(|| self.follow(credential, held, now));
         };
-        let order = match held.status.unwrap_or(in_force.status) {
+        let is_own = held.provenance.as_ref().is_some_and(|from| from.instance == self.instance);
+        let is_known = held.decision == Some(mine.decision)
+            || held.generation <= mine.base
+            || (is_own && held.generation <= mine.generation);
+        let base = held.provenance.as_ref().map(|from| from.base);
+        let base = base.unwrap_or(Generation(held.generation.0.saturating_sub(1)));
+        // The store takes no decision that does not know those it has taken.
+        let knew_mine = is_own || mine.is_followed() || base >= mine.generation;
+        let follows = !is_known && knew_mine && held.generation > mine.generation;
+        follows.then(|| self.follow(credential, held, now))
+    }
+
+    fn follow(&mut self, credential: &Credential, held: &Holding, now: EventTime) -> Merged {
+        let mine = self.states.get(credential);
+        let decision = self.decision_of(credential, held, mine.as_ref(), now);
+        self.adopt(&decision);
+        Merged::Followed(decision)
+    }
+
+    /// Lets a decision of another instance be in force here.
+    fn adopt(&mut self, decision: &Decision) {
+        let by_person = is_person(&decision.by);
+        match decision.order.status() {
+            Some(Status::Revoked) if by_person => {
+                self.safeguards.ledger.confirm(&decision.credential, decision.at);
+            }
+            Some(Status::Active) if by_person => {
+                self.safeguards.ledger.retract(&decision.credential);
+            }
+            Some(_) | None => {}
+        }
+        self.take_back(decision);
+    }
+
+    /// Takes back a decision of another instance from the journal.
+    pub fn recover_followed(&mut self, decision: &Decision) {
+        self.take_back(decision);
+    }
+
+    fn take_back(&mut self, decision: &Decision) {
+        if decision.by != OTHER {
+            // Findings may still run: their next updates are judged by what is in force now.
+            self.decided.forget_credential(&decision.credential);
+        }
+        self.record(decision, is_person(&decision.by));
+    }
+
+    /// The decision that a store holds. Its base is its own rank: this instance knows it.
+    fn decision_of(
+        &self,
+        credential: &Credential,
+        held: &Holding,
+        mine: Option<&EnforcementState>,
+        now: EventTime,
+    ) -> Decision {
+        let status = held.status.or(mine.map(|mine| mine.status)).unwrap_or_default();
+        let order = match status {
             Status::Active => Order::Restore,
             Status::Throttled => Order::Act(Action::Throttle),
             Status::Suspended => Order::Act(Action::Suspend),
             Status::Revoked => Order::Act(Action::Revoke),
         };
-        let made = DecisionId::of(credential, generation, now, (held.finding, order));
-        let id = held.decision.filter(|_| generation == held.generation).unwrap_or(made);
-        let wanted = if let Order::Act(action) = order { action } else { Action::Observe };
-        let decision = Decision {
-            id,
+        let unknown = Provenance {
+            by: CompactString::const_new(OTHER),
+            at: now,
+            until: held.until,
+            ..Provenance::default()
+        };
+        let from = held.provenance.as_deref().unwrap_or(&unknown);
+        let waits = from.waits;
+        let wanted = match order {
+            Order::Act(_) if waits => Action::Revoke,
+            Order::Act(action) => action,
+            Order::Restore => Action::Observe,
+        };
+        let reason = if from.reason.is_empty() {
+            "known from a store".to_owned()
+        } else {
+            from.reason.clone()
+        };
+        let id = DecisionId::of(credential, held.generation, from.at, (held.finding, order));
+        Decision {
+            id: held.decision.unwrap_or(id),
             finding: held.finding,
             credential: credential.clone(),
-            tenant: None,
-            generation,
+            tenant: from.tenant.clone(),
+            generation: held.generation,
+            base: held.generation,
             wanted,
             order,
-            mode: self.params.modes.of(credential.kind(), None),
+            mode: self.params.modes.of(credential.kind(), from.tenant.as_deref()),
             carried_out: true,
-            held_by: Vec::new(),
-            until: held.until,
-            at: now,
-            expires: in_force.expires,
-            by: CompactString::const_new(OTHER),
-            reason: "known from a store".to_owned(),
+            held_by: if waits { vec![Safeguard::Approval] } else { Vec::new() },
+            until: from.until,
+            at: from.at,
+            expires: from.expires.or_else(|| mine.and_then(|mine| mine.expires)),
+            by: from.by.clone(),
+            reason,
             evidence: Vec::new(),
-        };
-        // A person may have ordered it there, or its time was over: a store does not say.
-        self.record(&decision, false);
-        Some(decision)
+        }
+    }
+}
+
+/// Whether that author is a person.
+fn is_person(by: &str) -> bool {
+    by != SELF && by != OTHER
+}
+
+fn contender(mine: &EnforcementState) -> Contender {
+    let EnforcementState { status, by_person, until, at, .. } = *mine;
+    Contender { status, by_person, until, at }
+}
+
+/// What a store holds, as it is compared; a store that keeps no more than a generation is taken to hold what
+/// is in force here.
+fn held_contender(held: &Holding, mine: &EnforcementState) -> Contender {
+    let provenance = held.provenance.as_deref();
+    Contender {
+        status: held.status.unwrap_or(Status::Active),
+        by_person: provenance.is_some_and(|from| is_person(&from.by)),
+        until: provenance.map_or(held.until, |from| from.until),
+        at: provenance.map_or(mine.at, |from| from.at),
     }
 }

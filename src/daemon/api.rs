@@ -53,6 +53,8 @@ pub(super) struct Planes {
     pub(super) history: History,
     /// Whether the journal can be written.
     pub(super) durable: Arc<AtomicBool>,
+    /// Whether the decisions of the other instances are known.
+    pub(super) caught_up: Arc<AtomicBool>,
     /// Whether tripline is stopping.
     pub(super) stopping: Arc<AtomicBool>,
 }
@@ -139,6 +141,7 @@ impl Builder<'_> {
             health: Arc::new(HealthState {
                 data,
                 durable: Arc::clone(&durable),
+                caught_up: planes.caught_up,
                 exposition: metrics.exposition.clone(),
                 metrics: metrics.http.clone(),
                 stopping,

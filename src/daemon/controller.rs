@@ -6,6 +6,7 @@
 //! While the disk fails nothing is carried out; decisions wait and are tried again every tick.
 
 use super::notifier::Notifiers;
+use super::outboxes::{Feed, StoreOutbox};
 use super::shared_tokens::SharedRevocationLimit;
 use crate::adapters::channels::{
     ControlMessage, InUse, NotDurable, OrderOutcome, Ticket, VoteError,
@@ -28,10 +29,10 @@ use crate::control_plane::notifications::notice::News;
 use crate::control_plane::operator::VoteResult;
 use crate::control_plane::outbox::Due;
 use crate::control_plane::params::PersonOrder;
+use crate::control_plane::stores::Merged;
 use crate::control_plane::tenant_ranking::{Ranking, TenantMinutes};
 use crate::data_plane::shard_driver::ShardUsage;
 use crate::formats::storage::journal::Entry;
-use crate::model::credential::Kinds;
 use crate::model::decision::{Decision, Status, TokenAnswer, Vote};
 use crate::model::finding::FindingId;
 use crate::model::signal::{Change, Signal};
@@ -50,15 +51,6 @@ const SLOW_GAUGES_EVERY_MS: i64 = 5_000;
 
 /// Where the answer goes once it is durable.
 type Reply = oneshot::Sender<Result<OrderOutcome, VoteError>>;
-
-/// The way to the outbox of one store.
-#[derive(Debug)]
-pub(super) struct StoreOutbox {
-    /// The store's kinds.
-    pub(super) kinds: Kinds,
-    /// Its outbox.
-    pub(super) outbox: mpsc::UnboundedSender<Due>,
-}
 
 /// The groups of metrics that the thread sets.
 #[derive(Debug)]
@@ -99,6 +91,8 @@ pub(super) struct ControlThread {
     pub(super) revocation_limit: Option<SharedRevocationLimit>,
     /// The way to the watchlist, which follows what is carried out.
     pub(super) watchlist: mpsc::UnboundedSender<Arc<Decision>>,
+    /// The way of votes to the other instances, where there is one.
+    pub(super) votes: Option<mpsc::UnboundedSender<Vote>>,
     /// The receivers.
     pub(super) notifiers: Notifiers,
     /// The usage of the threads of the data plane.
@@ -114,7 +108,13 @@ pub(super) struct ControlThread {
 struct WaitingReplies {
     entries: Vec<Entry>,
     decisions: Vec<(Decision, EventTime)>,
+    /// Decisions of other instances.
+    followed: Vec<Decision>,
+    /// Votes that other instances have to hear of.
+    votes: Vec<Vote>,
     replies: Vec<(Reply, OrderOutcome)>,
+    /// Who handed over decisions of other instances, and how many of them were followed.
+    following: Vec<(oneshot::Sender<u64>, u64)>,
     /// With the findings of each whose revocation may wait for a token.
     tickets: VecDeque<(Ticket, Vec<FindingId>)>,
 }
@@ -172,20 +172,26 @@ impl ControlThread {
                 self.board.post_receipt(&receipt);
                 waiting.entries.push(Entry::Receipt(receipt));
             }
-            ControlMessage::Newer(holdings) => {
+            ControlMessage::Held(holdings, reply) => {
+                let mut followed = 0;
                 for (credential, held) in holdings {
-                    if let Some(decision) = self.control.on_newer(&credential, held, now) {
-                        self.record(decision, now, waiting);
-                    }
+                    let merged = self.control.on_held(&credential, &held, now);
+                    followed += u64::from(merged.is_some());
+                    self.record_merged(merged, now, waiting);
                 }
+                waiting.following.push((reply, followed));
             }
             ControlMessage::Stale(decision, held) => {
-                if let Some(decision) = self.control.on_stale(&decision, held, now) {
-                    self.record(decision, now, waiting);
-                }
+                let merged = self.control.on_stale(&decision, &held, now);
+                self.record_merged(merged, now, waiting);
             }
             ControlMessage::Token(finding, grant, arrived) => {
                 self.take_token(TokenAnswer { finding, grant, at: now }, arrived, waiting);
+            }
+            ControlMessage::Votes(votes) => {
+                for vote in votes {
+                    self.follow_vote(vote, now, waiting);
+                }
             }
             ControlMessage::Tick => self.tick(now, waiting),
             ControlMessage::InUse(told) => self.note_in_use(told),
@@ -247,7 +253,7 @@ impl ControlThread {
 
     fn apply_settings(&mut self, params: Arc<control_plane::params::Params>) {
         self.metrics.policy.show_mode(params.modes.default);
-        let waited = self.control.approvals().count(clock::now());
+        let waited = self.control.approvals().len_at(clock::now());
         let asks = params.approval.required_approvers > 0;
         self.control.set_params(params);
         if waited > 0 && !asks {
@@ -317,7 +323,7 @@ impl ControlThread {
             if let Some(vote) = first {
                 // It has just begun to wait, and needs more than this voice.
                 let _waits = self.control.on_vote(&vote);
-                waiting.entries.push(Entry::Vote(vote));
+                self.record_vote(vote, waiting);
             }
         }
         waiting.replies.push((reply, OrderOutcome { decision, voice: None, before }));
@@ -344,7 +350,7 @@ impl ControlThread {
             "operator's reason: {}", vote.reason
         );
         let asked = vote.decision;
-        waiting.entries.push(Entry::Vote(vote));
+        self.record_vote(vote, waiting);
         let ordered = match voted {
             VoteResult::Waits(missing) => {
                 OrderOutcome { decision: None, voice: Some((asked, missing)), before }
@@ -358,12 +364,38 @@ impl ControlThread {
         waiting.replies.push((reply, ordered));
     }
 
+    /// Puts a vote among what becomes durable next, and what other instances then hear of.
+    fn record_vote(&self, vote: Vote, waiting: &mut WaitingReplies) {
+        waiting.entries.push(Entry::Vote(vote.clone()));
+        waiting.votes.extend(self.votes.is_some().then_some(vote));
+    }
+
+    fn follow_vote(&mut self, vote: Vote, now: EventTime, waiting: &mut WaitingReplies) {
+        // One that changes nothing is this instance's own, or was read before.
+        let Ok(ordered) = self.control.on_followed_vote(&vote) else { return };
+        waiting.entries.push(Entry::Vote(vote));
+        if let Some(decision) = ordered {
+            self.record(decision, now, waiting);
+        }
+    }
+
     /// Puts a decision among what becomes durable next, and under which settings it waits.
     fn record(&self, decision: Decision, arrived: EventTime, waiting: &mut WaitingReplies) {
         let terms = self.control.approvals().terms(decision.id);
         waiting.entries.push(Entry::Decision(Box::new(decision.clone())));
         waiting.entries.extend(terms.map(Entry::Terms));
         waiting.decisions.push((decision, arrived));
+    }
+
+    fn record_merged(&self, merged: Option<Merged>, now: EventTime, waiting: &mut WaitingReplies) {
+        match merged {
+            Some(Merged::Made(decision)) => self.record(decision, now, waiting),
+            Some(Merged::Followed(decision)) => {
+                waiting.entries.push(Entry::Followed(Box::new(decision.clone())));
+                waiting.followed.push(decision);
+            }
+            None => {}
+        }
     }
 
     /// Sets the gauges: before the thread begins too, so that no one reads what was not measured yet.
@@ -383,7 +415,7 @@ impl ControlThread {
         metrics.heartbeat_at.set("control_plane", 0, Some(now));
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         metrics.clock_offset.set(clock::deviation_ms() as f64 / 1000.0);
-        metrics.policy.approvals.set(count(self.control.approvals().count(now)));
+        metrics.policy.approvals.set(count(self.control.approvals().len_at(now)));
         metrics.fleet.credentials.set(i64::try_from(self.control.active()).unwrap_or(i64::MAX));
         metrics.policy.enforced_credentials.set(count(self.control.states().len()));
         metrics.journal.lines.set(i64::try_from(self.journal.head().0).unwrap_or(i64::MAX));
@@ -426,9 +458,19 @@ impl ControlThread {
         for (decision, arrived) in waiting.decisions.drain(..) {
             self.publish(decision, arrived, now);
         }
+        for decision in waiting.followed.drain(..) {
+            self.publish_followed(decision);
+        }
+        for vote in waiting.votes.drain(..) {
+            // It ends only after this thread.
+            let _ended = self.votes.as_ref().map(|votes| votes.send(vote));
+        }
         for (reply, ordered) in waiting.replies.drain(..) {
             // The caller may have gone away.
             let _gone = reply.send(Ok(ordered));
+        }
+        for (reply, followed) in waiting.following.drain(..) {
+            let _gone = reply.send(followed);
         }
         // A finding whose revocation waits for a token isn't decided yet; it waits for a second at most.
         let is_pending = |finding: &FindingId| self.control.is_pending(*finding);
@@ -458,12 +500,25 @@ impl ControlThread {
             // It ends only after this thread.
             let _ended = self.watchlist.send(Arc::clone(&decision));
             for store in &self.stores {
-                if store.kinds.has(decision.credential.kind()) {
-                    let (decision, arrived) = (Arc::clone(&decision), Some(arrived));
-                    // An outbox ends only after this thread.
-                    let _ended = store.outbox.send(Due { decision, arrived, again: false });
-                }
+                let (decision, arrived) = (Arc::clone(&decision), Some(arrived));
+                store.send(Due { decision, arrived, again: false });
             }
+        }
+    }
+
+    /// Lets a decision of another instance be in force here. That instance notifies people and its other stores.
+    fn publish_followed(&self, decision: Decision) {
+        tracing::info!(
+            decision = %decision.id, credential = %decision.credential,
+            action = decision.order.as_str(), by = %decision.by,
+            "following another instance: {}", decision.reason
+        );
+        self.board.post_decision(decision.clone());
+        let decision = Arc::new(decision);
+        // It ends only after this thread.
+        let _ended = self.watchlist.send(Arc::clone(&decision));
+        for store in self.stores.iter().filter(|store| store.feed == Feed::All) {
+            store.send(Due { decision: Arc::clone(&decision), arrived: None, again: false });
         }
     }
 }

@@ -9,6 +9,7 @@
 //! A store is compared at the start, once a minute, when it can be reached again, and at once when
 //! it lost its state: emptied, or replaced by a copy that lagged behind.
 
+use super::outboxes::StoreOutbox;
 use crate::adapters::channels::{ControlMessage, ControlPlane};
 use crate::adapters::clock;
 use crate::adapters::enforce::answer::{Pulse, Reading};
@@ -117,7 +118,13 @@ type PulseAnswer = BoxFuture<'static, Pulse>;
 
 impl DeliveryTask {
     /// Delivers until the control plane has ended and nothing is under way any more.
-    pub(super) async fn run(self, mut news: mpsc::UnboundedReceiver<Due>, backlog: Backlog) {
+    /// Hands over to the stores `behind` it what it has taken.
+    pub(super) async fn run(
+        self,
+        mut news: mpsc::UnboundedReceiver<Due>,
+        backlog: Backlog,
+        behind: Vec<StoreOutbox>,
+    ) {
         let begun = Instant::now();
         let readable = self.store.can_be_read();
         let comparing = if readable { ComparisonStep::At(begun) } else { ComparisonStep::Never };
@@ -160,6 +167,9 @@ impl DeliveryTask {
                 Some((delivery, due)) = deliveries.next(), if !deliveries.is_empty() => {
                     #[cfg(feature = "failpoints")]
                     fail::fail_point!("outbox.delivered", |_| std::process::abort());
+                    if has_taken(delivery.receipt) && !due.again {
+                        behind.iter().for_each(|store| store.send(due.clone()));
+                    }
                     self.settle(&mut work, delivery, &due).await;
                 }
                 Some(decisions) = &mut loading, if loads => {
@@ -266,7 +276,7 @@ impl DeliveryTask {
                      instance or by hand; the journal adopts it"
                 );
             }
-            let _ended = self.control.send(ControlMessage::Newer(page.newer)).await;
+            let _ended = self.control.held(page.newer).await;
         }
         work.comparing = if let Some(from) = page.next {
             ComparisonStep::Next(from)
@@ -307,10 +317,10 @@ impl DeliveryTask {
     }
 
     async fn settle(&self, work: &mut DeliveryWork, delivery: Delivery, due: &Due) {
-        let Delivery { receipt, held, wait_ms: _ } = delivery;
+        let receipt = delivery.receipt;
         let store = self.store.name();
         self.metrics.deliveries.with_label_values(&[store, receipt.as_str()]).inc();
-        let done = work.outbox.done(due, delivery, work.now_ms());
+        let done = work.outbox.done(due, &delivery, work.now_ms());
         match receipt {
             Receipt::Unreachable => self.mark_unreachable(work),
             // It answers, and does not work: that is neither.
@@ -333,7 +343,7 @@ impl DeliveryTask {
                 "not carried out yet; retrying"
             );
         }
-        if let Some(held) = held.filter(|_| done != DeliveryResult::Superseded) {
+        if let Some(held) = delivery.held.filter(|_| done != DeliveryResult::Superseded) {
             tracing::warn!(
                 store, decision = %due.decision.id, held = held.generation.0,
                 "the store holds a newer generation than this journal knows"
@@ -354,6 +364,11 @@ impl DeliveryTask {
             let _ended = self.control.send(ControlMessage::Receipt(entry)).await;
         }
     }
+}
+
+/// Whether a store has a decision in its order; it may have no way to carry it out.
+const fn has_taken(receipt: Receipt) -> bool {
+    matches!(receipt, Receipt::Applied | Receipt::Already | Receipt::Unsupported)
 }
 
 fn sorted(in_force: Vec<EnforcementState>, held: Vec<Option<Holding>>, next: Option<u32>) -> Page {

@@ -4,6 +4,7 @@
 pub mod api;
 pub mod controller;
 pub mod delivery;
+pub mod follower;
 pub mod heal;
 pub mod http_shards;
 pub mod instances;
@@ -11,6 +12,7 @@ pub mod leaks;
 pub mod metrics;
 pub mod metrics_reference;
 pub mod notifier;
+pub mod outboxes;
 pub mod recovery;
 pub mod reload;
 pub mod shard;

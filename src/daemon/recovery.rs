@@ -1,6 +1,7 @@
 //! State recovered from the journal: enforcement states, due deliveries, recent decisions.
 
 use super::delivery::{Backlog, DueDeliveries};
+use super::outboxes::Feed;
 use super::start_error::StartError;
 use crate::adapters::clock;
 use crate::adapters::enforce::auth_store::AuthStore;
@@ -11,7 +12,7 @@ use crate::config::settings::Settings;
 use crate::control_plane::control::Control;
 use crate::formats::storage::journal::{Entry, StoreReceipt};
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId};
+use crate::model::decision::{Decision, DecisionId, InstanceId};
 use hashbrown::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -44,7 +45,8 @@ impl<'a> Unsettled<'a> {
         Self { stores, due, credentials: HashMap::new() }
     }
 
-    fn decided(&mut self, decision: &Decision) {
+    /// Notes a decision; one that was followed is due at this instance's own store alone.
+    fn decided(&mut self, decision: &Decision, is_followed: bool) {
         if !decision.carried_out {
             return;
         }
@@ -54,11 +56,22 @@ impl<'a> Unsettled<'a> {
             if let Some(before) = due.remove(credential) {
                 self.credentials.remove(&before.decision);
             }
-            if store.takes(credential) {
+            if store.takes(credential) && (store.is_local() || !is_followed) {
                 due.insert(credential.clone(), owed);
                 self.credentials.insert(decision.id, credential.clone());
             }
         }
+    }
+
+    /// Leaves to the store that all instances write what it has not taken yet: the stores behind it get that
+    /// from there.
+    fn wait_for_shared(&mut self, feeds: &[Feed]) {
+        let Some(shared) = self.stores.iter().position(|store| store.shared().is_some()) else {
+            return;
+        };
+        let Some(first) = self.due.get(shared).cloned() else { return };
+        let behind = self.due.iter_mut().zip(feeds).filter(|(_, feed)| **feed == Feed::Taken);
+        behind.for_each(|(due, _)| due.retain(|credential, _| !first.contains_key(credential)));
     }
 
     fn settled(&mut self, answer: &StoreReceipt) {
@@ -80,17 +93,24 @@ impl Recovered {
     pub(super) fn read(
         settings: &Settings,
         path: &Path,
-        stores: &[AuthStore],
+        (stores, feeds): (&[AuthStore], &[Feed]),
+        instance: InstanceId,
     ) -> Result<Self, StartError> {
         let now = clock::now();
         let mut control = Control::new(Arc::new(settings.control.clone()));
+        control.set_instance(instance);
         let board = RecentEvents::default();
         let mut unsettled = Unsettled::new(stores);
         let (journal, found) =
             Journal::open(path, settings.journal_rotate_bytes, |entry| match entry {
                 Entry::Decision(decision) => {
                     control.recover(&decision, now);
-                    unsettled.decided(&decision);
+                    unsettled.decided(&decision, false);
+                    board.keep_decision(*decision);
+                }
+                Entry::Followed(decision) => {
+                    control.recover_followed(&decision);
+                    unsettled.decided(&decision, true);
                     board.keep_decision(*decision);
                 }
                 Entry::Receipt(answer) => {
@@ -117,6 +137,7 @@ impl Recovered {
             head = found.head,
             "the journal is intact"
         );
+        unsettled.wait_for_shared(feeds);
         for (store, due) in stores.iter().zip(&unsettled.due) {
             if !due.is_empty() {
                 let (store, decisions) = (store.name(), due.len());

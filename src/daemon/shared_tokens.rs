@@ -25,8 +25,7 @@ pub(super) fn shared_among(
     stores: &[AuthStore],
     params: &mut revocation_limit::Params,
 ) -> Option<RedisStore> {
-    let store =
-        stores.iter().find_map(AuthStore::shared_tokens).filter(|_| params.instances > 1)?;
+    let store = stores.iter().find_map(AuthStore::shared).filter(|_| params.instances > 1)?;
     (params.instances, params.shared) = (1, true);
     Some(store)
 }

@@ -6,11 +6,12 @@
 //! It ends from left to right, so that what was taken is applied, what was found is decided, and
 //! the decisions are durable. A delivery that a store has not settled by then is due at the next start.
 
-use super::controller::{ControlThread, ControllerMetrics, StoreOutbox};
-use super::delivery::Backlog;
+use super::controller::{ControlThread, ControllerMetrics};
+use super::follower;
 use super::leaks::OpenedLeaks;
 use super::metrics::Metrics;
 use super::notifier::Notifiers;
+use super::outboxes::{self, Feed};
 use super::recovery::Recovered;
 use super::reload::{LiveSettings, Reloader};
 use super::shared_tokens::SharedRevocationLimit;
@@ -55,7 +56,7 @@ use crate::data_plane::batch::HashSeed;
 use crate::data_plane::partition;
 use crate::formats::outbound::security_event::JwkSet;
 use crate::formats::secrets::secret::Fingerprinter;
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, InstanceId};
 use parking_lot::RwLock;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -129,6 +130,7 @@ impl Daemon {
             archive: archive.clone(),
             history: decides.history,
             durable: decides.durable,
+            caught_up: decides.caught_up,
             stopping: Arc::clone(&stopping),
         };
         let api = super::api::Builder {
@@ -231,6 +233,7 @@ fn announce(address: SocketAddr, settings: &Settings) {
 /// The resources of the control plane.
 struct ControlResources {
     past: Recovered,
+    feeds: Vec<Feed>,
     ledger: BudgetStore,
     revocation_limit: Option<RedisStore>,
     receivers: Vec<Receiver>,
@@ -273,7 +276,9 @@ impl Resources {
         let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
         embedded.set_reserve(reserve.clone());
         let egress = Egress::new(&settings.egress)?;
-        let stores = open_stores(settings, &embedded, &epoch, &egress)?;
+        let instance_path = folder.join("instance");
+        let instance = key_material::instance_id(&instance_path).map_err(at(&instance_path))?;
+        let stores = open_stores(settings, &embedded, (&epoch, instance), &egress)?;
         let mut settings = settings.clone();
         let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
         let fingerprints = Arc::new(fingerprints.with_raw_names(settings.has_raw_secrets_alone()));
@@ -282,7 +287,9 @@ impl Resources {
             super::shared_tokens::shared_among(&stores, &mut settings.control.revocation_limit);
         let receivers = open_receivers(&settings, &egress)?;
         let keys = published_keys(&stores);
-        let mut past = Recovered::read(&settings, &folder.join("journal.ndjson"), &stores)?;
+        let feeds = Feed::of(&stores, revocation_limit.is_some());
+        let journal = folder.join("journal.ndjson");
+        let mut past = Recovered::read(&settings, &journal, (&stores, &feeds), instance)?;
         super::heal::heal(&embedded, &past);
         let (ledger_file, ledger) = BudgetStore::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
@@ -300,6 +307,7 @@ impl Resources {
         let leaks = OpenedLeaks::open(&settings, &egress, &fingerprints)?;
         let decides = ControlResources {
             past,
+            feeds,
             ledger: ledger_file,
             revocation_limit,
             receivers,
@@ -389,11 +397,11 @@ fn published_keys(stores: &[AuthStore]) -> JwkSet {
 fn open_stores(
     settings: &Settings,
     embedded: &EmbeddedStore,
-    epoch: &str,
+    named: (&str, InstanceId),
     egress: &Egress,
 ) -> Result<Vec<AuthStore>, StartError> {
     let others = settings.stores.iter().cloned();
-    let others = others.map(|params| AuthStore::open(params, epoch, egress));
+    let others = others.map(|params| AuthStore::open(params, named, egress));
     let embedded = std::iter::once(Ok(AuthStore::embedded(embedded.clone())));
     Ok(embedded.chain(others).collect::<Result<_, _>>()?)
 }
@@ -422,6 +430,8 @@ struct ControlHandle {
     board: Arc<RecentEvents>,
     history: History,
     durable: Arc<AtomicBool>,
+    /// Whether it knows the decisions of the other instances.
+    caught_up: Arc<AtomicBool>,
     /// The decisions that are carried out from now on.
     carried_out: mpsc::UnboundedReceiver<Arc<Decision>>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -429,10 +439,12 @@ struct ControlHandle {
 }
 
 fn start_control_plane(
-    ControlResources { past, ledger, revocation_limit, receivers, archive, reserve }: ControlResources,
+    opened: ControlResources,
     stores: Vec<AuthStore>,
     metrics: &Metrics,
 ) -> Result<ControlHandle, StartError> {
+    let ControlResources { past, feeds, ledger, revocation_limit, receivers, archive, reserve } =
+        opened;
     let (control, messages) = ControlPlane::new();
     let board = Arc::new(past.board);
     let durable = Arc::new(AtomicBool::new(true));
@@ -442,9 +454,12 @@ fn start_control_plane(
         metrics: metrics.enforce.clone(),
         history: past.history.clone(),
     };
+    let shared = stores.iter().find_map(AuthStore::shared);
     let (notifiers, notifying) = Notifiers::start(receivers, &metrics.notify);
-    let (stores, mut tasks) = start_outboxes(stores.into_iter().map(task), past.due);
+    let (stores, mut tasks) = outboxes::start(stores.into_iter().map(task), feeds, past.due);
     tasks.extend(notifying);
+    let (caught_up, votes) =
+        follower::start(shared, revocation_limit.is_some(), (&control, &metrics.fleet))?;
     let revocation_limit = revocation_limit.map(|store| {
         let metrics = metrics.fleet.clone();
         tokio::spawn(super::instances::share(store.clone(), control.clone(), metrics));
@@ -461,6 +476,7 @@ fn start_control_plane(
         stores,
         revocation_limit,
         watchlist,
+        votes,
         notifiers,
         metrics: controller_metrics(metrics),
         durable: Arc::clone(&durable),
@@ -470,7 +486,8 @@ fn start_control_plane(
     };
     thread.show(clock::now());
     let thread = spawn("control", move || thread.run(messages))?;
-    Ok(ControlHandle { control, board, history: past.history, durable, carried_out, tasks, thread })
+    let history = past.history;
+    Ok(ControlHandle { control, board, history, durable, caught_up, carried_out, tasks, thread })
 }
 
 /// The groups that the thread of the control plane sets.
@@ -533,19 +550,4 @@ async fn join(threads: Vec<JoinHandle<()>>) {
     if !joined.await.unwrap_or(false) {
         tracing::error!("a thread panicked");
     }
-}
-
-type Outboxes = (Vec<StoreOutbox>, Vec<tokio::task::JoinHandle<()>>);
-
-/// Starts an outbox for each store, with what is due there from before.
-fn start_outboxes(
-    tasks: impl Iterator<Item = super::delivery::DeliveryTask>,
-    due: Vec<Backlog>,
-) -> Outboxes {
-    let started = tasks.zip(due).map(|(task, backlog)| {
-        let (outbox, news) = mpsc::unbounded_channel();
-        let kinds = task.store.kinds();
-        (StoreOutbox { kinds, outbox }, tokio::spawn(task.run(news, backlog)))
-    });
-    started.unzip()
 }

@@ -7,6 +7,7 @@ use compact_str::CompactString;
 use siphasher::sip::SipHasher13;
 use std::fmt;
 use std::hash::Hasher;
+use std::sync::Arc;
 
 /// The most severe action that is now carried out. Default: shadow, nothing is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -274,6 +275,9 @@ pub struct Decision {
     pub tenant: Option<CompactString>,
     /// Its rank among the decisions on this credential; 0 where it is not carried out.
     pub generation: Generation,
+    /// The rank of the newest decision of another instance that was known when it was made; 0: none was. A
+    /// store that all instances write refuses it where it holds a newer one of another instance.
+    pub base: Generation,
     /// The most severe action that the evidence justified.
     pub wanted: Action,
     /// The order after the safeguards; where it is not carried out, the one that would be.
@@ -360,8 +364,49 @@ impl Receipt {
     }
 }
 
+/// An instance of a fleet: a random number that lasts as long as its `data_dir`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceId(pub u64);
+
+impl InstanceId {
+    /// Reads what [`fmt::Display`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16).map(Self)
+    }
+}
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Which instance made a decision that a store holds, for whom and in knowledge of what: what another
+/// instance needs to adopt it, or to compare it with a decision of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provenance {
+    /// The instance.
+    pub instance: InstanceId,
+    /// See [`Decision::base`].
+    pub base: Generation,
+    /// The author: `tripline`, or the person's name.
+    pub by: CompactString,
+    /// Why, in words; empty where the store does not keep it.
+    pub reason: String,
+    /// When it was made.
+    pub at: EventTime,
+    /// When it ends by itself.
+    pub until: Option<EventTime>,
+    /// When the credential ends by itself, where known.
+    pub expires: Option<EventTime>,
+    /// The credential's tenant, where known.
+    pub tenant: Option<CompactString>,
+    /// Whether a revocation waits for people to agree, of which it is the suspension meanwhile.
+    pub waits: bool,
+}
+
 /// A store's entry about a credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holding {
     /// The rank of the decision that it holds.
     pub generation: Generation,
@@ -373,17 +418,26 @@ pub struct Holding {
     pub finding: Option<FindingId>,
     /// When it ends by itself, where the store says it.
     pub until: Option<EventTime>,
+    /// Where it comes from, where the store says it.
+    pub provenance: Option<Arc<Provenance>>,
 }
 
 impl From<Generation> for Holding {
     /// A store that says no more than the generation.
     fn from(generation: Generation) -> Self {
-        Self { generation, decision: None, status: None, finding: None, until: None }
+        Self {
+            generation,
+            decision: None,
+            status: None,
+            finding: None,
+            until: None,
+            provenance: None,
+        }
     }
 }
 
 /// How a delivery to a store went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The store's answer.
     pub receipt: Receipt,
@@ -410,6 +464,8 @@ pub struct EnforcementState {
     pub status: Status,
     /// The rank of that decision.
     pub generation: Generation,
+    /// See [`Decision::base`]; of a decision of another instance its own rank.
+    pub base: Generation,
     /// When it ends by itself.
     pub until: Option<EventTime>,
     /// When the credential itself ends, where known: stores may forget it then.
@@ -423,6 +479,11 @@ pub struct EnforcementState {
 }
 
 impl EnforcementState {
+    /// Whether another instance made it, and this one follows it.
+    pub fn is_followed(&self) -> bool {
+        self.base == self.generation
+    }
+
     /// The status in force at `now`.
     pub fn in_force(&self, now: EventTime) -> Status {
         if self.until.is_none_or(|until| now < until) { self.status } else { Status::Active }

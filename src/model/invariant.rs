@@ -128,6 +128,7 @@ mod tests {
             credential,
             tenant: None,
             generation: Generation(1),
+            base: Generation(0),
             wanted: Action::Revoke,
             order,
             mode: Mode::Revoke,

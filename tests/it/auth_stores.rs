@@ -12,7 +12,7 @@ use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use tripline::model::decision::{Decision, Order, Receipt};
+use tripline::model::decision::{Decision, InstanceId, Order, Receipt};
 use tripline::model::finding::Action;
 
 const SECRET: &[u8] = b"0123456789abcdef0123456789abcdef";
@@ -74,8 +74,11 @@ impl World {
         let egress = tripline::adapters::egress::Egress::new(&settings.egress).expect("sets up");
         let params = settings.stores.remove(0);
         assert!(!format!("{params:?}").contains("PLANTED"));
-        let store =
-            tripline::adapters::enforce::auth_store::AuthStore::open(params, "test", &egress);
+        let store = tripline::adapters::enforce::auth_store::AuthStore::open(
+            params,
+            ("test", InstanceId::default()),
+            &egress,
+        );
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         Self { runtime, store: store.expect("a store"), receiver, _secrets: secrets }
     }

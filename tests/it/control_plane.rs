@@ -6,6 +6,7 @@ use tripline::control_plane::operator::{LessSevere, VoteResult};
 use tripline::control_plane::params::{Params, PersonOrder};
 use tripline::control_plane::policy::allow_list::Entry;
 use tripline::control_plane::policy::mode::Modes;
+use tripline::control_plane::stores::Merged;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
     DecisionId, Generation, Holding, Mode, Order, Safeguard, Status, TokenAnswer, TokenGrant, Vote,
@@ -166,22 +167,24 @@ fn a_newer_decision_of_another_instance_becomes_one_of_this_journal() {
         status: Some(Status::Active),
         finding: None,
         until: None,
+        provenance: None,
     };
-    let adopted = control.on_newer(&key("k"), held, at(60)).expect("it is told to other stores");
+    let Some(Merged::Followed(adopted)) = control.on_held(&key("k"), &held, at(60)) else {
+        panic!("it is followed")
+    };
     assert_eq!((adopted.id, adopted.order, adopted.carried_out), (theirs, Order::Restore, true));
-    assert_eq!(control.on_newer(&key("k"), held, at(70)), None, "once");
+    assert_eq!(control.on_held(&key("k"), &held, at(70)), None, "once");
     assert_eq!(control.enforcement_state(&key("k")).map(|one| one.status), Some(Status::Active));
     assert_eq!(control.on_signal(&opened, at(80)), None, "it is a person's word, or was over");
     let mut after = Control::new(Arc::new(Params::default()));
-    for decision in [&own, &adopted] {
-        after.recover(decision, at(90));
-    }
+    after.recover(&own, at(90));
+    after.recover_followed(&adopted);
     assert_eq!(
         after.enforcement_state(&key("k")),
         control.enforcement_state(&key("k")),
         "over a restart too"
     );
-    assert_eq!(control.on_newer(&key("unknown"), held, at(90)), None);
+    assert_eq!(control.on_held(&key("unknown"), &held, at(90)), None);
 }
 
 #[test]
@@ -197,7 +200,9 @@ fn a_person_may_revoke_what_nobody_suspects_and_asking_twice_changes_nothing() {
     let restored =
         control.on_person(held, at(1)).expect("allowed").expect("it is out of service somewhere");
     let store = Holding { status: Some(Status::Revoked), ..Holding::from(Generation(7)) };
-    let again = control.on_stale(&restored, store, at(2)).expect("a person's word is given again");
+    let Some(Merged::Made(again)) = control.on_stale(&restored, &store, at(2)) else {
+        panic!("a person's word is given again")
+    };
     assert_eq!((again.order, again.generation), (Order::Restore, Generation(8)));
 }
 
@@ -486,7 +491,9 @@ fn a_persons_suspension_gives_way_to_a_revocation_that_a_store_holds() {
     let mut control = control(Mode::Revoke);
     let suspended = control.on_person(person("k", SUSPEND), at(0)).expect("allowed").expect("new");
     let held = Holding { status: Some(Status::Revoked), ..Holding::from(Generation(2)) };
-    let adopted = control.on_stale(&suspended, held, at(1)).expect("other stores are told");
+    let Some(Merged::Followed(adopted)) = control.on_stale(&suspended, &held, at(1)) else {
+        panic!("it is followed")
+    };
     assert_eq!((adopted.order, adopted.generation), (REVOKE, Generation(2)));
 }
 
@@ -508,15 +515,18 @@ fn of_two_decisions_of_one_generation_the_more_severe_is_made_again_above_both()
         status: Some(Status::Revoked),
         finding: None,
         until: None,
+        provenance: None,
     };
-    let adopted = control.on_stale(&restored, held, at(8_001)).expect("adopted");
+    let Some(Merged::Made(adopted)) = control.on_stale(&restored, &held, at(8_001)) else {
+        panic!("it is made again")
+    };
     assert_eq!((adopted.order, adopted.generation.0), (Order::Act(Action::Revoke), 3));
     assert_eq!(
         control.enforcement_state(&key("k")).map(|in_force| in_force.status),
         Some(Status::Revoked)
     );
     let own = Holding { generation: Generation(3), decision: Some(adopted.id), ..held };
-    assert_eq!(control.on_newer(&key("k"), own, at(8_002)), None, "it is this one");
+    assert_eq!(control.on_held(&key("k"), &own, at(8_002)), None, "it is this one");
 }
 
 #[test]

@@ -75,6 +75,7 @@ fn decision() -> impl Strategy<Value = Decision> {
                 credential: finding.credential,
                 tenant: finding.tenant,
                 generation,
+                base: Generation(generation.0 / 2),
                 wanted: finding.action,
                 order,
                 mode,

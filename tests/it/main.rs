@@ -26,6 +26,8 @@ mod end_to_end;
 mod event_log;
 mod facts;
 mod faults;
+mod fleet;
+mod fleet_merge;
 mod format_borders;
 mod format_catalog;
 mod format_json;

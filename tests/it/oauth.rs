@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 use tripline::adapters::egress::Egress;
 use tripline::adapters::enforce::auth_store::AuthStore;
-use tripline::model::decision::Receipt;
+use tripline::model::decision::{InstanceId, Receipt};
 
 /// What the server's clients have in common.
 pub const SECRET: &str = "secret-of-the-tests";
@@ -97,7 +97,8 @@ impl Server {
         let mut settings = tripline::config::loader::check("test", &text, [].into())
             .unwrap_or_else(|problems| panic!("{}", problems.render(false)));
         let egress = Egress::new(&settings.egress).expect("sets up");
-        let store = AuthStore::open(settings.stores.remove(0), "test", &egress);
+        let store =
+            AuthStore::open(settings.stores.remove(0), ("test", InstanceId::default()), &egress);
         let store = store.expect("a store");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(store.carry_out(&decision(credential, REVOKE, 1))).receipt

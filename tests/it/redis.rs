@@ -64,6 +64,7 @@ pub fn decision(name: &str, order: Order, generation: u64) -> Decision {
         credential,
         tenant: None,
         generation,
+        base: Generation(0),
         wanted: Action::Revoke,
         order,
         mode: Mode::Revoke,
@@ -90,6 +91,7 @@ pub fn in_force(decision: &Decision) -> EnforcementState {
         decision: decision.id,
         status: decision.order.status().expect("an action"),
         generation: decision.generation,
+        base: decision.base,
         until: decision.until,
         expires: decision.expires,
         finding: decision.finding,
@@ -164,8 +166,12 @@ fn a_stale_generation_is_refused_and_restore_brings_it_back() {
         status: Some(Status::Active),
         finding: None,
         until: None,
+        provenance: None,
     };
-    assert_eq!(delivery.held, Some(held), "it says what it holds");
+    let said = delivery.held.expect("it says what it holds");
+    let from = said.provenance.clone().expect("and where it comes from");
+    assert_eq!((from.by.as_str(), from.base), ("tripline", Generation(0)));
+    assert_eq!(Holding { provenance: None, ..said }, held);
     assert_eq!(world.hash("tripline:credential:{api_key:k}")["status"], "active");
     assert_eq!(world.changes(), 2);
 }
@@ -200,7 +206,7 @@ fn it_says_what_it_holds_in_the_order_in_which_it_was_asked() {
     let Reading::Held(held) = world.runtime.block_on(world.store.read(&wanted)) else {
         panic!("it answers")
     };
-    let of = |held: &Option<Holding>| held.map(|held| (held.generation.0, held.decision));
+    let of = |held: &Option<Holding>| held.as_ref().map(|held| (held.generation.0, held.decision));
     let held: Vec<_> = held.iter().map(of).collect();
     let [one, session, _] = decisions.map(|decision| decision.id);
     assert_eq!(held, [Some((7, Some(session))), None, Some((7, Some(one)))]);

@@ -112,6 +112,7 @@ impl Store {
                     status: *status,
                     finding: None,
                     until: None,
+                    provenance: None,
                 };
                 return Delivery { held: Some(held), ..Receipt::Stale.into() };
             }
@@ -303,14 +304,15 @@ impl World {
             }
             _ => Receipt::Unreachable.into(),
         };
-        if let (Receipt::Stale, Some(held)) = (delivery.receipt, delivery.held) {
+        if let (Receipt::Stale, Some(held)) = (delivery.receipt, delivery.held.clone()) {
             let now = self.time();
-            self.live.made.extend(self.live.control.on_stale(&decision, held, now));
+            let merged = self.live.control.on_stale(&decision, &held, now);
+            self.live.made.extend(merged.map(|merged| merged.decision().clone()));
         }
         if delivery.receipt.is_settled() {
             self.settled.push(decision.id);
         }
-        self.live.outbox.done(&due, delivery, now_ms);
+        self.live.outbox.done(&due, &delivery, now_ms);
     }
 
     /// Lets time pass: event time goes on by the clock where all that arrived is applied.

@@ -7,7 +7,7 @@ use crate::model::credential::Kind;
 use crate::model::decision::{Decision, Mode, Order, Safeguard};
 use crate::model::finding::Action;
 use crate::model::invariant::Invariant;
-use prometheus::{Gauge, GaugeVec, Histogram, IntCounterVec, IntGauge, IntGaugeVec};
+use prometheus::{Gauge, GaugeVec, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 const DECISIONS: &str = "decisions_total";
 const DECISION_SECONDS: &str = "decision_seconds";
@@ -176,6 +176,8 @@ impl PolicyMetrics {
 pub struct FleetMetrics {
     pub instances: IntGauge,
     pub credentials: IntGauge,
+    pub following: IntGauge,
+    pub followed: IntCounter,
     pub tenant_flood_ratio: Gauge,
     pub tenant_limit_ratio: Gauge,
 }
@@ -196,6 +198,14 @@ impl FleetMetrics {
                 "fleet_credentials",
                 "Credentials remembered by all instances that this one hears of, and itself.",
             )?,
+            following: r.gauge(
+                "fleet_following",
+                "1 while the decisions of other instances are followed through Redis, or there is no Redis; 0: they can't be read.",
+            )?,
+            followed: r.counter(
+                "fleet_decisions_followed_total",
+                "Decisions of other instances that this one follows.",
+            )?,
             tenant_flood_ratio: r.float_gauge(
                 "tenant_flood_ratio",
                 "Greatest share of a tenant that floods the fleet, over what is usual for it; 0: none does.",
@@ -206,6 +216,7 @@ impl FleetMetrics {
             )?,
         };
         metrics.instances.set(1);
+        metrics.following.set(1);
         Ok(metrics)
     }
 }

@@ -11,7 +11,7 @@ use crate::adapters::enforce::answer::Pulse;
 use crate::adapters::enforce::answer::Reading;
 use crate::formats::outbound::security_event::Transmitter;
 use crate::model::credential::{Credential, Kind, Kinds};
-use crate::model::decision::{Decision, Delivery, EnforcementState, Order};
+use crate::model::decision::{Decision, Delivery, EnforcementState, InstanceId, Order};
 use std::sync::Arc;
 
 /// The name of the embedded store.
@@ -85,15 +85,21 @@ impl AuthStore {
         Self { name: EMBEDDED.into(), kinds: Kinds::ALL, door: Door::Embedded(store) }
     }
 
-    /// Sets a store up; it connects when it is first used. `epoch` differs for each process.
+    /// Sets a store up; it connects when it is first used. `epoch` differs for each process, `instance` for each
+    /// instance.
     ///
     /// # Errors
     /// When its parameters can't be used.
-    pub fn open(params: Params, epoch: &str, egress: &Egress) -> Result<Self, AuthStoreError> {
+    pub fn open(
+        params: Params,
+        (epoch, instance): (&str, InstanceId),
+        egress: &Egress,
+    ) -> Result<Self, AuthStoreError> {
         let egress = egress.clone();
         let door = match params.of {
             KindOfStore::Redis(redis) => {
-                Door::Redis(super::redis::store::RedisStore::new(*redis, epoch)?)
+                let store = super::redis::store::RedisStore::new(*redis, epoch)?;
+                Door::Redis(store.of_instance(instance))
             }
             KindOfStore::Webhook(webhook) => {
                 Door::Webhook(super::webhook::WebhookStore::new(webhook, egress))
@@ -183,8 +189,14 @@ impl AuthStore {
         }
     }
 
-    /// Where all instances count the tokens of the revocation limit, if this store can.
-    pub fn shared_tokens(&self) -> Option<super::redis::store::RedisStore> {
+    /// Whether it is this instance's own.
+    pub const fn is_local(&self) -> bool {
+        matches!(self.door, Door::Embedded(_))
+    }
+
+    /// The store that all instances write, count the tokens of the revocation limit in and follow each other
+    /// through, if this one can be.
+    pub fn shared(&self) -> Option<super::redis::store::RedisStore> {
         match &self.door {
             Door::Redis(store) => Some(store.clone()),
             Door::Embedded(_) | Door::Webhook(_) | Door::OAuth(_) | Door::SharedSignals(_) => None,

@@ -133,6 +133,25 @@ impl Template {
             && self.0.iter().all(of_credential)
     }
 
+    /// The pattern of Redis that all fillings match.
+    pub fn pattern(&self) -> String {
+        let mut pattern = String::new();
+        for piece in &self.0 {
+            match piece {
+                TemplatePart::Placeholder(_) => pattern.push('*'),
+                TemplatePart::Literal(literal) => {
+                    for char in literal.chars() {
+                        if matches!(char, '*' | '?' | '[' | ']' | '^' | '\\') {
+                            pattern.push('\\');
+                        }
+                        pattern.push(char);
+                    }
+                }
+            }
+        }
+        pattern
+    }
+
     /// Fills in a template that follows nothing but the credential, as a key does.
     pub fn of(&self, credential: &Credential) -> String {
         let text = |piece: &TemplatePart| match piece {

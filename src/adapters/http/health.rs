@@ -22,6 +22,8 @@ pub struct HealthState {
     pub data: DataPlane,
     /// Whether the journal can be written.
     pub durable: Arc<AtomicBool>,
+    /// Whether the decisions of the other instances are known.
+    pub caught_up: Arc<AtomicBool>,
     /// All metrics, as text.
     pub exposition: Exposition,
     /// Metrics of the API, with the rates of the busiest credentials.
@@ -55,6 +57,7 @@ pub(super) async fn readyz(
     let checks = [
         ("running", !state.stopping.load(Ordering::Relaxed)),
         ("journal", state.durable.load(Ordering::Relaxed)),
+        ("fleet", state.caught_up.load(Ordering::Relaxed)),
     ];
     let ready = checks.iter().all(|(_, good)| *good);
     let mut text = String::new();

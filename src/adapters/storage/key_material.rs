@@ -1,6 +1,7 @@
 //! Keys that stay on this machine: of fingerprints, and of the hash by which credentials are found.
 
 use crate::data_plane::batch::HashSeed;
+use crate::model::decision::InstanceId;
 use sha2::{Digest, Sha256};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -50,6 +51,30 @@ pub fn fingerprint_key(path: &Path) -> io::Result<Vec<u8>> {
             file.write_all(&key)?;
             file.sync_all()?;
             Ok(key)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The number of this instance at `path`; makes one if there is none.
+///
+/// # Errors
+/// When it can't be read or made, or is none.
+pub fn instance_id(path: &Path) -> io::Result<InstanceId> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => InstanceId::parse(text.trim()).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is no instance id of 16 hexadecimal digits",
+            )
+        }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let made = InstanceId(getrandom::u64().map_err(io::Error::other)?);
+            let mut options = OpenOptions::new();
+            let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+            file.write_all(made.to_string().as_bytes())?;
+            file.sync_all()?;
+            Ok(made)
         }
         Err(error) => Err(error),
     }

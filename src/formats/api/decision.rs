@@ -30,6 +30,10 @@ struct DecisionFields<'a> {
     tenant: Option<Cow<'a, str>>,
     /// Its rank among the decisions on this credential, from 1; 0 where it is not carried out.
     generation: u64,
+    /// The rank of the newest decision of another instance that was known when it was made; absent: none was.
+    #[serde(default, skip_serializing_if = "is_none")]
+    #[schema(required = false)]
+    base: u64,
     /// The order after the safeguards; where it is not carried out, the one that would be.
     #[schema(value_type = Order)]
     action: Cow<'a, str>,
@@ -64,6 +68,12 @@ struct DecisionFields<'a> {
     evidence: Measures,
 }
 
+/// Whether it stands for no decision.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_none(base: &u64) -> bool {
+    *base == 0
+}
+
 /// A decision that serde can read and write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DecisionJson(pub Decision);
@@ -80,6 +90,7 @@ impl Serialize for DecisionJson {
             kind: Cow::Borrowed(decision.credential.kind().as_str()),
             tenant: decision.tenant.as_deref().map(Cow::Borrowed),
             generation: decision.generation.0,
+            base: decision.base.0,
             action: Cow::Borrowed(decision.order.as_str()),
             wanted: Cow::Borrowed(decision.wanted.as_str()),
             mode: Cow::Borrowed(decision.mode.as_str()),
@@ -108,6 +119,7 @@ impl<'de> Deserialize<'de> for DecisionJson {
             credential: read_credential(&written.kind, &written.credential)?,
             tenant: written.tenant.map(|tenant| tenant.as_ref().into()),
             generation: Generation(written.generation),
+            base: Generation(written.base),
             wanted: known(Action::parse(&written.wanted), "action")?,
             order: known(Order::parse(&written.action), "action")?,
             mode: known(Mode::parse(&written.mode), "mode")?,

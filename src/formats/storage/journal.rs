@@ -22,6 +22,8 @@ use std::fmt::Write;
 pub enum Entry {
     /// A decision was made.
     Decision(Box<Decision>),
+    /// Another instance made a decision, and this one follows it.
+    Followed(Box<Decision>),
     /// A store answered.
     Receipt(StoreReceipt),
     /// A person agreed to a decision that waits, or did not.
@@ -82,6 +84,7 @@ struct Line {
 #[serde(rename_all = "snake_case")]
 enum EntryJson {
     Decision(Box<DecisionJson>),
+    Followed(Box<DecisionJson>),
     Receipt(Answer),
     Vote(Ballot),
     Terms(Terms),
@@ -119,6 +122,9 @@ struct Answer {
     receipt: String,
     at: String,
 }
+
+/// The longest vote of another instance that is read. Unit: bytes. Chosen: a reason is a few thousand at most.
+const VOTE_BYTES_MAX: usize = 65_536;
 
 const HASH_FIELD: &str = ",\"hash\":\"";
 
@@ -190,20 +196,16 @@ impl From<&Entry> for EntryJson {
             Entry::Decision(decision) => {
                 Self::Decision(Box::new(DecisionJson((**decision).clone())))
             }
+            Entry::Followed(decision) => {
+                Self::Followed(Box::new(DecisionJson((**decision).clone())))
+            }
             Entry::Receipt(answer) => Self::Receipt(Answer {
                 decision: answer.decision.to_string(),
                 store: answer.store.clone(),
                 receipt: answer.receipt.as_str().to_owned(),
                 at: answer.at.to_string(),
             }),
-            Entry::Vote(vote) => Self::Vote(Ballot {
-                decision: vote.decision.to_string(),
-                agrees: vote.agrees,
-                account: vote.account.to_string(),
-                by: vote.by.to_string(),
-                reason: vote.reason.clone(),
-                at: vote.at.to_string(),
-            }),
+            Entry::Vote(vote) => Self::Vote(Ballot::from(vote)),
             Entry::Terms(terms) => Self::Terms(Terms {
                 decision: terms.decision.to_string(),
                 people: terms.people,
@@ -218,10 +220,35 @@ impl From<&Entry> for EntryJson {
     }
 }
 
+impl From<&Vote> for Ballot {
+    fn from(vote: &Vote) -> Self {
+        Self {
+            decision: vote.decision.to_string(),
+            agrees: vote.agrees,
+            account: vote.account.to_string(),
+            by: vote.by.to_string(),
+            reason: vote.reason.clone(),
+            at: vote.at.to_string(),
+        }
+    }
+}
+
+/// Writes a vote as other instances read it: as in a line of the journal.
+pub fn encode_vote(vote: &Vote) -> String {
+    serde_json::to_string(&Ballot::from(vote)).unwrap_or_default()
+}
+
+/// Reads a vote of another instance; none if tripline can't have written it.
+pub fn decode_vote(text: &str) -> Option<Vote> {
+    let ballot = serde_json::from_str::<Ballot>(text).ok().filter(|_| text.len() <= VOTE_BYTES_MAX);
+    ballot?.read().ok()
+}
+
 impl EntryJson {
     fn read(self) -> Result<Entry, serde_json::Error> {
         Ok(match self {
             Self::Decision(decision) => Entry::Decision(Box::new(decision.0)),
+            Self::Followed(decision) => Entry::Followed(Box::new(decision.0)),
             Self::Receipt(answer) => Entry::Receipt(answer.read()?),
             Self::Vote(ballot) => Entry::Vote(ballot.read()?),
             Self::Terms(terms) => Entry::Terms(terms.read()?),

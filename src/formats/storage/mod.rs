@@ -5,3 +5,4 @@ pub mod checkpoint;
 pub mod event_log;
 pub mod instance_summary;
 pub mod journal;
+pub mod provenance;

@@ -57,7 +57,26 @@ impl Daemon {
         Self::launch(folder, config, command).expect("it becomes ready")
     }
 
-    fn launch(folder: &Path, config: &str, mut command: Command) -> Option<Self> {
+    /// Starts one, and waits only until it answers: it may not be ready.
+    pub fn start_unready(folder: &TempDir, config: &str) -> Self {
+        let daemon = Self::spawn(folder.path(), config, Command::new(BINARY));
+        until("it answers", Duration::from_secs(20), || daemon.try_get("/livez"));
+        daemon
+    }
+
+    fn launch(folder: &Path, config: &str, command: Command) -> Option<Self> {
+        let mut daemon = Self::spawn(folder, config, command);
+        until("the daemon is ready", Duration::from_secs(20), || {
+            if !daemon.process.runs() {
+                return Some(false);
+            }
+            let ready = daemon.try_get("/readyz").is_some_and(|(status, _)| status == 200);
+            ready.then_some(true)
+        })
+        .then_some(daemon)
+    }
+
+    fn spawn(folder: &Path, config: &str, mut command: Command) -> Self {
         let port = super::free_port();
         let path = folder.join("tripline.toml");
         let text = format!(
@@ -70,15 +89,7 @@ impl Daemon {
         command.arg("run").arg("--config").arg(&path).stdout(Stdio::null()).stderr(file);
         let process = Process::start(&mut command);
         let base = format!("http://127.0.0.1:{port}");
-        let mut daemon = Self { process, base, folder: folder.to_owned(), log };
-        until("the daemon is ready", Duration::from_secs(20), || {
-            if !daemon.process.runs() {
-                return Some(false);
-            }
-            let ready = daemon.try_get("/readyz").is_some_and(|(status, _)| status == 200);
-            ready.then_some(true)
-        })
-        .then_some(daemon)
+        Self { process, base, folder: folder.to_owned(), log }
     }
 
     /// Its log so far.

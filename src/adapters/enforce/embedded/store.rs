@@ -245,7 +245,7 @@ impl EmbeddedStore {
         let mut held = self.held.table.lock().read(wanted)?;
         for (held, told) in held.iter_mut().zip(told) {
             let out = |one: &Option<Holding>| {
-                one.and_then(|one| one.status).filter(|status| *status != Status::Active)
+                one.as_ref().and_then(|one| one.status).filter(|status| *status != Status::Active)
             };
             if out(held) != out(&told) {
                 *held = Some(Holding::from(Generation(0)));

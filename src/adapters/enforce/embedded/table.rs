@@ -279,6 +279,7 @@ fn holding(row: &Row<'_>) -> Holding {
             status: Some(Status::parse(&text(row, 2)?)?),
             finding: text(row, 3).as_deref().and_then(FindingId::parse),
             until: time(row, 4),
+            provenance: None,
         })
     };
     read().unwrap_or_else(|| Holding::from(Generation(0)))

@@ -1,17 +1,21 @@
 //! A credential's entry in Redis, as tripline reads it.
 
+use crate::formats::storage::provenance;
+use crate::model::credential::Credential;
 use crate::model::decision::DecisionId;
 use crate::model::decision::Generation;
 use crate::model::decision::Holding;
 use crate::model::decision::Status;
 use crate::model::finding::FindingId;
 use crate::model::time::EventTime;
+use std::sync::Arc;
 
 /// Digits of the highest generation that is believed. Lua counts whole numbers exactly up to 2^53.
 const GENERATION_DIGITS_MAX: usize = 15;
 
-/// The fields of a hash: generation, decision, status, finding, until.
-pub(super) const FIELDS: [&str; 5] = ["generation", "decision", "status", "finding", "until"];
+/// The fields of a hash.
+pub(super) const FIELDS: [&str; 7] =
+    ["generation", "decision", "status", "finding", "until", "reason", "origin"];
 
 /// Bytes of each field; none where the hash lacks it.
 pub(super) type Row = Vec<Option<Vec<u8>>>;
@@ -26,37 +30,44 @@ pub(super) fn read_row(row: &[Option<Vec<u8>>]) -> Option<Holding> {
         return None;
     }
     let text = |at: usize| str::from_utf8(row.get(at)?.as_deref()?).ok();
-    let fields = [0, 1, 2, 3, 4].map(text);
-    Some(read_fields(fields).unwrap_or_else(nothing_of_ours))
+    let fields = [0, 1, 2, 3, 4, 5, 6].map(text);
+    Some(read_fields(fields).map_or_else(nothing_of_ours, |(held, _)| held))
 }
 
-/// Reads generation, decision, status, finding and until; none if tripline can't have written that.
+/// Reads an entry by [`FIELDS`], and the credential that its origin names; none if tripline can't have
+/// written that.
 pub(super) fn read_fields(
-    [generation, decision, status, finding, until]: [Option<&str>; 5],
-) -> Option<Holding> {
+    [generation, decision, status, finding, until, reason, origin]: [Option<&str>; 7],
+) -> Option<(Holding, Option<Credential>)> {
     let generation = generation.filter(|text| {
         text.len() <= GENERATION_DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit())
     });
     let status = status.map(|text| Status::parse(text).ok_or(()));
-    Some(Holding {
+    let origin = origin.and_then(|origin| provenance::decode(origin, reason.unwrap_or_default()));
+    let (credential, provenance) = origin.unzip();
+    let held = Holding {
         generation: Generation(generation?.parse().ok()?),
         decision: Some(DecisionId::parse(decision?)?),
         status: status.transpose().ok()?,
         finding: finding.and_then(FindingId::parse),
         until: until.and_then(|seconds| seconds.parse().ok()).map(EventTime::from_s),
-    })
+        provenance: provenance.map(Arc::new),
+    };
+    Some((held, credential))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::adapters::enforce::redis::entry::{nothing_of_ours, read_row};
+    use crate::adapters::enforce::redis::entry::{FIELDS, nothing_of_ours, read_row};
     use crate::model::decision::{Generation, Status};
 
     #[test]
     fn an_entry_that_tripline_cannot_have_written_holds_nothing() {
         let row = |fields: [&str; 5]| {
             let bytes = |text: &str| (text != "-").then(|| text.as_bytes().to_vec());
-            read_row(&fields.map(bytes))
+            let mut row = fields.map(bytes).to_vec();
+            row.resize(FIELDS.len(), None);
+            read_row(&row)
         };
         let (id, good) = ("d_0123456789abcdef", "revoked");
         let held = row(["7", id, good, "", ""]).expect("held");

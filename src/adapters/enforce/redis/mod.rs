@@ -1,5 +1,6 @@
 //! Redis as an auth store, and as the place of what instances share.
 
+pub mod changes;
 pub mod entry;
 pub mod faults;
 pub mod holdings;

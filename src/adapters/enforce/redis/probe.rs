@@ -168,6 +168,7 @@ impl RedisStore {
         }
         let ends_s = clock::now().ms().div_euclid(1000) + PROBE_S;
         invocation.arg(ends_s.to_string()).arg(1).arg("").arg(0).arg("[]");
+        invocation.arg("").arg(0).arg("{}");
         let _answer: Vec<String> = invocation.invoke_async(&mut live).await?;
         Ok(())
     }

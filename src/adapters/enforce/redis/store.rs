@@ -12,8 +12,9 @@ use super::faults::Faults;
 use crate::adapters::enforce::answer::Pulse;
 use crate::adapters::enforce::template::{Command, Template};
 use crate::adapters::redis_connection::{Link, Live};
+use crate::formats::storage::provenance;
 use crate::model::credential::Kind;
-use crate::model::decision::{Decision, Delivery, Order, Receipt, Status};
+use crate::model::decision::{Decision, Delivery, InstanceId, Order, Receipt, Status};
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use ::redis::aio::ConnectionLike;
@@ -98,6 +99,7 @@ pub struct RedisStore {
     pub(super) params: Arc<Params>,
     pulse: Arc<PulseOf>,
     pub(super) faults: Arc<Faults>,
+    instance: InstanceId,
 }
 
 pub(super) struct Scripts {
@@ -132,7 +134,25 @@ impl RedisStore {
             fleet: Script::new(include_str!("instances.lua")),
         });
         let pulse = Arc::new(PulseOf { name: epoch.to_owned(), beat: AtomicU64::new(0) });
-        Ok(Self { link, scripts, params: Arc::new(params), pulse, faults: Arc::default() })
+        Ok(Self {
+            link,
+            scripts,
+            params: Arc::new(params),
+            pulse,
+            faults: Arc::default(),
+            instance: InstanceId::default(),
+        })
+    }
+
+    /// The same, of an instance whose decisions it tells from those of others.
+    #[must_use]
+    pub fn of_instance(self, instance: InstanceId) -> Self {
+        Self { instance, ..self }
+    }
+
+    /// The same store, over a connection of its own.
+    pub(super) fn over(&self, link: Arc<Link>) -> Self {
+        Self { link, ..self.clone() }
     }
 
     /// Carries out a decision by one script.
@@ -168,8 +188,9 @@ impl RedisStore {
         let in_force = matches!(answer.first().map(String::as_str), Some("applied" | "already"));
         if self.link.is_cluster() && in_force {
             // The stream lies in another slot: it is reported at least once.
-            let told = change(decision, status);
-            self.noted(tell(&mut live, &self.params, told).await, number).await?;
+            let mut told = change(decision, status).to_vec();
+            told.push(("origin", provenance::encode(decision, self.instance)));
+            self.noted(tell(&mut live, &self.params, &told).await, number).await?;
         }
         Ok(answer)
     }
@@ -214,7 +235,10 @@ impl RedisStore {
             .arg(params.stream_length_max)
             .arg(if in_one_slot { params.channel.as_str() } else { "" })
             .arg(u8::from(own.is_none()))
-            .arg(serde_json::to_string(&commands).unwrap_or_else(|_| "[]".to_owned()));
+            .arg(serde_json::to_string(&commands).unwrap_or_else(|_| "[]".to_owned()))
+            .arg(self.instance.to_string())
+            .arg(decision.base.0)
+            .arg(provenance::encode(decision, self.instance));
         invocation
     }
 
@@ -291,11 +315,11 @@ fn change(decision: &Decision, status: Status) -> [(&'static str, String); 9] {
 async fn tell(
     live: &mut impl ConnectionLike,
     params: &Params,
-    change: [(&'static str, String); 9],
+    change: &[(&'static str, String)],
 ) -> Result<(), RedisError> {
     let mut add = ::redis::cmd("XADD");
     add.arg(&params.stream).arg("MAXLEN").arg("~").arg(params.stream_length_max).arg("*");
-    for (name, value) in &change {
+    for (name, value) in change {
         add.arg(name).arg(value);
     }
     let _id: String = add.query_async(live).await?;
@@ -305,7 +329,9 @@ async fn tell(
             let value = number.map_or_else(|| value.as_str().into(), serde_json::Value::from);
             ((*name).to_owned(), value)
         };
-        let object: serde_json::Map<_, _> = change.iter().map(text).collect();
+        // Where it comes from is for instances, and they read the stream.
+        let for_all = change.iter().filter(|(name, _)| *name != "origin");
+        let object: serde_json::Map<_, _> = for_all.map(text).collect();
         let mut publish = ::redis::cmd("PUBLISH");
         publish.arg(&params.channel).arg(serde_json::Value::Object(object).to_string());
         let _heard: u64 = publish.query_async(live).await?;
@@ -320,7 +346,8 @@ fn delivery_of(answer: &[String]) -> Delivery {
         Some("already") => Receipt::Already.into(),
         Some("stale") => {
             let status = word(3).filter(|status| !status.is_empty());
-            let held = super::entry::read_fields([word(1), word(2), status, word(4), word(5)]);
+            let row = [word(1), word(2), status, word(4), word(5), word(6), word(7)];
+            let held = super::entry::read_fields(row).map(|(held, _)| held);
             Delivery { held, ..Receipt::Stale.into() }
         }
         _ => Receipt::Refused.into(),

@@ -6,10 +6,14 @@
 --       6 reason      7 finding      8 until    9 at       10 state ends at (unix seconds, or '')
 --      11 stream length at most     12 channel (or '')     13 whether gateways read the state
 --      14 own commands, as JSON: a list of lists of words
--- Answers {'applied'}, {'already'} (this decision is in force) or {'stale', generation, decision,
--- status, finding, until} (another one of that generation or a newer one is).
+--      15 instance    16 base: the generation of the newest decision of another instance that it knew
+--      17 origin, as JSON: where the decision comes from, for other instances
+-- Answers {'applied'}, {'already'} (this decision is in force) or {'stale', generation, decision, status,
+-- finding, until, reason, origin}: another one of that generation or a newer one is in force, or one of
+-- another instance that was not known when this one was made.
 
-local held = redis.call('HMGET', KEYS[1], 'decision', 'generation', 'status', 'finding', 'until')
+local held = redis.call('HMGET', KEYS[1], 'decision', 'generation', 'status', 'finding', 'until', 'reason',
+  'origin')
 -- What tripline can't have written holds nothing, whatever its generation (see holdings.rs).
 local statuses = { active = true, throttled = true, suspended = true, revoked = true }
 local ours = held[1] and #held[1] == 18 and string.match(held[1], '^d_%x+$')
@@ -20,8 +24,15 @@ if same and tonumber(held[2]) == tonumber(ARGV[2]) and (not held[3] or held[3] =
   and (not held[5] or held[5] == ARGV[8]) then
   return { 'already' }
 end
-if ours and not same and tonumber(held[2]) >= tonumber(ARGV[2]) then
-  return { 'stale', held[2], held[1], held[3] or '', held[4] or '', held[5] or '' }
+if ours and not same then
+  local read, origin = pcall(cjson.decode, held[7] or '')
+  local writer = read and type(origin) == 'table' and origin.instance
+  local newer = tonumber(held[2]) >= tonumber(ARGV[2])
+  local unknown = writer ~= ARGV[15] and tonumber(held[2]) > tonumber(ARGV[16])
+  if newer or unknown then
+    return { 'stale', held[2], held[1], held[3] or '', held[4] or '', held[5] or '', held[6] or '',
+      held[7] or '' }
+  end
 end
 
 for _, words in ipairs(cjson.decode(ARGV[14])) do
@@ -29,7 +40,7 @@ for _, words in ipairs(cjson.decode(ARGV[14])) do
 end
 
 redis.call('HSET', KEYS[1], 'decision', ARGV[1], 'generation', ARGV[2], 'status', ARGV[3],
-  'finding', ARGV[7])
+  'finding', ARGV[7], 'origin', ARGV[17])
 if ARGV[13] == '1' then
   redis.call('HSET', KEYS[1], 'reason', ARGV[6], 'until', ARGV[8], 'at', ARGV[9])
 end
@@ -42,7 +53,7 @@ end
 if KEYS[2] then
   redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[11], '*',
     'decision', ARGV[1], 'generation', ARGV[2], 'status', ARGV[3], 'kind', ARGV[4], 'id', ARGV[5],
-    'reason', ARGV[6], 'finding', ARGV[7], 'until', ARGV[8], 'at', ARGV[9])
+    'reason', ARGV[6], 'finding', ARGV[7], 'until', ARGV[8], 'at', ARGV[9], 'origin', ARGV[17])
 end
 if ARGV[12] ~= '' then
   redis.call('PUBLISH', ARGV[12], cjson.encode({
