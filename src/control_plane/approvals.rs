@@ -147,7 +147,9 @@ impl Approvals {
                 .into_iter()
                 .partition::<VecDeque<_>, _>(|vote| vote.decision == id);
             self.early = later;
-            now.iter().for_each(|vote| self.recover(vote));
+            for vote in now {
+                self.recover(&vote);
+            }
         }
     }
 

@@ -84,11 +84,10 @@ pub(super) struct Builder<'a> {
 impl Builder<'_> {
     /// Gives each handler what it needs.
     pub(super) fn build(self, reloads: Reloads, keys: JwkSet, leaks: OpenedLeaks) -> Api {
-        let Self { settings, planes, metrics, fingerprints, seed, rejects, .. } = self;
+        let Self { settings, planes, metrics, fingerprints, seed, rejects, stores, .. } = self;
         let Planes { data, source, control, watchlist, recent, archive, history, .. } = planes;
-        let (durable, stopping) = (planes.durable, planes.stopping);
+        let (durable, (embedded, stores)) = (planes.durable, stores);
         let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
-        let (embedded, stores) = self.stores;
         let listeners = Listeners::default();
         let leaks = Arc::new(leaks.state(settings, watchlist.clone(), &metrics));
         Api {
@@ -144,7 +143,7 @@ impl Builder<'_> {
                 caught_up: planes.caught_up,
                 exposition: metrics.exposition.clone(),
                 metrics: metrics.http.clone(),
-                stopping,
+                stopping: planes.stopping,
             }),
             status: Arc::new(StatusState {
                 kafka: settings.sources.kafka.as_ref().map(|kafka| kafka.source.clone()),

@@ -33,7 +33,8 @@ use crate::control_plane::stores::Merged;
 use crate::control_plane::tenant_ranking::{Ranking, TenantMinutes};
 use crate::data_plane::shard_driver::ShardUsage;
 use crate::formats::storage::journal::Entry;
-use crate::model::decision::{Decision, Status, TokenAnswer, Vote};
+use crate::model::credential::Credential;
+use crate::model::decision::{Decision, Holding, Status, TokenAnswer, Vote};
 use crate::model::finding::FindingId;
 use crate::model::signal::{Change, Signal};
 use crate::model::time::EventTime;
@@ -173,12 +174,7 @@ impl ControlThread {
                 waiting.entries.push(Entry::Receipt(receipt));
             }
             ControlMessage::Held(holdings, reply) => {
-                let mut followed = 0;
-                for (credential, held) in holdings {
-                    let merged = self.control.on_held(&credential, &held, now);
-                    followed += u64::from(merged.is_some());
-                    self.record_merged(merged, now, waiting);
-                }
+                let followed = self.on_held(&holdings, now, waiting);
                 waiting.following.push((reply, followed));
             }
             ControlMessage::Stale(decision, held) => {
@@ -385,6 +381,22 @@ impl ControlThread {
         waiting.entries.push(Entry::Decision(Box::new(decision.clone())));
         waiting.entries.extend(terms.map(Entry::Terms));
         waiting.decisions.push((decision, arrived));
+    }
+
+    /// Takes what a store holds that all instances write; returns how many decisions are followed from now on.
+    fn on_held(
+        &mut self,
+        holdings: &[(Credential, Holding)],
+        now: EventTime,
+        waiting: &mut WaitingReplies,
+    ) -> u64 {
+        let mut followed = 0;
+        for (credential, held) in holdings {
+            let merged = self.control.on_held(credential, held, now);
+            followed += u64::from(merged.is_some());
+            self.record_merged(merged, now, waiting);
+        }
+        followed
     }
 
     fn record_merged(&self, merged: Option<Merged>, now: EventTime, waiting: &mut WaitingReplies) {

@@ -168,7 +168,9 @@ impl DeliveryTask {
                     #[cfg(feature = "failpoints")]
                     fail::fail_point!("outbox.delivered", |_| std::process::abort());
                     if has_taken(delivery.receipt) && !due.again {
-                        behind.iter().for_each(|store| store.send(due.clone()));
+                        for store in &behind {
+                            store.send(due.clone());
+                        }
                     }
                     self.settle(&mut work, delivery, &due).await;
                 }

@@ -27,6 +27,8 @@ pub(super) struct Recovered {
     pub(super) journal: Journal,
     /// The journal, open to be read.
     pub(super) history: History,
+    /// Which decisions each store gets, in their order.
+    pub(super) feeds: Vec<Feed>,
     /// The due deliveries of each store, in their order.
     pub(super) due: Vec<Backlog>,
 }
@@ -89,12 +91,12 @@ impl<'a> Unsettled<'a> {
 }
 
 impl Recovered {
-    /// Reads the journal at `path` whole.
+    /// Reads the journal at `path` whole. `is_fleet`: several instances write one of the stores.
     pub(super) fn read(
         settings: &Settings,
         path: &Path,
-        (stores, feeds): (&[AuthStore], &[Feed]),
-        instance: InstanceId,
+        stores: &[AuthStore],
+        (instance, is_fleet): (InstanceId, bool),
     ) -> Result<Self, StartError> {
         let now = clock::now();
         let mut control = Control::new(Arc::new(settings.control.clone()));
@@ -137,7 +139,8 @@ impl Recovered {
             head = found.head,
             "the journal is intact"
         );
-        unsettled.wait_for_shared(feeds);
+        let feeds = Feed::of(stores, is_fleet);
+        unsettled.wait_for_shared(&feeds);
         for (store, due) in stores.iter().zip(&unsettled.due) {
             if !due.is_empty() {
                 let (store, decisions) = (store.name(), due.len());
@@ -149,6 +152,6 @@ impl Recovered {
             due.shrink_to_fit();
         }
         let history = History::open(path.to_owned())?;
-        Ok(Self { control, board, journal, history, due: unsettled.due })
+        Ok(Self { control, board, journal, history, feeds, due: unsettled.due })
     }
 }

@@ -271,7 +271,7 @@ impl LiveSettings {
 
     /// Whether who counts revocations for all instances is chosen otherwise by these than at the start.
     fn counts_otherwise(&self, settings: &Settings) -> bool {
-        let can_be = settings.stores.iter().any(auth_store::Params::can_count_tokens);
+        let can_be = settings.stores.iter().any(auth_store::Params::can_be_shared);
         let is_wanted = can_be && settings.control.revocation_limit.instances > 1;
         is_wanted != self.revocation_limit_is_shared
     }

@@ -11,7 +11,7 @@ use super::follower;
 use super::leaks::OpenedLeaks;
 use super::metrics::Metrics;
 use super::notifier::Notifiers;
-use super::outboxes::{self, Feed};
+use super::outboxes;
 use super::recovery::Recovered;
 use super::reload::{LiveSettings, Reloader};
 use super::shared_tokens::SharedRevocationLimit;
@@ -233,7 +233,6 @@ fn announce(address: SocketAddr, settings: &Settings) {
 /// The resources of the control plane.
 struct ControlResources {
     past: Recovered,
-    feeds: Vec<Feed>,
     ledger: BudgetStore,
     revocation_limit: Option<RedisStore>,
     receivers: Vec<Receiver>,
@@ -272,13 +271,9 @@ impl Resources {
         let rejects = RejectLog::open(&letters, settings.rejects, clock::now());
         let rejects = Arc::new(rejects.map_err(at(&letters))?);
         let seed = key_material::seed_of(&key);
-        let epoch = format!("{:016x}", key_material::random_seed().map_err(at(folder))?.0);
-        let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
-        embedded.set_reserve(reserve.clone());
         let egress = Egress::new(&settings.egress)?;
-        let instance_path = folder.join("instance");
-        let instance = key_material::instance_id(&instance_path).map_err(at(&instance_path))?;
-        let stores = open_stores(settings, &embedded, (&epoch, instance), &egress)?;
+        let (embedded, stores, instance) = open_stores(settings, &egress)?;
+        embedded.set_reserve(reserve.clone());
         let mut settings = settings.clone();
         let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
         let fingerprints = Arc::new(fingerprints.with_raw_names(settings.has_raw_secrets_alone()));
@@ -287,9 +282,8 @@ impl Resources {
             super::shared_tokens::shared_among(&stores, &mut settings.control.revocation_limit);
         let receivers = open_receivers(&settings, &egress)?;
         let keys = published_keys(&stores);
-        let feeds = Feed::of(&stores, revocation_limit.is_some());
-        let journal = folder.join("journal.ndjson");
-        let mut past = Recovered::read(&settings, &journal, (&stores, &feeds), instance)?;
+        let (journal, is_fleet) = (folder.join("journal.ndjson"), revocation_limit.is_some());
+        let mut past = Recovered::read(&settings, &journal, &stores, (instance, is_fleet))?;
         super::heal::heal(&embedded, &past);
         let (ledger_file, ledger) = BudgetStore::open(&folder.join("ledger.json"));
         past.control.set_ledger(ledger);
@@ -307,7 +301,6 @@ impl Resources {
         let leaks = OpenedLeaks::open(&settings, &egress, &fingerprints)?;
         let decides = ControlResources {
             past,
-            feeds,
             ledger: ledger_file,
             revocation_limit,
             receivers,
@@ -394,16 +387,21 @@ fn published_keys(stores: &[AuthStore]) -> JwkSet {
 }
 
 /// The embedded store, and those of the configuration.
+/// Opens the embedded store, then all stores, and reads which instance it is.
 fn open_stores(
     settings: &Settings,
-    embedded: &EmbeddedStore,
-    named: (&str, InstanceId),
     egress: &Egress,
-) -> Result<Vec<AuthStore>, StartError> {
+) -> Result<(EmbeddedStore, Vec<AuthStore>, InstanceId), StartError> {
+    let folder = &settings.data_dir;
+    let epoch = format!("{:016x}", key_material::random_seed().map_err(at(folder))?.0);
+    let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
+    let path = folder.join("instance");
+    let instance = key_material::instance_id(&path).map_err(at(&path))?;
     let others = settings.stores.iter().cloned();
-    let others = others.map(|params| AuthStore::open(params, named, egress));
-    let embedded = std::iter::once(Ok(AuthStore::embedded(embedded.clone())));
-    Ok(embedded.chain(others).collect::<Result<_, _>>()?)
+    let others = others.map(|params| AuthStore::open(params, (&epoch, instance), egress));
+    let own = std::iter::once(Ok(AuthStore::embedded(embedded.clone())));
+    let stores = own.chain(others).collect::<Result<_, _>>()?;
+    Ok((embedded, stores, instance))
 }
 
 fn open_archive(
@@ -443,8 +441,7 @@ fn start_control_plane(
     stores: Vec<AuthStore>,
     metrics: &Metrics,
 ) -> Result<ControlHandle, StartError> {
-    let ControlResources { past, feeds, ledger, revocation_limit, receivers, archive, reserve } =
-        opened;
+    let ControlResources { past, ledger, revocation_limit, receivers, archive, reserve } = opened;
     let (control, messages) = ControlPlane::new();
     let board = Arc::new(past.board);
     let durable = Arc::new(AtomicBool::new(true));
@@ -456,7 +453,7 @@ fn start_control_plane(
     };
     let shared = stores.iter().find_map(AuthStore::shared);
     let (notifiers, notifying) = Notifiers::start(receivers, &metrics.notify);
-    let (stores, mut tasks) = outboxes::start(stores.into_iter().map(task), feeds, past.due);
+    let (stores, mut tasks) = outboxes::start(stores.into_iter().map(task), past.feeds, past.due);
     tasks.extend(notifying);
     let (caught_up, votes) =
         follower::start(shared, revocation_limit.is_some(), (&control, &metrics.fleet))?;

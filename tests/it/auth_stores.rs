@@ -289,6 +289,36 @@ fn an_order_of_a_person_reaches_all_stores_and_no_secret_reaches_the_log_or_the_
 }
 
 #[test]
+fn a_store_of_several_instances_that_nothing_puts_in_order_is_a_mistake() {
+    let secrets = Secrets::new();
+    let check = |redis: &str| {
+        let text = format!(
+            "[revocation_limit]\ninstances = 3\n{redis}[auth_store.webhook.w]\n\
+             url = \"https://host/\"\nsecret_file = \"{}\"\nkinds = [\"jwt\", \"session\"]\n",
+            secrets.path("webhook").display(),
+        );
+        let checked = tripline::config::loader::check("test", &text, [].into());
+        checked.map(|_| ()).map_err(|problems| problems.render(false))
+    };
+    let redis = "[auth_store.redis]\nurl = \"redis://host/\"\n";
+    for redis in [String::new(), format!("{redis}kinds = [\"jwt\"]\n")] {
+        let said = check(&redis).expect_err("a mistake");
+        assert!(
+            said.contains("[auth_store.webhook.w] can't tell which of two instances"),
+            "{said}"
+        );
+    }
+    assert_eq!(check(redis), Ok(()));
+}
+
+#[test]
+fn no_token_may_have_the_name_under_which_tripline_itself_orders() {
+    let text = "[http.tokens.tripline]\nroles = [\"operate\"]\ntoken_file = \"/nowhere\"\n";
+    let problems = tripline::config::loader::check("test", text, [].into()).expect_err("mistakes");
+    assert!(problems.render(false).contains("orders that no person gave"));
+}
+
+#[test]
 fn a_store_that_could_do_nothing_is_a_mistake() {
     let secrets = Secrets::new();
     let text = format!(

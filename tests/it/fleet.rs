@@ -1,4 +1,5 @@
 //! Several instances and one Redis: what is decided or ordered at one is in force at all.
+#![expect(clippy::indexing_slicing, reason = "instances are named by small numbers")]
 
 use crate::http_events::token_of;
 use crate::support::daemon::Daemon;

@@ -1,5 +1,6 @@
 //! Two instances and a store that both write, in all interleavings of orders, findings, time, deliveries, news
 //! and cuts: they agree in the end, and no person's word is lost.
+#![expect(clippy::indexing_slicing, reason = "instances are named by small numbers")]
 
 use proptest::prelude::*;
 use std::sync::Arc;

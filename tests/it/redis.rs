@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tempfile::TempDir;
 use tripline::adapters::enforce::answer::{Pulse, Reading};
+use tripline::adapters::enforce::redis::changes::ScanPlace;
 use tripline::adapters::enforce::redis::store::{
     CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands, Params, RedisStore,
 };
@@ -538,7 +539,8 @@ fn the_rights_that_are_documented_suffice() {
     }
     let world = World::new(|_| {});
     let rights = "+eval +evalsha +script|load +hmget +hset +persist +expireat +xadd +publish +ping \
-         +set +get +time +zremrangebyscore +zscore +zcard +zadd +pexpire";
+         +set +get +time +zremrangebyscore +zscore +zcard +zadd +pexpire +hgetall \
+         +hdel +xread +xrange +xrevrange +scan";
     let documented = include_str!("../../docs/redis.md").replace('\n', " ");
     assert!(documented.contains(rights));
     let mut words =
@@ -557,6 +559,19 @@ fn the_rights_that_are_documented_suffice() {
     assert_eq!(carry_out(decision("key_1", Order::Restore, 3)), Receipt::Applied);
     assert!(world.runtime.block_on(store.ping()).is_ok());
     assert_eq!(world.runtime.block_on(store.pulse()), Pulse::Kept);
+    let follows = async {
+        let mut reader = store.change_reader().expect("a reader");
+        reader.begin().await?;
+        assert!(reader.is_whole().await?, "the newest change is there");
+        let (entries, next) = reader.scan(ScanPlace::default()).await?;
+        assert_eq!((entries.len(), next), (1, None));
+        let wanted = decision("key_2", REVOKE, 1);
+        store.carry_out(&wanted).await;
+        let news = reader.next().await?;
+        assert_eq!(news.entries[0].1.decision, Some(wanted.id));
+        Ok::<(), redis::RedisError>(())
+    };
+    world.runtime.block_on(follows).expect("allowed");
     let allowed = Allowed { for_all: 1, for_tenant: 1 };
     let token = store.take_token(Some("acme"), allowed, finding("key_1"));
     assert_eq!(world.runtime.block_on(token), TokenGrant::Granted);

@@ -51,8 +51,9 @@ pub enum AuthStoreError {
 }
 
 impl Params {
-    /// Whether it can count the tokens of the revocation limit for all instances.
-    pub const fn can_count_tokens(&self) -> bool {
+    /// Whether all instances can write it, follow each other through it and count the tokens of the revocation
+    /// limit in it.
+    pub const fn can_be_shared(&self) -> bool {
         matches!(self.of, KindOfStore::Redis(_))
     }
 }

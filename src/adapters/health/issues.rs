@@ -34,6 +34,7 @@ impl Recent {
     pub fn issues(&self, now: &Measurements) -> Vec<IssueJson> {
         let mut issues: Vec<IssueJson> = of_itself(now).collect();
         issues.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));
+        issues.extend(self.of_fleet(now));
         issues.extend(self.of_sources(now));
         issues.extend(now.sources.iter().filter_map(|source| of_source(self, now, source)));
         issues.extend(now.kafka.and_then(|kafka| self.of_kafka(now, kafka)));
@@ -62,6 +63,16 @@ impl Recent {
             return None;
         };
         Some(IssueJson { store: Some(store.name.clone()), ..issue })
+    }
+
+    fn of_fleet(&self, now: &Measurements) -> Option<IssueJson> {
+        // A store that is away is an issue of its own.
+        let is_blind =
+            |one: &Measurements| !one.is_following && one.stores.iter().all(|store| store.up);
+        let not_following = self.since_ms(now, is_blind)?;
+        let found = "the decisions of other instances can't be read: what is ordered there is not in force here";
+        (not_following >= STORE_MS)
+            .then(|| warning(Part::Fleet, "instance-not-following", found.to_owned()))
     }
 
     fn of_sources(&self, now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
@@ -185,6 +196,7 @@ pub(super) mod tests {
             started: EventTime::from_s(1_800_000_000 - 86_400),
             violations: 0,
             journal_is_writable: true,
+            is_following: true,
             beats: vec![("control_plane", at.plus_ms(-900)), ("kafka", at)],
             stores: ["embedded", "redis.main"]
                 .map(|name| StoreJson { name: name.to_owned(), waiting: 0, up: true, fault: None })
@@ -285,6 +297,13 @@ pub(super) mod tests {
         finds(Part::Store, true, "the key of k can't be read", |now, _| {
             now.stores[1].fault = Some("the key of k can't be read".to_owned());
         });
+        let alone = "the decisions of other instances can't be read: what is ordered there is not in force here";
+        finds(Part::Fleet, false, alone, |now, _| now.is_following = false);
+        let away_too = found_after(|now, _| {
+            now.is_following = false;
+            now.stores[1] = StoreJson { up: false, ..now.stores[1].clone() };
+        });
+        assert_eq!(away_too.len(), 1, "the store is the cause");
         finds(Part::EventLog, false, "a crash would lose 1 event of the last minute", |now, at| {
             now.not_kept = u64::from(at >= 20);
         });

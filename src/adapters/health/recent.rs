@@ -20,6 +20,8 @@ pub struct Measurements {
     pub violations: u64,
     /// Whether the journal can be written.
     pub journal_is_writable: bool,
+    /// Whether the decisions of other instances are followed, or there is nowhere to follow them.
+    pub is_following: bool,
     /// When each stage last showed that its threads live.
     pub beats: Vec<(&'static str, EventTime)>,
     /// The auth stores.

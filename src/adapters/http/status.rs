@@ -188,6 +188,7 @@ fn measure(state: &StatusState) -> Measurements {
         at: clock::now(),
         started: about.started,
         violations: sum(&metrics.decisions.violations, Invariant::ALL.map(Invariant::as_str)),
+        is_following: metrics.fleet.following.get() != 0,
         journal_is_writable: state.durable.load(Ordering::Relaxed),
         beats: metrics.heartbeat_at.by_stage(),
         stores: stores.collect(),

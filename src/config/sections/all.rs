@@ -15,6 +15,7 @@ use crate::config::settings::Settings;
 use crate::config::value::InvalidValue;
 use crate::control_plane;
 use crate::data_plane::partition;
+use crate::model::credential::Kind;
 use crate::model::finding::Detector;
 use std::collections::BTreeSet;
 
@@ -74,6 +75,19 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
             "give each a port of its own",
         ));
     }
+    if settings.control.revocation_limit.instances > 1
+        && let Some(store) = out_of_order(&settings.stores)
+    {
+        root.report(InvalidValue::new(
+            format!(
+                "[auth_store.{}] can't tell which of two instances decided last, and no \
+                 [auth_store.redis] gives the decisions on its kinds one order",
+                store.name
+            ),
+            "add [auth_store.redis] with those kinds, which all instances write, or leave \
+             [revocation_limit] instances at 1",
+        ));
+    }
     finish_root(root);
     let named_tenants = tenants_of(&settings);
     Settings { partition: partition::Params { named_tenants, ..settings.partition }, ..settings }
@@ -85,6 +99,15 @@ fn redis_of(stores: &[auth_store::Params]) -> Option<&ServerAddress> {
         KindOfStore::Redis(params) => Some(&params.place),
         KindOfStore::Webhook(_) | KindOfStore::OAuth(_) | KindOfStore::SharedSignals(_) => None,
     })
+}
+
+/// A store that gets decisions of several instances which nothing puts in order.
+fn out_of_order(stores: &[auth_store::Params]) -> Option<&auth_store::Params> {
+    let ordered = stores.iter().find(|store| store.can_be_shared());
+    let is_ordered = |kind: Kind| ordered.is_some_and(|store| store.kinds.has(kind));
+    stores
+        .iter()
+        .find(|store| Kind::ALL.into_iter().any(|kind| store.kinds.has(kind) && !is_ordered(kind)))
 }
 
 /// The tenants that rules are about.

@@ -8,6 +8,7 @@ use crate::config::mask;
 use crate::config::reader::Section;
 use crate::config::settings::{Http, Token};
 use crate::config::value::{InvalidValue, Value};
+use crate::control_plane::params::{OTHER, SELF};
 use ipnet::IpNet;
 use secrecy::ExposeSecret;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,6 +33,14 @@ pub(super) fn http(section: Section<'_>) -> Http {
     let mut tokens = Vec::new();
     for name in by_name.names() {
         let token = by_name.section(&name);
+        if [SELF, OTHER].contains(&name.as_str()) {
+            token.report(InvalidValue::new(
+                format!(
+                    "`{name}` is what the journal calls the author of orders that no person gave"
+                ),
+                "name the token after who holds it",
+            ));
+        }
         let role = |text: &str| Role::ALL.into_iter().find(|role| role.as_str() == text);
         let roles = token.get("roles", |value| {
             let known = Role::ALL.map(Role::as_str).join(", ");

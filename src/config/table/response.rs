@@ -87,8 +87,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: integer(1, 1_000),
         default: Some("1"),
         example: None,
-        doc: "Among how many instances of a fleet it is divided. With a Redis that all of them share \
-              they count together instead.",
+        doc: "How many instances the fleet has. With [auth_store.redis], which all of them write, they \
+              count revocations together and act as one daemon; without it each has its share of the \
+              limit.",
     },
     Setting {
         path: "approval.required_approvers",

@@ -97,6 +97,8 @@ pub enum Part {
     Threads,
     /// An auth store.
     Store,
+    /// What instances know of each other.
+    Fleet,
     /// The events that came by HTTP, on disk.
     EventLog,
     /// The queues of the sources.
@@ -123,6 +125,7 @@ impl Part {
             Self::Journal => "journal",
             Self::Threads => "threads",
             Self::Store => "store",
+            Self::Fleet => "fleet",
             Self::EventLog => "event log",
             Self::Queue => "queue",
             Self::Source => "source",

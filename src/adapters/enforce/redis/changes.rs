@@ -106,7 +106,8 @@ impl ChangeReader {
         let mut newest = cmd("XREVRANGE");
         newest.arg(&self.store.params.stream).arg("+").arg("-").arg("COUNT").arg(1);
         let newest: StreamRangeReply = self.store.noted(one(live, newest).await, number).await?;
-        self.last = newest.ids.first().map_or(NOTHING, |newest| newest.id.as_str()).to_owned();
+        let newest = newest.ids.first().map_or(NOTHING, |newest| newest.id.as_str());
+        newest.clone_into(&mut self.last);
         Ok(())
     }
 

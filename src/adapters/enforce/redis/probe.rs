@@ -138,6 +138,15 @@ impl RedisStore {
             let text = text.replace("\"generation\":\"0\"", "\"generation\":0");
             commands.push(with("PUBLISH", &[&self.params.channel, &text]));
         }
+        let mut newest = cmd("XREVRANGE");
+        newest.arg(&self.params.stream).arg("+").arg("-").arg("COUNT").arg(1);
+        let mut same = cmd("XRANGE");
+        same.arg(&self.params.stream).arg("0-1").arg("0-1");
+        let mut next = cmd("XREAD");
+        next.arg("COUNT").arg(1).arg("STREAMS").arg(&self.params.stream).arg("$");
+        let mut scan = cmd("SCAN");
+        scan.arg(0).arg("MATCH").arg(&key).arg("COUNT").arg(1);
+        commands.extend([("XREVRANGE", newest), ("XRANGE", same), ("XREAD", next), ("SCAN", scan)]);
         if shares_tokens {
             let tokens = "tripline:{breaker}:doctor";
             commands.extend([
