@@ -205,8 +205,7 @@ fn contender(mine: &EnforcementState) -> Contender {
     Contender { status, by_person, until, at }
 }
 
-/// What a store holds, as it is compared; a store that keeps no more than a generation is taken to hold what
-/// is in force here.
+/// A store's entry, as it is compared.
 fn held_contender(held: &Holding, mine: &EnforcementState) -> Contender {
     let provenance = held.provenance.as_deref();
     Contender {

@@ -9,7 +9,7 @@
 //! A store is compared at the start, once a minute, when it can be reached again, and at once when
 //! it lost its state: emptied, or replaced by a copy that lagged behind.
 
-use super::outboxes::StoreOutbox;
+use super::outboxes::{Feed, StoreOutbox};
 use crate::adapters::channels::{ControlMessage, ControlPlane};
 use crate::adapters::clock;
 use crate::adapters::enforce::answer::{Pulse, Reading};
@@ -115,6 +115,32 @@ type Loaded = BoxFuture<'static, Vec<(Credential, DueDeliveries, Read)>>;
 type Read = Result<Option<Decision>, JournalError>;
 type ComparisonAnswer = BoxFuture<'static, Option<Page>>;
 type PulseAnswer = BoxFuture<'static, Pulse>;
+
+type Outboxes = (Vec<StoreOutbox>, Vec<tokio::task::JoinHandle<()>>);
+
+/// Starts an outbox for each store, with what is due there from before.
+pub(super) fn start(
+    tasks: impl Iterator<Item = DeliveryTask>,
+    feeds: Vec<Feed>,
+    due: Vec<Backlog>,
+) -> Outboxes {
+    let (mut outboxes, mut waiting) = (Vec::new(), Vec::new());
+    for ((task, feed), backlog) in tasks.zip(feeds).zip(due) {
+        let (outbox, news) = StoreOutbox::new(feed, &task.store);
+        outboxes.push(outbox);
+        waiting.push((task, news, backlog));
+    }
+    let behind = outboxes.iter().filter(|one| one.feed == Feed::Taken);
+    let behind: Vec<StoreOutbox> = behind.cloned().collect();
+    let started = waiting.into_iter().map(|(task, news, backlog)| {
+        let is_first = task.store.shared().is_some();
+        let behind = if is_first { behind.clone() } else { Vec::new() };
+        tokio::spawn(task.run(news, backlog, behind))
+    });
+    let started = started.collect();
+    outboxes.retain(|one| one.feed != Feed::Taken);
+    (outboxes, started)
+}
 
 impl DeliveryTask {
     /// Delivers until the control plane has ended and nothing is under way any more.

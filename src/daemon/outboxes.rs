@@ -1,6 +1,5 @@
 //! The ways to the outboxes of the stores, and which decisions each store gets.
 
-use super::delivery::{Backlog, DeliveryTask};
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::control_plane::outbox::Due;
 use crate::model::credential::Kinds;
@@ -40,12 +39,18 @@ pub(super) struct StoreOutbox {
     /// Which decisions it gets.
     pub(super) feed: Feed,
     /// The store's kinds.
-    pub(super) kinds: Kinds,
+    kinds: Kinds,
     /// Its outbox.
     outbox: mpsc::UnboundedSender<Due>,
 }
 
 impl StoreOutbox {
+    /// A way, and its end.
+    pub(super) fn new(feed: Feed, store: &AuthStore) -> (Self, mpsc::UnboundedReceiver<Due>) {
+        let (outbox, news) = mpsc::unbounded_channel();
+        (Self { feed, kinds: store.kinds(), outbox }, news)
+    }
+
     /// Hands over a decision, if the store receives its kind.
     pub(super) fn send(&self, due: Due) {
         if self.kinds.has(due.decision.credential.kind()) {
@@ -53,30 +58,4 @@ impl StoreOutbox {
             let _ended = self.outbox.send(due);
         }
     }
-}
-
-type Outboxes = (Vec<StoreOutbox>, Vec<tokio::task::JoinHandle<()>>);
-
-/// Starts an outbox for each store, with what is due there from before.
-pub(super) fn start(
-    tasks: impl Iterator<Item = DeliveryTask>,
-    feeds: Vec<Feed>,
-    due: Vec<Backlog>,
-) -> Outboxes {
-    let (mut outboxes, mut waiting) = (Vec::new(), Vec::new());
-    for ((task, feed), backlog) in tasks.zip(feeds).zip(due) {
-        let (outbox, news) = mpsc::unbounded_channel();
-        outboxes.push(StoreOutbox { feed, kinds: task.store.kinds(), outbox });
-        waiting.push((task, news, backlog));
-    }
-    let behind = outboxes.iter().filter(|one| one.feed == Feed::Taken);
-    let behind: Vec<StoreOutbox> = behind.cloned().collect();
-    let started = waiting.into_iter().map(|(task, news, backlog)| {
-        let is_first = task.store.shared().is_some();
-        let behind = if is_first { behind.clone() } else { Vec::new() };
-        tokio::spawn(task.run(news, backlog, behind))
-    });
-    let started = started.collect();
-    outboxes.retain(|one| one.feed != Feed::Taken);
-    (outboxes, started)
 }

@@ -7,11 +7,11 @@
 //! the decisions are durable. A delivery that a store has not settled by then is due at the next start.
 
 use super::controller::{ControlThread, ControllerMetrics};
+use super::delivery;
 use super::follower;
 use super::leaks::OpenedLeaks;
 use super::metrics::Metrics;
 use super::notifier::Notifiers;
-use super::outboxes;
 use super::recovery::Recovered;
 use super::reload::{LiveSettings, Reloader};
 use super::shared_tokens::SharedRevocationLimit;
@@ -445,7 +445,7 @@ fn start_control_plane(
     let (control, messages) = ControlPlane::new();
     let board = Arc::new(past.board);
     let durable = Arc::new(AtomicBool::new(true));
-    let task = |store| super::delivery::DeliveryTask {
+    let task = |store| delivery::DeliveryTask {
         store,
         control: control.clone(),
         metrics: metrics.enforce.clone(),
@@ -453,7 +453,7 @@ fn start_control_plane(
     };
     let shared = stores.iter().find_map(AuthStore::shared);
     let (notifiers, notifying) = Notifiers::start(receivers, &metrics.notify);
-    let (stores, mut tasks) = outboxes::start(stores.into_iter().map(task), past.feeds, past.due);
+    let (stores, mut tasks) = delivery::start(stores.into_iter().map(task), past.feeds, past.due);
     tasks.extend(notifying);
     let (caught_up, votes) =
         follower::start(shared, revocation_limit.is_some(), (&control, &metrics.fleet))?;

@@ -315,7 +315,7 @@ fn a_store_of_several_instances_that_nothing_puts_in_order_is_a_mistake() {
 fn no_token_may_have_the_name_under_which_tripline_itself_orders() {
     let text = "[http.tokens.tripline]\nroles = [\"operate\"]\ntoken_file = \"/nowhere\"\n";
     let problems = tripline::config::loader::check("test", text, [].into()).expect_err("mistakes");
-    assert!(problems.render(false).contains("orders that no person gave"));
+    assert!(problems.render(false).contains("`tripline` is taken"));
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn a_redis_that_lets_nobody_write_is_told_with_the_rights_that_are_needed() {
     let (folder, redis) = (folder(), RedisServer::start());
     redis.ask::<()>(&["ACL", "SETUSER", "weak", "on", ">planted", "+ping", "+hmget", "~*"]);
     let rights = "+eval +evalsha +script|load +hmget +hset +persist +expireat +xadd +publish +ping \
-                  +set +get +time";
+                  +set +get +time +xread +xrange +xrevrange +scan";
     let mut words = vec!["ACL", "SETUSER", "good", "on", ">planted", "~tripline:*", "&tripline:*"];
     words.extend(rights.split_whitespace());
     redis.ask::<()>(&words);

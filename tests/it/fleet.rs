@@ -167,7 +167,7 @@ fn an_instance_that_joins_is_not_ready_before_it_knows_what_is_in_force() {
     fleet.stop(1);
     fleet.at(0).order("revoke", "key_2");
     fleet.at(0).order("restore", "key_1");
-    // What it missed, with the stream lost, or with a folder of its own that is new.
+    // It learns what it missed, with the stream lost, or with a folder of its own that is new.
     fleet.redis.ask::<i64>(&["DEL", "tripline:changes"]);
     fleet.start_again(1);
     assert_eq!([fleet.at(1).check("key_1"), fleet.at(1).check("key_2")], [200, 403]);

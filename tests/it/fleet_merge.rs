@@ -173,7 +173,7 @@ struct World {
     now: i64,
     store: Store,
     instances: [Instance; 2],
-    /// What people ordered and changed something: when, and what; none: back into service.
+    /// Orders of people that changed something: when, and what; none: back into service.
     words: Vec<(i64, Option<Action>)>,
     findings: i64,
     last_finding: Option<i64>,
@@ -221,7 +221,7 @@ impl World {
             held: Status::Active,
         };
         let now = self.time();
-        // What changes nothing at its instance is no order to others.
+        // One that changes nothing at its instance is no order to others.
         if let Ok(Some(decision)) = self.instances[at].control.on_person(order, now) {
             self.words.push((self.now, action));
             self.instances[at].record(Merged::Made(decision));

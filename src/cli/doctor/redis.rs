@@ -61,7 +61,7 @@ fn judge_rights(area: &Area, user: &str, looked: &RedisProbe) -> Check {
     let needed = format!(
         "redis-cli ACL SETUSER {user} +eval +evalsha '+script|load' +hmget +hset +persist \
                   +expireat +xadd +publish +ping +set +get +time +zremrangebyscore +zscore +zcard \
-                  +zadd +pexpire +hgetall +hdel '~tripline:*' '&tripline:*' (docs/redis.md)"
+                  +zadd +pexpire +hgetall +hdel +xread +xrange +xrevrange +scan '~tripline:*' '&tripline:*' (docs/redis.md)"
     );
     let found = format!("refused:\n{}", each.collect::<Vec<_>>().join("\n"));
     area.failed("rights", found, needed)

@@ -35,9 +35,7 @@ pub(super) fn http(section: Section<'_>) -> Http {
         let token = by_name.section(&name);
         if [SELF, OTHER].contains(&name.as_str()) {
             token.report(InvalidValue::new(
-                format!(
-                    "`{name}` is what the journal calls the author of orders that no person gave"
-                ),
+                format!("`{name}` is taken: the journal names so who orders and is no person"),
                 "name the token after who holds it",
             ));
         }

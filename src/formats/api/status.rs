@@ -97,7 +97,7 @@ pub enum Part {
     Threads,
     /// An auth store.
     Store,
-    /// What instances know of each other.
+    /// The other instances.
     Fleet,
     /// The events that came by HTTP, on disk.
     EventLog,

@@ -39,7 +39,7 @@ const VOTES_MAX: usize = 10_000;
 /// An entry about a credential.
 pub type Entry = (Credential, Holding);
 
-/// What was read.
+/// Entries and votes that were read together.
 #[derive(Debug, Default)]
 pub struct News {
     /// Entries about credentials.
