@@ -20,6 +20,7 @@ use crate::data_plane::eviction_policy::heap_bytes;
 use crate::data_plane::eviction_policy::{
     CANDIDATES, COLD_BYTES, WARM_BYTES, is_new, least, may_go, rank, rank_cold,
 };
+use crate::detect::identity::Identity;
 use crate::detect::params::Params;
 use crate::stats::doorkeeper::Doorkeeper;
 use hashbrown::HashMap;
@@ -57,9 +58,23 @@ impl ProfileTable {
         expected
     }
 
+    /// Gives it that many bytes (at least one credential fits) from now on. Where it has more, the least worth
+    /// are forgotten: then it returns the new numbers of those warm by their old ones.
+    pub(super) fn resize(&mut self, bytes_max: usize) -> Option<HashMap<u32, u32>> {
+        self.room.resize(bytes_max);
+        self.unproven = std::mem::take(&mut self.unproven).within(bytes_max);
+        let is_over = self.warm.len() > self.room.warm_max as usize;
+        (is_over || self.bytes() > self.room.bytes_max).then(|| {
+            let (numbers, forgotten) = self.fit();
+            forgotten.iter().for_each(|identity| self.room.count_evicted(identity));
+            numbers
+        })
+    }
+
     /// Forgets the least worth until the others fit, as where it is read back into less memory than it
-    /// had, and moves them together. Gives the new numbers of those warm by their old ones.
-    pub(super) fn fit(&mut self) -> HashMap<u32, u32> {
+    /// had, and moves them together. Returns the new numbers of those warm by their old ones, and the
+    /// forgotten.
+    pub(super) fn fit(&mut self) -> (HashMap<u32, u32>, Vec<Identity>) {
         let mut ranked: Vec<(bool, Rank, u32)> = Vec::with_capacity(self.len());
         ranked.extend((0..self.warm.places()).filter_map(|number| {
             let entry = self.warm.get(number)?;
@@ -97,8 +112,12 @@ impl ProfileTable {
             self.index
                 .insert_unique(spread(tag), Slot { tag, number: to }, |slot| spread(slot.tag));
         }
+        let left = (0..self.warm.places()).filter_map(|number| self.warm.get(number));
+        let mut forgotten: Vec<Identity> = left.map(|entry| *entry.profile.identity()).collect();
+        let left = (0..self.cold.places()).filter_map(|number| self.cold.get(number));
+        forgotten.extend(left.map(|entry| *entry.cold.identity()));
         (self.warm, self.cold) = (warm, cold);
-        renumbered
+        (renumbered, forgotten)
     }
 
     fn has_room_warm(&self, heap: usize) -> bool {

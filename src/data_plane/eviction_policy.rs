@@ -82,11 +82,10 @@ pub(super) struct Room {
 
 impl Room {
     pub(super) fn new(bytes_max: usize) -> Self {
-        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "clamped")]
-        let warm = (bytes_max as f64 * WARM_PART / WARM_BYTES as f64).clamp(1.0, 1e9) as u32;
+        let (bytes_max, warm_max) = bounds(bytes_max);
         Self {
-            bytes_max: bytes_max.max(WARM_BYTES),
-            warm_max: warm,
+            bytes_max,
+            warm_max,
             ids: 0,
             warm_hand: 0,
             cold_hand: 0,
@@ -96,12 +95,22 @@ impl Room {
         }
     }
 
+    /// Gives it other bounds; the doorkeeper of the old ones begins again.
+    pub(super) fn resize(&mut self, bytes_max: usize) {
+        (self.bytes_max, self.warm_max) = bounds(bytes_max);
+        self.doorkeeper = None;
+    }
+
     pub(super) fn record_id(&mut self, id: &str) {
         self.ids += heap_bytes(id);
     }
 
     pub(super) fn record_evicted(&mut self, identity: &Identity, id: &str) {
         self.ids = self.ids.saturating_sub(heap_bytes(id));
+        self.count_evicted(identity);
+    }
+
+    pub(super) fn count_evicted(&mut self, identity: &Identity) {
         self.forgotten.push(identity.tenant);
         if identity.hours <= NEW_HOURS_MAX {
             self.evictions.new += 1;
@@ -120,6 +129,13 @@ impl Room {
         self.doorkeeper = Codec::decode(input)?;
         Some(())
     }
+}
+
+/// The bytes of a table (at least one credential fits), and how many may be warm.
+fn bounds(bytes_max: usize) -> (usize, u32) {
+    #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "clamped")]
+    let warm = (bytes_max as f64 * WARM_PART / WARM_BYTES as f64).clamp(1.0, 1e9) as u32;
+    (bytes_max.max(WARM_BYTES), warm)
 }
 
 pub(super) fn may_go(entry: &Entry) -> bool {

@@ -16,6 +16,7 @@ use super::partition::{BusiestMinute, Partition};
 use super::profile_snapshot;
 use super::tenant_usage::Tenants;
 use crate::stats::codec::{Codec, Input};
+use hashbrown::HashMap;
 use std::sync::Arc;
 
 /// Which version of the layout is written. Rises whenever a type of it changes; older ones are
@@ -70,6 +71,39 @@ impl Partition {
     /// written since the last call, and whether that was all.
     pub fn checkpoint_part(&mut self, most: u32) -> (Vec<u8>, bool) {
         self.profiles.save_part(most)
+    }
+}
+
+/// Changes of the numbers under which profiles are held.
+impl Partition {
+    /// Gives it that much memory from now on, for credentials and tenants together; the least worth is forgotten
+    /// where it has more. False, and nothing changes, while a checkpoint is being written. Unit: bytes.
+    /// Cost: where it shrinks below what it holds, touches every profile.
+    pub fn resize(&mut self, bytes: usize) -> bool {
+        if self.profiles.is_saving() {
+            return false;
+        }
+        let params = (*self.params).clone().with_memory(bytes);
+        let memory = params.memory_bytes;
+        self.tenants = std::mem::take(&mut self.tenants).within(params.tenants_bytes);
+        self.grants = std::mem::take(&mut self.grants).within(memory);
+        self.params = Arc::new(params);
+        if let Some(numbers) = self.profiles.resize(memory) {
+            self.renumber(&numbers);
+            self.release_evicted();
+        }
+        true
+    }
+
+    fn renumber(&mut self, numbers: &HashMap<u32, u32>) {
+        self.open_findings.renumber(numbers);
+        self.hot.retain_mut(|number| match numbers.get(number) {
+            Some(to) => {
+                *number = *to;
+                true
+            }
+            None => false,
+        });
     }
 }
 
@@ -149,14 +183,7 @@ impl Restoring {
         let (profiles, renumbered) = profiles.finish().ok_or(Useless::Damaged)?;
         partition.profiles = profiles;
         if let Some(numbers) = renumbered {
-            partition.open_findings.renumber(&numbers);
-            partition.hot.retain_mut(|number| match numbers.get(number) {
-                Some(to) => {
-                    *number = *to;
-                    true
-                }
-                None => false,
-            });
+            partition.renumber(&numbers);
         }
         partition.hold_tenants();
         if version < 4 {

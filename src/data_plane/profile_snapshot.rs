@@ -36,6 +36,11 @@ impl ProfileTable {
         encode_shape(&self.cold, out);
     }
 
+    /// Whether it is being written down.
+    pub const fn is_saving(&self) -> bool {
+        self.saving.is_some()
+    }
+
     /// Writes up to `most` further entries; gives what was written since the last call, and whether
     /// that was all. Nothing, if no copy was begun.
     pub fn save_part(&mut self, most: u32) -> (Vec<u8>, bool) {
@@ -167,7 +172,7 @@ impl Restoring {
             profiles.index.insert_unique(spread(tag), slot, |slot| spread(slot.tag));
         }
         let too_large = profiles.bytes() > profiles.room.bytes_max;
-        let renumbered = too_large.then(|| profiles.fit());
+        let renumbered = too_large.then(|| profiles.fit().0);
         Some((profiles, renumbered))
     }
 }

@@ -218,3 +218,60 @@ fn a_smaller_memory_keeps_what_is_worth_most_and_all_that_is_open() {
     let again = written(&mut restored);
     assert!(read(&again, smaller).is_ok(), "and is written down again");
 }
+
+/// As where partitions come and go: the memory is that of those which are owned.
+#[test]
+fn a_partition_that_runs_on_with_less_memory_keeps_what_one_that_is_read_back_would_and_grows_again()
+ {
+    let mut offset = 0;
+    let mut uses = |shard: &mut ShardDriver, id: &str, ms: i64, times: usize| {
+        let mut batch = Batch::default();
+        for _ in 0..times {
+            let mut event = AuthEvent::new(EventTime::from_ms(START_MS + ms), Cow::Borrowed(id));
+            event.tenant = Some(Cow::Borrowed("acme"));
+            batch.push(&event, offset, SEED);
+            offset += 1;
+        }
+        apply(shard, &(batch, START_MS + ms));
+    };
+    let sized = |credentials: usize| {
+        let params = params(credentials);
+        Arc::new((*params).clone().with_memory(params.memory_bytes / 15 * 16))
+    };
+    let large = sized(1000);
+    let mut shard = new(Arc::clone(&large));
+    for n in 0..600_i64 {
+        // A third in two hours, the rest in one.
+        uses(&mut shard, &format!("key_{n}"), n, 1);
+        if n % 3 == 0 {
+            uses(&mut shard, &format!("key_{n}"), 3_600_000 + n, 1);
+        }
+    }
+    uses(&mut shard, "abused", 3_700_000, 3_000);
+    let smaller = sized(60);
+    let read_back = read(&written(&mut shard), Arc::clone(&smaller)).expect("read back");
+    assert!(shard.partition_mut().resize(smaller.all_bytes()));
+    assert!(shard.partition().memory_bytes() <= smaller.all_bytes(), "{:?}", shard.usage());
+    let known = |shard: &ShardDriver| -> Vec<i64> {
+        let is_known =
+            |n: &i64| shard.partition().look_up(Kind::ApiKey, &format!("key_{n}")).is_some();
+        (0..600).filter(is_known).collect()
+    };
+    let kept = known(&shard);
+    assert_eq!(kept, known(&read_back));
+    assert!(kept.len() >= 20 && kept.iter().all(|n| n % 3 == 0), "{kept:?}");
+    let open = |shard: &ShardDriver| {
+        shard.partition().look_up(Kind::ApiKey, "abused").map(|view| view.open.len())
+    };
+    assert!(open(&shard) > Some(0) && open(&shard) == open(&read_back));
+
+    // It grows again without forgetting, and takes in more.
+    assert!(shard.partition_mut().resize(large.all_bytes()));
+    assert_eq!(known(&shard), kept);
+    for n in 0..500 {
+        uses(&mut shard, &format!("new_{n}"), 3_800_000 + n, 1);
+    }
+    assert_eq!(known(&shard), kept, "none had to go");
+    assert!(shard.usage().credentials >= 500, "{:?}", shard.usage());
+    assert!(read(&written(&mut shard), large).is_ok(), "and it is written down");
+}
