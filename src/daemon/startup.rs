@@ -360,6 +360,7 @@ impl Resources {
             checkpoint_interval_ms: settings.checkpoint_interval_ms,
             runtime: Handle::current(),
             partition: Arc::new(RwLock::new(Arc::new(partition_params(settings)))),
+            owned: Arc::default(),
             seed: self.seed,
             markers: Arc::clone(&self.watched.markers),
             fingerprints: Arc::clone(&self.fingerprints),

@@ -66,7 +66,9 @@ impl ProfileTable {
         let is_over = self.warm.len() > self.room.warm_max as usize;
         (is_over || self.bytes() > self.room.bytes_max).then(|| {
             let (numbers, forgotten) = self.fit();
-            forgotten.iter().for_each(|identity| self.room.count_evicted(identity));
+            for identity in &forgotten {
+                self.room.count_evicted(identity);
+            }
             numbers
         })
     }

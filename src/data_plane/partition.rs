@@ -34,7 +34,7 @@ const AHEAD: usize = 32;
 pub(super) const HOT_MAX: usize = 64;
 /// The lifetime of one credential is known in so many bytes of the profile table; that is 2 % more memory at
 /// most, which does not count among those bytes. Unit: bytes.
-const LIFETIME_BYTES_EACH: usize = 1024;
+pub(super) const LIFETIME_BYTES_EACH: usize = 1024;
 /// How often some of the credentials are looked at, whether they fell silent. Unit: seconds.
 const SETTLE_S: u32 = 5;
 /// In how many such looks each credential is looked at once: an hour.

@@ -11,8 +11,8 @@
 use super::batch::HashSeed;
 use super::counters::Counters;
 use super::grants::GrantTable;
-use super::partition::Params;
 use super::partition::{BusiestMinute, Partition};
+use super::partition::{LIFETIME_BYTES_EACH, Params};
 use super::profile_snapshot;
 use super::tenant_usage::Tenants;
 use crate::stats::codec::{Codec, Input};
@@ -87,6 +87,8 @@ impl Partition {
         let memory = params.memory_bytes;
         self.tenants = std::mem::take(&mut self.tenants).within(params.tenants_bytes);
         self.grants = std::mem::take(&mut self.grants).within(memory);
+        self.sightings = std::mem::take(&mut self.sightings).within(memory);
+        self.lifetimes.set_credentials_max(memory / LIFETIME_BYTES_EACH);
         self.params = Arc::new(params);
         if let Some(numbers) = self.profiles.resize(memory) {
             self.renumber(&numbers);

@@ -34,6 +34,19 @@ impl Sightings {
         Self { most: (bytes / BYTES_EACH).max(LEAST), ..Self::default() }
     }
 
+    /// The same, where a profile table of that size is now: the newest stay.
+    #[must_use]
+    pub fn within(mut self, bytes: usize) -> Self {
+        self.most = Self::sized_for(bytes).most;
+        if self.ring.len() > self.next {
+            // From the oldest on.
+            self.ring.rotate_left(self.next);
+        }
+        self.ring.drain(..self.ring.len().saturating_sub(self.most));
+        self.next = if self.ring.len() < self.most { self.ring.len() } else { 0 };
+        self
+    }
+
     /// Takes a sighting; none without a network, and none like the one before.
     pub fn record(&mut self, sighting: Sighting) {
         let last = self.next.checked_sub(1).and_then(|last| self.ring.get(last));
@@ -58,6 +71,31 @@ impl Sightings {
 #[cfg(test)]
 mod tests {
     use super::{LEAST, Sighting, Sightings};
+
+    #[test]
+    fn in_less_memory_the_newest_stay_and_in_more_none_is_lost() {
+        let mut sightings = Sightings::sized_for(1024 * 3 * LEAST);
+        let see = |sightings: &mut Sightings, n: u32| {
+            sightings.record(Sighting { hash: u64::from(n), network: 1, second: n });
+        };
+        let known = |sightings: &Sightings| {
+            let mut all: Vec<u64> = sightings.from(1).map(|it| it.hash).collect();
+            all.sort_unstable();
+            all
+        };
+        let least = u32::try_from(LEAST).expect("few");
+        for n in 0..4 * least {
+            see(&mut sightings, n);
+        }
+        let mut sightings = sightings.within(0);
+        let newest = |from: u32, to: u32| -> Vec<u64> { (from..to).map(u64::from).collect() };
+        assert_eq!(known(&sightings), newest(3 * least, 4 * least));
+        see(&mut sightings, 4 * least);
+        assert_eq!(known(&sightings), newest(3 * least + 1, 4 * least + 1));
+        let mut sightings = sightings.within(1024 * 2 * LEAST);
+        see(&mut sightings, 4 * least + 1);
+        assert_eq!(known(&sightings), newest(3 * least + 1, 4 * least + 2));
+    }
 
     #[test]
     fn the_newest_sightings_are_known_by_network() {

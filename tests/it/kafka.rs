@@ -197,6 +197,42 @@ fn share_and_take_over(further: &str) {
     applied(&second, 4000.0 - taken);
 }
 
+/// How many credentials that many instances remember together, of many more than fit.
+fn remembered(instances: usize) -> f64 {
+    let cluster = MockCluster::new(1).expect("a cluster");
+    cluster.create_topic("auth", 20, 1).expect("a topic");
+    let brokers = cluster.bootstrap_servers();
+    let config = format!("engine.memory = \"16MiB\"\n{}", config(&brokers));
+    let folders: Vec<tempfile::TempDir> =
+        (0..instances).map(|_| tempfile::tempdir().expect("a folder")).collect();
+    let daemons: Vec<Daemon> =
+        folders.iter().map(|folder| Daemon::start(folder, &config)).collect();
+    let each = 20.0 / instances as f64;
+    until("each owns its part of the partitions", Duration::from_mins(1), || {
+        let owns = |daemon: &Daemon| daemon.metric("tripline_consumer_assigned");
+        daemons.iter().all(|daemon| (owns(daemon) - each).abs() < 0.5).then_some(())
+    });
+    let sum = |name: &str| daemons.iter().map(|daemon| daemon.metric(name)).sum::<f64>();
+    // Each is used twice: one that found no room at first has another chance once the memory is divided.
+    for round in 1..=2 {
+        let all = (0..90_000).map(|n| (format!("key_{n}"), event(&format!("key_{n}"), now_ms())));
+        produce(&brokers, "auth", all);
+        until("all are applied", Duration::from_mins(2), || {
+            (sum(APPLIED) >= f64::from(round) * 90_000.0).then_some(())
+        });
+    }
+    let bytes = daemons.iter().map(|daemon| daemon.metric("tripline_credentials_memory_bytes"));
+    assert!(bytes.into_iter().all(|bytes| bytes <= f64::from(16 << 20)), "within [engine] memory");
+    sum("tripline_credentials")
+}
+
+#[test]
+fn five_instances_remember_five_times_as_many_credentials_as_one() {
+    let (one, five) = (remembered(1), remembered(5));
+    eprintln!("remembered by one instance: {one}, by five: {five}, {:.2} times", five / one);
+    assert!(five >= 4.5 * one, "one remembers {one}, five {five}");
+}
+
 #[test]
 fn a_broker_that_stands_still_is_waited_for() {
     if skipped("broker") {

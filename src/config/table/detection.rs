@@ -43,8 +43,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: Some(r#""1GiB""#),
         example: None,
         doc: "The memory that profiles may take: about 360 bytes for each credential, less than half \
-              of that after an hour of silence. With Kafka each source has half of it, and a Kafka \
-              partition its part, as if one instance had to own them all. When it is full, new \
+              of that after an hour of silence. With Kafka each source has half of it; the Kafka \
+              partitions that this instance owns share theirs. When it is full, new \
               credentials are evicted first, those that were used in a single hour.",
     },
     Setting {

@@ -99,6 +99,11 @@ impl LifetimeAudit {
         self.params.skew_ms = skew_ms;
     }
 
+    /// Keeps so many credentials at most from now on, but forgets none.
+    pub const fn set_credentials_max(&mut self, most: usize) {
+        self.params.credentials_max = most;
+    }
+
     /// The parameters.
     pub const fn params(&self) -> &Params {
         &self.params

@@ -31,7 +31,7 @@ use parking_lot::RwLock;
 use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use tokio::sync::mpsc;
 
 /// Where Kafka is and how it is read.
@@ -108,6 +108,8 @@ impl Params {
 pub struct Shared {
     /// Parameters of partitions that are taken over from now on.
     pub partition: Arc<RwLock<Arc<partition::Params>>>,
+    /// How many partitions this instance owns: they share its memory.
+    pub owned: Arc<AtomicUsize>,
     /// Markers of credentials, known besides their events.
     pub markers: SharedMarkers,
     /// The hash seed.

@@ -182,7 +182,12 @@ impl Context {
             return;
         };
         let progress = Progress::of(&held);
-        self.board.lock().insert(place.clone(), Arc::clone(&progress));
+        let owned = {
+            let mut board = self.board.lock();
+            board.insert(place.clone(), Arc::clone(&progress));
+            board.len()
+        };
+        self.shared.owned.store(owned, Ordering::Relaxed);
         // A worker ends only after the manager.
         let _ended = worker.send(Message::Take(place.clone(), queue, held, progress));
     }
@@ -235,10 +240,13 @@ impl Context {
                 tracing::warn!(%error, "offsets were not committed; records will be redelivered");
             }
         }
-        self.board.lock().retain(|place, _| !places.contains(place));
+        let mut board = self.board.lock();
+        board.retain(|place, _| !places.contains(place));
+        self.shared.owned.store(board.len(), Ordering::Relaxed);
     }
 
-    /// Parameters of a partition: it gets its part of the memory, as if this instance had to own all.
+    /// Parameters of a partition that is taken over: its part of the memory, as far as the rest is known to be
+    /// owned. Its worker divides it again once all have come.
     pub(super) fn partition_params(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -255,7 +263,7 @@ impl Context {
             }
         }
         // Of a topic that was not asked for, those that are assigned are known.
-        let all = partitions.values().sum::<usize>().max(self.board.lock().len() + 1);
+        let all = self.board.lock().len() + 1;
         let params = Arc::clone(&self.shared.partition.read());
         Arc::new((*params).clone().with_memory(params.all_bytes() / all))
     }

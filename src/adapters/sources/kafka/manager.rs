@@ -69,6 +69,7 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
             rejects: rejects.clone(),
             reporter: Reporter::new(stage, shared.control.clone(), shared.threads.clone()),
             told_params: None,
+            sized_for: 0,
         };
         // From here on it is missed if it never shows that it lives.
         shared.threads.heartbeat_at.set("kafka", number, Some(clock::now()));

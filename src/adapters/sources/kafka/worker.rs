@@ -73,6 +73,8 @@ pub(super) struct Worker {
     pub(super) reporter: Reporter,
     /// Parameters of partitions, if that was reported since the start.
     pub(super) told_params: Option<Arc<partition::Params>>,
+    /// Among how many partitions the memory was last divided; 0: that is due.
+    pub(super) sized_for: usize,
 }
 
 impl Worker {
@@ -97,6 +99,7 @@ impl Worker {
                     }
                     let markers = self.shared.markers.read().clone();
                     held.driver.partition_mut().set_markers(markers);
+                    self.sized_for = 0;
                     owned.push(OwnedPartition {
                         place,
                         queue,
@@ -314,7 +317,23 @@ impl Worker {
         }
     }
 
+    /// Divides the memory among the partitions that this instance owns, once their number has changed.
+    fn resize(&mut self, owned: &mut [OwnedPartition]) {
+        let all = self.shared.owned.load(Ordering::Relaxed).max(owned.len());
+        if all == self.sized_for || all == 0 {
+            return;
+        }
+        let bytes = self.shared.partition.read().all_bytes() / all;
+        let mut is_done = true;
+        for one in owned {
+            // One that is being written down has its turn at a later tick.
+            is_done &= one.held.driver.partition_mut().resize(bytes);
+        }
+        self.sized_for = if is_done { all } else { 0 };
+    }
+
     fn tick(&mut self, owned: &mut [OwnedPartition], now: EventTime) {
+        self.resize(owned);
         let mut usage = ShardUsage::default();
         for one in &mut *owned {
             let output = one.held.driver.tick(now, one.backlog());
