@@ -137,7 +137,13 @@ fn a_revocation_by_a_person_outlives_a_store_that_was_away() {
             let decisions = fleet.at(ending).get(&format!("/v1/decisions?credential={key}"));
             (decisions[0]["action"] == "restore").then_some(())
         });
-        fleet.at(revoking).order("revoke", &key);
+        until("Redis is known to be away", SOON, || {
+            let shown = fleet.at(revoking).get("/v1/status");
+            shown["stores"].to_string().contains("\"up\":false").then_some(())
+        });
+        let ordered = fleet.at(revoking).order("revoke", &key);
+        let said = ordered["not_written"][0].as_str();
+        assert!(said.is_some_and(|said| said.starts_with("redis: ")), "{ordered}");
         fleet.redis.resume();
         fleet.all_answer(&key, 403);
         until("Redis has it revoked", SOON, || {

@@ -235,7 +235,7 @@ async fn order(
         held,
     };
     let ordered = state.control.order(order).await.map_err(Problem::from)?;
-    let done = OrderResult::settled(&state.embedded, &state.recent, ordered).await;
+    let done = OrderResult::settled((&state.embedded, &state.stores), &state.recent, ordered).await;
     Ok(Json(OrderResult { known, cannot, leak_withdrawn, open_findings, ..done }))
 }
 

@@ -245,9 +245,9 @@ async fn vote(
     let decision = DecisionId::parse(id).ok_or_else(no_decision)?;
     let vote = Vote { decision, agrees, account, by, reason, at: clock::now() };
     match state.control.vote(vote).await {
-        Ok(ordered) => {
-            Ok(Json(OrderResult::settled(&state.embedded, &state.recent, ordered).await))
-        }
+        Ok(ordered) => Ok(Json(
+            OrderResult::settled((&state.embedded, &state.stores), &state.recent, ordered).await,
+        )),
         Err(error) => Err(error.into()),
     }
 }

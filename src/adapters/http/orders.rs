@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use crate::adapters::channels::OrderOutcome;
-use crate::adapters::enforce::auth_store::EMBEDDED;
+use crate::adapters::enforce::auth_store::{AuthStore, EMBEDDED};
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::recent_events::RecentEvents;
 use crate::formats::api::decision::DecisionJson;
@@ -51,8 +51,9 @@ pub(super) struct OrderResult {
     pub(super) known: Option<bool>,
     /// The stores that can't do it.
     pub(super) cannot: Vec<String>,
-    /// Stores that could not write to disk, and the fault; absent: there is none. The journal has the
-    /// order, and `/v1/check` follows it, now or, where it says so, soon.
+    /// Stores that can't be written, and the fault; absent: there is none. The journal has the order, and
+    /// `/v1/check` of this instance follows it, now or, where it says so, soon; other instances and gateways that
+    /// read Redis do once it can be written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) not_written: Vec<String>,
     /// Whether a report that its secret leaked was withdrawn.
@@ -76,12 +77,20 @@ pub(super) struct VoiceJson {
 impl OrderResult {
     /// Of a person's word, once `/v1/check` obeys it, or it is known what hinders it.
     pub(super) async fn settled(
-        embedded: &EmbeddedStore,
+        (embedded, stores): (&EmbeddedStore, &[AuthStore]),
         recent: &RecentEvents,
         ordered: OrderOutcome,
     ) -> Self {
         let not_written = match &ordered.decision {
-            Some(decision) => not_written(embedded, recent, decision).await,
+            Some(decision) => {
+                let mut not_written = not_written(embedded, recent, decision).await;
+                let others = stores.iter().filter(|store| !store.is_local());
+                let faults = others
+                    .filter(|store| store.takes(&decision.credential))
+                    .filter_map(|store| Some(format!("{}: {}", store.name(), store.fault()?)));
+                not_written.extend(faults);
+                not_written
+            }
             None => Vec::new(),
         };
         Self { not_written, ..Self::of(ordered) }
