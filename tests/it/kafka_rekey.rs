@@ -13,7 +13,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-const PARTITIONS: i32 = 4;
+pub(crate) const PARTITIONS: i32 = 4;
 
 /// A topic in which the records of a credential lie in every partition.
 fn scattered(from: usize, to: usize) -> impl Iterator<Item = (String, String)> {
@@ -77,7 +77,7 @@ fn written(brokers: &str) -> (BTreeMap<String, usize>, BTreeMap<String, BTreeSet
 }
 
 /// How many records `auth` has, of transactions that count and of those that don't.
-fn end_of(brokers: &str) -> i64 {
+pub(crate) fn end_of(brokers: &str) -> i64 {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", brokers);
     let consumer: BaseConsumer = config.create().expect("a client");
@@ -86,7 +86,7 @@ fn end_of(brokers: &str) -> i64 {
 }
 
 /// How many records are more than one of their event.
-fn doubled(brokers: &str, count: usize) -> usize {
+pub(crate) fn doubled(brokers: &str, count: usize) -> usize {
     let (times, places) = written(brokers);
     assert_eq!(times.len(), count, "each is there");
     for (credential, places) in places {
@@ -113,17 +113,15 @@ fn each_credential_comes_into_one_partition_and_each_event_once() {
 }
 
 /// Stops it `times` times by a signal in the midst of its work, then lets it come to the end.
-fn stopped_by(signal: &str, times: usize, broker: &Broker, folder: &Path) -> usize {
-    broker.create_topic("raw", 3);
-    broker.create_topic("auth", PARTITIONS);
+pub(crate) fn stopped_by(signal: &str, times: usize, brokers: &str, folder: &Path) -> usize {
     let count = 300_000;
-    broker.produce("raw", scattered(0, count));
-    let config = config(folder, &broker.address());
+    produce(brokers, "raw", scattered(0, count));
+    let config = config(folder, brokers);
     let mut before = 0;
     for _ in 0..times {
         let mut process = Process::start(&mut rekey(&config, &["--instance", "one"]));
         until("it has written some more", Duration::from_secs(30), || {
-            let written = end_of(&broker.address());
+            let written = end_of(brokers);
             (written > before + 10_000).then(|| before = written)
         });
         process.signal(signal);
@@ -132,7 +130,7 @@ fn stopped_by(signal: &str, times: usize, broker: &Broker, folder: &Path) -> usi
     assert!(before < i64::try_from(count).expect("a count"), "it was done before it was stopped");
     to_the_end(&config);
     // It goes on from there.
-    broker.produce("raw", scattered(count, count + 100));
+    produce(brokers, "raw", scattered(count, count + 100));
     let told = to_the_end(&config);
     assert!(told.contains("100 records read, 100 events written, 0 refused, 0 behind"), "{told}");
     count + 100
@@ -152,7 +150,9 @@ fn stopped_again_and_again_it_writes_each_event_once() {
         return;
     }
     let (broker, folder) = (Broker::start(), tempfile::tempdir().expect("a folder"));
-    let count = stopped_by("TERM", 3, &broker, folder.path());
+    broker.create_topic("raw", 3);
+    broker.create_topic("auth", PARTITIONS);
+    let count = stopped_by("TERM", 3, &broker.address(), folder.path());
     assert_eq!(doubled(&broker.address(), count), 0);
 }
 
@@ -165,7 +165,9 @@ fn killed_again_and_again_it_loses_nothing_and_doubles_at_most_the_cut_transacti
         return;
     }
     let (broker, folder) = (Broker::start(), tempfile::tempdir().expect("a folder"));
-    let count = stopped_by("KILL", 3, &broker, folder.path());
+    broker.create_topic("raw", 3);
+    broker.create_topic("auth", PARTITIONS);
+    let count = stopped_by("KILL", 3, &broker.address(), folder.path());
     assert!(doubled(&broker.address(), count) <= 3 * 10_000);
 }
 

@@ -33,6 +33,8 @@ fn cluster_id(cluster: &MockCluster<'static, DefaultProducerContext>) -> String 
     client.client().fetch_cluster_id(PATIENCE).expect("it says")
 }
 
+const SESSION: &str = "\"session.timeout.ms\" = \"6000\"\n";
+
 /// An instance that writes checkpoints every second, into `shared` where it is given.
 fn config(brokers: &str, shared: Option<&Path>) -> String {
     let url = shared.map(|folder| format!("url = \"file://{}\"\n", folder.display()));
@@ -46,14 +48,14 @@ fn config(brokers: &str, shared: Option<&Path>) -> String {
          [revocation_limit]\nper_hour = 100000\nper_tenant_hour = 100000\n\
          [checkpoints]\ninterval = \"1s\"\n{}\
          [sources.kafka]\ntype = \"kafka\"\nbrokers = \"{brokers}\"\ntopics = [\"auth\"]\n\
-         [sources.kafka.librdkafka]\n\"session.timeout.ms\" = \"6000\"\n",
+         [sources.kafka.librdkafka]\n{SESSION}",
         key.unwrap_or_default(),
         url.unwrap_or_default(),
     )
 }
 
 /// How often a credential was used, by what that instance remembers.
-fn count(daemon: &Daemon, key: &str) -> u64 {
+pub(crate) fn count(daemon: &Daemon, key: &str) -> u64 {
     let path = format!("/v1/credentials/{key}");
     let Some((status, body)) = daemon.try_send("GET", &path, &[], Vec::new()) else { return 0 };
     let found: Value = serde_json::from_str(&body).expect("JSON");
@@ -61,7 +63,7 @@ fn count(daemon: &Daemon, key: &str) -> u64 {
     count.unwrap_or(0)
 }
 
-fn counts(daemon: &Daemon, key: &str, wanted: u64) {
+pub(crate) fn counts(daemon: &Daemon, key: &str, wanted: u64) {
     let begun = std::time::Instant::now();
     while count(daemon, key) != wanted {
         assert!(
@@ -77,13 +79,13 @@ fn counts(daemon: &Daemon, key: &str, wanted: u64) {
 }
 
 /// Waits until what was counted is written down.
-fn written(daemon: &Daemon) {
+pub(crate) fn written(daemon: &Daemon) {
     let at = || daemon.metric("tripline_checkpoint_timestamp_seconds{stage=\"kafka\"}");
     let begun = now_ms() as f64 / 1000.0 + 1.5;
     until("a checkpoint is written", PATIENCE, || (at() > begun).then_some(()));
 }
 
-fn some(key: &str, times: usize) -> impl Iterator<Item = (String, String)> {
+pub(crate) fn some(key: &str, times: usize) -> impl Iterator<Item = (String, String)> {
     let key = key.to_owned();
     (0..times).map(move |_| (key.clone(), event(&key, now_ms())))
 }
@@ -298,16 +300,21 @@ fn instances_that_come_and_go_lose_nothing_count_nothing_twice_and_revoke_each_k
         return;
     }
     let changes = number("TRIPLINE_TEST_CHANGES", 20);
+    come_and_go(&cluster(12).bootstrap_servers(), SESSION, changes);
+}
+
+/// Stops, kills, pauses and restarts three instances of a group that reads the twelve partitions of `auth`.
+pub(crate) fn come_and_go(brokers: &str, librdkafka: &str, changes: u64) {
     let seed = number("TRIPLINE_TEST_SEED", 0x7472_6970);
-    println!("{changes} changes with TRIPLINE_TEST_SEED={seed}");
+    eprintln!("{changes} changes with TRIPLINE_TEST_SEED={seed}");
     let mut random = Random::new(seed);
-    let (cluster, redis, shared) = (cluster(12), RedisServer::start(), folder());
-    let brokers = cluster.bootstrap_servers();
+    let (redis, shared) = (RedisServer::start(), folder());
     let store = format!("[auth_store.redis]\nurl = \"{}\"\n", redis.url());
     // Nobody may read for a minute and more while all come and go at once; that what is read so late is
     // held back is another test's.
     let patient = "[engine]\ncatch_up = \"10m\"\n";
-    let config = config(&brokers, Some(shared.path())) + patient + &store;
+    let config = config(brokers, Some(shared.path())).replace(SESSION, librdkafka);
+    let config = config + patient + &store;
     let mut instances = [(); 3].map(|()| Instance { folder: folder(), daemon: None });
     for instance in &mut instances {
         instance.start(&config);
@@ -323,7 +330,7 @@ fn instances_that_come_and_go_lose_nothing_count_nothing_twice_and_revoke_each_k
                 *sent.entry(key.clone()).or_default() += 1;
             }
             let records = keys.into_iter().map(|key| (key.clone(), event(&key, now_ms())));
-            produce(&brokers, "auth", records);
+            produce(brokers, "auth", records);
             pause(Duration::from_millis(random.below(400)));
         }
         let (which, how) = (random.index(3), random.below(6));
@@ -332,7 +339,7 @@ fn instances_that_come_and_go_lose_nothing_count_nothing_twice_and_revoke_each_k
         if how == PAUSES || random.below(3) == 0 {
             settled(&instances);
         }
-        instances[which].disturb(how, &config);
+        instances.get_mut(which).expect("an instance").disturb(how, &config);
     }
     for instance in &mut instances {
         instance.start(&config);

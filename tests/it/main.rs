@@ -5,6 +5,7 @@
 #![expect(clippy::print_stderr, reason = "what does not run is said loudly")]
 #![expect(clippy::disallowed_methods, reason = "tests use files, processes and the clock")]
 
+mod apache_kafka;
 mod approvals;
 mod audit_expiry;
 mod auth_stores;

@@ -3,6 +3,7 @@
 //! Records are keyed by credential, so that what happens to one stays in order.
 
 use super::attempt::Attempt;
+use crate::adapters::sources::kafka::capabilities;
 use crate::adapters::sources::kafka::redaction::{self, Quiet, Redacted};
 use crate::control_plane::notifications::notice::{Message, Notice};
 use crate::formats::outbound::encoding::Form;
@@ -60,6 +61,7 @@ impl Topic {
         for (name, value) in &params.librdkafka {
             config.set(name, value);
         }
+        capabilities::trust(&mut config);
         // A retry within librdkafka doubles nothing and changes no order.
         config.set("enable.idempotence", "true");
         config.set("bootstrap.servers", &params.brokers);

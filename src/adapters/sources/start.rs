@@ -1,6 +1,6 @@
 //! Where reading begins in a partition or a file of which nothing is known.
 
-/// Where reading begins in a partition that is new to the group, or was recreated or cut off; or in a new file.
+/// Where reading begins in a partition that is new to the group, or in a new file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// With the oldest record that is there.

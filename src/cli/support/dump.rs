@@ -238,6 +238,7 @@ fn veil(
 fn version() -> Value {
     let features: Vec<&str> = [
         (cfg!(feature = "kafka-ssl"), "kafka-ssl"),
+        (cfg!(feature = "kafka-ssl-vendored"), "kafka-ssl-vendored"),
         (cfg!(feature = "kafka-gssapi"), "kafka-gssapi"),
         (cfg!(feature = "cloud"), "cloud"),
     ]

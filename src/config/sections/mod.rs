@@ -4,6 +4,7 @@ pub mod all;
 pub mod catalog;
 pub mod detection;
 pub mod leaks;
+pub mod librdkafka;
 pub mod mapping;
 pub mod notify;
 pub mod proof;

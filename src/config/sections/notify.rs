@@ -1,7 +1,7 @@
 //! Receivers of notifications.
 
+use super::librdkafka::librdkafka;
 use super::receivers::{signer, target, target_of, url};
-use super::sources::librdkafka;
 use super::values::{one_of, secret_file, some_text};
 use crate::adapters::egress;
 use crate::adapters::notify::receiver::{self, KindOfReceiver};

@@ -1,6 +1,7 @@
 //! Sources of events: HTTP, files, Kafka, and how their records are read.
 
 use super::catalog;
+use super::librdkafka::librdkafka;
 use super::mapping::{MappedFields, fields, verified};
 use super::redis_stream::redis_stream;
 use super::servers::networks;
@@ -485,23 +486,6 @@ fn kafka(section: &Section<'_>, source: &str, decoder: Decoder) -> Option<consum
         stall_ms,
         librdkafka,
     })
-}
-
-/// Raw settings of librdkafka, but for those that are `owned`.
-pub(super) fn librdkafka(raw: &Section<'_>, owned: &[&str]) -> BTreeMap<String, String> {
-    let mut settings = BTreeMap::new();
-    for name in raw.names() {
-        if owned.contains(&name.as_str()) {
-            raw.report(InvalidValue::new(
-                format!("`{name}` is set by tripline"),
-                "remove it: what tripline promises of order and delivery rests on it",
-            ));
-        }
-        if let Some(value) = raw.get(&name, |value| value.text().map(str::to_owned)) {
-            settings.insert(name, value);
-        }
-    }
-    settings
 }
 
 /// Settings of librdkafka on which tripline's promises rest.

@@ -254,8 +254,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Choice(&["earliest", "latest"]),
         default: Some(r#""earliest""#),
         example: None,
-        doc: "Where reading begins in a file that is new, or in a partition that is new to the group, or was \
-              recreated or cut off.",
+        doc: "Where reading begins in a file that is new, or in a partition that is new to the group. A \
+              partition that was added, recreated or truncated is read from its beginning.",
     },
     Setting {
         path: "sources.<nginx>.brokers",
@@ -440,7 +440,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: None,
         example: Some(r#""ssl""#),
-        doc: "Passed on to librdkafka as it is. TLS needs a build with --features kafka-ssl.",
+        doc: "Passed on to librdkafka as it is, if this build of it takes it.",
     },
     Setting {
         path: "prices.<gpt-4o>",

@@ -406,7 +406,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         kind: Kind::Text,
         default: None,
         example: Some(r#""ssl""#),
-        doc: "Passed on to librdkafka as it is.",
+        doc: "Passed on to librdkafka as it is, if this build of it takes it.",
     },
     Setting {
         path: "egress.networks",

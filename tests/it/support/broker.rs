@@ -110,17 +110,22 @@ impl Broker {
 
     /// The offsets that a group has committed, by partition.
     pub fn committed(&self, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
-        let mut config = self.client();
-        let consumer: BaseConsumer = config.set("group.id", group).create().expect("a client");
-        let mut list = TopicPartitionList::new();
-        list.add_partition_range(topic, 0, partitions - 1);
-        let committed = consumer.committed_offsets(list, WAIT).expect("committed offsets");
-        let offset = |partition| {
-            let found = committed.find_partition(topic, partition)?.offset();
-            if let Offset::Offset(offset) = found { Some(offset) } else { None }
-        };
-        (0..partitions).filter_map(|partition| Some((partition, offset(partition)?))).collect()
+        committed(&self.address(), group, topic, partitions)
     }
+}
+
+/// The offsets that a group has committed at the broker at `address`, by partition.
+pub fn committed(address: &str, group: &str, topic: &str, partitions: i32) -> BTreeMap<i32, i64> {
+    let mut config = client(address);
+    let consumer: BaseConsumer = config.set("group.id", group).create().expect("a client");
+    let mut list = TopicPartitionList::new();
+    list.add_partition_range(topic, 0, partitions - 1);
+    let committed = consumer.committed_offsets(list, WAIT).expect("committed offsets");
+    let offset = |partition| {
+        let found = committed.find_partition(topic, partition)?.offset();
+        if let Offset::Offset(offset) = found { Some(offset) } else { None }
+    };
+    (0..partitions).filter_map(|partition| Some((partition, offset(partition)?))).collect()
 }
 
 /// A record that was read.

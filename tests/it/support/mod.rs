@@ -1,5 +1,6 @@
 //! Real servers and processes for the tests.
 
+pub mod apache_kafka;
 pub mod broker;
 pub mod child;
 pub mod daemon;

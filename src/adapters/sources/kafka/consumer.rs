@@ -9,7 +9,8 @@
 //! ```
 //! **Invariant** S-2: an offset is committed only behind a checkpoint, and a checkpoint is written
 //! only when what was reported before it is durable. Reading goes on from the checkpoint, whatever the
-//! group has committed.
+//! group has committed. Where a partition that is new to the group is read from is committed, too, at once:
+//! nothing before it is to be read, and a restart must not begin at a later end.
 //! The queue of a partition is split off before it is assigned, so that no record of it ever goes
 //! the common way.
 
@@ -66,6 +67,7 @@ impl Params {
         for (name, value) in &self.librdkafka {
             config.set(name, value);
         }
+        super::capabilities::trust(&mut config);
         config.set("bootstrap.servers", &self.brokers);
         config
     }
@@ -89,8 +91,14 @@ impl Params {
             ("partition.assignment.strategy", "cooperative-sticky"),
         ];
         let of_classic = of_classic.into_iter().filter(|_| !by_coordinator);
+        // `start` is gone by where a partition is assigned that is new to the group. The client itself begins
+        // again only where its offset is no longer there, and must not leave out what is.
+        config.set("auto.offset.reset", "earliest");
         let of_all = [
-            ("auto.offset.reset", self.start.as_str()),
+            // Partitions that are added are read that much later; the client's default is five minutes.
+            ("topic.metadata.refresh.interval.ms", "30000"),
+            // A broker that is back is found that soon; the client's default is ten seconds.
+            ("reconnect.backoff.max.ms", "2000"),
             ("fetch.wait.max.ms", "10"),
             ("queued.max.messages.kbytes", "16384"),
         ];

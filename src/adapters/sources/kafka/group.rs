@@ -2,11 +2,13 @@
 //! rebalances.
 
 use super::consumer::{Shared, TopicPartition};
-use super::handover::{HandedOver, ResumePoint, goes_on};
+use super::handover::{Committed, HandedOver, ResumePoint, goes_on};
+use super::losses::{self, Gaps};
 use super::redaction::{Redacted, note_error, note_line};
 use crate::adapters::channels::{ControlMessage, InUse};
 use crate::adapters::checkpoint::store::KeptOffset;
 use crate::adapters::clock;
+use crate::adapters::sources::start::Start;
 use crate::data_plane::partition::Params;
 use crate::data_plane::shard_driver::{Backlog, ShardUsage};
 use parking_lot::Mutex;
@@ -42,7 +44,7 @@ pub(super) struct Progress {
     passed: AtomicI64,
     /// How many records wait with the client for the worker.
     waiting: AtomicI64,
-    /// Up to where it is committed.
+    /// Up to where it is committed; below 0: nothing was yet.
     committed: AtomicI64,
     /// The offset after the last record that the broker had when it was last asked; below 0: it did not
     /// answer.
@@ -51,6 +53,10 @@ pub(super) struct Progress {
     kept: Arc<KeptOffset>,
     /// Whether more may be known of it than this instance has.
     pub(super) provisional: bool,
+    /// From where it is read, if it was new to the group and nothing before that is to be read.
+    began_at: Option<i64>,
+    /// Offsets without a record.
+    pub(super) gaps: Gaps,
 }
 
 impl Progress {
@@ -60,10 +66,12 @@ impl Progress {
             applied: AtomicI64::new(held.next_offset()),
             passed: AtomicI64::new(0),
             waiting: AtomicI64::new(0),
-            committed: AtomicI64::new(0),
+            committed: AtomicI64::new(-1),
             end: AtomicI64::new(-1),
             kept: Arc::clone(&held.kept),
             provisional: held.provisional,
+            began_at: held.began_at,
+            gaps: Gaps::default(),
         })
     }
 
@@ -71,6 +79,16 @@ impl Progress {
     pub(super) fn begin_anew(&self) {
         self.end.store(-1, Ordering::Relaxed);
         self.passed.store(0, Ordering::Relaxed);
+    }
+
+    /// Up to where it may be committed, if that is news: as far as a checkpoint holds it, before the first one
+    /// from where it is read.
+    fn to_commit(&self) -> Option<i64> {
+        let newest = match self.kept.newest() {
+            0 => self.began_at.filter(|_| !self.provisional),
+            newest => Some(newest),
+        };
+        newest.filter(|newest| *newest != self.committed.load(Ordering::Relaxed))
     }
 
     /// Whether records wait that were not applied yet, as far as is known.
@@ -108,6 +126,9 @@ pub(super) enum Message {
 /// Hears of rebalances, within the consumer's poll.
 pub(super) struct Context {
     pub(super) topics: Vec<String>,
+    pub(super) start: Start,
+    /// The client's own words for the error that its next poll returns.
+    pub(super) reason: Mutex<Option<Redacted>>,
     pub(super) shared: Shared,
     /// How many partitions each topic has.
     pub(super) partitions: Mutex<BTreeMap<String, usize>>,
@@ -137,6 +158,7 @@ impl std::fmt::Debug for Context {
 impl ClientContext for Context {
     fn error(&self, error: KafkaError, reason: &str) {
         note_error(&error, reason);
+        *self.reason.lock() = Some(Redacted::of(reason));
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
@@ -235,14 +257,27 @@ impl Context {
             let left = places.into_iter().zip(held).zip(written);
             let left = left.filter(|((_, held), written)| !written && !held.provisional);
             self.held.lock().extend(left.map(|(one, _)| one));
-            if let Err(error) = commit(consumer, &self.board, CommitMode::Sync) {
+            if let Err(error) = commit(consumer, CommitMode::Sync) {
                 let error = Redacted::of(error);
                 tracing::warn!(%error, "offsets were not committed; records will be redelivered");
+            }
+        }
+        for place in places {
+            let progress = self.board.lock().get(place).cloned();
+            if let Some(progress) = progress.filter(|progress| !progress.gaps.is_empty())
+                && let Ok((low, _)) = consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT)
+            {
+                self.report_lost(place, &progress, low);
             }
         }
         let mut board = self.board.lock();
         board.retain(|place, _| !places.contains(place));
         self.shared.owned.store(board.len(), Ordering::Relaxed);
+    }
+
+    /// Counts and logs what was removed from a partition unread, of which the first record left is `low`.
+    pub(super) fn report_lost(&self, place: &TopicPartition, progress: &Progress, low: i64) {
+        losses::report(&self.shared.metrics, place, progress.gaps.take_lost(low), low);
     }
 
     /// Parameters of a partition that is taken over: its part of the memory, as far as the rest is known to be
@@ -327,10 +362,11 @@ impl Context {
         &self,
         consumer: &BaseConsumer<Self>,
         place: &TopicPartition,
-        (group, deadline): (Option<i64>, Instant),
+        (committed, deadline): (Committed, Instant),
     ) -> ResumePoint {
         let held = self.held.lock().remove(place);
         let params = self.partition_params(consumer, &place.0);
+        self.note_partition(place);
         let name = self.name(consumer, place);
         let (mut held, is_read) = self.shared.known(name, held, &params, deadline);
         if is_read {
@@ -338,13 +374,56 @@ impl Context {
         }
         let next = held.next_offset();
         let from = match consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
-            Ok(log) => goes_on(place, &mut held, log, group),
+            Ok(log) => {
+                let start = match (committed, self.start) {
+                    (Committed::Never, Start::Latest) if was_added(consumer, place) => {
+                        Start::Earliest
+                    }
+                    (_, start) => start,
+                };
+                let (from, lost) = goes_on(place, &mut held, log, (committed, start));
+                losses::report(&self.shared.metrics, place, lost, log.0);
+                from
+            }
             // Where it is not there, the broker says so as it is read.
             Err(_) if next > 0 => ResumePoint::Offset(next),
             Err(_) => ResumePoint::Group,
         };
         self.entrust(place, held);
         from
+    }
+}
+
+/// How many partitions a topic had, as it is committed with each offset.
+const PARTITIONS: &str = "partitions=";
+
+impl Context {
+    /// How many partitions a topic has at least.
+    fn note_partition(&self, (topic, partition): &TopicPartition) {
+        let count = usize::try_from(*partition).unwrap_or(0) + 1;
+        let mut partitions = self.partitions.lock();
+        let known = partitions.entry(topic.clone()).or_default();
+        *known = count.max(*known);
+    }
+}
+
+/// Whether a partition was added to its topic since the group has read that: then all of it came while
+/// the group was reading. Offsets of the partitions before it say how many there were.
+fn was_added(consumer: &BaseConsumer<Context>, (topic, partition): &TopicPartition) -> bool {
+    let before = list((0..*partition).map(|number| (topic.clone(), number)));
+    let Ok(committed) = consumer.committed_offsets(before, BROKER_WAIT) else { return false };
+    committed.elements().iter().any(|one| {
+        let count = one.metadata().strip_prefix(PARTITIONS);
+        count.and_then(|count| count.parse().ok()).is_some_and(|count: i32| *partition >= count)
+    })
+}
+
+fn committed_of(list: Option<&TopicPartitionList>, place: &TopicPartition) -> Committed {
+    let found = list.and_then(|list| list.find_partition(&place.0, place.1));
+    match found.map(|found| (found.error(), found.offset())) {
+        Some((Ok(()), Offset::Offset(offset))) => Committed::Until(offset),
+        Some((Ok(()), Offset::Invalid)) => Committed::Never,
+        _ => Committed::Unknown,
     }
 }
 
@@ -376,10 +455,7 @@ impl ConsumerContext for Context {
                     consumer.committed_offsets(list(places.iter().cloned()), BROKER_WAIT);
                 let committed = committed.ok();
                 for place in places {
-                    let group = committed.as_ref().and_then(|committed| {
-                        let found = committed.find_partition(&place.0, place.1)?.offset();
-                        if let Offset::Offset(offset) = found { Some(offset) } else { None }
-                    });
+                    let group = committed_of(committed.as_ref(), &place);
                     if let ResumePoint::Offset(offset) =
                         self.prepare(consumer, &place, (group, deadline))
                         && let Some(mut one) = assigned.find_partition(&place.0, place.1)
@@ -407,19 +483,18 @@ impl ConsumerContext for Context {
 }
 
 /// Commits up to where checkpoints hold the partitions of this instance.
-pub(super) fn commit(
-    consumer: &BaseConsumer<Context>,
-    board: &RecentEvents,
-    mode: CommitMode,
-) -> KafkaResult<()> {
+pub(super) fn commit(consumer: &BaseConsumer<Context>, mode: CommitMode) -> KafkaResult<()> {
+    let context = consumer.context();
     let mut offsets = TopicPartitionList::new();
     let mut newer = Vec::new();
-    for (place, progress) in board.lock().iter() {
-        let newest = progress.kept.newest();
-        if newest > 0 && newest != progress.committed.load(Ordering::Relaxed) {
-            offsets.add_partition_offset(&place.0, place.1, Offset::Offset(newest))?;
-            newer.push((Arc::clone(progress), newest));
+    for (place, progress) in context.board.lock().iter() {
+        let Some(newest) = progress.to_commit() else { continue };
+        offsets.add_partition_offset(&place.0, place.1, Offset::Offset(newest))?;
+        let count = context.partitions.lock().get(&place.0).copied().unwrap_or_default();
+        if let Some(mut one) = offsets.find_partition(&place.0, place.1) {
+            one.set_metadata(format!("{PARTITIONS}{count}"));
         }
+        newer.push((Arc::clone(progress), newest));
     }
     if newer.is_empty() {
         return Ok(());

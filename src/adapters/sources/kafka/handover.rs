@@ -8,10 +8,12 @@
 //! newer is right, no matter which instance wrote it.
 
 use super::consumer::{Shared, TopicPartition};
+use super::losses;
 use crate::adapters::channels::Ticket;
 use crate::adapters::checkpoint::scheduler::{Saved, whole};
 use crate::adapters::checkpoint::store::{KeptOffset, Restored};
 use crate::adapters::clock;
+use crate::adapters::sources::start::Start;
 use crate::data_plane::partition::Params;
 use crate::data_plane::partition::Partition;
 use crate::data_plane::shard_driver::ShardDriver;
@@ -41,6 +43,8 @@ pub(super) struct HandedOver {
     pub(super) provisional: bool,
     /// Since when no one owns it.
     pub(super) since: EventTime,
+    /// From where it is read, if it was new to the group and nothing before that is to be read.
+    pub(super) began_at: Option<i64>,
 }
 
 impl Saved for HandedOver {
@@ -86,8 +90,20 @@ impl HandedOver {
             again_until: 0,
             provisional: false,
             since: clock::now(),
+            began_at: None,
         }
     }
+}
+
+/// How far the group has committed a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Committed {
+    /// The coordinator did not say.
+    Unknown,
+    /// It never was.
+    Never,
+    /// Up to this offset.
+    Until(i64),
 }
 
 impl Shared {
@@ -160,49 +176,65 @@ impl Shared {
 
 /// From where a partition goes on whose records lie from `low` up to `high`. That the state has come
 /// further than `high` proves nothing, as brokers may say it late: where the topic was recreated, the
-/// client begins again, and the worker sees that.
+/// client begins again, and the worker sees that. Also gives how many records were removed unread.
 pub(super) fn goes_on(
     place: &TopicPartition,
     held: &mut HandedOver,
     (low, high): (i64, i64),
-    group: Option<i64>,
-) -> ResumePoint {
+    (committed, start): (Committed, Start),
+) -> (ResumePoint, u64) {
     let next = held.next_offset();
-    let (topic, partition) = (&place.0, place.1);
     if next == 0 {
-        // Where the checkpoint can't be had that was said, and why.
-        if group.is_some_and(|group| group > low) && !held.provisional {
-            tracing::warn!(
-                topic,
-                partition,
-                offset = group,
-                "the group has committed this offset, but there is no checkpoint here: baselines \
-                 of its credentials start from zero; let all instances keep checkpoints in one place (checkpoints.url)"
-            );
-        }
-        return ResumePoint::Group;
+        return begins(place, held, (low, high), (committed, start));
     }
     if next < low {
-        tracing::error!(
-            topic,
-            partition,
-            records = low - next,
-            offset = low,
-            "records were deleted before they were read: raise their retention, or find out why \
-             tripline lags so far behind"
-        );
         held.driver.partition_mut().skip_to(low);
-        return ResumePoint::Offset(low);
+        return (ResumePoint::Offset(low), losses::lost(next, low));
     }
     held.again_until = high;
-    ResumePoint::Offset(next)
+    (ResumePoint::Offset(next), 0)
+}
+
+/// The same, where there is no state.
+fn begins(
+    place: &TopicPartition,
+    held: &mut HandedOver,
+    (low, high): (i64, i64),
+    from: (Committed, Start),
+) -> (ResumePoint, u64) {
+    match from {
+        (Committed::Until(offset), _) => {
+            // Where the checkpoint can't be had that was said, and why.
+            if offset > low && !held.provisional {
+                tracing::warn!(
+                    topic = place.0,
+                    partition = place.1,
+                    offset,
+                    "the group has committed this offset, but there is no checkpoint here: baselines \
+                     of its credentials start from zero; let all instances keep checkpoints in one \
+                     place (checkpoints.url)"
+                );
+            }
+            if offset < low {
+                return (ResumePoint::Offset(low), losses::lost(offset, low));
+            }
+            (ResumePoint::Group, 0)
+        }
+        (Committed::Never, Start::Latest) => {
+            held.driver.partition_mut().skip_to(high);
+            held.began_at = Some(high);
+            (ResumePoint::Offset(high), 0)
+        }
+        (Committed::Never, Start::Earliest) | (Committed::Unknown, _) => (ResumePoint::Group, 0),
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{HandedOver, ResumePoint, TopicPartition, goes_on};
+    use super::{Committed, HandedOver, ResumePoint, TopicPartition, goes_on};
     use crate::adapters::channels::Ticket;
     use crate::adapters::checkpoint::store::KeptOffset;
+    use crate::adapters::sources::start::Start;
     use crate::data_plane::batch::HashSeed;
     use crate::data_plane::partition::Params;
     use crate::data_plane::shard_driver::ShardDriver;
@@ -221,24 +253,45 @@ mod tests {
             again_until: 0,
             provisional: false,
             since: EventTime::MIN,
+            began_at: None,
         }
     }
 
     #[test]
     fn reading_goes_on_from_where_the_state_has_come_if_that_is_there() {
         let place: TopicPartition = ("auth".to_owned(), 0);
-        for (next, from, then) in [
-            (0, ResumePoint::Group, 0),
-            (50, ResumePoint::Offset(50), 50),
-            (90, ResumePoint::Offset(90), 90),
+        for (next, from, then, lost) in [
+            (0, ResumePoint::Group, 0, 0),
+            (50, ResumePoint::Offset(50), 50, 0),
+            (90, ResumePoint::Offset(90), 90, 0),
             // A broker that says late how far its log goes.
-            (100, ResumePoint::Offset(100), 100),
+            (100, ResumePoint::Offset(100), 100, 0),
             // Removed by retention.
-            (5, ResumePoint::Offset(10), 10),
+            (5, ResumePoint::Offset(10), 10, 5),
         ] {
             let mut held = held(next);
-            assert_eq!(goes_on(&place, &mut held, (10, 90), Some(70)), from, "{next}");
+            let origin = (Committed::Until(70), Start::Latest);
+            assert_eq!(goes_on(&place, &mut held, (10, 90), origin), (from, lost), "{next}");
             assert_eq!(held.next_offset(), then, "{next}");
+        }
+    }
+
+    #[test]
+    fn without_a_state_reading_begins_where_the_group_was_or_as_the_settings_say() {
+        let place: TopicPartition = ("auth".to_owned(), 0);
+        for (committed, start, from, lost) in [
+            (Committed::Until(70), Start::Earliest, ResumePoint::Group, 0),
+            (Committed::Until(70), Start::Latest, ResumePoint::Group, 0),
+            (Committed::Until(4), Start::Latest, ResumePoint::Offset(10), 6),
+            (Committed::Never, Start::Earliest, ResumePoint::Group, 0),
+            (Committed::Never, Start::Latest, ResumePoint::Offset(90), 0),
+            (Committed::Unknown, Start::Latest, ResumePoint::Group, 0),
+        ] {
+            let mut held = held(0);
+            let goes_on = goes_on(&place, &mut held, (10, 90), (committed, start));
+            assert_eq!(goes_on, (from, lost), "{committed:?} {start:?}");
+            let begins = (from == ResumePoint::Offset(90)).then_some(90);
+            assert_eq!((held.began_at, held.next_offset()), (begins, begins.unwrap_or(0)));
         }
     }
 }

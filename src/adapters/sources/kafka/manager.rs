@@ -18,7 +18,8 @@ use crate::data_plane::partition::Partition;
 use crate::model::time::EventTime;
 use parking_lot::Mutex;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaResult;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Message as _, Offset};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -42,6 +43,9 @@ const MEASURE_WAIT_ALL: Duration = Duration::from_secs(10);
 const SILENT_MAX: u32 = 3;
 /// How long a consumer that is given up may take to hand its partitions over.
 const LEAVE_WAIT: Duration = Duration::from_secs(5);
+/// How long it is waited before a consumer that gave up is recreated. Chosen: two instances of one name, each
+/// of which evicts the other, do so no more often.
+const FATAL_WAIT: Duration = Duration::from_secs(10);
 /// How often lag is measured. Unit: milliseconds.
 const LAG_EVERY_MS: i64 = 5_000;
 
@@ -98,13 +102,16 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
                 continue;
             }
         };
-        consumption.watch(&mut stall_detector);
+        let fault = consumption.watch(&mut stall_detector);
         if shared.stopping.load(Ordering::Relaxed) {
             consumption.end();
             break;
         }
-        shared.metrics.stalls.inc();
         consumption.abandon();
+        match fault {
+            Fault::Stalled => shared.metrics.stalls.inc(),
+            Fault::Fatal => wait_after_fatal(shared),
+        }
     }
     for worker in &orders {
         // One that ended before needs no telling.
@@ -117,8 +124,23 @@ pub fn run(params: &Params, shared: &Shared, ends: Ends) {
     }
 }
 
+fn wait_after_fatal(shared: &Shared) {
+    shared.metrics.up.set(0);
+    let until = Instant::now() + FATAL_WAIT;
+    while Instant::now() < until && !shared.stopping.load(Ordering::Relaxed) {
+        std::thread::sleep(WAIT);
+    }
+}
+
 /// A checkpoint that is being read.
 type Reading = tokio::task::JoinHandle<Result<Restored, Withheld>>;
+
+/// Why a consumer is recreated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Stalled,
+    Fatal,
+}
 
 /// One consumer's life.
 struct Consumption<'a> {
@@ -127,7 +149,8 @@ struct Consumption<'a> {
     consumer: Arc<BaseConsumer<Context>>,
     committed_at: EventTime,
     measured_at: EventTime,
-    complained_at: Option<EventTime>,
+    /// When each error was last logged.
+    complained_at: BTreeMap<String, Option<EventTime>>,
     looked_at: EventTime,
     looked_for: Option<TopicPartition>,
     /// A checkpoint that is being read, of a partition that began without.
@@ -145,6 +168,8 @@ impl<'a> Consumption<'a> {
     ) -> KafkaResult<Self> {
         let context = Context {
             topics: params.topics.clone(),
+            start: params.start,
+            reason: Mutex::default(),
             shared: shared.clone(),
             partitions: Mutex::default(),
             consumer: OnceLock::new(),
@@ -167,9 +192,10 @@ impl<'a> Consumption<'a> {
             params,
             shared,
             consumer,
-            committed_at: now,
+            // From where a new partition is read is committed at once.
+            committed_at: EventTime::MIN,
             measured_at: now,
-            complained_at: None,
+            complained_at: BTreeMap::new(),
             looked_at: now,
             looked_for: None,
             reading: None,
@@ -177,12 +203,16 @@ impl<'a> Consumption<'a> {
         })
     }
 
-    /// Watches over the consumer until tripline stops, or it stalls.
-    fn watch(&mut self, stall_detector: &mut StallDetector) {
+    /// Watches over the consumer until tripline stops, or it stalls or gives up.
+    fn watch(&mut self, stall_detector: &mut StallDetector) -> Fault {
         stall_detector.begin_anew();
         while !self.shared.stopping.load(Ordering::Relaxed) {
             match self.consumer.poll(WAIT) {
                 None => {}
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    self.note_fatal(code);
+                    return Fault::Fatal;
+                }
                 Some(Err(error)) => self.complain(&Redacted::of(error).to_string()),
                 Some(Ok(record)) => {
                     let (topic, partition, offset) =
@@ -194,14 +224,13 @@ impl<'a> Consumption<'a> {
                         "a record arrived on a queue without a reader; the Kafka consumer is \
                          recreated"
                     );
-                    return;
+                    return Fault::Stalled;
                 }
             }
             let now = clock::now();
             if now.ms_since(self.committed_at) >= COMMIT_EVERY_MS {
                 self.committed_at = now;
-                let board = &self.consumer.context().board;
-                if let Err(error) = commit(&self.consumer, board, CommitMode::Async) {
+                if let Err(error) = commit(&self.consumer, CommitMode::Async) {
                     let error = Redacted::of(error);
                     tracing::warn!(%error, "offsets were not committed; retrying");
                 }
@@ -218,17 +247,37 @@ impl<'a> Consumption<'a> {
                     "the Kafka consumer stalled on a partition that has more records; it is \
                      recreated"
                 );
-                return;
+                return Fault::Stalled;
             }
         }
+        Fault::Stalled
     }
 
-    /// Says that the client reports an error: at once, then once a minute while there are any.
+    /// Says that the client can't go on.
+    fn note_fatal(&self, code: RDKafkaErrorCode) {
+        self.shared.metrics.errors.inc();
+        let reason = self.consumer.context().reason.lock().take();
+        let remedy = if code == RDKafkaErrorCode::FencedInstanceId {
+            "another instance has the same `instance` name: give each its own"
+        } else {
+            "see the reason"
+        };
+        tracing::error!(
+            error = %Redacted::of(code),
+            reason = reason.map(tracing::field::display),
+            remedy,
+            "the Kafka consumer gave up; it is recreated after 10 s"
+        );
+    }
+
+    /// Says that the client reports an error: each at once, then once a minute while it lasts.
     fn complain(&mut self, error: &str) {
         self.shared.metrics.errors.inc();
-        if complain_again(&mut self.complained_at) {
+        let reason = self.consumer.context().reason.lock().take();
+        if complain_again(self.complained_at.entry(error.to_owned()).or_default()) {
             tracing::warn!(
                 error,
+                reason = reason.map(tracing::field::display),
                 brokers = self.params.brokers,
                 topics = ?self.params.topics,
                 "Kafka reports an error; while it lasts, events wait there and are not processed"
@@ -357,6 +406,7 @@ impl<'a> Consumption<'a> {
                 silent += 1;
                 continue;
             };
+            context.report_lost(&place, &progress, low);
             // A partition of which nothing was read yet begins at its low watermark.
             let left = (high - reached.max(low)).max(0);
             // A new client would not help a worker that is busy.
@@ -415,7 +465,10 @@ impl<'a> Consumption<'a> {
         // It is not to be written down once more as the consumer leaves.
         context.is_retired.store(true, Ordering::Relaxed);
         context.held.lock().clear();
-        // A worker that is busy keeps no partition from the others.
-        self.leave();
+        // A worker that is busy keeps no partition from the others. One with a name keeps its partitions
+        // for when it is back: the client would tell the group that it leaves for good.
+        if self.params.instance.is_none() {
+            self.leave();
+        }
     }
 }

@@ -9,6 +9,7 @@ use prometheus::{IntCounter, IntGauge};
 pub struct ConsumerMetrics {
     pub resets: IntCounter,
     pub skipped: IntCounter,
+    pub lost: IntCounter,
     pub lag: IntGauge,
     pub assigned: IntGauge,
     pub stalls: IntCounter,
@@ -31,6 +32,10 @@ impl ConsumerMetrics {
             skipped: r.counter(
                 "consumer_skipped_total",
                 "Offsets without a record: compacted, of transactions, or removed unread.",
+            )?,
+            lost: r.counter(
+                "consumer_lost_total",
+                "Records of Kafka that retention removed before they were read.",
             )?,
             lag: r.gauge(
                 "consumer_lag",

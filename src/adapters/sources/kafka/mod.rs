@@ -1,8 +1,10 @@
 //! Kafka: a consumer group whose partition queues are polled by the threads that own the state.
 
+pub mod capabilities;
 pub mod consumer;
 pub mod group;
 pub mod handover;
+pub mod losses;
 pub mod manager;
 pub mod metrics;
 pub mod pause_guard;

@@ -158,6 +158,10 @@ pub fn probe(params: &Params, fingerprints: &Fingerprinter) -> Result<KafkaProbe
     let group = reader(params.client(), &params.group)?;
     let listed = own.client().fetch_group_list(Some(&params.group), ANSWER_MAX).ok();
     let members = listed.and_then(|list| list.groups().first().map(|one| one.members().len()));
+    // Brokers describe groups of the newer protocol by a request that the client does not have.
+    let is_newer =
+        params.librdkafka.get("group.protocol").is_some_and(|protocol| protocol == "consumer");
+    let members = members.filter(|_| !is_newer);
     let topics = params.topics.iter();
     let topics = topics.map(|topic| look_at(&own, &group, topic, (params, fingerprints)));
     Ok(KafkaProbe { brokers: brokers.brokers().len(), members, topics: topics.collect() })
@@ -182,6 +186,7 @@ pub fn partitions_of(
     for (name, value) in librdkafka.iter().filter(|(name, _)| of_way(name)) {
         config.set(name, value);
     }
+    super::capabilities::trust(&mut config);
     Ok(partitions(&reader(config, &own_group())?, topic)?)
 }
 
@@ -309,7 +314,7 @@ fn sample(
         let ahead = EventTime::from_ms(ms).ms_since(now);
         sampler.sample.written_ahead_ms = sampler.sample.written_ahead_ms.max(Some(ahead));
     }
-    let bytes = record.payload().unwrap_or_default();
+    let Some(bytes) = record.payload() else { return };
     params.decoder.decode(bytes, &limits, fingerprints, &mut |answer| match answer {
         Ok(event) => sampler.record(&event, record.partition(), now),
         Err(refusal) => sampler.refuse(refusal),

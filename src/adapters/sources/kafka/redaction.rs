@@ -10,6 +10,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
@@ -138,6 +139,13 @@ impl ClientContext for Quiet {
 }
 
 impl ConsumerContext for Quiet {}
+
+impl ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+
+    // Who commits the transaction learns of a record that was not stored.
+    fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
+}
 
 /// Logs an error of the client. The reader of the consumer gets it, too, and logs it.
 pub(super) fn note_error(error: &KafkaError, reason: &str) {

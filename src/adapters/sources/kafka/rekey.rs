@@ -11,7 +11,7 @@
 //! generation goes with the offsets: one that lost its partitions commits nothing (KIP-447).
 
 use super::consumer::Params;
-use super::redaction::{Redacted, note_error, note_line};
+use super::redaction::{Quiet, Redacted, note_error, note_line};
 use crate::adapters::clock;
 use crate::adapters::sources::rejects::{RecordPlace, letter};
 use crate::formats::events::native;
@@ -25,7 +25,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Message};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaErrorCode;
 use std::collections::{BTreeMap, BTreeSet};
@@ -154,7 +154,8 @@ impl Rekey {
             let brokers = self.kafka.brokers.clone();
             RekeyError::Kafka { brokers, source: Redacted::of(error) }
         };
-        let client: BaseConsumer = self.kafka.client().create().map_err(failed)?;
+        let client: BaseConsumer<Quiet> =
+            self.kafka.client().create_with_context(Quiet).map_err(failed)?;
         for topic in [&self.from, &self.to].into_iter().chain(&self.kafka.rejects_topic) {
             let found = client.fetch_metadata(Some(topic), BROKER_WAIT).map_err(failed)?;
             let is_there = |one: &rdkafka::metadata::MetadataTopic| !one.partitions().is_empty();
@@ -165,7 +166,7 @@ impl Rekey {
         Ok(())
     }
 
-    fn producer(&self) -> KafkaResult<Arc<ThreadedProducer<DefaultProducerContext>>> {
+    fn producer(&self) -> KafkaResult<Arc<ThreadedProducer<Quiet>>> {
         let mut config = self.kafka.client();
         // One without a name is distinguished by chance; the broker ends what it left open.
         let name = match self.instance() {
@@ -183,7 +184,7 @@ impl Rekey {
                 config.set(name, value);
             }
         }
-        let producer: ThreadedProducer<DefaultProducerContext> = config.create()?;
+        let producer: ThreadedProducer<Quiet> = config.create_with_context(Quiet)?;
         producer.init_transactions(BROKER_WAIT)?;
         Ok(Arc::new(producer))
     }
@@ -195,6 +196,7 @@ impl Rekey {
         // classic protocol alone.
         config.remove("group.protocol");
         config.set("partition.assignment.strategy", "range");
+        config.set("auto.offset.reset", self.kafka.start.as_str());
         config.set("enable.partition.eof", "true");
         let consumer: BaseConsumer<Context> = config.create_with_context(open)?;
         consumer.subscribe(&[&self.from])?;
@@ -215,7 +217,7 @@ struct Open {
 
 /// Ends the transaction before partitions go to another instance.
 struct Context {
-    producer: Arc<ThreadedProducer<DefaultProducerContext>>,
+    producer: Arc<ThreadedProducer<Quiet>>,
     open: Mutex<Open>,
     /// Partitions at whose end it stands.
     ended: Mutex<BTreeSet<i32>>,
@@ -338,7 +340,10 @@ impl<'a> CopyRound<'a> {
         let now = clock::now();
         let limits = Limits::at(now);
         let kafka = &self.rekey.kafka;
-        let bytes = record.payload().unwrap_or_default();
+        open.read += 1;
+        open.next.insert(record.partition(), record.offset() + 1);
+        // Without a body it says that its key is deleted, in a topic that is compacted.
+        let Some(bytes) = record.payload() else { return Ok(()) };
         let mut sent = Ok(());
         let written_at = record.timestamp().to_millis();
         kafka.decoder.decode(
@@ -373,8 +378,6 @@ impl<'a> CopyRound<'a> {
                 }
             },
         );
-        open.read += 1;
-        open.next.insert(record.partition(), record.offset() + 1);
         sent
     }
 
@@ -456,7 +459,7 @@ impl<'a> CopyRound<'a> {
 
 /// Hands a record to the producer; waits while its queue is full.
 fn send(
-    producer: &ThreadedProducer<DefaultProducerContext>,
+    producer: &ThreadedProducer<Quiet>,
     mut record: BaseRecord<'_, str, str>,
 ) -> KafkaResult<()> {
     let began = Instant::now();

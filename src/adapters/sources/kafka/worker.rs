@@ -176,10 +176,13 @@ impl Worker {
             let offset = message.offset();
             if last < 0 {
                 self.follow((place, progress), held, offset);
+            } else if offset > last + 1 {
+                self.skip(progress, last + 1, offset);
             }
             last = offset;
             produced = produced.max(message.timestamp().to_millis());
-            let record = message.payload().unwrap_or_default();
+            // Without a body it says that its key is deleted, in a topic that is compacted.
+            let Some(record) = message.payload() else { continue };
             let decoder = &self.params.decoder;
             let mut refusals = Vec::new();
             decoder.decode(
@@ -233,8 +236,14 @@ impl Worker {
             progress.begin_anew();
             held.kept.reset(clock::now());
         } else if next > 0 && offset > next {
-            self.shared.metrics.skipped.inc_by((offset - next).unsigned_abs());
+            self.skip(progress, next, offset);
         }
+    }
+
+    /// Notes offsets without a record.
+    fn skip(&self, progress: &Progress, from: i64, to: i64) {
+        self.shared.metrics.skipped.inc_by((to - from).unsigned_abs());
+        progress.gaps.record(from, to);
     }
 
     fn apply(
