@@ -39,6 +39,7 @@ fn revocation(number: u32) -> Decision {
         tenant: None,
         generation: Generation(1),
         base: Generation(0),
+        origin: None,
         wanted: Action::Revoke,
         order,
         mode: Mode::Revoke,

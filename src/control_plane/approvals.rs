@@ -252,6 +252,14 @@ impl Approvals {
         self.waiting.clear();
     }
 
+    /// A decision that may wait is made again under another id: its voices stay.
+    pub fn on_made_again(&mut self, before: DecisionId, decision: &Decision) {
+        if let Some(waiting) = self.waiting.remove(&before) {
+            let waiting = PendingApproval { decision: decision.clone(), ..waiting };
+            self.waiting.insert(decision.id, waiting);
+        }
+    }
+
     /// Forgets what waits about a credential: something else was ordered.
     pub fn drop_of(&mut self, credential: &Credential) {
         self.waiting.retain(|_, waiting| waiting.decision.credential != *credential);
@@ -312,6 +320,7 @@ mod tests {
             tenant: None,
             generation: Generation(1),
             base: Generation(0),
+            origin: None,
             wanted: Action::Revoke,
             order,
             mode: Mode::Revoke,

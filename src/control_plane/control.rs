@@ -359,6 +359,7 @@ impl Control {
             tenant: finding.tenant.clone(),
             generation,
             base: self.states.base(&finding.credential),
+            origin: None,
             wanted: finding.action,
             order: Order::Act(verdict.action),
             mode,
@@ -459,7 +460,8 @@ impl Control {
             finding: None,
             tenant: None,
             generation,
-            base: in_force.base,
+            base: in_force.known(),
+            origin: None,
             wanted: Action::Observe,
             order: Order::Restore,
             mode: self.params.modes.of(in_force.credential.kind(), None),
@@ -480,6 +482,10 @@ impl Control {
 
     /// Takes back a decision of the journal, in the journal's order, after a restart at `now`.
     pub fn recover(&mut self, decision: &Decision, now: EventTime) {
+        if decision.origin.is_some() {
+            self.take_back(decision);
+            return;
+        }
         let own = decision.by == SELF;
         let revokes = decision.order == Order::Act(Action::Revoke);
         if decision.carried_out && revokes && own {

@@ -35,6 +35,7 @@ struct Entry {
     until_ms: i64,
     status: Status,
     by_person: bool,
+    is_followed: bool,
 }
 
 impl Named for Entry {
@@ -54,6 +55,7 @@ impl Entry {
             status: self.status,
             generation: self.generation,
             base: self.base,
+            is_followed: self.is_followed,
             until: (self.until_ms != NEVER).then(|| EventTime::from_ms(self.until_ms)),
             finding: self.finding,
             at: EventTime::from_ms(self.at_ms),
@@ -63,8 +65,7 @@ impl Entry {
 
     /// When this instance ends it; none: never.
     fn ends(&self) -> Option<EventTime> {
-        let is_followed = self.base == self.generation;
-        let later_ms = if is_followed { FOLLOWED_END_MS } else { 0 };
+        let later_ms = if self.is_followed { FOLLOWED_END_MS } else { 0 };
         (self.until_ms != NEVER).then(|| EventTime::from_ms(self.until_ms).plus_ms(later_ms))
     }
 }
@@ -93,9 +94,7 @@ impl EnforcementTable {
 
     /// The rank of the newest decision of another instance on a credential; 0 if there is none.
     pub fn base(&self, credential: &Credential) -> Generation {
-        let place = self.entries.place_of(credential);
-        let entry = place.and_then(|place| self.entries.get(place));
-        entry.map_or(Generation::default(), |entry| entry.base)
+        self.get(credential).map_or(Generation::default(), |in_force| in_force.known())
     }
 
     /// How many credentials it holds.
@@ -119,6 +118,7 @@ impl EnforcementTable {
             finding: decision.finding,
             generation: decision.generation,
             base: decision.base,
+            is_followed: decision.origin.is_some(),
             at_ms: decision.at.ms(),
             until_ms: decision.until.map_or(NEVER, EventTime::ms),
             status,
@@ -212,6 +212,7 @@ mod tests {
             tenant: None,
             generation: Generation(generation),
             base: Generation(0),
+            origin: None,
             wanted: Action::Observe,
             order,
             mode: Mode::Revoke,

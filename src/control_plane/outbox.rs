@@ -212,6 +212,7 @@ mod tests {
             tenant: None,
             generation: Generation(generation),
             base: Generation(0),
+            origin: None,
             wanted: Action::Revoke,
             order,
             mode: Mode::Revoke,

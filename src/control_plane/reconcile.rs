@@ -1,6 +1,7 @@
 //! Reconciliation: the journal is the truth; what a store lacks or contradicts is reported again.
 
-use crate::model::decision::{EnforcementState, Holding, Status};
+use super::stores::follows;
+use crate::model::decision::{EnforcementState, Holding, InstanceId, Status};
 use crate::model::time::EventTime;
 
 /// How a store compares with the enforcement state.
@@ -14,8 +15,12 @@ pub enum Comparison {
     Newer,
 }
 
-/// Compares the enforcement state with what a store holds, at `now`.
-pub fn compare(in_force: &EnforcementState, held: Option<&Holding>, now: EventTime) -> Comparison {
+/// Compares the enforcement state of the instance `me` with what a store holds, at `now`.
+pub fn compare(
+    in_force: &EnforcementState,
+    held: Option<&Holding>,
+    (me, now): (InstanceId, EventTime),
+) -> Comparison {
     // An action that is over is about to be restored.
     if in_force.until.is_some_and(|until| until <= now) {
         return Comparison::Agrees;
@@ -36,7 +41,14 @@ pub fn compare(in_force: &EnforcementState, held: Option<&Holding>, now: EventTi
         {
             Comparison::Lacks
         }
-        Some(held) if held.generation > in_force.generation => Comparison::Newer,
+        // One that does not know what is in force here refuses it, and then it is settled which holds.
+        Some(held) if held.generation > in_force.generation => {
+            if follows(in_force, held, me) {
+                Comparison::Newer
+            } else {
+                Comparison::Lacks
+            }
+        }
         Some(held) if held.status.is_some_and(|status| status != in_force.status) => {
             Comparison::Lacks
         }
@@ -61,7 +73,7 @@ mod tests {
     use super::{Comparison, compare};
     use crate::model::credential::Credential;
     use crate::model::decision::{
-        DecisionId, EnforcementState, Generation, Holding, Order, Status,
+        DecisionId, EnforcementState, Generation, Holding, InstanceId, Order, Status,
     };
     use crate::model::time::EventTime;
 
@@ -74,6 +86,7 @@ mod tests {
             status,
             generation: Generation(generation),
             base: Generation(0),
+            is_followed: false,
             until: until.map(EventTime::from_ms),
             expires: None,
             finding: None,
@@ -90,7 +103,8 @@ mod tests {
     fn what_a_store_lacks_or_contradicts_is_told_again_and_what_is_newer_is_left() {
         let revoked = in_force(Status::Revoked, 5, None);
         let now = EventTime::from_ms(100);
-        let of = |held: Option<Holding>| compare(&revoked, held.as_ref(), now);
+        let of =
+            |held: Option<Holding>| compare(&revoked, held.as_ref(), (InstanceId::default(), now));
         assert_eq!(of(None), Comparison::Lacks);
         assert_eq!(of(Some(held(4, Some(Status::Revoked)))), Comparison::Lacks);
         assert_eq!(of(Some(held(5, Some(Status::Active)))), Comparison::Lacks);
@@ -108,7 +122,7 @@ mod tests {
             let until = Some(EventTime::from_ms(until));
             Holding { decision: Some(suspended.decision), until, ..held }
         };
-        let of = |held: &Holding| compare(&suspended, Some(held), now);
+        let of = |held: &Holding| compare(&suspended, Some(held), (InstanceId::default(), now));
         assert_eq!(of(&own(5, 9_000)), Comparison::Agrees, "the store keeps whole seconds");
         assert_eq!(of(&own(999, 9_000)), Comparison::Lacks);
         assert_eq!(of(&own(5, 1_000)), Comparison::Lacks);
@@ -121,15 +135,18 @@ mod tests {
     fn what_is_over_or_active_needs_no_telling_unless_the_store_is_behind() {
         let now = EventTime::from_ms(100);
         let over = in_force(Status::Suspended, 1, Some(100));
-        assert_eq!(compare(&over, None, now), Comparison::Agrees);
+        assert_eq!(compare(&over, None, (InstanceId::default(), now)), Comparison::Agrees);
         let revoked = in_force(Status::Revoked, 1, None);
         let expired = EnforcementState { expires: Some(now), ..revoked.clone() };
-        assert_eq!(compare(&expired, None, now), Comparison::Agrees);
+        assert_eq!(compare(&expired, None, (InstanceId::default(), now)), Comparison::Agrees);
         let living = EnforcementState { expires: Some(now.plus_ms(1)), ..revoked };
-        assert_eq!(compare(&living, None, now), Comparison::Lacks);
+        assert_eq!(compare(&living, None, (InstanceId::default(), now)), Comparison::Lacks);
         let active = in_force(Status::Active, 2, None);
-        assert_eq!(compare(&active, None, now), Comparison::Agrees);
+        assert_eq!(compare(&active, None, (InstanceId::default(), now)), Comparison::Agrees);
         let behind = held(1, Some(Status::Revoked));
-        assert_eq!(compare(&active, Some(&behind), now), Comparison::Lacks);
+        assert_eq!(
+            compare(&active, Some(&behind), (InstanceId::default(), now)),
+            Comparison::Lacks
+        );
     }
 }

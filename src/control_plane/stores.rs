@@ -10,30 +10,12 @@ use super::merge::{self, Contender};
 use super::params::{OTHER, SELF};
 use crate::model::credential::Credential;
 use crate::model::decision::{
-    Decision, DecisionId, EnforcementState, Generation, Holding, Order, Provenance, Safeguard,
-    Status,
+    Decision, DecisionId, EnforcementState, Generation, Holding, InstanceId, Order, Provenance,
+    Safeguard, Status,
 };
 use crate::model::finding::Action;
 use crate::model::time::EventTime;
 use compact_str::CompactString;
-
-/// A decision that comes of what a store holds.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Merged {
-    /// It is in force at the store, and from now on here.
-    Followed(Decision),
-    /// It is made above both: every store needs it.
-    Made(Decision),
-}
-
-impl Merged {
-    /// The decision.
-    pub const fn decision(&self) -> &Decision {
-        match self {
-            Self::Followed(decision) | Self::Made(decision) => decision,
-        }
-    }
-}
 
 impl Control {
     /// A store refused `refused` because it holds another decision, of that or a higher generation, or one
@@ -43,7 +25,7 @@ impl Control {
         refused: &Decision,
         held: &Holding,
         now: EventTime,
-    ) -> Option<Merged> {
+    ) -> Option<Decision> {
         let mine = self.states.get(&refused.credential)?;
         if mine.decision != refused.id {
             return None;
@@ -56,10 +38,12 @@ impl Control {
                 id: DecisionId::of(&refused.credential, generation, refused.at, cause),
                 generation,
                 base: held.generation,
+                origin: None,
                 ..refused.clone()
             };
             self.states.record(&decision, mine.by_person);
-            return Some(Merged::Made(decision));
+            self.approvals.on_made_again(refused.id, &decision);
+            return Some(decision);
         }
         if held.generation > mine.generation {
             return Some(self.follow(&refused.credential, held, now));
@@ -71,10 +55,11 @@ impl Control {
             id: DecisionId::of(&refused.credential, generation, theirs.at, cause),
             generation,
             base: held.generation,
+            origin: None,
             ..theirs
         };
         self.adopt(&decision);
-        Some(Merged::Made(decision))
+        Some(decision)
     }
 
     /// A store that all instances write holds a decision, as its change stream or a comparison says. It is
@@ -85,30 +70,21 @@ impl Control {
         credential: &Credential,
         held: &Holding,
         now: EventTime,
-    ) -> Option<Merged> {
+    ) -> Option<Decision> {
         let Some(mine) = self.states.get(credential) else {
             // There is nothing to put back into service.
             let is_news = held.status.is_some_and(|status| status != Status::Active)
                 || held.provenance.as_ref().is_some_and(|one| is_person(&one.by));
             return is_news.then(|| self.follow(credential, held, now));
         };
-        let is_own = held.provenance.as_ref().is_some_and(|from| from.instance == self.instance);
-        let is_known = held.decision == Some(mine.decision)
-            || held.generation <= mine.base
-            || (is_own && held.generation <= mine.generation);
-        let base = held.provenance.as_ref().map(|from| from.base);
-        let base = base.unwrap_or(Generation(held.generation.0.saturating_sub(1)));
-        // The store takes no decision that does not know those it has taken.
-        let knew_mine = is_own || mine.is_followed() || base >= mine.generation;
-        let follows = !is_known && knew_mine && held.generation > mine.generation;
-        follows.then(|| self.follow(credential, held, now))
+        follows(&mine, held, self.instance).then(|| self.follow(credential, held, now))
     }
 
-    fn follow(&mut self, credential: &Credential, held: &Holding, now: EventTime) -> Merged {
+    fn follow(&mut self, credential: &Credential, held: &Holding, now: EventTime) -> Decision {
         let mine = self.states.get(credential);
         let decision = self.decision_of(credential, held, mine.as_ref(), now);
         self.adopt(&decision);
-        Merged::Followed(decision)
+        decision
     }
 
     /// Lets a decision of another instance be in force here.
@@ -126,12 +102,8 @@ impl Control {
         self.take_back(decision);
     }
 
-    /// Takes back a decision of another instance from the journal.
-    pub fn recover_followed(&mut self, decision: &Decision) {
-        self.take_back(decision);
-    }
-
-    fn take_back(&mut self, decision: &Decision) {
+    /// Lets a decision of another instance be in force here, as after a restart.
+    pub(super) fn take_back(&mut self, decision: &Decision) {
         if decision.by != OTHER {
             // Findings may still run: their next updates are judged by what is in force now.
             self.decided.forget_credential(&decision.credential);
@@ -139,7 +111,7 @@ impl Control {
         self.record(decision, is_person(&decision.by));
     }
 
-    /// The decision that a store holds. Its base is its own rank: this instance knows it.
+    /// The decision that a store holds.
     fn decision_of(
         &self,
         credential: &Credential,
@@ -179,7 +151,8 @@ impl Control {
             credential: credential.clone(),
             tenant: from.tenant.clone(),
             generation: held.generation,
-            base: held.generation,
+            base: from.base,
+            origin: Some(from.instance),
             wanted,
             order,
             mode: self.params.modes.of(credential.kind(), from.tenant.as_deref()),
@@ -193,6 +166,19 @@ impl Control {
             evidence: Vec::new(),
         }
     }
+}
+
+/// Whether `held`, of a store that all instances write, was made in knowledge of `mine` and came after it, so
+/// that it is to be followed by the instance `me`.
+pub fn follows(mine: &EnforcementState, held: &Holding, me: InstanceId) -> bool {
+    let from = held.provenance.as_deref();
+    let is_own = from.is_some_and(|from| from.instance == me);
+    let before = Generation(held.generation.0.saturating_sub(1));
+    let base = from.map_or(before, |from| from.base);
+    // The store takes no decision that does not know those it has taken.
+    let knew_mine = is_own || mine.is_followed || base >= mine.generation;
+    let is_news = held.decision != Some(mine.decision) && held.generation > mine.known();
+    is_news && knew_mine && held.generation > mine.generation
 }
 
 /// Whether that author is a person.

@@ -29,7 +29,6 @@ use crate::control_plane::notifications::notice::News;
 use crate::control_plane::operator::VoteResult;
 use crate::control_plane::outbox::Due;
 use crate::control_plane::params::PersonOrder;
-use crate::control_plane::stores::Merged;
 use crate::control_plane::tenant_ranking::{Ranking, TenantMinutes};
 use crate::data_plane::shard_driver::ShardUsage;
 use crate::formats::storage::journal::Entry;
@@ -109,8 +108,6 @@ pub(super) struct ControlThread {
 struct WaitingReplies {
     entries: Vec<Entry>,
     decisions: Vec<(Decision, EventTime)>,
-    /// Decisions of other instances.
-    followed: Vec<Decision>,
     /// Votes that other instances have to hear of.
     votes: Vec<Vote>,
     replies: Vec<(Reply, OrderOutcome)>,
@@ -178,8 +175,9 @@ impl ControlThread {
                 waiting.following.push((reply, followed));
             }
             ControlMessage::Stale(decision, held) => {
-                let merged = self.control.on_stale(&decision, &held, now);
-                self.record_merged(merged, now, waiting);
+                if let Some(decision) = self.control.on_stale(&decision, &held, now) {
+                    self.record(decision, now, waiting);
+                }
             }
             ControlMessage::Token(finding, grant, arrived) => {
                 self.take_token(TokenAnswer { finding, grant, at: now }, arrived, waiting);
@@ -392,22 +390,12 @@ impl ControlThread {
     ) -> u64 {
         let mut followed = 0;
         for (credential, held) in holdings {
-            let merged = self.control.on_held(credential, held, now);
-            followed += u64::from(merged.is_some());
-            self.record_merged(merged, now, waiting);
+            if let Some(decision) = self.control.on_held(credential, held, now) {
+                followed += 1;
+                self.record(decision, now, waiting);
+            }
         }
         followed
-    }
-
-    fn record_merged(&self, merged: Option<Merged>, now: EventTime, waiting: &mut WaitingReplies) {
-        match merged {
-            Some(Merged::Made(decision)) => self.record(decision, now, waiting),
-            Some(Merged::Followed(decision)) => {
-                waiting.entries.push(Entry::Followed(Box::new(decision.clone())));
-                waiting.followed.push(decision);
-            }
-            None => {}
-        }
     }
 
     /// Sets the gauges: before the thread begins too, so that no one reads what was not measured yet.
@@ -468,10 +456,11 @@ impl ControlThread {
         }
         let now = clock::now();
         for (decision, arrived) in waiting.decisions.drain(..) {
-            self.publish(decision, arrived, now);
-        }
-        for decision in waiting.followed.drain(..) {
-            self.publish_followed(decision);
+            if decision.origin.is_some() {
+                self.publish_followed(decision);
+            } else {
+                self.publish(decision, arrived, now);
+            }
         }
         for vote in waiting.votes.drain(..) {
             // It ends only after this thread.

@@ -21,7 +21,9 @@ use crate::control_plane::outbox::{DeliveryResult, Due, Outbox};
 use crate::control_plane::reconcile::{Comparison, compare};
 use crate::formats::storage::journal::StoreReceipt;
 use crate::model::credential::Credential;
-use crate::model::decision::{Decision, DecisionId, Delivery, EnforcementState, Holding, Receipt};
+use crate::model::decision::{
+    Decision, DecisionId, Delivery, EnforcementState, Holding, InstanceId, Receipt,
+};
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::FuturesUnordered;
@@ -266,7 +268,7 @@ impl DeliveryTask {
             let (mut in_force, next) = control.in_force(from, PAGE).await?;
             in_force.retain(|one| store.takes(&one.credential));
             match store.read(&in_force).await {
-                Reading::Held(held) => Some(sorted(in_force, held, next)),
+                Reading::Held(held) => Some(sorted(in_force, held, (next, store.instance()))),
                 Reading::Unreachable => None,
             }
         }
@@ -399,12 +401,16 @@ const fn has_taken(receipt: Receipt) -> bool {
     matches!(receipt, Receipt::Applied | Receipt::Already | Receipt::Unsupported)
 }
 
-fn sorted(in_force: Vec<EnforcementState>, held: Vec<Option<Holding>>, next: Option<u32>) -> Page {
+fn sorted(
+    in_force: Vec<EnforcementState>,
+    held: Vec<Option<Holding>>,
+    (next, me): (Option<u32>, InstanceId),
+) -> Page {
     let now = clock::now();
     let asked = !in_force.is_empty();
     let mut page = Page { asked, lacks: Vec::new(), newer: Vec::new(), next };
     for (in_force, held) in in_force.into_iter().zip(held) {
-        match (compare(&in_force, held.as_ref(), now), held) {
+        match (compare(&in_force, held.as_ref(), (me, now)), held) {
             (Comparison::Lacks, _) => {
                 let owed = DueDeliveries { decision: in_force.decision, again: true };
                 page.lacks.push((in_force.credential, owed));

@@ -5,6 +5,7 @@ use super::recovery::Recovered;
 use crate::adapters::clock;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::control_plane::reconcile::{Comparison, compare};
+use crate::model::decision::InstanceId;
 
 /// Places of the states that are compared together. Chosen.
 const PAGE: u32 = 10_000;
@@ -16,8 +17,9 @@ pub(super) fn heal(store: &EmbeddedStore, past: &Recovered) {
         let (in_force, next) = past.control.states().page(at, PAGE);
         let held = store.in_memory(&in_force);
         let pairs = in_force.iter().zip(&held);
-        let lacking =
-            pairs.filter(|(one, held)| compare(one, held.as_ref(), now) == Comparison::Lacks);
+        let lacking = pairs.filter(|(one, held)| {
+            compare(one, held.as_ref(), (InstanceId::default(), now)) == Comparison::Lacks
+        });
         let decisions = lacking.filter_map(|(one, _)| match past.history.decision(one.decision) {
             Ok(decision) => decision,
             Err(error) => {

@@ -48,7 +48,7 @@ impl<'a> Unsettled<'a> {
     }
 
     /// Notes a decision; one that was followed is due at this instance's own store alone.
-    fn decided(&mut self, decision: &Decision, is_followed: bool) {
+    fn decided(&mut self, decision: &Decision) {
         if !decision.carried_out {
             return;
         }
@@ -58,7 +58,7 @@ impl<'a> Unsettled<'a> {
             if let Some(before) = due.remove(credential) {
                 self.credentials.remove(&before.decision);
             }
-            if store.takes(credential) && (store.is_local() || !is_followed) {
+            if store.takes(credential) && (store.is_local() || decision.origin.is_none()) {
                 due.insert(credential.clone(), owed);
                 self.credentials.insert(decision.id, credential.clone());
             }
@@ -107,12 +107,7 @@ impl Recovered {
             Journal::open(path, settings.journal_rotate_bytes, |entry| match entry {
                 Entry::Decision(decision) => {
                     control.recover(&decision, now);
-                    unsettled.decided(&decision, false);
-                    board.keep_decision(*decision);
-                }
-                Entry::Followed(decision) => {
-                    control.recover_followed(&decision);
-                    unsettled.decided(&decision, true);
+                    unsettled.decided(&decision);
                     board.keep_decision(*decision);
                 }
                 Entry::Receipt(answer) => {

@@ -278,6 +278,8 @@ pub struct Decision {
     /// The rank of the newest decision of another instance that was known when it was made; 0: none was. A
     /// store that all instances write refuses it where it holds a newer one of another instance.
     pub base: Generation,
+    /// The instance that made it, where this one follows it; none: this one did.
+    pub origin: Option<InstanceId>,
     /// The most severe action that the evidence justified.
     pub wanted: Action,
     /// The order after the safeguards; where it is not carried out, the one that would be.
@@ -464,8 +466,10 @@ pub struct EnforcementState {
     pub status: Status,
     /// The rank of that decision.
     pub generation: Generation,
-    /// See [`Decision::base`]; of a decision of another instance its own rank.
+    /// See [`Decision::base`].
     pub base: Generation,
+    /// Whether another instance made it, and this one follows it.
+    pub is_followed: bool,
     /// When it ends by itself.
     pub until: Option<EventTime>,
     /// When the credential itself ends, where known: stores may forget it then.
@@ -479,9 +483,9 @@ pub struct EnforcementState {
 }
 
 impl EnforcementState {
-    /// Whether another instance made it, and this one follows it.
-    pub fn is_followed(&self) -> bool {
-        self.base == self.generation
+    /// The rank of the newest decision of another instance that is known: the base of the next decision.
+    pub const fn known(&self) -> Generation {
+        if self.is_followed { self.generation } else { self.base }
     }
 
     /// The status in force at `now`.

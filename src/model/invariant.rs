@@ -129,6 +129,7 @@ mod tests {
             tenant: None,
             generation: Generation(1),
             base: Generation(0),
+            origin: None,
             wanted: Action::Revoke,
             order,
             mode: Mode::Revoke,

@@ -6,7 +6,6 @@ use tripline::control_plane::operator::{LessSevere, VoteResult};
 use tripline::control_plane::params::{Params, PersonOrder};
 use tripline::control_plane::policy::allow_list::Entry;
 use tripline::control_plane::policy::mode::Modes;
-use tripline::control_plane::stores::Merged;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
     DecisionId, Generation, Holding, Mode, Order, Safeguard, Status, TokenAnswer, TokenGrant, Vote,
@@ -169,16 +168,14 @@ fn a_newer_decision_of_another_instance_becomes_one_of_this_journal() {
         until: None,
         provenance: None,
     };
-    let Some(Merged::Followed(adopted)) = control.on_held(&key("k"), &held, at(60)) else {
-        panic!("it is followed")
-    };
+    let Some(adopted) = control.on_held(&key("k"), &held, at(60)) else { panic!("it is followed") };
     assert_eq!((adopted.id, adopted.order, adopted.carried_out), (theirs, Order::Restore, true));
     assert_eq!(control.on_held(&key("k"), &held, at(70)), None, "once");
     assert_eq!(control.enforcement_state(&key("k")).map(|one| one.status), Some(Status::Active));
     assert_eq!(control.on_signal(&opened, at(80)), None, "it is a person's word, or was over");
     let mut after = Control::new(Arc::new(Params::default()));
     after.recover(&own, at(90));
-    after.recover_followed(&adopted);
+    after.recover(&adopted, at(90));
     assert_eq!(
         after.enforcement_state(&key("k")),
         control.enforcement_state(&key("k")),
@@ -200,7 +197,7 @@ fn a_person_may_revoke_what_nobody_suspects_and_asking_twice_changes_nothing() {
     let restored =
         control.on_person(held, at(1)).expect("allowed").expect("it is out of service somewhere");
     let store = Holding { status: Some(Status::Revoked), ..Holding::from(Generation(7)) };
-    let Some(Merged::Made(again)) = control.on_stale(&restored, &store, at(2)) else {
+    let Some(again) = control.on_stale(&restored, &store, at(2)) else {
         panic!("a person's word is given again")
     };
     assert_eq!((again.order, again.generation), (Order::Restore, Generation(8)));
@@ -491,7 +488,7 @@ fn a_persons_suspension_gives_way_to_a_revocation_that_a_store_holds() {
     let mut control = control(Mode::Revoke);
     let suspended = control.on_person(person("k", SUSPEND), at(0)).expect("allowed").expect("new");
     let held = Holding { status: Some(Status::Revoked), ..Holding::from(Generation(2)) };
-    let Some(Merged::Followed(adopted)) = control.on_stale(&suspended, &held, at(1)) else {
+    let Some(adopted) = control.on_stale(&suspended, &held, at(1)) else {
         panic!("it is followed")
     };
     assert_eq!((adopted.order, adopted.generation), (REVOKE, Generation(2)));
@@ -517,7 +514,7 @@ fn of_two_decisions_of_one_generation_the_more_severe_is_made_again_above_both()
         until: None,
         provenance: None,
     };
-    let Some(Merged::Made(adopted)) = control.on_stale(&restored, &held, at(8_001)) else {
+    let Some(adopted) = control.on_stale(&restored, &held, at(8_001)) else {
         panic!("it is made again")
     };
     assert_eq!((adopted.order, adopted.generation.0), (Order::Act(Action::Revoke), 3));

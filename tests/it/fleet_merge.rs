@@ -1,5 +1,5 @@
-//! Two instances and a store that both write, in all interleavings of orders, findings, time, deliveries, news
-//! and cuts: they agree in the end, and no person's word is lost.
+//! Two instances and a store that both write, in all interleavings of orders, findings, time, deliveries, news,
+//! cuts, restarts and losses of the store: they agree in the end, and no person's word is lost.
 #![expect(clippy::indexing_slicing, reason = "instances are named by small numbers")]
 
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tripline::control_plane::control::Control;
 use tripline::control_plane::params::{Params, PersonOrder};
 use tripline::control_plane::policy::mode::Modes;
-use tripline::control_plane::stores::Merged;
+use tripline::control_plane::reconcile::{Comparison, compare};
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
     Decision, Generation, Holding, InstanceId, Mode, Order, Provenance, Status,
@@ -39,13 +39,19 @@ enum Step {
     Cut(usize),
     /// An instance is killed, and starts from its journal.
     Restart(usize),
+    /// An instance compares the store with what is in force at it.
+    Compare(usize),
+    /// The store loses all that it has.
+    Lose,
 }
 
 /// The store: as `transition.lua` takes decisions.
 #[derive(Default)]
 struct Store {
-    /// All that it ever took, in order.
+    /// All that it took since it last lost everything, in order.
     taken: Vec<Holding>,
+    /// How often it lost everything.
+    lost: usize,
 }
 
 impl Store {
@@ -54,18 +60,19 @@ impl Store {
     }
 
     fn take(&mut self, decision: &Decision, instance: InstanceId) -> Result<(), Holding> {
+        let by = decision.origin.unwrap_or(instance);
         if let Some(held) = self.held() {
             if held.decision == Some(decision.id) {
                 return Ok(());
             }
             let from = held.provenance.as_ref().expect("every one has");
-            let is_unknown = from.instance != instance && held.generation > decision.base;
+            let is_unknown = from.instance != by && held.generation > decision.base;
             if held.generation >= decision.generation || is_unknown {
                 return Err(held.clone());
             }
         }
         let provenance = Provenance {
-            instance,
+            instance: by,
             base: decision.base,
             by: decision.by.clone(),
             reason: decision.reason.clone(),
@@ -90,11 +97,11 @@ impl Store {
 struct Instance {
     id: InstanceId,
     control: Control,
-    journal: Vec<Merged>,
+    journal: Vec<Decision>,
     /// The newest decision that the store has not settled.
     due: Option<Decision>,
-    /// How many changes it has read.
-    read: usize,
+    /// How many changes it has read, since the store lost all how often.
+    read: (usize, usize),
     is_cut: bool,
 }
 
@@ -112,60 +119,79 @@ impl Instance {
     fn new(number: u64) -> Self {
         let id = InstanceId(number);
         let (journal, due) = (Vec::new(), None);
-        Self { id, control: fresh(id), journal, due, read: 0, is_cut: false }
+        Self { id, control: fresh(id), journal, due, read: (0, 0), is_cut: false }
     }
 
-    fn record(&mut self, merged: Merged) {
-        if let Merged::Made(decision) = &merged
-            && decision.carried_out
-        {
+    fn record(&mut self, decision: Decision) {
+        if decision.origin.is_none() && decision.carried_out {
             self.due = Some(decision.clone());
         }
-        self.journal.push(merged);
+        self.journal.push(decision);
     }
 
     fn deliver(&mut self, store: &mut Store, now: EventTime) {
         let Some(decision) = self.due.clone().filter(|_| !self.is_cut) else { return };
         self.due = None;
         if let Err(held) = store.take(&decision, self.id)
-            && let Some(merged) = self.control.on_stale(&decision, &held, now)
+            && let Some(decision) = self.control.on_stale(&decision, &held, now)
         {
-            self.record(merged);
+            self.record(decision);
+        }
+    }
+
+    /// As the daemon does each minute, and once a store has lost what it had.
+    fn compare(&mut self, store: &mut Store, now: EventTime) {
+        let Some(mine) = self.control.enforcement_state(&key()).filter(|_| !self.is_cut) else {
+            return;
+        };
+        match (compare(&mine, store.held(), (self.id, now)), store.held().cloned()) {
+            (Comparison::Lacks, _) => {
+                let of_mine = |decision: &&Decision| decision.id == mine.decision;
+                let again = self.journal.iter().rfind(of_mine).cloned().expect("in the journal");
+                self.due.get_or_insert(again);
+                self.deliver(store, now);
+            }
+            (Comparison::Newer, Some(held)) => {
+                let followed = self.control.on_held(&key(), &held, now);
+                self.journal.extend(followed);
+            }
+            (Comparison::Newer | Comparison::Agrees, _) => {}
         }
     }
 
     fn follow(&mut self, store: &Store, now: EventTime) {
+        if self.read.1 != store.lost {
+            // What it read last is gone: it begins with what is in force.
+            self.read = (store.taken.len().saturating_sub(1), store.lost);
+        }
         while !self.is_cut
-            && let Some(held) = store.taken.get(self.read)
+            && let Some(held) = store.taken.get(self.read.0)
         {
-            self.read += 1;
-            if let Some(merged) = self.control.on_held(&key(), held, now) {
-                self.record(merged);
+            self.read.0 += 1;
+            if let Some(decision) = self.control.on_held(&key(), held, now) {
+                self.record(decision);
             }
         }
     }
 
     fn tick(&mut self, now: EventTime) {
         for decision in self.control.tick(now) {
-            self.record(Merged::Made(decision));
+            self.record(decision);
         }
     }
 
     fn restart(&mut self, store: &Store, now: EventTime) {
         self.control = fresh(self.id);
-        for entry in &self.journal {
-            match entry {
-                Merged::Made(decision) => self.control.recover(decision, now),
-                Merged::Followed(decision) => self.control.recover_followed(decision),
-            }
+        for decision in &self.journal {
+            self.control.recover(decision, now);
         }
         // It begins with what is in force, and follows from there.
-        self.read = store.taken.len().saturating_sub(1);
+        self.read = (store.taken.len().saturating_sub(1), store.lost);
     }
 
-    fn in_force(&self) -> Option<(Generation, Status)> {
+    fn in_force(&self, now: EventTime) -> Option<(Generation, Status)> {
         let state = self.control.enforcement_state(&key())?;
-        Some((state.generation, state.status))
+        Some((state.generation, state.in_force(now)))
     }
 }
 
@@ -199,13 +225,18 @@ impl World {
                 self.last_finding = Some(self.now);
                 let signal = finding(action, now);
                 if let Some(decision) = self.instances[at].control.on_signal(&signal, now) {
-                    self.instances[at].record(Merged::Made(decision));
+                    self.instances[at].record(decision);
                 }
             }
             Step::Deliver(at) => self.instances[at].deliver(&mut self.store, now),
             Step::Follow(at) => self.instances[at].follow(&self.store, now),
             Step::Tick(at) => self.instances[at].tick(now),
             Step::Cut(at) => self.instances[at].is_cut ^= true,
+            Step::Compare(at) => self.instances[at].compare(&mut self.store, now),
+            Step::Lose => {
+                self.store.taken.clear();
+                self.store.lost += 1;
+            }
             Step::Restart(at) => self.instances[at].restart(&self.store, now),
         }
     }
@@ -224,7 +255,7 @@ impl World {
         // One that changes nothing at its instance is no order to others.
         if let Ok(Some(decision)) = self.instances[at].control.on_person(order, now) {
             self.words.push((self.now, action));
-            self.instances[at].record(Merged::Made(decision));
+            self.instances[at].record(decision);
         }
     }
 
@@ -235,8 +266,10 @@ impl World {
         }
         for _ in 0..20 {
             for at in [0, 1] {
+                self.step(Step::Tick(at));
                 self.step(Step::Follow(at));
                 self.step(Step::Deliver(at));
+                self.step(Step::Compare(at));
             }
         }
         assert!(self.instances.iter().all(|one| one.due.is_none()), "all is delivered");
@@ -245,12 +278,16 @@ impl World {
     fn check(&self) {
         let generations: Vec<u64> = self.store.taken.iter().map(|one| one.generation.0).collect();
         assert!(generations.is_sorted_by(|one, next| one < next), "S-3: {generations:?}");
-        let [one, other] = self.instances.each_ref().map(Instance::in_force);
+        let [one, other] = self.instances.each_ref().map(|instance| instance.in_force(self.time()));
         let active = |state: Option<(Generation, Status)>| {
             state.filter(|(_, status)| *status != Status::Active)
         };
         assert_eq!(active(one), active(other), "both agree");
-        let held = self.store.held().map(|held| (held.generation, held.status.expect("it has")));
+        let held = self.store.held().map(|held| {
+            let is_over = held.until.is_some_and(|until| until <= self.time());
+            let status = if is_over { Some(Status::Active) } else { held.status };
+            (held.generation, status.expect("it has"))
+        });
         assert_eq!(active(one), active(held), "and the store agrees");
         let status = held.map_or(Status::Active, |(_, status)| status);
         let last_restore = self.words.iter().rfind(|(_, action)| action.is_none());
@@ -311,6 +348,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0_usize..2).prop_map(Step::Tick),
         2 => (0_usize..2).prop_map(Step::Cut),
         1 => (0_usize..2).prop_map(Step::Restart),
+        1 => (0_usize..2).prop_map(Step::Compare),
+        1 => Just(Step::Lose),
     ]
 }
 
@@ -370,7 +409,10 @@ fn a_suspension_ordered_where_a_revocation_is_not_known_yet_does_not_soften_it()
     world.step(Step::Tick(1));
     world.settle();
     world.check();
-    assert_eq!(world.instances[1].in_force().map(|(_, status)| status), Some(Status::Revoked));
+    assert_eq!(
+        world.instances[1].in_force(world.time()).map(|(_, status)| status),
+        Some(Status::Revoked)
+    );
 }
 
 /// An instance takes over a partition, and sees a finding that went on when a person restored elsewhere.

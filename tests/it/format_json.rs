@@ -6,7 +6,8 @@ use tripline::formats::api::finding::FindingJson;
 use tripline::formats::storage::journal::{Entry, Link, StoreReceipt, decode, encode};
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{
-    Decision, DecisionId, Generation, Mode, Order, Receipt, Safeguard, TokenAnswer, TokenGrant,
+    Decision, DecisionId, Generation, InstanceId, Mode, Order, Receipt, Safeguard, TokenAnswer,
+    TokenGrant,
 };
 use tripline::model::finding::{
     Action, Detector, Finding, FindingId, Gate, Gates, Measure, Reached,
@@ -76,6 +77,7 @@ fn decision() -> impl Strategy<Value = Decision> {
                 tenant: finding.tenant,
                 generation,
                 base: Generation(generation.0 / 2),
+                origin: (generation.0 % 3 == 0).then_some(InstanceId(generation.0)),
                 wanted: finding.action,
                 order,
                 mode,

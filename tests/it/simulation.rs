@@ -306,8 +306,7 @@ impl World {
         };
         if let (Receipt::Stale, Some(held)) = (delivery.receipt, delivery.held.clone()) {
             let now = self.time();
-            let merged = self.live.control.on_stale(&decision, &held, now);
-            self.live.made.extend(merged.map(|merged| merged.decision().clone()));
+            self.live.made.extend(self.live.control.on_stale(&decision, &held, now));
         }
         if delivery.receipt.is_settled() {
             self.settled.push(decision.id);

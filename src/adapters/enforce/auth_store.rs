@@ -190,6 +190,11 @@ impl AuthStore {
         }
     }
 
+    /// The instance that writes it, where others do too.
+    pub fn instance(&self) -> InstanceId {
+        self.shared().map_or(InstanceId::default(), |store| store.instance())
+    }
+
     /// Whether it is this instance's own.
     pub const fn is_local(&self) -> bool {
         matches!(self.door, Door::Embedded(_))

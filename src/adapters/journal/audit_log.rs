@@ -211,7 +211,7 @@ impl Journal {
 
 fn row(entry: &Entry, line: u64, place: LogPosition) -> Option<Row> {
     match entry {
-        Entry::Decision(decision) | Entry::Followed(decision) => {
+        Entry::Decision(decision) => {
             let credential: Credential = decision.credential.clone();
             Some(Row { line, decision: decision.id, credential, place })
         }

@@ -77,7 +77,7 @@ impl History {
         open.file = Some((place.file, file));
         let text = String::from_utf8_lossy(&line);
         match read_line(&text) {
-            Ok(Entry::Decision(decision) | Entry::Followed(decision)) => Ok(*decision),
+            Ok(Entry::Decision(decision)) => Ok(*decision),
             Ok(Entry::Receipt(_) | Entry::Vote(_) | Entry::Terms(_) | Entry::Token(_)) => {
                 let source = std::io::Error::other("the index points at no decision");
                 Err(fault(source))

@@ -3,7 +3,9 @@
 use super::finding::{Measures, known, read_credential, read_time, read_time_if};
 use super::schema::written_as;
 use crate::model::credential::Kind;
-use crate::model::decision::{Decision, DecisionId, Generation, Mode, Order, Safeguard};
+use crate::model::decision::{
+    Decision, DecisionId, Generation, InstanceId, Mode, Order, Safeguard,
+};
 use crate::model::finding::{Action, FindingId};
 use serde::de::Deserializer;
 use serde::ser::Serializer;
@@ -34,6 +36,10 @@ struct DecisionFields<'a> {
     #[serde(default, skip_serializing_if = "is_none")]
     #[schema(required = false)]
     base: u64,
+    /// The instance that made it, 16 hexadecimal digits; absent: the one that is asked did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    origin: Option<String>,
     /// The order after the safeguards; where it is not carried out, the one that would be.
     #[schema(value_type = Order)]
     action: Cow<'a, str>,
@@ -91,6 +97,7 @@ impl Serialize for DecisionJson {
             tenant: decision.tenant.as_deref().map(Cow::Borrowed),
             generation: decision.generation.0,
             base: decision.base.0,
+            origin: decision.origin.map(|origin| origin.to_string()),
             action: Cow::Borrowed(decision.order.as_str()),
             wanted: Cow::Borrowed(decision.wanted.as_str()),
             mode: Cow::Borrowed(decision.mode.as_str()),
@@ -113,6 +120,8 @@ impl<'de> Deserialize<'de> for DecisionJson {
         let finding = written.finding.as_deref();
         let finding = finding.map(|id| known(FindingId::parse(id), "finding id")).transpose()?;
         let held_by = written.held_by.iter().map(|name| known(read_safeguard(name), "safeguard"));
+        let origin = written.origin.as_deref();
+        let origin = origin.map(|origin| known(InstanceId::parse(origin), "instance"));
         Ok(Self(Decision {
             id: known(DecisionId::parse(&written.id), "decision id")?,
             finding,
@@ -120,6 +129,7 @@ impl<'de> Deserialize<'de> for DecisionJson {
             tenant: written.tenant.map(|tenant| tenant.as_ref().into()),
             generation: Generation(written.generation),
             base: Generation(written.base),
+            origin: origin.transpose()?,
             wanted: known(Action::parse(&written.wanted), "action")?,
             order: known(Order::parse(&written.action), "action")?,
             mode: known(Mode::parse(&written.mode), "mode")?,

@@ -22,8 +22,6 @@ use std::fmt::Write;
 pub enum Entry {
     /// A decision was made.
     Decision(Box<Decision>),
-    /// Another instance made a decision, and this one follows it.
-    Followed(Box<Decision>),
     /// A store answered.
     Receipt(StoreReceipt),
     /// A person agreed to a decision that waits, or did not.
@@ -84,7 +82,6 @@ struct Line {
 #[serde(rename_all = "snake_case")]
 enum EntryJson {
     Decision(Box<DecisionJson>),
-    Followed(Box<DecisionJson>),
     Receipt(Answer),
     Vote(Ballot),
     Terms(Terms),
@@ -196,9 +193,6 @@ impl From<&Entry> for EntryJson {
             Entry::Decision(decision) => {
                 Self::Decision(Box::new(DecisionJson((**decision).clone())))
             }
-            Entry::Followed(decision) => {
-                Self::Followed(Box::new(DecisionJson((**decision).clone())))
-            }
             Entry::Receipt(answer) => Self::Receipt(Answer {
                 decision: answer.decision.to_string(),
                 store: answer.store.clone(),
@@ -248,7 +242,6 @@ impl EntryJson {
     fn read(self) -> Result<Entry, serde_json::Error> {
         Ok(match self {
             Self::Decision(decision) => Entry::Decision(Box::new(decision.0)),
-            Self::Followed(decision) => Entry::Followed(Box::new(decision.0)),
             Self::Receipt(answer) => Entry::Receipt(answer.read()?),
             Self::Vote(ballot) => Entry::Vote(ballot.read()?),
             Self::Terms(terms) => Entry::Terms(terms.read()?),

@@ -150,6 +150,11 @@ impl RedisStore {
         Self { instance, ..self }
     }
 
+    /// The instance that writes.
+    pub const fn instance(&self) -> InstanceId {
+        self.instance
+    }
+
     /// The same store, over a connection of its own.
     pub(super) fn over(&self, link: Arc<Link>) -> Self {
         Self { link, ..self.clone() }
@@ -189,7 +194,7 @@ impl RedisStore {
         if self.link.is_cluster() && in_force {
             // The stream lies in another slot: it is reported at least once.
             let mut told = change(decision, status).to_vec();
-            told.push(("origin", provenance::encode(decision, self.instance)));
+            told.push(("origin", provenance::encode(decision, self.instance_of(decision))));
             self.noted(tell(&mut live, &self.params, &told).await, number).await?;
         }
         Ok(answer)
@@ -205,6 +210,11 @@ impl RedisStore {
             self.link.record(error, number).await;
         }
         answer
+    }
+
+    /// The instance that made a decision: one that is delivered again for another instance stays that one's.
+    fn instance_of(&self, decision: &Decision) -> InstanceId {
+        decision.origin.unwrap_or(self.instance)
     }
 
     fn invocation(&self, decision: &Decision, status: Status) -> ::redis::ScriptInvocation<'_> {
@@ -236,9 +246,9 @@ impl RedisStore {
             .arg(if in_one_slot { params.channel.as_str() } else { "" })
             .arg(u8::from(own.is_none()))
             .arg(serde_json::to_string(&commands).unwrap_or_else(|_| "[]".to_owned()))
-            .arg(self.instance.to_string())
+            .arg(self.instance_of(decision).to_string())
             .arg(decision.base.0)
-            .arg(provenance::encode(decision, self.instance));
+            .arg(provenance::encode(decision, self.instance_of(decision)));
         invocation
     }
 
