@@ -116,7 +116,7 @@ pub enum ControlMessage {
     /// A store refused a decision because it holds that already.
     Stale(Arc<Decision>, Holding),
     /// A store that all instances write holds these; answered with how many of them are in force here from now
-    /// on that were not, once they are durable.
+    /// on that were not, once they are durable or it is known that they can't be yet.
     Held(Vec<(Credential, Holding)>, oneshot::Sender<u64>),
     /// A question about the enforcement state: from which place on, and how many places.
     EnforcementState(u32, u32, oneshot::Sender<(Vec<EnforcementState>, Option<u32>)>),
@@ -384,7 +384,7 @@ impl ControlPlane {
     }
 
     /// Hands over what a store holds that all instances write; returns how many decisions are in force here from
-    /// now on that were not, once they are durable. None once it ended.
+    /// now on that were not. None once it ended.
     pub async fn held(&self, held: Vec<(Credential, Holding)>) -> Option<u64> {
         if held.is_empty() {
             return Some(0);

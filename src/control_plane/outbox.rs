@@ -109,6 +109,17 @@ impl Outbox {
         }
     }
 
+    /// Forgets what is older than a decision of another instance, which delivers that.
+    pub fn supersede(&mut self, decision: &Decision) {
+        let credential = &decision.credential;
+        let is_older = |one: &QueuedDelivery| one.due.decision.generation < decision.generation;
+        if self.waiting.get(credential).is_some_and(is_older)
+            && let Some(turn) = self.waiting.remove(credential).and_then(|one| one.turn)
+        {
+            self.turns.remove(&turn);
+        }
+    }
+
     fn enqueue(&mut self, credential: Credential, at_ms: u64) {
         let turn = (at_ms, self.next_turn);
         self.next_turn += 1;
@@ -226,6 +237,22 @@ mod tests {
             evidence: Vec::new(),
         };
         Due { decision: Arc::new(decision), arrived: None, again: false }
+    }
+
+    #[test]
+    fn what_another_instance_superseded_is_not_delivered_any_more() {
+        let mut outbox = Outbox::default();
+        outbox.push(due(1, 2), 0);
+        outbox.push(due(2, 2), 0);
+        outbox.supersede(&due(1, 2).decision);
+        assert_eq!(outbox.len(), 2, "it is no older");
+        outbox.supersede(&due(1, 3).decision);
+        let left = outbox.next(0).expect("due");
+        assert_eq!(left.decision.credential.id(), "k2");
+        // One that is under way ends, and is not tried again.
+        outbox.supersede(&due(2, 3).decision);
+        assert_eq!(outbox.done(&left, &Receipt::Unreachable.into(), 0), DeliveryResult::Settled);
+        assert!(outbox.is_empty() && outbox.under_way() == 0 && outbox.deadline().is_none());
     }
 
     #[test]

@@ -447,6 +447,10 @@ impl ControlThread {
                     // The caller may have gone away.
                     let _gone = reply.send(Err(NotDurable.into()));
                 }
+                for (reply, followed) in waiting.following.drain(..) {
+                    // Should tripline end before they are durable, they are read again at the next start.
+                    let _gone = reply.send(followed);
+                }
                 return;
             }
             if !self.durable.swap(true, Ordering::Relaxed) {
@@ -500,7 +504,7 @@ impl ControlThread {
         if decision.carried_out {
             // It ends only after this thread.
             let _ended = self.watchlist.send(Arc::clone(&decision));
-            for store in &self.stores {
+            for store in self.stores.iter().filter(|store| store.feed != Feed::Taken) {
                 let (decision, arrived) = (Arc::clone(&decision), Some(arrived));
                 store.send(Due { decision, arrived, again: false });
             }
@@ -518,7 +522,8 @@ impl ControlThread {
         let decision = Arc::new(decision);
         // It ends only after this thread.
         let _ended = self.watchlist.send(Arc::clone(&decision));
-        for store in self.stores.iter().filter(|store| store.feed == Feed::All) {
+        // Those that are not this instance's own learn that what is older is not due any more.
+        for store in &self.stores {
             store.send(Due { decision: Arc::clone(&decision), arrived: None, again: false });
         }
     }

@@ -140,7 +140,6 @@ pub(super) fn start(
         tokio::spawn(task.run(news, backlog, behind))
     });
     let started = started.collect();
-    outboxes.retain(|one| one.feed != Feed::Taken);
     (outboxes, started)
 }
 
@@ -189,16 +188,14 @@ impl DeliveryTask {
             let wake = work.wake(under_way_max);
             tokio::select! {
                 due = news.recv(), if open => match due {
-                    Some(due) => work.take(due),
+                    Some(due) => work.take(due, self.store.is_local()),
                     None => open = false,
                 },
                 Some((delivery, due)) = deliveries.next(), if !deliveries.is_empty() => {
                     #[cfg(feature = "failpoints")]
                     fail::fail_point!("outbox.delivered", |_| std::process::abort());
                     if has_taken(delivery.receipt) && !due.again {
-                        for store in &behind {
-                            store.send(due.clone());
-                        }
+                        send_to(&behind, &due);
                     }
                     self.settle(&mut work, delivery, &due).await;
                 }
@@ -302,11 +299,13 @@ impl DeliveryTask {
             for (credential, held) in page.newer.iter().take(NAMED_MAX) {
                 tracing::warn!(
                     store, %credential, generation = held.generation.0, status = ?held.status,
-                    "the store holds a newer decision than this journal, written by another \
-                     instance or by hand; the journal adopts it"
+                    "the store holds a newer decision, written by another instance or by hand; this instance \
+                     follows it"
                 );
             }
-            let _ended = self.control.held(page.newer).await;
+            // It waits for no answer: while the journal can't be written there is none.
+            let (reply, _unheard) = tokio::sync::oneshot::channel();
+            let _ended = self.control.send(ControlMessage::Held(page.newer, reply)).await;
         }
         work.comparing = if let Some(from) = page.next {
             ComparisonStep::Next(from)
@@ -396,6 +395,12 @@ impl DeliveryTask {
     }
 }
 
+fn send_to(stores: &[StoreOutbox], due: &Due) {
+    for store in stores {
+        store.send(due.clone());
+    }
+}
+
 /// Whether a store has a decision in its order; it may have no way to carry it out.
 const fn has_taken(receipt: Receipt) -> bool {
     matches!(receipt, Receipt::Applied | Receipt::Already | Receipt::Unsupported)
@@ -427,11 +432,16 @@ impl DeliveryWork {
         u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Takes a new decision; an older one on the same credential is not reported any more.
-    fn take(&mut self, due: Due) {
+    /// Takes a new decision; an older one on the same credential is not reported any more. That of another
+    /// instance is delivered by that one, but to a store of this instance alone.
+    fn take(&mut self, due: Due, is_local: bool) {
         self.backlog.remove(&due.decision.credential);
-        let now_ms = self.now_ms();
-        self.outbox.push(due, now_ms);
+        if due.decision.origin.is_some() && !is_local {
+            self.outbox.supersede(&due.decision);
+        } else {
+            let now_ms = self.now_ms();
+            self.outbox.push(due, now_ms);
+        }
     }
 
     /// The page to compare next, if it is time and nothing waits that would change the answer.

@@ -13,16 +13,22 @@ use crate::daemon::start_error::StartError;
 use crate::model::decision::Vote;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long after an error it is tried again. Chosen.
 const PAUSE: Duration = Duration::from_millis(500);
 
+/// How often all that is in force is read, though nothing is known to be missing: a failover may lose what no one
+/// notices. Chosen: a million entries take seconds.
+const SCAN_EVERY: Duration = Duration::from_hours(1);
+
 /// Why it ended for now.
 enum Stop {
     /// The control plane has ended.
     Ended,
+    /// Changes may be missing.
+    Gap,
     /// The store could not be read.
     Failed(String),
 }
@@ -63,29 +69,29 @@ async fn follow(
     let mut is_known = false;
     let mut fails = false;
     loop {
-        let read = catch_up(&mut reader, &control, is_known, &metrics).await;
-        let stop = match read {
+        let stop = match catch_up(&mut reader, &control, is_known, &metrics).await {
             Ok(()) => {
-                if std::mem::take(&mut fails) {
-                    tracing::info!("the decisions of other instances are read again");
-                }
                 is_known = true;
-                metrics.following.set(1);
                 caught_up.store(true, Ordering::Relaxed);
-                follow_changes(&mut reader, &control, &metrics).await
+                follow_changes(&mut reader, &control, (&metrics, &mut fails)).await
             }
             Err(stop) => stop,
         };
-        let Stop::Failed(error) = stop else { return };
-        metrics.following.set(0);
-        if !std::mem::replace(&mut fails, true) {
-            tracing::warn!(
-                error,
-                "the decisions of other instances can't be read; until they can, what is ordered there is \
-                 not in force at this instance"
-            );
+        match stop {
+            Stop::Ended => return,
+            Stop::Gap => is_known = false,
+            Stop::Failed(error) => {
+                metrics.following.set(0);
+                if !std::mem::replace(&mut fails, true) {
+                    tracing::warn!(
+                        error,
+                        "the decisions of other instances can't be read; until they can, what is ordered \
+                         there is not in force at this instance"
+                    );
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -113,13 +119,25 @@ async fn catch_up(
 async fn follow_changes(
     reader: &mut ChangeReader,
     control: &ControlPlane,
-    metrics: &FleetMetrics,
+    (metrics, fails): (&FleetMetrics, &mut bool),
 ) -> Stop {
-    loop {
+    let begun = Instant::now();
+    while begun.elapsed() < SCAN_EVERY {
         let news = match reader.next().await {
-            Ok(news) => news,
+            Ok(Some(news)) => news,
+            Ok(None) => {
+                tracing::warn!(
+                    "changes of other instances may be missing; all in force is read again"
+                );
+                tokio::time::sleep(PAUSE).await;
+                return Stop::Gap;
+            }
             Err(error) => return error.into(),
         };
+        metrics.following.set(1);
+        if std::mem::take(fails) {
+            tracing::info!("the decisions of other instances are read again");
+        }
         if control.is_ended() {
             return Stop::Ended;
         }
@@ -129,6 +147,7 @@ async fn follow_changes(
             return Stop::Ended;
         }
     }
+    Stop::Gap
 }
 
 /// Lets the other instances hear of the votes that are given here, in their order, until there are no more.
@@ -137,6 +156,10 @@ async fn share_votes(store: RedisStore, mut votes: mpsc::UnboundedReceiver<Vote>
         while let Err(error) = store.share_vote(&vote).await {
             if votes.is_closed() {
                 return;
+            }
+            if !(error.is_io_error() || error.is_timeout() || error.is_connection_dropped()) {
+                tracing::error!(%error, by = %vote.by, "a vote can't be shared with other instances");
+                break;
             }
             tracing::debug!(%error, "a vote could not be shared yet");
             tokio::time::sleep(PAUSE).await;

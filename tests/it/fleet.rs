@@ -68,6 +68,19 @@ impl Fleet {
     }
 }
 
+/// A webhook as a store.
+fn webhook(receiver: &Receiver, secrets: &TempDir) -> String {
+    let secret = secrets.path().join("secret");
+    let encoded = base64::engine::general_purpose::STANDARD.encode([7; 32]);
+    std::fs::write(&secret, format!("whsec_{encoded}")).expect("written");
+    format!(
+        "[auth_store.webhook.gateway]\nurl = \"{}\"\nsecret_file = \"{}\"\n\
+         [egress]\nnetworks = [\"127.0.0.0/8\"]\n",
+        receiver.url("/"),
+        secret.display()
+    )
+}
+
 fn status_in_redis(redis: &RedisServer, id: &str) -> String {
     redis.ask(&["HGET", &format!("tripline:credential:{{api_key:{id}}}"), "status"])
 }
@@ -199,6 +212,101 @@ fn an_instance_that_joins_is_not_ready_before_it_knows_what_is_in_force() {
     fleet.redis.resume();
 }
 
+/// An instance that stood still while the stream was cut, or that can't read votes, is not deaf to what others decide.
+#[test]
+fn an_instance_that_may_have_missed_changes_reads_all_again() {
+    if skipped("redis") {
+        return;
+    }
+    let fleet = Fleet::start(2, "");
+    fleet.at(0).order("revoke", "key_0");
+    fleet.all_answer("key_0", 403);
+    for round in 0..3 {
+        fleet.at(1).pause();
+        fleet.at(0).order("revoke", &format!("missed_{round}"));
+        let missed = format!("missed_{round}");
+        until("Redis has it", SOON, || {
+            let key = format!("tripline:credential:{{api_key:{missed}}}");
+            let held: Option<String> = fleet.redis.ask(&["HGET", &key, "status"]);
+            held.filter(|status| status == "revoked")
+        });
+        fleet.redis.ask::<i64>(&["DEL", "tripline:changes"]);
+        fleet.at(0).order("revoke", &format!("after_{round}"));
+        fleet.at(1).resume();
+        fleet.all_answer(&format!("after_{round}"), 403);
+        fleet.all_answer(&missed, 403);
+    }
+    // A change whose entry can't be written is not in force, and is written once it can be.
+    let highest = "18446744073709551615-18446744073709551615";
+    fleet.redis.ask::<String>(&["XADD", "tripline:changes", highest, "a", "b"]);
+    fleet.at(0).order("revoke", "key_1");
+    std::thread::sleep(Duration::from_millis(300));
+    let key = "tripline:credential:{api_key:key_1}";
+    assert_eq!(fleet.redis.ask::<Option<String>>(&["HGET", key, "status"]), None);
+    fleet.redis.ask::<i64>(&["DEL", "tripline:changes"]);
+
+    fleet.redis.ask::<()>(&["SET", "tripline:changes:votes", "foreign"]);
+    fleet.at(1).order("revoke", "key_2");
+    fleet.all_answer("key_2", 403);
+    fleet.at(1).order("restore", "key_2");
+    fleet.all_answer("key_2", 200);
+}
+
+/// An entry with times that no journal can hold would keep each instance that followed it from starting again.
+#[test]
+fn an_entry_that_tripline_cannot_have_written_is_followed_by_none() {
+    if skipped("redis") {
+        return;
+    }
+    let mut fleet = Fleet::start(2, "");
+    for (key, at) in
+        [("key_1", "9223372036854775807"), ("key_2", "-1"), ("key_3", "253402300799001")]
+    {
+        let origin = format!(
+            r#"{{"credential":"api_key:{key}","instance":"00000000000000aa","base":0,"by":"ada","at":{at}}}"#
+        );
+        let fields = ["decision", "d_00000000000000aa", "generation", "5", "status", "revoked"];
+        let mut words = vec!["XADD", "tripline:changes", "*"];
+        words.extend(fields);
+        words.extend(["origin", &origin]);
+        fleet.redis.ask::<String>(&words);
+    }
+    fleet.at(0).order("revoke", "key_4");
+    fleet.all_answer("key_4", 403);
+    for key in ["key_1", "key_2", "key_3"] {
+        assert!(fleet.running().all(|daemon| daemon.check(key) == 200), "{key}");
+    }
+    fleet.stop(1);
+    fleet.start_again(1);
+    fleet.all_answer("key_4", 403);
+}
+
+/// A receiver that is away until another instance has put the key back gets no revocation after that.
+#[test]
+fn a_webhook_gets_nothing_that_its_instance_knows_to_be_superseded() {
+    if skipped("redis") {
+        return;
+    }
+    let (receiver, secrets) = (Receiver::start(), tempfile::tempdir().expect("a folder"));
+    let fleet = Fleet::start(2, &webhook(&receiver, &secrets));
+    receiver.answer(503);
+    fleet.at(0).order("revoke", "key_1");
+    fleet.all_answer("key_1", 403);
+    until("it was tried", SOON, || (!receiver.received().is_empty()).then_some(()));
+    fleet.at(1).order("restore", "key_1");
+    fleet.all_answer("key_1", 200);
+    let tried = receiver.received().len();
+    receiver.answer(200);
+    until("the receiver has the restoration", SOON, || {
+        let last = receiver.received().last()?.body.clone();
+        String::from_utf8_lossy(&last).contains("restore").then_some(())
+    });
+    std::thread::sleep(Duration::from_secs(6));
+    let later = receiver.received().split_off(tried);
+    let revokes = |body: &[u8]| String::from_utf8_lossy(body).contains("\"revoke\"");
+    assert!(later.iter().skip(1).all(|request| !revokes(&request.body)), "{later:?}");
+}
+
 /// Random orders at random instances, which are killed and started again meanwhile.
 #[test]
 fn a_thousand_orders_at_random_instances_agree_over_twenty_kills() {
@@ -279,16 +387,7 @@ fn a_webhook_of_two_instances_gets_only_what_redis_has_taken_and_rising_generati
         return;
     }
     let (receiver, secrets) = (Receiver::start(), tempfile::tempdir().expect("a folder"));
-    let secret = secrets.path().join("secret");
-    let encoded = base64::engine::general_purpose::STANDARD.encode([7; 32]);
-    std::fs::write(&secret, format!("whsec_{encoded}")).expect("written");
-    let webhook = format!(
-        "[auth_store.webhook.gateway]\nurl = \"{}\"\nsecret_file = \"{}\"\n\
-         [egress]\nnetworks = [\"127.0.0.0/8\"]\n",
-        receiver.url("/"),
-        secret.display()
-    );
-    let fleet = Fleet::start(2, &webhook);
+    let fleet = Fleet::start(2, &webhook(&receiver, &secrets));
     fleet.redis.pause();
     for daemon in fleet.running() {
         daemon.order("revoke", "key_1");

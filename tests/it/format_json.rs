@@ -77,7 +77,7 @@ fn decision() -> impl Strategy<Value = Decision> {
                 tenant: finding.tenant,
                 generation,
                 base: Generation(generation.0 / 2),
-                origin: (generation.0 % 3 == 0).then_some(InstanceId(generation.0)),
+                origin: generation.0.is_multiple_of(3).then_some(InstanceId(generation.0)),
                 wanted: finding.action,
                 order,
                 mode,

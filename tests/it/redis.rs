@@ -569,7 +569,7 @@ fn the_rights_that_are_documented_suffice() {
         assert_eq!((entries.len(), next), (1, None));
         let wanted = decision("key_2", REVOKE, 1);
         store.carry_out(&wanted).await;
-        let news = reader.next().await?;
+        let news = reader.next().await?.expect("nothing is missing");
         assert_eq!(news.entries[0].1.decision, Some(wanted.id));
         Ok::<(), redis::RedisError>(())
     };

@@ -104,7 +104,11 @@ fn receipts_schema() -> Object {
 
 impl DecisionAnswer {
     fn new(state: &DecisionsState, decision: Decision) -> Self {
-        let told = state.stores.iter().filter(|store| store.takes(&decision.credential));
+        // One that is followed is delivered to the others by the instance that made it.
+        let is_told = |store: &&AuthStore| {
+            store.takes(&decision.credential) && (store.is_local() || decision.origin.is_none())
+        };
+        let told = state.stores.iter().filter(is_told);
         let receipts = state.recent.receipts(decision.id).filter(|_| decision.carried_out);
         let stores = receipts.map(|receipts| {
             let answered = |name: &str| receipts.get(name).map_or(WAITING, |one| one.as_str());

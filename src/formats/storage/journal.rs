@@ -234,8 +234,10 @@ pub fn encode_vote(vote: &Vote) -> String {
 
 /// Reads a vote of another instance; none if tripline can't have written it.
 pub fn decode_vote(text: &str) -> Option<Vote> {
-    let ballot = serde_json::from_str::<Ballot>(text).ok().filter(|_| text.len() <= VOTE_BYTES_MAX);
-    ballot?.read().ok()
+    if text.len() > VOTE_BYTES_MAX {
+        return None;
+    }
+    serde_json::from_str::<Ballot>(text).ok()?.read().ok()
 }
 
 impl EntryJson {

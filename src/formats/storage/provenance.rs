@@ -14,6 +14,12 @@ use std::borrow::Cow;
 /// The longest text that is read. Unit: bytes. Chosen: an id, a name and a tenant are at most a few hundred each.
 const BYTES_MAX: usize = 8_192;
 
+/// The end of the year 9999. Unit: milliseconds since 1970.
+const YEAR_9999_MS: i64 = 253_402_300_799_000;
+
+/// The longest reason that is kept. Unit: bytes. Chosen: longer than the API takes.
+const REASON_BYTES_MAX: usize = 4_096;
+
 #[derive(Serialize, Deserialize)]
 struct Written<'a> {
     credential: Cow<'a, str>,
@@ -47,15 +53,32 @@ pub fn encode(decision: &Decision, instance: InstanceId) -> String {
     serde_json::to_string(&written).unwrap_or_default()
 }
 
-/// Reads it, with the reason that stands elsewhere; none if tripline can't have written it.
+/// The beginning of a reason, cut between characters.
+fn beginning(reason: &str) -> &str {
+    reason.get(..reason.floor_char_boundary(REASON_BYTES_MAX)).unwrap_or_default()
+}
+
+/// Whether a decision can have that time, which has to be written as RFC 3339 and read again.
+pub fn is_possible(time: EventTime) -> bool {
+    (0..=YEAR_9999_MS).contains(&time.ms())
+}
+
+/// Reads it, with the reason that stands elsewhere, of which the beginning is kept; none if tripline can't have
+/// written it.
 pub fn decode(text: &str, reason: &str) -> Option<(Credential, Provenance)> {
-    let written: Written<'_> =
-        serde_json::from_str(text).ok().filter(|_| text.len() <= BYTES_MAX)?;
+    if text.len() > BYTES_MAX {
+        return None;
+    }
+    let written: Written<'_> = serde_json::from_str(text).ok()?;
+    let times = [Some(written.at), written.until, written.expires];
+    if !times.into_iter().flatten().all(|ms| is_possible(EventTime::from_ms(ms))) {
+        return None;
+    }
     let provenance = Provenance {
         instance: InstanceId::parse(&written.instance)?,
         base: Generation(written.base),
         by: written.by.as_ref().into(),
-        reason: reason.to_owned(),
+        reason: beginning(reason).to_owned(),
         at: EventTime::from_ms(written.at),
         until: written.until.map(EventTime::from_ms),
         expires: written.expires.map(EventTime::from_ms),
@@ -63,4 +86,70 @@ pub fn decode(text: &str, reason: &str) -> Option<(Credential, Provenance)> {
         waits: written.waits,
     };
     Some((Credential::parse(&written.credential).ok()?, provenance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{REASON_BYTES_MAX, YEAR_9999_MS, decode};
+    use crate::formats::storage::journal::{Entry, Link, encode, read_line};
+    use crate::model::credential::Credential;
+    use crate::model::decision::{Decision, DecisionId, Generation, Mode, Order};
+    use crate::model::finding::Action;
+    use proptest::prelude::*;
+
+    fn time() -> impl Strategy<Value = i64> {
+        prop_oneof![any::<i64>(), -1_000_i64..1_000, (YEAR_9999_MS - 1_000)..(YEAR_9999_MS + 1_000)]
+    }
+
+    proptest! {
+        /// An instance that followed a decision whose line it can't read again would never start again.
+        #[test]
+        fn the_journal_of_each_decision_that_is_believed_can_be_read_again(
+            at in time(),
+            until in prop::option::of(time()),
+            expires in prop::option::of(time()),
+            (by, tenant, reason) in (".{0,40}", ".{0,40}", ".{0,40}"),
+        ) {
+            let json = serde_json::json!({
+                "credential": "api_key:k", "instance": "00000000000000aa", "base": 1, "by": by,
+                "at": at, "until": until, "expires": expires, "tenant": tenant,
+            });
+            if let Some((credential, from)) = decode(&json.to_string(), &reason) {
+                let order = Order::Act(Action::Revoke);
+                let decision = Decision {
+                    id: DecisionId::of(&credential, Generation(2), from.at, (None, order)),
+                    finding: None,
+                    credential,
+                    tenant: from.tenant,
+                    generation: Generation(2),
+                    base: from.base,
+                    origin: Some(from.instance),
+                    wanted: Action::Revoke,
+                    order,
+                    mode: Mode::Revoke,
+                    carried_out: true,
+                    held_by: Vec::new(),
+                    until: from.until,
+                    at: from.at,
+                    expires: from.expires,
+                    by: from.by,
+                    reason: from.reason,
+                    evidence: Vec::new(),
+                };
+                let entry = Entry::Decision(Box::new(decision));
+                let (line, _) = encode(&entry, 1, &Link::first());
+                prop_assert_eq!(read_line(&line).ok(), Some(entry));
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_and_a_long_origin_is_not_read() {
+        let json = r#"{"credential":"k","instance":"00000000000000aa","base":0,"by":"ada","at":0}"#;
+        let (credential, from) = decode(json, &"é".repeat(REASON_BYTES_MAX)).expect("it is one");
+        assert_eq!(credential, Credential::parse("k").expect("valid"));
+        assert_eq!(from.reason.len(), REASON_BYTES_MAX);
+        let padded = format!("{json}{}", " ".repeat(10_000));
+        assert_eq!(decode(&padded, ""), None);
+    }
 }

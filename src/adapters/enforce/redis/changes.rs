@@ -7,7 +7,7 @@
 //! changes may be missing, and it begins again.
 //!
 //! **Invariant.** A change that is in the stream when a reader begins, or comes later, is in the scan or
-//! among the changes, or [`ChangeReader::is_whole`] says no.
+//! among the changes, or [`ChangeReader::next`] says that some may be missing.
 
 use super::entry::{FIELDS, read_fields};
 use super::store::{RedisStore, one};
@@ -55,6 +55,8 @@ pub struct ChangeReader {
     /// The ids of the newest change and the newest vote that were read.
     last: String,
     last_vote: String,
+    /// Whether votes are read by a request of their own, so that changes are read without them.
+    reads_apart: bool,
 }
 
 /// Where a scan goes on: at that cursor of that node; of one server there is one.
@@ -71,11 +73,11 @@ impl RedisStore {
     /// # Errors
     /// When the place can't be used.
     pub fn change_reader(&self) -> Result<ChangeReader, ServerAddressError> {
-        let response_timeout = ANSWER_WITHIN;
+        let response_timeout = self.params.place.response_timeout.max(ANSWER_WITHIN);
         let place = ServerAddress { response_timeout, ..self.params.place.clone() };
         let link = Arc::new(Link::new(&place)?);
         let (last, last_vote) = (NOTHING.to_owned(), NOTHING.to_owned());
-        Ok(ChangeReader { store: self.over(link), last, last_vote })
+        Ok(ChangeReader { store: self.over(link), last, last_vote, reads_apart: false })
     }
 
     /// Lets other instances hear of a vote.
@@ -111,27 +113,38 @@ impl ChangeReader {
         Ok(())
     }
 
-    /// Whether the change that was read last is still there, so that none can be missing. An empty stream
-    /// proves nothing.
+    /// Whether the change that was read last is still there, so that none can be missing.
     ///
     /// # Errors
     /// An error of Redis or the network.
     pub async fn is_whole(&self) -> Result<bool, RedisError> {
-        if self.last == NOTHING {
-            return Ok(false);
+        self.has(&self.last).await
+    }
+
+    /// Whether the stream has a change. Before the first one it lacks none.
+    async fn has(&self, id: &str) -> Result<bool, RedisError> {
+        if id == NOTHING {
+            return Ok(true);
         }
         let (live, number) = self.store.link.connection().await?;
         let mut asked = cmd("XRANGE");
-        asked.arg(&self.store.params.stream).arg(&self.last).arg(&self.last);
+        asked.arg(&self.store.params.stream).arg(id).arg(id);
         let found: StreamRangeReply = self.store.noted(one(live, asked).await, number).await?;
         Ok(!found.ids.is_empty())
     }
 
-    /// The next changes and votes; waits for up to a second until there is one.
+    /// The next changes and votes, for which it waits for up to a second; none if changes may be missing, as
+    /// where the stream was cut, emptied or lost since it was read last.
     ///
     /// # Errors
     /// An error of Redis or the network.
-    pub async fn next(&mut self) -> Result<News, RedisError> {
+    pub async fn next(&mut self) -> Result<Option<News>, RedisError> {
+        let before = self.last.clone();
+        let news = self.read().await?;
+        Ok(self.has(&before).await?.then_some(news))
+    }
+
+    async fn read(&mut self) -> Result<News, RedisError> {
         let (live, number) = self.store.link.connection().await?;
         let (changes, votes) = (&self.store.params.stream, self.store.votes_key());
         let read = |streams: &[(&str, &str)], block: bool| {
@@ -148,16 +161,30 @@ impl ChangeReader {
         };
         let after =
             [(changes.as_str(), self.last.as_str()), (votes.as_str(), self.last_vote.as_str())];
-        let found = if self.store.link.is_cluster() {
-            // They lie in different slots.
+        let found = if self.store.link.is_cluster() || self.reads_apart {
+            // They lie in different slots, or one of them is no stream.
             let [first, second] = after;
             match read(&[first], true).await {
-                Ok(found) => read(&[second], false).await.map(|votes| [found, votes]),
+                Ok(found) => {
+                    let votes = read(&[second], false).await.inspect_err(|error| {
+                        tracing::debug!(%error, "votes of other instances can't be read");
+                    });
+                    Ok([found, votes.unwrap_or_default()])
+                }
                 Err(error) => Err(error),
             }
         } else {
             read(&after, true).await.map(|found| [found, None])
         };
+        if found.as_ref().is_err_and(|error| !self.reads_apart && error.code() == Some("WRONGTYPE"))
+        {
+            tracing::error!(
+                changes = self.store.params.stream,
+                votes,
+                "a key in the place of a stream of tripline is none; rename it or name another stream"
+            );
+            self.reads_apart = true;
+        }
         let found = self.store.noted(found, number).await?;
         let mut news = News::default();
         for key in found.into_iter().flatten().flat_map(|reply| reply.keys) {

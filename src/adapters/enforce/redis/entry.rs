@@ -50,10 +50,18 @@ pub(super) fn read_fields(
         decision: Some(DecisionId::parse(decision?)?),
         status: status.transpose().ok()?,
         finding: finding.and_then(FindingId::parse),
-        until: until.and_then(|seconds| seconds.parse().ok()).map(EventTime::from_s),
+        until: time(until)?,
         provenance: provenance.map(Arc::new),
     };
     Some((held, credential))
+}
+
+/// Reads seconds since 1970; none where there are none. Outer none: no decision ends then.
+#[expect(clippy::option_option, reason = "no time, and none that can be")]
+fn time(seconds: Option<&str>) -> Option<Option<EventTime>> {
+    let Some(seconds) = seconds.filter(|seconds| !seconds.is_empty()) else { return Some(None) };
+    let time = EventTime::from_s(seconds.parse().ok()?);
+    provenance::is_possible(time).then_some(Some(time))
 }
 
 #[cfg(test)]

@@ -39,10 +39,17 @@ for _, words in ipairs(cjson.decode(ARGV[14])) do
   redis.call(unpack(words))
 end
 
+-- Before the hash: an entry that can't be written is a decision that is not in force, and is tried again.
+if KEYS[2] then
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[11], '*',
+    'decision', ARGV[1], 'generation', ARGV[2], 'status', ARGV[3], 'kind', ARGV[4], 'id', ARGV[5],
+    'reason', ARGV[6], 'finding', ARGV[7], 'until', ARGV[8], 'at', ARGV[9], 'origin', ARGV[17])
+end
 redis.call('HSET', KEYS[1], 'decision', ARGV[1], 'generation', ARGV[2], 'status', ARGV[3],
   'finding', ARGV[7], 'origin', ARGV[17])
+redis.call('HSET', KEYS[1], 'reason', ARGV[6])
 if ARGV[13] == '1' then
-  redis.call('HSET', KEYS[1], 'reason', ARGV[6], 'until', ARGV[8], 'at', ARGV[9])
+  redis.call('HSET', KEYS[1], 'until', ARGV[8], 'at', ARGV[9])
 end
 if ARGV[10] == '' then
   redis.call('PERSIST', KEYS[1])
@@ -50,11 +57,6 @@ else
   redis.call('EXPIREAT', KEYS[1], ARGV[10])
 end
 
-if KEYS[2] then
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[11], '*',
-    'decision', ARGV[1], 'generation', ARGV[2], 'status', ARGV[3], 'kind', ARGV[4], 'id', ARGV[5],
-    'reason', ARGV[6], 'finding', ARGV[7], 'until', ARGV[8], 'at', ARGV[9], 'origin', ARGV[17])
-end
 if ARGV[12] ~= '' then
   redis.call('PUBLISH', ARGV[12], cjson.encode({
     decision = ARGV[1], generation = tonumber(ARGV[2]), status = ARGV[3], kind = ARGV[4],
