@@ -10,21 +10,16 @@
 //! A restoring person has the last word on what they saw: on findings that had opened by then
 //! nothing is done for an hour; if they go on for longer, or begin again, they are judged again.
 
-use super::params::OTHER;
-use super::params::Params;
-use super::params::SELF;
-
-use super::shared_tokens::TokenRequest;
-
 use super::approvals::{self, Approvals, PendingApproval};
 use super::dedup::{DECIDED_MS, Memory, SafeguardState};
 use super::enforcement_state::EnforcementTable;
+use super::params::{OTHER, Params, SELF};
 use super::policy::common_cause;
 use super::policy::ledger::Ledger;
 use super::policy::revocation_limit::RevocationLimit;
 use super::policy::verdict::{self, Draft, Verdict};
 use super::safeguards::Safeguards;
-use super::shared_tokens::SharedTokens;
+use super::shared_tokens::{SharedTokens, TokenRequest};
 use crate::model::credential::Credential;
 use crate::model::decision::{
     Decision, DecisionId, EnforcementState, Generation, InstanceId, Mode, Order, Safeguard, Status,
