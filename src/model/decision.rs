@@ -408,7 +408,7 @@ pub struct Provenance {
 }
 
 /// A store's entry about a credential.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Holding {
     /// The rank of the decision that it holds.
     pub generation: Generation,
@@ -427,14 +427,7 @@ pub struct Holding {
 impl From<Generation> for Holding {
     /// A store that says no more than the generation.
     fn from(generation: Generation) -> Self {
-        Self {
-            generation,
-            decision: None,
-            status: None,
-            finding: None,
-            until: None,
-            provenance: None,
-        }
+        Self { generation, ..Self::default() }
     }
 }
 
