@@ -143,6 +143,14 @@ impl EnforcementTable {
         }
     }
 
+    /// Notes the rank of a decision of another instance that is like the one in force: the next decision knows it.
+    pub fn know(&mut self, credential: &Credential, generation: Generation) {
+        let place = self.entries.place_of(credential);
+        if let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) {
+            entry.base = entry.base.max(generation);
+        }
+    }
+
     fn in_force(&self, place: u32) -> Option<EnforcementState> {
         let entry = self.entries.get(place)?;
         Some(entry.in_force(self.forgets_of.get(&place).copied()))

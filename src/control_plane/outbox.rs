@@ -59,6 +59,8 @@ struct QueuedDelivery {
     /// None while it is under way.
     turn: Option<DueOrder>,
     attempts: u32,
+    /// Whether it ends with the delivery that is under way.
+    is_over: bool,
 }
 
 /// The outbox.
@@ -95,15 +97,17 @@ impl Outbox {
             Some(one) if one.due.decision.generation >= due.decision.generation => {}
             Some(one) => {
                 one.due = due;
-                one.attempts = 0;
+                (one.attempts, one.is_over) = (0, false);
                 if let Some(turn) = one.turn.take() {
                     self.turns.remove(&turn);
                     self.enqueue(credential, now_ms);
                 }
             }
             None => {
-                self.waiting
-                    .insert(credential.clone(), QueuedDelivery { due, turn: None, attempts: 0 });
+                self.waiting.insert(
+                    credential.clone(),
+                    QueuedDelivery { due, turn: None, attempts: 0, is_over: false },
+                );
                 self.enqueue(credential, now_ms);
             }
         }
@@ -112,11 +116,15 @@ impl Outbox {
     /// Forgets what is older than a decision of another instance, which delivers that.
     pub fn supersede(&mut self, decision: &Decision) {
         let credential = &decision.credential;
-        let is_older = |one: &QueuedDelivery| one.due.decision.generation < decision.generation;
-        if self.waiting.get(credential).is_some_and(is_older)
-            && let Some(turn) = self.waiting.remove(credential).and_then(|one| one.turn)
-        {
-            self.turns.remove(&turn);
+        let waiting = self.waiting.get_mut(credential);
+        let older = waiting.filter(|one| one.due.decision.generation < decision.generation);
+        let Some(older) = older else { return };
+        match older.turn {
+            None => older.is_over = true,
+            Some(turn) => {
+                self.turns.remove(&turn);
+                self.waiting.remove(credential);
+            }
         }
     }
 
@@ -158,7 +166,7 @@ impl Outbox {
             self.enqueue(credential.clone(), now_ms);
             return DeliveryResult::Superseded;
         }
-        if receipt.is_settled() {
+        if receipt.is_settled() || one.is_over {
             self.waiting.remove(credential);
             return DeliveryResult::Settled;
         }
@@ -253,6 +261,17 @@ mod tests {
         outbox.supersede(&due(2, 3).decision);
         assert_eq!(outbox.done(&left, &Receipt::Unreachable.into(), 0), DeliveryResult::Settled);
         assert!(outbox.is_empty() && outbox.under_way() == 0 && outbox.deadline().is_none());
+        // A newer one waits for the end of that which is under way, and is delivered once.
+        outbox.push(due(3, 1), 0);
+        let under_way = outbox.next(0).expect("due");
+        outbox.supersede(&due(3, 2).decision);
+        outbox.push(due(3, 3), 0);
+        assert!(outbox.next(0).is_none(), "deliveries on one credential never overlap");
+        outbox.done(&under_way, &Receipt::Applied.into(), 0);
+        let newer = outbox.next(0).expect("due");
+        assert_eq!(newer.decision.generation, Generation(3));
+        assert_eq!(outbox.done(&newer, &Receipt::Applied.into(), 0), DeliveryResult::Settled);
+        assert!(outbox.next(0).is_none() && outbox.is_empty());
     }
 
     #[test]

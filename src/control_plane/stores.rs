@@ -45,6 +45,11 @@ impl Control {
             self.approvals.on_made_again(refused.id, &decision);
             return Some(decision);
         }
+        if held.generation == mine.generation && is_alike(contender(&mine), theirs) {
+            // As two instances that judge one finding decide: the store need not change again.
+            self.states.know(&refused.credential, held.generation);
+            return None;
+        }
         if held.generation > mine.generation {
             return Some(self.follow(&refused.credential, held, now));
         }
@@ -177,13 +182,17 @@ pub fn follows(mine: &EnforcementState, held: &Holding, me: InstanceId) -> bool 
     let base = from.map_or(before, |from| from.base);
     // The store takes no decision that does not know those it has taken.
     let knew_mine = is_own || mine.is_followed || base >= mine.generation;
-    let is_news = held.decision != Some(mine.decision) && held.generation > mine.known();
-    is_news && knew_mine && held.generation > mine.generation
+    held.decision != Some(mine.decision) && held.generation > mine.generation && knew_mine
 }
 
 /// Whether that author is a person.
 fn is_person(by: &str) -> bool {
     by != SELF && by != OTHER
+}
+
+/// Whether tripline decided the same twice.
+fn is_alike(mine: Contender, theirs: Contender) -> bool {
+    mine.status == theirs.status && !mine.by_person && !theirs.by_person
 }
 
 fn contender(mine: &EnforcementState) -> Contender {

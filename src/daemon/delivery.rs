@@ -144,8 +144,8 @@ pub(super) fn start(
 }
 
 impl DeliveryTask {
-    /// Delivers until the control plane has ended and nothing is under way any more.
-    /// Hands over to the stores `behind` it what it has taken.
+    /// Delivers until the control plane has ended and nothing is under way any more; hands the stores `behind`
+    /// this one the decisions that it has taken.
     pub(super) async fn run(
         self,
         mut news: mpsc::UnboundedReceiver<Due>,
@@ -375,7 +375,7 @@ impl DeliveryTask {
         if let Some(held) = delivery.held.filter(|_| done != DeliveryResult::Superseded) {
             tracing::warn!(
                 store, decision = %due.decision.id, held = held.generation.0,
-                "the store holds a newer generation than this journal knows"
+                "the store refused a decision that was made without knowledge of the one it holds"
             );
             let stale = ControlMessage::Stale(Arc::clone(&due.decision), held);
             let _ended = self.control.send(stale).await;

@@ -157,7 +157,8 @@ async fn share_votes(store: RedisStore, mut votes: mpsc::UnboundedReceiver<Vote>
             if votes.is_closed() {
                 return;
             }
-            if !(error.is_io_error() || error.is_timeout() || error.is_connection_dropped()) {
+            // Of a key of another type, or without the right; all else may pass.
+            if matches!(error.code(), Some("WRONGTYPE" | "NOPERM")) {
                 tracing::error!(%error, by = %vote.by, "a vote can't be shared with other instances");
                 break;
             }

@@ -12,7 +12,7 @@ pub(super) enum Feed {
     All,
     /// Those made here.
     MadeHere,
-    /// Those made here, from the outbox of the store that all instances write, once the store that all instances write has taken them: it can't tell by itself that
+    /// Those made here, once the store that all instances write has taken them: this one can't tell by itself that
     /// another instance decided otherwise.
     Taken,
 }

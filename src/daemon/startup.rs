@@ -387,7 +387,6 @@ fn published_keys(stores: &[AuthStore]) -> JwkSet {
     JwkSet { keys: transmitters.flat_map(|transmitter| transmitter.keys().keys).collect() }
 }
 
-/// The embedded store, and those of the configuration.
 /// Opens the embedded store, then all stores, and reads which instance it is.
 fn open_stores(
     settings: &Settings,

@@ -80,6 +80,9 @@ impl Partition {
     /// where it has more. False, and nothing changes, while a checkpoint is being written. Unit: bytes.
     /// Cost: where it shrinks below what it holds, touches every profile.
     pub fn resize(&mut self, bytes: usize) -> bool {
+        if self.params.all_bytes() == bytes {
+            return true;
+        }
         if self.profiles.is_saving() {
             return false;
         }

@@ -518,7 +518,7 @@ fn a_container_check_says_whether_the_daemon_is_ready_by_its_exit_code() {
     let socket = daemon.socket().display().to_string();
     let done = tripline(&["health", "--socket", &socket], &[]);
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
-    assert_eq!(text(&done.stdout), "ok running\nok journal\nready\n");
+    assert_eq!(text(&done.stdout), "ok running\nok journal\nok fleet\nready\n");
     daemon.terminate();
     let done = tripline(&["health", "--socket", &socket], &[]);
     assert_eq!(done.status.code(), Some(69), "{}", text(&done.stdout));

@@ -63,17 +63,20 @@ pub fn fingerprint_key(path: &Path) -> io::Result<Vec<u8>> {
 pub fn instance_id(path: &Path) -> io::Result<InstanceId> {
     match std::fs::read_to_string(path) {
         Ok(text) => InstanceId::parse(text.trim()).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                "it is no instance id of 16 hexadecimal digits",
-            )
+            let error =
+                "it is no instance id of 16 hexadecimal digits; remove it, and another is made";
+            io::Error::new(io::ErrorKind::InvalidData, error)
         }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let made = InstanceId(getrandom::u64().map_err(io::Error::other)?);
+            // A crash leaves either none or a whole one.
+            let unfinished = path.with_extension("new");
             let mut options = OpenOptions::new();
-            let mut file = options.write(true).create_new(true).mode(0o600).open(path)?;
+            let mut file =
+                options.write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
             file.write_all(made.to_string().as_bytes())?;
             file.sync_all()?;
+            std::fs::rename(&unfinished, path)?;
             Ok(made)
         }
         Err(error) => Err(error),

@@ -264,11 +264,14 @@ impl Context {
         }
         for place in places {
             let progress = self.board.lock().get(place).cloned();
-            if let Some(progress) = progress.filter(|progress| !progress.gaps.is_empty())
-                && let Ok((low, _)) = consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT)
-            {
-                self.report_lost(place, &progress, low);
-            }
+            let Some(progress) = progress.filter(|progress| !progress.gaps.is_empty()) else {
+                continue;
+            };
+            // A broker that is away must not keep the group waiting once for each partition.
+            let Ok((low, _)) = consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) else {
+                break;
+            };
+            self.report_lost(place, &progress, low);
         }
         let mut board = self.board.lock();
         board.retain(|place, _| !places.contains(place));
