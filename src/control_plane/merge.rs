@@ -5,7 +5,7 @@
 //! 1. An end (the time of an action is over) holds against nothing.
 //! 2. A person's `restore` holds against all that tripline decided by itself; against what another person
 //!    ordered the later one holds.
-//! 3. Of two actions the more severe holds, whoever ordered it: as at one instance, which refuses an order that
+//! 3. Of two actions the more severe holds, a person's or not: as at one instance, which refuses an order that
 //!    is milder than what is in force.
 //! 4. Of two alike, a person's holds against tripline's; of two people's the one that lasts longer, then the later
 //!    one; of two of tripline's the one that the store has.

@@ -259,7 +259,7 @@ impl World {
         }
     }
 
-    /// Lets all reach the store until nothing changes any more. Time stands still.
+    /// Lets all reach the store until nothing changes any more, at one moment.
     fn settle(&mut self) {
         for instance in &mut self.instances {
             instance.is_cut = false;
