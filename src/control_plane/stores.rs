@@ -30,17 +30,9 @@ impl Control {
         if mine.decision != refused.id {
             return None;
         }
-        let generation = held.generation.max(mine.generation).next();
         let theirs = held_contender(held, &mine);
         if merge::prevails(contender(&mine), theirs, now) {
-            let cause = (refused.finding, refused.order);
-            let decision = Decision {
-                id: DecisionId::of(&refused.credential, generation, refused.at, cause),
-                generation,
-                base: held.generation,
-                origin: None,
-                ..refused.clone()
-            };
+            let decision = above_both(refused.clone(), &mine, held);
             self.states.record(&decision, mine.by_person);
             self.approvals.on_made_again(refused.id, &decision);
             return Some(decision);
@@ -55,14 +47,7 @@ impl Control {
         }
         // No store takes a decision that is no newer than its own: theirs is made again above both.
         let theirs = self.decision_of(&refused.credential, held, Some(&mine), now);
-        let cause = (theirs.finding, theirs.order);
-        let decision = Decision {
-            id: DecisionId::of(&refused.credential, generation, theirs.at, cause),
-            generation,
-            base: held.generation,
-            origin: None,
-            ..theirs
-        };
+        let decision = above_both(theirs, &mine, held);
         self.adopt(&decision);
         Some(decision)
     }
@@ -188,6 +173,14 @@ pub fn follows(mine: &EnforcementState, held: &Holding, me: InstanceId) -> bool 
 /// Whether that author is a person.
 fn is_person(by: &str) -> bool {
     by != SELF && by != OTHER
+}
+
+/// A decision, made again by this instance above what is in force here and what a store holds.
+fn above_both(decision: Decision, mine: &EnforcementState, held: &Holding) -> Decision {
+    let generation = held.generation.max(mine.generation).next();
+    let cause = (decision.finding, decision.order);
+    let id = DecisionId::of(&decision.credential, generation, decision.at, cause);
+    Decision { id, generation, base: held.generation, origin: None, ..decision }
 }
 
 /// Whether tripline decided the same twice.

@@ -9,7 +9,7 @@
 //! **Invariant.** A change that is in the stream when a reader begins, or comes later, is in the scan or
 //! among the changes, or [`ChangeReader::next`] says that some may be missing.
 
-use super::entry::{FIELDS, read_fields};
+use super::entry::{FIELDS, read_fields, texts};
 use super::store::{RedisStore, one};
 use crate::adapters::redis_connection::{Link, Live, ServerAddress, ServerAddressError};
 use crate::formats::storage::journal::{decode_vote, encode_vote};
@@ -236,9 +236,7 @@ impl ChangeReader {
         for (key, row) in keys.iter().zip(rows) {
             // A key of another type or form is none of tripline's.
             let Ok(row) = row else { continue };
-            let text = |at: usize| str::from_utf8(row.get(at)?.as_deref()?).ok();
-            let fields = [0, 1, 2, 3, 4, 5, 6].map(text);
-            let Some((held, Some(credential))) = read_fields(fields) else { continue };
+            let Some((held, Some(credential))) = read_fields(texts(&row)) else { continue };
             // The name within is believed only where it leads to this key.
             if template.of(&credential).as_bytes() == key.as_slice() {
                 entries.push((credential, held));

@@ -29,9 +29,12 @@ pub(super) fn read_row(row: &[Option<Vec<u8>>]) -> Option<Holding> {
     if row.iter().all(Option::is_none) {
         return None;
     }
-    let text = |at: usize| str::from_utf8(row.get(at)?.as_deref()?).ok();
-    let fields = [0, 1, 2, 3, 4, 5, 6].map(text);
-    Some(read_fields(fields).map_or_else(nothing_of_ours, |(held, _)| held))
+    Some(read_fields(texts(row)).map_or_else(nothing_of_ours, |(held, _)| held))
+}
+
+/// The texts of a row; none where a field is missing, or no text.
+pub(super) fn texts(row: &[Option<Vec<u8>>]) -> [Option<&str>; FIELDS.len()] {
+    std::array::from_fn(|at| str::from_utf8(row.get(at)?.as_deref()?).ok())
 }
 
 /// Reads an entry by [`FIELDS`], and the credential that its origin names; none if tripline can't have
