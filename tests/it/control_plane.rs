@@ -24,7 +24,8 @@ fn key(id: &str) -> Credential {
     Credential::parse(id).expect("valid")
 }
 
-fn signal(id: &str, action: Action, opened: EventTime, change: Change) -> Signal {
+/// A finding of a limit about that credential, as the data plane signals it.
+pub fn signal(id: &str, action: Action, opened: EventTime, change: Change) -> Signal {
     let credential = key(id);
     let finding = Finding {
         id: FindingId::of(&credential, Detector::Limit, opened),

@@ -2,6 +2,7 @@
 //! cuts, restarts and losses of the store: they agree in the end, and no person's word is lost.
 #![expect(clippy::indexing_slicing, reason = "instances are named by small numbers")]
 
+use crate::control_plane::signal;
 use proptest::prelude::*;
 use std::sync::Arc;
 use tripline::control_plane::control::Control;
@@ -12,8 +13,8 @@ use tripline::model::credential::Credential;
 use tripline::model::decision::{
     Decision, Generation, Holding, InstanceId, Mode, Order, Provenance, Status,
 };
-use tripline::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
-use tripline::model::signal::{Change, Exposure, Signal};
+use tripline::model::finding::Action;
+use tripline::model::signal::{Change, Signal};
 use tripline::model::time::EventTime;
 
 const ACTIONS: [Action; 3] = [Action::Throttle, Action::Suspend, Action::Revoke];
@@ -310,31 +311,7 @@ impl World {
 }
 
 fn finding(action: Action, now: EventTime) -> Signal {
-    let credential = key();
-    let finding = Finding {
-        id: FindingId::of(&credential, Detector::Limit, now),
-        tenant: None,
-        credential,
-        detector: Detector::Limit,
-        action,
-        opened: now,
-        reached: Reached::default(),
-        gates: Gates::default(),
-        updated: now,
-        closed: None,
-        evidence_nats: 700.0,
-        summary: "made 20,000 requests in 10 s".to_owned(),
-        evidence: vec![Measure::new("count", 20_000.0)],
-        place: None,
-        expires: None,
-    };
-    Signal {
-        finding,
-        change: Change::Opened,
-        catch_up: false,
-        again: false,
-        seen: Exposure::default(),
-    }
+    signal(key().id(), action, now, Change::Opened)
 }
 
 fn step() -> impl Strategy<Value = Step> {
