@@ -79,9 +79,20 @@ impl RecentEvents {
         self.keep_decision(decision);
     }
 
-    /// Puts up a decision of the journal, without telling anyone.
+    /// Whether a decision is on the board.
+    pub fn has_decision(&self, decision: DecisionId) -> bool {
+        self.kept.read().receipts.contains_key(&decision)
+    }
+
+    /// Puts up a decision of the journal, without telling anyone. One that is there is replaced.
     pub fn keep_decision(&self, decision: Decision) {
         let mut kept = self.kept.write();
+        if kept.receipts.contains_key(&decision.id)
+            && let Some(there) = kept.decisions.iter_mut().rev().find(|one| one.id == decision.id)
+        {
+            *there = decision;
+            return;
+        }
         kept.receipts.entry(decision.id).or_default();
         kept.decisions.push_back(decision);
         if kept.decisions.len() > KEPT_MAX

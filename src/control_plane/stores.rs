@@ -32,7 +32,12 @@ impl Control {
         }
         let theirs = held_contender(held, &mine);
         if merge::prevails(contender(&mine), theirs, now) {
-            let decision = above_both(refused.clone(), &mine, held);
+            let decision = if mine.generation > held.generation {
+                // The same decision, which knows the store's from now on: a store changes once for it.
+                Decision { base: held.generation, ..refused.clone() }
+            } else {
+                above_both(refused.clone(), &mine, held)
+            };
             self.states.record(&decision, mine.by_person);
             self.approvals.on_made_again(refused.id, &decision);
             return Some(decision);

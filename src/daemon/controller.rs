@@ -489,25 +489,34 @@ impl ControlThread {
     }
 
     fn publish(&self, decision: Decision, arrived: EventTime, now: EventTime) {
-        self.metrics.decisions.count(&decision, now.ms_since(arrived).max(0) as f64 / 1000.0);
-        tracing::info!(
-            decision = %decision.id, credential = %decision.credential,
-            action = decision.order.as_str(), carried_out = decision.carried_out,
-            held_by = ?decision.held_by, by = %decision.by,
-            "{} {} by {}: {}", decision.order.as_str(), decision.credential, decision.by, decision.reason
-        );
+        // One that was made again in knowledge of another instance's is no news to people.
+        let is_news = !self.board.has_decision(decision.id);
         self.board.post_decision(decision.clone());
-        let decision = Arc::new(decision);
-        if !self.notifiers.is_empty() {
-            self.notifiers.notify(&News::Decision(Arc::clone(&decision)));
+        if is_news {
+            self.announce(&decision, arrived, now);
         }
         if decision.carried_out {
+            let decision = Arc::new(decision);
             // It ends only after this thread.
             let _ended = self.watchlist.send(Arc::clone(&decision));
             for store in self.stores.iter().filter(|store| store.feed != Feed::Taken) {
                 let (decision, arrived) = (Arc::clone(&decision), Some(arrived));
                 store.send(Due { decision, arrived, again: false });
             }
+        }
+    }
+
+    /// Counts, logs and notifies a decision that was made.
+    fn announce(&self, decision: &Decision, arrived: EventTime, now: EventTime) {
+        self.metrics.decisions.count(decision, now.ms_since(arrived).max(0) as f64 / 1000.0);
+        tracing::info!(
+            decision = %decision.id, credential = %decision.credential,
+            action = decision.order.as_str(), carried_out = decision.carried_out,
+            held_by = ?decision.held_by, by = %decision.by,
+            "{} {} by {}: {}", decision.order.as_str(), decision.credential, decision.by, decision.reason
+        );
+        if !self.notifiers.is_empty() {
+            self.notifiers.notify(&News::Decision(Arc::new(decision.clone())));
         }
     }
 

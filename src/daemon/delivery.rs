@@ -372,14 +372,6 @@ impl DeliveryTask {
                 "not carried out yet; retrying"
             );
         }
-        if let Some(held) = delivery.held.filter(|_| done != DeliveryResult::Superseded) {
-            tracing::warn!(
-                store, decision = %due.decision.id, held = held.generation.0,
-                "the store refused a decision that was made without knowledge of the one it holds"
-            );
-            let stale = ControlMessage::Stale(Arc::clone(&due.decision), held);
-            let _ended = self.control.send(stale).await;
-        }
         // A repeated delivery was settled before.
         if !due.again && (receipt.is_settled() || receipt == Receipt::Refused) {
             let entry = StoreReceipt {
@@ -391,6 +383,15 @@ impl DeliveryTask {
             // At the end the receipt is lost: the decision is delivered again at the next start,
             // and the store answers that it has it already.
             let _ended = self.control.send(ControlMessage::Receipt(entry)).await;
+        }
+        // After the receipt, which settles the delivery that was refused and not the one that may follow.
+        if let Some(held) = delivery.held.filter(|_| done != DeliveryResult::Superseded) {
+            tracing::warn!(
+                store, decision = %due.decision.id, held = held.generation.0,
+                "the store refused a decision that was made without knowledge of the one it holds"
+            );
+            let stale = ControlMessage::Stale(Arc::clone(&due.decision), held);
+            let _ended = self.control.send(stale).await;
         }
     }
 }

@@ -8,7 +8,8 @@ use tripline::control_plane::policy::allow_list::Entry;
 use tripline::control_plane::policy::mode::Modes;
 use tripline::model::credential::Credential;
 use tripline::model::decision::{
-    DecisionId, Generation, Holding, Mode, Order, Safeguard, Status, TokenAnswer, TokenGrant, Vote,
+    Decision, DecisionId, Generation, Holding, Mode, Order, Safeguard, Status, TokenAnswer,
+    TokenGrant, Vote,
 };
 use tripline::model::finding::{Action, Detector, Finding, FindingId, Gates, Measure, Reached};
 use tripline::model::signal::{Change, Exposure, Signal};
@@ -493,6 +494,23 @@ fn a_persons_suspension_gives_way_to_a_revocation_that_a_store_holds() {
         panic!("it is followed")
     };
     assert_eq!((adopted.order, adopted.generation), (REVOKE, Generation(2)));
+}
+
+/// Two instances throttle and then revoke on one finding: the store changes once for each.
+#[test]
+fn a_decision_that_holds_against_an_older_one_keeps_its_id_and_then_the_store_need_not_change_again()
+ {
+    let mut control = control(Mode::Revoke);
+    let throttles = signal("k", Action::Throttle, at(0), Change::Opened);
+    control.on_signal(&throttles, at(0)).expect("decided");
+    let escalated = signal("k", Action::Revoke, at(1), Change::Escalated);
+    let revoked = control.on_signal(&escalated, at(1)).expect("decided");
+    let throttled = Holding { status: Some(Status::Throttled), ..Holding::from(Generation(1)) };
+    let Some(again) = control.on_stale(&revoked, &throttled, at(2)) else { panic!("it holds") };
+    let knows = Decision { base: Generation(1), ..revoked.clone() };
+    assert_eq!(again, knows, "the same in knowledge of what the store holds");
+    let as_severe = Holding { status: Some(Status::Revoked), ..Holding::from(Generation(2)) };
+    assert_eq!(control.on_stale(&again, &as_severe, at(3)), None);
 }
 
 /// Two instances decided at one generation while the store was away: the more severe decision holds at

@@ -121,7 +121,9 @@ impl Index {
 
     /// Where a decision stands.
     pub(super) fn find(&self, decision: DecisionId) -> rusqlite::Result<Option<LogPosition>> {
-        let read = "SELECT file, offset, length FROM decisions WHERE decision = ?1";
+        // One that was made again in knowledge of another instance's has two lines.
+        let read = "SELECT file, offset, length FROM decisions WHERE decision = ?1
+                    ORDER BY line DESC LIMIT 1";
         let mut statement = self.0.prepare_cached(read)?;
         statement.query_row([signed(decision.bits())], place).optional()
     }
@@ -133,8 +135,9 @@ impl Index {
         most: u32,
     ) -> rusqlite::Result<Vec<LogPosition>> {
         let mut statement = self.0.prepare_cached(
-            "SELECT file, offset, length FROM decisions WHERE kind = ?1 AND id = ?2
-             ORDER BY line DESC LIMIT ?3",
+            // SQLite takes the bare columns from the row of the MAX.
+            "SELECT file, offset, length, MAX(line) AS newest FROM decisions
+             WHERE kind = ?1 AND id = ?2 GROUP BY decision ORDER BY newest DESC LIMIT ?3",
         )?;
         let found =
             statement.query_map(params![credential.kind() as u8, credential.id(), most], place)?;
