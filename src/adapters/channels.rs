@@ -18,7 +18,7 @@ use crate::data_plane::shard_driver::ShardUsage;
 use crate::formats::storage::journal::StoreReceipt;
 use crate::model::credential::Credential;
 use crate::model::decision::{
-    Decision, DecisionId, EnforcementState, Holding, Status, TokenGrant, Vote,
+    Decision, DecisionId, EnforcementState, Holding, Mode, Status, TokenGrant, Vote,
 };
 use crate::model::finding::FindingId;
 use crate::model::proof::Mark;
@@ -132,8 +132,8 @@ pub enum ControlMessage {
     ActiveHours(HoursOfUse),
     /// Go by these from now on.
     Params(Arc<control_plane::params::Params>),
-    /// A question about what this instance knows of its part of the fleet.
-    Summary(oneshot::Sender<InstanceSummary>),
+    /// A question about what this instance knows of its part of the fleet, and its default mode.
+    Summary(oneshot::Sender<(InstanceSummary, Mode)>),
     /// The summary of the other instances together.
     Others(InstanceSummary),
     /// A minute (since 1970) ended at that place, and that is what tenants took of it.
@@ -443,8 +443,8 @@ impl ControlPlane {
         answer.await.ok()
     }
 
-    /// The summary of this instance's part of the fleet; none once it ended.
-    pub async fn summary(&self) -> Option<InstanceSummary> {
+    /// The summary of this instance's part of the fleet, and its default mode; none once it ended.
+    pub async fn summary(&self) -> Option<(InstanceSummary, Mode)> {
         let (reply, answer) = oneshot::channel();
         self.send(ControlMessage::Summary(reply)).await;
         answer.await.ok()

@@ -8,19 +8,19 @@
 //! **Invariant.** What a connection is made to was checked after the name was resolved: a name
 //! can't pass the check with one address and be connected to with another.
 
+use super::target::Target;
 use ipnet::IpNet;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{ETAG, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Url};
-use std::fmt;
+use reqwest::{Client, RequestBuilder};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest answer that is read. Unit: bytes. Chosen: an error's text.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// The longest answer that is read of a server that only acknowledges. Unit: bytes. Chosen: an error's text.
+pub const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Parameters of egress requests.
 #[derive(Clone, Debug)]
@@ -31,6 +31,8 @@ pub struct Params {
     pub timeout: Duration,
     /// A file with further certificate authorities (PEM). Default: those of the system alone.
     pub authorities: Option<PathBuf>,
+    /// The longest answer that is read; the rest is left. Unit: bytes. Default: [`ANSWER_BYTES_MAX`].
+    pub answer_bytes_max: usize,
 }
 
 impl Params {
@@ -47,66 +49,12 @@ impl Params {
 
 impl Default for Params {
     fn default() -> Self {
-        Self { networks: Vec::new(), timeout: Duration::from_secs(5), authorities: None }
-    }
-}
-
-/// An address of the configuration. It may hold a secret in its path, as chat webhooks do, so it
-/// is never shown whole.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Target(Url);
-
-impl fmt::Debug for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let host = self.0.host_str().unwrap_or("?");
-        let port = self.0.port_or_known_default().unwrap_or(0);
-        write!(f, "{}://{host}:{port}/…", self.0.scheme())
-    }
-}
-
-/// Why a text is no target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an address is https://host/path, or http:// within an allowed network, without a user")]
-pub struct NoTarget;
-
-impl Target {
-    /// Reads an address.
-    ///
-    /// # Errors
-    /// When it is none, is of another scheme, or holds a user or password.
-    pub fn parse(text: &str) -> Result<Self, NoTarget> {
-        let url = Url::parse(text).map_err(|_| NoTarget)?;
-        let plain = url.username().is_empty() && url.password().is_none();
-        let known = matches!(url.scheme(), "https" | "http") && url.host_str().is_some();
-        if plain && known { Ok(Self(url)) } else { Err(NoTarget) }
-    }
-
-    /// The same server, another path.
-    ///
-    /// # Errors
-    /// When `path` makes no address.
-    pub fn join(&self, path: &str) -> Result<Self, NoTarget> {
-        let url = self.0.join(path).map_err(|_| NoTarget)?;
-        if url.origin() == self.0.origin() { Ok(Self(url)) } else { Err(NoTarget) }
-    }
-
-    /// Its address, where it is not a name.
-    fn literal(&self) -> Option<IpAddr> {
-        match self.0.host() {
-            Some(url::Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-            Some(url::Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-            Some(url::Host::Domain(_)) | None => None,
+        Self {
+            networks: Vec::new(),
+            timeout: Duration::from_secs(5),
+            authorities: None,
+            answer_bytes_max: ANSWER_BYTES_MAX,
         }
-    }
-
-    fn is_encrypted(&self) -> bool {
-        self.0.scheme() == "https"
     }
 }
 
@@ -195,6 +143,7 @@ pub struct Egress {
     encrypted: Client,
     plain: Client,
     guard: Arc<Guard>,
+    answer_bytes_max: usize,
 }
 
 impl Egress {
@@ -219,7 +168,8 @@ impl Egress {
             }
             builder.build().map_err(EgressSetupError::Tls)
         };
-        Ok(Self { encrypted: client(true)?, plain: client(false)?, guard })
+        let answer_bytes_max = params.answer_bytes_max;
+        Ok(Self { encrypted: client(true)?, plain: client(false)?, guard, answer_bytes_max })
     }
 
     /// Posts `body`; gives the answer, whatever its status.
@@ -234,7 +184,7 @@ impl Egress {
     ) -> Result<Answer, EgressError> {
         self.check(target)?;
         let client = self.client(target);
-        read(client.post(target.0.clone()).headers(headers).body(body), target).await
+        self.read(client.post(target.url().clone()).headers(headers).body(body), target).await
     }
 
     /// Gets what is at that address; gives the answer, whatever its status.
@@ -243,7 +193,7 @@ impl Egress {
     /// When the address is not allowed, or there is no answer.
     pub async fn get(&self, target: &Target, headers: HeaderMap) -> Result<Answer, EgressError> {
         self.check(target)?;
-        read(self.client(target).get(target.0.clone()).headers(headers), target).await
+        self.read(self.client(target).get(target.url().clone()).headers(headers), target).await
     }
 
     fn client(&self, target: &Target) -> &Client {
@@ -267,7 +217,7 @@ impl Egress {
         self.check(target)?;
         let client = self.client(target);
         let method = if reads { reqwest::Method::GET } else { reqwest::Method::HEAD };
-        let sent = client.request(method, target.0.clone()).send().await;
+        let sent = client.request(method, target.url().clone()).send().await;
         Ok(sent.map_err(|error| fault(&error, target))?.status().as_u16())
     }
 
@@ -284,7 +234,7 @@ impl Egress {
             let (target, cause) = (target.clone(), Cause::NoName);
             EgressError::Unreachable(Broken { target, cause })
         };
-        let host = target.0.host_str().unwrap_or("");
+        let host = target.url().host_str().unwrap_or("");
         let found = tokio::net::lookup_host((host, 0)).await.map_err(|_| none())?;
         let encrypted = target.is_encrypted();
         let found: Vec<bool> =
@@ -295,25 +245,25 @@ impl Egress {
             false => Err(EgressError::NotAllowed(target.clone())),
         }
     }
-}
 
-/// Sends a request, and reads the answer as far as it is bounded.
-async fn read(request: RequestBuilder, target: &Target) -> Result<Answer, EgressError> {
-    let mut response = request.send().await.map_err(|error| fault(&error, target))?;
-    let mut answer = Answer {
-        status: response.status().as_u16(),
-        body: Vec::new(),
-        retry_after: seconds(response.headers()),
-        version: response.headers().get(ETAG).cloned(),
-    };
-    while answer.body.len() < ANSWER_BYTES_MAX {
-        match response.chunk().await.map_err(|error| fault(&error, target))? {
-            Some(chunk) => answer.body.extend_from_slice(&chunk),
-            None => break,
+    /// Sends a request, and reads the answer as far as it is bounded.
+    async fn read(&self, request: RequestBuilder, target: &Target) -> Result<Answer, EgressError> {
+        let mut response = request.send().await.map_err(|error| fault(&error, target))?;
+        let mut answer = Answer {
+            status: response.status().as_u16(),
+            body: Vec::new(),
+            retry_after: seconds(response.headers()),
+            version: response.headers().get(ETAG).cloned(),
+        };
+        while answer.body.len() < self.answer_bytes_max {
+            match response.chunk().await.map_err(|error| fault(&error, target))? {
+                Some(chunk) => answer.body.extend_from_slice(&chunk),
+                None => break,
+            }
         }
+        answer.body.truncate(self.answer_bytes_max);
+        Ok(answer)
     }
-    answer.body.truncate(ANSWER_BYTES_MAX);
-    Ok(answer)
 }
 
 fn authorities(path: &PathBuf) -> Result<Vec<reqwest::Certificate>, EgressSetupError> {
@@ -458,7 +408,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Egress, Guard, Params, Target, is_public};
+    use super::{Egress, Guard, Params, is_public};
+    use crate::adapters::target::Target;
     use std::net::IpAddr;
     use tokio::net::TcpListener;
 
@@ -541,17 +492,5 @@ mod tests {
         assert!(!guard.lets_through(address("::ffff:127.0.0.1"), true));
         assert!(guard.lets_through(address("1.1.1.1"), true));
         assert!(!guard.lets_through(address("1.1.1.1"), false));
-    }
-
-    #[test]
-    fn a_target_never_shows_its_path_and_holds_no_password() {
-        let target =
-            Target::parse("https://hooks.example.com/services/T0/B0/secret").expect("good");
-        assert_eq!(format!("{target} {target:?}").matches("secret").count(), 0);
-        assert_eq!(target.to_string(), "https://hooks.example.com:443/…");
-        for wrong in ["ftp://host/", "https://", "https://user:pw@host/", "file:///etc/passwd"] {
-            assert!(Target::parse(wrong).is_err(), "{wrong}");
-        }
-        assert!(target.join("//elsewhere.example/").is_err());
     }
 }

@@ -2,8 +2,11 @@
 
 use super::exit::Exit;
 use super::output::{print_err, print_error, print_out};
+use crate::adapters::http::fleet::MISSING;
 use crate::config::settings::Settings;
+use crate::formats::printable::field;
 use clap::{Args, ValueEnum};
+use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -26,6 +29,9 @@ pub struct Connection {
     /// A file with a bearer token.
     #[arg(long, env = "TRIPLINE_TOKEN_FILE", global = true)]
     pub token_file: Option<PathBuf>,
+    /// Of a fleet: the answer of this instance alone, by its name or id. [default: that of all]
+    #[arg(long, env = "TRIPLINE_INSTANCE", global = true)]
+    pub instance: Option<String>,
     /// Output format.
     #[arg(short, long, value_enum, default_value = "table", global = true)]
     pub output: Output,
@@ -185,6 +191,8 @@ pub(crate) struct Client {
     place: String,
     connection: Connection,
     token: Option<SecretString>,
+    /// The instances that the last answer lacks, and why.
+    missing: Mutex<Option<String>>,
 }
 
 impl Client {
@@ -214,6 +222,7 @@ impl Client {
             place,
             connection: connection.clone(),
             token: token.transpose()?,
+            missing: Mutex::default(),
         })
     }
 
@@ -260,7 +269,18 @@ impl Client {
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, ClientError> {
-        let response = self.send(self.request(reqwest::Method::GET, path)).await?;
+        let path = match &self.connection.instance {
+            Some(instance) => {
+                let sign = if path.contains('?') { '&' } else { '?' };
+                format!("{path}{sign}instance={}", escaped(instance))
+            }
+            None => path.to_owned(),
+        };
+        let response = self.send(self.request(reqwest::Method::GET, &path)).await?;
+        let missing = response.headers().get(MISSING).and_then(|value| value.to_str().ok());
+        if let Some(missing) = missing {
+            *self.missing.lock() = Some(field(missing).into_owned());
+        }
         read(response).await
     }
 
@@ -319,6 +339,9 @@ impl Client {
 
     /// Writes an answer as JSON, or by `table`.
     pub(crate) fn write(&self, answer: &Value, table: impl FnOnce(&Value) -> String) {
+        if let Some(missing) = self.missing.lock().take() {
+            print_err(&format!("incomplete: some instances did not answer: {missing}"));
+        }
         match self.connection.output {
             Output::Json => print_out(&serde_json::to_string_pretty(answer).unwrap_or_default()),
             Output::Table => print_out(&table(answer)),

@@ -4,3 +4,4 @@
 
 pub mod credential_map;
 pub mod slab;
+pub mod smallest;

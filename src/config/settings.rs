@@ -16,6 +16,7 @@ use crate::adapters::sources::sqs::params as sqs;
 use crate::adapters::sources::syslog::params as syslog;
 use crate::adapters::sources::tail::params as tail;
 use crate::adapters::storage::finding_archive;
+use crate::adapters::target::Target;
 use crate::control_plane;
 use crate::data_plane::partition;
 use crate::formats::events::decoder::Decoder;
@@ -133,6 +134,8 @@ pub struct Settings {
     pub stores: Vec<auth_store::Params>,
     /// Receivers of notifications.
     pub receivers: Vec<receiver::Params>,
+    /// Where other instances reach this one.
+    pub fleet_url: Option<Target>,
     /// Parameters of requests to other servers.
     pub egress: egress::Params,
     /// Who may report leaked secrets, and how these are known.

@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod params;
 pub mod policy;
 pub mod reconcile;
+pub mod roster;
 pub mod safeguards;
 pub mod shared_tokens;
 pub mod stores;

@@ -1,12 +1,14 @@
 //! The HTTP API of a running daemon: each handler gets what it needs.
 
+use super::instances::Membership;
 use super::leaks::OpenedLeaks;
 use super::metrics::Metrics;
 use super::reload::LiveSettings;
 use crate::adapters::channels::{ControlPlane, DataPlane};
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
-use crate::adapters::http::auth::Access;
+use crate::adapters::fleet::peers::Peers;
+use crate::adapters::http::auth::{Access, Tokens};
 use crate::adapters::http::canaries::CanariesState;
 use crate::adapters::http::changes::{ChangesState, Listeners};
 use crate::adapters::http::check::CheckState;
@@ -32,6 +34,7 @@ use crate::data_plane::batch::HashSeed;
 use crate::formats::outbound::security_event::JwkSet;
 use crate::formats::secrets::secret::Fingerprinter;
 use parking_lot::{Mutex, RwLock};
+use prometheus::IntCounterVec;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -71,6 +74,8 @@ pub(super) struct Builder<'a> {
     pub(super) metrics: Metrics,
     /// Stands for secrets.
     pub(super) fingerprints: Arc<Fingerprinter>,
+    /// This instance among the others, and the way to these.
+    pub(super) fleet: (Membership, Option<Arc<Peers>>),
     /// The hash seed of the data plane.
     pub(super) seed: HashSeed,
     /// Where the places of refused events go.
@@ -87,11 +92,20 @@ impl Builder<'_> {
         let Self { settings, planes, metrics, fingerprints, seed, rejects, stores, .. } = self;
         let Planes { data, source, control, watchlist, recent, archive, history, .. } = planes;
         let (durable, (embedded, stores)) = (planes.durable, stores);
+        let (membership, peers) = self.fleet;
         let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
         let listeners = Listeners::default();
         let leaks = Arc::new(leaks.state(settings, watchlist.clone(), &metrics));
+        let by = (Arc::clone(&tokens), Arc::clone(&fingerprints));
+        let access = Access { tokens: by.0, fingerprints: by.1, peers: peers.clone() };
+        let (check, changes) = for_gateways(
+            (&tokens, &fingerprints),
+            &embedded,
+            (metrics.http.check.clone(), listeners.clone()),
+        );
         Api {
-            access: Access { tokens: Arc::clone(&tokens), fingerprints: Arc::clone(&fingerprints) },
+            access,
+            peers,
             ingest: Arc::new(IngestState {
                 source,
                 sources: settings.sources.http.clone(),
@@ -106,17 +120,8 @@ impl Builder<'_> {
                 bounds: self.bounds,
                 requests: 0.into(),
             }),
-            check: Arc::new(CheckState {
-                tokens: Arc::clone(&tokens),
-                fingerprints: Arc::clone(&fingerprints),
-                embedded: embedded.clone(),
-                answers: metrics.http.check.clone(),
-            }),
-            changes: Arc::new(ChangesState {
-                tokens: Arc::clone(&tokens),
-                embedded: embedded.clone(),
-                listeners: listeners.clone(),
-            }),
+            check,
+            changes,
             credentials: Arc::new(CredentialsState {
                 data: data.clone(),
                 control: control.clone(),
@@ -147,7 +152,7 @@ impl Builder<'_> {
             }),
             status: Arc::new(StatusState {
                 kafka: settings.sources.kafka.as_ref().map(|kafka| kafka.source.clone()),
-                ..status(metrics, (about, durable), (embedded, stores))
+                ..status(metrics, membership, (about, durable), (embedded, stores))
             }),
             control,
             reloads,
@@ -157,9 +162,27 @@ impl Builder<'_> {
     }
 }
 
+/// The handlers that gateways ask.
+fn for_gateways(
+    (tokens, fingerprints): (&Arc<Tokens>, &Arc<Fingerprinter>),
+    embedded: &EmbeddedStore,
+    (answers, listeners): (IntCounterVec, Listeners),
+) -> (Arc<CheckState>, Arc<ChangesState>) {
+    let check = CheckState {
+        tokens: Arc::clone(tokens),
+        fingerprints: Arc::clone(fingerprints),
+        embedded: embedded.clone(),
+        answers,
+    };
+    let changes =
+        ChangesState { tokens: Arc::clone(tokens), embedded: embedded.clone(), listeners };
+    (Arc::new(check), Arc::new(changes))
+}
+
 /// Gives the status the groups that it shows.
 fn status(
     metrics: Metrics,
+    membership: Membership,
     (about, durable): (Arc<RwLock<About>>, Arc<AtomicBool>),
     (embedded, stores): (EmbeddedStore, Vec<AuthStore>),
 ) -> StatusState {
@@ -179,5 +202,6 @@ fn status(
         heartbeat_at: metrics.process.heartbeat_at,
     };
     let recent = Mutex::default();
-    StatusState { kafka: None, about, durable, embedded, metrics, stores, recent }
+    let (instance, roster) = (membership.instance(), membership.roster);
+    StatusState { kafka: None, instance, roster, about, durable, embedded, metrics, stores, recent }
 }

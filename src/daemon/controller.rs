@@ -210,7 +210,8 @@ impl ControlThread {
             }
             ControlMessage::Summary(reply) => {
                 let (fleet, tenants) = (self.control.summary(), self.tenants.own());
-                let _gone = reply.send(InstanceSummary { fleet, tenants });
+                let mode = self.control.params().modes.default;
+                let _gone = reply.send((InstanceSummary { fleet, tenants }, mode));
             }
             ControlMessage::Ranking(reply) => {
                 let _gone = reply.send(self.ranking(now));

@@ -1,53 +1,179 @@
-//! The fleet as all instances see it together, through a store that all of them ask: how many
+//! The fleet as all instances see it together, through a store that all of them ask: who they are, how many
 //! credentials there are, on which the revocation limit depends, how many burst at once, and what tenants take.
 
 use crate::adapters::channels::{ControlMessage, ControlPlane};
 use crate::adapters::control_plane::metrics::FleetMetrics;
+use crate::adapters::egress::{self, Egress};
 use crate::adapters::enforce::redis::store::RedisStore;
+use crate::adapters::fleet::peers::{Peers, SharedRoster};
+use crate::adapters::fleet::signature::FleetKey;
+use crate::adapters::sources::kafka::advertised::Advertised;
+use crate::adapters::target::Target;
+use crate::config::settings::Settings;
 use crate::control_plane::instance_summary::InstanceSummary;
+use crate::control_plane::roster::{Member, Roster};
+use crate::model::decision::InstanceId;
+use crate::model::registration::Registration;
+use prometheus::IntGauge;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often an instance reports and asks.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long what was reported holds while the store does not answer. Chosen: as the store keeps it.
 const HOLDS: Duration = Duration::from_secs(10);
+/// How long another instance may take to answer. Chosen: people look at the answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(1);
+/// The longest answer of another instance. Unit: bytes. Chosen: a thousand rows are some megabytes.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
-/// Reports to the others what this instance knows, and the control plane what they do, until it ends.
-pub(super) async fn share(store: RedisStore, control: ControlPlane, metrics: FleetMetrics) {
-    let instance = format!("{:016x}", getrandom::u64().unwrap_or(u64::from(std::process::id())));
-    let mut interval = tokio::time::interval(EVERY);
-    let (mut heard, mut fails) = (Instant::now(), false);
-    loop {
-        interval.tick().await;
-        let Some(own) = control.summary().await else { return };
-        let asked = tokio::time::timeout(EVERY, store.share(&instance, &own)).await;
-        let failed = match asked {
-            Ok(Ok(_)) => None,
-            Ok(Err(ref error)) => Some(error.to_string()),
-            Err(_) => Some("no answer within a second".to_owned()),
+/// This instance, as it is among the others.
+#[derive(Clone, Debug)]
+pub(super) struct Membership {
+    /// Its registration, as far as that does not change.
+    registration: Registration,
+    key: FleetKey,
+    /// The partitions that it owns.
+    pub(super) advertised: Arc<Advertised>,
+    /// The instances that are known.
+    pub(super) roster: SharedRoster,
+}
+
+impl Membership {
+    /// Of the instance of these settings, and the way to the others.
+    ///
+    /// # Errors
+    /// When TLS can't be set up.
+    pub(super) fn of(
+        settings: &Settings,
+        instance: InstanceId,
+        fingerprint_key: &[u8],
+    ) -> Result<(Self, Option<Arc<Peers>>), egress::EgressSetupError> {
+        let membership = Self::new(settings, instance, FleetKey::of(fingerprint_key));
+        let peers = membership.peers(settings)?;
+        Ok((membership, peers))
+    }
+
+    fn new(settings: &Settings, instance: InstanceId, key: FleetKey) -> Self {
+        let url = settings.fleet_url.as_ref();
+        let kafka = settings.sources.kafka.as_ref().and_then(|kafka| kafka.instance.clone());
+        let name = kafka.or_else(|| url.map(Target::authority));
+        let registration = Registration {
+            instance,
+            name: name.unwrap_or_else(|| instance.to_string()),
+            url: url.map(Target::origin),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            key: key.check(),
+            ..Registration::default()
         };
-        if failed.is_some() != fails {
-            fails = failed.is_some();
-            if let Some(error) = failed {
-                tracing::warn!(error, "can't read the summaries of other instances");
-            } else {
-                tracing::info!("instances exchange summaries again");
+        Self { registration, key, advertised: Arc::default(), roster: SharedRoster::default() }
+    }
+
+    /// Which instance it is.
+    pub(super) const fn instance(&self) -> InstanceId {
+        self.registration.instance
+    }
+
+    /// The way to the others, where they can reach this one too.
+    fn peers(&self, settings: &Settings) -> Result<Option<Arc<Peers>>, egress::EgressSetupError> {
+        let Some(url) = &settings.fleet_url else { return Ok(None) };
+        let params = egress::Params {
+            timeout: ANSWER_WAIT,
+            answer_bytes_max: ANSWER_BYTES_MAX,
+            ..settings.egress.clone()
+        };
+        Ok(Some(Arc::new(Peers {
+            me: self.instance(),
+            name: self.registration.name.clone(),
+            authority: url.authority(),
+            key: self.key.clone(),
+            egress: Egress::new(&params)?,
+            roster: Arc::clone(&self.roster),
+        })))
+    }
+}
+
+/// The task that keeps this instance among the others.
+pub(super) struct Exchange {
+    /// Where all of them report.
+    pub(super) store: RedisStore,
+    /// The control plane.
+    pub(super) control: ControlPlane,
+    /// This instance.
+    pub(super) membership: Membership,
+    /// Metrics of the fleet.
+    pub(super) metrics: FleetMetrics,
+    /// Records of Kafka that wait.
+    pub(super) lag: IntGauge,
+}
+
+impl Exchange {
+    /// Reports to the others what this instance knows, and the control plane what they do, until that ends; then
+    /// this instance has left.
+    pub(super) async fn run(self) {
+        let mut interval = tokio::time::interval(EVERY);
+        let (mut heard, mut fails) = (Instant::now(), false);
+        loop {
+            interval.tick().await;
+            let Some((own, mode)) = self.control.summary().await else { break };
+            let me = Registration {
+                mode: mode.as_str().to_owned(),
+                topics: self.membership.advertised.topics(),
+                lag: u64::try_from(self.lag.get()).unwrap_or_default(),
+                ..self.membership.registration.clone()
+            };
+            let asked = tokio::time::timeout(EVERY, self.store.share(&me, &own)).await;
+            let failed = match asked {
+                Ok(Ok(_)) => None,
+                Ok(Err(ref error)) => Some(error.to_string()),
+                Err(_) => Some("no answer within a second".to_owned()),
+            };
+            if failed.is_some() != fails {
+                fails = failed.is_some();
+                if let Some(error) = &failed {
+                    tracing::warn!(error, "can't read the summaries of other instances");
+                } else {
+                    tracing::info!("instances exchange summaries again");
+                }
+            }
+            let others = match asked {
+                Ok(Ok(others)) => others,
+                Ok(Err(_)) | Err(_) if heard.elapsed() < HOLDS => continue,
+                // Alone, an instance follows what it knows itself.
+                Ok(Err(_)) | Err(_) => Vec::new(),
+            };
+            let is_answered = failed.is_none();
+            heard = Instant::now();
+            let mut together = InstanceSummary::default();
+            // Without an answer it is not known who else owns what.
+            let mut members = Vec::new();
+            members.extend(is_answered.then_some(Member { registration: me, age_ms: 0 }));
+            for one in others {
+                if !one.member.is_silent() {
+                    together.merge(&one.summary);
+                }
+                // One of an older version does not say who it is.
+                members.extend(Some(one.member).filter(Member::is_known));
+            }
+            self.note(Roster::new(members));
+            if !self.control.send(ControlMessage::Others(together)).await {
+                break;
             }
         }
-        let others = match asked {
-            Ok(Ok(others)) => others,
-            Ok(Err(_)) | Err(_) if heard.elapsed() < HOLDS => continue,
-            // Alone, an instance follows what it knows itself.
-            Ok(Err(_)) | Err(_) => Vec::new(),
-        };
-        heard = Instant::now();
-        metrics.instances.set(i64::try_from(others.len()).unwrap_or(i64::MAX).saturating_add(1));
-        let mut together = InstanceSummary::default();
-        for one in &others {
-            together.merge(one);
+        if let Err(error) = self.store.leave(self.membership.instance()).await {
+            tracing::warn!(%error, "can't leave: the other instances miss this one for ten minutes");
         }
-        if !control.send(ControlMessage::Others(together)).await {
-            return;
-        }
+    }
+
+    fn note(&self, roster: Roster) {
+        let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let silent = roster.members().iter().filter(|member| member.is_silent()).count();
+        let fleet = &self.metrics;
+        fleet.instances.set(count(roster.members().len() - silent).max(1));
+        fleet.silent.set(count(silent));
+        fleet.unowned.set(count(roster.unowned().values().map(Vec::len).sum()));
+        fleet.not_keyed.set(count(roster.not_keyed().len()));
+        fleet.different.set(count(roster.different(self.membership.instance()).len()));
+        *self.membership.roster.write() = Arc::new(roster);
     }
 }

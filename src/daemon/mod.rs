@@ -15,6 +15,7 @@ pub mod notifier;
 pub mod outboxes;
 pub mod recovery;
 pub mod reload;
+pub mod servers;
 pub mod shard;
 pub mod shared_tokens;
 pub mod source_threads;

@@ -12,7 +12,7 @@ use crate::adapters::notify::receiver::NoReceiver;
 use crate::adapters::redis_connection::ServerAddressError;
 use crate::adapters::sources::syslog::receiver::BindError;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 /// Why the daemon can't start.
@@ -107,4 +107,10 @@ pub(super) fn spawn(
     run: impl FnOnce() + Send + 'static,
 ) -> Result<JoinHandle<()>, StartError> {
     threads::spawn(name, run).map_err(StartError::Thread)
+}
+
+/// Names the file at fault.
+pub(super) fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StartError + use<> {
+    let path = path.to_owned();
+    move |source| StartError::Path { path, source }
 }

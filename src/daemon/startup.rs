@@ -9,11 +9,13 @@
 use super::controller::{ControlThread, ControllerMetrics};
 use super::delivery;
 use super::follower;
+use super::instances::{Exchange, Membership};
 use super::leaks::OpenedLeaks;
 use super::metrics::Metrics;
 use super::notifier::Notifiers;
 use super::recovery::Recovered;
 use super::reload::{LiveSettings, Reloader};
+use super::servers::{open_receivers, open_stores, published_keys};
 use super::shared_tokens::SharedRevocationLimit;
 use super::ticker::MaintainedFiles;
 use super::watchlist::OpenedWatchlist;
@@ -27,6 +29,7 @@ use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::enforce::redis::store::RedisStore;
 use crate::adapters::event_log::appender::Appender;
 use crate::adapters::event_log::log::EventLog;
+use crate::adapters::fleet::peers::Peers;
 use crate::adapters::host::open_files;
 use crate::adapters::http::listeners::Server;
 use crate::adapters::http::metrics::HttpMetrics;
@@ -50,13 +53,12 @@ use crate::adapters::storage::key_material;
 use crate::adapters::storage::metrics::StorageMetrics;
 use crate::config::settings::Settings;
 use crate::control_plane::tenant_ranking::TenantMinutes;
-use crate::daemon::start_error::StartError;
-use crate::daemon::start_error::spawn;
+use crate::daemon::start_error::{StartError, at, spawn};
 use crate::data_plane::batch::HashSeed;
 use crate::data_plane::partition;
 use crate::formats::outbound::security_event::JwkSet;
 use crate::formats::secrets::secret::Fingerprinter;
-use crate::model::decision::{Decision, InstanceId};
+use crate::model::decision::Decision;
 use parking_lot::RwLock;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -101,10 +103,9 @@ impl Daemon {
         let (listener, address) = bind(&settings).await?;
         let (decides, opened) = Resources::open(&settings)?;
         let stopping = Arc::new(AtomicBool::new(false));
-        let archive = decides.archive.clone();
-        let archiving = archive.start().map_err(StartError::Thread)?;
+        let archive = start_archive(&decides.archive)?;
         let is_shared = decides.revocation_limit.is_some();
-        let decides = start_control_plane(decides, opened.stores.clone(), &opened.metrics)?;
+        let decides = start_control_plane(decides, &opened)?;
         let control = decides.control;
 
         let (kafka, writes) = opened.share(&settings, control.clone(), &stopping);
@@ -127,7 +128,7 @@ impl Daemon {
             control: control.clone(),
             watchlist,
             recent: decides.board,
-            archive: archive.clone(),
+            archive: archive.0.clone(),
             history: decides.history,
             durable: decides.durable,
             caught_up: decides.caught_up,
@@ -139,6 +140,7 @@ impl Daemon {
             stores: (opened.embedded, opened.stores),
             metrics: opened.metrics.clone(),
             fingerprints: opened.fingerprints,
+            fleet: opened.fleet,
             seed: opened.seed,
             rejects: Arc::clone(&opened.rejects),
             bounds,
@@ -165,7 +167,7 @@ impl Daemon {
             stopping,
             rejects: opened.rejects,
             reloads,
-            archive: (archive, archiving),
+            archive,
             heartbeat_at: opened.metrics.process.heartbeat_at,
         })
     }
@@ -252,6 +254,7 @@ struct Resources {
     event_log: EventLog,
     metrics: Metrics,
     fingerprints: Arc<Fingerprinter>,
+    fleet: (Membership, Option<Arc<Peers>>),
     leaks: OpenedLeaks,
     seed: HashSeed,
     rejects: Arc<RejectLog>,
@@ -275,6 +278,7 @@ impl Resources {
         let (embedded, stores, instance) = open_stores(settings, &egress)?;
         embedded.set_reserve(reserve.clone());
         let mut settings = settings.clone();
+        let fleet = Membership::of(&settings, instance, &key)?;
         let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
         let fingerprints = Arc::new(fingerprints.with_raw_names(settings.has_raw_secrets_alone()));
         settings.control.operators = Some(super::reload::operators(&settings, &fingerprints));
@@ -324,6 +328,7 @@ impl Resources {
             leaks,
             metrics,
             fingerprints,
+            fleet,
             seed,
             kept_up: MaintainedFiles { rejects: Arc::clone(&rejects), reserve, clock },
             rejects,
@@ -361,6 +366,7 @@ impl Resources {
             runtime: Handle::current(),
             partition: Arc::new(RwLock::new(Arc::new(partition_params(settings)))),
             owned: Arc::default(),
+            advertised: Arc::clone(&self.fleet.0.advertised),
             seed: self.seed,
             markers: Arc::clone(&self.watched.markers),
             fingerprints: Arc::clone(&self.fingerprints),
@@ -375,33 +381,8 @@ impl Resources {
     }
 }
 
-fn open_receivers(settings: &Settings, egress: &Egress) -> Result<Vec<Receiver>, StartError> {
-    let receivers = settings.receivers.iter().cloned();
-    let opened = receivers.map(|one| Receiver::open(one, egress.clone()));
-    Ok(opened.collect::<Result<_, _>>()?)
-}
-
-/// The keys by which receivers know what the stores sign.
-fn published_keys(stores: &[AuthStore]) -> JwkSet {
-    let transmitters = stores.iter().filter_map(AuthStore::transmitter);
-    JwkSet { keys: transmitters.flat_map(|transmitter| transmitter.keys().keys).collect() }
-}
-
-/// Opens the embedded store, then all stores, and reads which instance it is.
-fn open_stores(
-    settings: &Settings,
-    egress: &Egress,
-) -> Result<(EmbeddedStore, Vec<AuthStore>, InstanceId), StartError> {
-    let folder = &settings.data_dir;
-    let epoch = format!("{:016x}", key_material::random_seed().map_err(at(folder))?.0);
-    let embedded = EmbeddedStore::open(&folder.join("credentials.db"), &epoch)?;
-    let path = folder.join("instance");
-    let instance = key_material::instance_id(&path).map_err(at(&path))?;
-    let others = settings.stores.iter().cloned();
-    let others = others.map(|params| AuthStore::open(params, (&epoch, instance), egress));
-    let own = std::iter::once(Ok(AuthStore::embedded(embedded.clone())));
-    let stores = own.chain(others).collect::<Result<_, _>>()?;
-    Ok((embedded, stores, instance))
+fn start_archive(archive: &FindingArchive) -> Result<(FindingArchive, JoinHandle<()>), StartError> {
+    Ok((archive.clone(), archive.start().map_err(StartError::Thread)?))
 }
 
 fn open_archive(
@@ -437,11 +418,11 @@ struct ControlHandle {
 }
 
 fn start_control_plane(
-    opened: ControlResources,
-    stores: Vec<AuthStore>,
-    metrics: &Metrics,
+    decides: ControlResources,
+    resources: &Resources,
 ) -> Result<ControlHandle, StartError> {
-    let ControlResources { past, ledger, revocation_limit, receivers, archive, reserve } = opened;
+    let ControlResources { past, ledger, revocation_limit, receivers, archive, reserve } = decides;
+    let (stores, metrics) = (resources.stores.clone(), &resources.metrics);
     let (control, messages) = ControlPlane::new();
     let board = Arc::new(past.board);
     let durable = Arc::new(AtomicBool::new(true));
@@ -458,8 +439,14 @@ fn start_control_plane(
     let (caught_up, votes) =
         follower::start(shared, revocation_limit.is_some(), (&control, &metrics.fleet))?;
     let revocation_limit = revocation_limit.map(|store| {
-        let metrics = metrics.fleet.clone();
-        tokio::spawn(super::instances::share(store.clone(), control.clone(), metrics));
+        let exchange = Exchange {
+            store: store.clone(),
+            control: control.clone(),
+            membership: resources.fleet.0.clone(),
+            metrics: metrics.fleet.clone(),
+            lag: metrics.consumer.lag.clone(),
+        };
+        tasks.push(tokio::spawn(exchange.run()));
         SharedRevocationLimit { store, control: control.clone(), runtime: Handle::current() }
     });
     let (watchlist, carried_out) = mpsc::unbounded_channel();
@@ -528,11 +515,6 @@ fn bind_socket(params: &unix_socket::Params) -> Result<Option<UnixListener>, Sta
     let Some(path) = &params.path else { return Ok(None) };
     let bound = unix_socket::bind(path, params.mode);
     bound.map(Some).map_err(|source| StartError::Socket { path: path.clone(), source })
-}
-
-fn at(path: &Path) -> impl FnOnce(std::io::Error) -> StartError + use<> {
-    let path = path.to_owned();
-    move |source| StartError::Path { path, source }
 }
 
 fn make_folder(folder: &Path) -> std::io::Result<()> {

@@ -275,6 +275,11 @@ impl Batch {
         self.rows.iter().map(|row| row.time).max()
     }
 
+    /// The hashes of its events' credentials.
+    pub fn hashes(&self) -> impl Iterator<Item = u64> {
+        self.rows.iter().map(|row| row.hash)
+    }
+
     /// Appends its events as bytes, without their offsets.
     pub fn encode(&self, out: &mut Vec<u8>) {
         count(self.text.len()).encode(out);

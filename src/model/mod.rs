@@ -11,6 +11,7 @@ pub mod invariant;
 pub mod leak;
 pub mod money;
 pub mod proof;
+pub mod registration;
 pub mod signal;
 pub mod steady_clock;
 pub mod time;

@@ -7,7 +7,8 @@ use reqwest::header::HeaderMap;
 use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
-use tripline::adapters::egress::{Egress, EgressError, Params, Target};
+use tripline::adapters::egress::{Egress, EgressError, Params};
+use tripline::adapters::target::Target;
 
 /// A listener to which nobody may connect.
 struct Forbidden(TcpListener);

@@ -29,6 +29,7 @@ mod facts;
 mod faults;
 mod fleet;
 mod fleet_merge;
+mod fleet_view;
 mod format_borders;
 mod format_catalog;
 mod format_json;

@@ -18,10 +18,11 @@ use tripline::control_plane::instance_summary::InstanceSummary;
 use tripline::control_plane::policy::revocation_limit::Allowed;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{
-    Decision, DecisionId, EnforcementState, Generation, Holding, Mode, Order, Receipt, Status,
-    TokenGrant,
+    Decision, DecisionId, EnforcementState, Generation, Holding, InstanceId, Mode, Order, Receipt,
+    Status, TokenGrant,
 };
 use tripline::model::finding::{Action, Detector, FindingId};
+use tripline::model::registration::Registration;
 use tripline::model::time::EventTime;
 
 /// The most severe order.
@@ -288,24 +289,38 @@ fn instances_tell_each_other_what_they_know_of_the_fleet() {
         return;
     }
     let world = World::new(|_| {});
-    let share = |instance: &str, active| {
+    let share = |instance: u64, active| {
         let mut own = InstanceSummary::default();
         own.fleet.active = active;
         own.fleet.bursts[0] = [(1_700_000_000, 3)].into();
-        world.runtime.block_on(world.store.share(instance, &own)).expect("answers")
+        let name = format!("tripline-{instance}");
+        let instance = InstanceId(instance);
+        let who = Registration { instance, name, ..Registration::default() };
+        world.runtime.block_on(world.store.share(&who, &own)).expect("answers")
     };
-    assert!(share("one", 5).is_empty(), "an instance does not hear itself");
-    let heard = share("two", 7);
-    assert_eq!(heard.iter().map(|one| one.fleet.active).collect::<Vec<_>>(), [5]);
-    assert_eq!(heard[0].fleet.bursts[0], [(1_700_000_000, 3)].into());
-    assert_eq!(share("one", 6)[0].fleet.active, 7);
+    assert!(share(1, 5).is_empty(), "an instance does not hear itself");
+    let heard = share(2, 7);
+    assert_eq!(heard.iter().map(|one| one.summary.fleet.active).collect::<Vec<_>>(), [5]);
+    assert_eq!(heard[0].summary.fleet.bursts[0], [(1_700_000_000, 3)].into());
+    assert_eq!(heard[0].member.registration.name, "tripline-1");
+    assert!(!heard[0].member.is_silent());
+    assert_eq!(share(1, 6)[0].summary.fleet.active, 7);
     // One that told something long ago, one that tells nonsense.
     let key = "tripline:{breaker}:members";
     world.server.ask::<i64>(&["HSET", key, "old", "1000 {\"active\":1,\"bursts\":{}}"]);
     let now = format!("{} nonsense", now_ms());
     world.server.ask::<i64>(&["HSET", key, "mad", &now]);
-    assert_eq!(share("one", 6).len(), 1);
+    let silent = InstanceId(2).to_string();
+    let told: String = world.server.ask(&["HGET", key, &silent]);
+    let told = told.split_once(' ').expect("a time and what it told").1;
+    let before = format!("{} {told}", now_ms() - 60_000);
+    world.server.ask::<i64>(&["HSET", key, &silent, &before]);
+    let heard = share(1, 6);
+    assert_eq!(heard.len(), 1);
+    assert!(heard[0].member.is_silent(), "it did not leave: {heard:?}");
     assert_eq!(world.server.ask::<i64>(&["HEXISTS", key, "old"]), 0, "it is forgotten");
+    world.runtime.block_on(world.store.leave(InstanceId(2))).expect("answers");
+    assert_eq!(share(1, 6), [], "it left");
 }
 
 /// Two instances that share a Redis.

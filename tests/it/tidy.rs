@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The layers, lowest first. Below `adapters` each adapter is a layer of its own.
-const LAYERS: [&str; 33] = [
+const LAYERS: [&str; 35] = [
     "model",
     "collections",
     "stats",
@@ -18,8 +18,10 @@ const LAYERS: [&str; 33] = [
     "adapters::clock",
     "adapters::metrics",
     "adapters::storage",
+    "adapters::target",
     "adapters::egress",
     "adapters::redis_connection",
+    "adapters::fleet",
     "adapters::health",
     "adapters::recent_events",
     "adapters::channels",

@@ -178,6 +178,10 @@ pub struct FleetMetrics {
     pub credentials: IntGauge,
     pub following: IntGauge,
     pub followed: IntCounter,
+    pub silent: IntGauge,
+    pub unowned: IntGauge,
+    pub not_keyed: IntGauge,
+    pub different: IntGauge,
     pub tenant_flood_ratio: Gauge,
     pub tenant_limit_ratio: Gauge,
 }
@@ -205,6 +209,22 @@ impl FleetMetrics {
             followed: r.counter(
                 "fleet_decisions_followed_total",
                 "Decisions of other instances that this one follows.",
+            )?,
+            silent: r.gauge(
+                "fleet_instances_silent",
+                "Instances that neither left nor registered within the last ten seconds, of the last ten minutes.",
+            )?,
+            unowned: r.gauge(
+                "fleet_partitions_unowned",
+                "Partitions of Kafka that no registered instance owns: their events are not read.",
+            )?,
+            not_keyed: r.gauge(
+                "fleet_topics_not_keyed",
+                "Topics in which one credential was seen in two partitions within a minute.",
+            )?,
+            different: r.gauge(
+                "fleet_instances_different",
+                "Instances with another fingerprint key, mode or version than this one.",
             )?,
             tenant_flood_ratio: r.float_gauge(
                 "tenant_flood_ratio",

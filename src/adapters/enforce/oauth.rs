@@ -15,7 +15,8 @@
 //! An id that the server doesn't know is inactive to it, so of a JWT only the change shows anything.
 //! Source: RFC 7009; RFC 7662 for introspection; RFC 6749, 2.3.1 for how the client shows who it is.
 
-use crate::adapters::egress::{Answer, Egress, Target};
+use crate::adapters::egress::{Answer, Egress};
+use crate::adapters::target::Target;
 use crate::model::credential::Kind;
 use crate::model::decision::{Decision, Delivery, Order, Receipt};
 use crate::model::finding::Action;

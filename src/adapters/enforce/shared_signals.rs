@@ -4,7 +4,8 @@
 //! Source: RFC 8935 for the push.
 
 use crate::adapters::clock;
-use crate::adapters::egress::{Egress, Target};
+use crate::adapters::egress::Egress;
+use crate::adapters::target::Target;
 use crate::formats::outbound::security_event::Transmitter;
 use crate::model::decision::{Decision, Delivery, Order, Receipt};
 use crate::model::finding::Action;

@@ -4,7 +4,8 @@
 //! decision by `generation`.
 
 use crate::adapters::clock;
-use crate::adapters::egress::{Egress, Target};
+use crate::adapters::egress::Egress;
+use crate::adapters::target::Target;
 use crate::formats::api::decision::DecisionJson;
 use crate::formats::outbound::standard_webhook::Signer;
 use crate::model::decision::{Decision, Delivery, Receipt};

@@ -2,7 +2,8 @@
 //!
 //! **Does not** wake anyone: that is for alerts, which have more patience.
 
-use super::recent::{KEPT_MS, Measurements, Recent, count, critical, warning};
+use super::fleet::FleetFaults;
+use super::recent::{KEPT_MS, MINUTE_MS, Measurements, Recent, count, critical, warning};
 use super::sources::of_source;
 use crate::formats::api::status::{IssueJson, KafkaJson, Part, StoreJson};
 
@@ -35,6 +36,7 @@ impl Recent {
         let mut issues: Vec<IssueJson> = of_itself(now).collect();
         issues.extend(now.stores.iter().filter_map(|store| self.of_store(now, store)));
         issues.extend(self.of_fleet(now));
+        issues.extend(self.of_others(now));
         issues.extend(self.of_sources(now));
         issues.extend(now.sources.iter().filter_map(|source| of_source(self, now, source)));
         issues.extend(now.kafka.and_then(|kafka| self.of_kafka(now, kafka)));
@@ -73,6 +75,34 @@ impl Recent {
         let found = "the decisions of other instances can't be read: what is ordered there is not in force here";
         (not_following >= STORE_MS)
             .then(|| warning(Part::Fleet, "instance-not-following", found.to_owned()))
+    }
+
+    /// Faults that are seen of others. Partitions move, and settings are rolled out: that is none.
+    fn of_others(&self, now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
+        let FleetFaults { silent, unowned, not_keyed, different } = &now.fleet;
+        let lasts = |is_so: fn(&FleetFaults) -> bool| {
+            self.since_ms(now, |one| is_so(&one.fleet)).is_some_and(|ms| ms >= MINUTE_MS)
+        };
+        let silent = (!silent.is_empty()).then(|| {
+            let found = format!("silent, and did not leave: {}", silent.join(", "));
+            warning(Part::Fleet, "instance-silent", found)
+        });
+        let unowned = unowned.as_ref().filter(|_| lasts(|one| one.unowned.is_some())).map(|what| {
+            let found = format!(
+                "partitions that no instance owns, so that their events are not read: {what}"
+            );
+            critical(Part::Fleet, "partitions-unowned", found)
+        });
+        let keyed = not_keyed.as_ref().filter(|_| lasts(|one| one.not_keyed.is_some()));
+        let keyed = keyed.map(|what| {
+            let found =
+                format!("records are not keyed by credential, so each is counted in parts: {what}");
+            critical(Part::Fleet, "records-not-keyed", found)
+        });
+        let different = different.as_ref().filter(|_| lasts(|one| one.different.is_some()));
+        let different =
+            different.map(|what| warning(Part::Fleet, "instances-differ", what.clone()));
+        [silent, unowned, keyed, different].into_iter().flatten()
     }
 
     fn of_sources(&self, now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
@@ -180,6 +210,7 @@ fn of_itself(now: &Measurements) -> impl Iterator<Item = IssueJson> + use<> {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::FleetFaults;
     use super::{Measurements, Recent};
     use crate::formats::api::status::{KafkaJson, Part, StoreJson};
     use crate::model::time::EventTime;
@@ -197,6 +228,7 @@ pub(super) mod tests {
             violations: 0,
             journal_is_writable: true,
             is_following: true,
+            fleet: FleetFaults::default(),
             beats: vec![("control_plane", at.plus_ms(-900)), ("kafka", at)],
             stores: ["embedded", "redis.main"]
                 .map(|name| StoreJson { name: name.to_owned(), waiting: 0, up: true, fault: None })

@@ -1,5 +1,6 @@
 //! Samples of the daemon's health, and how it was within the last two minutes.
 
+use super::fleet::FleetFaults;
 use crate::formats::api::status::{IssueJson, KafkaJson, Part, SourceJson, StoreJson};
 use crate::model::time::EventTime;
 use std::collections::VecDeque;
@@ -22,6 +23,8 @@ pub struct Measurements {
     pub journal_is_writable: bool,
     /// Whether the decisions of other instances are followed, or there is nowhere to follow them.
     pub is_following: bool,
+    /// Faults of the fleet.
+    pub fleet: FleetFaults,
     /// When each stage last showed that its threads live.
     pub beats: Vec<(&'static str, EventTime)>,
     /// The auth stores.
@@ -116,6 +119,7 @@ pub(super) fn count(number: u64, of: &str) -> String {
 pub(super) fn warning(part: Part, runbook: &str, found: String) -> IssueJson {
     IssueJson {
         part,
+        instances: Vec::new(),
         store: None,
         source: None,
         critical: false,

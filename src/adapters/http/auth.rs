@@ -4,7 +4,11 @@
 
 use super::problem::Problem;
 use super::unix_socket::Peer;
+use crate::adapters::clock;
+use crate::adapters::fleet::peers::Peers;
+use crate::adapters::fleet::signature::SIGNATURE;
 use crate::control_plane::approvals::TOKEN;
+use crate::control_plane::params::OTHER;
 use crate::formats::secrets::secret::Fingerprinter;
 use axum::extract::{ConnectInfo, FromRef, FromRequestParts};
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
@@ -236,6 +240,8 @@ pub struct Access {
     pub tokens: Arc<Tokens>,
     /// Stands for tokens where an account is named.
     pub fingerprints: Arc<Fingerprinter>,
+    /// The other instances, which may read.
+    pub peers: Option<Arc<Peers>>,
 }
 
 /// Authorizes operators, which over TCP takes a token.
@@ -259,12 +265,34 @@ pub fn account_of(fingerprints: &Fingerprinter, token: &str) -> CompactString {
     format!("{TOKEN}{}", fingerprints.fingerprint(token.as_bytes())).into()
 }
 
-/// Authorizes readers: over the Unix socket everyone who may open it.
-fn admit_reader(tokens: &Tokens, parts: &Parts) -> Result<(), Problem> {
-    if parts.extensions.get::<ConnectInfo<Peer>>().is_some() {
-        return Ok(());
+/// Authorizes readers, and says who they are: over the Unix socket everyone who may open it, and other instances.
+fn admit_reader(access: &Access, parts: &Parts) -> Result<String, Problem> {
+    if let Some(signature) = parts.headers.get(SIGNATURE) {
+        return admit_instance(access.peers.as_deref(), signature, parts);
     }
-    tokens.admit(&parts.headers, Role::Read).map(|_| ())
+    if let Some(ConnectInfo(peer)) = parts.extensions.get::<ConnectInfo<Peer>>() {
+        return Ok(peer.account.clone());
+    }
+    access.tokens.admit(&parts.headers, Role::Read)
+}
+
+/// Authorizes another instance, by its signature.
+fn admit_instance(
+    peers: Option<&Peers>,
+    signature: &HeaderValue,
+    parts: &Parts,
+) -> Result<String, Problem> {
+    let refused = |detail: String| {
+        Problem::new(StatusCode::UNAUTHORIZED, "it is not signed by another instance", detail)
+    };
+    let Some(peers) = peers else {
+        return Err(refused("this instance has no [fleet] url".to_owned()));
+    };
+    let path = parts.uri.path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
+    let signature = signature.to_str().unwrap_or_default();
+    let asked = (peers.authority.as_str(), path);
+    let verified = peers.key.verify(signature, asked, clock::now());
+    verified.map(|()| OTHER.to_owned()).map_err(|error| refused(error.to_string()))
 }
 
 /// A request that may send events, by that holder of a token or user of this machine.
@@ -314,7 +342,7 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let access = Access::from_ref(state);
-        admit_reader(&access.tokens, parts).map(|()| Self)
+        admit_reader(&access, parts).map(|_| Self)
     }
 }
 
@@ -326,18 +354,13 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let access = Access::from_ref(state);
-        admit_reader(&access.tokens, parts)?;
-        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let account = admit_reader(&access, parts)?;
         let may = |role: &Role| match role {
             Role::Operate => admit_operator(&access.tokens, parts).is_ok(),
             Role::Read => true,
             Role::Ingest | Role::Check => access.tokens.admit(&parts.headers, *role).is_ok(),
         };
         let roles = Role::ALL.into_iter().filter(may).collect();
-        let account = match peer {
-            Some(ConnectInfo(peer)) => peer.account.clone(),
-            None => access.tokens.admit(&parts.headers, Role::Read)?,
-        };
         Ok(Self { account, roles })
     }
 }

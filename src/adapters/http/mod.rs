@@ -17,6 +17,7 @@ pub mod envelope;
 pub mod events;
 pub mod extract;
 pub mod findings;
+pub mod fleet;
 pub mod health;
 pub mod jwks;
 pub mod leaks;

@@ -1,6 +1,7 @@
 //! The description of the API: what holds of many operations is said once, here.
 
 use super::auth::Role;
+use super::fleet::PATHS;
 use crate::formats::api::schema::one_of;
 use crate::formats::events::schema::json_schema;
 use serde_json::{Map, Value, json};
@@ -36,6 +37,9 @@ pub(super) fn complete(mut document: Value) -> Value {
             }
             if let Some(operation) = item.get_mut(method) {
                 complete_operation(path, operation);
+                if method == "get" && PATHS.contains(&path.as_str()) {
+                    add_instance(operation);
+                }
                 set(operation, "security", security(path));
             }
         }
@@ -73,6 +77,29 @@ pub(super) fn complete(mut document: Value) -> Value {
         set(answer, "content", content);
     }
     document
+}
+
+/// Adds the parameter by which one instance is asked, and the headers that say of whom an answer is.
+fn add_instance(operation: &mut Value) {
+    let parameter = json!({
+        "name": "instance",
+        "in": "query",
+        "required": false,
+        "description": "The name or id of one instance, whose answer is wanted; absent: of all.",
+        "schema": { "type": "string" },
+    });
+    match operation.get_mut("parameters").and_then(Value::as_array_mut) {
+        Some(parameters) => parameters.push(parameter),
+        None => set(operation, "parameters", json!([parameter])),
+    }
+    if let Some(answer) = operation.pointer_mut("/responses/200") {
+        let text = |description: &str| json!({ "description": description, "schema": { "type": "string" } });
+        let headers = json!({
+            "tripline-instances": text("Of how many instances the answer is, `3/5`; absent: of this one alone."),
+            "tripline-missing": text("The instances that it lacks, and why; absent: none."),
+        });
+        set(answer, "headers", headers);
+    }
 }
 
 /// Adds the schemas whose types are of no answer, or of another crate.

@@ -15,6 +15,7 @@ use super::status::StatusState;
 use super::stream::StreamState;
 use crate::adapters::channels::ControlPlane;
 use crate::adapters::console;
+use crate::adapters::fleet::peers::Peers;
 use crate::formats::outbound::security_event::JwkSet;
 use axum::Router;
 use axum::extract::FromRef;
@@ -44,6 +45,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Api {
     /// The access rules.
     pub access: Access,
+    /// Of what is answered for all instances.
+    pub peers: Option<Arc<Peers>>,
     /// Of `/v1/events` and `/v1/sources`.
     pub ingest: Arc<IngestState>,
     /// Of `/v1/check`.
@@ -157,12 +160,15 @@ pub fn router(api: Api) -> Router {
     let document: Arc<str> = open_api().into();
     let (bounded, _) = open_api_router().split_for_parts();
     let (streams, _) = streams_router().split_for_parts();
+    let for_all =
+        axum::middleware::from_fn_with_state(api.peers.clone(), super::fleet::answer_for_all);
     let timeout =
         TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT);
     let description = move || async move {
         ([(axum::http::header::CONTENT_TYPE, "application/json")], document.to_string())
     };
     bounded
+        .layer(for_all)
         .layer(timeout)
         .merge(streams)
         .merge(console::router())

@@ -10,15 +10,18 @@ use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::enforce::metrics::EnforceMetrics;
 use crate::adapters::event_log::metrics::EventLogMetrics;
+use crate::adapters::fleet::peers::SharedRoster;
+use crate::adapters::health::fleet::FleetFaults;
 use crate::adapters::health::recent::{Measurements, Recent};
 use crate::adapters::journal::metrics::JournalMetrics;
 use crate::adapters::metrics::oldest::Oldest;
 use crate::adapters::sources::kafka::metrics::ConsumerMetrics;
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::control_plane::policy::revocation_limit;
-use crate::formats::api::status::{FleetJson, JournalJson, KafkaJson, StatusJson, StoreJson};
-use crate::model::decision::Mode;
-use crate::model::decision::Safeguard;
+use crate::formats::api::status::{
+    FleetJson, JournalJson, KafkaJson, MemberJson, StatusJson, StoreJson,
+};
+use crate::model::decision::{InstanceId, Mode, Safeguard};
 use crate::model::invariant::Invariant;
 use crate::model::time::EventTime;
 use axum::Json;
@@ -37,6 +40,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct StatusState {
     /// The name of the Kafka source, where there is one.
     pub kafka: Option<String>,
+    /// This instance.
+    pub instance: InstanceId,
+    /// All instances.
+    pub roster: SharedRoster,
     /// Facts of the settings.
     pub about: Arc<RwLock<About>>,
     /// Whether the journal can be written.
@@ -142,6 +149,7 @@ fn describe(state: &StatusState, caller: Caller) -> StatusJson {
         fleet: FleetJson {
             instances: now_at(&metrics.fleet.instances),
             credentials: now_at(&metrics.fleet.credentials),
+            members: state.roster.read().members().iter().map(MemberJson::from).collect(),
         },
         sources: now.sources,
         kafka: now.kafka,
@@ -189,6 +197,7 @@ fn measure(state: &StatusState) -> Measurements {
         started: about.started,
         violations: sum(&metrics.decisions.violations, Invariant::ALL.map(Invariant::as_str)),
         is_following: metrics.fleet.following.get() != 0,
+        fleet: FleetFaults::of(&state.roster.read(), state.instance),
         journal_is_writable: state.durable.load(Ordering::Relaxed),
         beats: metrics.heartbeat_at.by_stage(),
         stores: stores.collect(),

@@ -3,7 +3,8 @@
 //! Anyone can send a report with an identifier that no key has. So the list is fetched once a minute at most,
 //! however many come; the genuine report of a new key waits as long, and is sent again.
 
-use crate::adapters::egress::{Egress, Target};
+use crate::adapters::egress::Egress;
+use crate::adapters::target::Target;
 use crate::formats::leaks::github::{PublicKey, public_keys};
 use parking_lot::RwLock;
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, IF_NONE_MATCH};
@@ -141,7 +142,8 @@ impl GithubKeys {
 #[cfg(test)]
 mod tests {
     use super::{FETCH_EVERY_MS, FRESH_MS, GithubKeys, KeyFound, KeySource, STALE_MS};
-    use crate::adapters::egress::{Egress, Params, Target};
+    use crate::adapters::egress::{Egress, Params};
+    use crate::adapters::target::Target;
     use axum::http::{HeaderMap, StatusCode};
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

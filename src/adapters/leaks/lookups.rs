@@ -1,7 +1,8 @@
 //! Places that know whose a secret is: the operator's Redis, and a service of theirs.
 
-use crate::adapters::egress::{Egress, Target};
+use crate::adapters::egress::Egress;
 use crate::adapters::redis_connection::{Link, ServerAddress, ServerAddressError};
+use crate::adapters::target::Target;
 use crate::formats::leaks::hash::hex;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::credential::Credential;

@@ -153,9 +153,10 @@ impl Resolver {
 #[cfg(test)]
 mod tests {
     use super::{Batch, Resolver};
-    use crate::adapters::egress::{Egress, Params as EgressParams, Target};
+    use crate::adapters::egress::{Egress, Params as EgressParams};
     use crate::adapters::leaks::lookups::HttpLookup;
     use crate::adapters::leaks::params::Params;
+    use crate::adapters::target::Target;
     use crate::formats::leaks::hash::{Algorithm, Encoding, HashRule};
     use crate::formats::leaks::report::LeakReport;
     use crate::formats::secrets::secret::Fingerprinter;

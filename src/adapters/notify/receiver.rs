@@ -2,9 +2,10 @@
 
 use super::topic::Topic;
 use crate::adapters::clock;
-use crate::adapters::egress::{Egress, EgressError, Target};
+use crate::adapters::egress::{Egress, EgressError};
 use crate::adapters::notify::attempt::Attempt;
 use crate::adapters::sources::kafka::redaction::Redacted;
+use crate::adapters::target::Target;
 use crate::control_plane::notifications::notice::{self, Message, NotifiedFinding, Style};
 use crate::control_plane::notifications::queue::Outcome;
 use crate::formats::outbound::encoding::{Form, JSON};

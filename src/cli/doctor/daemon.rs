@@ -126,8 +126,8 @@ fn judge(area: &Area, facts: &Facts) -> Vec<Check> {
 /// The issues that the daemon itself reports.
 fn tell(area: &Area, issue: &IssueJson) -> Check {
     let found = match issue.store.as_ref().or(issue.source.as_ref()) {
-        Some(name) => format!("{name}: {}", issue.found),
-        None => issue.found.clone(),
+        Some(name) => format!("{name}: {}", issue.found_at()),
+        None => issue.found_at(),
     };
     let remedy = format!("docs/runbooks/{}.md", issue.runbook);
     if issue.critical {
@@ -284,6 +284,7 @@ mod tests {
     fn a_sound_daemon_is_not_found_fault_with_and_each_fault_is_told_alone() {
         assert_eq!(told(|_| {}), []);
         let issue = |critical| IssueJson {
+            instances: Vec::new(),
             part: Part::Store,
             store: Some("redis.main".into()),
             source: None,

@@ -4,11 +4,12 @@
 use super::report::{Area, Check};
 use crate::adapters::checkpoint::metrics::CheckpointMetrics;
 use crate::adapters::checkpoint::store::Snapshots;
-use crate::adapters::egress::{Egress, EgressError, Target};
+use crate::adapters::egress::{Egress, EgressError};
 use crate::adapters::enforce::auth_store::KindOfStore;
 use crate::adapters::metrics::registrar::Registrar;
 use crate::adapters::notify::receiver::KindOfReceiver;
 use crate::adapters::sources::kafka::probe;
+use crate::adapters::target::Target;
 use crate::config::settings::Settings;
 use std::path::Path;
 
@@ -204,7 +205,8 @@ pub(super) async fn checkpoints(settings: &Settings) -> Vec<Check> {
 #[cfg(test)]
 mod tests {
     use super::{Area, judge_reached, judge_topic};
-    use crate::adapters::egress::{EgressError, Target};
+    use crate::adapters::egress::EgressError;
+    use crate::adapters::target::Target;
     use crate::cli::doctor::report::State;
 
     #[test]

@@ -69,6 +69,7 @@ pub struct DumpArgs {
 impl DumpArgs {
     fn doctor(&self) -> DoctorArgs {
         let connection = Connection {
+            instance: None,
             url: self.url.clone(),
             socket: self.socket.clone(),
             token_file: self.token_file.clone(),

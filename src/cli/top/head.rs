@@ -3,7 +3,7 @@
 
 use super::model::Model;
 use super::text::{bytes, clean, compact, span, sparkline, width};
-use crate::formats::api::status::{IssueJson, Part, StatusJson};
+use crate::formats::api::status::{FleetJson, IssueJson, Part, StatusJson};
 use crate::formats::time::rfc3339;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -97,6 +97,7 @@ fn parts(model: &Model) -> Vec<HeadLine> {
 
 fn machinery(status: &StatusJson) -> Vec<HeadLine> {
     let mut parts: Vec<HeadLine> = status.issues.iter().map(issue).collect();
+    parts.extend(instances(&status.fleet));
     let mut well = |of: Part, text: String| {
         if status.issue(of).is_none() {
             parts.push(shown(true, text));
@@ -128,11 +129,23 @@ fn machinery(status: &StatusJson) -> Vec<HeadLine> {
     parts
 }
 
+/// How many instances there are, where there are several; those of which this lacks what they know.
+fn instances(fleet: &FleetJson) -> Option<HeadLine> {
+    let missing = fleet.members.iter().filter(|member| member.missing.is_some()).count();
+    match (fleet.members.len(), missing) {
+        (0 | 1, _) => None,
+        (all, 0) => Some(shown(true, format!("{all} instances"))),
+        (all, missing) => {
+            Some(shown(false, format!("{} OF {all} INSTANCES ANSWER", all - missing)))
+        }
+    }
+}
+
 fn issue(one: &IssueJson) -> HeadLine {
     let mut text = one.part.title().replace('_', " ").to_uppercase();
     if let Some(name) = one.store.as_ref().or(one.source.as_ref()) {
         text.push(' ');
         text.push_str(&clean(name));
     }
-    shown(false, format!("{text}: {}", clean(&one.found)))
+    shown(false, format!("{text}: {}", clean(&one.found_at())))
 }

@@ -11,28 +11,29 @@ const KEPT_MAX: usize = 300;
 /// The rates of the last minutes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rates {
-    /// The newest answer: when, the start of the daemon, its total.
-    last: Option<(EventTime, String, u64)>,
+    /// The newest answer.
+    last: Option<(EventTime, Box<StatusJson>)>,
     /// Events in a second, oldest first.
     kept: VecDeque<u64>,
 }
 
 impl Rates {
-    /// Takes an answer in. A daemon that was started again counts from 0, which is no rate.
+    /// Takes an answer in. A daemon that was started again counts from 0, and an instance that is missing counts
+    /// nothing, which is no rate.
     pub(super) fn take(&mut self, status: &StatusJson) {
         let Some(at) = rfc3339(&status.now) else { return };
-        if let Some((before, started, events)) = &self.last {
+        if let Some((before, last)) = &self.last {
             let ms = at.ms_since(*before);
             if ms <= 0 {
                 return;
             }
-            if *started == status.started {
+            if last.counted() == status.counted() {
                 let ms = u64::try_from(ms).unwrap_or(1);
-                let events = status.events.saturating_sub(*events);
+                let events = status.events.saturating_sub(last.events);
                 self.kept.push_back(events.saturating_mul(1000).div_euclid(ms));
             }
         }
-        self.last = Some((at, status.started.clone(), status.events));
+        self.last = Some((at, Box::new(status.clone())));
         while self.kept.len() > KEPT_MAX {
             self.kept.pop_front();
         }

@@ -56,6 +56,7 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
             tenant_sums,
             ..super::response::control(root)
         },
+        fleet_url: super::servers::fleet_url(root.section("fleet"), &egress),
         stores,
         receivers: super::notify::receivers(&root.section("notify"), &egress),
         leaks,
@@ -69,6 +70,14 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
         findings: findings(root.section("findings")),
         rejects: rejects(root.section("rejects")),
     };
+    report_contradictions(root, &settings);
+    finish_root(root);
+    let named_tenants = tenants_of(&settings);
+    Settings { partition: partition::Params { named_tenants, ..settings.partition }, ..settings }
+}
+
+/// Reports settings that contradict each other.
+fn report_contradictions(root: &Section<'_>, settings: &Settings) {
     if let Some(name) = settings.sources.listening_at(settings.http.listen) {
         root.report(InvalidValue::new(
             format!("[sources.{name}] listens where [http] does, at {}", settings.http.listen),
@@ -88,9 +97,12 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
              [revocation_limit] instances at 1",
         ));
     }
-    finish_root(root);
-    let named_tenants = tenants_of(&settings);
-    Settings { partition: partition::Params { named_tenants, ..settings.partition }, ..settings }
+    if settings.fleet_url.is_some() && !can_form_a_fleet(settings) {
+        root.report(InvalidValue::new(
+            "[fleet] url is set, and nothing lets instances hear of each other",
+            "add [auth_store.redis] and set [revocation_limit] instances, or remove [fleet] url",
+        ));
+    }
 }
 
 /// Where the Redis of the auth store is, if there is one.
@@ -99,6 +111,12 @@ fn redis_of(stores: &[auth_store::Params]) -> Option<&ServerAddress> {
         KindOfStore::Redis(params) => Some(&params.place),
         KindOfStore::Webhook(_) | KindOfStore::OAuth(_) | KindOfStore::SharedSignals(_) => None,
     })
+}
+
+/// Whether instances meet in a store that all of them write.
+fn can_form_a_fleet(settings: &Settings) -> bool {
+    let is_shared = settings.stores.iter().any(auth_store::Params::can_be_shared);
+    is_shared && settings.control.revocation_limit.instances > 1
 }
 
 /// A store that gets decisions of several instances which nothing puts in order.

@@ -1,9 +1,10 @@
 //! Auth stores that take requests: webhooks, authorization servers, Shared Signals.
 
 use super::values::{bytes_of_file, kinds, secret_file, some_text};
-use crate::adapters::egress::{self, Target};
+use crate::adapters::egress;
 use crate::adapters::enforce::auth_store::{self, KindOfStore};
 use crate::adapters::enforce::{oauth, shared_signals, webhook};
+use crate::adapters::target::Target;
 use crate::config::reader::Section;
 use crate::config::value::{InvalidValue, Value};
 use crate::formats::outbound::security_event::Transmitter;

@@ -4,6 +4,7 @@ use super::values::{path, real_names, secret_file};
 use crate::adapters::egress;
 use crate::adapters::http::auth::Role;
 use crate::adapters::sources::rejects;
+use crate::adapters::target::Target;
 use crate::config::mask;
 use crate::config::reader::Section;
 use crate::config::settings::{Http, Token};
@@ -98,6 +99,7 @@ pub(super) fn egress(section: Section<'_>) -> egress::Params {
         networks: networks.unwrap_or_default(),
         timeout: Duration::from_millis(timeout_ms),
         authorities: None,
+        answer_bytes_max: egress::ANSWER_BYTES_MAX,
     };
     let authorities = section.get("ca_file", |value| {
         let with = egress::Params { authorities: Some(path(value)?), ..params.clone() };
@@ -147,4 +149,25 @@ pub(super) fn admin(section: Section<'_>) -> (Option<PathBuf>, u32) {
     });
     section.finish();
     (socket, mode.unwrap_or_default())
+}
+
+/// Where other instances reach this one.
+pub(super) fn fleet_url(section: Section<'_>, egress: &egress::Params) -> Option<Target> {
+    let url = section.get("url", |value| {
+        let text = value.text()?;
+        let shown = mask::address(text);
+        let target = Target::parse(text).ok().filter(Target::is_origin);
+        let target = target.ok_or_else(|| {
+            InvalidValue::new(format!("invalid address `{shown}`"), "write http://10.0.0.7:7878")
+        })?;
+        if egress.shuts_out(&target) {
+            return Err(InvalidValue::new(
+                format!("{shown} lies in a network that no instance may connect to"),
+                "add the network of the instances to [egress] networks, or use https:// and a public address",
+            ));
+        }
+        Ok(target)
+    });
+    section.finish();
+    url
 }

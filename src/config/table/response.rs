@@ -92,6 +92,18 @@ pub(super) const SETTINGS: &[Setting] = &[
               limit.",
     },
     Setting {
+        path: "fleet.url",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""http://10.0.0.7:7878""#),
+        doc: "Where the other instances reach this one: https://host:port, or http:// in a network of \
+              [egress] networks. With it, and Redis, every instance answers for all of them: \
+              credentials, findings, decisions and the status, in the API, the console, `top` and the \
+              command line. Requests between instances are signed by a key that follows from \
+              fingerprint_key_file, which all of them need alike. As an environment variable: \
+              TRIPLINE_FLEET__URL.",
+    },
+    Setting {
         path: "approval.required_approvers",
         kind: integer(0, 5),
         default: Some("0"),

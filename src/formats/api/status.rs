@@ -1,6 +1,8 @@
 //! How the daemon is, as JSON: what the console, `tripline top` and `tripline doctor` show.
 
+use crate::control_plane::roster::Member;
 use crate::model::decision::{Mode, Order};
+use crate::model::registration::Registration;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -9,7 +11,7 @@ use utoipa::ToSchema;
 pub const DEFAULT_SOURCE: &str = "default";
 
 /// How the daemon is. Counts are totals since its start unless they say otherwise.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[schema(as = DaemonStatus)]
 pub struct StatusJson {
     /// The version that runs.
@@ -17,7 +19,7 @@ pub struct StatusJson {
     /// The time of the answer.
     #[schema(format = DateTime)]
     pub now: String,
-    /// When the daemon started.
+    /// When the daemon started; of several instances the newest.
     #[schema(format = DateTime)]
     pub started: String,
     /// Since when the configuration holds as a whole: the start, or a reload that needs no restart.
@@ -158,9 +160,29 @@ pub struct IssueJson {
     pub found: String,
     /// The remedy: the name of a page of `docs/runbooks`.
     pub runbook: String,
+    /// The names of the instances that have it; absent: it is of the one that was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schema(nullable = false)]
+    pub instances: Vec<String>,
+}
+
+impl IssueJson {
+    /// The observation, and at which instances, where there are several.
+    pub fn found_at(&self) -> String {
+        match self.instances.as_slice() {
+            [] => self.found.clone(),
+            names => format!("{} (at {})", self.found, names.join(", ")),
+        }
+    }
 }
 
 impl StatusJson {
+    /// Whose counts these are, since when: two answers differ in them by what happened only if this is alike.
+    pub fn counted(&self) -> (&str, Vec<&str>) {
+        let members = self.fleet.members.iter().filter(|member| member.missing.is_none());
+        (&self.started, members.map(|member| member.instance.as_str()).collect())
+    }
+
     /// An issue of a part.
     pub fn issue(&self, part: Part) -> Option<&IssueJson> {
         self.issues.iter().find(|one| one.part == part)
@@ -168,13 +190,63 @@ impl StatusJson {
 }
 
 /// All instances together, as far as this one learns of them through Redis.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Fleet)]
 pub struct FleetJson {
     /// How many there are.
     pub instances: u64,
     /// Credentials that they remember.
     pub credentials: u64,
+    /// Each of them that has registered; one that has left is not among them.
+    #[serde(default)]
+    #[schema(required)]
+    pub members: Vec<MemberJson>,
+}
+
+/// An instance.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Member)]
+pub struct MemberJson {
+    /// Its id.
+    pub instance: String,
+    /// Its name: that of the Kafka source, or where it is reached.
+    pub name: String,
+    /// Where it is reached; null: `[fleet] url` is not set there.
+    #[schema(required)]
+    pub url: Option<String>,
+    /// The version that it runs.
+    pub version: String,
+    /// Its default mode.
+    pub mode: String,
+    /// Partitions of Kafka that it owns.
+    pub partitions: u64,
+    /// Records that wait in them.
+    pub lag: u64,
+    /// For how long it has been silent; null: it has not. Unit: seconds.
+    #[schema(required)]
+    pub silent_s: Option<u64>,
+    /// Why this answer lacks what it knows; absent: it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub missing: Option<String>,
+}
+
+impl From<&Member> for MemberJson {
+    fn from(member: &Member) -> Self {
+        let Registration { instance, name, url, version, mode, topics, lag, .. } =
+            &member.registration;
+        Self {
+            instance: instance.to_string(),
+            name: name.clone(),
+            url: url.clone(),
+            version: version.clone(),
+            mode: mode.clone(),
+            partitions: topics.values().map(|share| share.owned.len() as u64).sum(),
+            lag: *lag,
+            silent_s: member.is_silent().then_some(member.age_ms / 1000),
+            missing: None,
+        }
+    }
 }
 
 /// A source of events. Counts are totals since the start.
@@ -213,7 +285,7 @@ pub struct KafkaJson {
 }
 
 /// The journal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = Journal)]
 pub struct JournalJson {
     /// Whether it can be written; while not, nothing is carried out.

@@ -4,12 +4,14 @@
 //! "tenants":[{"minute":28333333,"requests":900,"usual":800,"busiest":[["acme",600,90,4000]]}]}`:
 //! credentials in use; by kind how many bursts opened in which second; by minute since 1970 the requests
 //! of all and of a usual minute, and the same of the busiest tenants, and for how many minutes these were
-//! watched.
+//! watched. Besides its [`registration`](super::registration).
 
+use super::registration::{self, RegistrationFields};
 use crate::control_plane::instance_summary::InstanceSummary;
 use crate::control_plane::policy::common_cause::{BurstOnsets, Summary};
 use crate::control_plane::tenant_ranking::{MINUTES_MAX, Minutes};
 use crate::model::credential::{Kind, NAME_BYTES_MAX};
+use crate::model::registration::Registration;
 use crate::model::signal::{BUSIEST_MAX, MinuteTotals, TenantTotals};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,7 +19,7 @@ use std::collections::BTreeMap;
 /// The most seconds of a kind that an instance may tell of: twice the window, and one.
 const SECONDS_MAX: usize = 121;
 /// The longest that one may be. Unit: bytes.
-const BYTES_MAX: usize = 64 * 1024;
+const BYTES_MAX: usize = 256 * 1024;
 /// The longest that the names of a minute's tenants may be, as JSON. Unit: bytes. Chosen: names that
 /// someone made up to be long as JSON must not keep the rest from being reported.
 const NAMES_BYTES_MAX: usize = 12 * 1024;
@@ -33,6 +35,9 @@ struct SummaryFields {
     /// that must not hide the rest.
     #[serde(default)]
     tenants: serde_json::Value,
+    /// A [`RegistrationFields`]: the same holds for it.
+    #[serde(default)]
+    registration: serde_json::Value,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -43,8 +48,8 @@ struct WrittenMinute {
     busiest: Vec<TenantRow>,
 }
 
-/// Writes a summary.
-pub fn encode(summary: &InstanceSummary) -> String {
+/// Writes a summary, and whose it is.
+pub fn encode(summary: &InstanceSummary, registration: &Registration) -> String {
     let bursts = Kind::ALL.into_iter().zip(&summary.fleet.bursts);
     let bursts = bursts.filter(|(_, openings)| !openings.is_empty()).map(|(kind, openings)| {
         let newest = openings.iter().rev().take(SECONDS_MAX);
@@ -59,7 +64,10 @@ pub fn encode(summary: &InstanceSummary) -> String {
     });
     let tenants: Vec<WrittenMinute> = tenants.collect();
     let tenants = serde_json::to_value(tenants).unwrap_or_default();
-    let written = SummaryFields { active: summary.fleet.active, bursts: bursts.collect(), tenants };
+    let registration =
+        serde_json::to_value(RegistrationFields::from(registration)).unwrap_or_default();
+    let (active, bursts) = (summary.fleet.active, bursts.collect());
+    let written = SummaryFields { active, bursts, tenants, registration };
     serde_json::to_string(&written).unwrap_or_default()
 }
 
@@ -76,8 +84,8 @@ fn busiest(totals: &MinuteTotals) -> Vec<TenantRow> {
     told
 }
 
-/// Reads a summary; none if it is none. Kinds that are not known are left out.
-pub fn decode(text: &str) -> Option<InstanceSummary> {
+/// Reads a summary, and whose it is; none if it is none. Kinds that are not known are left out.
+pub fn decode(text: &str) -> Option<(InstanceSummary, Registration)> {
     if text.len() > BYTES_MAX {
         return None;
     }
@@ -90,7 +98,11 @@ pub fn decode(text: &str) -> Option<InstanceSummary> {
     let told: Vec<WrittenMinute> = serde_json::from_value(written.tenants).unwrap_or_default();
     let tenants: Minutes =
         told.into_iter().take(MINUTES_MAX).map(|one| (one.minute, read(one))).collect();
-    Some(InstanceSummary { fleet: Summary { active: written.active, bursts }, tenants })
+    let registration: Option<RegistrationFields> =
+        serde_json::from_value(written.registration).ok();
+    let registration = registration.and_then(registration::read).unwrap_or_default();
+    let fleet = Summary { active: written.active, bursts };
+    Some((InstanceSummary { fleet, tenants }, registration))
 }
 
 fn read(written: WrittenMinute) -> MinuteTotals {
@@ -107,6 +119,8 @@ fn read(written: WrittenMinute) -> MinuteTotals {
 mod tests {
     use super::{decode, encode};
     use crate::control_plane::instance_summary::InstanceSummary;
+    use crate::model::decision::InstanceId;
+    use crate::model::registration::{Registration, TopicShare};
     use crate::model::signal::{MinuteTotals, TenantTotals};
 
     #[test]
@@ -126,7 +140,8 @@ mod tests {
         for openings in &mut summary.fleet.bursts {
             *openings = (0..121).map(|n| (1_700_000_000 + n, u32::MAX)).collect();
         }
-        let read = decode(&encode(&summary)).expect("a summary");
+        let whose = Registration::default();
+        let (read, _) = decode(&encode(&summary, &whose)).expect("a summary");
         assert_eq!((read.fleet.active, &read.fleet.bursts), (12, &summary.fleet.bursts));
         assert_eq!(read.tenants[&2].tenants.get("acme"), Some(&acme));
         assert_eq!(read.tenants[&2].requests, 90_000);
@@ -142,18 +157,30 @@ mod tests {
         let tenants = [("acme".into(), busy)].into();
         let minute = MinuteTotals { requests: 900, usual: 800, tenants };
         summary.tenants = [(28_333_332, MinuteTotals::default()), (28_333_333, minute)].into();
-        assert_eq!(decode(&encode(&summary)), Some(summary));
-        for text in ["", "{}", "[]", "{\"active\":-1,\"bursts\":{}}", &"x".repeat(70_000)] {
+        let share =
+            TopicShare { partitions: 3, owned: [(0, vec![7, u64::MAX]), (2, vec![])].into() };
+        let whose = Registration {
+            instance: InstanceId(0xc0_ffee),
+            name: "tripline-1".to_owned(),
+            url: Some("http://10.0.0.7:7878".to_owned()),
+            version: "0.1.0".to_owned(),
+            mode: "shadow".to_owned(),
+            key: u64::MAX,
+            topics: [("auth".to_owned(), share)].into(),
+            lag: 12,
+        };
+        assert_eq!(decode(&encode(&summary, &whose)), Some((summary, whose)));
+        for text in ["", "{}", "[]", "{\"active\":-1,\"bursts\":{}}", &"x".repeat(300_000)] {
             assert_eq!(decode(text), None, "{}", text.get(..20).unwrap_or(text));
         }
         let of_older = "{\"active\":1,\"bursts\":{}}";
-        assert_eq!(decode(of_older).map(|one| one.tenants.len()), Some(0));
+        assert_eq!(decode(of_older).map(|(one, _)| one.tenants.len()), Some(0));
         let of_otherwise = "{\"active\":7,\"bursts\":{},\"tenants\":[{\"minute\":1.5}]}";
         assert_eq!(
-            decode(of_otherwise).map(|one| (one.fleet.active, one.tenants.len())),
+            decode(of_otherwise).map(|(one, _)| (one.fleet.active, one.tenants.len())),
             Some((7, 0))
         );
         let of_newer = "{\"active\":1,\"bursts\":{\"badge\":[[1,1]]},\"more\":1}";
-        assert_eq!(decode(of_newer).map(|one| one.fleet.active), Some(1));
+        assert_eq!(decode(of_newer).map(|(one, _)| one.fleet.active), Some(1));
     }
 }

@@ -6,3 +6,4 @@ pub mod event_log;
 pub mod instance_summary;
 pub mod journal;
 pub mod provenance;
+pub mod registration;

@@ -5,6 +5,7 @@ mod flow;
 mod groups;
 mod records;
 mod security;
+mod view;
 
 use crate::support::daemon::{Daemon, event, now_ms};
 use std::path::Path;

@@ -21,8 +21,8 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Starts one in `folder` with that configuration (without `data_dir` and `http.listen`) and
-    /// waits until it is ready.
+    /// Starts one in `folder` with that configuration (without `data_dir` and `http.listen`; `{PORT}` stands for
+    /// its port) and waits until it is ready.
     pub fn start(folder: &TempDir, config: &str) -> Self {
         Self::start_in(folder.path(), config)
     }
@@ -79,6 +79,7 @@ impl Daemon {
     fn spawn(folder: &Path, config: &str, mut command: Command) -> Self {
         let port = super::free_port();
         let path = folder.join("tripline.toml");
+        let config = config.replace("{PORT}", &port.to_string());
         let text = format!(
             "data_dir = \"{}\"\nhttp.listen = \"127.0.0.1:{port}\"\n{config}",
             folder.join("data").display()

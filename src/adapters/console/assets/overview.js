@@ -15,13 +15,14 @@ const MODES = {
 };
 
 let samples = [];
-let started = null;
+let counted = null;
 let chart = null;
 
 /** Learns the totals of a new status; rates are differences between them. */
 export function learn(status) {
-  if (status.started !== started) samples = [];
-  started = status.started;
+  const whose = [status.started, ...status.fleet.members.filter((one) => !one.missing).map((one) => one.instance)].join();
+  if (whose !== counted) samples = [];
+  counted = whose;
   const at = Date.parse(status.now);
   const last = samples.at(-1);
   if (last && at <= last.at) return;
@@ -139,6 +140,14 @@ function healthOf(status) {
   add('checkpoints', 'checkpoint', age === null ? 'none owned' : `${span(age)} ago`,
     'When the oldest checkpoint of a partition was written, or the partition taken over.', { level: age === null ? 'calm' : 'good' });
   add('event_log', 'event log', bytes(status.event_log_bytes), 'Events kept until checkpoints cover them.', { level: 'calm' });
+  const { members } = status.fleet;
+  const lost = members.filter((one) => one.missing);
+  if (members.length > 1 && !issueOf('fleet')) {
+    const words = lost.length
+      ? `This page lacks what ${lost.map((one) => `${one.name} knows (${one.missing})`).join(' and ')}.`
+      : `The page shows what all know: ${members.map((one) => one.name).join(', ')}.`;
+    add('fleet', 'instances', `${members.length - lost.length} of ${members.length} answer`, words, { level: lost.length ? 'warn' : 'good' });
+  }
   const left = status.issues.filter((one) => !shown.has(one));
   left.forEach((issue, at) => show(issue, at ? `${titleOf(issue.part)} ${at + 1}` : titleOf(issue.part), 'unhealthy', '', 'warn'));
   return items;
@@ -147,8 +156,9 @@ function healthOf(status) {
 const titleOf = (part) => part.replace('_', ' ');
 
 /** An issue as a sentence. */
-function sentence({ part, store, source, found, runbook }) {
-  return `${store ?? (source ? `source ${source}` : titleOf(part))}: ${found} (runbook ${runbook}).`;
+function sentence({ part, store, source, found, runbook, instances }) {
+  const where = instances?.length ? ` at ${instances.join(', ')}` : '';
+  return `${store ?? (source ? `source ${source}` : titleOf(part))}${where}: ${found} (runbook ${runbook}).`;
 }
 
 function health(status, items, link) {

@@ -1,24 +1,29 @@
 -- What each instance knows of its part of the fleet: notes that of one, and answers with those of the
--- others that are young, by the server's clock.
+-- others, each after its age (ms), by the server's clock.
 --
 -- KEYS  1 a hash: instance by when it told and what
--- ARGV  1 instance    2 what it knows    3 how old another may be (ms)
+-- ARGV  1 instance    2 what it knows; '': it leaves
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 -- How long an instance that tells nothing is remembered.
-local minute = 60000
+local remembered = 600000
 
+if ARGV[2] == '' then
+  redis.call('HDEL', KEYS[1], ARGV[1])
+  return {}
+end
 redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now) .. ' ' .. ARGV[2])
-redis.call('PEXPIRE', KEYS[1], minute)
+redis.call('PEXPIRE', KEYS[1], remembered)
 local all = redis.call('HGETALL', KEYS[1])
 local found = {}
 for index = 1, #all, 2 do
   local at, told = string.match(all[index + 1], '^(%d+) (.*)$')
   local age = now - (tonumber(at) or 0)
-  if age > minute then
+  if age > remembered then
     redis.call('HDEL', KEYS[1], all[index])
-  elseif all[index] ~= ARGV[1] and age <= tonumber(ARGV[3]) then
+  elseif all[index] ~= ARGV[1] then
+    found[#found + 1] = string.format('%.0f', math.max(age, 0))
     found[#found + 1] = told
   end
 end

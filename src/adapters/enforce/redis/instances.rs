@@ -1,33 +1,59 @@
-//! Summaries of instances, exchanged through Redis.
+//! The reports of instances to each other through Redis: who they are, and what they know.
 
 use super::store::RedisStore;
 use super::token::INSTANCES_KEY;
 use crate::control_plane::instance_summary::InstanceSummary;
+use crate::control_plane::roster::Member;
 use crate::formats::storage::instance_summary;
+use crate::model::decision::InstanceId;
+use crate::model::registration::Registration;
 use ::redis::RedisError;
 
-/// How old what another instance reported may be. Unit: milliseconds. Chosen: some of its rounds.
-const YOUNG_MS: u32 = 10_000;
+/// Another instance, and what it reported last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reported {
+    /// The instance.
+    pub member: Member,
+    /// Its part of the fleet.
+    pub summary: InstanceSummary,
+}
 
 impl RedisStore {
-    /// Reports to the others what `instance` knows; gives what each of them reported recently.
+    /// Reports to the others what an instance is and knows; gives what each of them reported last, of those
+    /// that were heard of within ten minutes.
     ///
     /// # Errors
     /// When Redis can't be asked.
     pub async fn share(
         &self,
-        instance: &str,
+        registration: &Registration,
         summary: &InstanceSummary,
-    ) -> Result<Vec<InstanceSummary>, RedisError> {
+    ) -> Result<Vec<Reported>, RedisError> {
+        let told = instance_summary::encode(summary, registration);
+        let told = self.exchange(registration.instance, told).await?;
+        let read = |(age_ms, text): &(u64, String)| {
+            let (summary, registration) = instance_summary::decode(text)?;
+            Some(Reported { member: Member { registration, age_ms: *age_ms }, summary })
+        };
+        Ok(told.iter().filter_map(read).collect())
+    }
+
+    /// Reports that an instance leaves.
+    ///
+    /// # Errors
+    /// When Redis can't be asked.
+    pub async fn leave(&self, instance: InstanceId) -> Result<(), RedisError> {
+        self.exchange(instance, String::new()).await.map(drop)
+    }
+
+    async fn exchange(
+        &self,
+        instance: InstanceId,
+        told: String,
+    ) -> Result<Vec<(u64, String)>, RedisError> {
         let (mut live, number) = self.link.connection().await?;
         let mut invocation = self.scripts.fleet.prepare_invoke();
-        invocation
-            .key(INSTANCES_KEY)
-            .arg(instance)
-            .arg(instance_summary::encode(summary))
-            .arg(YOUNG_MS);
-        let told: Vec<String> =
-            self.noted(invocation.invoke_async(&mut live).await, number).await?;
-        Ok(told.iter().filter_map(|one| instance_summary::decode(one)).collect())
+        invocation.key(INSTANCES_KEY).arg(instance.to_string()).arg(told);
+        self.noted(invocation.invoke_async(&mut live).await, number).await
     }
 }

@@ -14,6 +14,7 @@
 //! The queue of a partition is split off before it is assigned, so that no record of it ever goes
 //! the common way.
 
+use super::advertised::Advertised;
 use super::metrics::ConsumerMetrics;
 use crate::adapters::channels::{ControlPlane, DataMessage};
 use crate::adapters::checkpoint::store::{Snapshots, Writer};
@@ -118,6 +119,8 @@ pub struct Shared {
     pub partition: Arc<RwLock<Arc<partition::Params>>>,
     /// How many partitions this instance owns: they share its memory.
     pub owned: Arc<AtomicUsize>,
+    /// Which they are, as other instances learn of it.
+    pub advertised: Arc<Advertised>,
     /// Markers of credentials, known besides their events.
     pub markers: SharedMarkers,
     /// The hash seed.

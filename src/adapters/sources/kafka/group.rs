@@ -204,9 +204,11 @@ impl Context {
             return;
         };
         let progress = Progress::of(&held);
+        let counts = self.partitions.lock().clone();
         let owned = {
             let mut board = self.board.lock();
             board.insert(place.clone(), Arc::clone(&progress));
+            self.shared.advertised.set(board.keys(), &counts);
             board.len()
         };
         self.shared.owned.store(owned, Ordering::Relaxed);
@@ -273,8 +275,10 @@ impl Context {
             };
             self.report_lost(place, &progress, low);
         }
+        let counts = self.partitions.lock().clone();
         let mut board = self.board.lock();
         board.retain(|place, _| !places.contains(place));
+        self.shared.advertised.set(board.keys(), &counts);
         self.shared.owned.store(board.len(), Ordering::Relaxed);
     }
 

@@ -1,5 +1,6 @@
 //! Kafka: a consumer group whose partition queues are polled by the threads that own the state.
 
+pub mod advertised;
 pub mod capabilities;
 pub mod consumer;
 pub mod group;

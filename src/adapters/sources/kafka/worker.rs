@@ -1,5 +1,6 @@
 //! A worker: owns partitions and their queues, and nothing else does.
 
+use super::advertised::Collected;
 use super::consumer::complain_again;
 use super::consumer::{Params, Shared, TopicPartition};
 use super::group::{Context, Message, Progress};
@@ -40,6 +41,8 @@ struct OwnedPartition {
     queue: PartitionQueue<Context>,
     held: HandedOver,
     progress: Arc<Progress>,
+    /// The credentials that were seen in it lately.
+    seen: Collected,
     /// Whether more waited than was taken last.
     is_behind: bool,
     /// When an error of it was last said.
@@ -105,6 +108,7 @@ impl Worker {
                         queue,
                         held,
                         progress,
+                        seen: Collected::default(),
                         is_behind: false,
                         complained_at: None,
                     });
@@ -259,6 +263,8 @@ impl Worker {
         // One whose end alone is new proves no hours either: its begin may have proven them.
         let again = one.held.next_offset() < one.held.again_until;
         let clock = if again { Clock::Again { arrived, now } } else { Clock::Source(now) };
+        let hashes = batch.hashes();
+        one.seen.add(hashes, (&one.place, at), &self.shared.advertised);
         let driver = &mut one.held.driver;
         let output = driver.step(batch, clock);
         driver.partition_mut().skip_to(last + 1);

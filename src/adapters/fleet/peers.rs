@@ -1,0 +1,77 @@
+//! Asks the other instances, side by side.
+
+use super::signature::{FleetKey, SIGNATURE};
+use crate::adapters::clock;
+use crate::adapters::egress::{Egress, EgressError};
+use crate::adapters::target::Target;
+use crate::control_plane::roster::{Member, Roster};
+use crate::model::decision::InstanceId;
+use futures_util::future::join_all;
+use parking_lot::RwLock;
+use reqwest::header::{HeaderMap, HeaderValue};
+use serde_json::Value;
+use std::sync::Arc;
+
+/// The roster, as the task that exchanges it keeps it.
+pub type SharedRoster = Arc<RwLock<Arc<Roster>>>;
+
+/// The answer of another instance, or why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PeerAnswer {
+    /// The name of the instance.
+    pub name: String,
+    /// Its answer: a status, and JSON.
+    pub answer: Result<(u16, Value), String>,
+}
+
+/// The way to the other instances.
+#[derive(Clone, Debug)]
+pub struct Peers {
+    /// This instance.
+    pub me: InstanceId,
+    /// Its name.
+    pub name: String,
+    /// Where the others reach this one, `host:port`.
+    pub authority: String,
+    /// The key by which instances know each other.
+    pub key: FleetKey,
+    /// Makes the requests.
+    pub egress: Egress,
+    /// Those that are known.
+    pub roster: SharedRoster,
+}
+
+impl Peers {
+    /// Asks all others for `path`, with its query.
+    pub async fn ask_all(&self, path: &str) -> Vec<PeerAnswer> {
+        let others: Vec<Member> = self.roster.read().others(self.me).cloned().collect();
+        join_all(others.iter().map(|member| self.ask(member, path))).await
+    }
+
+    /// Asks one of them.
+    pub async fn ask(&self, member: &Member, path: &str) -> PeerAnswer {
+        let name = member.registration.name.clone();
+        if member.is_silent() {
+            let silent_s = member.age_ms / 1000;
+            return PeerAnswer { name, answer: Err(format!("not heard of for {silent_s} s")) };
+        }
+        PeerAnswer { name, answer: self.fetch(member, path).await }
+    }
+
+    async fn fetch(&self, member: &Member, path: &str) -> Result<(u16, Value), String> {
+        let url = member.registration.url.as_deref().unwrap_or_default();
+        let target = Target::parse(url).and_then(|target| target.join(path));
+        let target = target.map_err(|_| "it has no [fleet] url".to_owned())?;
+        let signature = self.key.sign(&target.authority(), path, clock::now());
+        let mut headers = HeaderMap::new();
+        let signature = HeaderValue::from_str(&signature).map_err(|error| error.to_string())?;
+        headers.insert(SIGNATURE, signature);
+        let answer = self.egress.get(&target, headers).await;
+        let answer = answer.map_err(|error: EgressError| error.to_string())?;
+        let body = serde_json::from_slice(&answer.body);
+        Ok((
+            answer.status,
+            body.map_err(|_| format!("it answered {} without JSON", answer.status))?,
+        ))
+    }
+}

@@ -1,0 +1,186 @@
+//! The roster: the instances of the fleet, as each of them registers itself.
+
+use crate::model::decision::InstanceId;
+use crate::model::registration::Registration;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How long an instance may be silent before it counts as silent. Unit: milliseconds. Chosen: some of its rounds.
+pub const SILENT_MS: u64 = 10_000;
+/// How many partitions a topic may have, as others say. Chosen: far above what brokers allow.
+const PARTITIONS_MAX: u32 = 100_000;
+
+/// An instance, and when it was last heard of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its own words.
+    pub registration: Registration,
+    /// How long ago. Unit: milliseconds.
+    pub age_ms: u64,
+}
+
+impl Member {
+    /// Whether it said who it is.
+    pub fn is_known(&self) -> bool {
+        self.registration.instance != InstanceId::default()
+    }
+
+    /// Whether it should have registered again by now. One that leaves in order takes itself out.
+    pub const fn is_silent(&self) -> bool {
+        self.age_ms > SILENT_MS
+    }
+}
+
+/// The instances that are known, this one included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roster {
+    members: Vec<Member>,
+}
+
+impl Roster {
+    /// Of these; of one that is there twice the newest.
+    pub fn new(mut members: Vec<Member>) -> Self {
+        members.sort_by_key(|member| (member.registration.instance, member.age_ms));
+        members.dedup_by_key(|member| member.registration.instance);
+        members.sort_by(|one, other| one.registration.name.cmp(&other.registration.name));
+        Self { members }
+    }
+
+    /// All, by name.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The one of that id or name.
+    pub fn find(&self, wanted: &str) -> Option<&Member> {
+        let id = InstanceId::parse(wanted);
+        let is_it = |member: &&Member| {
+            Some(member.registration.instance) == id || member.registration.name == wanted
+        };
+        self.members.iter().find(is_it)
+    }
+
+    /// The others besides `me`.
+    pub fn others(&self, me: InstanceId) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(move |member| member.registration.instance != me)
+    }
+
+    fn present(&self) -> impl Iterator<Item = &Registration> {
+        self.members.iter().filter(|one| !one.is_silent()).map(|one| &one.registration)
+    }
+
+    /// The partitions that no instance owns, by topic. Of a topic that nobody reads nothing is known.
+    pub fn unowned(&self) -> BTreeMap<&str, Vec<u32>> {
+        let mut topics: BTreeMap<&str, (u32, BTreeSet<u32>)> = BTreeMap::new();
+        for (topic, share) in self.present().flat_map(|one| &one.topics) {
+            let (count, owned) = topics.entry(topic).or_default();
+            *count = share.partitions.min(PARTITIONS_MAX).max(*count);
+            owned.extend(share.owned.keys());
+        }
+        let unowned = topics.into_iter().map(|(topic, (count, owned))| {
+            (topic, (0..count).filter(|number| !owned.contains(number)).collect())
+        });
+        unowned.filter(|(_, numbers): &(&str, Vec<u32>)| !numbers.is_empty()).collect()
+    }
+
+    /// By topic two partitions in which the same credential was seen lately: its records are not keyed by
+    /// credential, or not by all producers alike.
+    pub fn not_keyed(&self) -> BTreeMap<&str, [u32; 2]> {
+        let mut seen: BTreeMap<(&str, u64), u32> = BTreeMap::new();
+        let mut found = BTreeMap::new();
+        for (topic, share) in self.present().flat_map(|one| &one.topics) {
+            for (number, hashes) in &share.owned {
+                for hash in hashes {
+                    let first = *seen.entry((topic, *hash)).or_insert(*number);
+                    if first != *number {
+                        found.entry(topic.as_str()).or_insert([first, *number]);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// The names of those that differ from the instance `me` in what is to be alike, and in what.
+    pub fn different(&self, me: InstanceId) -> Vec<(&str, &'static str)> {
+        let mut found = Vec::new();
+        let Some(me) = self.present().find(|one| one.instance == me) else { return found };
+        for other in self.present().filter(|one| one.instance != me.instance) {
+            let differences = [
+                (other.key != me.key, "another fingerprint key"),
+                (other.mode != me.mode, "another mode"),
+                (other.version != me.version, "another version"),
+            ];
+            let first = differences.into_iter().find(|(differs, _)| *differs);
+            found.extend(first.map(|(_, what)| (other.name.as_str(), what)));
+        }
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Member, Roster, SILENT_MS};
+    use crate::model::decision::InstanceId;
+    use crate::model::registration::{Registration, TopicShare};
+    use std::collections::BTreeMap;
+
+    fn of(number: u64, age_ms: u64, partitions: u32, owned: &[(u32, &[u64])]) -> Member {
+        let owned = owned.iter().map(|(number, seen)| (*number, seen.to_vec())).collect();
+        let share = TopicShare { partitions, owned };
+        let registration = Registration {
+            instance: InstanceId(number),
+            name: format!("tripline-{number}"),
+            topics: [("auth".to_owned(), share)].into(),
+            ..Registration::default()
+        };
+        Member { registration, age_ms }
+    }
+
+    #[test]
+    fn a_partition_is_unowned_if_no_instance_that_registers_owns_it() {
+        let one = of(1, 0, 4, &[(0, &[]), (1, &[])]);
+        let both = Roster::new(vec![one.clone(), of(2, 0, 4, &[(2, &[]), (3, &[])])]);
+        assert_eq!(both.unowned(), BTreeMap::new());
+        let dead = of(2, SILENT_MS + 1, 4, &[(2, &[]), (3, &[])]);
+        assert_eq!(Roster::new(vec![one, dead]).unowned(), [("auth", vec![2, 3])].into());
+    }
+
+    #[test]
+    fn a_credential_in_two_partitions_shows_at_one_instance_and_at_two() {
+        let keyed =
+            Roster::new(vec![of(1, 0, 3, &[(0, &[7, 9]), (1, &[8])]), of(2, 0, 3, &[(2, &[6])])]);
+        assert_eq!(keyed.not_keyed(), BTreeMap::new());
+        let at_one = Roster::new(vec![of(1, 0, 2, &[(0, &[7, 9]), (1, &[9])])]);
+        assert_eq!(at_one.not_keyed(), [("auth", [0, 1])].into());
+        let at_two = Roster::new(vec![of(1, 0, 2, &[(0, &[7])]), of(2, 0, 2, &[(1, &[7])])]);
+        assert_eq!(at_two.not_keyed(), [("auth", [0, 1])].into());
+    }
+
+    #[test]
+    fn a_partition_that_moves_is_named_by_two_instances_for_a_moment_and_keyed_all_the_same() {
+        let moving = Roster::new(vec![of(1, 0, 1, &[(0, &[7])]), of(2, 0, 1, &[(0, &[7])])]);
+        assert_eq!((moving.unowned(), moving.not_keyed()), (BTreeMap::new(), BTreeMap::new()));
+    }
+
+    #[test]
+    fn what_is_to_be_alike_is_named_by_the_first_difference() {
+        let me = of(1, 0, 1, &[]);
+        let mut other = of(2, 0, 1, &[]);
+        other.registration.mode = "revoke".to_owned();
+        other.registration.version = "2".to_owned();
+        let roster = Roster::new(vec![me.clone(), other]);
+        assert_eq!(roster.different(InstanceId(1)), [("tripline-2", "another mode")]);
+    }
+
+    #[test]
+    fn an_instance_is_found_by_name_and_by_id() {
+        let roster = Roster::new(vec![of(1, 9, 1, &[]), of(1, 0, 1, &[]), of(2, 0, 1, &[])]);
+        assert_eq!(roster.members().len(), 2);
+        for wanted in ["tripline-2", "0000000000000002"] {
+            let found = roster.find(wanted).expect("known");
+            assert_eq!(found.registration.instance, InstanceId(2));
+        }
+        assert_eq!(roster.find("tripline-1").map(|one| one.age_ms), Some(0));
+        assert_eq!(roster.others(InstanceId(1)).count(), 1);
+    }
+}
