@@ -5,6 +5,7 @@ pub mod capabilities;
 pub mod consumer;
 pub mod group;
 pub mod handover;
+pub mod keyed_record;
 pub mod losses;
 pub mod manager;
 pub mod metrics;

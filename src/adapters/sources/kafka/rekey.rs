@@ -11,10 +11,10 @@
 //! generation goes with the offsets: one that lost its partitions commits nothing (KIP-447).
 
 use super::consumer::Params;
+use super::keyed_record::{KeyedRecord, place_keys};
 use super::redaction::{Quiet, Redacted, note_error, note_line};
 use crate::adapters::clock;
 use crate::adapters::sources::rejects::{RecordPlace, letter};
-use crate::formats::events::native;
 use crate::formats::events::refusal::{Limits, Refusal};
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::time::EventTime;
@@ -175,8 +175,7 @@ impl Rekey {
         };
         config.set("transactional.id", format!("tripline-rekey-{}-{name}", self.to));
         config.set("transaction.timeout.ms", TRANSACTION_MS);
-        // As clients in Java place keys, so that both write to one topic alike.
-        config.set("partitioner", "murmur2_random");
+        place_keys(&mut config);
         for (name, value) in
             [("linger.ms", "5"), ("batch.num.messages", "10000"), ("compression.type", "lz4")]
         {
@@ -352,9 +351,8 @@ impl<'a> CopyRound<'a> {
             &self.rekey.fingerprints,
             &mut |answer| match answer {
                 Ok(event) => {
-                    let line = native::encode(&event);
-                    let mut anew =
-                        BaseRecord::to(&self.rekey.to).key(&*event.credential).payload(&*line);
+                    let keyed = KeyedRecord::new(&event);
+                    let mut anew = keyed.to(&self.rekey.to, ());
                     anew.timestamp = written_at;
                     if sent.is_err() {
                         return;
