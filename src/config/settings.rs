@@ -76,6 +76,25 @@ pub struct Sources {
 }
 
 impl Sources {
+    /// Whether a source counts its events on this instance, whatever partitions of Kafka it owns.
+    pub fn counts_here(&self) -> bool {
+        let own = [
+            self.syslog.is_empty(),
+            self.sqs.is_empty(),
+            self.redis_streams.is_empty(),
+            self.files.is_empty(),
+            self.stdin.is_none(),
+        ];
+        self.http.values().any(|source| source.into.is_none()) || own.contains(&false)
+    }
+
+    /// The Kafka source into whose topic sources of HTTP write, if any does.
+    pub fn written_topic(&self) -> Option<&consumer::Params> {
+        let kafka = self.kafka.as_ref()?;
+        let writes = |source: &HttpSource| source.into.as_ref() == Some(&kafka.source);
+        self.http.values().any(writes).then_some(kafka)
+    }
+
     /// The source that follows that file, if one does.
     pub fn of_file(&self, path: &Path) -> Option<&str> {
         let name = path.file_name()?.to_str()?;
@@ -161,6 +180,9 @@ pub struct Settings {
 impl Settings {
     /// Whether every source sends secrets as credentials, so that no other name is one.
     pub fn has_raw_secrets_alone(&self) -> bool {
-        self.sources.decoders.values().all(|decoder| decoder.raw_secrets)
+        // A topic that HTTP sources write has the credentials that they name.
+        let written = self.sources.written_topic().map(|kafka| &kafka.source);
+        let mut others = self.sources.decoders.iter().filter(|(name, _)| Some(*name) != written);
+        others.all(|(_, decoder)| decoder.raw_secrets)
     }
 }

@@ -25,6 +25,7 @@ use crate::adapters::http::stream::StreamState;
 use crate::adapters::journal::history::History;
 use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::sources::ingest::Source;
+use crate::adapters::sources::kafka::topic_writer::TopicWriter;
 use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::RejectLog;
 use crate::adapters::storage::finding_archive::FindingArchive;
@@ -44,6 +45,8 @@ pub(super) struct Planes {
     pub(super) data: DataPlane,
     /// Takes events of HTTP.
     pub(super) source: Arc<Source>,
+    /// Takes those of them that go to a topic.
+    pub(super) topic: Option<TopicWriter>,
     /// The channel to the control plane.
     pub(super) control: ControlPlane,
     /// Canaries and leaks.
@@ -95,7 +98,6 @@ impl Builder<'_> {
         let (membership, peers) = self.fleet;
         let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
         let listeners = Listeners::default();
-        let leaks = Arc::new(leaks.state(settings, watchlist.clone(), &metrics));
         let by = (Arc::clone(&tokens), Arc::clone(&fingerprints));
         let access = Access { tokens: by.0, fingerprints: by.1, peers: peers.clone() };
         let (check, changes) = for_gateways(
@@ -104,10 +106,12 @@ impl Builder<'_> {
             (metrics.http.check.clone(), listeners.clone()),
         );
         Api {
+            leaks: Arc::new(leaks.state(settings, watchlist.clone(), &metrics)),
             access,
             peers,
             ingest: Arc::new(IngestState {
                 source,
+                topic: planes.topic,
                 sources: settings.sources.http.clone(),
                 decoding: Decoding::default(),
                 rejects,
@@ -156,7 +160,6 @@ impl Builder<'_> {
             }),
             control,
             reloads,
-            leaks,
             keys: Arc::new(keys),
         }
     }
@@ -189,6 +192,7 @@ fn status(
     let metrics = StatusMetrics {
         sources: metrics.sources,
         consumer: metrics.consumer,
+        topic: metrics.topic,
         shards: metrics.shards,
         profiles: metrics.profiles,
         checkpoint: metrics.checkpoint,

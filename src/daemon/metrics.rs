@@ -14,7 +14,7 @@ use crate::adapters::metrics::exposition::Exposition;
 use crate::adapters::metrics::oldest::Oldest;
 use crate::adapters::metrics::registrar::{MetricsError, Registrar};
 use crate::adapters::notify::metrics::NotifyMetrics;
-use crate::adapters::sources::kafka::metrics::ConsumerMetrics;
+use crate::adapters::sources::kafka::metrics::{ConsumerMetrics, TopicMetrics};
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::storage::metrics::StorageMetrics;
 use crate::config::settings::Sources;
@@ -29,6 +29,7 @@ pub struct Metrics {
     pub process: ProcessMetrics,
     pub sources: SourceMetrics,
     pub consumer: ConsumerMetrics,
+    pub topic: TopicMetrics,
     pub shards: ShardMetrics,
     pub profiles: ProfileMetrics,
     pub checkpoint: CheckpointMetrics,
@@ -63,6 +64,7 @@ impl Metrics {
             process: ProcessMetrics::register(r)?,
             sources: SourceMetrics::register(r, sources, (files, read))?,
             consumer: ConsumerMetrics::register(r)?,
+            topic: TopicMetrics::register(r)?,
             shards: ShardMetrics::register(r)?,
             profiles: ProfileMetrics::register(r)?,
             checkpoint: CheckpointMetrics::register(r)?,

@@ -9,6 +9,7 @@ pub mod heal;
 pub mod http_shards;
 pub mod instances;
 pub mod leaks;
+pub mod memory;
 pub mod metrics;
 pub mod metrics_reference;
 pub mod notifier;

@@ -1,10 +1,12 @@
 //! The servers that the daemon speaks to: auth stores and receivers of notifications.
 
+use super::metrics::Metrics;
 use super::start_error::{StartError, at};
 use crate::adapters::egress::Egress;
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
 use crate::adapters::notify::receiver::Receiver;
+use crate::adapters::sources::kafka::topic_writer::TopicWriter;
 use crate::adapters::storage::key_material;
 use crate::config::settings::Settings;
 use crate::formats::outbound::security_event::JwkSet;
@@ -41,4 +43,14 @@ pub(super) fn open_stores(
     let own = std::iter::once(Ok(AuthStore::embedded(embedded.clone())));
     let stores = own.chain(others).collect::<Result<_, _>>()?;
     Ok((embedded, stores, instance))
+}
+
+/// The way of HTTP sources into a topic, where there is one.
+pub(super) fn open_topic(
+    settings: &Settings,
+    metrics: &Metrics,
+) -> Result<Option<TopicWriter>, StartError> {
+    let kafka = settings.sources.written_topic();
+    let opened = kafka.map(|kafka| TopicWriter::new(kafka, metrics.topic.clone()));
+    Ok(opened.transpose()?)
 }

@@ -52,7 +52,7 @@ pub(super) async fn start(
     (snapshots, event_log): (Snapshots, EventLog),
     kafka: consumer::Shared,
 ) -> Result<DataHandle, StartError> {
-    let params = Arc::clone(&kafka.partition.read());
+    let params = super::memory::of_slots(settings);
     let mut slots = restored(&snapshots, &params, kafka.seed).await?;
     for slot in &mut slots {
         slot.driver.partition_mut().set_markers(kafka.markers.read().clone());

@@ -10,6 +10,7 @@ use crate::adapters::journal::error::JournalError;
 use crate::adapters::metrics::registrar::MetricsError;
 use crate::adapters::notify::receiver::NoReceiver;
 use crate::adapters::redis_connection::ServerAddressError;
+use crate::adapters::sources::kafka::topic_writer::NoWriter;
 use crate::adapters::sources::syslog::receiver::BindError;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -42,6 +43,9 @@ pub enum StartError {
     /// A Redis with a stream of events, or with names of secrets, can't be used.
     #[error(transparent)]
     RedisStream(#[from] ServerAddressError),
+    /// The topic of HTTP sources can't be written.
+    #[error(transparent)]
+    Topic(#[from] NoWriter),
     /// A bucket or a queue can't be used.
     #[cfg(feature = "cloud")]
     #[error(transparent)]

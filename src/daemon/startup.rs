@@ -15,7 +15,8 @@ use super::metrics::Metrics;
 use super::notifier::Notifiers;
 use super::recovery::Recovered;
 use super::reload::{LiveSettings, Reloader};
-use super::servers::{open_receivers, open_stores, published_keys};
+use super::servers::{open_receivers, open_stores, open_topic, published_keys};
+use super::shard;
 use super::shared_tokens::SharedRevocationLimit;
 use super::ticker::MaintainedFiles;
 use super::watchlist::OpenedWatchlist;
@@ -44,6 +45,7 @@ use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::sources::event_sink::EventSink;
 use crate::adapters::sources::ingest::Source;
 use crate::adapters::sources::kafka::consumer;
+use crate::adapters::sources::kafka::topic_writer::TopicWriter;
 use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::RejectLog;
 use crate::adapters::storage::budget_store::BudgetStore;
@@ -55,7 +57,6 @@ use crate::config::settings::Settings;
 use crate::control_plane::tenant_ranking::TenantMinutes;
 use crate::daemon::start_error::{StartError, at, spawn};
 use crate::data_plane::batch::HashSeed;
-use crate::data_plane::partition;
 use crate::formats::outbound::security_event::JwkSet;
 use crate::formats::secrets::secret::Fingerprinter;
 use crate::model::decision::Decision;
@@ -112,8 +113,7 @@ impl Daemon {
         let partition = Arc::clone(&kafka.partition);
         let bounds = Arc::new(RateBounds::new(&settings.sources.rates));
         let sink = opened.sink(&bounds, &stopping);
-        let kept = (opened.snapshots, opened.event_log);
-        let watches = super::shard::start(&settings, kept, kafka).await?;
+        let watches = shard::start(&settings, (opened.snapshots, opened.event_log), kafka).await?;
         let (watchlist, following) = opened.watched.start(&watches.data, decides.carried_out);
         let tasks = decides.tasks.into_iter().chain([writes, watches.writes, following]).collect();
 
@@ -125,6 +125,7 @@ impl Daemon {
         let planes_here = super::api::Planes {
             data: watches.data.clone(),
             source: watches.source,
+            topic: opened.topic,
             control: control.clone(),
             watchlist,
             recent: decides.board,
@@ -252,6 +253,7 @@ struct Resources {
     snapshots: Snapshots,
     shared_snapshots: Snapshots,
     event_log: EventLog,
+    topic: Option<TopicWriter>,
     metrics: Metrics,
     fingerprints: Arc<Fingerprinter>,
     fleet: (Membership, Option<Arc<Peers>>),
@@ -267,9 +269,7 @@ impl Resources {
         let reserve = Reserve::open(folder);
         let clock_path = folder.join("clock");
         let clock = ClockFile::resume(&clock_path).map_err(at(&clock_path))?;
-        let key_path = settings.fingerprint_key_file.clone();
-        let key_path = key_path.unwrap_or_else(|| folder.join("fingerprint.key"));
-        let key = key_material::fingerprint_key(&key_path).map_err(at(&key_path))?;
+        let key = fingerprint_key(settings)?;
         let letters = folder.join("rejects.ndjson");
         let rejects = RejectLog::open(&letters, settings.rejects, clock::now());
         let rejects = Arc::new(rejects.map_err(at(&letters))?);
@@ -312,6 +312,7 @@ impl Resources {
             reserve: reserve.clone(),
         };
         let opened = Self {
+            topic: open_topic(&settings, &metrics)?,
             // Only who has the journal may take the place of the socket.
             socket: bind_socket(&settings.admin)?,
             keys,
@@ -364,7 +365,7 @@ impl Resources {
             writer,
             checkpoint_interval_ms: settings.checkpoint_interval_ms,
             runtime: Handle::current(),
-            partition: Arc::new(RwLock::new(Arc::new(partition_params(settings)))),
+            partition: Arc::new(RwLock::new(Arc::new(super::memory::of_kafka(settings)))),
             owned: Arc::default(),
             advertised: Arc::clone(&self.fleet.0.advertised),
             seed: self.seed,
@@ -381,6 +382,12 @@ impl Resources {
     }
 }
 
+fn fingerprint_key(settings: &Settings) -> Result<Vec<u8>, StartError> {
+    let path = settings.fingerprint_key_file.clone();
+    let path = path.unwrap_or_else(|| settings.data_dir.join("fingerprint.key"));
+    key_material::fingerprint_key(&path).map_err(at(&path))
+}
+
 fn start_archive(archive: &FindingArchive) -> Result<(FindingArchive, JoinHandle<()>), StartError> {
     Ok((archive.clone(), archive.start().map_err(StartError::Thread)?))
 }
@@ -393,14 +400,6 @@ fn open_archive(
     let errors = metrics.finding_errors.clone();
     FindingArchive::open(&path, settings.findings, errors)
         .map_err(|source| StartError::Findings { path, source })
-}
-
-/// Parameters of the partitions of each source: each has half of the memory, if there are two.
-fn partition_params(settings: &Settings) -> partition::Params {
-    let sources = if settings.sources.kafka.is_some() { 2 } else { 1 };
-    let partition = settings.partition.clone();
-    let bytes = partition.all_bytes() / sources;
-    partition.with_memory(bytes)
 }
 
 /// The control plane, the outboxes behind it, and what they share with those who ask.

@@ -14,9 +14,10 @@ use std::time::Duration;
 
 /// What no run of a minute without Kafka and receivers can show: the first thing by which it is
 /// known, and why.
-const WITHOUT_DATA: [(&str, &str); 6] = [
+const WITHOUT_DATA: [(&str, &str); 7] = [
     ("offset 1", "there is no yesterday"),
     ("tripline_notifications_total", "nobody is told"),
+    ("tripline_topic_write_seconds", "nothing is written into a topic"),
     ("ALERTS", "nothing may fire"),
     ("tripline_source_files", "no files are followed"),
     ("tripline_source_unread_bytes", "no files are followed"),

@@ -118,6 +118,11 @@ impl Recent {
             let found = format!("{} of the last minute answered 429", count(requests, "request"));
             warning(Part::Queue, "queue-full", found)
         });
+        let not_written = rose(|one| one.not_written).map(|requests| {
+            let requests = count(requests, "request");
+            let found = format!("did not store the events of {requests} of the last minute");
+            critical(Part::Kafka, "topic-not-written", found)
+        });
         // Requests without a credential are usual.
         let at_fault = |one: &Measurements| {
             let harmless = one.sources.iter().map(|source| source.without_credential).sum();
@@ -148,7 +153,7 @@ impl Recent {
             warning(Part::Memory, "memory-full", found)
         });
         let memory = not_watched.or(forgotten).or(deferred);
-        [not_kept, full, refused, unverified, memory].into_iter().flatten()
+        [not_kept, full, not_written, refused, unverified, memory].into_iter().flatten()
     }
 
     fn of_kafka(&self, now: &Measurements, kafka: KafkaJson) -> Option<IssueJson> {
@@ -235,6 +240,7 @@ pub(super) mod tests {
                 .into(),
             not_kept: 7,
             queue_full: 7,
+            not_written: 7,
             sources: Vec::new(),
             kafka_events: total(20_000, second),
             refused: 7,
@@ -342,6 +348,8 @@ pub(super) mod tests {
         finds(Part::Queue, false, "60 requests of the last minute answered 429", |now, at| {
             now.queue_full = total(1, at);
         });
+        let away = "did not store the events of 60 requests of the last minute";
+        finds(Part::Kafka, true, away, |now, at| now.not_written = total(1, at));
         finds(Part::Records, false, "60 rejected in the last minute", |now, at| {
             now.refused = total(1, at);
         });

@@ -35,6 +35,8 @@ pub struct Measurements {
     pub not_kept: u64,
     /// Requests answered 429 as a queue was full.
     pub queue_full: u64,
+    /// Requests answered 503 as Kafka did not store their events.
+    pub not_written: u64,
     /// Records refused.
     pub refused: u64,
     /// Events applied.

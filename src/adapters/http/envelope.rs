@@ -28,6 +28,8 @@ pub struct HttpSource {
     pub decoder: Decoder,
     /// For a source of OTLP: which part of a log record is a record.
     pub otlp: Option<RecordPart>,
+    /// The Kafka source into whose topic its events go; none: they count here.
+    pub into: Option<String>,
 }
 
 /// The path of a request below that of its source.

@@ -15,11 +15,12 @@ use crate::adapters::sources::decoded::Decoded;
 use crate::adapters::sources::ingest;
 use crate::adapters::sources::ingest::DEFAULT_SOURCE;
 use crate::adapters::sources::ingest::{Source, Taken};
+use crate::adapters::sources::kafka::keyed_record::KeyedRecord;
+use crate::adapters::sources::kafka::topic_writer::{NotWritten, TopicWriter};
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::adapters::sources::rate_bound::RateBounds;
 use crate::adapters::sources::rejects::{RecordPlace, RejectLog, letter};
 use crate::data_plane::batch::HashSeed;
-use crate::formats::events::decoder::Decoder;
 use crate::formats::events::envelope::{Envelope, decode as decode_envelope};
 use crate::formats::events::refusal::Limits;
 use crate::formats::secrets::secret::Fingerprinter;
@@ -35,12 +36,16 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// How many refused lines an answer names; all are counted.
 const NAMED_MAX: usize = 100;
 /// Parts of a gzip body. Chosen: senders join some; empty ones without end would cost time for
 /// nothing.
 const MEMBERS_MAX: usize = 10_000;
+
+/// When events that are not in their topic are to be sent again.
+const TOPIC_RETRY: Duration = Duration::from_secs(4);
 
 /// The header that names a request, so that it is taken once however often it is sent.
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -50,6 +55,8 @@ const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub struct IngestState {
     /// Takes events to the data plane and the event log.
     pub source: Arc<Source>,
+    /// Takes those of sources with the setting `into` to a topic.
+    pub topic: Option<TopicWriter>,
     /// The sources that take requests.
     pub sources: BTreeMap<String, HttpSource>,
     /// Where bodies are decoded, and what each sender may still waste.
@@ -89,6 +96,8 @@ pub struct IngestState {
         (status = 413, body = Problem, description = "The body is too large"),
         (status = 429, body = Problem, description =
             "A queue is full, or most of what this sender sent had to be refused; nothing was taken"),
+        (status = 503, body = Problem, description =
+            "tripline is stopping, or Kafka did not store all events of a source with the setting `into`"),
     )
 )]
 pub(super) async fn post_events(
@@ -120,6 +129,8 @@ pub(super) async fn post_events(
         (status = 413, body = Problem, description = "The body is too large"),
         (status = 429, body = Problem, description =
             "A queue is full, or most of what this sender sent had to be refused; nothing was taken"),
+        (status = 503, body = Problem, description =
+            "tripline is stopping, or Kafka did not store all events of a source with the setting `into`"),
     )
 )]
 pub(super) async fn post_source_events(
@@ -150,6 +161,8 @@ pub(super) async fn post_source_events(
         (status = 413, body = Problem, description = "The body is too large"),
         (status = 429, body = Problem, description =
             "A queue is full, or most of what this sender sent had to be refused; nothing was taken"),
+        (status = 503, body = Problem, description =
+            "tripline is stopping, or Kafka did not store all events of a source with the setting `into`"),
     )
 )]
 pub(super) async fn post_otlp_logs(
@@ -205,8 +218,16 @@ fn is_gzip(headers: &HeaderMap) -> Result<bool, Problem> {
 /// A decoded body.
 struct DecodedBody {
     arrived: EventTime,
-    request: ingest::Request,
+    events: Events,
     decoded: Decoded,
+}
+
+/// The events of a body.
+enum Events {
+    /// They count here.
+    Here(ingest::Request),
+    /// They go to a topic, under that hash of an idempotency key.
+    Topic(Vec<KeyedRecord>, Option<u64>),
 }
 
 /// Reads, unpacks and decodes a body, the latter two away from the threads that answer.
@@ -248,7 +269,7 @@ async fn decode_body(
             state.seed.hash_all(&parts)
         };
         let source = state.sources.get(&source).ok_or_else(no_source)?;
-        decode(&state, (&source.decoder, envelope), &of, (&body, key.map(hash)))
+        decode(&state, (source, envelope), &of, (&body, key.map(hash)))
     };
     state.decoding.run(&sender, decode).await?
 }
@@ -291,15 +312,16 @@ fn unpack(packed: &[u8], bytes_max: usize) -> Result<Vec<u8>, Problem> {
 /// Decodes a body. Blocks.
 fn decode(
     state: &IngestState,
-    (decoder, envelope): (&Decoder, Envelope),
+    (source, envelope): (&HttpSource, Envelope),
     sender: &Sender,
     (body, key): (&[u8], Option<u64>),
 ) -> Result<DecodedBody, Problem> {
     let arrived = clock::now();
     let limits = Limits::at(arrived);
-    let mut decoded = Decoded::default();
+    let into_topic = source.into.is_some();
+    let mut decoded = if into_topic { Decoded::for_topic() } else { Decoded::default() };
     let by = (&limits, &*state.fingerprints);
-    let read = decode_envelope(envelope, decoder, body, by, &mut |line, answer| {
+    let read = decode_envelope(envelope, &source.decoder, body, by, &mut |line, answer| {
         decoded.add(line as u64, answer, state.seed);
     });
     read.map_err(|_| {
@@ -312,8 +334,12 @@ fn decode(
         let bytes = body.len() as u64 / (refused + decoded.accepted as u64) * refused;
         sender.wasted(bytes + refused * RECORD_COST, arrived);
     }
-    let request = ingest::Request::new(arrived, key, decoded.take_batches());
-    Ok(DecodedBody { arrived, request, decoded })
+    let events = if into_topic {
+        Events::Topic(decoded.take_records(), key)
+    } else {
+        Events::Here(ingest::Request::new(arrived, key, decoded.take_batches()))
+    };
+    Ok(DecodedBody { arrived, events, decoded })
 }
 
 async fn take(
@@ -321,7 +347,7 @@ async fn take(
     (source, sender): (&str, &str),
     body: DecodedBody,
 ) -> Result<(StatusCode, Answer), Problem> {
-    let DecodedBody { arrived, request, decoded } = body;
+    let DecodedBody { arrived, events, decoded } = body;
     let number = state.requests.fetch_add(1, Ordering::Relaxed) + 1;
     if let Some(wait) = state.bounds.wait(source, arrived) {
         state.records.count_rate_bound(source);
@@ -330,8 +356,7 @@ async fn take(
         let title = "the source exceeds its rate";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, title, detail).retry_after(wait));
     }
-    let taken = state.source.take(request).await;
-    let taken = taken.map_err(|error| not_taken(state, error))?;
+    let taken = hand_over(state, events).await?;
     let Taken { durable, before } = taken;
     if !before {
         decoded.count(source, (taken, arrived), &state.records, &state.bounds);
@@ -379,6 +404,35 @@ async fn take(
     let answer = Answer { accepted, durable, refused, lines, fault };
     let status = if durable { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, answer))
+}
+
+async fn hand_over(state: &IngestState, events: Events) -> Result<Taken, Problem> {
+    match (events, &state.topic) {
+        (Events::Here(request), _) => {
+            state.source.take(request).await.map_err(|error| not_taken(state, error))
+        }
+        (Events::Topic(records, key), Some(topic)) => {
+            topic.write(records, key).await.map_err(not_written)
+        }
+        // The daemon makes a writer where a source has the setting.
+        (Events::Topic(..), None) => Err(not_written(NotWritten::Full)),
+    }
+}
+
+fn not_written(error: NotWritten) -> Problem {
+    let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+    match error {
+        NotWritten::Full => {
+            let detail = "nothing was taken; send the same events again in some seconds";
+            Problem::new(unavailable, "too much waits for Kafka", detail)
+        }
+        NotWritten::NotStored => {
+            let detail = "some events may be in the topic, and count twice once the same events are sent \
+                          again; do so in some seconds, as those that are not would be lost";
+            Problem::new(unavailable, "Kafka has not stored all events", detail)
+        }
+    }
+    .retry_after(TOPIC_RETRY)
 }
 
 fn not_taken(state: &IngestState, error: NotTaken) -> Problem {

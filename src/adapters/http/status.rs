@@ -15,7 +15,7 @@ use crate::adapters::health::fleet::FleetFaults;
 use crate::adapters::health::recent::{Measurements, Recent};
 use crate::adapters::journal::metrics::JournalMetrics;
 use crate::adapters::metrics::oldest::Oldest;
-use crate::adapters::sources::kafka::metrics::ConsumerMetrics;
+use crate::adapters::sources::kafka::metrics::{ConsumerMetrics, TopicMetrics};
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::control_plane::policy::revocation_limit;
 use crate::formats::api::status::{
@@ -64,6 +64,7 @@ pub struct StatusState {
 pub struct StatusMetrics {
     pub sources: SourceMetrics,
     pub consumer: ConsumerMetrics,
+    pub topic: TopicMetrics,
     pub shards: ShardMetrics,
     pub profiles: ProfileMetrics,
     pub checkpoint: CheckpointMetrics,
@@ -204,6 +205,7 @@ fn measure(state: &StatusState) -> Measurements {
         settled: state.stores.iter().map(settled).collect(),
         not_kept: metrics.sources.not_durable.get(),
         queue_full: metrics.http.queue_full.get(),
+        not_written: metrics.topic.failures.get(),
         refused: metrics.sources.records_refused(),
         applied: metrics.shards.events_applied(),
         unverified: metrics.shards.unverified.get(),

@@ -1,6 +1,8 @@
-//! The events of some records, by the thread that owns their credentials, and the records that were refused.
+//! The events of some records, by the thread that owns their credentials or as records for a topic, and the
+//! records that were refused.
 
 use super::ingest::Taken;
+use super::kafka::keyed_record::KeyedRecord;
 use super::metrics::SourceMetrics;
 use super::rate_bound::RateBounds;
 use crate::adapters::channels::{DataPlane, SLOTS};
@@ -14,10 +16,19 @@ use crate::model::time::EventTime;
 /// is seen in a thousand.
 const PLACES_MAX: usize = 1_000;
 
+/// Events, as they go on.
+#[derive(Debug)]
+enum Events {
+    /// To the threads here, by slot.
+    Slots(Vec<Batch>),
+    /// To a topic.
+    Topic(Vec<KeyedRecord>),
+}
+
 /// The events of some records, and those that were refused.
 #[derive(Debug)]
 pub struct Decoded {
-    slots: Vec<Batch>,
+    events: Events,
     /// How many events there are.
     pub accepted: usize,
     /// Repairs.
@@ -31,7 +42,7 @@ pub struct Decoded {
 impl Default for Decoded {
     fn default() -> Self {
         Self {
-            slots: vec![Batch::default(); SLOTS],
+            events: Events::Slots(vec![Batch::default(); SLOTS]),
             accepted: 0,
             counters: DecodeCounters::default(),
             newest: EventTime::MIN,
@@ -41,6 +52,11 @@ impl Default for Decoded {
 }
 
 impl Decoded {
+    /// None yet, of records whose events go to a topic.
+    pub fn for_topic() -> Self {
+        Self { events: Events::Topic(Vec::new()), ..Self::default() }
+    }
+
     /// Takes the answer for the record at that place.
     pub fn add(&mut self, place: u64, answer: Result<AuthEvent<'_>, Refusal>, seed: HashSeed) {
         match answer {
@@ -48,19 +64,30 @@ impl Decoded {
                 self.accepted += 1;
                 self.counters.add(&event);
                 self.newest = self.newest.max(event.time);
-                let slot = DataPlane::slot(seed.shard(&event));
-                if let Some(batch) = self.slots.get_mut(slot) {
-                    batch.push(&event, 0, seed);
+                match &mut self.events {
+                    Events::Slots(slots) => {
+                        let slot = DataPlane::slot(seed.shard(&event));
+                        if let Some(batch) = slots.get_mut(slot) {
+                            batch.push(&event, 0, seed);
+                        }
+                    }
+                    Events::Topic(records) => records.push(KeyedRecord::new(&event)),
                 }
             }
             Err(refusal) => self.refusals.add(place, refusal),
         }
     }
 
-    /// The events, by slot.
+    /// The events, by slot; none where they go to a topic.
     pub fn take_batches(&mut self) -> Vec<(usize, Batch)> {
-        let slots = std::mem::take(&mut self.slots);
-        (0..).zip(slots).filter(|(_, batch)| !batch.is_empty()).collect()
+        let Events::Slots(slots) = &mut self.events else { return Vec::new() };
+        (0..).zip(std::mem::take(slots)).filter(|(_, batch)| !batch.is_empty()).collect()
+    }
+
+    /// The events as records for a topic; none where they stay here.
+    pub fn take_records(&mut self) -> Vec<KeyedRecord> {
+        let Events::Topic(records) = &mut self.events else { return Vec::new() };
+        std::mem::take(records)
     }
 
     /// Counts what a source took and refused, and charges its rate.

@@ -4,15 +4,14 @@
 //! when tripline was killed before it could answer. The newest keys are remembered, and those of
 //! the event log.
 
+use super::request_keys::RequestKeys;
 use crate::adapters::channels::{DataPlane, NotTaken};
 use crate::adapters::event_log::appender::{ANSWER_WAIT, Appended, Appender};
-use crate::adapters::event_log::log::{Ends, KEYS_MAX, Replayed};
+use crate::adapters::event_log::log::{Ends, Replayed};
 use crate::data_plane::batch::Batch;
 use crate::formats::storage::event_log::Draft;
 use crate::model::time::EventTime;
-use hashbrown::HashMap;
 use parking_lot::Mutex;
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,39 +51,7 @@ pub struct Source {
 #[derive(Debug)]
 struct Order {
     next: Ends,
-    keys: Keys,
-}
-
-/// The keys of the newest requests, and whether these are durable by now.
-#[derive(Debug, Default)]
-struct Keys {
-    durable: HashMap<u64, Option<bool>>,
-    oldest_first: VecDeque<u64>,
-}
-
-impl Keys {
-    fn add(&mut self, key: u64, durable: Option<bool>) {
-        if self.durable.insert(key, durable).is_none() {
-            self.oldest_first.push_back(key);
-        }
-        if self.oldest_first.len() > KEYS_MAX
-            && let Some(oldest) = self.oldest_first.pop_front()
-        {
-            self.durable.remove(&oldest);
-        }
-    }
-
-    fn record(&mut self, key: u64, durable: bool) {
-        if let Some(known) = self.durable.get_mut(&key) {
-            *known = Some(durable);
-        }
-    }
-
-    /// Whether the request of that key is durable, once it is known. One that was forgotten is as
-    /// good as not.
-    fn get(&self, key: u64) -> Option<bool> {
-        self.durable.get(&key).map_or(Some(false), |durable| *durable)
-    }
+    keys: RequestKeys,
 }
 
 /// A request was taken, now or before.
@@ -108,7 +75,7 @@ enum Handover {
 impl Source {
     /// A way in that goes on after what was read from the event log.
     pub fn new(data: DataPlane, log: Appender, replayed: Replayed) -> Self {
-        let mut keys = Keys::default();
+        let mut keys = RequestKeys::default();
         replayed.keys.into_iter().rev().for_each(|key| keys.add(key, Some(true)));
         Self { data, log, order: Arc::new(Mutex::new(Order { next: replayed.next, keys })) }
     }
@@ -163,7 +130,7 @@ impl Source {
     ) -> Result<Handover, NotTaken> {
         let mut order = self.order.lock();
         let Order { next, keys } = &mut *order;
-        if let Some(key) = key.filter(|key| keys.durable.contains_key(key)) {
+        if let Some(key) = key.filter(|key| keys.has(*key)) {
             return Ok(Handover::Before(key));
         }
         let (mut firsts, mut ends) = (Vec::new(), Vec::new());

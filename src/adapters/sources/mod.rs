@@ -10,6 +10,7 @@ pub mod metrics;
 pub mod rate_bound;
 pub mod redis_stream;
 pub mod rejects;
+pub mod request_keys;
 pub mod sqs;
 pub mod start;
 pub mod stdin;

@@ -3,6 +3,7 @@
 pub mod all;
 pub mod catalog;
 pub mod detection;
+pub mod into_topic;
 pub mod leaks;
 pub mod librdkafka;
 pub mod mapping;

@@ -1,6 +1,7 @@
 //! Sources of events: HTTP, files, Kafka, and how their records are read.
 
 use super::catalog;
+use super::into_topic::{self, into_topic};
 use super::librdkafka::librdkafka;
 use super::mapping::{MappedFields, fields, verified};
 use super::redis_stream::redis_stream;
@@ -61,6 +62,7 @@ pub(super) fn sources(
         names.push(DEFAULT_SOURCE.to_owned());
     }
     let mut sources = Sources { has_default, ..Sources::default() };
+    let mut kinds = BTreeMap::new();
     for name in names {
         let section = all.section(&name);
         if !is_source_name(&name) {
@@ -69,8 +71,10 @@ pub(super) fn sources(
                 format!("use a-z, 0-9, _ and -, at most {SOURCE_NAME_BYTES_MAX} of them"),
             ));
         }
-        source(&name, section, (&prices, redis), &mut sources);
+        let kind = source(&name, section, (&prices, redis), &mut sources);
+        kinds.insert(name, kind);
     }
+    into_topic::check(&all, &sources, &kinds);
     let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, files) in &sources.files {
         for pattern in &files.paths {
@@ -142,13 +146,13 @@ fn source(
     section: Section<'_>,
     (prices, redis): (&Arc<Prices>, Option<&ServerAddress>),
     sources: &mut Sources,
-) {
+) -> &'static str {
     let types = ["http", "otlp", "file", "stdin", "syslog", "kafka", "redis_stream", "sqs"];
     let known = |text: &str| types.into_iter().find(|one| *one == text);
     let written = section.get("type", |value| one_of(value, known, &types));
     let kind = written.unwrap_or("http");
     if written.is_none() && lacks_type(&section) {
-        return;
+        return kind;
     }
     if name == DEFAULT_SOURCE && kind != "http" {
         section.report(InvalidValue::new(
@@ -157,6 +161,7 @@ fn source(
         ));
     }
     let prices = Arc::clone(prices);
+    let into = into_topic(&section, kind);
     let decoder = Decoder { prices, is_syslog: kind == "syslog", ..decoder(&section) };
     match kind {
         "file" => {
@@ -199,20 +204,26 @@ fn source(
         }
         _ => {
             let otlp = (kind == "otlp").then(|| record_part(&section, &decoder.format));
-            sources.http.insert(name.to_owned(), HttpSource { decoder: decoder.clone(), otlp });
+            let source = HttpSource { decoder: decoder.clone(), otlp, into };
+            sources.http.insert(name.to_owned(), source);
         }
     }
-    if kind == "kafka" {
-        if section.has("rate_max") {
-            let remedy = "remove it: Kafka keeps what is not read yet";
-            section.report_at("rate_max", InvalidValue::new("Kafka has no such bound", remedy));
-        }
-    } else {
-        let rate = section.get("rate_max", rate_per_min).filter(|rate| *rate > 0);
-        sources.rates.extend(rate.map(|rate| (name.to_owned(), rate)));
-    }
+    sources.rates.extend(rate_max(&section, kind).map(|rate| (name.to_owned(), rate)));
     sources.decoders.insert(name.to_owned(), decoder);
     section.finish();
+    kind
+}
+
+/// The most events that a source of that type may take, if that is bounded. Unit: events a minute.
+fn rate_max(section: &Section<'_>, kind: &str) -> Option<u32> {
+    if kind != "kafka" {
+        return section.get("rate_max", rate_per_min).filter(|rate| *rate > 0);
+    }
+    if section.has("rate_max") {
+        let remedy = "remove it: Kafka keeps what is not read yet";
+        section.report_at("rate_max", InvalidValue::new("Kafka has no such bound", remedy));
+    }
+    None
 }
 
 /// Whether a section without a type has a setting of one, which is a mistake.

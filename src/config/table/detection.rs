@@ -43,9 +43,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: Some(r#""1GiB""#),
         example: None,
         doc: "The memory that profiles may take: about 360 bytes for each credential, less than half \
-              of that after an hour of silence. With Kafka each source has half of it; the Kafka \
-              partitions that this instance owns share theirs. When it is full, new \
-              credentials are evicted first, those that were used in a single hour.",
+              of that after an hour of silence. Kafka has half of it where other sources count \
+              here, too, and nearly all where they don't; the Kafka partitions that this \
+              instance owns share theirs. When it is full, new credentials are evicted first, \
+              those that were used in a single hour.",
     },
     Setting {
         path: "limits.action",

@@ -166,6 +166,16 @@ pub(super) const SETTINGS: &[Setting] = &[
               datagrams are dropped by the system. Not for kafka.",
     },
     Setting {
+        path: "sources.<nginx>.into",
+        kind: Kind::Text,
+        default: None,
+        example: Some(r#""kafka""#),
+        doc: "For type = \"http\" and \"otlp\": the source of type kafka into whose topic events go, keyed by \
+              credential, instead of being counted here: so instances behind a load balancer count each \
+              credential once. It reads one topic with format = \"native\". Kafka's user needs the right Write on \
+              the topic.",
+    },
+    Setting {
         path: "sources.<nginx>.several_secrets",
         kind: Kind::Choice(&["each", "first"]),
         default: Some(r#""each""#),

@@ -3,6 +3,7 @@
 mod faults;
 mod flow;
 mod groups;
+mod into_topic;
 mod records;
 mod security;
 mod view;

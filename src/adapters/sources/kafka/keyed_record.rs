@@ -21,6 +21,11 @@ impl KeyedRecord {
         Self { credential, line: native::encode(event) }
     }
 
+    /// Its length, key and body. Unit: bytes.
+    pub(super) const fn bytes(&self) -> usize {
+        self.credential.len() + self.line.len()
+    }
+
     /// The record for that topic, with what is to be known once it is stored.
     pub(super) fn to<'a, O: IntoOpaque>(
         &'a self,

@@ -1,7 +1,7 @@
-//! Metrics of the consumer of Kafka.
+//! Metrics of the consumer of Kafka, and of the topic that HTTP sources write.
 
-use crate::adapters::metrics::registrar::{MetricsError, Registrar};
-use prometheus::{IntCounter, IntGauge};
+use crate::adapters::metrics::registrar::{LATENCY_S, MetricsError, Registrar};
+use prometheus::{Histogram, IntCounter, IntGauge};
 
 /// Metrics of the consumer.
 #[derive(Clone, Debug)]
@@ -51,6 +51,41 @@ impl ConsumerMetrics {
                 "1 while the brokers answer; 0 while they can't be reached, or there is no Kafka.",
             )?,
             errors: r.counter("consumer_errors_total", "Errors of the Kafka client.")?,
+        })
+    }
+}
+
+/// Metrics of the topic that HTTP sources write.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each handle is named after its metric, which has a help text")]
+pub struct TopicMetrics {
+    pub events: IntCounter,
+    pub failures: IntCounter,
+    pub seconds: Histogram,
+}
+
+impl TopicMetrics {
+    /// Registers its metrics.
+    ///
+    /// # Errors
+    /// When two metrics have one name.
+    pub fn register(registrar: &Registrar) -> Result<Self, MetricsError> {
+        let r = registrar;
+        Ok(Self {
+            events: r.counter(
+                "topic_events_total",
+                "Events of HTTP sources that Kafka has stored in the topic of their setting `into`.",
+            )?,
+            failures: r.counter(
+                "topic_failures_total",
+                "Requests answered 503: Kafka did not store all of their events in time, or too much waited \
+                 for it.",
+            )?,
+            seconds: r.histogram(
+                "topic_write_seconds",
+                "How long Kafka takes to store all events of a request.",
+                &LATENCY_S,
+            )?,
         })
     }
 }

@@ -15,4 +15,5 @@ pub mod redaction;
 pub mod rejects_topic;
 pub mod rekey;
 pub mod stall_detector;
+pub mod topic_writer;
 pub mod worker;
