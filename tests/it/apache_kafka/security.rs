@@ -3,7 +3,7 @@
 use super::{PATIENCE, config, folder};
 use crate::kafka_state::{counts, some};
 use crate::support::apache_kafka::{Kafka, Setup};
-use crate::support::daemon::Daemon;
+use crate::support::daemon::{Daemon, event, now_ms};
 use crate::support::{skipped, until};
 use std::path::Path;
 
@@ -157,4 +157,34 @@ fn a_right_that_is_missing_is_named_and_once_it_is_granted_reading_begins() {
         }
         counts(&daemon, "key_1", 20);
     }
+}
+
+#[test]
+fn the_right_to_write_the_topic_is_all_that_events_over_http_need_besides_and_its_lack_is_named() {
+    if skipped("kafka") {
+        return;
+    }
+    let (certificates, folder) = (folder(), folder());
+    let kafka = kafka(certificates.path());
+    let grant = |right: [&str; 4]| {
+        kafka.grant(&[&["--allow-principal", "User:classic"][..], &right[..]].concat());
+    };
+    grant(["--operation", "Read", "--group", "tripline"]);
+    grant(["--operation", "Read", "--topic", "auth"]);
+    let settings = librdkafka(&[
+        ("security.protocol", "SASL_PLAINTEXT"),
+        ("sasl.mechanisms", "PLAIN"),
+        ("sasl.username", "classic"),
+        ("sasl.password", "a-password"),
+    ]);
+    let into = "[sources.default]\ninto = \"kafka\"\n";
+    let daemon = Daemon::start(&folder, &(config(&kafka.listener("PLAIN")) + &settings + into));
+    let send = || daemon.send("POST", "/v1/events", &[], event("key_1", now_ms())).0;
+    assert_eq!(send(), 503);
+    let said = daemon.log();
+    let line = said.lines().find(|line| line.contains("are not stored in their topic"));
+    assert!(line.expect("it is said").to_lowercase().contains("authorization failed"), "{said}");
+    grant(["--operation", "Write", "--topic", "auth"]);
+    until("it may be written", PATIENCE, || (send() == 200).then_some(()));
+    counts(&daemon, "key_1", 1);
 }

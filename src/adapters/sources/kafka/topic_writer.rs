@@ -135,7 +135,7 @@ impl TopicWriter {
         }
         let room = Arc::clone(&self.room).acquire_many_owned(units(&records));
         let Ok(Ok(room)) = timeout(ROOM_WAIT, room).await else {
-            self.shared.failed("too much waits for the brokers");
+            self.failed(Some(Redacted::of("too much waits for the brokers")));
             return Err(NotWritten::Full);
         };
         if let Some(key) = key
@@ -156,9 +156,21 @@ impl TopicWriter {
             _room: room,
         });
         let writer = self.clone();
-        // Also for a sender who goes away meanwhile. Its outcome is that of the request.
+        // Its outcome is that of the request.
         drop(tokio::task::spawn_blocking(move || writer.send(&records, &request)));
-        match timeout(OUTCOME_WAIT, outcome).await {
+        let writer = self.clone();
+        // Also for a sender who goes away meanwhile.
+        let told = tokio::spawn(async move {
+            match outcome.await {
+                Ok(Ok(())) => true,
+                Ok(Err(fault)) => {
+                    writer.failed(fault);
+                    false
+                }
+                Err(_) => false,
+            }
+        });
+        match timeout(OUTCOME_WAIT, told).await {
             Ok(Ok(true)) => Ok(Taken { durable: true, before: false }),
             Ok(Ok(false) | Err(_)) | Err(_) => Err(NotWritten::NotStored),
         }
@@ -191,6 +203,22 @@ impl TopicWriter {
         });
         if let Err(error) = sent {
             request.fail(&error);
+        }
+    }
+
+    /// Counts a request that is not stored, and says why: the records of a client that gave up don't know.
+    fn failed(&self, fault: Option<Redacted>) {
+        self.shared.metrics.failures.inc();
+        if complain_again(&mut self.shared.complained_at.lock()) {
+            let fatal = self.client.lock().0.client().fatal_error();
+            let why = fatal.map(|(_, reason)| Redacted::of(reason)).or(fault);
+            tracing::error!(
+                why = why.map(tracing::field::display),
+                topic = self.shared.topic,
+                brokers = self.shared.brokers,
+                "events of HTTP are not stored in their topic, and their senders answered 503: check the \
+                 brokers, that the topic exists, and that tripline may write to it"
+            );
         }
     }
 
@@ -252,20 +280,10 @@ impl Shared {
         }
         is_new
     }
-
-    fn failed(&self, why: &str) {
-        self.metrics.failures.inc();
-        if complain_again(&mut self.complained_at.lock()) {
-            tracing::error!(
-                why,
-                topic = self.topic,
-                brokers = self.brokers,
-                "events of HTTP are not stored in their topic, and their senders answered 503: check the \
-                 brokers, that the topic exists, and that tripline may write to it"
-            );
-        }
-    }
 }
+
+/// All is stored, or why not, as far as that is known.
+type Outcome = Result<(), Option<Redacted>>;
 
 /// A request whose records are on their way. Dropped with the last of them, it has its outcome.
 struct PendingRequest {
@@ -275,7 +293,7 @@ struct PendingRequest {
     unstored: AtomicUsize,
     fault: Mutex<Option<Redacted>>,
     began: Instant,
-    done: Option<oneshot::Sender<bool>>,
+    done: Option<oneshot::Sender<Outcome>>,
     _room: OwnedSemaphorePermit,
 }
 
@@ -297,16 +315,16 @@ impl Drop for PendingRequest {
                 keys.forget(key);
             }
         }
-        if is_stored {
+        let outcome = if is_stored {
             self.shared.metrics.events.inc_by(self.records);
             self.shared.metrics.seconds.observe(self.began.elapsed().as_secs_f64());
+            Ok(())
         } else {
-            let fault = self.fault.lock().take();
-            self.shared.failed(&fault.map_or_else(String::new, |fault| fault.to_string()));
-        }
+            Err(self.fault.lock().take())
+        };
         if let Some(done) = self.done.take() {
-            // The sender may have gone away.
-            let _gone = done.send(is_stored);
+            // tripline may be stopping.
+            let _gone = done.send(outcome);
         }
     }
 }
