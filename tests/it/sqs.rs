@@ -1,63 +1,22 @@
 //! Objects of S3 by notifications in a queue, against moto, which answers as AWS does.
 
-use crate::support::child::Process;
+use crate::support::aws::Aws;
 use crate::support::daemon::{Daemon, now_ms, uses};
-use crate::support::{free_port, pause, skipped, until};
+use crate::support::{pause, skipped, until};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-struct Aws {
-    endpoint: String,
-    queue: String,
-    _server: Process,
-}
-
-fn python() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/moto/bin/python")
-}
-
-impl Aws {
-    fn start() -> Self {
-        let port = free_port();
-        let mut command = Command::new(python());
-        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &port.to_string()]);
-        let server = Process::start(&mut command);
-        let endpoint = format!("http://127.0.0.1:{port}");
-        until("moto answers", PATIENCE, || {
-            crate::support::http().get(format!("{endpoint}/moto-api/")).send().ok().map(|_| ())
-        });
-        let mut aws = Self { endpoint, queue: String::new(), _server: server };
-        aws.queue = aws.ask(&["setup"]);
-        aws
-    }
-
-    fn ask(&self, arguments: &[&str]) -> String {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/moto/aws.py");
-        let ran = Command::new(python()).arg(script).arg(&self.endpoint).args(arguments).output();
-        let ran = ran.expect("runs");
-        assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
-        String::from_utf8_lossy(&ran.stdout).trim().to_owned()
-    }
-
-    fn put(&self, bucket: &str, key: &str, folder: &Path, bytes: &[u8]) {
-        let path = folder.join("object");
-        std::fs::write(&path, bytes).expect("writes");
-        self.ask(&["put", bucket, key, &path.display().to_string()]);
-    }
-
-    fn config(&self, more: &str) -> String {
-        format!(
-            "checkpoints.interval = \"24h\"\n[sources.trail]\ntype = \"sqs\"\nqueue_url = \"{}\"\nregion = \"eu-central-1\"\n\
-             bucket = \"trail\"\ns3_endpoint = \"{}\"\n{more}",
-            self.queue, self.endpoint
-        )
-    }
+fn config(aws: &Aws, more: &str) -> String {
+    format!(
+        "checkpoints.interval = \"24h\"\n[sources.trail]\ntype = \"sqs\"\nqueue_url = \"{}\"\nregion = \"eu-central-1\"\n\
+         bucket = \"trail\"\ns3_endpoint = \"{}\"\n{more}",
+        aws.queue, aws.endpoint
+    )
 }
 
 fn start(folder: &tempfile::TempDir, config: &str) -> Daemon {
@@ -87,7 +46,7 @@ fn cloudtrail_is_read_as_aws_delivers_it_and_messages_for_others_are_passed_over
     aws.put("trail", "AWSLogs/1/CloudTrail-Digest/x.json.gz", folder.path(), &packed(b"{}"));
     aws.put("other", "AWSLogs/1/CloudTrail/y.json.gz", folder.path(), &packed(&trail));
     aws.ask(&["send", &aws.queue, r#"{"Service":"Amazon S3","Event":"s3:TestEvent"}"#]);
-    let daemon = start(&folder, &aws.config("format = \"cloudtrail\"\n"));
+    let daemon = start(&folder, &config(&aws, "format = \"cloudtrail\"\n"));
     let taken = "tripline_source_events_total{source=\"trail\"}";
     let left = || aws.ask(&["left", &aws.queue]);
     until("all messages are worked off", PATIENCE, || (left() == "0").then_some(()));
@@ -111,7 +70,7 @@ fn objects_are_read_once_over_kills() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let aws = Aws::start();
-    let config = aws.config("");
+    let config = config(&aws, "");
     for number in 0..6 {
         let lines: String =
             (0..12_000).map(|at| uses(&format!("key_{number}_{at}"), now_ms(), 1)).collect();

@@ -1,6 +1,8 @@
 //! Real servers and processes for the tests.
 
 pub mod apache_kafka;
+#[cfg(feature = "cloud")]
+pub mod aws;
 pub mod broker;
 pub mod child;
 pub mod daemon;
