@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tripline::adapters::channels::Ticket;
+use tripline::adapters::checkpoint::fence::SOLE_OWNER;
 use tripline::adapters::checkpoint::metrics::CheckpointMetrics;
 use tripline::adapters::checkpoint::store::{Finished, KeptOffset, Snapshots};
 use tripline::adapters::metrics::registrar::Registrar;
@@ -115,6 +116,7 @@ fn a_checkpoint_waits_until_what_was_told_before_it_is_in_the_journal() {
         frames: vec![b"head".to_vec(), b"part".to_vec()],
         told: told.clone(),
         kept: Arc::clone(&kept),
+        epoch: SOLE_OWNER,
     };
     let files = || std::fs::read_dir(folder.path().join("http/slot-00")).map_or(0, Iterator::count);
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

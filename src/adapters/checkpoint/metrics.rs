@@ -9,6 +9,7 @@ use prometheus::IntCounter;
 #[expect(missing_docs, reason = "each handle is named after its metric, which has a help text")]
 pub struct CheckpointMetrics {
     pub errors: IntCounter,
+    pub fenced: IntCounter,
     pub written_at: Oldest,
     pub bytes: IntCounter,
 }
@@ -24,6 +25,10 @@ impl CheckpointMetrics {
             errors: r.counter(
                 "checkpoint_errors_total",
                 "Checkpoints that were not written, or are of no use.",
+            )?,
+            fenced: r.counter(
+                "checkpoints_fenced_total",
+                "Checkpoints that were refused, as another instance took the partition over.",
             )?,
             written_at: r.oldest(
                 "checkpoint_timestamp_seconds",

@@ -1,6 +1,7 @@
 //! When the partitions of a thread are written down: one after the other, a part at a time, between
 //! its messages.
 
+use super::fence::SOLE_OWNER;
 use super::store::{Finished, KeptOffset, Writer};
 use crate::adapters::channels::Ticket;
 use crate::data_plane::partition::Partition;
@@ -19,6 +20,10 @@ pub trait Saved {
     fn partition(&mut self) -> &mut Partition;
     /// Its checkpoints.
     fn kept(&self) -> &Arc<KeptOffset>;
+    /// Its owner's epoch.
+    fn epoch(&self) -> u64 {
+        SOLE_OWNER
+    }
     /// Whether it is to be written down by now.
     fn is_ready(&self) -> bool {
         true
@@ -106,7 +111,8 @@ impl Saving {
                 return;
             }
             let CheckpointInProgress { room, place, offset, frames, told } = under_way;
-            room.send(Finished { place, offset, frames, told, kept: Arc::clone(one.kept()) });
+            let (kept, epoch) = (Arc::clone(one.kept()), one.epoch());
+            room.send(Finished { place, offset, frames, told, kept, epoch });
         }
         self.begin(owned, told);
     }
@@ -132,6 +138,6 @@ pub fn whole(one: &mut impl Saved, told: &Ticket) -> Finished {
     let offset = one.partition().next_offset();
     let mut frames = vec![one.partition().begin_checkpoint()];
     frames.push(one.partition().checkpoint_part(u32::MAX).0);
-    let (place, kept) = (one.place().to_owned(), Arc::clone(one.kept()));
-    Finished { place, offset, frames, told: told.clone(), kept }
+    let (place, kept, epoch) = (one.place().to_owned(), Arc::clone(one.kept()), one.epoch());
+    Finished { place, offset, frames, told: told.clone(), kept, epoch }
 }

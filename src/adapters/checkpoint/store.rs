@@ -3,8 +3,9 @@
 //!
 //! A checkpoint becomes readable whole or not at all, and only once everything that was reported before
 //! it is in the journal. The two newest of a place are kept: where the newest is damaged, the one
-//! before is used.
+//! before is used. A checkpoint of a former owner of its place is refused: see [`super::fence`].
 
+use super::fence::{Fenced, epoch_of, next_number};
 use super::metrics::CheckpointMetrics;
 use crate::adapters::channels::Ticket;
 use crate::adapters::clock;
@@ -21,7 +22,7 @@ use object_store::path::Path as Name;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -54,6 +55,8 @@ pub struct Finished {
     pub told: Ticket,
     /// Hears of it once it is written.
     pub kept: Arc<KeptOffset>,
+    /// The epoch of the owner that made it.
+    pub epoch: u64,
 }
 
 /// From which offsets a partition can restart: by the newest of its checkpoints, and by the oldest
@@ -64,6 +67,10 @@ pub struct KeptOffset {
     oldest: AtomicI64,
     /// Unit: milliseconds since 1970.
     written: AtomicI64,
+    /// The epoch of the newest.
+    epoch: AtomicU64,
+    /// Below this epoch, owners were refused as stale.
+    fenced_below: AtomicU64,
 }
 
 impl KeptOffset {
@@ -73,7 +80,24 @@ impl KeptOffset {
             newest: AtomicI64::new(0),
             oldest: AtomicI64::new(0),
             written: AtomicI64::new(owned.ms()),
+            epoch: AtomicU64::new(0),
+            fenced_below: AtomicU64::new(0),
         }
+    }
+
+    /// The epoch in which the newest checkpoint was written.
+    pub fn newest_epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// Whether the owner of that epoch was refused, as a later one has written.
+    pub fn is_fenced(&self, epoch: u64) -> bool {
+        epoch < self.fenced_below.load(Ordering::Acquire)
+    }
+
+    /// Notes that the owner of that epoch is refused; says whether that is news.
+    fn fence(&self, epoch: u64) -> bool {
+        self.fenced_below.fetch_max(epoch + 1, Ordering::AcqRel) <= epoch
     }
 
     /// The offset of the newest checkpoint.
@@ -94,6 +118,8 @@ impl KeptOffset {
 
     fn record(&self, names: &[Name]) {
         let offset = |name: Option<&Name>| number_and_offset(name?).map(|(_, offset)| offset);
+        let epoch = names.first().and_then(number_and_offset).map_or(0, |one| epoch_of(one.0));
+        self.epoch.store(epoch, Ordering::Release);
         self.newest.store(offset(names.first()).unwrap_or(0), Ordering::Release);
         self.oldest.store(offset(names.get(KEPT - 1)).unwrap_or(0), Ordering::Release);
     }
@@ -185,6 +211,20 @@ pub enum Withheld {
     /// It is of use to others alone.
     #[error("the checkpoint {0} is of no use here: {1}")]
     OfOthers(String, Useless),
+}
+
+/// Why a checkpoint was not written.
+enum NotWritten {
+    /// A later owner of its place has written.
+    Fenced(Fenced),
+    /// The journal, the disk or the store failed.
+    Failed(String),
+}
+
+impl From<String> for NotWritten {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
 }
 
 /// The way to the task that writes. Without one there is nowhere to write to.
@@ -292,7 +332,7 @@ impl Snapshots {
 
     /// Writes a checkpoint; says whether it is written.
     pub async fn write(&self, finished: Finished) -> bool {
-        let (place, offset) = (finished.place.clone(), finished.offset);
+        let (place, offset, epoch) = (finished.place.clone(), finished.offset, finished.epoch);
         let kept = Arc::clone(&finished.kept);
         match self.store(finished).await {
             Ok(bytes) => {
@@ -300,7 +340,24 @@ impl Snapshots {
                 kept.written.store(clock::now().ms(), Ordering::Release);
                 true
             }
-            Err(error) => {
+            Err(NotWritten::Fenced(Fenced { by })) => {
+                self.metrics.fenced.inc();
+                if kept.fence(epoch) {
+                    tracing::warn!(
+                        place,
+                        offset,
+                        epoch,
+                        by,
+                        "another instance has taken this partition over and written a newer \
+                         checkpoint: this instance writes no more checkpoints and commits no more \
+                         offsets of it until it is assigned the partition again. That is right after \
+                         a pause; if it keeps happening, see whether two clusters or groups share \
+                         one place (checkpoints.url)"
+                    );
+                }
+                false
+            }
+            Err(NotWritten::Failed(error)) => {
                 self.metrics.errors.inc();
                 tracing::error!(place, offset, error, "a checkpoint was not written");
                 false
@@ -308,8 +365,8 @@ impl Snapshots {
         }
     }
 
-    async fn store(&self, finished: Finished) -> Result<usize, String> {
-        let Finished { place, offset, frames, told, kept } = finished;
+    async fn store(&self, finished: Finished) -> Result<usize, NotWritten> {
+        let Finished { place, offset, frames, told, kept, epoch } = finished;
         let durable = async {
             while !told.is_settled() {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -327,12 +384,13 @@ impl Snapshots {
             packed.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
         let length = packed.len();
         if self.is_folder && self.reserve.get().is_some_and(Reserve::is_released) {
-            return Err("the disk is full, and the room that is left is for decisions".to_owned());
+            let why = "the disk is full, and the room that is left is for decisions".to_owned();
+            return Err(why.into());
         }
         // By number, as offsets begin again with a topic, and clocks are set back.
         let before = self.names(&place).await?;
-        let number = before.first().and_then(number_and_offset);
-        let number = number.map_or(0, |(number, _)| number + 1);
+        let newest = before.first().and_then(number_and_offset).map(|(number, _)| number);
+        let number = next_number(newest, epoch).map_err(NotWritten::Fenced)?;
         let name = Name::from(format!("{place}/{number:010}-{offset:020}"));
         let put = self.store.put(&name, PutPayload::from(packed)).await;
         put.map_err(|error| error.to_string())?;

@@ -1,5 +1,6 @@
 //! Instances of a group that come and go.
 
+use super::fencing::FENCED;
 use super::{PATIENCE, applied, folder, keys, sharing};
 use crate::kafka_state::{come_and_go, count, some};
 use crate::support::apache_kafka::{Kafka, Setup};
@@ -17,7 +18,7 @@ fn kafka() -> Kafka {
     kafka_with(PARTITIONS)
 }
 
-fn kafka_with(partitions: i32) -> Kafka {
+pub(super) fn kafka_with(partitions: i32) -> Kafka {
     let settings = "group.consumer.min.session.timeout.ms=6000\n\
                     group.consumer.session.timeout.ms=6000\n\
                     group.consumer.min.heartbeat.interval.ms=1000\n\
@@ -30,10 +31,10 @@ fn kafka_with(partitions: i32) -> Kafka {
 /// How often an instance comes or goes.
 const CHANGES: u64 = 8;
 const SESSION_MS: &str = "\"session.timeout.ms\" = \"6000\"\n";
-const CLASSIC: &str = "[sources.kafka.librdkafka]\n\"session.timeout.ms\" = \"6000\"\n";
-const NEWER: &str = "[sources.kafka.librdkafka]\n\"group.protocol\" = \"consumer\"\n";
+pub(super) const CLASSIC: &str = "[sources.kafka.librdkafka]\n\"session.timeout.ms\" = \"6000\"\n";
+pub(super) const NEWER: &str = "[sources.kafka.librdkafka]\n\"group.protocol\" = \"consumer\"\n";
 
-fn owned(daemon: &Daemon) -> f64 {
+pub(super) fn owned(daemon: &Daemon) -> f64 {
     daemon.metric(ASSIGNED)
 }
 
@@ -77,6 +78,10 @@ fn an_instance_with_a_name_is_restarted_ten_times_and_the_other_notices_nothing(
         until("each is counted", PATIENCE, || {
             (count(&other, &key).max(count(&restarted, &key)) == 30).then_some(())
         });
+    }
+    for daemon in [&other, &restarted] {
+        // An instance is not stale for what it was before its restart.
+        assert!(daemon.metric(FENCED) < 0.5, "{}", daemon.log());
     }
     assert_eq!((rebalances(&other), owned(&other)), (before, share), "{}", other.log());
     assert!((applied([&other]) + 0.5).floor() > 0.0, "the other one had its share of the records");

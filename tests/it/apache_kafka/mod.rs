@@ -1,6 +1,7 @@
 //! tripline at Apache Kafka itself, with what the stand-ins of the other tests can't show.
 
 mod faults;
+mod fencing;
 mod flow;
 mod groups;
 mod into_topic;

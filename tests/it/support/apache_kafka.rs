@@ -124,6 +124,21 @@ impl Kafka {
         self.wait_for(at);
     }
 
+    /// Lets a broker answer nothing until it is resumed.
+    pub fn pause(&self, at: usize) {
+        self.signal(at, "STOP");
+    }
+
+    /// Goes on after [`Self::pause`].
+    pub fn resume(&self, at: usize) {
+        self.signal(at, "CONT");
+    }
+
+    fn signal(&self, at: usize, name: &str) {
+        let node = self.nodes.get(at).expect("a broker");
+        node.process.as_ref().expect("it runs").signal(name);
+    }
+
     /// Where all brokers are.
     pub fn address(&self) -> String {
         self.nodes.iter().map(Node::address).collect::<Vec<_>>().join(",")

@@ -34,6 +34,7 @@ use rdkafka::ClientConfig;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Where Kafka is and how it is read.
@@ -154,6 +155,9 @@ pub type Ends = Vec<mpsc::Receiver<DataMessage>>;
 
 /// A partition of a topic.
 pub(super) type TopicPartition = (String, i32);
+
+/// How long the broker may take to answer.
+pub(super) const BROKER_WAIT: Duration = Duration::from_secs(5);
 
 /// How often errors of the client are said. Unit: milliseconds. The counter has them all.
 const COMPLAIN_EVERY_MS: i64 = 60_000;

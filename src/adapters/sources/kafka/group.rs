@@ -1,9 +1,10 @@
 //! State that the manager and the workers share: the channels between them, and the context that gets
 //! rebalances.
 
-use super::consumer::{Shared, TopicPartition};
+use super::consumer::{BROKER_WAIT, Shared, TopicPartition};
 use super::handover::{Committed, HandedOver, ResumePoint, goes_on};
 use super::losses::{self, Gaps};
+use super::ownership::{self, Claim, Metadata, committed_of, list};
 use super::redaction::{Redacted, note_error, note_line};
 use crate::adapters::channels::{ControlMessage, InUse};
 use crate::adapters::checkpoint::store::KeptOffset;
@@ -31,8 +32,6 @@ const READ_BACK: usize = usize::MAX;
 /// How long partitions wait for their checkpoints when they are assigned, all of them together.
 /// Chosen: well below the longest time between two polls.
 const RESTORE_WAIT: Duration = Duration::from_secs(30);
-/// How long the broker may take to answer.
-pub(super) const BROKER_WAIT: Duration = Duration::from_secs(5);
 
 /// How far a partition has come.
 #[derive(Debug)]
@@ -51,6 +50,8 @@ pub(super) struct Progress {
     pub(super) end: AtomicI64,
     /// Its checkpoints.
     kept: Arc<KeptOffset>,
+    /// The epoch in which this instance owns it.
+    epoch: u64,
     /// Whether more may be known of it than this instance has.
     pub(super) provisional: bool,
     /// From where it is read, if it was new to the group and nothing before that is to be read.
@@ -69,6 +70,7 @@ impl Progress {
             committed: AtomicI64::new(-1),
             end: AtomicI64::new(-1),
             kept: Arc::clone(&held.kept),
+            epoch: held.epoch,
             provisional: held.provisional,
             began_at: held.began_at,
             gaps: Gaps::default(),
@@ -82,10 +84,13 @@ impl Progress {
     }
 
     /// Up to where it may be committed, if that is news: as far as a checkpoint holds it, before the first one
-    /// from where it is read.
+    /// from where it is read. Nothing of a partition that another instance may own by now.
     fn to_commit(&self) -> Option<i64> {
+        if self.provisional || self.kept.is_fenced(self.epoch) {
+            return None;
+        }
         let newest = match self.kept.newest() {
-            0 => self.began_at.filter(|_| !self.provisional),
+            0 => self.began_at,
             newest => Some(newest),
         };
         newest.filter(|newest| *newest != self.committed.load(Ordering::Relaxed))
@@ -293,6 +298,7 @@ impl Context {
         &self,
         consumer: &BaseConsumer<Self>,
         topic: &str,
+        prepared: usize,
     ) -> Arc<Params> {
         let mut partitions = self.partitions.lock();
         let configured = self.topics.iter().map(String::as_str);
@@ -305,7 +311,7 @@ impl Context {
             }
         }
         // Of a topic that was not asked for, those that are assigned are known.
-        let all = self.board.lock().len() + 1;
+        let all = self.board.lock().len() + prepared + 1;
         let params = Arc::clone(&self.shared.partition.read());
         Arc::new((*params).clone().with_memory(params.all_bytes() / all))
     }
@@ -363,16 +369,17 @@ impl Context {
         }
     }
 
-    /// Finds out from where a partition goes on that is assigned, by `deadline`, and gives it to its
-    /// worker. Blocks.
+    /// Finds out from where a partition goes on that is assigned, by `deadline`, after others that are
+    /// prepared. Blocks.
     fn prepare(
         &self,
         consumer: &BaseConsumer<Self>,
         place: &TopicPartition,
         (committed, deadline): (Committed, Instant),
-    ) -> ResumePoint {
+        prepared: usize,
+    ) -> (Claim, ResumePoint) {
         let held = self.held.lock().remove(place);
-        let params = self.partition_params(consumer, &place.0);
+        let params = self.partition_params(consumer, &place.0, prepared);
         self.note_partition(place);
         let name = self.name(consumer, place);
         let (mut held, is_read) = self.shared.known(name, held, &params, deadline);
@@ -380,8 +387,10 @@ impl Context {
             self.recall(&mut held);
         }
         let next = held.next_offset();
+        let mut low = None;
         let from = match consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT) {
             Ok(log) => {
+                low = Some(log.0);
                 let start = match (committed, self.start) {
                     (Committed::Never, Start::Latest) if was_added(consumer, place) => {
                         Start::Earliest
@@ -396,13 +405,34 @@ impl Context {
             Err(_) if next > 0 => ResumePoint::Offset(next),
             Err(_) => ResumePoint::Group,
         };
-        self.entrust(place, held);
-        from
+        (Claim::new(place.clone(), held, committed, low), from)
+    }
+
+    /// Takes over partitions that are assigned, and sets from where the client reads them. Blocks.
+    fn take_over(&self, consumer: &BaseConsumer<Self>, assigned: &TopicPartitionList) {
+        let places = places(assigned);
+        let deadline = Instant::now() + RESTORE_WAIT;
+        let committed = consumer.committed_offsets(list(places.iter().cloned()), BROKER_WAIT).ok();
+        let mut claims = Vec::new();
+        for place in places {
+            let group = committed_of(committed.as_ref(), &place);
+            let (claim, from) = self.prepare(consumer, &place, (group, deadline), claims.len());
+            claims.push(claim);
+            if let ResumePoint::Offset(offset) = from
+                && let Some(mut one) = assigned.find_partition(&place.0, place.1)
+                && let Err(error) = one.set_offset(Offset::Offset(offset))
+            {
+                let error = Redacted::of(error);
+                tracing::error!(%error, offset, "cannot resume from this offset");
+            }
+        }
+        let counts = self.partitions.lock().clone();
+        ownership::claim(consumer, &counts, committed.as_ref(), &mut claims);
+        for claim in claims {
+            self.entrust(&claim.place, claim.held);
+        }
     }
 }
-
-/// How many partitions a topic had, as it is committed with each offset.
-const PARTITIONS: &str = "partitions=";
 
 impl Context {
     /// How many partitions a topic has at least.
@@ -420,30 +450,13 @@ fn was_added(consumer: &BaseConsumer<Context>, (topic, partition): &TopicPartiti
     let before = list((0..*partition).map(|number| (topic.clone(), number)));
     let Ok(committed) = consumer.committed_offsets(before, BROKER_WAIT) else { return false };
     committed.elements().iter().any(|one| {
-        let count = one.metadata().strip_prefix(PARTITIONS);
-        count.and_then(|count| count.parse().ok()).is_some_and(|count: i32| *partition >= count)
+        let partitions = Metadata::parse(one.metadata()).partitions;
+        partitions.is_some_and(|count| usize::try_from(*partition).is_ok_and(|new| new >= count))
     })
-}
-
-fn committed_of(list: Option<&TopicPartitionList>, place: &TopicPartition) -> Committed {
-    let found = list.and_then(|list| list.find_partition(&place.0, place.1));
-    match found.map(|found| (found.error(), found.offset())) {
-        Some((Ok(()), Offset::Offset(offset))) => Committed::Until(offset),
-        Some((Ok(()), Offset::Invalid)) => Committed::Never,
-        _ => Committed::Unknown,
-    }
 }
 
 pub(super) fn places(list: &TopicPartitionList) -> Vec<TopicPartition> {
     list.elements().iter().map(|one| (one.topic().to_owned(), one.partition())).collect()
-}
-
-pub(super) fn list(places: impl IntoIterator<Item = TopicPartition>) -> TopicPartitionList {
-    let mut list = TopicPartitionList::new();
-    for (topic, partition) in places {
-        list.add_partition(&topic, partition);
-    }
-    list
 }
 
 impl ConsumerContext for Context {
@@ -456,22 +469,7 @@ impl ConsumerContext for Context {
                 self.hand_over(consumer, &places(revoked));
             }
             Rebalance::Assign(assigned) => {
-                let places = places(assigned);
-                let deadline = Instant::now() + RESTORE_WAIT;
-                let committed =
-                    consumer.committed_offsets(list(places.iter().cloned()), BROKER_WAIT);
-                let committed = committed.ok();
-                for place in places {
-                    let group = committed_of(committed.as_ref(), &place);
-                    if let ResumePoint::Offset(offset) =
-                        self.prepare(consumer, &place, (group, deadline))
-                        && let Some(mut one) = assigned.find_partition(&place.0, place.1)
-                        && let Err(error) = one.set_offset(Offset::Offset(offset))
-                    {
-                        let error = Redacted::of(error);
-                        tracing::error!(%error, offset, "cannot resume from this offset");
-                    }
-                }
+                self.take_over(consumer, assigned);
             }
             Rebalance::Error(_) => {}
         }
@@ -498,9 +496,7 @@ pub(super) fn commit(consumer: &BaseConsumer<Context>, mode: CommitMode) -> Kafk
         let Some(newest) = progress.to_commit() else { continue };
         offsets.add_partition_offset(&place.0, place.1, Offset::Offset(newest))?;
         let count = context.partitions.lock().get(&place.0).copied().unwrap_or_default();
-        if let Some(mut one) = offsets.find_partition(&place.0, place.1) {
-            one.set_metadata(format!("{PARTITIONS}{count}"));
-        }
+        ownership::annotate(&offsets, place, (count, progress.epoch));
         newer.push((Arc::clone(progress), newest));
     }
     if newer.is_empty() {

@@ -5,7 +5,8 @@
 //!  revoked:  a checkpoint -> the offset is committed -> the next owner
 //! ```
 //! The state follows from the records before its offset and from when they arrived, so whichever is
-//! newer is right, no matter which instance wrote it.
+//! newer is right, no matter which instance wrote it. Which of two instances owned a partition later is
+//! known by their epochs: see [`super::ownership`].
 
 use super::consumer::{Shared, TopicPartition};
 use super::losses;
@@ -38,13 +39,15 @@ pub(super) struct HandedOver {
     pub(super) told: Ticket,
     /// Records before this offset may have been reported before.
     pub(super) again_until: i64,
-    /// Whether the store of checkpoints did not answer, so that more may be known: nothing is written
-    /// down or committed, lest it hide that.
+    /// Whether the store of checkpoints did not answer, so that more may be known, or the group did not
+    /// confirm that this instance owns it: nothing is written down or committed, lest it hide that.
     pub(super) provisional: bool,
     /// Since when no one owns it.
     pub(super) since: EventTime,
     /// From where it is read, if it was new to the group and nothing before that is to be read.
     pub(super) began_at: Option<i64>,
+    /// The epoch in which this instance owns it; before that is claimed, the highest that is known.
+    pub(super) epoch: u64,
 }
 
 impl Saved for HandedOver {
@@ -60,8 +63,12 @@ impl Saved for HandedOver {
         &self.kept
     }
 
+    fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     fn is_ready(&self) -> bool {
-        !self.provisional
+        !self.provisional && !self.kept.is_fenced(self.epoch)
     }
 }
 
@@ -85,6 +92,7 @@ impl HandedOver {
         Self {
             name,
             driver: Box::new(ShardDriver::new(partition, clock::now())),
+            epoch: kept.newest_epoch(),
             kept,
             told: Ticket::default(),
             again_until: 0,
@@ -125,7 +133,8 @@ impl Shared {
         if let Some(held) = held
             && offset.is_none_or(|offset| offset <= held.next_offset())
         {
-            return (held, false);
+            let epoch = held.epoch.max(kept.newest_epoch());
+            return (HandedOver { epoch, ..held }, false);
         }
         let is_read = partition.is_some();
         let partition = partition.unwrap_or_else(|| Partition::new(Arc::clone(params), self.seed));
@@ -254,6 +263,7 @@ mod tests {
             provisional: false,
             since: EventTime::MIN,
             began_at: None,
+            epoch: 1,
         }
     }
 

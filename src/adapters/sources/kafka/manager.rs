@@ -1,8 +1,9 @@
 //! The manager: rebalances, commits, and the watch for stalls.
 
-use super::consumer::{Ends, Params, Shared, TopicPartition, complain_again};
-use super::group::{BROKER_WAIT, Context, Message, Progress, commit, places};
+use super::consumer::{BROKER_WAIT, Ends, Params, Shared, TopicPartition, complain_again};
+use super::group::{Context, Message, Progress, commit, places};
 use super::handover::HandedOver;
+use super::ownership;
 use super::pause_guard;
 use super::redaction::Redacted;
 use super::rejects_topic::RejectsTopic;
@@ -317,7 +318,7 @@ impl<'a> Consumption<'a> {
         };
         self.reading = place.and_then(|place| {
             let name = context.name(&self.consumer, &place)?;
-            let params = context.partition_params(&self.consumer, &place.0);
+            let params = context.partition_params(&self.consumer, &place.0, 0);
             let (snapshots, seed) = (self.shared.snapshots.clone(), self.shared.seed);
             let reading = async move { snapshots.restore(&name, &params, seed).await };
             Some((place, self.shared.runtime.spawn(reading)))
@@ -341,6 +342,12 @@ impl<'a> Consumption<'a> {
             context.board.lock().get(place).is_some_and(|progress| progress.provisional);
         // It may have begun before the cluster said who it is, without a name.
         let Some(name) = context.name(&self.consumer, place).filter(|_| provisional) else {
+            return;
+        };
+        let counts = context.partitions.lock().clone();
+        let Some(epoch) = ownership::claim_again(&self.consumer, &counts, place, &restored.kept)
+        else {
+            // Not confirmed: it is tried again, or the group takes the partition away.
             return;
         };
         context.take_back(std::slice::from_ref(place));
@@ -369,7 +376,7 @@ impl<'a> Consumption<'a> {
                 read
             }
         };
-        context.entrust(place, held);
+        context.entrust(place, HandedOver { epoch, ..held });
     }
 
     /// Measures how far behind the partitions are, and whether they move.

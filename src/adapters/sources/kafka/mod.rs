@@ -9,6 +9,7 @@ pub mod keyed_record;
 pub mod losses;
 pub mod manager;
 pub mod metrics;
+pub mod ownership;
 pub mod pause_guard;
 pub mod probe;
 pub mod redaction;

@@ -62,6 +62,10 @@ impl Saved for OwnedPartition {
         self.held.kept()
     }
 
+    fn epoch(&self) -> u64 {
+        self.held.epoch()
+    }
+
     fn is_ready(&self) -> bool {
         self.held.is_ready()
     }
