@@ -85,11 +85,12 @@ const GRAFANA: [File; 5] = files!("dashboards":
     "provisioning/dashboards.yml" "provisioning/datasource.yml");
 const SYSTEMD: [File; 2] = files!("config/systemd": "tripline.service" "tripline.toml");
 /// As they lie in the repository, since the boards are named from there.
-const K8S: [File; 17] = files!(".":
+const K8S: [File; 18] = files!(".":
     "config/k8s/base/kustomization.yaml" "config/k8s/base/networkpolicy.yaml"
     "config/k8s/base/poddisruptionbudget.yaml" "config/k8s/base/service.yaml"
     "config/k8s/base/serviceaccount.yaml" "config/k8s/base/statefulset.yaml"
-    "config/k8s/base/tripline.toml" "config/k8s/kafka/egress.yaml"
+    "config/k8s/base/tripline.toml" "config/k8s/kafka/autoscaler.yaml"
+    "config/k8s/kafka/egress.yaml"
     "config/k8s/kafka/kustomization.yaml" "config/k8s/kafka/instances.yaml"
     "config/k8s/kafka/tripline.toml" "config/k8s/monitoring/kustomization.yaml"
     "config/k8s/monitoring/prometheusrule.yaml" "config/k8s/monitoring/servicemonitor.yaml"

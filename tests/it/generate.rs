@@ -175,6 +175,63 @@ fn each_kustomization_names_what_was_written() {
     assert!(named >= 14, "{named}");
 }
 
+/// Builds a part of the manifests, as `kubectl apply -k` does.
+fn kustomized(part: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut kustomize = Command::new(root.join("target/tools/kustomize"));
+    // The boards lie outside the folder of monitoring.
+    kustomize.args(["build", "--load-restrictor", "LoadRestrictionsNone"]);
+    let built = kustomize.arg(root.join("config/k8s").join(part)).output().expect("it runs");
+    assert!(built.status.success(), "{part}: {}", String::from_utf8_lossy(&built.stderr));
+    String::from_utf8(built.stdout).expect("UTF-8")
+}
+
+/// Decodes manifests into the types of Kubernetes, which `kubernetes/main.go` has; gives their kinds and
+/// names if they fit, otherwise what is wrong.
+fn decoded(manifests: &str) -> (bool, String) {
+    let tool = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/kubernetes-types");
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), manifests).expect("writes");
+    let input = std::fs::File::open(file.path()).expect("opens");
+    let done = Command::new(tool).stdin(input).output().expect("./test installs it");
+    let fits = done.status.success();
+    let told = if fits { done.stdout } else { done.stderr };
+    (fits, String::from_utf8_lossy(&told).into_owned())
+}
+
+#[test]
+fn manifests_fit_the_types_of_kubernetes_and_a_wrong_field_is_found() {
+    if skipped("kustomize") || skipped("kubernetes") {
+        return;
+    }
+    for (part, kinds, wrong) in [
+        ("base", "apps/v1/StatefulSet", ["fsGroupChangePolicy", "maxUnavailable", "podSelector"]),
+        (
+            "kafka",
+            "autoscaling/v2/HorizontalPodAutoscaler",
+            ["averageValue", "minReadySeconds", "topologySpreadConstraints"],
+        ),
+        (
+            "monitoring",
+            "monitoring.coreos.com/v1/PrometheusRule",
+            ["scrapeTimeout", "keep_firing_for", "annotations"],
+        ),
+    ] {
+        let built = kustomized(part);
+        let (fits, found) = decoded(&built);
+        assert!(fits && found.contains(kinds), "{part} has a {kinds}: {found}");
+        for field in wrong {
+            let broken = built.replacen(&format!("{field}:"), &format!("{field}x:"), 1);
+            let (fits, error) = decoded(&broken);
+            assert!(!fits && error.contains(&format!("{field}x\"")), "{field}: {error}");
+        }
+    }
+    let kafka = kustomized("kafka");
+    assert!(!kafka.contains("replicas:"), "the autoscaler alone says how many: {kafka}");
+    let (fits, _) = decoded(&kafka.replacen("maxReplicas: 12", "maxReplicas: many", 1));
+    assert!(!fits, "no number");
+}
+
 #[test]
 fn the_unit_of_systemd_is_shut_in() {
     if skipped("systemd") {

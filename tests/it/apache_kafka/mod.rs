@@ -5,6 +5,7 @@ mod fencing;
 mod flow;
 mod groups;
 mod into_topic;
+mod pods;
 mod records;
 mod security;
 mod view;
