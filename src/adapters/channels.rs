@@ -56,6 +56,8 @@ pub enum DataMessage {
     LookUp(Credential, oneshot::Sender<Option<View>>),
     /// A question about the busiest credentials.
     Busiest(usize, oneshot::Sender<Vec<View>>),
+    /// A question about what is open.
+    OpenFindings(oneshot::Sender<Vec<FindingId>>),
     /// A mark of a credential, known besides its events, as of that time.
     Mark(Credential, Mark, EventTime, oneshot::Sender<()>),
     /// A question about credentials that were seen lately from the network of an address.
@@ -334,6 +336,19 @@ impl DataPlane {
         let mut named = HashSet::new();
         seen.retain(|(credential, _)| named.insert(credential.clone()));
         seen
+    }
+
+    /// The findings that are open in this instance's partitions; none: a thread did not say.
+    pub async fn open_findings(&self) -> Option<HashSet<FindingId>> {
+        let ask = async |thread: &mpsc::Sender<DataMessage>| {
+            let (reply, answer) = oneshot::channel();
+            thread.send(DataMessage::OpenFindings(reply)).await.ok()?;
+            answer.await.ok()
+        };
+        let answers = self.threads.iter().map(|thread| timeout(ANSWER_WAIT, ask(thread)));
+        let answers = join_all(answers).await.into_iter();
+        let all: Option<Vec<Vec<FindingId>>> = answers.map(|one| one.ok().flatten()).collect();
+        all.map(|all| all.into_iter().flatten().collect())
     }
 
     /// The busiest credentials of the last minute, over all threads that answer soon: one that stands

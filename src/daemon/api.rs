@@ -136,7 +136,7 @@ impl Builder<'_> {
                 fingerprints: Arc::clone(&fingerprints),
             }),
             canaries: Arc::new(CanariesState::new(watchlist, &fingerprints)),
-            findings: Arc::new(FindingsState::new(archive, &recent, &fingerprints)),
+            findings: Arc::new(FindingsState::new(data.clone(), archive, &recent, &fingerprints)),
             decisions: Arc::new(DecisionsState {
                 control: control.clone(),
                 recent: Arc::clone(&recent),

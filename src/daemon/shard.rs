@@ -197,6 +197,10 @@ impl Owner {
                 views.truncate(most);
                 let _gone = reply.send(views);
             }
+            DataMessage::OpenFindings(reply) => {
+                let of = |one: &Slot| one.driver.partition().open_finding_ids().collect::<Vec<_>>();
+                let _gone = reply.send(self.slots.iter().flat_map(of).collect());
+            }
             DataMessage::Mark(credential, mark, now, reply) => {
                 for Slot { number, driver, .. } in &mut self.slots {
                     let output = driver.mark(&credential, mark.clone(), now);

@@ -131,6 +131,16 @@ impl Partition {
         seconds.fold(0.0, |sum, seconds| sum + seconds) / 86_400.0
     }
 
+    /// The ids of all that is open.
+    pub fn open_finding_ids(&self) -> impl Iterator<Item = FindingId> {
+        self.open_findings.open().filter_map(|(_, number, open_finding)| {
+            let entry = self.profiles.get(number)?;
+            let credential = Credential::new(entry.profile.kind(), &entry.id).ok()?;
+            let detector = open_finding.strongest.detector();
+            Some(FindingId::of(&credential, detector, open_finding.opened))
+        })
+    }
+
     /// One credential as it is now.
     pub fn look_up(&self, kind: Kind, id: &str) -> Option<View> {
         self.view(self.profiles.find(self.seed.hash(kind, id), kind, id)?)

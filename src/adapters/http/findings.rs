@@ -5,11 +5,12 @@ use super::auth::Reader;
 use super::extract::{Path, Query};
 use super::orders::{most, parse_credential};
 use super::problem::Problem;
+use crate::adapters::channels::DataPlane;
 use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::storage::finding_archive::{FindingArchive, Wanted};
 use crate::formats::api::finding::FindingJson;
 use crate::formats::secrets::secret::Fingerprinter;
-use crate::model::finding::FindingId;
+use crate::model::finding::{Finding, FindingId};
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -24,17 +25,19 @@ pub struct FindingsState {
     recent: Arc<RecentEvents>,
     archive: FindingArchive,
     fingerprints: Arc<Fingerprinter>,
+    data: DataPlane,
 }
 
 impl FindingsState {
-    /// Of recent findings and those of before.
+    /// Of recent findings and those of before; `data` says which are open.
     pub fn new(
+        data: DataPlane,
         archive: FindingArchive,
         recent: &Arc<RecentEvents>,
         fingerprints: &Arc<Fingerprinter>,
     ) -> Self {
         let (recent, fingerprints) = (Arc::clone(recent), Arc::clone(fingerprints));
-        Self { recent, archive, fingerprints }
+        Self { recent, archive, fingerprints, data }
     }
 }
 
@@ -66,8 +69,13 @@ pub(super) async fn list_findings(
         .transpose()?;
     let (only_open, most) = (wanted.open.unwrap_or(false), most(wanted.limit));
     let looked_at = if only_open { usize::MAX } else { most };
+    // One whose partition has moved to another instance is open there, or closed by now.
+    let open = if only_open { state.data.open_findings().await } else { None };
+    let is_open = |finding: &Finding| {
+        finding.closed.is_none() && open.as_ref().is_none_or(|open| open.contains(&finding.id))
+    };
     let mut found = state.recent.findings(looked_at, |finding| {
-        (!only_open || finding.closed.is_none())
+        (!only_open || is_open(finding))
             && credential.as_ref().is_none_or(|wanted| finding.credential == *wanted)
     });
     if only_open {

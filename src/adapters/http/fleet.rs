@@ -57,7 +57,7 @@ impl Question {
         for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()) {
             match &*name {
                 "instance" => {
-                    question.instance = Some(value.into_owned());
+                    question.instance = Some(value.into_owned()).filter(|name| !name.is_empty());
                     continue;
                 }
                 "limit" => question.limit = value.parse().ok(),

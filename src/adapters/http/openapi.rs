@@ -237,7 +237,7 @@ fn errors_of(path: &str, operation: &Value) -> Vec<(&'static str, &'static str)>
         errors
             .push(("400", "A parameter or the body makes no sense; the detail says what to send"));
     }
-    if of("path") {
+    if of("path") || PATHS.contains(&path) {
         errors.push(("404", "There is none of that name"));
     }
     if has_body {

@@ -4,7 +4,7 @@
 //! "tenants":[{"minute":28333333,"requests":900,"usual":800,"busiest":[["acme",600,90,4000]]}]}`:
 //! credentials in use; by kind how many bursts opened in which second; by minute since 1970 the requests
 //! of all and of a usual minute, and the same of the busiest tenants, and for how many minutes these were
-//! watched. Besides its [`registration`](super::registration).
+//! watched. Besides its [`registration`].
 
 use super::registration::{self, RegistrationFields};
 use crate::control_plane::instance_summary::InstanceSummary;

@@ -89,3 +89,52 @@ fn records_that_are_not_keyed_by_credential_are_noticed_across_instances() {
         (one.metric(NOT_KEYED) > 0.5).then_some(())
     });
 }
+
+#[test]
+fn an_open_finding_is_that_of_one_instance_and_moves_with_its_partition() {
+    if skipped("kafka") || skipped("redis") {
+        return;
+    }
+    let (kafka, redis) = (Kafka::start(), RedisServer::start());
+    kafka.create_topic("auth", 6, &[]);
+    let shared = folder();
+    let folders = [folder(), folder(), folder()];
+    let start = |number: usize| {
+        let folder = folders.get(number).expect("a folder");
+        let key = folder.path().join("fingerprint.key");
+        let name = format!("tripline-{number}");
+        let place = format!("[checkpoints]\nurl = \"file://{}\"\n", shared.path().display());
+        let config = instance(&kafka, &redis, &key, &name).replace("[checkpoints]\n", &place);
+        Daemon::start(folder, &config)
+    };
+    let mut daemons = vec![start(0), start(1)];
+    let open_at = |daemon: &Daemon, query: &str| -> Vec<String> {
+        let found = daemon.get(&format!("/v1/findings?open=true&limit=1000{query}"));
+        let found = found.as_array().expect("a list").clone();
+        let id = |one: &Value| one.get("id").and_then(Value::as_str).map(str::to_owned);
+        found.iter().filter_map(id).collect()
+    };
+    let owned_once = |daemons: &[Daemon], all: &[String]| {
+        let at_each = |number: usize| {
+            open_at(daemons.first().expect("one"), &format!("&instance=tripline-{number}"))
+        };
+        let found: Vec<String> = (0..daemons.len()).flat_map(at_each).collect();
+        let times = |wanted: &String| found.iter().filter(|one| *one == wanted).count();
+        all.iter().all(|one| times(one) == 1).then_some(())
+    };
+    until("each owns three", PATIENCE, || {
+        (owned(&daemons.first().expect("one").get("/v1/status")) == [3, 3]).then_some(())
+    });
+    kafka.produce("auth", keys("thief", 12, 300).into_iter());
+    let all = until("all are open", PATIENCE, || {
+        let mut all = open_at(daemons.first().expect("one"), "");
+        all.sort();
+        (all.len() >= 12).then_some(all)
+    });
+    until("each at one of the two", PATIENCE, || owned_once(&daemons, &all));
+    daemons.push(start(2));
+    until("each owns two", PATIENCE, || {
+        (owned(&daemons.first().expect("one").get("/v1/status")) == [2, 2, 2]).then_some(())
+    });
+    until("each at one of the three", PATIENCE, || owned_once(&daemons, &all));
+}

@@ -6,7 +6,7 @@
 //! ```
 //! **Invariants**: a request is answered with success only once the brokers have all of its records, on all
 //! replicas in sync (`acks=all`); the client repeats none by itself (`enable.idempotence`). What waits for
-//! the brokers is bounded in memory ([`ROOM_BYTES`]) and in time ([`STORED_MS`]).
+//! the brokers is bounded in memory (`ROOM_BYTES`) and in time (`STORED_MS`).
 //!
 //! **Does not** undo: of a request that failed some records may be in the topic. One that is sent again
 //! writes all of them again. Its idempotency key is known by this instance alone, and once all is stored.

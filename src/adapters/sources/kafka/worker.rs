@@ -310,6 +310,12 @@ impl Worker {
                 let views: Vec<View> = owned.iter_mut().flat_map(of).collect();
                 let _gone = reply.send(views);
             }
+            DataMessage::OpenFindings(reply) => {
+                let of = |one: &OwnedPartition| {
+                    one.held.driver.partition().open_finding_ids().collect::<Vec<_>>()
+                };
+                let _gone = reply.send(owned.iter().flat_map(of).collect());
+            }
             DataMessage::Mark(credential, mark, now, reply) => {
                 for one in &mut *owned {
                     let output = one.held.driver.mark(&credential, mark.clone(), now);
