@@ -11,14 +11,14 @@ const PARTITIONS_MAX: u32 = 100_000;
 
 /// An instance, and when it was last heard of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
+pub struct KnownInstance {
     /// Its own words.
     pub registration: Registration,
     /// How long ago. Unit: milliseconds.
     pub age_ms: u64,
 }
 
-impl Member {
+impl KnownInstance {
     /// Whether it said who it is.
     pub fn is_known(&self) -> bool {
         self.registration.instance != InstanceId::default()
@@ -33,39 +33,39 @@ impl Member {
 /// The instances that are known, this one included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Roster {
-    members: Vec<Member>,
+    instances: Vec<KnownInstance>,
 }
 
 impl Roster {
     /// Of these; of one that is there twice the newest.
-    pub fn new(mut members: Vec<Member>) -> Self {
-        members.sort_by_key(|member| (member.registration.instance, member.age_ms));
-        members.dedup_by_key(|member| member.registration.instance);
-        members.sort_by(|one, other| one.registration.name.cmp(&other.registration.name));
-        Self { members }
+    pub fn new(mut instances: Vec<KnownInstance>) -> Self {
+        instances.sort_by_key(|known| (known.registration.instance, known.age_ms));
+        instances.dedup_by_key(|known| known.registration.instance);
+        instances.sort_by(|one, other| one.registration.name.cmp(&other.registration.name));
+        Self { instances }
     }
 
     /// All, by name.
-    pub fn members(&self) -> &[Member] {
-        &self.members
+    pub fn instances(&self) -> &[KnownInstance] {
+        &self.instances
     }
 
     /// The one of that id or name.
-    pub fn find(&self, wanted: &str) -> Option<&Member> {
+    pub fn find(&self, wanted: &str) -> Option<&KnownInstance> {
         let id = InstanceId::parse(wanted);
-        let is_it = |member: &&Member| {
-            Some(member.registration.instance) == id || member.registration.name == wanted
+        let is_it = |known: &&KnownInstance| {
+            Some(known.registration.instance) == id || known.registration.name == wanted
         };
-        self.members.iter().find(is_it)
+        self.instances.iter().find(is_it)
     }
 
     /// The others besides `me`.
-    pub fn others(&self, me: InstanceId) -> impl Iterator<Item = &Member> {
-        self.members.iter().filter(move |member| member.registration.instance != me)
+    pub fn besides(&self, me: InstanceId) -> impl Iterator<Item = &KnownInstance> {
+        self.instances.iter().filter(move |known| known.registration.instance != me)
     }
 
     fn present(&self) -> impl Iterator<Item = &Registration> {
-        self.members.iter().filter(|one| !one.is_silent()).map(|one| &one.registration)
+        self.instances.iter().filter(|one| !one.is_silent()).map(|one| &one.registration)
     }
 
     /// The partitions that no instance owns, by topic. Of a topic that nobody reads nothing is known.
@@ -119,12 +119,12 @@ impl Roster {
 
 #[cfg(test)]
 mod tests {
-    use super::{Member, Roster, SILENT_MS};
+    use super::{KnownInstance, Roster, SILENT_MS};
     use crate::model::decision::InstanceId;
     use crate::model::registration::{Registration, TopicShare};
     use std::collections::BTreeMap;
 
-    fn of(number: u64, age_ms: u64, partitions: u32, owned: &[(u32, &[u64])]) -> Member {
+    fn of(number: u64, age_ms: u64, partitions: u32, owned: &[(u32, &[u64])]) -> KnownInstance {
         let owned = owned.iter().map(|(number, seen)| (*number, seen.to_vec())).collect();
         let share = TopicShare { partitions, owned };
         let registration = Registration {
@@ -133,7 +133,7 @@ mod tests {
             topics: [("auth".to_owned(), share)].into(),
             ..Registration::default()
         };
-        Member { registration, age_ms }
+        KnownInstance { registration, age_ms }
     }
 
     #[test]
@@ -175,12 +175,12 @@ mod tests {
     #[test]
     fn an_instance_is_found_by_name_and_by_id() {
         let roster = Roster::new(vec![of(1, 9, 1, &[]), of(1, 0, 1, &[]), of(2, 0, 1, &[])]);
-        assert_eq!(roster.members().len(), 2);
+        assert_eq!(roster.instances().len(), 2);
         for wanted in ["tripline-2", "0000000000000002"] {
             let found = roster.find(wanted).expect("known");
             assert_eq!(found.registration.instance, InstanceId(2));
         }
         assert_eq!(roster.find("tripline-1").map(|one| one.age_ms), Some(0));
-        assert_eq!(roster.others(InstanceId(1)).count(), 1);
+        assert_eq!(roster.besides(InstanceId(1)).count(), 1);
     }
 }

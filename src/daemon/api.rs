@@ -1,6 +1,6 @@
 //! The HTTP API of a running daemon: each handler gets what it needs.
 
-use super::instances::Membership;
+use super::instances::OwnInstance;
 use super::leaks::OpenedLeaks;
 use super::metrics::Metrics;
 use super::reload::LiveSettings;
@@ -78,7 +78,7 @@ pub(super) struct Builder<'a> {
     /// Stands for secrets.
     pub(super) fingerprints: Arc<Fingerprinter>,
     /// This instance among the others, and the way to these.
-    pub(super) fleet: (Membership, Option<Arc<Peers>>),
+    pub(super) fleet: (OwnInstance, Option<Arc<Peers>>),
     /// The hash seed of the data plane.
     pub(super) seed: HashSeed,
     /// Where the places of refused events go.
@@ -95,7 +95,7 @@ impl Builder<'_> {
         let Self { settings, planes, metrics, fingerprints, seed, rejects, stores, .. } = self;
         let Planes { data, source, control, watchlist, recent, archive, history, .. } = planes;
         let (durable, (embedded, stores)) = (planes.durable, stores);
-        let (membership, peers) = self.fleet;
+        let (own_instance, peers) = self.fleet;
         let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
         let listeners = Listeners::default();
         let by = (Arc::clone(&tokens), Arc::clone(&fingerprints));
@@ -156,7 +156,7 @@ impl Builder<'_> {
             }),
             status: Arc::new(StatusState {
                 kafka: settings.sources.kafka.as_ref().map(|kafka| kafka.source.clone()),
-                ..status(metrics, membership, (about, durable), (embedded, stores))
+                ..status(metrics, own_instance, (about, durable), (embedded, stores))
             }),
             control,
             reloads,
@@ -185,7 +185,7 @@ fn for_gateways(
 /// Gives the status the groups that it shows.
 fn status(
     metrics: Metrics,
-    membership: Membership,
+    own_instance: OwnInstance,
     (about, durable): (Arc<RwLock<About>>, Arc<AtomicBool>),
     (embedded, stores): (EmbeddedStore, Vec<AuthStore>),
 ) -> StatusState {
@@ -206,6 +206,6 @@ fn status(
         heartbeat_at: metrics.process.heartbeat_at,
     };
     let recent = Mutex::default();
-    let (instance, roster) = (membership.instance(), membership.roster);
+    let (instance, roster) = (own_instance.instance(), own_instance.roster);
     StatusState { kafka: None, instance, roster, about, durable, embedded, metrics, stores, recent }
 }

@@ -11,7 +11,7 @@ use crate::adapters::sources::kafka::advertised::Advertised;
 use crate::adapters::target::Target;
 use crate::config::settings::Settings;
 use crate::control_plane::instance_summary::InstanceSummary;
-use crate::control_plane::roster::{Member, Roster};
+use crate::control_plane::roster::{KnownInstance, Roster};
 use crate::model::decision::InstanceId;
 use crate::model::registration::Registration;
 use prometheus::IntGauge;
@@ -29,7 +29,7 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// This instance, as it is among the others.
 #[derive(Clone, Debug)]
-pub(super) struct Membership {
+pub(super) struct OwnInstance {
     /// Its registration, as far as that does not change.
     registration: Registration,
     key: FleetKey,
@@ -39,7 +39,7 @@ pub(super) struct Membership {
     pub(super) roster: SharedRoster,
 }
 
-impl Membership {
+impl OwnInstance {
     /// Of the instance of these settings, and the way to the others.
     ///
     /// # Errors
@@ -49,9 +49,9 @@ impl Membership {
         instance: InstanceId,
         fingerprint_key: &[u8],
     ) -> Result<(Self, Option<Arc<Peers>>), egress::EgressSetupError> {
-        let membership = Self::new(settings, instance, FleetKey::of(fingerprint_key));
-        let peers = membership.peers(settings)?;
-        Ok((membership, peers))
+        let own_instance = Self::new(settings, instance, FleetKey::of(fingerprint_key));
+        let peers = own_instance.peers(settings)?;
+        Ok((own_instance, peers))
     }
 
     fn new(settings: &Settings, instance: InstanceId, key: FleetKey) -> Self {
@@ -100,7 +100,7 @@ pub(super) struct Exchange {
     /// The control plane.
     pub(super) control: ControlPlane,
     /// This instance.
-    pub(super) membership: Membership,
+    pub(super) own_instance: OwnInstance,
     /// Metrics of the fleet.
     pub(super) metrics: FleetMetrics,
     /// Records of Kafka that wait.
@@ -118,9 +118,9 @@ impl Exchange {
             let Some((own, mode)) = self.control.summary().await else { break };
             let me = Registration {
                 mode: mode.as_str().to_owned(),
-                topics: self.membership.advertised.topics(),
+                topics: self.own_instance.advertised.topics(),
                 lag: u64::try_from(self.lag.get()).unwrap_or_default(),
-                ..self.membership.registration.clone()
+                ..self.own_instance.registration.clone()
             };
             let asked = tokio::time::timeout(EVERY, self.store.share(&me, &own)).await;
             let failed = match asked {
@@ -146,34 +146,34 @@ impl Exchange {
             heard = Instant::now();
             let mut together = InstanceSummary::default();
             // Without an answer it is not known who else owns what.
-            let mut members = Vec::new();
-            members.extend(is_answered.then_some(Member { registration: me, age_ms: 0 }));
+            let mut instances = Vec::new();
+            instances.extend(is_answered.then_some(KnownInstance { registration: me, age_ms: 0 }));
             for one in others {
-                if !one.member.is_silent() {
+                if !one.known.is_silent() {
                     together.merge(&one.summary);
                 }
                 // One of an older version does not say who it is.
-                members.extend(Some(one.member).filter(Member::is_known));
+                instances.extend(Some(one.known).filter(KnownInstance::is_known));
             }
-            self.note(Roster::new(members));
+            self.note(Roster::new(instances));
             if !self.control.send(ControlMessage::Others(together)).await {
                 break;
             }
         }
-        if let Err(error) = self.store.leave(self.membership.instance()).await {
+        if let Err(error) = self.store.leave(self.own_instance.instance()).await {
             tracing::warn!(%error, "can't leave: the other instances miss this one for ten minutes");
         }
     }
 
     fn note(&self, roster: Roster) {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
-        let silent = roster.members().iter().filter(|member| member.is_silent()).count();
+        let silent = roster.instances().iter().filter(|known| known.is_silent()).count();
         let fleet = &self.metrics;
-        fleet.instances.set(count(roster.members().len() - silent).max(1));
+        fleet.instances.set(count(roster.instances().len() - silent).max(1));
         fleet.silent.set(count(silent));
         fleet.unowned.set(count(roster.unowned().values().map(Vec::len).sum()));
         fleet.not_keyed.set(count(roster.not_keyed().len()));
-        fleet.different.set(count(roster.different(self.membership.instance()).len()));
-        *self.membership.roster.write() = Arc::new(roster);
+        fleet.different.set(count(roster.different(self.own_instance.instance()).len()));
+        *self.own_instance.roster.write() = Arc::new(roster);
     }
 }

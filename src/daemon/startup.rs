@@ -9,7 +9,7 @@
 use super::controller::{ControlThread, ControllerMetrics};
 use super::delivery;
 use super::follower;
-use super::instances::{Exchange, Membership};
+use super::instances::{Exchange, OwnInstance};
 use super::leaks::OpenedLeaks;
 use super::metrics::Metrics;
 use super::notifier::Notifiers;
@@ -256,7 +256,7 @@ struct Resources {
     topic: Option<TopicWriter>,
     metrics: Metrics,
     fingerprints: Arc<Fingerprinter>,
-    fleet: (Membership, Option<Arc<Peers>>),
+    fleet: (OwnInstance, Option<Arc<Peers>>),
     leaks: OpenedLeaks,
     seed: HashSeed,
     rejects: Arc<RejectLog>,
@@ -278,7 +278,7 @@ impl Resources {
         let (embedded, stores, instance) = open_stores(settings, &egress)?;
         embedded.set_reserve(reserve.clone());
         let mut settings = settings.clone();
-        let fleet = Membership::of(&settings, instance, &key)?;
+        let fleet = OwnInstance::of(&settings, instance, &key)?;
         let fingerprints = Fingerprinter::new(key).with_random_ids(settings.random_ids);
         let fingerprints = Arc::new(fingerprints.with_raw_names(settings.has_raw_secrets_alone()));
         settings.control.operators = Some(super::reload::operators(&settings, &fingerprints));
@@ -441,7 +441,7 @@ fn start_control_plane(
         let exchange = Exchange {
             store: store.clone(),
             control: control.clone(),
-            membership: resources.fleet.0.clone(),
+            own_instance: resources.fleet.0.clone(),
             metrics: metrics.fleet.clone(),
             lag: metrics.consumer.lag.clone(),
         };

@@ -44,7 +44,9 @@ impl Fleet {
         let daemons = daemons.collect();
         let fleet = Self { redis, folders, daemons };
         for daemon in &fleet.daemons {
-            until("three instances know each other", SOON, || (members(daemon) == 3).then_some(()));
+            until("three instances know each other", SOON, || {
+                (instances(daemon) == 3).then_some(())
+            });
         }
         fleet
     }
@@ -59,9 +61,9 @@ impl Fleet {
     }
 }
 
-fn members(daemon: &Daemon) -> usize {
+fn instances(daemon: &Daemon) -> usize {
     let status = daemon.get("/v1/status");
-    status.pointer("/fleet/members").and_then(Value::as_array).map_or(0, Vec::len)
+    status.pointer("/fleet/roster").and_then(Value::as_array).map_or(0, Vec::len)
 }
 
 /// Asks; gives the status, the two headers and the body.
@@ -154,8 +156,8 @@ fn an_instance_that_is_missing_is_named_and_one_that_left_is_not_missed() {
     assert!(listed.contains("key_0"), "{listed}");
     assert!(said.contains("some instances did not answer") && said.contains(&name), "{said}");
     let status = fleet.at(0).get("/v1/status");
-    let members = status["fleet"]["members"].as_array().expect("a list").clone();
-    let of = |wanted: &str| members.iter().find(|one| one["name"] == wanted).expect("a member");
+    let instances = status["fleet"]["roster"].as_array().expect("a list").clone();
+    let of = |wanted: &str| instances.iter().find(|one| one["name"] == wanted).expect("a known");
     assert!(of(&name)["missing"].is_string() && of(fleet.name(2))["missing"].is_null());
     // It is silent for ten seconds: an issue.
     until("it is said to be silent", SOON, || {
@@ -193,7 +195,7 @@ fn an_instance_reads_from_another_by_its_signature_alone() {
         let (code, body) = fleet.at(0).send("GET", "/v1/credentials", &headers, "");
         assert_eq!(code, 401, "{body}");
     }
-    // A member that someone wrote, at an address of the cloud's metadata service.
+    // A known that someone wrote, at an address of the cloud's metadata service.
     let registration = "{\"instance\":\"00000000000000aa\",\"name\":\"forged\",\"url\":\"http://169.254.169.254:80\"}";
     let told =
         format!("{} {{\"active\":0,\"bursts\":{{}},\"registration\":{registration}}}", now_ms());

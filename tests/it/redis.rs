@@ -302,8 +302,8 @@ fn instances_tell_each_other_what_they_know_of_the_fleet() {
     let heard = share(2, 7);
     assert_eq!(heard.iter().map(|one| one.summary.fleet.active).collect::<Vec<_>>(), [5]);
     assert_eq!(heard[0].summary.fleet.bursts[0], [(1_700_000_000, 3)].into());
-    assert_eq!(heard[0].member.registration.name, "tripline-1");
-    assert!(!heard[0].member.is_silent());
+    assert_eq!(heard[0].known.registration.name, "tripline-1");
+    assert!(!heard[0].known.is_silent());
     assert_eq!(share(1, 6)[0].summary.fleet.active, 7);
     // One that told something long ago, one that tells nonsense.
     let key = "tripline:{breaker}:members";
@@ -317,7 +317,7 @@ fn instances_tell_each_other_what_they_know_of_the_fleet() {
     world.server.ask::<i64>(&["HSET", key, &silent, &before]);
     let heard = share(1, 6);
     assert_eq!(heard.len(), 1);
-    assert!(heard[0].member.is_silent(), "it did not leave: {heard:?}");
+    assert!(heard[0].known.is_silent(), "it did not leave: {heard:?}");
     assert_eq!(world.server.ask::<i64>(&["HEXISTS", key, "old"]), 0, "it is forgotten");
     world.runtime.block_on(world.store.leave(InstanceId(2))).expect("answers");
     assert_eq!(share(1, 6), [], "it left");

@@ -4,7 +4,7 @@ use super::signature::{FleetKey, SIGNATURE};
 use crate::adapters::clock;
 use crate::adapters::egress::{Egress, EgressError};
 use crate::adapters::target::Target;
-use crate::control_plane::roster::{Member, Roster};
+use crate::control_plane::roster::{KnownInstance, Roster};
 use crate::model::decision::InstanceId;
 use futures_util::future::join_all;
 use parking_lot::RwLock;
@@ -44,22 +44,22 @@ pub struct Peers {
 impl Peers {
     /// Asks all others for `path`, with its query.
     pub async fn ask_all(&self, path: &str) -> Vec<PeerAnswer> {
-        let others: Vec<Member> = self.roster.read().others(self.me).cloned().collect();
-        join_all(others.iter().map(|member| self.ask(member, path))).await
+        let others: Vec<KnownInstance> = self.roster.read().besides(self.me).cloned().collect();
+        join_all(others.iter().map(|known| self.ask(known, path))).await
     }
 
     /// Asks one of them.
-    pub async fn ask(&self, member: &Member, path: &str) -> PeerAnswer {
-        let name = member.registration.name.clone();
-        if member.is_silent() {
-            let silent_s = member.age_ms / 1000;
+    pub async fn ask(&self, known: &KnownInstance, path: &str) -> PeerAnswer {
+        let name = known.registration.name.clone();
+        if known.is_silent() {
+            let silent_s = known.age_ms / 1000;
             return PeerAnswer { name, answer: Err(format!("not heard of for {silent_s} s")) };
         }
-        PeerAnswer { name, answer: self.fetch(member, path).await }
+        PeerAnswer { name, answer: self.fetch(known, path).await }
     }
 
-    async fn fetch(&self, member: &Member, path: &str) -> Result<(u16, Value), String> {
-        let url = member.registration.url.as_deref().unwrap_or_default();
+    async fn fetch(&self, known: &KnownInstance, path: &str) -> Result<(u16, Value), String> {
+        let url = known.registration.url.as_deref().unwrap_or_default();
         let target = Target::parse(url).and_then(|target| target.join(path));
         let target = target.map_err(|_| "it has no [fleet] url".to_owned())?;
         let signature = self.key.sign(&target.authority(), path, clock::now());

@@ -19,7 +19,7 @@ pub struct FleetFaults {
 impl FleetFaults {
     /// Those that the instance `me` sees.
     pub fn of(roster: &Roster, me: InstanceId) -> Self {
-        let silent = roster.members().iter().filter(|member| member.is_silent());
+        let silent = roster.instances().iter().filter(|known| known.is_silent());
         let unowned = roster.unowned().into_iter().map(|(topic, numbers)| {
             let shown: Vec<String> = numbers.iter().take(5).map(ToString::to_string).collect();
             let more = if numbers.len() > shown.len() { ", …" } else { "" };
@@ -31,7 +31,7 @@ impl FleetFaults {
         let different = roster.different(me).into_iter();
         let different = different.map(|(name, what)| format!("{name} has {what}"));
         Self {
-            silent: silent.map(|member| member.registration.name.clone()).collect(),
+            silent: silent.map(|known| known.registration.name.clone()).collect(),
             unowned: joined(unowned),
             not_keyed: joined(not_keyed),
             different: joined(different),

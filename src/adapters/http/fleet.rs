@@ -112,7 +112,7 @@ pub(super) async fn answer_for_all(
     let own = next.run(request).await;
     let is_answered = own.status() == StatusCode::OK || own.status() == StatusCode::NOT_FOUND;
     let others =
-        peers.as_ref().is_some_and(|peers| peers.roster.read().others(peers.me).count() > 0);
+        peers.as_ref().is_some_and(|peers| peers.roster.read().besides(peers.me).count() > 0);
     match (peers, &question.instance) {
         _ if !is_answered => own,
         (None, None) => own,
@@ -138,10 +138,10 @@ async fn one(peers: &Peers, wanted: &str, own: Response, path: &str) -> Response
     if wanted == peers.me.to_string() || wanted == peers.name {
         return own;
     }
-    let Some(member) = peers.roster.read().find(wanted).cloned() else {
+    let Some(known) = peers.roster.read().find(wanted).cloned() else {
         return no_instance(wanted, "none has registered by that name or id").into_response();
     };
-    let PeerAnswer { name, answer } = peers.ask(&member, path).await;
+    let PeerAnswer { name, answer } = peers.ask(&known, path).await;
     match answer {
         Ok((status, answer)) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
@@ -268,9 +268,9 @@ fn status(peers: &Peers, own: Option<&[u8]>, heard: &mut Heard) -> Option<Status
     for (name, other) in heard.read::<StatusJson>() {
         all.add(other.of_instance(&name));
     }
-    for member in &mut all.fleet.members {
-        let missing = heard.missing.iter().find(|(name, _)| *name == member.name);
-        member.missing = missing.map(|(_, why)| why.clone());
+    for known in &mut all.fleet.roster {
+        let missing = heard.missing.iter().find(|(name, _)| *name == known.name);
+        known.missing = missing.map(|(_, why)| why.clone());
     }
     Some(all)
 }

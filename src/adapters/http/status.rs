@@ -19,7 +19,7 @@ use crate::adapters::sources::kafka::metrics::{ConsumerMetrics, TopicMetrics};
 use crate::adapters::sources::metrics::SourceMetrics;
 use crate::control_plane::policy::revocation_limit;
 use crate::formats::api::status::{
-    FleetJson, JournalJson, KafkaJson, MemberJson, StatusJson, StoreJson,
+    FleetJson, InstanceJson, JournalJson, KafkaJson, StatusJson, StoreJson,
 };
 use crate::model::decision::{InstanceId, Mode, Safeguard};
 use crate::model::invariant::Invariant;
@@ -150,7 +150,7 @@ fn describe(state: &StatusState, caller: Caller) -> StatusJson {
         fleet: FleetJson {
             instances: now_at(&metrics.fleet.instances),
             credentials: now_at(&metrics.fleet.credentials),
-            members: state.roster.read().members().iter().map(MemberJson::from).collect(),
+            roster: state.roster.read().instances().iter().map(InstanceJson::from).collect(),
         },
         sources: now.sources,
         kafka: now.kafka,

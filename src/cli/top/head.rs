@@ -131,8 +131,8 @@ fn machinery(status: &StatusJson) -> Vec<HeadLine> {
 
 /// How many instances there are, where there are several; those of which this lacks what they know.
 fn instances(fleet: &FleetJson) -> Option<HeadLine> {
-    let missing = fleet.members.iter().filter(|member| member.missing.is_some()).count();
-    match (fleet.members.len(), missing) {
+    let missing = fleet.roster.iter().filter(|known| known.missing.is_some()).count();
+    match (fleet.roster.len(), missing) {
         (0 | 1, _) => None,
         (all, 0) => Some(shown(true, format!("{all} instances"))),
         (all, missing) => {

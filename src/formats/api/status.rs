@@ -1,6 +1,6 @@
 //! How the daemon is, as JSON: what the console, `tripline top` and `tripline doctor` show.
 
-use crate::control_plane::roster::Member;
+use crate::control_plane::roster::KnownInstance;
 use crate::model::decision::{Mode, Order};
 use crate::model::registration::Registration;
 use serde::{Deserialize, Serialize};
@@ -179,8 +179,8 @@ impl IssueJson {
 impl StatusJson {
     /// Whose counts these are, since when: two answers differ in them by what happened only if this is alike.
     pub fn counted(&self) -> (&str, Vec<&str>) {
-        let members = self.fleet.members.iter().filter(|member| member.missing.is_none());
-        (&self.started, members.map(|member| member.instance.as_str()).collect())
+        let instances = self.fleet.roster.iter().filter(|known| known.missing.is_none());
+        (&self.started, instances.map(|known| known.instance.as_str()).collect())
     }
 
     /// An issue of a part.
@@ -200,13 +200,13 @@ pub struct FleetJson {
     /// Each of them that has registered; one that has left is not among them.
     #[serde(default)]
     #[schema(required)]
-    pub members: Vec<MemberJson>,
+    pub roster: Vec<InstanceJson>,
 }
 
 /// An instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[schema(as = Member)]
-pub struct MemberJson {
+#[schema(as = Instance)]
+pub struct InstanceJson {
     /// Its id.
     pub instance: String,
     /// Its name: that of the Kafka source, or where it is reached.
@@ -231,10 +231,10 @@ pub struct MemberJson {
     pub missing: Option<String>,
 }
 
-impl From<&Member> for MemberJson {
-    fn from(member: &Member) -> Self {
+impl From<&KnownInstance> for InstanceJson {
+    fn from(known: &KnownInstance) -> Self {
         let Registration { instance, name, url, version, mode, topics, lag, .. } =
-            &member.registration;
+            &known.registration;
         Self {
             instance: instance.to_string(),
             name: name.clone(),
@@ -243,7 +243,7 @@ impl From<&Member> for MemberJson {
             mode: mode.clone(),
             partitions: topics.values().map(|share| share.owned.len() as u64).sum(),
             lag: *lag,
-            silent_s: member.is_silent().then_some(member.age_ms / 1000),
+            silent_s: known.is_silent().then_some(known.age_ms / 1000),
             missing: None,
         }
     }

@@ -27,7 +27,7 @@ fn instance(kafka: &Kafka, redis: &RedisServer, key: &std::path::Path, name: &st
 }
 
 fn owned(status: &Value) -> Vec<u64> {
-    let members = status.pointer("/fleet/members").and_then(Value::as_array);
+    let members = status.pointer("/fleet/roster").and_then(Value::as_array);
     let count = |one: &Value| one.get("partitions").and_then(Value::as_u64);
     members.into_iter().flatten().filter_map(count).collect()
 }

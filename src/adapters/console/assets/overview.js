@@ -20,7 +20,7 @@ let chart = null;
 
 /** Learns the totals of a new status; rates are differences between them. */
 export function learn(status) {
-  const whose = [status.started, ...status.fleet.members.filter((one) => !one.missing).map((one) => one.instance)].join();
+  const whose = [status.started, ...status.fleet.roster.filter((one) => !one.missing).map((one) => one.instance)].join();
   if (whose !== counted) samples = [];
   counted = whose;
   const at = Date.parse(status.now);
@@ -140,13 +140,13 @@ function healthOf(status) {
   add('checkpoints', 'checkpoint', age === null ? 'none owned' : `${span(age)} ago`,
     'When the oldest checkpoint of a partition was written, or the partition taken over.', { level: age === null ? 'calm' : 'good' });
   add('event_log', 'event log', bytes(status.event_log_bytes), 'Events kept until checkpoints cover them.', { level: 'calm' });
-  const { members } = status.fleet;
-  const lost = members.filter((one) => one.missing);
-  if (members.length > 1 && !issueOf('fleet')) {
+  const { roster } = status.fleet;
+  const lost = roster.filter((one) => one.missing);
+  if (roster.length > 1 && !issueOf('fleet')) {
     const words = lost.length
       ? `This page lacks what ${lost.map((one) => `${one.name} knows (${one.missing})`).join(' and ')}.`
-      : `The page shows what all know: ${members.map((one) => one.name).join(', ')}.`;
-    add('fleet', 'instances', `${members.length - lost.length} of ${members.length} answer`, words, { level: lost.length ? 'warn' : 'good' });
+      : `The page shows what all know: ${roster.map((one) => one.name).join(', ')}.`;
+    add('fleet', 'instances', `${roster.length - lost.length} of ${roster.length} answer`, words, { level: lost.length ? 'warn' : 'good' });
   }
   const left = status.issues.filter((one) => !shown.has(one));
   left.forEach((issue, at) => show(issue, at ? `${titleOf(issue.part)} ${at + 1}` : titleOf(issue.part), 'unhealthy', '', 'warn'));

@@ -3,7 +3,7 @@
 use super::store::RedisStore;
 use super::token::INSTANCES_KEY;
 use crate::control_plane::instance_summary::InstanceSummary;
-use crate::control_plane::roster::Member;
+use crate::control_plane::roster::KnownInstance;
 use crate::formats::storage::instance_summary;
 use crate::model::decision::InstanceId;
 use crate::model::registration::Registration;
@@ -13,7 +13,7 @@ use ::redis::RedisError;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reported {
     /// The instance.
-    pub member: Member,
+    pub known: KnownInstance,
     /// Its part of the fleet.
     pub summary: InstanceSummary,
 }
@@ -33,7 +33,7 @@ impl RedisStore {
         let told = self.exchange(registration.instance, told).await?;
         let read = |(age_ms, text): &(u64, String)| {
             let (summary, registration) = instance_summary::decode(text)?;
-            Some(Reported { member: Member { registration, age_ms: *age_ms }, summary })
+            Some(Reported { known: KnownInstance { registration, age_ms: *age_ms }, summary })
         };
         Ok(told.iter().filter_map(read).collect())
     }
