@@ -78,6 +78,12 @@ impl Target {
         format!("{}://{}", self.0.scheme(), self.authority())
     }
 
+    /// Its path, with its query, as it is sent.
+    pub fn path(&self) -> String {
+        let query = self.0.query().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}{query}", self.0.path())
+    }
+
     /// Whether it names a server alone, without a path.
     pub fn is_origin(&self) -> bool {
         self.0.path() == "/" && self.0.query().is_none() && self.0.fragment().is_none()

@@ -95,6 +95,8 @@ pub(crate) enum ClientError {
     Redirected { place: String },
     #[error("the daemon's answer has more than 64 MiB")]
     TooLarge,
+    #[error("--instance is for what is read: an order is in force at all instances; leave it out")]
+    OneInstance,
     #[error("the daemon did not answer within {seconds} s")]
     Late { seconds: u64 },
     #[error("can't read the token file {}", path.display())]
@@ -117,7 +119,7 @@ impl ClientError {
             | Self::Redirected { .. }
             | Self::TooLarge
             | Self::Declined => Exit::Findings,
-            Self::Token { .. } => Exit::Usage,
+            Self::Token { .. } | Self::OneInstance => Exit::Usage,
         }
     }
 }
@@ -292,6 +294,7 @@ impl Client {
         body: &Value,
         told: &'static str,
     ) -> Result<Value, ClientError> {
+        self.check_instance()?;
         let request = self.request(reqwest::Method::POST, path).json(body);
         let answer = read(self.send(request).await?).await?;
         if answer.get(told).is_none_or(Value::is_null) {
@@ -302,7 +305,13 @@ impl Client {
 
     /// Takes something away; the answer says whether it was there.
     pub(crate) async fn delete(&self, path: &str) -> Result<Value, ClientError> {
+        self.check_instance()?;
         read(self.send(self.request(reqwest::Method::DELETE, path)).await?).await
+    }
+
+    /// Whether no instance is named, where one alone can't be meant.
+    const fn check_instance(&self) -> Result<(), ClientError> {
+        if self.connection.instance.is_some() { Err(ClientError::OneInstance) } else { Ok(()) }
     }
 
     /// Asks, and gives status and body whatever the status is.
@@ -329,6 +338,7 @@ impl Client {
 
     /// Asks for a stream of events.
     pub(crate) async fn stream(&self, path: &str) -> Result<reqwest::Response, ClientError> {
+        self.check_instance()?;
         self.send(self.request(reqwest::Method::GET, path)).await
     }
 

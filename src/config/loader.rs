@@ -56,8 +56,8 @@ pub fn defaults(environment: BTreeMap<String, String>) -> Result<Settings, Probl
 }
 
 /// Variables of the environment that are no settings: of the command line, the log and the tests.
-const NO_SETTINGS: [&str; 4] =
-    ["TRIPLINE_URL", "TRIPLINE_SOCKET", "TRIPLINE_TOKEN_FILE", "TRIPLINE_LOG"];
+const NO_SETTINGS: [&str; 5] =
+    ["TRIPLINE_URL", "TRIPLINE_SOCKET", "TRIPLINE_TOKEN_FILE", "TRIPLINE_INSTANCE", "TRIPLINE_LOG"];
 
 const OF_TESTS: &str = "TRIPLINE_TEST_";
 

@@ -2,6 +2,7 @@
 //! credentials there are, on which the revocation limit depends, how many burst at once, and what tenants take.
 
 use crate::adapters::channels::{ControlMessage, ControlPlane};
+use crate::adapters::clock;
 use crate::adapters::control_plane::metrics::FleetMetrics;
 use crate::adapters::egress::{self, Egress};
 use crate::adapters::enforce::redis::store::RedisStore;
@@ -11,7 +12,7 @@ use crate::adapters::sources::kafka::advertised::Advertised;
 use crate::adapters::target::Target;
 use crate::config::settings::Settings;
 use crate::control_plane::instance_summary::InstanceSummary;
-use crate::control_plane::roster::{KnownInstance, Roster};
+use crate::control_plane::roster::{KnownInstance, Roster, SILENT_MS};
 use crate::model::decision::InstanceId;
 use crate::model::registration::Registration;
 use prometheus::IntGauge;
@@ -20,8 +21,8 @@ use std::time::{Duration, Instant};
 
 /// How often an instance reports and asks.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long what was reported holds while the store does not answer. Chosen: as the store keeps it.
-const HOLDS: Duration = Duration::from_secs(10);
+/// How long what was reported holds while the store does not answer.
+const HOLDS: Duration = Duration::from_millis(SILENT_MS);
 /// How long another instance may take to answer. Chosen: people look at the answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// The longest answer of another instance. Unit: bytes. Chosen: a thousand rows are some megabytes.
@@ -112,13 +113,13 @@ impl Exchange {
     /// this instance has left.
     pub(super) async fn run(self) {
         let mut interval = tokio::time::interval(EVERY);
-        let (mut heard, mut fails) = (Instant::now(), false);
+        let (mut last, mut fails) = (Instant::now(), false);
         loop {
             interval.tick().await;
             let Some((own, mode)) = self.control.summary().await else { break };
             let me = Registration {
                 mode: mode.as_str().to_owned(),
-                topics: self.own_instance.advertised.topics(),
+                topics: self.own_instance.advertised.topics(clock::now()),
                 lag: u64::try_from(self.lag.get()).unwrap_or_default(),
                 ..self.own_instance.registration.clone()
             };
@@ -136,26 +137,26 @@ impl Exchange {
                     tracing::info!("instances exchange summaries again");
                 }
             }
-            let others = match asked {
-                Ok(Ok(others)) => others,
-                Ok(Err(_)) | Err(_) if heard.elapsed() < HOLDS => continue,
-                // Alone, an instance follows what it knows itself.
-                Ok(Err(_)) | Err(_) => Vec::new(),
+            let heard = match asked {
+                Ok(Ok(reported)) => Some(reported),
+                Ok(Err(_)) | Err(_) if last.elapsed() < HOLDS => continue,
+                Ok(Err(_)) | Err(_) => None,
             };
-            let is_answered = failed.is_none();
-            heard = Instant::now();
+            last = Instant::now();
             let mut together = InstanceSummary::default();
-            // Without an answer it is not known who else owns what.
-            let mut instances = Vec::new();
-            instances.extend(is_answered.then_some(KnownInstance { registration: me, age_ms: 0 }));
-            for one in others {
-                if !one.known.is_silent() {
-                    together.merge(&one.summary);
-                }
-                // One of an older version does not say who it is.
-                instances.extend(Some(one.known).filter(KnownInstance::is_known));
+            if let Some(reported) = heard {
+                let present = || reported.iter().filter(|one| one.age_ms <= SILENT_MS);
+                present().for_each(|one| together.merge(&one.summary));
+                let is_whole = present().all(|one| one.known.is_some());
+                let number = present().count();
+                let mut instances = vec![KnownInstance { registration: me, age_ms: 0 }];
+                instances.extend(reported.into_iter().filter_map(|one| one.known));
+                self.note(Roster::new(instances, is_whole), number);
+            } else {
+                // Alone, an instance follows what it knows itself. The others may be there all the same.
+                let roster = self.own_instance.roster.read().unheard();
+                self.note(roster, 0);
             }
-            self.note(Roster::new(instances));
             if !self.control.send(ControlMessage::Others(together)).await {
                 break;
             }
@@ -165,13 +166,15 @@ impl Exchange {
         }
     }
 
-    fn note(&self, roster: Roster) {
+    /// Notes who there is; `present`: how many others were heard.
+    fn note(&self, roster: Roster, present: usize) {
         let count = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         let silent = roster.instances().iter().filter(|known| known.is_silent()).count();
         let fleet = &self.metrics;
-        fleet.instances.set(count(roster.instances().len() - silent).max(1));
+        fleet.instances.set(count(present + 1));
         fleet.silent.set(count(silent));
-        fleet.unowned.set(count(roster.unowned().values().map(Vec::len).sum()));
+        let unowned = roster.unowned().values().map(|one| i64::from(one.number)).sum();
+        fleet.unowned.set(unowned);
         fleet.not_keyed.set(count(roster.not_keyed().len()));
         fleet.different.set(count(roster.different(self.own_instance.instance()).len()));
         *self.own_instance.roster.write() = Arc::new(roster);

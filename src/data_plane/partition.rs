@@ -221,10 +221,15 @@ impl Partition {
         partition
     }
 
-    /// Goes by other parameters from now on. The size of the profile table stays as it was.
+    /// Goes by other parameters from now on, with the memory that it has: [`Self::resize`] changes that.
     /// Cost: touches every profile.
     pub fn set_params(&mut self, params: std::sync::Arc<Params>) {
-        self.params = params;
+        let bytes = self.params.all_bytes();
+        self.params = if params.all_bytes() == bytes {
+            params
+        } else {
+            std::sync::Arc::new((*params).clone().with_memory(bytes))
+        };
         self.hash_shared_networks();
         self.lifetimes.set_skew(self.params.profile.validity.skew_ms);
         self.tenants.set_rules(|name| self.params.named_tenants.contains(name));

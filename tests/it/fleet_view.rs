@@ -114,15 +114,19 @@ fn any_instance_answers_for_all() {
         let same = daemon.get(&format!("/v1/findings/{}", finding["id"].as_str().expect("an id")));
         assert_eq!(same["id"], finding["id"]);
         // In shadow it is not carried out, and so not in Redis.
-        let decisions = daemon.get("/v1/decisions");
-        let decision = &decisions[0];
+        let decision = until("it is decided on", SOON, || {
+            let decisions = daemon.get("/v1/decisions");
+            decisions.get(0).cloned()
+        });
         assert_eq!(
             (&decision["credential"], &decision["carried_out"]),
             (&"key_leaked".into(), &false.into())
         );
         daemon.get(&format!("/v1/decisions/{}", decision["id"].as_str().expect("an id")));
-        let status = daemon.get("/v1/status");
-        assert_eq!((&status["events"], &status["credentials"]), (&2_018.into(), &4.into()));
+        until("all is counted", SOON, || {
+            let status = daemon.get("/v1/status");
+            (status["events"] == 2_018 && status["credentials"] == 4).then_some(())
+        });
         let (code, ..) = ask(daemon, "/v1/credentials/key_unknown");
         assert_eq!(code, 404);
     }
@@ -157,7 +161,9 @@ fn an_instance_that_is_missing_is_named_and_one_that_left_is_not_missed() {
     assert!(said.contains("some instances did not answer") && said.contains(&name), "{said}");
     let status = fleet.at(0).get("/v1/status");
     let instances = status["fleet"]["roster"].as_array().expect("a list").clone();
-    let of = |wanted: &str| instances.iter().find(|one| one["name"] == wanted).expect("a known");
+    let of = |wanted: &str| {
+        instances.iter().find(|one| one["name"] == wanted).expect("a known instance")
+    };
     assert!(of(&name)["missing"].is_string() && of(fleet.name(2))["missing"].is_null());
     // It is silent for ten seconds: an issue.
     until("it is said to be silent", SOON, || {
@@ -195,7 +201,7 @@ fn an_instance_reads_from_another_by_its_signature_alone() {
         let (code, body) = fleet.at(0).send("GET", "/v1/credentials", &headers, "");
         assert_eq!(code, 401, "{body}");
     }
-    // A known that someone wrote, at an address of the cloud's metadata service.
+    // A registration that someone forged, at an address of the cloud's metadata service.
     let registration = "{\"instance\":\"00000000000000aa\",\"name\":\"forged\",\"url\":\"http://169.254.169.254:80\"}";
     let told =
         format!("{} {{\"active\":0,\"bursts\":{{}},\"registration\":{registration}}}", now_ms());
@@ -203,6 +209,41 @@ fn an_instance_reads_from_another_by_its_signature_alone() {
     fleet.redis.ask::<i64>(&["HSET", key, "00000000000000aa", &told]);
     let missing = until("it is asked", SOON, || ask(fleet.at(0), "/v1/credentials").1[1].clone());
     assert!(missing.contains("forged") && missing.contains("not allowed"), "{missing}");
+}
+
+/// As where one configuration was copied: an instance must not take itself for another.
+#[test]
+fn an_instance_that_is_asked_for_another_says_so() {
+    if skipped("redis") {
+        return;
+    }
+    let fleet = Fleet::start("", 7);
+    let key = "tripline:{breaker}:members";
+    let registration = format!(
+        "{{\"instance\":\"00000000000000aa\",\"name\":\"copy\",\"url\":\"{}\"}}",
+        fleet.at(1).base()
+    );
+    let told =
+        format!("{} {{\"active\":0,\"bursts\":{{}},\"registration\":{registration}}}", now_ms());
+    fleet.redis.ask::<i64>(&["HSET", key, "00000000000000aa", &told]);
+    let missing = until("it is asked", SOON, || ask(fleet.at(0), "/v1/credentials").1[1].clone());
+    assert!(missing.contains("copy") && missing.contains("its own [fleet] url"), "{missing}");
+}
+
+/// Without Redis the others are asked as before, and it is said that there may be more.
+#[test]
+fn without_redis_the_instances_that_are_known_answer_and_others_may_be_missing() {
+    if skipped("redis") {
+        return;
+    }
+    let mut fleet = Fleet::start("", 7);
+    fleet.at(1).post_events(&uses("key_1", now_ms(), 5));
+    fleet.redis.kill();
+    let missing =
+        until("it is noticed", SOON * 2, || ask(fleet.at(0), "/v1/credentials").1[1].clone());
+    assert!(missing.contains("others (Redis does not answer"), "{missing}");
+    let (_, [instances, _], credentials) = ask(fleet.at(0), "/v1/credentials");
+    assert_eq!((instances.as_deref(), names(&credentials)), (Some("3/4"), vec!["key_1"]));
 }
 
 #[test]
@@ -229,7 +270,7 @@ fn a_url_without_a_way_to_hear_of_others_is_a_mistake() {
         String::from_utf8(output.stderr).expect("text")
     };
     let alone = check("[fleet]\nurl = \"https://tripline-1.example.com\"\n");
-    assert!(alone.contains("nothing lets instances hear of each other"), "{alone}");
+    assert!(alone.contains("instances find each other through Redis"), "{alone}");
     let shut = check("[fleet]\nurl = \"http://10.0.0.7:7878\"\n");
     assert!(shut.contains("add the network of the instances to [egress] networks"), "{shut}");
     let path_in_it = check("[fleet]\nurl = \"https://example.com/tripline\"\n");

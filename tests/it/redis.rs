@@ -9,6 +9,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tripline::adapters::enforce::answer::{Pulse, Reading};
 use tripline::adapters::enforce::redis::changes::ScanPlace;
+use tripline::adapters::enforce::redis::instances::Reported;
 use tripline::adapters::enforce::redis::store::{
     CHANGES_DEFAULT, GUARD_KEY, KEY_DEFAULT, OwnCommands, Params, RedisStore,
 };
@@ -16,6 +17,7 @@ use tripline::adapters::enforce::template::{Command, Template};
 use tripline::adapters::redis_connection::{ServerAddress, Topology};
 use tripline::control_plane::instance_summary::InstanceSummary;
 use tripline::control_plane::policy::revocation_limit::Allowed;
+use tripline::control_plane::roster::KnownInstance;
 use tripline::model::credential::{Credential, Kind};
 use tripline::model::decision::{
     Decision, DecisionId, EnforcementState, Generation, Holding, InstanceId, Mode, Order, Receipt,
@@ -302,25 +304,40 @@ fn instances_tell_each_other_what_they_know_of_the_fleet() {
     let heard = share(2, 7);
     assert_eq!(heard.iter().map(|one| one.summary.fleet.active).collect::<Vec<_>>(), [5]);
     assert_eq!(heard[0].summary.fleet.bursts[0], [(1_700_000_000, 3)].into());
-    assert_eq!(heard[0].known.registration.name, "tripline-1");
-    assert!(!heard[0].known.is_silent());
+    let known = heard[0].known.as_ref().expect("it said who it is");
+    assert_eq!((known.registration.name.as_str(), known.is_silent()), ("tripline-1", false));
     assert_eq!(share(1, 6)[0].summary.fleet.active, 7);
     // One that told something long ago, one that tells nonsense.
     let key = "tripline:{breaker}:members";
     world.server.ask::<i64>(&["HSET", key, "old", "1000 {\"active\":1,\"bursts\":{}}"]);
+    // One that tells nonsense, one that tells no text, one of the future: none of them hides another.
     let now = format!("{} nonsense", now_ms());
     world.server.ask::<i64>(&["HSET", key, "mad", &now]);
+    let script = "return redis.call('HSET', KEYS[1], 'bytes', ARGV[1] .. ' \\255\\254{')";
+    world.server.ask::<i64>(&["EVAL", script, "1", key, &now_ms().to_string()]);
+    world.server.ask::<i64>(&[
+        "HSET",
+        key,
+        "future",
+        "99999999999999 {\"active\":9,\"bursts\":{}}",
+    ]);
     let silent = InstanceId(2).to_string();
     let told: String = world.server.ask(&["HGET", key, &silent]);
     let told = told.split_once(' ').expect("a time and what it told").1;
     let before = format!("{} {told}", now_ms() - 60_000);
     world.server.ask::<i64>(&["HSET", key, &silent, &before]);
+    let known = |heard: Vec<Reported>| -> Vec<KnownInstance> {
+        heard.into_iter().filter_map(|one| one.known).collect()
+    };
     let heard = share(1, 6);
-    assert_eq!(heard.len(), 1);
-    assert!(heard[0].known.is_silent(), "it did not leave: {heard:?}");
-    assert_eq!(world.server.ask::<i64>(&["HEXISTS", key, "old"]), 0, "it is forgotten");
+    assert_eq!(heard.len(), 3, "those that can't be read are noticed: {heard:?}");
+    let heard = known(heard);
+    assert!(heard.len() == 1 && heard[0].is_silent(), "it did not leave: {heard:?}");
+    for gone in ["old", "future"] {
+        assert_eq!(world.server.ask::<i64>(&["HEXISTS", key, gone]), 0, "{gone} is forgotten");
+    }
     world.runtime.block_on(world.store.leave(InstanceId(2))).expect("answers");
-    assert_eq!(share(1, 6), [], "it left");
+    assert_eq!(known(share(1, 6)), [], "it left");
 }
 
 /// Two instances that share a Redis.

@@ -8,12 +8,15 @@
 //! successor has written or will write. That needs nothing of the store but that a list shows what was
 //! written before it: no lock, no conditional write.
 //!
-//! **Invariant** S-11: the newest checkpoint of a place is of the highest epoch that has written one.
+//! **Invariant** S-13: the newest checkpoint of a place is of the highest epoch that has written one.
 //!
 //! **Does not** give out epochs: for partitions of Kafka the group does.
 
 /// How many checkpoints an epoch has room for: ten digits, so that both parts are legible.
 const COUNTS: u64 = 10_000_000_000;
+
+/// The highest epoch: what claims a higher one was written by another program. Its numbers fit.
+pub const EPOCH_MAX: u64 = u64::MAX / COUNTS - 2;
 
 /// The epoch of a place with a single owner ever, as a shard of the HTTP source.
 pub const SOLE_OWNER: u64 = 0;
@@ -41,7 +44,7 @@ pub fn next_number(newest: Option<u64>, epoch: u64) -> Result<u64, Fenced> {
     if by > epoch {
         return Err(Fenced { by });
     }
-    Ok((newest + 1).max(first))
+    Ok(newest.saturating_add(1).max(first))
 }
 
 #[cfg(test)]

@@ -40,6 +40,9 @@ struct CheckpointInProgress {
     frames: Vec<Vec<u8>>,
     /// The ticket of the messages before it.
     told: Ticket,
+    /// Of which owner it is.
+    kept: Arc<KeptOffset>,
+    epoch: u64,
 }
 
 /// Writes down what a thread owns, again and again.
@@ -96,13 +99,20 @@ impl Saving {
             offset: one.partition().next_offset(),
             frames: vec![one.partition().begin_checkpoint()],
             told: told.clone(),
+            kept: Arc::clone(one.kept()),
+            epoch: one.epoch(),
         });
     }
 
     /// Writes down a part, if something is under way. Shards handed over meanwhile are left out.
     pub fn go_on(&mut self, owned: &mut [impl Saved], told: &Ticket) {
         let Some(mut under_way) = self.under_way.take() else { return };
-        let one = owned.iter_mut().find(|one| one.place() == under_way.place);
+        // One that was handed over and came back has another epoch: what was begun is of its state before.
+        let one = owned.iter_mut().find(|one| {
+            one.place() == under_way.place
+                && one.epoch() == under_way.epoch
+                && Arc::ptr_eq(one.kept(), &under_way.kept)
+        });
         if let Some(one) = one {
             let (part, is_last) = one.partition().checkpoint_part(PART);
             under_way.frames.push(part);
@@ -110,8 +120,7 @@ impl Saving {
                 self.under_way = Some(under_way);
                 return;
             }
-            let CheckpointInProgress { room, place, offset, frames, told } = under_way;
-            let (kept, epoch) = (Arc::clone(one.kept()), one.epoch());
+            let CheckpointInProgress { room, place, offset, frames, told, kept, epoch } = under_way;
             room.send(Finished { place, offset, frames, told, kept, epoch });
         }
         self.begin(owned, told);

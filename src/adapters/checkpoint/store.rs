@@ -5,7 +5,7 @@
 //! it is in the journal. The two newest of a place are kept: where the newest is damaged, the one
 //! before is used. A checkpoint of a former owner of its place is refused: see [`super::fence`].
 
-use super::fence::{Fenced, epoch_of, next_number};
+use super::fence::{EPOCH_MAX, Fenced, epoch_of, next_number};
 use super::metrics::CheckpointMetrics;
 use crate::adapters::channels::Ticket;
 use crate::adapters::clock;
@@ -135,7 +135,8 @@ impl KeptOffset {
 /// The number of a checkpoint and its offset.
 fn number_and_offset(name: &Name) -> Option<(u64, i64)> {
     let (number, offset) = name.filename()?.split_once('-')?;
-    Some((number.parse().ok()?, offset.parse().ok()?))
+    let number = number.parse().ok().filter(|number| epoch_of(*number) < EPOCH_MAX)?;
+    Some((number, offset.parse().ok()?))
 }
 
 /// Removes what a crash left of checkpoints that were being written, `NAME#1` say, if it is older than

@@ -1,11 +1,12 @@
 //! Asks the other instances, side by side.
 
-use super::signature::{FleetKey, SIGNATURE};
+use super::signature::{Asked, FleetKey, SIGNATURE};
 use crate::adapters::clock;
 use crate::adapters::egress::{Egress, EgressError};
 use crate::adapters::target::Target;
 use crate::control_plane::roster::{KnownInstance, Roster};
 use crate::model::decision::InstanceId;
+use crate::model::registration::Registration;
 use futures_util::future::join_all;
 use parking_lot::RwLock;
 use reqwest::header::{HeaderMap, HeaderValue};
@@ -18,7 +19,9 @@ pub type SharedRoster = Arc<RwLock<Arc<Roster>>>;
 /// The answer of another instance, or why there is none.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PeerAnswer {
-    /// The name of the instance.
+    /// The instance.
+    pub instance: InstanceId,
+    /// Its name.
     pub name: String,
     /// Its answer: a status, and JSON.
     pub answer: Result<(u16, Value), String>,
@@ -50,19 +53,26 @@ impl Peers {
 
     /// Asks one of them.
     pub async fn ask(&self, known: &KnownInstance, path: &str) -> PeerAnswer {
-        let name = known.registration.name.clone();
+        let Registration { instance, name, .. } = known.registration.clone();
         if known.is_silent() {
             let silent_s = known.age_ms / 1000;
-            return PeerAnswer { name, answer: Err(format!("not heard of for {silent_s} s")) };
+            return PeerAnswer { instance, name, answer: Err(format!("silent for {silent_s} s")) };
         }
-        PeerAnswer { name, answer: self.fetch(known, path).await }
+        PeerAnswer { instance, name, answer: self.fetch(known, path).await }
     }
 
     async fn fetch(&self, known: &KnownInstance, path: &str) -> Result<(u16, Value), String> {
-        let url = known.registration.url.as_deref().unwrap_or_default();
+        let Some(url) = &known.registration.url else {
+            return Err("it has no [fleet] url".to_owned());
+        };
         let target = Target::parse(url).and_then(|target| target.join(path));
-        let target = target.map_err(|_| "it has no [fleet] url".to_owned())?;
-        let signature = self.key.sign(&target.authority(), path, clock::now());
+        let target = target.map_err(|_| "its [fleet] url is none".to_owned())?;
+        let asked = Asked {
+            instance: known.registration.instance,
+            authority: &target.authority(),
+            path: &target.path(),
+        };
+        let signature = self.key.sign(asked, clock::now());
         let mut headers = HeaderMap::new();
         let signature = HeaderValue::from_str(&signature).map_err(|error| error.to_string())?;
         headers.insert(SIGNATURE, signature);

@@ -1,6 +1,6 @@
 //! Faults of the fleet, as an instance sees them.
 
-use crate::control_plane::roster::Roster;
+use crate::control_plane::roster::{Roster, Unowned};
 use crate::model::decision::InstanceId;
 
 /// Faults of the fleet, in words; empty or none: there is none.
@@ -20,10 +20,10 @@ impl FleetFaults {
     /// Those that the instance `me` sees.
     pub fn of(roster: &Roster, me: InstanceId) -> Self {
         let silent = roster.instances().iter().filter(|known| known.is_silent());
-        let unowned = roster.unowned().into_iter().map(|(topic, numbers)| {
-            let shown: Vec<String> = numbers.iter().take(5).map(ToString::to_string).collect();
-            let more = if numbers.len() > shown.len() { ", …" } else { "" };
-            format!("{} of {topic} ({}{more})", numbers.len(), shown.join(", "))
+        let unowned = roster.unowned().into_iter().map(|(topic, Unowned { number, first })| {
+            let shown: Vec<String> = first.iter().map(ToString::to_string).collect();
+            let more = if number as usize > shown.len() { ", …" } else { "" };
+            format!("{number} of {topic} ({}{more})", shown.join(", "))
         });
         let not_keyed = roster.not_keyed().into_iter().map(|(topic, [one, other])| {
             format!("one credential in partitions {one} and {other} of {topic}")

@@ -371,6 +371,35 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn faults_of_the_fleet_are_issues_once_they_last_for_a_minute() {
+        let unowned =
+            "partitions that no instance owns, so that their events are not read: 1 of auth (3)";
+        let keyed = "records are not keyed by credential, so each is counted in parts: auth";
+        let lasts = |begin: i64| {
+            found_after(move |now, at| {
+                let fault = |text: &str| (at >= begin).then(|| text.to_owned());
+                now.fleet = FleetFaults {
+                    silent: Vec::new(),
+                    unowned: fault("1 of auth (3)"),
+                    not_keyed: fault("auth"),
+                    different: fault("tripline-2 has another mode"),
+                };
+            })
+        };
+        let all = [
+            (Part::Fleet, true, unowned.to_owned()),
+            (Part::Fleet, true, keyed.to_owned()),
+            (Part::Fleet, false, "tripline-2 has another mode".to_owned()),
+        ];
+        assert_eq!(lasts(-1), all);
+        assert_eq!(lasts(0), [], "partitions move, and settings are rolled out");
+        let silent = "silent, and did not leave: tripline-2";
+        finds(Part::Fleet, false, silent, |now, _| {
+            now.fleet.silent = vec!["tripline-2".to_owned()];
+        });
+    }
+
+    #[test]
     fn a_store_has_some_seconds_for_what_it_is_told() {
         let waits_from =
             |begin: i64| found_after(move |now, at| now.stores[0].waiting = u64::from(at >= begin));

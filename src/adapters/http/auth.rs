@@ -6,7 +6,7 @@ use super::problem::Problem;
 use super::unix_socket::Peer;
 use crate::adapters::clock;
 use crate::adapters::fleet::peers::Peers;
-use crate::adapters::fleet::signature::SIGNATURE;
+use crate::adapters::fleet::signature::{Asked, SIGNATURE};
 use crate::control_plane::approvals::TOKEN;
 use crate::control_plane::params::OTHER;
 use crate::formats::secrets::secret::Fingerprinter;
@@ -290,7 +290,7 @@ fn admit_instance(
     };
     let path = parts.uri.path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str);
     let signature = signature.to_str().unwrap_or_default();
-    let asked = (peers.authority.as_str(), path);
+    let asked = Asked { instance: peers.me, authority: &peers.authority, path };
     let verified = peers.key.verify(signature, asked, clock::now());
     verified.map(|()| OTHER.to_owned()).map_err(|error| refused(error.to_string()))
 }

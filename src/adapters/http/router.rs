@@ -160,8 +160,10 @@ pub fn router(api: Api) -> Router {
     let document: Arc<str> = open_api().into();
     let (bounded, _) = open_api_router().split_for_parts();
     let (streams, _) = streams_router().split_for_parts();
-    let for_all =
-        axum::middleware::from_fn_with_state(api.peers.clone(), super::fleet::answer_for_all);
+    let for_all = axum::middleware::from_fn_with_state(
+        (api.peers.clone(), Arc::clone(&api.access.fingerprints)),
+        super::fleet::answer_for_all,
+    );
     let timeout =
         TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT);
     let description = move || async move {

@@ -99,8 +99,8 @@ fn report_contradictions(root: &Section<'_>, settings: &Settings) {
     }
     if settings.fleet_url.is_some() && !can_form_a_fleet(settings) {
         root.report(InvalidValue::new(
-            "[fleet] url is set, and nothing lets instances hear of each other",
-            "add [auth_store.redis] and set [revocation_limit] instances, or remove [fleet] url",
+            "[fleet] url has no effect: instances find each other through Redis",
+            "add [auth_store.redis] and set [revocation_limit] instances above 1, or remove [fleet] url",
         ));
     }
 }

@@ -158,7 +158,10 @@ pub(super) fn fleet_url(section: Section<'_>, egress: &egress::Params) -> Option
         let shown = mask::address(text);
         let target = Target::parse(text).ok().filter(Target::is_origin);
         let target = target.ok_or_else(|| {
-            InvalidValue::new(format!("invalid address `{shown}`"), "write http://10.0.0.7:7878")
+            InvalidValue::new(
+                format!("invalid address `{shown}`"),
+                "write http://10.0.0.7:7878, without a path",
+            )
         })?;
         if egress.shuts_out(&target) {
             return Err(InvalidValue::new(

@@ -26,9 +26,12 @@ impl CredentialJson {
     }
 
     /// The same with what another instance knows of its use, should that be more.
-    fn with_use_of(self, other: Self) -> Self {
+    fn with_use_of(mut self, other: Self) -> Self {
+        let mut open_findings = std::mem::take(&mut self.open_findings);
+        let news = other.open_findings.iter().filter(|id| !open_findings.contains(id)).cloned();
+        open_findings.extend(news.collect::<Vec<_>>());
         if other.use_known() <= self.use_known() {
-            return self;
+            return Self { open_findings, ..self };
         }
         Self {
             tenant: other.tenant.or(self.tenant),
@@ -38,7 +41,7 @@ impl CredentialJson {
             limit_is_written: other.limit_is_written,
             windows: other.windows,
             per_second: other.per_second,
-            open_findings: other.open_findings,
+            open_findings,
             ..self
         }
     }
@@ -160,24 +163,24 @@ impl StatusJson {
     /// mode, the journal, and whatever Redis holds.
     pub fn add(&mut self, other: Self) {
         let Self { events, events_refused, queue_full, credentials, .. } = other;
-        self.events += events;
-        self.events_refused += events_refused;
-        self.queue_full += queue_full;
-        self.credentials += credentials;
-        self.memory_bytes += other.memory_bytes;
-        self.memory_bytes_max += other.memory_bytes_max;
-        self.open_incidents += other.open_incidents;
-        self.held += other.held;
-        self.event_log_bytes += other.event_log_bytes;
+        add(&mut self.events, events);
+        add(&mut self.events_refused, events_refused);
+        add(&mut self.queue_full, queue_full);
+        add(&mut self.credentials, credentials);
+        add(&mut self.memory_bytes, other.memory_bytes);
+        add(&mut self.memory_bytes_max, other.memory_bytes_max);
+        add(&mut self.open_incidents, other.open_incidents);
+        add(&mut self.held, other.held);
+        add(&mut self.event_log_bytes, other.event_log_bytes);
         for (order, count) in other.decisions {
-            *self.decisions.entry(order).or_default() += count;
+            add(self.decisions.entry(order).or_default(), count);
         }
         self.started = std::mem::take(&mut self.started).max(other.started);
         self.journal.writable &= other.journal.writable;
         self.kafka = match (self.kafka, other.kafka) {
             (Some(mut one), Some(more)) => {
-                one.partitions += more.partitions;
-                one.lag += more.lag;
+                add(&mut one.partitions, more.partitions);
+                add(&mut one.lag, more.lag);
                 one.up &= more.up;
                 Some(one)
             }
@@ -200,14 +203,19 @@ impl StatusJson {
     }
 }
 
+/// An instance may say anything.
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
+}
+
 fn add_source(all: &mut Vec<SourceJson>, more: SourceJson) {
     let Some(one) = all.iter_mut().find(|one| one.name == more.name) else {
         return all.push(more);
     };
-    one.events += more.events;
-    one.refused += more.refused;
-    one.without_credential += more.without_credential;
-    one.read_errors += more.read_errors;
+    add(&mut one.events, more.events);
+    add(&mut one.refused, more.refused);
+    add(&mut one.without_credential, more.without_credential);
+    add(&mut one.read_errors, more.read_errors);
     one.last_event = one.last_event.take().max(more.last_event);
 }
 
@@ -215,7 +223,7 @@ fn add_store(all: &mut Vec<StoreJson>, more: StoreJson) {
     let Some(one) = all.iter_mut().find(|one| one.name == more.name) else {
         return all.push(more);
     };
-    one.waiting += more.waiting;
+    add(&mut one.waiting, more.waiting);
     one.up &= more.up;
     one.fault = one.fault.take().or(more.fault);
 }

@@ -50,16 +50,21 @@ fn hex(number: u64) -> String {
     format!("{number:x}")
 }
 
-impl From<&Registration> for RegistrationFields {
-    fn from(one: &Registration) -> Self {
+impl RegistrationFields {
+    /// A registration, with hashes of credentials of at most [`SEEN_MAX`] partitions.
+    pub(super) fn of(one: &Registration) -> Self {
+        let mut left = SEEN_MAX;
         let topic = |(name, share): (&String, &TopicShare)| {
-            let seen = share.owned.iter().filter(|(_, hashes)| !hashes.is_empty()).take(SEEN_MAX);
-            let seen =
-                seen.map(|(number, hashes)| (*number, hashes.iter().copied().map(hex).collect()));
+            let seen = share.owned.iter().filter(|(_, hashes)| !hashes.is_empty()).take(left);
+            let seen = seen
+                .map(|(number, hashes)| (*number, hashes.iter().copied().map(hex).collect()))
+                .collect::<BTreeMap<u32, Vec<String>>>();
+            left -= seen.len();
             let (partitions, owned) = (share.partitions, share.owned.keys().copied().collect());
-            (name.clone(), TopicFields { partitions, owned, seen: seen.collect() })
+            (name.clone(), TopicFields { partitions, owned, seen })
         };
         Self {
+            topics: one.topics.iter().map(topic).collect(),
             instance: one.instance.to_string(),
             name: one.name.clone(),
             url: one.url.clone(),
@@ -67,7 +72,6 @@ impl From<&Registration> for RegistrationFields {
             mode: one.mode.clone(),
             key: hex(one.key),
             lag: one.lag,
-            topics: one.topics.iter().map(topic).collect(),
         }
     }
 }

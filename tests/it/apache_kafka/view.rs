@@ -27,9 +27,9 @@ fn instance(kafka: &Kafka, redis: &RedisServer, key: &std::path::Path, name: &st
 }
 
 fn owned(status: &Value) -> Vec<u64> {
-    let members = status.pointer("/fleet/roster").and_then(Value::as_array);
+    let roster = status.pointer("/fleet/roster").and_then(Value::as_array);
     let count = |one: &Value| one.get("partitions").and_then(Value::as_u64);
-    members.into_iter().flatten().filter_map(count).collect()
+    roster.into_iter().flatten().filter_map(count).collect()
 }
 
 #[test]
@@ -57,7 +57,6 @@ fn instances_of_a_group_answer_as_one_and_notice_partitions_that_nobody_owns() {
         });
         assert_eq!(daemon.get("/v1/status").get("events"), Some(&90.into()));
         until("all are owned", PATIENCE, || (daemon.metric(UNOWNED) < 0.5).then_some(()));
-        assert!(daemon.metric(NOT_KEYED) < 0.5);
     }
     other.kill();
     until("its partitions are missed", PATIENCE, || (one.metric(UNOWNED) > 1.5).then_some(()));

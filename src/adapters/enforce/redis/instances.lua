@@ -20,7 +20,8 @@ local found = {}
 for index = 1, #all, 2 do
   local at, told = string.match(all[index + 1], '^(%d+) (.*)$')
   local age = now - (tonumber(at) or 0)
-  if age > remembered then
+  -- One of the future, beyond what a server's clock may be set back, would be there for ever.
+  if age > remembered or age < -60000 then
     redis.call('HDEL', KEYS[1], all[index])
   elseif all[index] ~= ARGV[1] then
     found[#found + 1] = string.format('%.0f', math.max(age, 0))

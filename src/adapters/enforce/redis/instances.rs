@@ -9,13 +9,25 @@ use crate::model::decision::InstanceId;
 use crate::model::registration::Registration;
 use ::redis::RedisError;
 
-/// Another instance, and what it reported last.
+/// Another instance, and its last report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reported {
-    /// The instance.
-    pub known: KnownInstance,
-    /// Its part of the fleet.
+    /// The instance; none: it did not say who it is, or not so that it can be read.
+    pub known: Option<KnownInstance>,
+    /// How long ago. Unit: milliseconds.
+    pub age_ms: u64,
+    /// Its part of the fleet, as far as that can be read.
     pub summary: InstanceSummary,
+}
+
+impl Reported {
+    /// One bad report must not hide the others.
+    fn read((age_ms, text): (u64, Vec<u8>)) -> Self {
+        let read = std::str::from_utf8(&text).ok().and_then(instance_summary::decode);
+        let (summary, registration) = read.unwrap_or_default();
+        let known = registration.map(|registration| KnownInstance { registration, age_ms });
+        Self { known, age_ms, summary }
+    }
 }
 
 impl RedisStore {
@@ -31,11 +43,7 @@ impl RedisStore {
     ) -> Result<Vec<Reported>, RedisError> {
         let told = instance_summary::encode(summary, registration);
         let told = self.exchange(registration.instance, told).await?;
-        let read = |(age_ms, text): &(u64, String)| {
-            let (summary, registration) = instance_summary::decode(text)?;
-            Some(Reported { known: KnownInstance { registration, age_ms: *age_ms }, summary })
-        };
-        Ok(told.iter().filter_map(read).collect())
+        Ok(told.into_iter().map(Reported::read).collect())
     }
 
     /// Reports that an instance leaves.
@@ -50,7 +58,7 @@ impl RedisStore {
         &self,
         instance: InstanceId,
         told: String,
-    ) -> Result<Vec<(u64, String)>, RedisError> {
+    ) -> Result<Vec<(u64, Vec<u8>)>, RedisError> {
         let (mut live, number) = self.link.connection().await?;
         let mut invocation = self.scripts.fleet.prepare_invoke();
         invocation.key(INSTANCES_KEY).arg(instance.to_string()).arg(told);

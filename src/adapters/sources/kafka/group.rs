@@ -55,7 +55,7 @@ pub(super) struct Progress {
     /// Whether more may be known of it than this instance has.
     pub(super) provisional: bool,
     /// From where it is read, if it was new to the group and nothing before that is to be read.
-    began_at: Option<i64>,
+    pub(super) began_at: Option<i64>,
     /// Offsets without a record.
     pub(super) gaps: Gaps,
 }
@@ -213,7 +213,7 @@ impl Context {
         let owned = {
             let mut board = self.board.lock();
             board.insert(place.clone(), Arc::clone(&progress));
-            self.shared.advertised.set(board.keys(), &counts);
+            self.advertise(&board, &counts);
             board.len()
         };
         self.shared.owned.store(owned, Ordering::Relaxed);
@@ -283,8 +283,23 @@ impl Context {
         let counts = self.partitions.lock().clone();
         let mut board = self.board.lock();
         board.retain(|place, _| !places.contains(place));
-        self.shared.advertised.set(board.keys(), &counts);
+        self.advertise(&board, &counts);
         self.shared.owned.store(board.len(), Ordering::Relaxed);
+    }
+
+    /// Lets other instances know what is owned. Of a topic that was subscribed to by a pattern and of which nothing is
+    /// owned any more, this instance can't say whether it is still there.
+    fn advertise(
+        &self,
+        board: &BTreeMap<TopicPartition, Arc<Progress>>,
+        counts: &BTreeMap<String, usize>,
+    ) {
+        let is_told = |name: &str| {
+            self.topics.iter().any(|topic| topic == name)
+                || board.keys().any(|(topic, _)| topic == name)
+        };
+        let counts = counts.iter().map(|(name, count)| (name.as_str(), *count));
+        self.shared.advertised.set(board.keys(), counts.filter(|(name, _)| is_told(name)));
     }
 
     /// Counts and logs what was removed from a partition unread, of which the first record left is `low`.

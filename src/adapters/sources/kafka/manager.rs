@@ -338,14 +338,16 @@ impl<'a> Consumption<'a> {
     /// Takes a partition back, and reads on from where its checkpoint has come, if there is one.
     fn go_on_from(&mut self, place: &TopicPartition, restored: Restored) {
         let context = self.consumer.context();
-        let provisional =
-            context.board.lock().get(place).is_some_and(|progress| progress.provisional);
+        let progress = context.board.lock().get(place).cloned();
+        let provisional = progress.as_ref().is_some_and(|progress| progress.provisional);
+        let began_at = progress.and_then(|progress| progress.began_at);
         // It may have begun before the cluster said who it is, without a name.
         let Some(name) = context.name(&self.consumer, place).filter(|_| provisional) else {
             return;
         };
         let counts = context.partitions.lock().clone();
-        let Some(epoch) = ownership::claim_again(&self.consumer, &counts, place, &restored.kept)
+        let Some(epoch) =
+            ownership::claim_again(&self.consumer, &counts, place, (&restored.kept, began_at))
         else {
             // Not confirmed: it is tried again, or the group takes the partition away.
             return;

@@ -78,7 +78,7 @@ impl TopicMetrics {
             )?,
             failures: r.counter(
                 "topic_failures_total",
-                "Requests answered 503: Kafka did not store all of their events in time, or too much waited \
+                "Requests of which not all was written: Kafka did not store all of their events in time, or too much waited \
                  for it.",
             )?,
             seconds: r.histogram(

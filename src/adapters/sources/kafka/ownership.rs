@@ -17,6 +17,7 @@
 use super::consumer::{BROKER_WAIT, TopicPartition};
 use super::handover::{Committed, HandedOver};
 use super::redaction::Redacted;
+use crate::adapters::checkpoint::fence::EPOCH_MAX;
 use crate::adapters::checkpoint::store::KeptOffset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
@@ -41,7 +42,9 @@ impl Metadata {
         let of = |name: &str| text.split(',').find_map(|part| part.strip_prefix(name));
         Self {
             partitions: of(PARTITIONS).and_then(|count| count.parse().ok()),
-            epoch: of(EPOCH).and_then(|epoch| epoch.parse().ok()),
+            epoch: of(EPOCH)
+                .and_then(|epoch| epoch.parse().ok())
+                .filter(|epoch| *epoch < EPOCH_MAX),
         }
     }
 
@@ -171,11 +174,15 @@ pub(super) fn claim_again<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     counts: &Counts,
     place: &TopicPartition,
-    kept: &KeptOffset,
+    (kept, began_at): (&KeptOffset, Option<i64>),
 ) -> Option<u64> {
     let committed = consumer.committed_offsets(list([place.clone()]), BROKER_WAIT).ok();
     let low = consumer.fetch_watermarks(&place.0, place.1, BROKER_WAIT).ok().map(|log| log.0);
-    let offset = offset(committed_of(committed.as_ref(), place), kept.newest(), low)?;
+    let offset = offset(
+        committed_of(committed.as_ref(), place),
+        began_at.unwrap_or_else(|| kept.newest()),
+        low,
+    )?;
     let epoch = kept.newest_epoch().max(epoch_of(committed.as_ref(), place)) + 1;
     match commit(consumer, counts, &[(place, offset, epoch)]) {
         Ok(()) => Some(epoch),
