@@ -95,7 +95,10 @@ pub(crate) enum ClientError {
     Redirected { place: String },
     #[error("the daemon's answer has more than 64 MiB")]
     TooLarge,
-    #[error("--instance is for what is read: an order is in force at all instances; leave it out")]
+    #[error(
+        "--instance is for what is read. An order is in force at all instances; anything else is asked of that \
+         instance by its --url or --socket"
+    )]
     OneInstance,
     #[error("the daemon did not answer within {seconds} s")]
     Late { seconds: u64 },
@@ -254,6 +257,7 @@ impl Client {
         if status.is_redirection() {
             return Err(ClientError::Redirected { place: self.place.clone() });
         }
+        let missing = missing_of(&response);
         let problem = read(response).await.unwrap_or_default();
         let text = |name: &str| problem.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
         let hint = match status {
@@ -262,6 +266,8 @@ impl Client {
             }
             _ => String::new(),
         };
+        let incomplete = missing.map(|missing| format!("\n  {}", incomplete(&missing)));
+        let hint = format!("{hint}{}", incomplete.unwrap_or_default());
         Err(ClientError::Refused {
             status: status.as_u16(),
             title: text("title"),
@@ -279,9 +285,8 @@ impl Client {
             None => path.to_owned(),
         };
         let response = self.send(self.request(reqwest::Method::GET, &path)).await?;
-        let missing = response.headers().get(MISSING).and_then(|value| value.to_str().ok());
-        if let Some(missing) = missing {
-            *self.missing.lock() = Some(field(missing).into_owned());
+        if let Some(missing) = missing_of(&response) {
+            *self.missing.lock() = Some(missing);
         }
         read(response).await
     }
@@ -310,7 +315,7 @@ impl Client {
     }
 
     /// Whether no instance is named, where one alone can't be meant.
-    const fn check_instance(&self) -> Result<(), ClientError> {
+    pub(crate) const fn check_instance(&self) -> Result<(), ClientError> {
         if self.connection.instance.is_some() { Err(ClientError::OneInstance) } else { Ok(()) }
     }
 
@@ -350,13 +355,23 @@ impl Client {
     /// Writes an answer as JSON, or by `table`.
     pub(crate) fn write(&self, answer: &Value, table: impl FnOnce(&Value) -> String) {
         if let Some(missing) = self.missing.lock().take() {
-            print_err(&format!("incomplete: some instances did not answer: {missing}"));
+            print_err(&incomplete(&missing));
         }
         match self.connection.output {
             Output::Json => print_out(&serde_json::to_string_pretty(answer).unwrap_or_default()),
             Output::Table => print_out(&table(answer)),
         }
     }
+}
+
+/// The instances that an answer lacks, and why.
+fn missing_of(response: &reqwest::Response) -> Option<String> {
+    let missing = response.headers().get(MISSING)?.to_str().ok()?;
+    Some(field(missing).into_owned())
+}
+
+fn incomplete(missing: &str) -> String {
+    format!("incomplete: some instances did not answer: {missing}")
 }
 
 /// The largest answer. Unit: bytes. Chosen: a thousand rows are some megabytes.

@@ -9,6 +9,7 @@ pub fn health(connection: &Connection) -> Exit {
     let mut is_ready = false;
     let asked = block_on(async {
         let client = Client::new(connection)?;
+        client.check_instance()?;
         let (status, checks) = client.ask("/readyz?verbose", &[]).await?;
         is_ready = status == 200;
         print_out(checks.trim_end());

@@ -122,12 +122,16 @@ impl Roster {
         found
     }
 
-    /// The names of those that differ from the instance `me` in what is to be alike, and in what.
+    /// The names of those that differ from the instance `me` in what is to be alike, or don't where they are to, and
+    /// in what.
     pub fn different(&self, me: InstanceId) -> Vec<(&str, &'static str)> {
         let mut found = Vec::new();
         let Some(me) = self.present().find(|one| one.instance == me) else { return found };
         for other in self.present().filter(|one| one.instance != me.instance) {
+            let has_my_url = other.url.is_some() && other.url == me.url;
             let differences = [
+                (has_my_url, "the same [fleet] url"),
+                (other.name == me.name, "the same name"),
                 (other.key != me.key, "another fingerprint key"),
                 (other.mode != me.mode, "another mode"),
                 (other.version != me.version, "another version"),
@@ -200,6 +204,10 @@ mod tests {
         other.registration.version = "2".to_owned();
         let roster = Roster::new(vec![me.clone(), other], true);
         assert_eq!(roster.different(InstanceId(1)), [("tripline-2", "another mode")]);
+        let mut copy = of(3, 0, 1, &[]);
+        copy.registration.name = me.registration.name.clone();
+        let roster = Roster::new(vec![me, copy], true);
+        assert_eq!(roster.different(InstanceId(1)), [("tripline-1", "the same name")]);
     }
 
     #[test]

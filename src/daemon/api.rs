@@ -98,8 +98,7 @@ impl Builder<'_> {
         let (own_instance, peers) = self.fleet;
         let (tokens, about) = (Arc::clone(&self.follows.tokens), Arc::clone(&self.follows.about));
         let listeners = Listeners::default();
-        let by = (Arc::clone(&tokens), Arc::clone(&fingerprints));
-        let access = Access { tokens: by.0, fingerprints: by.1, peers: peers.clone() };
+        let access = access(&tokens, &fingerprints, peers.as_ref());
         let (check, changes) = for_gateways(
             (&tokens, &fingerprints),
             &embedded,
@@ -108,7 +107,6 @@ impl Builder<'_> {
         Api {
             leaks: Arc::new(leaks.state(settings, watchlist.clone(), &metrics)),
             access,
-            peers,
             ingest: Arc::new(IngestState {
                 source,
                 topic: planes.topic,
@@ -134,6 +132,7 @@ impl Builder<'_> {
                 stores: stores.clone(),
                 watchlist: watchlist.clone(),
                 fingerprints: Arc::clone(&fingerprints),
+                peers: peers.clone(),
             }),
             canaries: Arc::new(CanariesState::new(watchlist, &fingerprints)),
             findings: Arc::new(FindingsState::new(data.clone(), archive, &recent, &fingerprints)),
@@ -161,8 +160,19 @@ impl Builder<'_> {
             control,
             reloads,
             keys: Arc::new(keys),
+            peers,
         }
     }
+}
+
+/// The access rules.
+fn access(
+    tokens: &Arc<Tokens>,
+    fingerprints: &Arc<Fingerprinter>,
+    peers: Option<&Arc<Peers>>,
+) -> Access {
+    let (tokens, fingerprints) = (Arc::clone(tokens), Arc::clone(fingerprints));
+    Access { tokens, fingerprints, peers: peers.cloned() }
 }
 
 /// The handlers that gateways ask.

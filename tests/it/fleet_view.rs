@@ -136,6 +136,12 @@ fn any_instance_answers_for_all() {
     assert_eq!(names(&other), ["key_1"]);
     let (code, _, problem) = ask(fleet.at(2), "/v1/credentials?instance=tripline-9");
     assert_eq!((code, &problem["title"]), (404, &"there is no such instance".into()));
+    // A person orders at any of them what another one knows.
+    let known = r#"{"reason":"asked by a test","only_known":true}"#;
+    let (code, ordered) = fleet.at(2).say("/v1/credentials/key_1/suspend", known);
+    assert_eq!(code, 200, "{ordered}");
+    let (code, refused) = fleet.at(2).say("/v1/credentials/key_unknown/suspend", known);
+    assert!(code == 409 && !refused.contains("as far as"), "{refused}");
     let (all, _) = cli(fleet.at(1), &["credentials", "list"]);
     assert!(all.contains("key_0") && all.contains("key_2"), "{all}");
     let (one, _) = cli(fleet.at(1), &["credentials", "list", "--instance", fleet.name(0)]);
@@ -159,6 +165,16 @@ fn an_instance_that_is_missing_is_named_and_one_that_left_is_not_missed() {
     let (listed, said) = cli(fleet.at(0), &["credentials", "list"]);
     assert!(listed.contains("key_0"), "{listed}");
     assert!(said.contains("some instances did not answer") && said.contains(&name), "{said}");
+    let (_, said) = cli(fleet.at(0), &["credentials", "show", "key_1"]);
+    assert!(said.contains("not remembered") && said.contains(&name), "{said}");
+    let known = r#"{"reason":"asked by a test","only_known":true}"#;
+    let (code, refused) = fleet.at(0).say("/v1/credentials/key_1/suspend", known);
+    assert!(
+        code == 409 && refused.contains("as far as the instances that answered know"),
+        "{refused}"
+    );
+    let (_, said) = cli(fleet.at(0), &["health", "--instance", &name]);
+    assert!(said.contains("--instance is for what is read"), "{said}");
     let status = fleet.at(0).get("/v1/status");
     let instances = status["fleet"]["roster"].as_array().expect("a list").clone();
     let of = |wanted: &str| {
@@ -271,6 +287,12 @@ fn a_url_without_a_way_to_hear_of_others_is_a_mistake() {
     };
     let alone = check("[fleet]\nurl = \"https://tripline-1.example.com\"\n");
     assert!(alone.contains("instances find each other through Redis"), "{alone}");
+    let redis = "[auth_store.redis]\nurl = \"redis://127.0.0.1:1\"\n";
+    let one = check(&format!("fleet.url = \"https://tripline-1.example.com\"\n{redis}"));
+    assert!(one.contains("[revocation_limit] instances is 1"), "{one}");
+    let two = "revocation_limit.instances = 2\nfleet.url = \"https://tripline-1.example.com\"\n";
+    let keyless = check(&format!("{two}{redis}"));
+    assert!(keyless.contains("fingerprint_key_file"), "{keyless}");
     let shut = check("[fleet]\nurl = \"http://10.0.0.7:7878\"\n");
     assert!(shut.contains("add the network of the instances to [egress] networks"), "{shut}");
     let path_in_it = check("[fleet]\nurl = \"https://example.com/tripline\"\n");

@@ -4,12 +4,14 @@
 use super::auth::{Operator, Reader};
 use super::body::{Body, OrderBody, OrderReason};
 use super::extract::{Path, Query};
+use super::fleet::is_known_elsewhere;
 use super::orders::{OrderResult, most, parse_credential};
 use super::problem::Problem;
 use crate::adapters::channels::{ControlPlane, DataPlane};
 use crate::adapters::clock;
 use crate::adapters::enforce::auth_store::AuthStore;
 use crate::adapters::enforce::embedded::store::EmbeddedStore;
+use crate::adapters::fleet::peers::Peers;
 use crate::adapters::recent_events::RecentEvents;
 use crate::adapters::watchlist::Watchlist;
 use crate::control_plane::params::PersonOrder;
@@ -49,6 +51,8 @@ pub struct CredentialsState {
     pub watchlist: Watchlist,
     /// Stands for secrets.
     pub fingerprints: Arc<Fingerprinter>,
+    /// The other instances, which may know what this one does not.
+    pub peers: Option<Arc<Peers>>,
 }
 
 /// Which credentials are wanted.
@@ -207,9 +211,13 @@ async fn order(
     let decided = !state.recent.decisions(1, |one| one.credential == credential).is_empty();
     // Where a thread stalls it is not known whether it is known; the order goes its way.
     let decided = decided || held != Status::Active;
-    let known = if decided { Some(true) } else { view.as_ref().ok().map(Option::is_some) };
+    let mut known = if decided { Some(true) } else { view.as_ref().ok().map(Option::is_some) };
     if body.only_known && known == Some(false) {
-        return Err(not_known(&credential));
+        let elsewhere = is_known_elsewhere(state.peers.as_deref(), &credential).await;
+        if elsewhere != Ok(true) {
+            return Err(not_known(&credential, elsewhere.err()));
+        }
+        known = Some(true);
     }
     let view = view.ok().flatten();
     let (mut cannot, mut open_findings, mut leak_withdrawn) = (Vec::new(), Vec::new(), false);
@@ -239,10 +247,13 @@ async fn order(
     Ok(Json(OrderResult { known, cannot, leak_withdrawn, open_findings, ..done }))
 }
 
-fn not_known(credential: &Credential) -> Problem {
+fn not_known(credential: &Credential, missing: Option<String>) -> Problem {
+    let missing =
+        missing.map(|missing| format!(", as far as the instances that answered know; {missing}"));
     let detail = format!(
-        "nothing was ordered: no event named {credential} of late, and nothing was decided on it; if that is \
-         its name, order it with `--unknown` of the command line, or without `only_known` of the API"
+        "nothing was ordered: no event named {credential} of late, and nothing was decided on it{}; if that is \
+         its name, order it with `--unknown` of the command line, or without `only_known` of the API",
+        missing.unwrap_or_default()
     );
     Problem::new(StatusCode::CONFLICT, "it is not known", detail)
 }

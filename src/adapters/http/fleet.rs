@@ -11,6 +11,7 @@ use crate::formats::api::fleet::{approvals, credentials, decisions, findings, on
 use crate::formats::api::status::StatusJson;
 use crate::formats::leaks::report::cut;
 use crate::formats::secrets::secret::Fingerprinter;
+use crate::model::credential::Credential;
 use crate::model::decision::{DecisionId, InstanceId};
 use crate::model::finding::FindingId;
 use axum::body::to_bytes;
@@ -66,6 +67,14 @@ struct Question {
     by_place: bool,
 }
 
+/// A path of the API, encoded, without a query.
+fn path_of(route: &str, id: Option<&str>) -> Option<Url> {
+    let mut url = Url::parse("http://instance/").ok()?;
+    url.set_path(route);
+    url.path_segments_mut().ok()?.extend(id);
+    Some(url)
+}
+
 impl Question {
     /// Of a request for `route`, as the description of the API has it, about `id`; none: there is nothing to ask
     /// the others.
@@ -77,9 +86,7 @@ impl Question {
             ("/v1/decisions/{id}", Some(id)) => Some(DecisionId::parse(id)?.to_string()),
             _ => None,
         };
-        let mut url = Url::parse("http://instance/").ok()?;
-        url.set_path(route.trim_end_matches("{id}").trim_end_matches('/'));
-        url.path_segments_mut().ok()?.extend(id);
+        let mut url = path_of(route.trim_end_matches("/{id}"), id.as_deref())?;
         let mut question = Self::default();
         for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or("").as_bytes()) {
             match &*name {
@@ -102,6 +109,22 @@ impl Question {
         }
         let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
         Some(Self { path: format!("{}{query}", url.path()), ..question })
+    }
+}
+
+/// Whether another instance knows a credential; those that did not say are named.
+pub(super) async fn is_known_elsewhere(
+    peers: Option<&Peers>,
+    credential: &Credential,
+) -> Result<bool, String> {
+    let Some(peers) = peers else { return Ok(false) };
+    let Some(path) = path_of("/v1/credentials", Some(&credential.to_string())) else {
+        return Ok(false);
+    };
+    let heard = Heard::from(peers.ask_all(path.path()).await);
+    match heard.found.is_empty() {
+        true if !heard.missing.is_empty() => Err(heard.missing_text()),
+        is_unknown => Ok(!is_unknown),
     }
 }
 
@@ -214,6 +237,12 @@ impl From<Vec<PeerAnswer>> for Heard {
 }
 
 impl Heard {
+    /// Who is missing, and why.
+    fn missing_text(&self) -> String {
+        let all = self.missing.iter().map(|one| format!("{} ({})", one.name, one.why));
+        all.collect::<Vec<String>>().join("; ")
+    }
+
     /// The answers that can be read so; one that can't be is missing.
     fn read<T: DeserializeOwned>(&mut self) -> Vec<(String, T)> {
         let mut read = Vec::new();
@@ -312,9 +341,7 @@ fn note(response: &mut Response, heard: &Heard) {
     if let Ok(value) = HeaderValue::from_str(&format!("{answered}/{all}")) {
         headers.insert(ANSWERED, value);
     }
-    let missing: Vec<String> =
-        heard.missing.iter().map(|one| format!("{} ({})", one.name, one.why)).collect();
-    let missing: String = missing.join("; ").chars().filter(|c| matches!(c, ' '..='~')).collect();
+    let missing: String = heard.missing_text().chars().filter(|c| matches!(c, ' '..='~')).collect();
     if let Ok(value) = HeaderValue::from_str(cut(&missing, MISSING_BYTES_MAX))
         && !missing.is_empty()
     {

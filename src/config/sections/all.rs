@@ -41,6 +41,14 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
     let watched = !profile.disabled.has(Detector::TenantFlood);
     let tenant_flood = watched.then_some(profile.tenant_flood);
     let (partition, threads) = engine(root.section("engine"));
+    let control = super::response::control(root);
+    let has_redis = stores.iter().any(auth_store::Params::can_be_shared);
+    let lacks = super::servers::Lacks {
+        redis: !has_redis,
+        instances: control.revocation_limit.instances <= 1,
+        key: fingerprint_key_file.is_none(),
+    };
+    let fleet_url = super::servers::fleet_url(root.section("fleet"), &egress, lacks);
     let settings = Settings {
         file: None,
         data_dir,
@@ -51,12 +59,8 @@ pub(in crate::config) fn read(root: &Section<'_>) -> Settings {
         sources,
         threads,
         partition: partition::Params { profile, ..partition },
-        control: control_plane::params::Params {
-            tenant_flood,
-            tenant_sums,
-            ..super::response::control(root)
-        },
-        fleet_url: super::servers::fleet_url(root.section("fleet"), &egress),
+        control: control_plane::params::Params { tenant_flood, tenant_sums, ..control },
+        fleet_url,
         stores,
         receivers: super::notify::receivers(&root.section("notify"), &egress),
         leaks,
@@ -97,12 +101,6 @@ fn report_contradictions(root: &Section<'_>, settings: &Settings) {
              [revocation_limit] instances at 1",
         ));
     }
-    if settings.fleet_url.is_some() && !can_form_a_fleet(settings) {
-        root.report(InvalidValue::new(
-            "[fleet] url has no effect: instances find each other through Redis",
-            "add [auth_store.redis] and set [revocation_limit] instances above 1, or remove [fleet] url",
-        ));
-    }
 }
 
 /// Where the Redis of the auth store is, if there is one.
@@ -111,12 +109,6 @@ fn redis_of(stores: &[auth_store::Params]) -> Option<&ServerAddress> {
         KindOfStore::Redis(params) => Some(&params.place),
         KindOfStore::Webhook(_) | KindOfStore::OAuth(_) | KindOfStore::SharedSignals(_) => None,
     })
-}
-
-/// Whether instances meet in a store that all of them write.
-fn can_form_a_fleet(settings: &Settings) -> bool {
-    let is_shared = settings.stores.iter().any(auth_store::Params::can_be_shared);
-    is_shared && settings.control.revocation_limit.instances > 1
 }
 
 /// A store that gets decisions of several instances which nothing puts in order.

@@ -151,8 +151,20 @@ pub(super) fn admin(section: Section<'_>) -> (Option<PathBuf>, u32) {
     (socket, mode.unwrap_or_default())
 }
 
+/// The settings without which instances don't find each other.
+#[derive(Clone, Copy)]
+pub(super) struct Lacks {
+    pub(super) redis: bool,
+    pub(super) instances: bool,
+    pub(super) key: bool,
+}
+
 /// Where other instances reach this one.
-pub(super) fn fleet_url(section: Section<'_>, egress: &egress::Params) -> Option<Target> {
+pub(super) fn fleet_url(
+    section: Section<'_>,
+    egress: &egress::Params,
+    lacks: Lacks,
+) -> Option<Target> {
     let url = section.get("url", |value| {
         let text = value.text()?;
         let shown = mask::address(text);
@@ -171,6 +183,28 @@ pub(super) fn fleet_url(section: Section<'_>, egress: &egress::Params) -> Option
         }
         Ok(target)
     });
+    let found = [
+        (
+            lacks.redis,
+            "[fleet] url has no effect: instances find each other through Redis",
+            "add [auth_store.redis], the same at all instances",
+        ),
+        (
+            lacks.instances,
+            "[fleet] url has no effect: [revocation_limit] instances is 1",
+            "set it to how many instances there are",
+        ),
+        (
+            lacks.key,
+            "instances need the same fingerprint key to know each other",
+            "name a key that all of them have: fingerprint_key_file",
+        ),
+    ];
+    if url.is_some()
+        && let Some((_, message, remedy)) = found.into_iter().find(|(lacks, ..)| *lacks)
+    {
+        section.report_at("url", InvalidValue::new(message, remedy));
+    }
     section.finish();
     url
 }

@@ -5,6 +5,7 @@ use super::{PATIENCE, applied, folder, keys, sharing};
 use crate::kafka_state::{come_and_go, count, some};
 use crate::support::apache_kafka::{Kafka, Setup};
 use crate::support::daemon::Daemon;
+use crate::support::random::number;
 use crate::support::{skipped, until};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -28,11 +29,14 @@ pub(super) fn kafka_with(partitions: i32) -> Kafka {
     kafka
 }
 
-/// How often an instance comes or goes.
-const CHANGES: u64 = 8;
 const SESSION_MS: &str = "\"session.timeout.ms\" = \"6000\"\n";
 pub(super) const CLASSIC: &str = "[sources.kafka.librdkafka]\n\"session.timeout.ms\" = \"6000\"\n";
 pub(super) const NEWER: &str = "[sources.kafka.librdkafka]\n\"group.protocol\" = \"consumer\"\n";
+
+/// How often an instance comes or goes.
+fn changes() -> u64 {
+    number("TRIPLINE_TEST_CHANGES", 8)
+}
 
 pub(super) fn owned(daemon: &Daemon) -> f64 {
     daemon.metric(ASSIGNED)
@@ -181,7 +185,7 @@ fn an_instance_whose_name_is_taken_says_so_and_reads_again_once_the_name_is_free
 #[ignore = "takes a minute; ./test runs it by itself"]
 fn instances_that_come_and_go_lose_and_double_nothing_by_the_classic_protocol() {
     if !skipped("kafka") && !skipped("redis") {
-        come_and_go(&kafka_with(12).address(), SESSION_MS, CHANGES);
+        come_and_go(&kafka_with(12).address(), SESSION_MS, changes());
     }
 }
 
@@ -189,6 +193,6 @@ fn instances_that_come_and_go_lose_and_double_nothing_by_the_classic_protocol() 
 #[ignore = "takes a minute; ./test runs it by itself"]
 fn instances_that_come_and_go_lose_and_double_nothing_by_the_newer_protocol() {
     if !skipped("kafka") && !skipped("redis") {
-        come_and_go(&kafka_with(12).address(), "\"group.protocol\" = \"consumer\"\n", CHANGES);
+        come_and_go(&kafka_with(12).address(), "\"group.protocol\" = \"consumer\"\n", changes());
     }
 }
