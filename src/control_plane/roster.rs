@@ -172,7 +172,7 @@ mod tests {
         let missed = Roster::new(vec![one, dead], true);
         assert_eq!(missed.unowned(), [("auth", unowned)].into());
         assert_eq!(missed.unheard().unowned(), BTreeMap::new(), "who knows who else is there");
-        // Whoever can write the Redis may claim any number.
+        // Who can write the Redis may claim any number.
         let huge = Roster::new(vec![of(1, 0, u32::MAX, &[(7, &[])])], true);
         assert_eq!(huge.unowned().get("auth").map(|one| one.number), Some(u32::MAX - 1));
     }

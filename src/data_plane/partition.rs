@@ -221,7 +221,7 @@ impl Partition {
         partition
     }
 
-    /// Goes by other parameters from now on, with the memory that it has: [`Self::resize`] changes that.
+    /// Applies other parameters, with the memory that it has: [`Self::resize`] changes that.
     /// Cost: touches every profile.
     pub fn set_params(&mut self, params: std::sync::Arc<Params>) {
         let bytes = self.params.all_bytes();

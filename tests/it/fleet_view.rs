@@ -326,3 +326,33 @@ fn a_url_without_a_way_to_hear_of_others_is_a_mistake() {
     let path_in_it = check("[fleet]\nurl = \"https://example.com/tripline\"\n");
     assert!(path_in_it.contains("invalid address"), "{path_in_it}");
 }
+
+/// Tokens are for people and gateways: instances need none of each other.
+#[test]
+fn instances_with_tokens_answer_each_other_and_strangers_get_nothing_of_any() {
+    if skipped("redis") {
+        return;
+    }
+    let (redis, token) = (RedisServer::start(), "a-token-of-32-characters-or-more");
+    let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let daemons = folders.each_ref().map(|folder| {
+        let path = folder.path().join("token");
+        std::fs::write(&path, token).expect("written");
+        let tokens = format!(
+            "[http.tokens.people]\nroles = [\"read\", \"ingest\"]\ntoken_file = \"{}\"\n",
+            path.display()
+        );
+        Daemon::start(folder, &format!("{}{tokens}", config(&redis, folder, 7, "")))
+    });
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let [one, other] = &daemons;
+    let (code, body) = one.send("POST", "/v1/events", &headers, uses("key_1", now_ms(), 5));
+    assert_eq!(code, 200, "{body}");
+    until("the other shows it", SOON, || {
+        let (code, body) = other.send("GET", "/v1/credentials", &headers, "");
+        (code == 200 && body.contains("key_1")).then_some(())
+    });
+    let (code, headers, _) = ask(other, "/v1/credentials");
+    assert_eq!((code, headers), (401, [None, None]), "no other instance is asked for a stranger");
+}

@@ -41,20 +41,24 @@ pub struct Decoded {
 
 impl Default for Decoded {
     fn default() -> Self {
+        Self::of(Events::Slots(vec![Batch::default(); SLOTS]))
+    }
+}
+
+impl Decoded {
+    fn of(events: Events) -> Self {
         Self {
-            events: Events::Slots(vec![Batch::default(); SLOTS]),
+            events,
             accepted: 0,
             counters: DecodeCounters::default(),
             newest: EventTime::MIN,
             refusals: Refusals::default(),
         }
     }
-}
 
-impl Decoded {
     /// None yet, of records whose events go to a topic.
     pub fn for_topic() -> Self {
-        Self { events: Events::Topic(Vec::new()), ..Self::default() }
+        Self::of(Events::Topic(Vec::new()))
     }
 
     /// Takes the answer for the record at that place.

@@ -72,7 +72,7 @@ pub fn encode(summary: &InstanceSummary, registration: &Registration) -> String 
     if text.len() <= BYTES_MAX {
         return text;
     }
-    // Whoever reads thousands of topics is heard at least, and then no verdict on partitions is given.
+    // An instance that reads thousands of topics is heard at least; then no verdict on partitions is given.
     written.registration = serde_json::Value::Null;
     serde_json::to_string(&written).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use crate::model::registration::{Registration, TopicShare};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Of how many partitions hashes of credentials are told. Chosen: a registration stays below some kilobytes.
+/// The most partitions of which hashes of credentials are written. Chosen: a registration stays below some kilobytes.
 const SEEN_MAX: usize = 64;
 /// The most partitions, topics and hashes of one partition that are read.
 const PARTITIONS_MAX: usize = 10_000;

@@ -6,6 +6,7 @@ use crate::model::event::AuthEvent;
 use rdkafka::ClientConfig;
 use rdkafka::producer::BaseRecord;
 use rdkafka::util::IntoOpaque;
+use std::collections::BTreeMap;
 
 /// An event that is written into a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,9 +37,17 @@ impl KeyedRecord {
     }
 }
 
-/// Has a producer place keys as clients in Java do, so that all that write to one topic place them alike.
-pub(super) fn place_keys(config: &mut ClientConfig) {
+/// Configures a producer of such records. It places keys as clients in Java do, so that all that write to one topic
+/// place them alike; it batches and compresses them, unless the operator's `librdkafka` says otherwise.
+pub(super) fn configure(config: &mut ClientConfig, librdkafka: &BTreeMap<String, String>) {
     config.set("partitioner", "murmur2_random");
+    for (name, value) in
+        [("linger.ms", "5"), ("batch.num.messages", "10000"), ("compression.type", "lz4")]
+    {
+        if !librdkafka.contains_key(name) {
+            config.set(name, value);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 //! generation goes with the offsets: one that lost its partitions commits nothing (KIP-447).
 
 use super::consumer::Params;
-use super::keyed_record::{KeyedRecord, place_keys};
+use super::keyed_record::{self, KeyedRecord};
 use super::redaction::{Quiet, Redacted, note_error, note_line};
 use crate::adapters::clock;
 use crate::adapters::sources::rejects::{RecordPlace, letter};
@@ -175,14 +175,7 @@ impl Rekey {
         };
         config.set("transactional.id", format!("tripline-rekey-{}-{name}", self.to));
         config.set("transaction.timeout.ms", TRANSACTION_MS);
-        place_keys(&mut config);
-        for (name, value) in
-            [("linger.ms", "5"), ("batch.num.messages", "10000"), ("compression.type", "lz4")]
-        {
-            if !self.kafka.librdkafka.contains_key(name) {
-                config.set(name, value);
-            }
-        }
+        keyed_record::configure(&mut config, &self.kafka.librdkafka);
         let producer: ThreadedProducer<Quiet> = config.create_with_context(Quiet)?;
         producer.init_transactions(BROKER_WAIT)?;
         Ok(Arc::new(producer))

@@ -12,7 +12,7 @@
 //! writes all of them again. Its idempotency key is known by this instance alone, and once all is stored.
 
 use super::consumer::{Params, complain_again};
-use super::keyed_record::{KeyedRecord, place_keys};
+use super::keyed_record::{self, KeyedRecord};
 use super::metrics::TopicMetrics;
 use super::redaction::{Redacted, note_error, note_line};
 use crate::adapters::sources::ingest::Taken;
@@ -248,18 +248,11 @@ fn client(params: &Params) -> KafkaResult<Client> {
     config.set("message.timeout.ms", STORED_MS.to_string());
     // They are bounded here, by requests: one is taken whole or not at all.
     config.set("queue.buffering.max.messages", "0");
-    place_keys(&mut config);
-    let of_all = [
-        ("linger.ms", "5"),
-        ("batch.num.messages", "10000"),
-        ("compression.type", "lz4"),
-        // A broker that is back is found that soon; the client's default is ten seconds.
-        ("reconnect.backoff.max.ms", "2000"),
-    ];
-    for (name, value) in of_all {
-        if !params.librdkafka.contains_key(name) {
-            config.set(name, value);
-        }
+    keyed_record::configure(&mut config, &params.librdkafka);
+    // A broker that is back is found that soon; the client's default is ten seconds.
+    let backoff = "reconnect.backoff.max.ms";
+    if !params.librdkafka.contains_key(backoff) {
+        config.set(backoff, "2000");
     }
     config.create_with_context(Deliveries).map(Arc::new)
 }
