@@ -35,7 +35,7 @@ pub(super) const NEWER: &str = "[sources.kafka.librdkafka]\n\"group.protocol\" =
 
 /// How often an instance comes or goes.
 fn changes() -> u64 {
-    number("TRIPLINE_TEST_CHANGES", 8)
+    number("TRIPLINE_TEST_CHANGES", 20)
 }
 
 pub(super) fn owned(daemon: &Daemon) -> f64 {
